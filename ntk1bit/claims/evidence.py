@@ -1,4 +1,4 @@
-"""What was measured for a claim: estimates with intervals, counts of failures, plain numbers, and the tables behind them."""
+"""What was measured for a claim: estimates with intervals, counts of failures, numbers, and the tables behind them."""
 
 from __future__ import annotations
 
