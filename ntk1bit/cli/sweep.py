@@ -38,6 +38,9 @@ def sweep(
     predictions: Annotated[
         bool | None, typer.Option("--predictions", help="Also record distances to kernel predictions (H and K_eff).")
     ] = None,
+    terms: Annotated[
+        bool | None, typer.Option("--terms", help="Also take recorded steps apart: C1..C4 of D25's Claim H.2.")
+    ] = None,
     spec: Annotated[
         Path | None, typer.Option(help="TOML file with a [sweep] table; options given here override it.")
     ] = None,
@@ -71,6 +74,7 @@ def sweep(
         checkpoints=checkpoints,
         data_seed=data_seed,
         predictions=predictions,
+        terms=terms,
     )
     if dry_run:
         return sweeping.print_plan(settings, jobs=jobs, out=out)

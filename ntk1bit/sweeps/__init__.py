@@ -2,6 +2,7 @@
 
 from ntk1bit.sweeps.cells import Cell, run_cell
 from ntk1bit.sweeps.executors import local_executor
+from ntk1bit.sweeps.measurements import Measurement, run_measurements
 from ntk1bit.sweeps.plan import Plan, make_plan
 from ntk1bit.sweeps.run import Outcome, compute_cell, run_sweep
 from ntk1bit.sweeps.spec import SweepSpec, parse_numbers, parse_seeds, parse_widths, read_spec
@@ -9,6 +10,7 @@ from ntk1bit.sweeps.store import Run, Store, load_run
 
 __all__ = [
     "Cell",
+    "Measurement",
     "Outcome",
     "Plan",
     "Run",
@@ -23,5 +25,6 @@ __all__ = [
     "parse_widths",
     "read_spec",
     "run_cell",
+    "run_measurements",
     "run_sweep",
 ]

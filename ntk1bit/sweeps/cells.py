@@ -17,11 +17,12 @@ from ntk1bit.quantizers import Scale
 from ntk1bit.sweeps.predictions import distances
 from ntk1bit.two_layer import Init, Precision, Trajectory
 
-FORMAT = 1  # raised whenever the meaning of a stored cell changes, so that old files are not taken for new ones
+FORMAT = 2  # raised whenever the meaning of a stored cell changes, so that old files are not taken for new ones
 NO_SCALE = "none"  # the scale of a full-precision cell
 
 CHECKPOINT_COLUMNS = (
     "drift",
+    "kernel_norm",
     "lambda_min",
     "lambda_max",
     "flipped",
@@ -29,6 +30,8 @@ CHECKPOINT_COLUMNS = (
     "changed_most",
     "radius",
 )
+
+TERM_COLUMNS = ("c1", "c2", "c3", "c4", "c3_switched", "unit", "identity_error", "kernel_error")  # see `StepTerms`
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Cell:
     checkpoints: int
     seed: int
     predictions: bool = False
+    terms: bool = False
 
     @property
     def key(self) -> str:
@@ -62,6 +66,8 @@ class Cell:
         """Multiply-adds of the whole training: two (n, d, m) products a step, and O(m d) work on the weights."""
         a_step = 2.0 * self.n_train * self.dim * self.width + 8.0 * self.width * self.dim
         a_checkpoint = 1.0 * self.width * self.n_train**2 + 2.0 * self.n_test * self.dim * self.width
+        if self.terms:  # six products in float64, at about a quarter of the speed of the cores
+            a_checkpoint += 4 * 6.0 * self.n_train * self.dim * self.width
         return self.steps * a_step + min(self.checkpoints, self.steps + 1) * a_checkpoint
 
     @property
@@ -71,6 +77,8 @@ class Cell:
         kernels = 6 * 8 * self.n_train**2
         if self.predictions:  # the kernels of both predictions, and powers of I - eta H
             kernels += 6 * 8 * self.n_train * (self.n_train + self.n_test)
+        if self.terms:  # the network in float64, and its activities unpacked
+            latent, activity = 2 * latent, activity + 8 * activity
         data = 16 * (self.n_train + self.n_test) * self.dim
         recorded = 8 * self.checkpoints * (self.n_train + self.n_test) * 3 + 32 * self.steps
         return 8 * latent + 5 * (latent + activity) // 8 + 32 * self.width + kernels + data + recorded
@@ -79,15 +87,23 @@ class Cell:
 def run_cell(cell: Cell) -> pa.Table:
     """Train one cell and return its table: a row a step, with the checkpoint columns null between checkpoints.
 
-    Columns: step, loss, then at checkpoints drift, lambda_min, lambda_max, flipped, changed, changed_most, radius
-    (float64, see `Trajectory`), test_loss (`1/2 sum (f - y)^2` over the test points), outputs and test_outputs (lists
-    of float32); with predictions, also those of `distances`. The table's metadata hold the settings, eta, whether it
+    Columns: step, loss, then at checkpoints drift, kernel_norm, lambda_min, lambda_max, flipped, changed, changed_most,
+    radius (float64, see `Trajectory`), test_loss (`1/2 sum (f - y)^2` over the test points), outputs and test_outputs
+    (lists of float32); with predictions, also those of `distances`; with terms, those of `TERM_COLUMNS`. The table's
+    metadata hold the settings, eta, whether it
     diverged, and the seconds it took.
     """
     task = load_task(cell.task, cell.n_train, cell.n_test, cell.data_seed, cell.dim)
     weights = two_layer.init(cell.width, cell.dim, seed=cell.seed, init=cast(Init, cell.init))
     precision = cast(Precision, cell.precision)
     scale = cast(Scale, "std" if cell.scale == NO_SCALE else cell.scale)
+    taken: list[two_layer.StepTerms] = []
+
+    def take_apart(now: two_layer.Weights, eta: float) -> None:
+        taken.append(
+            two_layer.step_terms(task.x, task.y, now, eta=eta, precision=precision, kappa=cell.kappa, scale=scale)
+        )
+
     began = time.perf_counter()
     trajectory = two_layer.train(
         task.x,
@@ -100,11 +116,14 @@ def run_cell(cell: Cell) -> pa.Table:
         steps=cell.steps,
         x_test=task.x_test,
         record=cell.checkpoints,
+        observe=take_apart if cell.terms else None,
     )
     columns = {name: getattr(trajectory, name) for name in CHECKPOINT_COLUMNS}
     columns["test_loss"] = 0.5 * ((trajectory.test_outputs - task.y_test) ** 2).sum(axis=1)
     if cell.predictions:
         columns |= distances(task, weights, trajectory, precision=precision, kappa=cell.kappa, scale=scale)
+    if cell.terms:
+        columns |= {name: np.array([getattr(one, name) for one in taken]) for name in TERM_COLUMNS}
     seconds = time.perf_counter() - began
     return _table(cell, trajectory, columns, seconds)
 

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing.process import BaseProcess
 
 
@@ -20,6 +20,16 @@ def local_executor(jobs: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
         max_workers=jobs, mp_context=multiprocessing.get_context("spawn"), initializer=single_threaded_worker
     )
+
+
+def stop(pool: Executor) -> None:
+    """End an executor at once: what has not begun is dropped, and local workers are terminated."""
+    processes = list((pool._processes or {}).values()) if isinstance(pool, ProcessPoolExecutor) else []
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(timeout=5)
 
 
 def single_threaded_worker() -> None:

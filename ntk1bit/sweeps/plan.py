@@ -88,6 +88,7 @@ def make_plan(spec: SweepSpec) -> Plan:
                 checkpoints=spec.checkpoints,
                 seed=seed,
                 predictions=spec.predictions,
+                terms=spec.terms,
             )
             cells.append(cell)
     unique = dict.fromkeys(cells)  # full precision runs once, whatever the scales
@@ -126,7 +127,7 @@ def free_memory() -> float:
 
 
 def _seconds_of_steps(cell: Cell, steps: int = 8) -> float:
-    trial = replace(cell, steps=steps, checkpoints=2, n_test=0, predictions=False)
+    trial = replace(cell, steps=steps, checkpoints=2, n_test=0, predictions=False, terms=False)
     run_cell(replace(trial, steps=1))
     began = time.perf_counter()
     run_cell(trial)

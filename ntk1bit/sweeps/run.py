@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from ntk1bit import cores
 from ntk1bit.errors import InputError
 from ntk1bit.sweeps.cells import Cell, about_table, run_cell
-from ntk1bit.sweeps.executors import local_executor
+from ntk1bit.sweeps.executors import local_executor, stop
 from ntk1bit.sweeps.plan import Plan, make_plan, require_memory
 from ntk1bit.sweeps.spec import SweepSpec
 from ntk1bit.sweeps.store import Store, stored_versions, versions
@@ -104,7 +104,7 @@ def run_sweep(
                 for future in futures:
                     future.cancel()
                 if executor is None:
-                    _stop(pool)
+                    stop(pool)
                     store.clear_unfinished()
                 raise
             if executor is None:
@@ -136,15 +136,6 @@ def _result(future: Future[bool], cell: Cell, store: Store) -> str:
     except Exception as problem:  # one failed network must not lose the others; it is recorded and reported
         store.record_failure(cell, f"{type(problem).__name__}: {problem}")
         return "failed"
-
-
-def _stop(pool: Executor) -> None:
-    processes = list((pool._processes or {}).values()) if isinstance(pool, ProcessPoolExecutor) else []
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join(timeout=5)
 
 
 def _changed_versions(folder: Path) -> str:

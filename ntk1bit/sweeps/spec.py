@@ -54,6 +54,8 @@ class SweepSpec:
         Seed of the data: one draw of points (or one split) serves the whole sweep.
     predictions
         Also record how far outputs are from the predictions of H(0) and of K_eff (see `ntk1bit.sweeps.predictions`).
+    terms
+        Also take each recorded step apart into the four terms of D25's Claim H.2 (see `ntk1bit.two_layer.terms`).
 
     Raises
     ------
@@ -76,6 +78,7 @@ class SweepSpec:
     checkpoints: int = 40
     data_seed: int = 0
     predictions: bool = False
+    terms: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a specification that could not run."""

@@ -34,7 +34,7 @@ import tomli_w
 import ntk1bit
 from ntk1bit import cores
 from ntk1bit.errors import InputError
-from ntk1bit.sweeps.cells import FORMAT, Cell, about_table, digest
+from ntk1bit.sweeps.cells import FORMAT, TERM_COLUMNS, Cell, about_table, digest
 from ntk1bit.sweeps.predictions import COLUMNS as PREDICTION_COLUMNS
 from ntk1bit.sweeps.spec import SweepSpec, read_spec
 
@@ -89,7 +89,7 @@ class Store:
         self.cells.mkdir(parents=True, exist_ok=True)
         if not stored.exists():
             document = {"sweep": spec.as_dict(), "versions": versions(), "made": {"at": _now()}}
-            _write_whole(stored, tomli_w.dumps(document).encode())
+            write_whole(stored, tomli_w.dumps(document).encode())
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -123,7 +123,7 @@ class Store:
         table = table.replace_schema_metadata({"ntk1bit": json.dumps(about)})
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-        _write_whole(self.path(cell.key), memoryview(sink.getvalue()))
+        write_whole(self.path(cell.key), memoryview(sink.getvalue()))
 
     def read(self, key: str, columns: list[str] | None = None) -> tuple[dict[str, Any], pa.Table]:
         """Read a cell: what its file says about it, and its table or some of its columns.
@@ -228,8 +228,9 @@ class Run:
         Parameters
         ----------
         columns
-            Which of the stored columns to read besides ``step`` and ``loss``, those of predictions only where the run
-            has them; all by default. Leaving out ``outputs`` and ``test_outputs`` makes a large run much smaller.
+            Which of the stored columns to read besides ``step`` and ``loss``, those of predictions and of terms only
+            where the run has them; all by default. Leaving out ``outputs`` and ``test_outputs`` makes a large run much
+            smaller.
         checkpoints_only
             Keep only the steps recorded in full.
 
@@ -241,6 +242,7 @@ class Run:
         parts = []
         store = Store(self.folder)
         lacking = () if self.spec.predictions else PREDICTION_COLUMNS
+        lacking += () if self.spec.terms else TERM_COLUMNS
         asked = None if columns is None else dict.fromkeys(["step", "loss", "drift", *columns])
         wanted = None if asked is None else [name for name in asked if name not in lacking]
         for key, about in self.about.items():
@@ -295,7 +297,7 @@ def versions() -> dict[str, str]:
     return found | {"cores-backend": cores.settings().backend}
 
 
-def _write_whole(path: Path, data: bytes | memoryview) -> None:
+def write_whole(path: Path, data: bytes | memoryview) -> None:
     """Write a file so that, whatever happens, either all of it is there under its name or none."""
     temporary = path.with_name(f".{path.name}.writing-{os.getpid()}")
     try:

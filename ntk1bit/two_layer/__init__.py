@@ -15,12 +15,14 @@ from ntk1bit.two_layer.network import (
     outputs_reference,
     packed_activities,
 )
+from ntk1bit.two_layer.terms import StepTerms, step_terms
 
 __all__ = [
     "INITS",
     "PRECISIONS",
     "Init",
     "Precision",
+    "StepTerms",
     "Trajectory",
     "Weights",
     "activities",
@@ -31,5 +33,6 @@ __all__ = [
     "outputs",
     "outputs_reference",
     "packed_activities",
+    "step_terms",
     "train",
 ]

@@ -36,6 +36,8 @@ class Trajectory:
         (c,) int64: the checkpoints, starting with 0.
     drift
         (c,): norm_F(H(t) - H(0)) / norm_F(H(0)).
+    kernel_norm
+        (c,): norm_F(H(t)).
     lambda_min, lambda_max
         (c,): extreme eigenvalues of H(t).
     flipped
@@ -59,6 +61,7 @@ class Trajectory:
     loss: Float[np.ndarray, " t"]
     steps: Int64[np.ndarray, " c"]
     drift: Float[np.ndarray, " c"]
+    kernel_norm: Float[np.ndarray, " c"]
     lambda_min: Float[np.ndarray, " c"]
     lambda_max: Float[np.ndarray, " c"]
     flipped: Float[np.ndarray, " c"]
@@ -109,6 +112,7 @@ def train(
     x_test: Float[np.ndarray, "n_test d"] | None = None,
     record: int | Sequence[int] = DEFAULT_CHECKPOINTS,
     progress: Callable[[int], None] | None = None,
+    observe: Callable[[Weights, float], None] | None = None,
     reference: bool = False,
 ) -> Trajectory:
     """Train a two-layer network by full-batch (straight-through) gradient descent.
@@ -131,6 +135,8 @@ def train(
         How many checkpoints, spread evenly in log(step), or the steps themselves (0 and `steps` are always added).
     progress
         Called with the number of steps done after each.
+    observe
+        Called at each checkpoint with the network as it is then, which goes on to change, and eta.
     reference
         Train in plain NumPy instead of on the cores; weights that are not float32 always do.
 
@@ -162,6 +168,8 @@ def train(
         losses = [_loss(f, y)]
         worst = DIVERGED_AT * max(losses[0], np.finfo(np.float64).tiny)
         observer.record(0, f, test)
+        if observe is not None:
+            observe(weights, eta)
         for step in range(1, steps + 1):
             engine.descend(f - y, eta)
             f = engine.forward()
@@ -171,6 +179,8 @@ def train(
                 break
             if step in checkpoints:
                 observer.record(step, f, test)
+                if observe is not None:
+                    observe(weights, eta)
             if progress is not None:
                 progress(step)
         else:
@@ -212,6 +222,7 @@ class _Observer:
         self.rows.append(
             {
                 "drift": float(np.linalg.norm(kernel - self.kernel_0) / np.linalg.norm(self.kernel_0)),
+                "kernel_norm": float(np.linalg.norm(kernel)),
                 "lambda_min": float(eigenvalues[0]),
                 "lambda_max": float(eigenvalues[-1]),
                 "flipped": self.engine.flips() / self.start.w.size,

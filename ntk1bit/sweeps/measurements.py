@@ -1,0 +1,143 @@
+"""Measurements that are not trainings: a function of plain settings, run in parallel, resumable, one file each.
+
+    FOLDER/<key>.parquet     the frame one call returned; <key> is a hash of the function's name and its settings
+
+A measurement must depend on nothing but its settings: every random draw comes from a seed among them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ntk1bit import cores
+from ntk1bit.errors import InputError
+from ntk1bit.sweeps.executors import local_executor, stop
+from ntk1bit.sweeps.store import write_whole
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One call of a function.
+
+    Attributes
+    ----------
+    function
+        `package.module:name` of a function of keyword arguments that returns a DataFrame.
+    settings
+        Its arguments, as (name, value) pairs of plain values.
+    cost
+        Its share of the work, in any unit that is the same for all measurements of a run.
+    version
+        Raised when the function's meaning changes, so that stored results are not taken for new ones.
+    """
+
+    function: str
+    settings: tuple[tuple[str, Any], ...]
+    cost: float = 1.0
+    version: int = 1
+
+    @property
+    def key(self) -> str:
+        """A hash of the function and its settings: the name on disk."""
+        text = json.dumps([self.function, self.version, self.settings], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def run_measurements(
+    measurements: Sequence[Measurement],
+    folder: Path,
+    *,
+    jobs: int = 1,
+    progress: Callable[[float], None] | None = None,
+) -> pd.DataFrame:
+    """Make the measurements a folder does not hold yet, and return all of them.
+
+    Parameters
+    ----------
+    measurements
+        What to measure.
+    folder
+        Where results are kept; finished ones found there are read, not made again.
+    jobs
+        Number of local processes, each with one thread.
+    progress
+        Called with the share of the cost that is done.
+
+    Returns
+    -------
+    One frame: the rows of every measurement with its settings as columns beside them.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    KeyboardInterrupt
+        On Ctrl-C, after the workers have been stopped; finished measurements stay.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {one: frame for one in measurements if (frame := _read(folder, one)) is not None}
+    missing = sorted((one for one in measurements if one not in found), key=lambda one: -one.cost)
+    total = sum(one.cost for one in measurements) or 1.0
+    done = sum(one.cost for one in found)
+    if progress is not None:
+        progress(done / total)
+    if missing:
+        pool = local_executor(min(jobs, len(missing)))
+        futures = {pool.submit(measure, folder, one): one for one in missing}
+        try:
+            for future in as_completed(futures):
+                future.result()
+                done += futures[future].cost
+                if progress is not None:
+                    progress(min(done / total, 1.0))
+        except OSError as problem:
+            stop(pool)
+            raise InputError(
+                f"cannot write to {folder}: {problem.strerror or problem}; finished measurements are kept: "
+                "free some space and run the same command again"
+            ) from None
+        except BaseException:
+            stop(pool)
+            raise
+        pool.shutdown()
+    frames = []
+    for one in measurements:
+        frame = _read(folder, one)
+        if frame is None:
+            raise InputError(f"the measurement {one.key} in {folder} cannot be read back; delete it and run again")
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def measure(folder: Path, one: Measurement) -> None:
+    """Make one measurement and store it whole."""
+    module, name = one.function.split(":")
+    with cores.using(threads=1):
+        frame = getattr(importlib.import_module(module), name)(**dict(one.settings))
+    frame = frame.assign(**{name: value for name, value in one.settings if not isinstance(value, tuple | list)})
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), sink, write_page_checksum=True)
+    write_whole(folder / f"{one.key}.parquet", memoryview(sink.getvalue()))
+
+
+def _read(folder: Path, one: Measurement) -> pd.DataFrame | None:
+    """Return a stored measurement; None when there is none that can be read whole."""
+    path = folder / f"{one.key}.parquet"
+    if not path.exists():
+        return None
+    try:
+        return pq.read_table(path, page_checksum_verification=True).to_pandas()
+    except (OSError, pa.ArrowException):
+        path.unlink(missing_ok=True)
+        return None
