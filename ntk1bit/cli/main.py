@@ -22,6 +22,7 @@ from ntk1bit.cli.ntk import ntk
 from ntk1bit.cli.plot import plot
 from ntk1bit.cli.summary import summary
 from ntk1bit.cli.sweep import sweep
+from ntk1bit.cli.verify import verify
 from ntk1bit.errors import InputError
 
 USER_ERROR = 2
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (sweep, summary, plot, fit, ntk, bench, doctor):
+for command in (sweep, summary, plot, fit, ntk, verify, bench, doctor):
     app.command()(command)
 
 

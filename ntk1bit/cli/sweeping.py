@@ -7,18 +7,12 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from ntk1bit import tasks
+from ntk1bit.cli.progress import clock, interrupt, progress_bar, usable_jobs
 from ntk1bit.cli.tables import print_table, say
-from ntk1bit.errors import InputError
-from ntk1bit.processors import usable_processors
 from ntk1bit.sweeps import (
     Cell,
     SweepSpec,
@@ -66,7 +60,7 @@ def print_tasks() -> int:
 
 def print_plan(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
     """Print what would run and what it would cost."""
-    jobs = _jobs(jobs)
+    jobs = usable_jobs(jobs)
     plan = make_plan(spec)
     rows = []
     for width in sorted(spec.widths):
@@ -79,7 +73,7 @@ def print_plan(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
     print(f"operations  {plan.operations:.3g} multiply-adds")
     print(f"memory      {plan.memory(jobs) / 1e9:.2f} GB with {jobs} jobs, of {free_memory() / 1e9:.1f} GB free")
     require_memory(plan, jobs)
-    print(f"time        about {_clock(plan.seconds(jobs))} on this machine")
+    print(f"time        about {clock(plan.seconds(jobs))} on this machine")
     print(f"folder      {out or default_folder(spec)}")
     for note in plan.notes:
         say(note)
@@ -89,11 +83,16 @@ def print_plan(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
 def run(spec: SweepSpec, *, jobs: int | None, out: Path | None, resume: bool) -> int:
     """Run a sweep with a progress bar; return the exit code."""
     folder = out or default_folder(spec)
-    jobs = _jobs(jobs)
-    signal.signal(signal.SIGTERM, _interrupt)
+    jobs = usable_jobs(jobs)
+    signal.signal(signal.SIGTERM, interrupt)
     began = time.monotonic()
     try:
-        with _progress_bar() as report:
+        with progress_bar() as bar:
+
+            def report(cell: Cell | None, share: float) -> None:
+                if bar is not None:
+                    bar("training" if cell is None else f"width {cell.width} done", share)
+
             outcome = run_sweep(spec, folder, jobs=jobs, resume=resume, progress=report)
     except KeyboardInterrupt:
         command = shlex.join(["ntk1bit", *sys.argv[1:], *([] if resume else ["--resume"])])
@@ -102,47 +101,10 @@ def run(spec: SweepSpec, *, jobs: int | None, out: Path | None, resume: bool) ->
     for note in outcome.notes:
         say(note)
     found = f", {outcome.found} were there" if outcome.found else ""
-    ended = f"{outcome.cells} cells: {outcome.computed} trained in {_clock(time.monotonic() - began)}{found}"
+    ended = f"{outcome.cells} cells: {outcome.computed} trained in {clock(time.monotonic() - began)}{found}"
     if outcome.diverged:
         ended += f", {outcome.diverged} diverged (recorded as results)"
     if outcome.failed:
         ended += f", {outcome.failed} FAILED (see {folder / 'failures.jsonl'})"
     print(f"{ended}. See them with: ntk1bit summary {shlex.quote(str(folder))}")
     return 1 if outcome.failed else 0
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Any]:
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console, transient=True) as bar:
-        line = bar.add_task("starting workers", total=1.0)
-
-        def report(cell: Cell | None, share: float) -> None:
-            if cell is None:
-                bar.update(line, completed=share, description="training")
-            else:
-                bar.update(line, completed=share, description=f"width {cell.width} done")
-
-        yield report
-
-
-def _jobs(jobs: int | None) -> int:
-    if jobs is None:
-        return usable_processors()
-    if not 1 <= jobs <= 1024:
-        raise InputError(f"--jobs must be from 1 to 1024, got {jobs}")
-    return jobs
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,56 @@
+"""Long work on a terminal: a bar with the time left, how many processes to use, and how to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ntk1bit.errors import InputError
+from ntk1bit.processors import usable_processors
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, float], None] | None]:
+    """Show a bar while the body runs; yields a function of what is being done and the share done, or None off a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console, transient=True) as bar:
+        line = bar.add_task("starting workers", total=1.0)
+
+        def report(what: str, share: float) -> None:
+            bar.update(line, completed=share, description=what)
+
+        yield report
+
+
+def usable_jobs(jobs: int | None) -> int:
+    """Return the number of processes asked for, by default one a processor.
+
+    Raises
+    ------
+    InputError
+        If it is out of range.
+    """
+    if jobs is None:
+        return usable_processors()
+    if not 1 <= jobs <= 1024:
+        raise InputError(f"--jobs must be from 1 to 1024, got {jobs}")
+    return jobs
+
+
+def interrupt(*_: object) -> None:
+    """Handle SIGTERM as Ctrl-C is handled."""
+    raise KeyboardInterrupt
+
+
+def clock(seconds: float) -> str:
+    """Write a time as minutes:seconds, with hours where there are any."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

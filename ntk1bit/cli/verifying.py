@@ -1,0 +1,85 @@
+"""What `ntk1bit verify` shows: the claims, the progress, the verdict table."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import shutil
+import signal
+import sys
+import textwrap
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ntk1bit.cli.progress import clock, interrupt, progress_bar, usable_jobs
+from ntk1bit.cli.tables import print_table, say
+from ntk1bit.errors import InputError
+
+_NARROWEST = 40  # columns for the words of a table, however narrow the terminal
+_PIPED = 160  # columns when nobody watches
+
+
+def print_claims(names: list[str]) -> int:
+    """List claims with statement and rule."""
+    for one in _catalogue().choose(names).values():
+        claim = one.claim
+        print(f"{claim.id}: {claim.title} ({claim.source})")
+        parts = [claim.statement, f"rule: {claim.rule}" if claim.criteria else f"not yet tested: {claim.missing}"]
+        for part in parts:
+            print(textwrap.fill(part, width=_columns(), initial_indent="    ", subsequent_indent="    "))
+    return 0
+
+
+def run(names: list[str], *, preset: str, out: Path | None, seeds: int | None, jobs: int | None, dry_run: bool) -> int:
+    """Verify and print the verdict table; return the exit code."""
+    catalogue = _catalogue()
+    from proofs_numeric import verification
+
+    chosen = catalogue.choose(names)
+    folder = out or Path("runs") / f"verify-{preset}"
+    work = verification.plan_work(chosen, preset, seeds=seeds)
+    jobs = usable_jobs(jobs)
+    if dry_run:
+        rows = [[one.study.name, f"{one.seconds / jobs:.0f}", one.study.purpose] for one in work]
+        print_table(["study", "seconds", "purpose"], rows)
+        print(f"\nabout {clock(sum(one.seconds for one in work) / jobs)} with {jobs} jobs, rough; folder {folder}")
+        return 0
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        with progress_bar() as report:
+            results = verification.verify(chosen, work, preset=preset, folder=folder, jobs=jobs, progress=report)
+    except KeyboardInterrupt:
+        say(f"stopped; what is finished is in {folder}. To go on: {shlex.join(['ntk1bit', *sys.argv[1:]])}")
+        raise
+    print_verdicts([entry for entry in results["claims"] if entry["id"] in chosen])
+    print(
+        f"\n{preset}: {len(results['studies'])} studies in {folder}, verdicts with evidence in {folder / 'verdicts.json'}"
+    )
+    if preset == "quick":
+        say("quick has short ranges: it shows the machinery and the direction; the documents cite --preset standard")
+    return 0
+
+
+def print_verdicts(entries: list[dict[str, Any]]) -> None:
+    """Print a table of verdicts, in the order given, its long column wrapped to the terminal."""
+    sizes = [max(len(entry[name]) for entry in entries) for name in ("id", "outcome", "title")]
+    room = max(_columns() - sum(sizes) - 6, _NARROWEST)
+    rows = []
+    for entry in entries:
+        lines = textwrap.wrap(entry["reason"], room) or [""]
+        rows.append([entry["id"], entry["outcome"], entry["title"], lines[0]])
+        rows += [["", "", "", line] for line in lines[1:]]
+    print_table(["claim", "verdict", "what", "because"], rows)
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size((_PIPED, 24)).columns
+
+
+def _catalogue() -> ModuleType:
+    if importlib.util.find_spec("proofs_numeric") is None:
+        raise InputError("the numeric proofs are not installed; run this from a checkout installed with pip -e")
+    from proofs_numeric import catalogue
+
+    return catalogue

@@ -1,0 +1,122 @@
+r"""C2: a 1-bit network stops learning at a floor, and the floor falls as n^2 kappa^2/(m d).
+
+**Statement.** Trained to its end, a 1-bit network's loss levels at L_inf with L_inf ~ n^2 kappa^2/(m d), whatever the
+learning rate and the conditioning; a full-precision network's loss falls to float precision.
+
+**Derivation.** Let r be the residual, rho = norm(r), and consider late training, where kernels are constant.
+
+1. *Flip noise of a step.* A step moves c_rk by |dc_rk| = eta kappa/sqrt(m) |g_k - mean g|, g = sum_i r_i 1[z_r(x_i)
+   >= 0] x_i. Sign k of neuron r flips with probability p_0 |dc_rk| (p_0 the density of c at 0) and then moves f(x_j)
+   by kappa/sqrt(m) a_r 2 s x_jk 1[z_r(x_j) >= 0]. Summed over m d independent signs, Delta f has covariance
+
+       Sigma_jl = eta kappa^3/sqrt(m) p_0 4 s^2 E sum_k |g_k - mean g| x_jk x_lk 1[..] 1[..].
+
+For spread-out data |g_k - mean g| is about sqrt(2/pi) rho/sqrt(2 d), independent of the rest, s = 1, p_0 = 1/sqrt(2
+pi):
+
+       Sigma = A eta kappa rho/sqrt(m d) H,      A = 4/sqrt(2 pi) sqrt(2/pi)/sqrt(2) = 0.90.
+
+(`c3b_spread` tests this law by itself, from a known residual.) 2. *Balance.* r_{t+1} = (I - eta K) r_t + noise, K =
+K_eff. In the stationary state the covariance P of r solves eta (K P + P K) = Sigma. With K = c H this is P = A kappa
+rho/(2 c sqrt(m d)) I: *the kernel drops out*, and so does eta. (Balancing one step of noise against one step of
+descent instead gives a floor that depends on eta and lambda; that is not what a stationary process does, and not what
+is seen.) 3. *Self-consistency.* rho^2 = trace P = n A kappa rho/(2 c sqrt(m d)), so rho = A n kappa/(2 c sqrt(m d))
+and
+
+       L_inf = rho^2/2 = (A/(2c))^2/2 n^2 kappa^2/(m d) = 0.16 n^2 kappa^2/(m d).
+
+   On finite data K's smaller eigenvalues lie below c H's, which raises the constant; the powers stay.
+
+**Experiment.** Random labels on the sphere and 32 digits, 3000 steps, level by then (widths where the loss is not level
+are left out, with a note); one sweep for each of m, n, d, kappa, eta_rel.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ntk1bit.claims import Claim, Evidence, Exact, Inside, Number
+from ntk1bit.claims.measures import against, exponent, seeds_interval, select
+from ntk1bit.estimators import floor
+from proofs_numeric.data import Data, cells, rows
+from proofs_numeric.studies import RATES
+
+CONSTANT = float((4 / np.sqrt(2 * np.pi) * np.sqrt(2 / np.pi) / np.sqrt(2) / (2 * np.sqrt(2 / np.pi))) ** 2 / 2)
+
+CLAIM = Claim(
+    id="C2",
+    title="the 1-bit floor falls as n^2 kappa^2/(m d)",
+    statement="The loss at which a 1-bit network stops falls as m^-1, d^-1, n^2 and kappa^2 and does not depend on eta; "
+    "full precision has no floor above float rounding.",
+    source="ours (C2; Thm 4.2 has no floor)",
+    assumptions="paired start, well-conditioned data, trained until level.",
+    refuted_by="an exponent outside its range, or a full-precision floor above 1e-8 of the start",
+    criteria=(
+        Inside("exponent of the floor in m, sphere", -1.1, -0.9),
+        Inside("exponent of the floor in m, digits", -1.1, -0.9),
+        Inside("exponent of the floor in n", 1.7, 2.3),
+        Inside("exponent of the floor in d", -1.2, -0.8),
+        Inside("exponent of the floor in kappa", 1.8, 2.2),
+        Inside("exponent of the floor in eta", -0.1, 0.1),
+        Exact("largest full-precision L_end/L(0)", 1e-8),
+    ),
+    context=(Inside("floor over 0.16 n^2 kappa^2/(m d), sphere, widest", 0.5, 2.0),),
+)
+STUDIES = (
+    "floor",
+    "floor-digits",
+    "floor-points",
+    "floor-dims",
+    "floor-kappas",
+    *(f"floor-rate-{rate:g}" for rate in RATES),
+)
+
+
+def evidence(data: Data) -> Evidence:
+    """Fit the five exponents and compare the constant."""
+    measures, tables = [], []
+    for study, name in (("floor", "sphere"), ("floor-digits", "digits")):
+        one = select(floor(data.frame(study, "lambda_min")), precision="one_bit")
+        measures.append(exponent(one, f"exponent of the floor in m, {name}", study))
+        tables.append(rows(one.table, task=name))
+    every = cells(data.frame("floor", "lambda_min"))
+    full = every.loc[every["precision"] == "full"]
+    worst = float((full["loss_end"] / full["loss_start"]).max())
+    one_bit = every.loc[every["precision"] == "one_bit"]
+    ends = {"n": cells(data.frame("floor-points")), "d": cells(data.frame("floor-dims"))}
+    ends["kappa"] = cells(data.frame("floor-kappas"))
+    ends["eta"] = pd.concat([cells(data.frame(f"floor-rate-{rate:g}")) for rate in RATES])
+    columns = {"n": "n_train", "d": "dim", "kappa": "kappa", "eta": "eta_rel"}
+    others = []
+    for x, table in ends.items():
+        if x == "n":
+            table = table.loc[table["width"] == 1024]
+        one = against(table, columns[x], "loss_end", unit=0.001 if x in ("kappa", "eta") else 1, meaning="the floor")
+        study = {"n": "floor-points", "d": "floor-dims", "kappa": "floor-kappas", "eta": "floor-rate-*"}[x]
+        measures.append(exponent(one, f"exponent of the floor in {x}", study, x=x))
+        others.append(
+            rows(one.table.rename(columns={"width": "x"}), against=x).assign(
+                x=lambda t, x=x: t["x"] * (0.001 if x in ("kappa", "eta") else 1)
+            )
+        )
+    widest = one_bit.loc[one_bit["width"] == one_bit["width"].max()]
+    law = CONSTANT * widest["n_train"] ** 2 * widest["kappa"] ** 2 / (widest["width"] * widest["dim"])
+    return Evidence(
+        (
+            *measures,
+            Number("largest full-precision L_end/L(0)", "over widths and seeds, sphere", worst, "", "floor"),
+            seeds_interval(
+                (widest["loss_end"] / law).to_numpy(),
+                "floor over 0.16 n^2 kappa^2/(m d), sphere, widest",
+                "measured floor over the large-d law without a fitted constant",
+                f"m = {widest['width'].max()}, d = 64, n = 32",
+                "floor",
+            ),
+        ),
+        {
+            "floor against width": pd.concat(tables, ignore_index=True),
+            "floor against the rest": pd.concat(others, ignore_index=True),
+            "full precision": against(full, "width", "loss_end").table,
+        },
+    )

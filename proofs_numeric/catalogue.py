@@ -1,0 +1,164 @@
+"""All claims, in the order the argument goes: the start, one step, training, outputs, scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+from ntk1bit.claims import Claim, Evidence
+from ntk1bit.errors import InputError, require_choice
+from proofs_numeric import (
+    c0_limit,
+    c1_dynamics,
+    c1_kernel,
+    c1b_terms,
+    c2_floor,
+    c3_gap,
+    c3b_spread,
+    c4_power_law,
+    claim_h2,
+    claim_i5,
+    eq_5,
+    lemma_5_1,
+    lemma_d7,
+    lemma_g5,
+    lemma_i2,
+    lemma_i3,
+    lemma_i6,
+    prop_4_3,
+    thm_4_2,
+    thm_5_2,
+)
+from proofs_numeric.data import Data
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A claim, what it needs and how its evidence is made.
+
+    Attributes
+    ----------
+    claim
+        The claim with its rule.
+    studies
+        Names of the studies it needs.
+    evidence
+        Makes the evidence of stored studies; None for a claim that is not tested yet.
+    module
+        Where the derivation is written.
+    """
+
+    claim: Claim
+    studies: tuple[str, ...]
+    evidence: Callable[[Data], Evidence] | None
+    module: str
+
+
+def _single(module: ModuleType) -> Proof:
+    return Proof(module.CLAIM, module.STUDIES, module.evidence, module.__name__)
+
+
+def _untested(name: str, title: str, statement: str, source: str, missing: str) -> Proof:
+    claim = Claim(
+        id=name,
+        title=title,
+        statement=statement,
+        source=source,
+        assumptions="",
+        refuted_by="",
+        criteria=(),
+        missing=missing,
+    )
+    return Proof(claim, (), None, "")
+
+
+_DEEP = "deep 1-bit networks are not in the library yet"
+_BITNET = "BitLinear and a 1-bit Transformer are not in the library yet"
+
+_PROOFS = (
+    _single(c0_limit),
+    _single(lemma_i6),
+    _single(lemma_d7),
+    _single(eq_5),
+    _single(lemma_i3),
+    _single(lemma_5_1),
+    _single(claim_h2),
+    _single(c1b_terms),
+    _single(lemma_i2),
+    _single(claim_i5),
+    _single(lemma_g5),
+    _single(c1_kernel),
+    Proof(c1_dynamics.CLAIM_H, c1_dynamics.STUDIES, c1_dynamics.evidence_h, c1_dynamics.__name__),
+    Proof(c1_dynamics.CLAIM_K, c1_dynamics.STUDIES, c1_dynamics.evidence_k, c1_dynamics.__name__),
+    _single(thm_4_2),
+    _single(c2_floor),
+    _single(thm_5_2),
+    Proof(c3_gap.CLAIM_IID, c3_gap.STUDIES, c3_gap.evidence_iid, c3_gap.__name__),
+    Proof(c3_gap.CLAIM_PAIRED, c3_gap.STUDIES, c3_gap.evidence_paired, c3_gap.__name__),
+    _single(c3b_spread),
+    _single(prop_4_3),
+    _single(c4_power_law),
+    _untested(
+        "4.4",
+        "a 1-bit Transformer's loss is minimised through one feed-forward layer",
+        "Some first-order method minimises the loss of a 1-bit Transformer, trained through one feed-forward layer of "
+        "sufficient width.",
+        "D25, Prop 4.4",
+        _BITNET,
+    ),
+    _untested(
+        "C5",
+        "deep 1-bit networks approach full precision with size",
+        "On f1..f6 and three functions of one variable the training loss of deep 1-bit networks approaches that of "
+        "full-precision ones as parameters grow.",
+        "D25, Fig. 1 to 3",
+        _DEEP,
+    ),
+    _untested(
+        "C6",
+        "BitNet scales like a full-precision Transformer",
+        "The loss of both is L(N) = a N^b + c, and the gap shrinks with N.",
+        "W23",
+        _BITNET,
+    ),
+    _untested(
+        "C7",
+        "BitNet cuts memory and energy",
+        "A forward pass with 1-bit weights takes a fraction of the memory and of the energy.",
+        "W23",
+        _BITNET,
+    ),
+)
+
+
+def proofs() -> dict[str, Proof]:
+    """Return every proof by the id of its claim."""
+    return {one.claim.id: one for one in _PROOFS}
+
+
+def choose(names: list[str]) -> dict[str, Proof]:
+    """Return the proofs of the claims named, all of them for no name; case does not matter.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, or when all claims named are not tested yet.
+    """
+    every = proofs()
+    if not names:
+        return every
+    by_lower = {name.lower(): name for name in every}
+    chosen = {}
+    for given in names:
+        key = by_lower.get(given.lower())
+        if key is None:
+            require_choice("claim", given, every)
+        else:
+            chosen[key] = every[key]
+    if all(one.evidence is None for one in chosen.values()):
+        first = next(iter(chosen.values())).claim
+        raise InputError(
+            f"claim {first.id} is not tested yet: {first.missing}; see the others with: ntk1bit verify --list"
+        )
+    return chosen

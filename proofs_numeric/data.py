@@ -1,0 +1,97 @@
+"""What claims read: the frames of the studies of one verification."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from ntk1bit.errors import InputError
+from ntk1bit.sweeps import load_run
+
+DELTA = 0.05  # the failure probability at which D25's probabilistic statements are tested
+
+
+class Data:
+    """Reads the stored studies of a verification, each once.
+
+    Parameters
+    ----------
+    folder
+        The verification's folder.
+    measured
+        Frames of the studies of measurements, by name.
+    """
+
+    def __init__(self, folder: Path, measured: dict[str, pd.DataFrame]) -> None:
+        self.folder = folder
+        self._measured = measured
+        self._frames: dict[tuple[str, tuple[str, ...]], pd.DataFrame] = {}
+
+    def frame(self, study: str, *columns: str) -> pd.DataFrame:
+        """Return a sweep's frame with every step (see `Run.frame`) and these stored columns.
+
+        Raises
+        ------
+        InputError
+            If a cell of the study is missing or damaged: a verdict on part of the evidence would be none.
+        """
+        key = (study, columns)
+        if key not in self._frames:
+            run = load_run(self.folder / "studies" / study)
+            if run.problems:
+                raise InputError(f"study {study!r} is damaged ({run.problems[0]}); run the same command again")
+            self._frames[key] = run.frame(list(columns))
+        return self._frames[key]
+
+    def measured(self, study: str) -> pd.DataFrame:
+        """Return the frame of a study of measurements."""
+        return self._measured[study]
+
+    def forget(self) -> None:
+        """Drop the frames read so far; the largest take hundreds of megabytes."""
+        self._frames.clear()
+
+
+def cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """Reduce a frame with every step to a row a cell.
+
+    Returns
+    -------
+    Index key; the cell's settings, eta, and, as far as the columns are there: `loss_start`, `loss_end` (mean over the
+    last tenth of the steps), `residual_sum` = sum_t norm(r_t) over the steps taken, `drift` and `radius` (largest),
+    `kernel_norm` and `lambda_min` at the start, `lambda_lowest`.
+    """
+    settings = [
+        "task", "dim", "n_train", "width", "precision", "init", "scale", "kappa", "seed", "eta", "eta_rel", "diverged",
+    ]  # fmt: skip
+    by_cell = frame.sort_values(["key", "step"]).groupby("key")
+    found = by_cell[settings].first()
+    found["loss_start"] = by_cell["loss"].first()
+    last = by_cell["step"].transform("max")
+    ends = frame.loc[frame["step"] > 0.9 * last]
+    found["loss_end"] = ends.groupby("key")["loss"].mean()
+    taken = frame.loc[frame["step"] < last]
+    found["residual_sum"] = (2 * taken["loss"]).pow(0.5).groupby(taken["key"]).sum()
+    for column, name, how in (
+        ("drift", "drift", "max"),
+        ("radius", "radius", "max"),
+        ("kernel_norm", "kernel_norm", "first"),
+        ("lambda_min", "lambda_min", "first"),
+        ("lambda_min", "lambda_lowest", "min"),
+    ):
+        if column in frame:
+            found[name] = getattr(by_cell[column], how)()
+    return found
+
+
+def log_factor(width: pd.Series | float, dim: pd.Series | float) -> pd.Series | float:
+    """Return D25's D = max(sqrt(log(m d/delta)), 1) without its free constant C."""
+    import numpy as np
+
+    return np.maximum(np.sqrt(np.log(width * dim / DELTA)), 1.0)
+
+
+def rows(table: pd.DataFrame, **columns: object) -> pd.DataFrame:
+    """Return a table with constant columns in front."""
+    return pd.concat([pd.DataFrame(columns, index=table.index), table], axis=1)

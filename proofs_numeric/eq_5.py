@@ -1,0 +1,106 @@
+"""D25, Def. E.1 and Eq. (5): a small move rarely changes an activity.
+
+**Statement.** For w ~ N(0, I_d) and norm(x) = 1, the probability that the activity 1[z(x) >= 0] can change within a
+ball of radius R around w is at most O(d R D).
+
+**The gap.** The printed argument bounds the event by |z| <= 4 R + O(d (D + R)). That is no small event: the second term
+does not go to zero with R, so the printed steps do not give a bound that vanishes.
+
+**A proof that does.** Let norm(w' - w) <= R. Then |c'_k - c_k| = |<w' - w, e_k - 1/d>| <= R sqrt(1 - 1/d).
+
+1. *Some sign flips.* This needs |c_k| <= R sqrt(1 - 1/d) for some k. As c_k ~ N(0, 1 - 1/d), each has probability at
+   most sqrt(2/pi) R, and a union bound gives sqrt(2/pi) d R.
+2. *No sign flips.* Then q, A = <q, x> and B = <1, x> are fixed and z = s A + mu B moves by at most (R/sqrt d)(|A| +
+   |B|), since |s' - s| and |mu' - mu| are at most R/sqrt(d). If A = B = 0 nothing can change. Otherwise s sqrt(d) ~
+   chi_{d-1} and mu sqrt(d) ~ N(0, 1) are independent of q and of each other, with densities at most sqrt(2/pi). Solve
+   for s if |A| >= |B| and for mu otherwise: it has to lie in an interval of half-length (R/sqrt d)(|A| +
+   |B|)/max(|A|, |B|) <= 2 R/sqrt(d), which has probability at most 4 sqrt(2/pi) R.
+
+Together P <= sqrt(2/pi) (d + 4) R. **The conclusion survives, without the factor D.**
+
+**Experiment.** A greedy adversary looks for a move of length R that changes the activity, and the moved network is
+evaluated: a lower bound on the probability. The necessary conditions above give an upper one. The adversary must never
+succeed where they exclude it. Its success must vanish with R, and exceed neither bound.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ntk1bit.claims import Claim, Count, Evidence, Inside, Never, Number
+from ntk1bit.claims.measures import against, exponent
+from proofs_numeric.data import Data
+
+CLAIM = Claim(
+    id="Eq.5",
+    title="a small move rarely changes an activity",
+    statement="P[the activity on x can change within radius R] <= O(d R D); by our proof <= sqrt(2/pi) (d + 4) R.",
+    source="D25, Def. E.1 and Eq. (5)",
+    assumptions="w ~ N(0, I_d), any unit x; std scale.",
+    refuted_by="a change where the proof excludes one, more changes than the bound allows, or a rate that does not "
+    "vanish with R",
+    criteria=(
+        Never("changes the proof excludes", 10_000),
+        Never("settings with more changes than the bound", 10),
+        Inside("exponent in R of the adversary's success", low=0.8),
+    ),
+    context=(Inside("exponent in d of the adversary's success", high=1.0),),
+)
+STUDIES = ("flips",)
+
+
+def evidence(data: Data) -> Evidence:
+    """Enclose the probability between the adversary and the necessary condition."""
+    counted = data.measured("flips")
+    counted = counted.assign(rate=counted["reached"] / counted["neurons"])
+    settings = counted.groupby(["dim", "radius"], as_index=False)[["reached", "possible", "missed", "neurons"]].sum()
+    settings["adversary"] = settings["reached"] / settings["neurons"]
+    settings["condition"] = settings["possible"] / settings["neurons"]
+    settings["bound"] = np.minimum(np.sqrt(2 / np.pi) * (settings["dim"] + 4) * settings["radius"], 1.0)
+    # the necessary condition is what the bound is proved for; three standard errors allow for the finite sample
+    error = np.sqrt(settings["bound"] * (1 - settings["bound"]) / settings["neurons"])
+    above = settings["condition"] > settings["bound"] + 3 * error
+    span = (
+        f"d = {settings['dim'].min()}..{settings['dim'].max()}, "
+        f"R = {settings['radius'].min():g}..{settings['radius'].max():g}"
+    )
+    dims = sorted(set(counted["dim"]))
+    middle = dims[len(dims) // 2]
+    in_radius = against(
+        counted.loc[counted["dim"] == middle], "radius", "rate", unit=1e-4, meaning="share of neurons changed"
+    )
+    in_dim = against(
+        counted.loc[counted["radius"] == counted["radius"].median()], "dim", "rate", meaning="share of neurons changed"
+    )
+    loose = settings.loc[settings["adversary"] > 0]
+    return Evidence(
+        (
+            Count(
+                "changes the proof excludes",
+                "neurons the adversary changed where the necessary condition fails",
+                int(settings["missed"].sum()),
+                int(settings["neurons"].sum()),
+                span,
+                "flips",
+            ),
+            Count(
+                "settings with more changes than the bound",
+                "settings (d, R) where the necessary condition is more frequent than the bound, beyond 3 standard errors",
+                int(above.sum()),
+                len(settings),
+                span,
+                "flips",
+            ),
+            exponent(in_radius, "exponent in R of the adversary's success", "flips", x=f"R (1e-4), d = {middle},"),
+            exponent(in_dim, "exponent in d of the adversary's success", "flips", x="d"),
+            Number(
+                "looseness of the bound",
+                "median over settings of bound / adversary's success",
+                float((loose["bound"] / loose["adversary"]).median()),
+                span,
+                "flips",
+            ),
+        ),
+        {"rates": settings},
+        ("The true probability lies between the columns adversary and condition of the table.",),
+    )

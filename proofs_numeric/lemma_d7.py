@@ -1,0 +1,105 @@
+"""D25, Lemma D.7: the quantisation difference is bounded.
+
+**Statement.** For norm(x) = 1 and weights within R of the start, u(w) = s q + mu 1 - w satisfies
+|<u(w), x>| <= O(d (D + R)).
+
+**Proof, and a better bound.** Since s q + mu 1 - w = s q - c and sum_k q_k c_k = sum_k |c_k|,
+
+    norm(u)^2 = d s^2 - 2 s sum_k |c_k| + norm(c)^2 = 2 d s (s - mean_k |c_k|) <= 2 d s^2        ("std": norm(c)^2 = d s^2).
+
+So |<u, x>| <= sqrt(2 d) s <= sqrt(2 d) (max_k |w_k(0)| + R): the power of d is 1/2, not 1. And for an x that does not
+know w the size has no d at all: norm(u)^2 -> 2 d (1 - sqrt(2/pi)), spread over d coordinates, gives a root mean
+square of sqrt(2 (1 - sqrt(2/pi))) = 0.635.
+
+**Experiment.** The identity to rounding on heavy-tailed weights; |<u, x>| against sqrt(2 d) s for x = u/norm(u), the
+worst input there is; on networks as drawn, the largest and the root mean square |<u, x_i>| against D25's bound, whose
+constant is fitted on the smaller widths and tested on the larger ones; the exponent of the root mean square in d.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ntk1bit.claims import Claim, Count, Evidence, Exact, Inside, Never, Number
+from ntk1bit.claims.measures import against, exponent, held_out_bound
+from ntk1bit.quantizers import centred_scale, effective_weights
+from proofs_numeric.data import Data, log_factor
+
+TYPICAL = float(np.sqrt(2 * (1 - np.sqrt(2 / np.pi))))  # 0.635
+
+CLAIM = Claim(
+    id="D.7",
+    title="the quantisation difference is bounded",
+    statement="|<u(w), x>| <= O(d (D + R)) for norm(x) = 1; in fact |<u, x>| <= sqrt(2 d) s(w).",
+    source="D25, Lemma D.7",
+    assumptions="std scale; the statement at the start, R = 0.",
+    refuted_by="an input beyond sqrt(2 d) s, or a held-out configuration beyond the fitted constant",
+    criteria=(
+        Exact("error of norm(u)^2 = 2 d s (s - mean|c|)", 1e-12),
+        Never("worst inputs beyond sqrt(2 d) s", 1000),
+        Never("largest |<u, x>| against C d D", 20),
+    ),
+    context=(Inside("exponent in d of the typical |<u, x>|", -0.02, 0.02),),
+)
+STUDIES = ("start",)
+
+
+def checks() -> tuple[Number, Count]:
+    """Check the identity and the bound on heavy-tailed weights, with the worst input for each neuron."""
+    rng = np.random.default_rng(7)
+    worst, beyond, trials = 0.0, 0, 0
+    for dim in (2, 3, 8, 65, 512):
+        for draw in (rng.standard_normal, rng.standard_cauchy):
+            w = draw((200, dim))
+            c, s, _ = centred_scale(w)
+            u = effective_weights(w) - w
+            square = np.einsum("rk,rk->r", u, u)
+            expected = 2 * dim * s * (s - np.abs(c).mean(axis=1))
+            worst = max(worst, float((np.abs(square - expected) / (2 * dim * s**2)).max()))
+            norms = np.sqrt(square)  # = |<u, u/norm(u)>|
+            beyond += int((norms > np.sqrt(2 * dim) * s * (1 + 1e-12)).sum())
+            trials += len(w)
+    span = "d = 2..512, Gaussian and Cauchy weights"
+    return (
+        Number("error of norm(u)^2 = 2 d s (s - mean|c|)", "largest, relative to 2 d s^2", worst, span, "checks"),
+        Count("worst inputs beyond sqrt(2 d) s", "neurons with norm(u) > sqrt(2 d) s", beyond, trials, span, "checks"),
+    )
+
+
+def evidence(data: Data) -> Evidence:
+    """Check the proof, then hold D25's form against networks as drawn."""
+    drawn = data.measured("start")
+    drawn = drawn.loc[drawn["n_train"] == 64]
+    settings = drawn.groupby(["dim", "width"], as_index=False)[["largest_u", "rms_u"]].mean()
+    settings["bound"] = settings["dim"] * log_factor(settings["width"], settings["dim"])
+    span = f"d = {settings['dim'].min()}..{settings['dim'].max()}, m = {settings['width'].min()}..{settings['width'].max()}"
+    failures, constant, looseness = held_out_bound(
+        settings,
+        measured="largest_u",
+        bound="bound",
+        fitted_on=settings["width"] <= settings["width"].median(),
+        name="largest |<u, x>| against C d D",
+        meaning="the largest |<u, x_i>|",
+        span=span,
+        study="start",
+    )
+    widest = drawn.loc[drawn["width"] == drawn["width"].max()]
+    typical = against(widest, "dim", "rms_u", meaning="root mean square over neurons and inputs of <u, x>")
+    return Evidence(
+        (
+            *checks(),
+            failures,
+            constant,
+            looseness,
+            exponent(typical, "exponent in d of the typical |<u, x>|", "start", x="d"),
+            Number(
+                "typical |<u, x>|",
+                "root mean square at the largest d",
+                float(typical.table["value"].iloc[-1]),
+                span,
+                "start",
+            ),
+        ),
+        {"typical size": typical.table.rename(columns={"width": "dim"}), "largest": settings},
+        (f"Independent inputs see {TYPICAL:.3f} = sqrt(2 (1 - sqrt(2/pi))) for large d, without any power of d.",),
+    )

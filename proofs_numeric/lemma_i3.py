@@ -1,0 +1,70 @@
+"""D25, Lemma I.3 (J.5): the residual at the start is bounded.
+
+**Statement.** norm(F(0) - y) <= O(sqrt(n) d D^2).
+
+**Derivation.** f(x) = kappa/sqrt(m) sum_r a_r relu(z_r(x)) with a_r = +-1 independent of z: its variance is
+kappa^2 E relu(z)^2 <= kappa^2 E z^2, and E z(x)^2 = E[s^2] (1 - rho) norm(x)^2 + O(<1,x>^2/d) = O(1) (the covariance in
+`ntk1bit.kernels.limits`). So norm(F(0) - y) = O(sqrt(n)) with no d and no D: the bound holds, with a factor d D^2 to
+spare.
+
+**Experiment.** iid networks at kappa = 1: the constant is fitted on the smaller widths and tested on the larger ones;
+exponents in n (1/2), d (0) and m (0).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ntk1bit.claims import Claim, Evidence, Inside, Never
+from ntk1bit.claims.measures import against, exponent, held_out_bound
+from proofs_numeric.data import Data, log_factor
+
+CLAIM = Claim(
+    id="I.3",
+    title="the residual at the start is bounded",
+    statement="norm(F(0) - y) <= O(sqrt(n) d D^2).",
+    source="D25, Lemma I.3 (J.5)",
+    assumptions="iid start, kappa = 1, |y| <= 1.",
+    refuted_by="held-out configurations beyond the fitted constant",
+    criteria=(Never("residual against C sqrt(n) d D^2", 20),),
+    context=(
+        Inside("exponent in d", -0.1, 0.1),
+        Inside("exponent in m", -0.05, 0.05),
+        Inside("exponent in n", 0.4, 0.6),
+    ),
+)
+STUDIES = ("start",)
+
+
+def evidence(data: Data) -> Evidence:
+    """Hold the residual of drawn networks against the bound."""
+    drawn = data.measured("start")
+    settings = drawn.groupby(["dim", "width", "n_train"], as_index=False)["residual"].max()
+    settings["bound"] = (
+        np.sqrt(settings["n_train"]) * settings["dim"] * log_factor(settings["width"], settings["dim"]) ** 2
+    )
+    span = f"m = {settings['width'].min()}..{settings['width'].max()}, d = {settings['dim'].min()}..{settings['dim'].max()}"
+    failures, constant, looseness = held_out_bound(
+        settings,
+        measured="residual",
+        bound="bound",
+        fitted_on=settings["width"] <= settings["width"].median(),
+        name="residual against C sqrt(n) d D^2",
+        meaning="the largest norm(F(0) - y) over draws",
+        span=span,
+        study="start",
+    )
+    plain = drawn.loc[(drawn["n_train"] == 64)]
+    widest, middle = plain.loc[plain["width"] == plain["width"].max()], plain.loc[plain["dim"] == 32]
+    in_n = drawn.loc[(drawn["dim"] == 32) & (drawn["width"] == drawn["width"].max())]
+    return Evidence(
+        (
+            failures,
+            constant,
+            looseness,
+            exponent(against(widest, "dim", "residual"), "exponent in d", "start", x="d"),
+            exponent(against(middle, "width", "residual"), "exponent in m", "start"),
+            exponent(against(in_n, "n_train", "residual"), "exponent in n", "start", x="n"),
+        ),
+        {"largest residual": settings},
+    )

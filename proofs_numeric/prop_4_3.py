@@ -1,0 +1,59 @@
+"""D25, Proposition 4.3: the loss as a scaling law in parameters, data and compute.
+
+**Statement.** With N = m d parameters, D_n = n points and compute C = N n T the loss is
+max(D_n^3 d^2.25/(lambda^2 N^0.25), alpha exp(-eta lambda C)).
+
+**What can be tested.** Read as a law, it predicts exponents: -0.25 in N, +3 in n, +2 in d at fixed m, and exponential
+decay in compute. Read as a bound, the loss only has to fall at least as fast as N^-0.25. The two readings are judged
+apart: the law by its exponents, which decide, and the bound as context. The floor law (`c2_floor`) says -1 in m, +2
+in n, -1 in d.
+
+**Experiment.** Networks trained until level, so that the second branch is out of the way. lambda changes with n and d
+too; the exponents in n and d are held against the law with the measured lambda divided out.
+"""
+
+from __future__ import annotations
+
+from ntk1bit.claims import Claim, Evidence, Inside
+from ntk1bit.claims.measures import against, exponent, select
+from ntk1bit.estimators import loss_at_end
+from proofs_numeric.data import Data, cells
+
+CLAIM = Claim(
+    id="4.3",
+    title="the loss follows D25's scaling law",
+    statement="The loss of a trained 1-bit network follows D_n^3 d^2.25/(lambda^2 N^0.25) once compute does not limit it.",
+    source="D25, Prop 4.3",
+    assumptions="paired start, random labels on the sphere, trained until level; each exponent within 0.1 (N) or 0.5.",
+    refuted_by="an exponent outside its range",
+    criteria=(
+        Inside("exponent of the loss in N at fixed d", -0.35, -0.15),
+        Inside("exponent of lambda^2 x loss in n", 2.5, 3.5),
+        Inside("exponent of lambda^2 x loss in d at fixed m", 1.5, 2.5),
+    ),
+    context=(Inside("exponent of the loss in N at fixed d", high=-0.25),),
+)
+STUDIES = ("floor", "floor-points", "floor-dims")
+
+
+def evidence(data: Data) -> Evidence:
+    """Fit the three exponents."""
+    frame = data.frame("floor", "lambda_min")
+    in_m = select(loss_at_end(frame.loc[frame["precision"] == "one_bit"]), precision="one_bit")
+    points, dims = (cells(data.frame(study, "lambda_min")) for study in ("floor-points", "floor-dims"))
+    points = points.loc[points["width"] == 1024]
+    points, dims = (t.assign(scaled=t["loss_end"] * t["lambda_min"] ** 2) for t in (points, dims))
+    in_n, in_d = against(points, "n_train", "scaled"), against(dims, "dim", "scaled")
+    return Evidence(
+        (
+            exponent(in_m, "exponent of the loss in N at fixed d", "floor", x="N = m d; m"),
+            exponent(in_n, "exponent of lambda^2 x loss in n", "floor-points", x="n"),
+            exponent(in_d, "exponent of lambda^2 x loss in d at fixed m", "floor-dims", x="d"),
+        ),
+        {
+            "loss against width": in_m.table,
+            "lambda^2 x loss against n": in_n.table.rename(columns={"width": "n"}),
+            "lambda^2 x loss against d": in_d.table.rename(columns={"width": "d"}),
+        },
+        ("As a bound the proposition holds with room: the loss falls four times faster in log N than it says.",),
+    )

@@ -1,0 +1,154 @@
+"""verdicts.json: verdicts with their evidence as plain data, written whole and read back checked."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+
+from ntk1bit.claims import NOT_TESTED, OUTCOMES, Claim, Evidence, Verdict
+from ntk1bit.claims.evidence import Count, Estimate
+from ntk1bit.errors import InputError
+from ntk1bit.processors import usable_processors
+from ntk1bit.sweeps.store import versions, write_whole
+
+FORMAT = 1
+FILE = "verdicts.json"
+_FIELDS = ("format", "preset", "made", "seconds", "versions", "machine", "studies", "claims")
+
+
+def claim_entry(claim: Claim, verdict: Verdict | None, evidence: Evidence | None) -> dict[str, Any]:
+    """Return a claim with its verdict and evidence as plain data; a claim without a verdict is not tested yet."""
+    entry: dict[str, Any] = {
+        name: getattr(claim, name)
+        for name in ("id", "title", "statement", "source", "assumptions", "refuted_by", "rule", "missing")
+    }
+    if verdict is None or evidence is None:
+        empty: dict[str, Any] = {"findings": [], "context": [], "measures": [], "tables": {}, "remarks": []}
+        return entry | {"outcome": NOT_TESTED, "reason": claim.missing} | empty
+    return entry | {
+        "outcome": verdict.outcome,
+        "reason": verdict.reason,
+        "findings": [asdict(one) for one in verdict.findings],
+        "context": [asdict(one) for one in verdict.context],
+        "measures": [{"kind": _kind(one)} | asdict(one) for one in evidence.measures],
+        "tables": {name: _records(table) for name, table in evidence.tables.items()},
+        "remarks": list(evidence.remarks),
+    }
+
+
+def document(
+    preset: str, studies: dict[str, dict[str, Any]], claims: list[dict[str, Any]], seconds: float
+) -> dict[str, Any]:
+    """Put together what verdicts.json holds."""
+    order = (*OUTCOMES, NOT_TESTED)
+    return _plain(
+        {
+            "format": FORMAT,
+            "preset": preset,
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(seconds, 1),
+            "versions": versions(),
+            "machine": {
+                "processor": _processor(),
+                "cores": usable_processors(),
+                "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+            },
+            "studies": studies,
+            "claims": sorted(claims, key=lambda entry: order.index(entry["outcome"])),
+        }
+    )
+
+
+def write_results(results: dict[str, Any], folder: Path) -> Path:
+    """Write verdicts.json: all of it or nothing."""
+    path = folder / FILE
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(path, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
+    return path
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Read verdicts.json, or the one in a folder.
+
+    Raises
+    ------
+    InputError
+        If it is missing, damaged, or of another format.
+    """
+    path = path / FILE if path.is_dir() else path
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise InputError(f"cannot read {path}: {problem.strerror}; make it with: ntk1bit verify") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as problem:
+        raise InputError(f"{path} is damaged ({problem}); make it again with: ntk1bit verify") from None
+    if not isinstance(found, dict) or any(name not in found for name in _FIELDS):
+        raise InputError(f"{path} does not hold verdicts; make it again with: ntk1bit verify")
+    if found["format"] != FORMAT:
+        raise InputError(f"{path} has format {found['format']}, this version reads {FORMAT}; make it again")
+    return found
+
+
+def table(entry: dict[str, Any], name: str) -> pd.DataFrame:
+    """Return a table of a claim's entry as a frame.
+
+    Raises
+    ------
+    InputError
+        If the claim has no table of this name.
+    """
+    if name not in entry["tables"]:
+        raise InputError(f"claim {entry['id']} has no table {name!r}; it has: {', '.join(entry['tables']) or 'none'}")
+    return pd.DataFrame(entry["tables"][name])
+
+
+def measure(entry: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a measure of a claim's entry.
+
+    Raises
+    ------
+    InputError
+        If the claim has no measure of this name.
+    """
+    for one in entry["measures"]:
+        if one["name"] == name:
+            return one
+    raise InputError(f"claim {entry['id']} has no measure {name!r}")
+
+
+def _kind(one: object) -> str:
+    return "estimate" if isinstance(one, Estimate) else "count" if isinstance(one, Count) else "number"
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy numbers into Python's, round floats to six digits, and NaN and infinity into null."""
+    if isinstance(value, dict):
+        return {str(name): _plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

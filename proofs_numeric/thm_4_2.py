@@ -1,0 +1,114 @@
+"""D25, Theorem 4.2 (I.1): any loss is reached, if the network is wide enough.
+
+**Statement.** With m >= Omega(lambda^-8 n^12 d^8/(delta eps)^4), eta <= O(lambda delta/(kappa^2 n^2 d D)) and
+T >= Omega((eta lambda)^-1 log(n d D^2/eps)) the loss is at most eps.
+
+**What can be tested.** The theorem names a sufficient width. It is wrong if some loss cannot be reached at any width,
+or if the width needed grows faster than eps^-4. By the floor law (`c2_floor`) the width needed is about 0.16 n^2
+kappa^2/(d eps): eps^-1, n^2, *falling* with d, and free of lambda; the theorem's is larger by dozens of orders of
+magnitude at every setting run, which a remark shows.
+
+**The gap in the proof.** The proof needs C3 negligible; it is not (`c1b_terms`). The conclusion survives: the loss
+contracts at rate 2 eta r^T K_eff r instead of 2 eta r^T H r, so T grows by a constant factor. Its size is measured
+here as the ratio of steps a 1-bit and a full-precision network need for L <= L(0)/10.
+
+**Experiment.** Networks trained until level: the width at which the loss reaches each of several values, and its
+exponent; the loss against width.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ntk1bit.claims import Claim, Estimate, Evidence, Inside, Number
+from ntk1bit.claims.measures import exponent, seeds_interval, select
+from ntk1bit.estimators import loss_at_end, width_needed
+from proofs_numeric.data import DELTA, Data, cells
+
+CLAIM = Claim(
+    id="4.2",
+    title="any loss is reached, if the network is wide enough",
+    statement="The loss falls without end as m grows, and the width needed for L <= eps grows no faster than eps^-4.",
+    source="D25, Thm 4.2 (I.1)",
+    assumptions="paired start, trained until level; the theorem's width and rate are out of reach, so its conclusion is "
+    "tested at widths far below.",
+    refuted_by="a loss that does not fall with width, or a width needed that grows faster than eps^-4",
+    criteria=(
+        Inside("exponent of the loss in m", high=-0.1),
+        Inside("exponent of the width needed in eps", low=-4.0),
+    ),
+    context=(
+        Inside("exponent of the width needed in eps", -1.15, -0.85),
+        Inside("steps to L(0)/10, 1-bit over full precision, sphere", low=1.0),
+        Inside("steps to L(0)/10, 1-bit over full precision, digits", low=1.0),
+    ),
+)
+STUDIES = ("floor", "digits")
+
+
+def evidence(data: Data) -> Evidence:
+    """Fit the width needed, and compare times."""
+    frame = data.frame("floor", "lambda_min")
+    one_bit = frame.loc[frame["precision"] == "one_bit"]
+    loss = select(loss_at_end(one_bit), precision="one_bit")
+    needed = next(one for one in width_needed(one_bit))
+    fit = needed.power
+    every = cells(frame)
+    first = every.iloc[0]
+    smallest = float(loss.table["value"].min())
+    asked = (
+        -8 * np.log10(first["lambda_min"])
+        + 12 * np.log10(first["n_train"])
+        + 8 * np.log10(first["dim"])
+        - 4 * np.log10(DELTA * smallest)
+    )
+    widest = int(frame["width"].max())
+    return Evidence(
+        (
+            exponent(loss, "exponent of the loss in m", "floor"),
+            Estimate(
+                "exponent of the width needed in eps",
+                "exponent p of m ~ eps^p, m being the width at which the mean loss reaches eps",
+                fit.exponent,
+                fit.exponent_low,
+                fit.exponent_high,
+                int(loss.table["seeds"].to_numpy().min()),
+                f"eps = {fit.smallest:.2g}..{fit.largest:.2g}",
+                "floor",
+                fit.note,
+            ),
+            *(_slower(data, study, name) for study, name in (("floor", "sphere"), ("digits", "digits"))),
+            Number(
+                "log10 of the theorem's width",
+                f"for the loss {smallest:.2g} that m = {widest} reaches, with the constant 1",
+                asked,
+                "sphere, n = 32, d = 64",
+                "floor",
+            ),
+        ),
+        {"width needed": needed.table, "loss against width": loss.table},
+        (
+            f"For L = {smallest:.1e} the theorem asks for a width of 10^{asked:.0f} (constant 1, delta = 0.05); "
+            f"a width of {widest} suffices.",
+        ),
+    )
+
+
+def _slower(data: Data, study: str, name: str) -> Estimate:
+    """Ratio of the steps needed for L <= L(0)/10, in time eta, seed by seed at the widest, both precisions."""
+    frame = data.frame(study, "lambda_min") if study == "floor" else data.frame(study, "lambda_min", "radius")
+    frame = frame.loc[(frame["width"] == frame["width"].max()) & (frame["init"] == "paired")]
+    times: dict[tuple[str, int], float] = {}
+    for (precision, seed), cell in frame.groupby(["precision", "seed"]):
+        loss = cell.sort_values("step")["loss"].to_numpy()
+        below = np.flatnonzero(loss <= 0.1 * loss[0])
+        times[str(precision), int(str(seed))] = below[0] * cell["eta"].iloc[0] if len(below) else np.nan
+    seeds = sorted({seed for _, seed in times})
+    ratios = np.array([times["one_bit", seed] / times["full", seed] for seed in seeds])
+    return seeds_interval(
+        ratios,
+        f"steps to L(0)/10, 1-bit over full precision, {name}",
+        "ratio of eta x steps at the same seed",
+        f"m = {frame['width'].max()}",
+        study,
+    )

@@ -1,0 +1,85 @@
+"""D25, Theorem 5.2 (K.1): the outputs of both networks stay close.
+
+**Statement.** For all t and all training and test inputs |f - f'| <= kappa sqrt(log(m/delta)) O(d (D + R)).
+
+**What it says and what it does not.** The bound has kappa in it and, but for logarithms, no m: it does not shrink with
+width. The text around it says that the gap tends to 0 with m; that is a claim of its own (`c3_gap`).
+
+**The gap in the proof.** It bounds f - f' = kappa/sqrt(m) sum_r a_r (...) by Hoeffding's inequality over the signs
+a_r, as if they were independent of W(t). They are at t = 0, but W(t) has been trained with them: every w_r has moved
+along -a_r times a gradient, so the summands have a common sign on average. The crude bound kappa sqrt(m) max_r|<u,
+x>| is all that is left, and it grows with m. The conclusion survives in experiments because neurons move by only
+O(1/sqrt m) (Claim I.5), so the common part is sqrt(m) O(1/sqrt m) = O(1).
+
+**Experiment.** The largest |f - f'| over test inputs and recorded steps for every pair of networks; the constant is
+fitted on the smaller widths and tested on the larger ones; R is the larger of the two networks'.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ntk1bit.claims import Claim, Evidence, Inside, Never
+from ntk1bit.claims.measures import against, exponent, held_out_bound
+from ntk1bit.estimators.drift import recorded_steps
+from proofs_numeric.data import DELTA, Data, log_factor
+
+CLAIM = Claim(
+    id="5.2",
+    title="the outputs of both networks stay close",
+    statement="At all recorded steps and test inputs |f - f'| <= C kappa sqrt(log(m/delta)) d (D + R).",
+    source="D25, Thm 5.2 (K.1)",
+    assumptions="iid start as in the theorem; kappa = 0.1..1, d = 8..512, digits.",
+    refuted_by="held-out pairs of networks beyond the fitted constant",
+    criteria=(Never("largest gap against the bound", 100),),
+    context=(Inside("exponent in m of the largest gap, digits, iid", high=-0.1),),
+)
+STUDIES = ("digits", "gap-dims", "gap-kappas")
+
+
+def evidence(data: Data) -> Evidence:
+    """Hold every pair of networks against the bound."""
+    every = pd.concat([pairs(data.frame(study, "test_outputs", "radius")).assign(study=study) for study in STUDIES])
+    every["bound"] = (
+        every["kappa"]
+        * np.sqrt(np.log(every["width"] / DELTA))
+        * every["dim"]
+        * (log_factor(every["width"], every["dim"]) + every["radius"])
+    )
+    iid = every.loc[every["init"] == "iid"]
+    span = f"{len(iid):,} pairs, m = {iid['width'].min()}..{iid['width'].max()}"
+    measures = held_out_bound(
+        iid,
+        measured="largest_gap",
+        bound="bound",
+        fitted_on=iid["width"] <= iid["width"].median(),
+        name="largest gap against the bound",
+        meaning="the largest |f - f'|",
+        span=span,
+        study="all",
+    )
+    digits = iid.loc[iid["study"] == "digits"]
+    in_m = against(digits, "width", "largest_gap", meaning="largest |f - f'| over test inputs and steps")
+    return Evidence(
+        (*measures, exponent(in_m, "exponent in m of the largest gap, digits, iid", "digits")),
+        {"largest gap, digits, iid": in_m.table},
+    )
+
+
+def pairs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a pair of networks, 1-bit and full: the largest |f - f'| over test inputs and steps, and R."""
+    taken = recorded_steps(frame)
+    index = ["task", "dim", "n_train", "init", "kappa", "width", "seed", "step"]
+    one_bit, full = (
+        taken.loc[taken["precision"] == p].set_index(index)[["test_outputs", "radius"]] for p in ("one_bit", "full")
+    )
+    both = one_bit.join(full, how="inner", rsuffix="_full")
+    apart = [
+        float(np.abs(np.subtract(f, f_full)).max())
+        for f, f_full in zip(both["test_outputs"], both["test_outputs_full"], strict=True)
+    ]
+    found = pd.DataFrame(
+        {"largest_gap": apart, "radius": both[["radius", "radius_full"]].max(axis=1).to_numpy()}, index=both.index
+    )
+    return found.groupby(level=index[:-1]).max().reset_index()

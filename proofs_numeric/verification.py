@@ -1,0 +1,203 @@
+"""Run what claims need, judge them, and store verdicts with their evidence.
+
+    FOLDER/studies/<name>/     a run each (docs/runs.md), resumable
+    FOLDER/measured/<name>/    measurements, a file each
+    FOLDER/verdicts.json       verdicts, estimates and small tables
+
+A verification can be stopped at any time and run again: it goes on where it was. Asking for some claims keeps the
+verdicts of the others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ntk1bit.errors import InputError
+from ntk1bit.sweeps import Cell, load_run, make_plan, run_measurements, run_sweep
+from proofs_numeric.catalogue import Proof
+from proofs_numeric.data import Data
+from proofs_numeric.results import FILE, claim_entry, document, read_results, write_results
+from proofs_numeric.studies import Study, studies
+
+OPERATIONS_A_SECOND = 1.5e10  # multiply-adds of a training cell, one thread: turns its cost into that of a measurement
+CELL_SECONDS = 0.15  # what a cell costs besides its multiply-adds
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One study and its share of all the work, in rough seconds of one processor."""
+
+    study: Study
+    seconds: float
+
+
+def plan_work(chosen: dict[str, Proof], preset: str, *, seeds: int | None = None) -> list[Work]:
+    """List the studies that these claims need, in the order of the preset.
+
+    Parameters
+    ----------
+    chosen
+        Proofs by id.
+    preset
+        Name of the preset.
+    seeds
+        Networks a setting, in place of the preset's (sweeps only).
+
+    Raises
+    ------
+    InputError
+        For an unknown preset or a study that cannot run.
+    """
+    if seeds is not None and seeds < 1:
+        raise InputError(f"--seeds must be at least 1, got {seeds}")
+    needed = {name for one in chosen.values() for name in one.studies}
+    every = studies(preset)
+    work = []
+    for name, study in every.items():
+        if name not in needed:
+            continue
+        if study.sweep is not None and seeds is not None:
+            study = replace(study, sweep=replace(study.sweep, seeds=tuple(range(seeds))))
+        if study.sweep is not None:
+            cells = make_plan(study.sweep).cells
+            seconds = sum(cell.operations / OPERATIONS_A_SECOND + CELL_SECONDS for cell in cells)
+        else:
+            seconds = sum(one.cost for one in study.measurements)
+        work.append(Work(study, seconds))
+    return work
+
+
+def verify(
+    chosen: dict[str, Proof],
+    work: list[Work],
+    *,
+    preset: str,
+    folder: Path,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run the studies that are not finished, judge the claims and write verdicts.json.
+
+    Parameters
+    ----------
+    chosen, preset
+        As in `plan_work`, which makes `work`.
+    work
+        The studies to run.
+    folder
+        Where the verification is kept; a stopped one goes on.
+    jobs
+        Local processes.
+    progress
+        Called with what is being done and the share of all work that is done.
+
+    Returns
+    -------
+    What verdicts.json holds.
+
+    Raises
+    ------
+    InputError
+        If the folder holds another verification, cannot be written, or networks failed.
+    KeyboardInterrupt
+        On Ctrl-C; finished networks stay.
+    """
+    earlier = _earlier(folder, preset)
+    began = time.monotonic()
+    tell = progress or (lambda *_: None)
+    total = sum(one.seconds for one in work) or 1.0
+    done = 0.0
+    measured, about = {}, {}
+    for one in work:
+        start = time.monotonic()
+
+        def share(part: float, one: Work = one, before: float = done) -> None:
+            tell(one.study.name, (before + part * one.seconds) / total)
+
+        name = one.study.name
+        if one.study.sweep is None:
+            place = folder / "measured" / name
+            measured[name] = run_measurements(one.study.measurements, place, jobs=jobs, progress=share)
+            about[name] = _about_measurements(one.study, time.monotonic() - start)
+        else:
+            _run_sweep(one.study, folder / "studies" / name, jobs, share)
+            about[name] = _about_sweep(one.study, folder / "studies" / name)
+        done += one.seconds
+    data = Data(folder, measured)
+    entries = []
+    for identity, proof in chosen.items():
+        tell(f"judging {identity}", done / total)
+        if proof.evidence is None:
+            entries.append(claim_entry(proof.claim, None, None))
+            continue
+        evidence = proof.evidence(data)
+        entries.append(claim_entry(proof.claim, proof.claim.judge(evidence), evidence))
+    kept = [entry for entry in earlier.get("claims", []) if entry["id"] not in chosen]
+    results = document(
+        preset,
+        earlier.get("studies", {}) | about,
+        [*entries, *kept],
+        earlier.get("seconds", 0.0) + time.monotonic() - began,
+    )
+    write_results(results, folder)
+    return results
+
+
+def _run_sweep(study: Study, folder: Path, jobs: int, share: Callable[[float], None]) -> None:
+    assert study.sweep is not None
+
+    def report(_: Cell | None, part: float) -> None:
+        share(part)
+
+    outcome = run_sweep(study.sweep, folder, jobs=jobs, resume=True, progress=report)
+    if outcome.failed:
+        raise InputError(
+            f"{outcome.failed} networks of study {study.name!r} failed (see {folder / 'failures.jsonl'}); "
+            "run the same command again to try them once more"
+        )
+
+
+def _about_sweep(study: Study, folder: Path) -> dict[str, Any]:
+    assert study.sweep is not None
+    cells = load_run(folder).about.values()
+    return {
+        "purpose": study.purpose,
+        "settings": study.sweep.as_dict(),
+        "cells": len(cells),
+        "seconds": round(sum(float(one["seconds"]) for one in cells), 1),
+    }
+
+
+def _about_measurements(study: Study, seconds: float) -> dict[str, Any]:
+    axes: dict[str, list[Any]] = {}
+    for one in study.measurements:
+        for name, value in one.settings:
+            plain = list(value) if isinstance(value, tuple) else value
+            if plain not in axes.setdefault(name, []):
+                axes[name].append(plain)
+    settings = {name: values[0] if len(values) == 1 else values for name, values in axes.items()}
+    function = study.measurements[0].function
+    return {
+        "purpose": study.purpose,
+        "settings": {"function": function, **settings},
+        "cells": len(study.measurements),
+        "seconds": round(seconds, 1),
+    }
+
+
+def _earlier(folder: Path, preset: str) -> dict[str, Any]:
+    """Return the verdicts that the folder holds already, if they are of this preset."""
+    if not (folder / FILE).exists():
+        if folder.exists() and any(path.name not in ("studies", "measured") for path in folder.iterdir()):
+            raise InputError(f"{folder} exists and is not a verification; give another --out")
+        return {}
+    found = read_results(folder)
+    if found["preset"] != preset:
+        raise InputError(f"{folder} holds a {found['preset']} verification, not a {preset} one; give another --out")
+    return found
