@@ -88,7 +88,7 @@ def evidence_k(data: Data) -> Evidence:
 
 
 def _frame(data: Data) -> pd.DataFrame:
-    frame = data.frame("digits", *_COLUMNS)
+    frame = data.frame("digits")
     return frame.loc[frame["init"] == "paired"]
 
 

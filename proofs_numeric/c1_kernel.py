@@ -43,7 +43,7 @@ STUDIES = ("digits", "functions")
 
 def evidence(data: Data) -> Evidence:
     """Fit the exponents."""
-    found = drift(data.frame("digits", "kernel_norm", "radius", "lambda_min"))
+    found = drift(data.frame("digits"))
     measures, tables = [], []
     for precision, word in (("one_bit", "1-bit"), ("full", "full precision")):
         for init in ("paired", "iid"):
@@ -51,7 +51,7 @@ def evidence(data: Data) -> Evidence:
             measures.append(exponent(one, f"exponent of drift, {word}, {init}", "digits"))
             tables.append(rows(one.table, init=init, precision=precision))
     by_task = []
-    for one in drift(data.frame("functions", "kernel_norm", "radius", "lambda_min")):
+    for one in drift(data.frame("functions")):
         if one.settings["init"] == "paired":
             by_task.append(
                 {name: one.settings[name] for name in ("task", "precision")}

@@ -94,14 +94,14 @@ def predicted_c3(dim: int) -> float:
 def evidence(data: Data) -> Evidence:
     """Measure the four ratios."""
     columns = (*TERMS, "unit")
-    digits = ratios(data.frame("terms", *columns))
+    digits = ratios(data.frame("terms"))
     one_bit, full = (digits.loc[digits["precision"] == p] for p in ("one_bit", "full"))
     widest = one_bit["width"].max()
     last, last_full = one_bit.loc[one_bit["width"] == widest], full.loc[full["width"] == widest]
     where = f"digits, m = {widest}"
 
-    sphere = ratios(data.frame("terms-dims", *columns))
-    first = recorded_steps(data.frame("terms-dims", *columns))
+    sphere = ratios(data.frame("terms-dims"))
+    first = recorded_steps(data.frame("terms-dims"))
     first = first.loc[first["step"] == 0]
     first = first.assign(c3=first["c3"] / first["unit"])
     dim, width = int(sphere["dim"].max()), int(sphere["width"].max())
@@ -110,7 +110,7 @@ def evidence(data: Data) -> Evidence:
     first_step = by_setting(first, "c3", "dim", "width")
     first_step["predicted"] = first_step["dim"].map(expected)
 
-    rates = pd.concat([rows(ratios(data.frame(f"terms-rate-{rate:g}", *columns)), eta_rel=rate) for rate in TERM_RATES])
+    rates = pd.concat([rows(ratios(data.frame(f"terms-rate-{rate:g}")), eta_rel=rate) for rate in TERM_RATES])
     slowest = rates.loc[rates["eta_rel"] == min(TERM_RATES), "c4"].to_numpy()
     c3_in_m = against(one_bit.loc[one_bit["c3"] > 0], "width", "c3", meaning="C3 / (eta r'Hr)")
     per_width = [by_setting(one_bit, term, "width") for term in TERMS]

@@ -77,10 +77,10 @@ def evidence(data: Data) -> Evidence:
     """Fit the five exponents and compare the constant."""
     measures, tables = [], []
     for study, name in (("floor", "sphere"), ("floor-digits", "digits")):
-        one = select(floor(data.frame(study, "lambda_min")), precision="one_bit")
+        one = select(floor(data.frame(study)), precision="one_bit")
         measures.append(exponent(one, f"exponent of the floor in m, {name}", study))
         tables.append(rows(one.table, task=name))
-    every = cells(data.frame("floor", "lambda_min"))
+    every = cells(data.frame("floor"))
     full = every.loc[every["precision"] == "full"]
     worst = float((full["loss_end"] / full["loss_start"]).max())
     one_bit = every.loc[every["precision"] == "one_bit"]

@@ -67,21 +67,21 @@ def evidence_paired(data: Data) -> Evidence:
 
 
 def _evidence(data: Data, init: str) -> Evidence:
-    digits = select(gap(data.frame("digits", "test_outputs", "radius")), init=init)
+    digits = select(gap(data.frame("digits")), init=init)
     by_dim = {
         int(one.settings["dim"]): one
-        for one in gap(data.frame("gap-dims", "test_outputs", "radius"))
+        for one in gap(data.frame("gap-dims"))
         if one.settings["init"] == init
     }
     largest = max(by_dim)
     dims = pd.concat([rows(one.table, dim=dim) for dim, one in sorted(by_dim.items())], ignore_index=True)
-    kappas = [one for one in gap(data.frame("gap-kappas", "test_outputs", "radius")) if one.settings["init"] == init]
+    kappas = [one for one in gap(data.frame("gap-kappas")) if one.settings["init"] == init]
     at_kappa = pd.concat([rows(one.table, kappa=one.settings["kappa"]) for one in kappas], ignore_index=True)
     functions = [
         {"task": one.settings["task"]}
         | {"exponent": one.power.exponent, "low": one.power.exponent_low, "high": one.power.exponent_high}
         | {"gap at the widest": one.table["value"].iloc[-1]}
-        for one in gap(data.frame("functions", "test_outputs"))
+        for one in gap(data.frame("functions"))
         if one.settings["init"] == init
     ]
     measures = [
@@ -110,14 +110,14 @@ def _evidence(data: Data, init: str) -> Evidence:
 
 
 def _exponent_in_dim(data: Data, init: str) -> Estimate:
-    table = _per_seed(data.frame("gap-dims", "test_outputs", "radius"), init)
+    table = _per_seed(data.frame("gap-dims"), init)
     table = table.loc[table["width"] == table["width"].max()]
     found = against(table, "dim", "gap", meaning="gap after training at the largest width")
     return exponent(found, f"exponent in d at the largest m, {init}", "gap-dims", x="d")
 
 
 def _exponent_in_kappa(data: Data, init: str) -> Estimate:
-    table = _per_seed(data.frame("gap-kappas", "test_outputs", "radius"), init)
+    table = _per_seed(data.frame("gap-kappas"), init)
     table = table.loc[table["width"] == table["width"].max()]
     found: AgainstWidth = against(table, "kappa", "gap", unit=0.001, meaning="gap after training")
     return exponent(found, f"exponent in kappa, digits, {init}", "gap-kappas", x="kappa (0.001)")

@@ -55,12 +55,12 @@ def evidence(data: Data) -> Evidence:
     """Fit the spread, the flips and the scatter of one step."""
     measures, tables = [], []
     for study, name in (("floor", "sphere"), ("floor-digits", "digits")):
-        found = spread(data.frame(study, "test_outputs"))
+        found = spread(data.frame(study))
         for precision, word in (("one_bit", "1-bit"), ("full", "full precision")):
             one = select(found, precision=precision)
             measures.append(exponent(one, f"exponent of the spread, {word}, {name}", study))
             tables.append(rows(one.table, task=name, precision=precision))
-    flips = select(sign_flips(data.frame("floor", "flipped")), precision="one_bit")
+    flips = select(sign_flips(data.frame("floor")), precision="one_bit")
     measures.append(exponent(flips, "exponent of the share of flipped signs", "floor"))
 
     noise = data.measured("noise")

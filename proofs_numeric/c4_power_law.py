@@ -56,11 +56,11 @@ def evidence(data: Data) -> Evidence:
     measures: list[Estimate] = []
     tables = []
     for study, name in (("floor", "sphere"), ("floor-digits", "digits")):
-        frame = data.frame(study, "lambda_min")
+        frame = data.frame(study)
         one = select(loss_at_end(frame), precision="one_bit")
         measures += [exponent(one, f"exponent in N, {name}", study, x="N = m d; m"), _bend(one, name, study)]
         tables.append(rows(one.table, task=name))
-    frame = data.frame("floor", "lambda_min")
+    frame = data.frame("floor")
     ends = cells(frame.loc[frame["precision"] == "one_bit"]).reset_index()
     ends["N"] = ends["width"] * ends["dim"]
     fitted = scaling.fit(ends, law="power", x="N", loss="loss_end", bootstrap=1000, seed=0)
@@ -88,7 +88,7 @@ def evidence(data: Data) -> Evidence:
             "floor",
         )
     )
-    tested = recorded_steps(data.frame("points", "test_loss"))
+    tested = recorded_steps(data.frame("points"))
     tested = tested.loc[tested["step"] == tested["step"].max()]
     by_points = []
     for precision, word in (("one_bit", "1-bit"), ("full", "full precision")):

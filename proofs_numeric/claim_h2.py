@@ -35,7 +35,7 @@ def evidence(data: Data) -> Evidence:
     total = kernel = 0.0
     steps = 0
     for study in STUDIES:
-        taken = recorded_steps(data.frame(study, "identity_error", "kernel_error"))
+        taken = recorded_steps(data.frame(study))
         total = max(total, float(taken["identity_error"].max()))
         kernel = max(kernel, float(taken["kernel_error"].max()))
         steps += len(taken)

@@ -49,7 +49,7 @@ def evidence(data: Data) -> Evidence:
     """Compare every network with both bounds."""
     parts = []
     for study in STUDIES:
-        found = cells(data.frame(study, "radius", "lambda_min"))
+        found = cells(data.frame(study))
         start = np.sqrt(2 * found["loss_start"])
         root = np.sqrt(found["n_train"] / found["width"])
         found["claim"] = 4 * root * start / found["lambda_min"]
@@ -62,7 +62,7 @@ def evidence(data: Data) -> Evidence:
     beyond = (every["radius"] > every["claim"]) | every["diverged"]
     one_bit = every["precision"] == "one_bit"
     span = f"{len(every):,} networks, m = {every['width'].min()}..{every['width'].max()}"
-    moved = movement(data.frame("digits", "radius", "lambda_min"))
+    moved = movement(data.frame("digits"))
     measures = [
         Count(
             "networks beyond eta kappa sqrt(n/m) sum norm(r)",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ntk1bit.errors import InputError
 from ntk1bit.sweeps import load_run
+from ntk1bit.sweeps.cells import CHECKPOINT_COLUMNS, TERM_COLUMNS
+from ntk1bit.sweeps.predictions import COLUMNS as PREDICTION_COLUMNS
 
 DELTA = 0.05  # the failure probability at which D25's probabilistic statements are tested
 
@@ -26,31 +29,27 @@ class Data:
     def __init__(self, folder: Path, measured: dict[str, pd.DataFrame]) -> None:
         self.folder = folder
         self._measured = measured
-        self._frames: dict[tuple[str, tuple[str, ...]], pd.DataFrame] = {}
+        self._frames: dict[str, pd.DataFrame] = {}
 
-    def frame(self, study: str, *columns: str) -> pd.DataFrame:
-        """Return a sweep's frame with every step (see `Run.frame`) and these stored columns.
+    def frame(self, study: str) -> pd.DataFrame:
+        """Return a sweep's frame with every step (see `Run.frame`) and all stored columns but `outputs`.
 
         Raises
         ------
         InputError
             If a cell of the study is missing or damaged: a verdict on part of the evidence would be none.
         """
-        key = (study, columns)
-        if key not in self._frames:
+        if study not in self._frames:
             run = load_run(self.folder / "studies" / study)
             if run.problems:
                 raise InputError(f"study {study!r} is damaged ({run.problems[0]}); run the same command again")
-            self._frames[key] = run.frame(list(columns))
-        return self._frames[key]
+            stored = (*CHECKPOINT_COLUMNS, *PREDICTION_COLUMNS, *TERM_COLUMNS, "test_loss", "test_outputs")
+            self._frames[study] = run.frame(list(stored))
+        return self._frames[study]
 
     def measured(self, study: str) -> pd.DataFrame:
         """Return the frame of a study of measurements."""
         return self._measured[study]
-
-    def forget(self) -> None:
-        """Drop the frames read so far; the largest take hundreds of megabytes."""
-        self._frames.clear()
 
 
 def cells(frame: pd.DataFrame) -> pd.DataFrame:
@@ -65,7 +64,8 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
     settings = [
         "task", "dim", "n_train", "width", "precision", "init", "scale", "kappa", "seed", "eta", "eta_rel", "diverged",
     ]  # fmt: skip
-    by_cell = frame.sort_values(["key", "step"]).groupby("key")
+    frame = frame.sort_values(["key", "step"], ignore_index=True)
+    by_cell = frame.groupby("key")
     found = by_cell[settings].first()
     found["loss_start"] = by_cell["loss"].first()
     last = by_cell["step"].transform("max")
@@ -87,8 +87,6 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
 
 def log_factor(width: pd.Series | float, dim: pd.Series | float) -> pd.Series | float:
     """Return D25's D = max(sqrt(log(m d/delta)), 1) without its free constant C."""
-    import numpy as np
-
     return np.maximum(np.sqrt(np.log(width * dim / DELTA)), 1.0)
 
 

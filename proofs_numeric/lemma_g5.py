@@ -45,7 +45,7 @@ STUDIES = ("digits", "functions", "gap-dims")
 def evidence(data: Data) -> Evidence:
     """Hold the largest drift of every 1-bit network against the bound."""
     columns = ("kernel_norm", "radius", "lambda_min")
-    every = pd.concat([cells(data.frame(study, *columns)).assign(study=study) for study in STUDIES])
+    every = pd.concat([cells(data.frame(study)).assign(study=study) for study in STUDIES])
     every = every.loc[(every["precision"] == "one_bit") & ~every["diverged"]]
     every["moved"] = every["drift"] * every["kernel_norm"]
     every["bound"] = (
@@ -67,7 +67,7 @@ def evidence(data: Data) -> Evidence:
         span=span,
         study="all",
     )
-    shift = kernel_shift(data.frame("digits", *columns))
+    shift = kernel_shift(data.frame("digits"))
     ratios = [
         at(
             select(shift, init=init, precision="one_bit"),

@@ -59,7 +59,7 @@ def evidence(data: Data) -> Evidence:
     """Measure rates and shares at the widest networks of both studies."""
     measures, tables = [], []
     for study, name in (("floor", "sphere"), ("digits", "digits")):
-        frame = data.frame(study, "lambda_min", "radius") if study == "digits" else data.frame(study, "lambda_min")
+        frame = data.frame(study)
         frame = frame.loc[frame["init"] == "paired"]
         rates = decay_rate(frame)
         for precision, word in (("one_bit", "1-bit"), ("full", "full precision")):

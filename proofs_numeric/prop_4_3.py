@@ -38,9 +38,9 @@ STUDIES = ("floor", "floor-points", "floor-dims")
 
 def evidence(data: Data) -> Evidence:
     """Fit the three exponents."""
-    frame = data.frame("floor", "lambda_min")
+    frame = data.frame("floor")
     in_m = select(loss_at_end(frame.loc[frame["precision"] == "one_bit"]), precision="one_bit")
-    points, dims = (cells(data.frame(study, "lambda_min")) for study in ("floor-points", "floor-dims"))
+    points, dims = (cells(data.frame(study)) for study in ("floor-points", "floor-dims"))
     points = points.loc[points["width"] == 1024]
     points, dims = (t.assign(scaled=t["loss_end"] * t["lambda_min"] ** 2) for t in (points, dims))
     in_n, in_d = against(points, "n_train", "scaled"), against(dims, "dim", "scaled")

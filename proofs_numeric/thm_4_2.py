@@ -48,7 +48,7 @@ STUDIES = ("floor", "digits")
 
 def evidence(data: Data) -> Evidence:
     """Fit the width needed, and compare times."""
-    frame = data.frame("floor", "lambda_min")
+    frame = data.frame("floor")
     one_bit = frame.loc[frame["precision"] == "one_bit"]
     loss = select(loss_at_end(one_bit), precision="one_bit")
     needed = next(one for one in width_needed(one_bit))
@@ -96,7 +96,7 @@ def evidence(data: Data) -> Evidence:
 
 def _slower(data: Data, study: str, name: str) -> Estimate:
     """Ratio of the steps needed for L <= L(0)/10, in time eta, seed by seed at the widest, both precisions."""
-    frame = data.frame(study, "lambda_min") if study == "floor" else data.frame(study, "lambda_min", "radius")
+    frame = data.frame(study)
     frame = frame.loc[(frame["width"] == frame["width"].max()) & (frame["init"] == "paired")]
     times: dict[tuple[str, int], float] = {}
     for (precision, seed), cell in frame.groupby(["precision", "seed"]):

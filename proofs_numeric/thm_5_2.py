@@ -40,7 +40,7 @@ STUDIES = ("digits", "gap-dims", "gap-kappas")
 
 def evidence(data: Data) -> Evidence:
     """Hold every pair of networks against the bound."""
-    every = pd.concat([pairs(data.frame(study, "test_outputs", "radius")).assign(study=study) for study in STUDIES])
+    every = pd.concat([pairs(data.frame(study)).assign(study=study) for study in STUDIES])
     every["bound"] = (
         every["kappa"]
         * np.sqrt(np.log(every["width"] / DELTA))
