@@ -5,6 +5,8 @@ Every function takes plain settings and returns a frame, a row for each draw; `n
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
@@ -16,6 +18,7 @@ from ntk1bit.two_layer.engines import PackedEngine
 
 _STREAM = 0x33  # keeps these draws apart from those of `two_layer.init` and of the kernels at the same seed
 _NEURONS_AT_ONCE = 2000
+_PRECISIONS: tuple[Precision, Precision] = ("full", "one_bit")
 
 
 def at_start(*, dim: int, width: int, n_train: int, draws: int) -> pd.DataFrame:
@@ -24,8 +27,8 @@ def at_start(*, dim: int, width: int, n_train: int, draws: int) -> pd.DataFrame:
     Returns
     -------
     A row a draw: `largest_weight` max|w_rk|, `largest_mean` max|mu_r|, `largest_std` max s_r, `largest_norm` max
-    norm(w_r); `largest_u` and `rms_u` of <u(w_r), x_i>; `residual` and `residual_full`, norm(f(X) - y) at kappa = 1; and
-    `gap`, `largest_gap`: root mean square and largest |f - f'| over 256 test inputs at kappa = 1.
+    norm(w_r); `largest_u` and `rms_u` of <u(w_r), x_i>; `residual` and `residual_full`, norm(f(X) - y) at kappa = 1;
+    and `gap`, `largest_gap`: root mean square and largest |f - f'| over 256 test inputs at kappa = 1.
     """
     task = tasks.load("sphere-linear", n_train=n_train, n_test=256, seed=0, dim=dim)
     rows = []
@@ -167,23 +170,26 @@ def step_noise(*, dim: int, width: int, seed: int, networks: int) -> pd.DataFram
     Returns
     -------
     A row a precision: `scatter`, root mean square over 32 training inputs of the standard deviation over networks;
-    `predicted`, its flip-noise law (NaN in full precision), see `c3b_spread`; and `mean_change`.
+    `predicted`, its flip-noise law (NaN in full precision), see `c3b_spread`; `speed`, the mean over networks of
+    <y, Delta f>/(eta y^T H y), H being the limit kernel of that precision: 1 - speed is C3/(eta r^T H r); and
+    `predicted_speed`, y^T K_eff y/y^T H y (1 in full precision).
     """
     task = tasks.load("sphere-linear", n_train=32, n_test=0, seed=0, dim=dim)
-    limit = kernels.limit_ntk(task.x, precision="full").value
-    eta = 0.25 / float(np.linalg.eigvalsh(limit)[-1])
-    precisions: tuple[Precision, ...] = ("one_bit", "full")
-    changes: dict[str, list[np.ndarray]] = {precision: [] for precision in precisions}
+    y = task.y.astype(np.float64)
+    limits, effective = _limits(dim)
+    slowed = float(y @ effective @ y) / float(y @ limits["one_bit"] @ y)
+    eta = 0.25 / float(np.linalg.eigvalsh(limits["full"])[-1])
+    changes: dict[str, list[np.ndarray]] = {precision: [] for precision in _PRECISIONS}
     for network in range(networks):
         start = two_layer.init(width, dim, seed=1000 * seed + network, init="paired")
-        for precision in precisions:
+        for precision in _PRECISIONS:
             weights = two_layer.Weights(start.w.copy(), start.a)
             engine = PackedEngine(task.x, weights, precision, 1.0, "std")
             before = engine.forward()
             engine.descend(before - task.y, eta)
             changes[precision].append(engine.forward() - before)
     rows = []
-    for precision in precisions:
+    for precision in _PRECISIONS:
         every = np.array(changes[precision], dtype=np.float64)
         predicted = flip_noise(task.x, task.y, eta=eta, width=width, seed=seed) if precision == "one_bit" else np.nan
         rows.append(
@@ -191,10 +197,19 @@ def step_noise(*, dim: int, width: int, seed: int, networks: int) -> pd.DataFram
                 "precision": precision,
                 "scatter": float(np.sqrt(every.var(axis=0, ddof=1).mean())),
                 "predicted": predicted,
-                "mean_change": float(np.sqrt((every.mean(axis=0) ** 2).mean())),
+                "speed": float((every @ y).mean() / (eta * y @ limits[precision] @ y)),
+                "predicted_speed": slowed if precision == "one_bit" else 1.0,
             }
         )
     return pd.DataFrame(rows)
+
+
+@functools.lru_cache(maxsize=1)
+def _limits(dim: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return the limit kernels of both precisions and K_eff for the task of `step_noise`, once a process."""
+    x = tasks.load("sphere-linear", n_train=32, n_test=0, seed=0, dim=dim).x
+    full, one_bit = (kernels.limit_ntk(x, precision=p, samples=1_000_000).value for p in _PRECISIONS)
+    return {"one_bit": one_bit, "full": full}, kernels.effective_ntk(x, samples=400_000).value
 
 
 def flip_noise(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], *, eta: float, width: int, seed: int) -> float:
@@ -219,6 +234,6 @@ def flip_noise(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], *, eta: 
 def _changes(
     w: Float[np.ndarray, "b d"], x: Float[np.ndarray, "b d"], move: Float[np.ndarray, "b d"]
 ) -> Bool[np.ndarray, " b"]:
-    """Evaluate the network at both places: does the activity differ?"""
+    """Evaluate the network at both places and say where the activities differ."""
     before, after = (np.einsum("rk,rk->r", effective_weights(v), x) >= 0 for v in (w, w + move))
     return before != after

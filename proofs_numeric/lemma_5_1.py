@@ -29,7 +29,7 @@ CLAIM = Claim(
     source="D25, Lemma 5.1 (K.4)",
     assumptions="iid start; shown at kappa = 1, as the gap is exactly linear in kappa.",
     refuted_by="a gap that is not linear in kappa, or held-out configurations beyond the fitted constant",
-    criteria=(Exact("deviation from linearity in kappa", 1e-12), Never("gap against C sqrt(d) D^2", 20)),
+    criteria=(Exact("deviation from linearity in kappa", 1e-12), Never("gap against C sqrt(d) D^2", 10)),
     context=(
         Inside("exponent in m of the gap at the start", -0.03, 0.03),
         Inside("exponent in d of the gap at the start", high=0.5),

@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from ntk1bit.claims import Claim, Count, Evidence, Exact, Inside, Never, Number
-from ntk1bit.claims.measures import against, exponent, held_out_bound
+from ntk1bit.claims.measures import against, at, exponent, held_out_bound
 from ntk1bit.quantizers import centred_scale, effective_weights
 from proofs_numeric.data import Data, log_factor
 
@@ -37,9 +37,9 @@ CLAIM = Claim(
     criteria=(
         Exact("error of norm(u)^2 = 2 d s (s - mean|c|)", 1e-12),
         Never("worst inputs beyond sqrt(2 d) s", 1000),
-        Never("largest |<u, x>| against C d D", 20),
+        Never("largest |<u, x>| against C d D", 10),
     ),
-    context=(Inside("exponent in d of the typical |<u, x>|", -0.02, 0.02),),
+    context=(Inside("typical |<u, x>| at the largest d", 0.98 * TYPICAL, 1.02 * TYPICAL),),
 )
 STUDIES = ("start",)
 
@@ -92,13 +92,7 @@ def evidence(data: Data) -> Evidence:
             constant,
             looseness,
             exponent(typical, "exponent in d of the typical |<u, x>|", "start", x="d"),
-            Number(
-                "typical |<u, x>|",
-                "root mean square at the largest d",
-                float(typical.table["value"].iloc[-1]),
-                span,
-                "start",
-            ),
+            at(typical, "typical |<u, x>| at the largest d", "start", x="d"),
         ),
         {"typical size": typical.table.rename(columns={"width": "dim"}), "largest": settings},
         (f"Independent inputs see {TYPICAL:.3f} = sqrt(2 (1 - sqrt(2/pi))) for large d, without any power of d.",),

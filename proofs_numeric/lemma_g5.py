@@ -44,7 +44,6 @@ STUDIES = ("digits", "functions", "gap-dims")
 
 def evidence(data: Data) -> Evidence:
     """Hold the largest drift of every 1-bit network against the bound."""
-    columns = ("kernel_norm", "radius", "lambda_min")
     every = pd.concat([cells(data.frame(study)).assign(study=study) for study in STUDIES])
     every = every.loc[(every["precision"] == "one_bit") & ~every["diverged"]]
     every["moved"] = every["drift"] * every["kernel_norm"]

@@ -26,7 +26,7 @@ CLAIM = Claim(
     source="D25, Lemma I.3 (J.5)",
     assumptions="iid start, kappa = 1, |y| <= 1.",
     refuted_by="held-out configurations beyond the fitted constant",
-    criteria=(Never("residual against C sqrt(n) d D^2", 20),),
+    criteria=(Never("residual against C sqrt(n) d D^2", 10),),
     context=(
         Inside("exponent in d", -0.1, 0.1),
         Inside("exponent in m", -0.05, 0.05),

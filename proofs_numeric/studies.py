@@ -17,7 +17,7 @@ from ntk1bit.sweeps import Measurement, SweepSpec
 PRESETS = ("quick", "standard", "thorough")
 RATES = (0.125, 0.25, 0.5, 1.0)  # eta_rel of the floor studies
 TERM_RATES = (0.015625, 0.0625, 0.25, 1.0)  # eta_rel of the studies of C4
-FLOOR_STEPS = 3000  # 3000 eta_rel lambda_min/lambda_max is above 300 for the floor studies: the loss is level
+FLOOR_STEPS = 10_000  # long after the loss is level, so that its mean over the last third is known to a few per cent
 FUNCTIONS = ("f1", "f2", "f3", "f4", "f5", "f6")
 LIMIT_SAMPLES = 4_000_000  # neurons for the 1-bit limit: its error is 1/16 of the distance at width 16384
 
@@ -228,7 +228,7 @@ def _terms(size: Size) -> list[Study]:
         "inits": ("paired",),
         "seeds": tuple(range(size.seeds)),
         "n_test": 1,
-        "checkpoints": 10,
+        "checkpoints": 16,
         "terms": True,
     }
     sphere: dict[str, Any] = common | {"tasks": ("sphere-linear",), "n_train": (64,), "precisions": ("one_bit",)}
@@ -248,7 +248,7 @@ def _terms(size: Size) -> list[Study]:
             Study(
                 f"terms-rate-{rate:g}",
                 f"the four terms at eta_rel = {rate:g}, for the same eta x steps",
-                SweepSpec(widths=(1024,), dims=(32,), steps=round(4 / rate), eta_rel=rate, **sphere),
+                SweepSpec(widths=(max(wide),), dims=(32,), steps=round(4 / rate), eta_rel=rate, **sphere),
             )
             for rate in TERM_RATES
         ),
@@ -292,8 +292,8 @@ def _at_start(size: Size) -> list[Study]:
     )
     noise = calls(
         "step_noise",
-        {"dim": tuple(dim for dim in size.dims if dim <= 128), "width": size.coarse[1:], "seed": tuple(range(5))},
-        lambda s: 1e-6 * s["width"] * s["dim"],
+        {"dim": size.dims, "width": size.coarse[1:], "seed": tuple(range(5))},
+        lambda s: 1.0 + 2e-6 * s["width"] * s["dim"],
         networks=48,
     )
     drawn = "for networks as they are drawn, without training"

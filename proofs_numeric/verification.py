@@ -23,8 +23,8 @@ from proofs_numeric.data import Data
 from proofs_numeric.results import FILE, claim_entry, document, read_results, write_results
 from proofs_numeric.studies import Study, studies
 
-OPERATIONS_A_SECOND = 1.5e10  # multiply-adds of a training cell, one thread: turns its cost into that of a measurement
-CELL_SECONDS = 0.15  # what a cell costs besides its multiply-adds
+OPERATIONS_A_SECOND = 3e10  # multiply-adds of a training cell, one thread: turns its cost into that of a measurement
+CELL_SECONDS = 0.1  # what a cell costs besides its multiply-adds
 
 Progress = Callable[[str, float], None]
 
