@@ -19,6 +19,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ntk1bit import kernels, tasks
 from ntk1bit.claims import Claim, Estimate, Evidence, Inside
 from ntk1bit.claims.measures import at, exponent, select
 from ntk1bit.estimators import distance_to_predictions
@@ -26,6 +27,7 @@ from ntk1bit.estimators.against_width import AgainstWidth
 from proofs_numeric.data import Data, rows
 
 _WIDEST = 4
+_SAMPLES = 400_000  # neurons for the predictions drawn beside the curves
 _COLUMNS = ("from_h", "from_k_eff")
 
 CLAIM_H = Claim(
@@ -83,7 +85,10 @@ def evidence_k(data: Data) -> Evidence:
             at(every, "distance to K_eff at the widest", "digits"),
             _closer(frame),
         ),
-        {"distance": rows(every.table, precision="one_bit", kernel="K_eff")},
+        {
+            "distance": rows(every.table, precision="one_bit", kernel="K_eff"),
+            "convergence": _convergence(frame),
+        },
     )
 
 
@@ -119,6 +124,25 @@ def _closer(frame: pd.DataFrame) -> Estimate:
         found.span,
         found.study,
     )
+
+
+def _convergence(frame: pd.DataFrame) -> pd.DataFrame:
+    """Loss at recorded steps of the widest networks, and what H and K_eff of infinite width predict for it."""
+    curves = _curves(frame).set_index(["precision", "step"])
+    one_bit = curves.loc["one_bit"]
+    first = frame.loc[(frame["width"] == frame["width"].max()) & (frame["precision"] == "one_bit")].iloc[0]
+    task = tasks.load(str(first["task"]), n_train=int(first["n_train"]), n_test=int(first["n_test"]), seed=0)
+    y = task.y.astype(np.float64)
+    kernel = {
+        "loss_h": kernels.limit_ntk(task.x, samples=_SAMPLES).value,
+        "loss_k_eff": kernels.effective_ntk(task.x, samples=_SAMPLES).value,
+    }
+    predicted = {}
+    for name, one in kernel.items():
+        found = kernels.predict(one, y, eta=float(first["eta"]), steps=one_bit.index.tolist())
+        predicted[name] = 0.5 * ((found.train - y) ** 2).sum(axis=1)
+    columns = one_bit[["loss", "loss_low", "loss_high"]].assign(**predicted)
+    return columns.assign(full_loss=curves.loc["full"]["loss"]).reset_index()
 
 
 def _curves(frame: pd.DataFrame) -> pd.DataFrame:

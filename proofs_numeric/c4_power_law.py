@@ -77,6 +77,7 @@ def evidence(data: Data) -> Evidence:
             "floor",
         )
     )
+    band = _band(fitted, ends, "sphere")
     frontier = _frontier(frame.loc[frame["precision"] == "one_bit"])
     slopes = [np.polyfit(np.log(part["compute"]), np.log(part["loss"]), 1)[0] for _, part in frontier.groupby("seed")]
     measures.append(
@@ -100,6 +101,7 @@ def evidence(data: Data) -> Evidence:
         tuple(measures),
         {
             "loss against width": pd.concat(tables, ignore_index=True),
+            "fit band": band,
             "frontier": best,
             "test loss against n": pd.concat(by_points, ignore_index=True),
         },
@@ -118,6 +120,12 @@ def _bend(one: AgainstWidth, name: str, study: str) -> Estimate:
         span(one),
         study,
     )
+
+
+def _band(fitted: scaling.Fit, ends: pd.DataFrame, task: str) -> pd.DataFrame:
+    """Evaluate a fit with its 95 % band over the range of N it was made on."""
+    grid = pd.DataFrame({"N": np.geomspace(ends["N"].min(), ends["N"].max(), 25)})
+    return rows(pd.concat([grid, fitted.band(grid).rename(columns={"loss": "estimate"})], axis=1), task=task)
 
 
 def _frontier(frame: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from ntk1bit import kernels, tasks, two_layer
-from ntk1bit.quantizers import centred_scale, effective_weights
+from ntk1bit.quantizers import Scale, centred_scale, effective_weights
 from ntk1bit.two_layer import Precision
 from ntk1bit.two_layer.engines import PackedEngine
 
@@ -159,6 +159,31 @@ def limit_distances(
                 }
             )
     return pd.DataFrame(rows)
+
+
+def limits_in_dim(*, dim: int, scale: Scale, samples: int) -> pd.DataFrame:
+    """Compare the limits of both precisions, and K_eff with H, on 64 uniform points of the sphere in R^d.
+
+    Returns
+    -------
+    One row: `distance`, norm_F(H - H')/norm_F(H') of the 1-bit limit H to the full-precision limit H'; `noise`, what the
+    Monte Carlo error of H would give; `ratio`, the c that brings c H closest to K_eff, with its standard error
+    `ratio_error`.
+    """
+    x = tasks.load("sphere-linear", n_train=64, n_test=0, seed=0, dim=dim).x
+    one_bit = kernels.limit_ntk(x, precision="one_bit", scale=scale, samples=samples)
+    full = kernels.limit_ntk(x, precision="full").value
+    effective = kernels.effective_ntk(x, scale=scale, samples=samples // 4)
+    size = np.linalg.norm(full)
+    weight = one_bit.value / np.vdot(one_bit.value, one_bit.value)  # the ratio is <K_eff, weight>
+    return pd.DataFrame(
+        {
+            "distance": [float(np.linalg.norm(one_bit.value - full) / size)],
+            "noise": [float(np.linalg.norm(one_bit.standard_error) / size)],
+            "ratio": [kernels.kernel_ratio(effective.value, one_bit.value)],
+            "ratio_error": [float(np.linalg.norm(weight * effective.standard_error))],
+        }
+    )
 
 
 def step_noise(*, dim: int, width: int, seed: int, networks: int) -> pd.DataFrame:

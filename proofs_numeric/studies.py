@@ -290,6 +290,12 @@ def _at_start(size: Size) -> list[Study]:
         draws=max(size.draws // 2, 10),
         samples=LIMIT_SAMPLES,
     )
+    in_dim = calls(
+        "limits_in_dim",
+        {"dim": tuple(sorted({4, *size.dims})), "scale": ("std", "absmean")},
+        lambda s: 2.0 + 0.05 * s["dim"],
+        samples=LIMIT_SAMPLES // 2,
+    )
     noise = calls(
         "step_noise",
         {"dim": size.dims, "width": size.coarse[1:], "seed": tuple(range(5))},
@@ -301,5 +307,6 @@ def _at_start(size: Size) -> list[Study]:
         Study("start", f"weights, outputs and quantisation differences {drawn}", measurements=tuple(start)),
         Study("flips", f"how often a small move can change an activity, {drawn}", measurements=tuple(flips)),
         Study("limits", f"the distance of H(0) to its limit, {drawn}", measurements=tuple(limits)),
+        Study("limits-dims", "the infinite-width kernels against d", measurements=tuple(in_dim)),
         Study("noise", "the scatter of one step over independent networks", measurements=tuple(noise)),
     ]
