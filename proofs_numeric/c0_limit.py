@@ -18,7 +18,7 @@ import pandas as pd
 
 from ntk1bit.claims import Claim, Evidence, Inside, Number
 from ntk1bit.claims.measures import against, exponent
-from proofs_numeric.data import Data, rows
+from proofs_numeric.data import Data, highest, rows
 
 _CASES = tuple((task, precision) for task in ("digits", "sphere-linear") for precision in ("one_bit", "full"))
 
@@ -30,7 +30,7 @@ def _name(task: str, precision: str) -> str:
 CLAIM = Claim(
     id="C0",
     title="the kernel at the start reaches its limit",
-    statement="The relative Frobenius distance of H(0) to its infinite-width limit falls as m^-1/2, in both precisions.",
+    statement="The relative Frobenius distance of H(0) to its limit falls as m^-1/2, in both precisions.",
     source="standard (law of large numbers); theory of D25's H* = H(0)",
     assumptions="iid start; the 1-bit limit by Monte Carlo at the task's d.",
     refuted_by="an exponent away from -1/2",
@@ -49,7 +49,7 @@ def evidence(data: Data) -> Evidence:
         measures.append(exponent(found, _name(task, precision), "limits"))
         tables.append(rows(found.table, task=task, precision=precision))
     in_dim = data.measured("limits-dims")
-    error = float(drawn["limit_error"].max())
+    error = highest(drawn["limit_error"])
     return Evidence(
         (
             *measures,
@@ -57,7 +57,7 @@ def evidence(data: Data) -> Evidence:
         ),
         {
             "distance": pd.concat(tables, ignore_index=True),
-            "limits against d": in_dim[["dim", "scale", "distance", "noise", "ratio", "ratio_error"]],
+            "limits against d": pd.DataFrame(in_dim[["dim", "scale", "distance", "noise", "ratio", "ratio_error"]]),
         },
         ("The limits of both precisions differ at fixed d; see the table of limits against d.",),
     )

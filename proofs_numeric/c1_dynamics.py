@@ -1,4 +1,4 @@
-"""C1-H and C1-K: whose dynamics does a 1-bit network follow as it widens, its own kernel's or K_eff's?
+"""C1-H and C1-K: as it widens, a 1-bit network follows the dynamics of K_eff, not those of its own kernel.
 
 **C1-H, D25's reading.** Training aligns with the kernel H: f_t approaches f_0 - eta sum_s H(0) r_s as m grows.
 
@@ -21,7 +21,7 @@ import pandas as pd
 
 from ntk1bit import kernels, tasks
 from ntk1bit.claims import Claim, Estimate, Evidence, Inside
-from ntk1bit.claims.measures import at, exponent, select
+from ntk1bit.claims.measures import at, exponent, seeds_interval, select
 from ntk1bit.estimators import distance_to_predictions
 from ntk1bit.estimators.against_width import AgainstWidth
 from proofs_numeric.data import Data, rows
@@ -44,8 +44,8 @@ CLAIM_H = Claim(
 CLAIM_K = Claim(
     id="C1-K",
     title="training follows the dynamics of K_eff",
-    statement="The distance of a 1-bit network's outputs in training to the prediction of K_eff vanishes with width, as "
-    "m^-1/4 (flip noise).",
+    statement="The distance of a 1-bit network's outputs in training to the prediction of K_eff vanishes with "
+    "width, as m^-1/4 (flip noise).",
     source="ours",
     assumptions="paired start, eta_rel = 1, while L > L(0)/10; K_eff of infinite width, by Monte Carlo.",
     refuted_by="an exponent above -0.2 over the four widest widths, or a distance not smaller than to H",
@@ -113,17 +113,11 @@ def _closer(frame: pd.DataFrame) -> Estimate:
     for _, cell in widest.groupby("seed"):
         one = {o.quantity: o.table["value"].iloc[0] for o in distance_to_predictions(cell)}
         logs.append(np.log(one["from H"] / one["from K_eff"]))
-    from ntk1bit.claims.measures import seeds_interval
-
     found = seeds_interval(np.array(logs), "", "", f"m = {widest['width'].max()}", "digits")
-    return Estimate(
-        "distance to H over distance to K_eff, at the widest",
-        "geometric mean over seeds of the ratio of root mean square distances",
-        *(float(np.exp(v)) for v in (found.value, found.low, found.high)),
-        found.seeds,
-        found.span,
-        found.study,
-    )
+    value, low, high = (float(np.exp(v)) for v in (found.value, found.low, found.high))
+    name = "distance to H over distance to K_eff, at the widest"
+    meaning = "geometric mean over seeds of the ratio of root mean square distances"
+    return Estimate(name, meaning, value, low, high, found.seeds, found.span, found.study)
 
 
 def _convergence(frame: pd.DataFrame) -> pd.DataFrame:

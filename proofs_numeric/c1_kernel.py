@@ -50,13 +50,12 @@ def evidence(data: Data) -> Evidence:
             one = select(found, init=init, precision=precision)
             measures.append(exponent(one, f"exponent of drift, {word}, {init}", "digits"))
             tables.append(rows(one.table, init=init, precision=precision))
-    by_task = []
-    for one in drift(data.frame("functions")):
-        if one.settings["init"] == "paired":
-            by_task.append(
-                {name: one.settings[name] for name in ("task", "precision")}
-                | {"exponent": one.power.exponent, "low": one.power.exponent_low, "high": one.power.exponent_high}
-            )
+    by_task = [
+        {name: one.settings[name] for name in ("task", "precision")}
+        | {"exponent": one.power.exponent, "low": one.power.exponent_low, "high": one.power.exponent_high}
+        for one in drift(data.frame("functions"))
+        if one.settings["init"] == "paired"
+    ]
     order = {name: place for place, name in enumerate((*FUNCTIONS, "sphere-linear"))}
     functions = pd.DataFrame(by_task).sort_values("task", key=lambda names: names.map(order))
     return Evidence(

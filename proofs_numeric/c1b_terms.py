@@ -1,4 +1,4 @@
-"""C1b (D25, Lemmas H.3 to H.6): are C2, C3 and C4 negligible beside C1 = -eta r^T H r?
+"""C1b (D25, Lemmas H.3 to H.6): whether C2, C3 and C4 are negligible beside C1 = -eta r^T H r.
 
 **Statement.** C1 is about -eta r^T H r, and C2, C3, C4 are negligible, so the loss falls as if f moved by -eta H r.
 
@@ -31,7 +31,7 @@ import pandas as pd
 from ntk1bit.claims import Claim, Evidence, Inside
 from ntk1bit.claims.measures import against, exponent, seeds_interval
 from ntk1bit.estimators.drift import recorded_steps
-from proofs_numeric.data import Data, rows
+from proofs_numeric.data import Data, highest, rows
 from proofs_numeric.studies import TERM_RATES
 
 TERMS = ("c1", "c2", "c3", "c4")
@@ -62,7 +62,7 @@ STUDIES = ("terms", "terms-dims", *(f"terms-rate-{rate:g}" for rate in TERM_RATE
 def ratios(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the terms in units of eta r^T H r, a row a cell: sums over its recorded steps while L > L(0)/10."""
     taken = recorded_steps(frame)
-    high = taken["loss"] > _UNTIL * taken.groupby("key")["loss"].transform("first")
+    high = taken["loss"] > _UNTIL * pd.Series(taken.groupby("key")["loss"].transform("first"))
     settings = ["width", "dim", "precision", "seed"]
     sums = taken.loc[high].groupby(settings)[[*TERMS, "unit"]].sum()
     return sums[list(TERMS)].div(sums["unit"], axis=0).reset_index()
@@ -97,12 +97,12 @@ def evidence(data: Data) -> Evidence:
     where = f"digits, m = {widest}"
 
     sphere = ratios(data.frame("terms-dims"))
-    dim, width = int(sphere["dim"].max()), int(sphere["width"].max())
+    width = int(highest(sphere["width"]))
     noise = data.measured("noise")
     noise = noise.loc[(noise["precision"] == "one_bit")].assign(c3=lambda t: 1 - t["speed"])
     first_step = by_setting(noise, "c3", "dim", "width")
     first_step["predicted"] = [1 - noise.loc[noise["dim"] == d, "predicted_speed"].mean() for d in first_step["dim"]]
-    last_noise = noise.loc[(noise["dim"] == noise["dim"].max()) & (noise["width"] == noise["width"].max())]
+    last_noise = noise.loc[(noise["dim"] == highest(noise["dim"])) & (noise["width"] == highest(noise["width"]))]
     rates = pd.concat([rows(ratios(data.frame(f"terms-rate-{rate:g}")), eta_rel=rate) for rate in TERM_RATES])
     slowest = rates.loc[rates["eta_rel"] == min(TERM_RATES), "c4"].to_numpy()
     at_32 = noise.loc[(noise["dim"] == 32) & (noise["width"] >= 1024)]
@@ -128,7 +128,7 @@ def evidence(data: Data) -> Evidence:
                 (last_noise["c3"] - (1 - last_noise["predicted_speed"])).to_numpy(),
                 "C3 minus its prediction, largest d and m, first step",
                 "C3/(eta r'Hr) - (1 - y'K_eff y / y'Hy)",
-                f"sphere, d = {dim}, m = {last_noise['width'].max()}, 48 networks a seed",
+                f"sphere, d = {highest(noise['dim']):g}, m = {highest(noise['width']):g}, 48 networks a seed",
                 "noise",
             ),
             seeds_interval(

@@ -47,8 +47,8 @@ CONSTANT = float((4 / np.sqrt(2 * np.pi) * np.sqrt(2 / np.pi) / np.sqrt(2) / (2 
 CLAIM = Claim(
     id="C2",
     title="the 1-bit floor falls as n^2 kappa^2/(m d)",
-    statement="The loss at which a 1-bit network stops falls as m^-1, d^-1, n^2 and kappa^2 and does not depend on eta; "
-    "full precision has no floor above float rounding.",
+    statement="The loss at which a 1-bit network stops falls as m^-1, d^-1, n^2 and kappa^2 and does not depend on "
+    "eta; full precision has no floor above float rounding.",
     source="ours (C2; Thm 4.2 has no floor)",
     assumptions="paired start, well-conditioned data, trained until level.",
     refuted_by="an exponent outside its range, or a full-precision floor above 1e-8 of the start",

@@ -1,4 +1,4 @@
-"""C3 and C3-paired: does the gap between both networks close with width?
+"""C3 and C3-paired: whether the gap between both networks closes with width.
 
 **C3, D25's text.** The gap f - f' on test inputs tends to 0 as the width grows (iid start).
 
@@ -24,7 +24,7 @@ from ntk1bit.claims import Claim, Estimate, Evidence, Inside
 from ntk1bit.claims.measures import against, at, exponent, select
 from ntk1bit.estimators import gap
 from ntk1bit.estimators.against_width import AgainstWidth
-from proofs_numeric.data import Data, rows
+from proofs_numeric.data import Data, highest, rows
 
 _WIDEST = 4  # widths at which a claim about large m is judged
 
@@ -44,8 +44,8 @@ CLAIM_IID = Claim(
 CLAIM_PAIRED = Claim(
     id="C3-paired",
     title="without the random start the gap falls as m^-1/4",
-    statement="From a paired start the gap after training falls as m^-1/4 at large d, and its value at the largest width "
-    "falls with d.",
+    statement="From a paired start the gap after training falls as m^-1/4 at large d, and its value at the largest "
+    "width falls with d.",
     source="ours",
     assumptions="paired start; 300 steps at eta_rel = 1 on a linear function (sphere).",
     refuted_by="an exponent in m outside [-0.35, -0.15] at the largest d, or a gap that does not fall with d",
@@ -112,14 +112,14 @@ def _evidence(data: Data, init: str) -> Evidence:
 
 def _exponent_in_dim(data: Data, init: str) -> Estimate:
     table = _per_seed(data.frame("gap-dims"), init)
-    table = table.loc[table["width"] == table["width"].max()]
+    table = table.loc[table["width"] == highest(table["width"])]
     found = against(table, "dim", "gap", meaning="gap after training at the largest width")
     return exponent(found, f"exponent in d at the largest m, {init}", "gap-dims", x="d")
 
 
 def _exponent_in_kappa(data: Data, init: str) -> Estimate:
     table = _per_seed(data.frame("gap-kappas"), init)
-    table = table.loc[table["width"] == table["width"].max()]
+    table = table.loc[table["width"] == highest(table["width"])]
     found: AgainstWidth = against(table, "kappa", "gap", unit=0.001, meaning="gap after training")
     return exponent(found, f"exponent in kappa, digits, {init}", "gap-kappas", x="kappa (0.001)")
 
@@ -130,5 +130,7 @@ def _per_seed(frame: pd.DataFrame, init: str) -> pd.DataFrame:
     for seed, part in frame.loc[frame["init"] == init].groupby("seed"):
         for one in gap(part):
             about = {name: one.settings[name] for name in ("dim", "kappa")}
-            parts.append(rows(one.table[["width", "value"]], seed=seed, **about).rename(columns={"value": "gap"}))
+            parts.append(
+                rows(pd.DataFrame(one.table[["width", "value"]]), seed=seed, **about).rename(columns={"value": "gap"})
+            )
     return pd.concat(parts, ignore_index=True)

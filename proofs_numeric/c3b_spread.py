@@ -28,7 +28,7 @@ from ntk1bit.claims import Claim, Evidence, Inside
 from ntk1bit.claims.measures import against, exponent, seeds_interval, select
 from ntk1bit.estimators import sign_flips, spread
 from ntk1bit.estimators.drift import recorded_steps
-from proofs_numeric.data import Data, rows
+from proofs_numeric.data import Data, grouped, highest, rows
 
 CLAIM = Claim(
     id="C3b",
@@ -71,7 +71,7 @@ def evidence(data: Data) -> Evidence:
     measures.append(exponent(down, "exponent of the share of signs flipped on the way down", "floor"))
 
     noise = data.measured("noise")
-    dim, width = int(noise["dim"].max()), int(noise["width"].max())
+    dim, width = int(highest(noise["dim"])), int(highest(noise["width"]))
     for precision, word in (("one_bit", "1-bit"), ("full", "full precision")):
         part = noise.loc[(noise["precision"] == precision) & (noise["dim"] == dim)]
         one = against(part, "width", "scatter", meaning=f"scatter of one step over networks, d = {dim}")
@@ -87,7 +87,7 @@ def evidence(data: Data) -> Evidence:
             "noise",
         )
     )
-    by_setting = noise.groupby(["precision", "dim", "width"], as_index=False)[["scatter", "predicted"]].mean()
+    by_setting = grouped(noise, ["precision", "dim", "width"], ["scatter", "predicted"])
     return Evidence(
         tuple(measures),
         {
@@ -102,5 +102,5 @@ def flipped_on_the_way(frame: pd.DataFrame) -> pd.DataFrame:
     """Return, a row a 1-bit cell, the share of flipped signs at the first recorded step with L <= L(0)/10."""
     taken = recorded_steps(frame)
     taken = taken.loc[taken["precision"] == "one_bit"].sort_values("step")
-    below = taken.loc[taken["loss"] <= 0.1 * taken.groupby("key")["loss"].transform("first")]
-    return below.groupby("key")[["width", "seed", "flipped"]].first()
+    start = pd.Series(taken.groupby("key")["loss"].transform("first"))
+    return grouped(taken.loc[taken["loss"] <= 0.1 * start], ["key"], ["width", "seed", "flipped"], "first")

@@ -1,4 +1,4 @@
-"""C4: is the loss of 1-bit networks a power law in parameters, data and compute?
+"""C4: whether the loss of 1-bit networks is a power law in parameters, data and compute.
 
 **Statement.** The training loss of networks trained to their end is a single power law in N = m d, L ~ N^-1.
 
@@ -15,6 +15,8 @@ bootstrap over networks; the frontier in compute; the test loss against the numb
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
@@ -24,14 +26,14 @@ from ntk1bit.claims.measures import against, exponent, seeds_interval, select, s
 from ntk1bit.estimators import loss_at_end
 from ntk1bit.estimators.against_width import AgainstWidth
 from ntk1bit.estimators.drift import recorded_steps
-from proofs_numeric.data import Data, cells, rows
+from proofs_numeric.data import Data, cells, grouped, rows
 
 _BUDGETS = 12  # budgets of compute at which the frontier is read
 
 CLAIM = Claim(
     id="C4",
     title="the loss is a power law in parameters",
-    statement="The training loss of 1-bit networks trained until level is a single power law in N = m d, with exponent -1.",
+    statement="The training loss of 1-bit networks trained until level is a power law in N = m d, with exponent -1.",
     source="ours, against D25, Prop 4.3",
     assumptions="paired start, two data sets, fixed d.",
     refuted_by="an exponent outside [-1.1, -0.9], or a bend above 0.03 per unit of ln m",
@@ -72,7 +74,7 @@ def evidence(data: Data) -> Evidence:
             -fitted.params["alpha"],
             -high,
             -low,
-            int(ends.groupby("width")["seed"].nunique().min()),
+            int(np.min(np.asarray(ends.groupby("width")["seed"].nunique()))),
             span(select(loss_at_end(frame), precision="one_bit")),
             "floor",
         )
@@ -96,7 +98,7 @@ def evidence(data: Data) -> Evidence:
         one = against(tested.loc[tested["precision"] == precision], "n_train", "test_loss", meaning="test loss")
         measures.append(exponent(one, f"exponent of the test loss in n, {word}", "points", x="n"))
         by_points.append(rows(one.table.rename(columns={"width": "n"}), precision=precision))
-    best = frontier.groupby("compute", as_index=False)[["loss", "width"]].mean()
+    best = grouped(frontier, ["compute"], ["loss", "width"])
     return Evidence(
         tuple(measures),
         {
@@ -131,11 +133,11 @@ def _band(fitted: scaling.Fit, ends: pd.DataFrame, task: str) -> pd.DataFrame:
 def _frontier(frame: pd.DataFrame) -> pd.DataFrame:
     """Return, for each seed and budget C, the least loss any width reaches with N n t <= C, and that width."""
     curves: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = {}
-    for (width, seed), cell in frame.groupby(["width", "seed"]):
+    for (width, seed), cell in _by_cell(frame):
         cell = cell.sort_values("step")
-        cost = float(str(width)) * cell["dim"].iloc[0] * cell["n_train"].iloc[0]
+        cost = width * cell["dim"].iloc[0] * cell["n_train"].iloc[0]
         best = np.minimum.accumulate(cell["loss"].to_numpy())
-        curves.setdefault(int(str(seed)), []).append((int(str(width)), cost * cell["step"].to_numpy(), best))
+        curves.setdefault(seed, []).append((width, cost * cell["step"].to_numpy(), best))
     every = [compute for parts in curves.values() for _, compute, _ in parts]
     # from where the narrowest network has taken 100 steps to where the widest has
     budgets = np.geomspace(min(c[100] for c in every), max(c[100] for c in every), _BUDGETS)
@@ -148,3 +150,8 @@ def _frontier(frame: pd.DataFrame) -> pd.DataFrame:
             loss, width = min(options)
             found.append({"seed": seed, "compute": budget, "loss": loss, "width": width})
     return pd.DataFrame(found)
+
+
+def _by_cell(frame: pd.DataFrame) -> Iterator[tuple[tuple[int, int], pd.DataFrame]]:
+    for _, cell in frame.groupby("key"):
+        yield (int(cell["width"].iloc[0]), int(cell["seed"].iloc[0])), cell

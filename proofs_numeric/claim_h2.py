@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from ntk1bit.claims import Claim, Evidence, Exact, Number
 from ntk1bit.estimators.drift import recorded_steps
-from proofs_numeric.data import Data
+from proofs_numeric.data import Data, highest
 from proofs_numeric.studies import TERM_RATES
 
 CLAIM = Claim(
@@ -36,8 +36,8 @@ def evidence(data: Data) -> Evidence:
     steps = 0
     for study in STUDIES:
         taken = recorded_steps(data.frame(study))
-        total = max(total, float(taken["identity_error"].max()))
-        kernel = max(kernel, float(taken["kernel_error"].max()))
+        total = max(total, highest(taken["identity_error"]))
+        kernel = max(kernel, highest(taken["kernel_error"]))
         steps += len(taken)
     span = f"{steps:,} steps"
     return Evidence(

@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Count, Evidence, Inside, Never, Number
+from ntk1bit.claims import Claim, Count, Estimate, Evidence, Inside, Never, Number
 from ntk1bit.claims.measures import exponent, select
 from ntk1bit.estimators import movement
 from proofs_numeric.data import Data, cells
@@ -63,7 +63,7 @@ def evidence(data: Data) -> Evidence:
     one_bit = every["precision"] == "one_bit"
     span = f"{len(every):,} networks, m = {every['width'].min()}..{every['width'].max()}"
     moved = movement(data.frame("digits"))
-    measures = [
+    measures: list[Count | Estimate] = [
         Count(
             "networks beyond eta kappa sqrt(n/m) sum norm(r)",
             "networks whose R is above (*)",

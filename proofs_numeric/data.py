@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from ntk1bit.errors import InputError
 from ntk1bit.sweeps import load_run
@@ -68,7 +69,7 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
     by_cell = frame.groupby("key")
     found = by_cell[settings].first()
     found["loss_start"] = by_cell["loss"].first()
-    last = by_cell["step"].transform("max")
+    last = pd.Series(by_cell["step"].transform("max"))
     ends = frame.loc[frame["step"] > 0.9 * last]
     found["loss_end"] = ends.groupby("key")["loss"].mean()
     taken = frame.loc[frame["step"] < last]
@@ -82,14 +83,34 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
     ):
         if column in frame:
             found[name] = getattr(by_cell[column], how)()
-    return found
+    return pd.DataFrame(found)
 
 
-def log_factor(width: pd.Series | float, dim: pd.Series | float) -> pd.Series | float:
-    """Return D25's D = max(sqrt(log(m d/delta)), 1) without its free constant C."""
-    return np.maximum(np.sqrt(np.log(width * dim / DELTA)), 1.0)
+def log_factor(frame: pd.DataFrame) -> Float[np.ndarray, " k"]:
+    """Return D25's D = max(sqrt(log(m d/delta)), 1), without its free constant C, for each row (columns width, dim)."""
+    return np.maximum(np.sqrt(np.log(np.asarray(frame["width"], np.float64) * np.asarray(frame["dim"]) / DELTA)), 1.0)
+
+
+def grouped(frame: pd.DataFrame, keys: list[str], values: list[str], how: str = "mean") -> pd.DataFrame:
+    """Return one row a combination of `keys`, with `values` reduced by `how`; keys are columns."""
+    return pd.DataFrame(frame.groupby(keys)[values].agg(how)).reset_index()
+
+
+def highest(values: pd.Series | pd.DataFrame) -> float:
+    """Return the largest entry as a plain number."""
+    return float(np.max(np.asarray(values)))
+
+
+def span_of(frame: pd.DataFrame, **symbols: str) -> str:
+    """Write the ranges of columns: `span_of(frame, m="width", d="dim")` is `m = 64..1024, d = 8..128`."""
+    parts = []
+    for symbol, column in symbols.items():
+        values = np.asarray(frame[column])
+        parts.append(f"{symbol} = {values.min():g}..{values.max():g}")
+    return ", ".join(parts)
 
 
 def rows(table: pd.DataFrame, **columns: object) -> pd.DataFrame:
     """Return a table with constant columns in front."""
-    return pd.concat([pd.DataFrame(columns, index=table.index), table], axis=1)
+    front = pd.DataFrame({name: [value] * len(table) for name, value in columns.items()}, index=table.index)
+    return pd.DataFrame(pd.concat([front, table], axis=1))

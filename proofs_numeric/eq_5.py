@@ -29,7 +29,7 @@ import numpy as np
 
 from ntk1bit.claims import Claim, Count, Evidence, Inside, Never, Number
 from ntk1bit.claims.measures import against, exponent
-from proofs_numeric.data import Data
+from proofs_numeric.data import Data, grouped, span_of
 
 CLAIM = Claim(
     id="Eq.5",
@@ -53,17 +53,14 @@ def evidence(data: Data) -> Evidence:
     """Enclose the probability between the adversary and the necessary condition."""
     counted = data.measured("flips")
     counted = counted.assign(rate=counted["reached"] / counted["neurons"])
-    settings = counted.groupby(["dim", "radius"], as_index=False)[["reached", "possible", "missed", "neurons"]].sum()
+    settings = grouped(counted, ["dim", "radius"], ["reached", "possible", "missed", "neurons"], "sum")
     settings["adversary"] = settings["reached"] / settings["neurons"]
     settings["condition"] = settings["possible"] / settings["neurons"]
     settings["bound"] = np.minimum(np.sqrt(2 / np.pi) * (settings["dim"] + 4) * settings["radius"], 1.0)
     # the necessary condition is what the bound is proved for; three standard errors allow for the finite sample
     error = np.sqrt(settings["bound"] * (1 - settings["bound"]) / settings["neurons"])
     above = settings["condition"] > settings["bound"] + 3 * error
-    span = (
-        f"d = {settings['dim'].min()}..{settings['dim'].max()}, "
-        f"R = {settings['radius'].min():g}..{settings['radius'].max():g}"
-    )
+    span = span_of(settings, d="dim", R="radius")
     dims = sorted(set(counted["dim"]))
     middle = dims[len(dims) // 2]
     in_radius = against(
@@ -78,15 +75,15 @@ def evidence(data: Data) -> Evidence:
             Count(
                 "changes the proof excludes",
                 "neurons the adversary changed where the necessary condition fails",
-                int(settings["missed"].sum()),
-                int(settings["neurons"].sum()),
+                int(np.sum(np.asarray(settings["missed"]))),
+                int(np.sum(np.asarray(settings["neurons"]))),
                 span,
                 "flips",
             ),
             Count(
                 "settings with more changes than the bound",
-                "settings (d, R) where the necessary condition is more frequent than the bound, beyond 3 standard errors",
-                int(above.sum()),
+                "settings (d, R) where the necessary condition is more frequent than the bound by 3 standard errors",
+                int(np.sum(np.asarray(above))),
                 len(settings),
                 span,
                 "flips",

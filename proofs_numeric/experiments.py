@@ -166,8 +166,8 @@ def limits_in_dim(*, dim: int, scale: Scale, samples: int) -> pd.DataFrame:
 
     Returns
     -------
-    One row: `distance`, norm_F(H - H')/norm_F(H') of the 1-bit limit H to the full-precision limit H'; `noise`, what the
-    Monte Carlo error of H would give; `ratio`, the c that brings c H closest to K_eff, with its standard error
+    One row: `distance`, norm_F(H - H')/norm_F(H') of the 1-bit limit H to the full-precision limit H'; `noise`, what
+    the Monte Carlo error of H would give; `ratio`, the c that brings c H closest to K_eff, with its standard error
     `ratio_error`.
     """
     x = tasks.load("sphere-linear", n_train=64, n_test=0, seed=0, dim=dim).x

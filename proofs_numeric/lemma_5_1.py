@@ -20,7 +20,8 @@ from ntk1bit import tasks, two_layer
 from ntk1bit.claims import Claim, Evidence, Exact, Inside, Never, Number
 from ntk1bit.claims.measures import against, at, exponent, held_out_bound
 from ntk1bit.estimators.against_width import root_mean_square_of
-from proofs_numeric.data import Data, log_factor
+from ntk1bit.two_layer import Precision
+from proofs_numeric.data import Data, grouped, log_factor, span_of
 
 CLAIM = Claim(
     id="5.1",
@@ -37,6 +38,7 @@ CLAIM = Claim(
     ),
 )
 STUDIES = ("start",)
+_PRECISIONS: tuple[Precision, Precision] = ("one_bit", "full")
 
 
 def checks() -> tuple[Number, Number]:
@@ -49,7 +51,7 @@ def checks() -> tuple[Number, Number]:
         both = two_layer.init(2 * width, task.dim, seed=seed, init="paired")
 
         def gap(kappa: float, network: two_layer.Weights) -> np.ndarray:
-            f, f_full = (two_layer.outputs(task.x, network, precision=p, kappa=kappa) for p in two_layer.PRECISIONS)
+            f, f_full = (two_layer.outputs(task.x, network, precision=p, kappa=kappa) for p in _PRECISIONS)
             return f - f_full
 
         one = gap(1.0, weights)
@@ -73,14 +75,14 @@ def evidence(data: Data) -> Evidence:
     """Hold the gap of drawn networks against the bound."""
     drawn = data.measured("start")
     drawn = drawn.loc[drawn["n_train"] == 64]
-    settings = drawn.groupby(["dim", "width"], as_index=False)[["largest_gap"]].max()
-    settings["bound"] = np.sqrt(settings["dim"]) * log_factor(settings["width"], settings["dim"]) ** 2
-    span = f"m = {settings['width'].min()}..{settings['width'].max()}, d = {settings['dim'].min()}..{settings['dim'].max()}"
+    settings = grouped(drawn, ["dim", "width"], ["largest_gap"], "max")
+    settings["bound"] = np.sqrt(settings["dim"]) * log_factor(settings) ** 2
+    span = span_of(settings, m="width", d="dim")
     failures, constant, looseness = held_out_bound(
         settings,
         measured="largest_gap",
         bound="bound",
-        fitted_on=settings["width"] <= settings["width"].median(),
+        split="width",
         name="gap against C sqrt(d) D^2",
         meaning="the largest |f - f'| over draws and 256 test inputs",
         span=span,

@@ -5,7 +5,7 @@
 
 **Proof, and a better bound.** Since s q + mu 1 - w = s q - c and sum_k q_k c_k = sum_k |c_k|,
 
-    norm(u)^2 = d s^2 - 2 s sum_k |c_k| + norm(c)^2 = 2 d s (s - mean_k |c_k|) <= 2 d s^2        ("std": norm(c)^2 = d s^2).
+    norm(u)^2 = d s^2 - 2 s sum_k |c_k| + norm(c)^2 = 2 d s (s - mean_k |c_k|) <= 2 d s^2     ("std": norm(c)^2 = d s^2).
 
 So |<u, x>| <= sqrt(2 d) s <= sqrt(2 d) (max_k |w_k(0)| + R): the power of d is 1/2, not 1. And for an x that does not
 know w the size has no d at all: norm(u)^2 -> 2 d (1 - sqrt(2/pi)), spread over d coordinates, gives a root mean
@@ -23,7 +23,7 @@ import numpy as np
 from ntk1bit.claims import Claim, Count, Evidence, Exact, Inside, Never, Number
 from ntk1bit.claims.measures import against, at, exponent, held_out_bound
 from ntk1bit.quantizers import centred_scale, effective_weights
-from proofs_numeric.data import Data, log_factor
+from proofs_numeric.data import Data, grouped, log_factor, span_of
 
 TYPICAL = float(np.sqrt(2 * (1 - np.sqrt(2 / np.pi))))  # 0.635
 
@@ -70,14 +70,14 @@ def evidence(data: Data) -> Evidence:
     """Check the proof, then hold D25's form against networks as drawn."""
     drawn = data.measured("start")
     drawn = drawn.loc[drawn["n_train"] == 64]
-    settings = drawn.groupby(["dim", "width"], as_index=False)[["largest_u", "rms_u"]].mean()
-    settings["bound"] = settings["dim"] * log_factor(settings["width"], settings["dim"])
-    span = f"d = {settings['dim'].min()}..{settings['dim'].max()}, m = {settings['width'].min()}..{settings['width'].max()}"
+    settings = grouped(drawn, ["dim", "width"], ["largest_u", "rms_u"])
+    settings["bound"] = settings["dim"] * log_factor(settings)
+    span = span_of(settings, m="width", d="dim")
     failures, constant, looseness = held_out_bound(
         settings,
         measured="largest_u",
         bound="bound",
-        fitted_on=settings["width"] <= settings["width"].median(),
+        split="width",
         name="largest |<u, x>| against C d D",
         meaning="the largest |<u, x_i>|",
         span=span,

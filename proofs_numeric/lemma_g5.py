@@ -48,19 +48,14 @@ def evidence(data: Data) -> Evidence:
     every = every.loc[(every["precision"] == "one_bit") & ~every["diverged"]]
     every["moved"] = every["drift"] * every["kernel_norm"]
     every["bound"] = (
-        every["kappa"] ** 2
-        * every["n_train"] ** 2
-        * every["dim"]
-        * every["radius"]
-        * log_factor(every["width"], every["dim"])
-        / DELTA
+        every["kappa"] ** 2 * every["n_train"] ** 2 * every["dim"] * every["radius"] * log_factor(every) / DELTA
     )
     span = f"{len(every):,} networks, m = {every['width'].min()}..{every['width'].max()}"
     failures, constant, looseness = held_out_bound(
         every,
         measured="moved",
         bound="bound",
-        fitted_on=every["width"] <= every["width"].median(),
+        split="width",
         name="drift against C kappa^2 n^2 d R D/delta",
         meaning="the largest norm_F(H(t) - H(0))",
         span=span,
@@ -79,7 +74,7 @@ def evidence(data: Data) -> Evidence:
     tightest = every.loc[every["lambda_min"] > 0]
     premise = tightest["lambda_min"] * DELTA / (
         tightest["kappa"] ** 2 * tightest["n_train"] ** 2 * tightest["dim"]
-        * log_factor(tightest["width"], tightest["dim"])
+        * log_factor(tightest)
     )  # fmt: skip
     needed = tightest["width"] * (tightest["radius"] / premise) ** 2
     return Evidence(

@@ -17,7 +17,7 @@ import numpy as np
 
 from ntk1bit.claims import Claim, Evidence, Inside, Never
 from ntk1bit.claims.measures import against, exponent, held_out_bound
-from proofs_numeric.data import Data, log_factor
+from proofs_numeric.data import Data, grouped, log_factor, span_of
 
 CLAIM = Claim(
     id="I.3",
@@ -39,16 +39,14 @@ STUDIES = ("start",)
 def evidence(data: Data) -> Evidence:
     """Hold the residual of drawn networks against the bound."""
     drawn = data.measured("start")
-    settings = drawn.groupby(["dim", "width", "n_train"], as_index=False)["residual"].max()
-    settings["bound"] = (
-        np.sqrt(settings["n_train"]) * settings["dim"] * log_factor(settings["width"], settings["dim"]) ** 2
-    )
-    span = f"m = {settings['width'].min()}..{settings['width'].max()}, d = {settings['dim'].min()}..{settings['dim'].max()}"
+    settings = grouped(drawn, ["dim", "width", "n_train"], ["residual"], "max")
+    settings["bound"] = np.sqrt(settings["n_train"]) * settings["dim"] * log_factor(settings) ** 2
+    span = span_of(settings, m="width", d="dim")
     failures, constant, looseness = held_out_bound(
         settings,
         measured="residual",
         bound="bound",
-        fitted_on=settings["width"] <= settings["width"].median(),
+        split="width",
         name="residual against C sqrt(n) d D^2",
         meaning="the largest norm(F(0) - y) over draws",
         span=span,

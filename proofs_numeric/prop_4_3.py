@@ -22,7 +22,7 @@ from proofs_numeric.data import Data, cells
 CLAIM = Claim(
     id="4.3",
     title="the loss follows D25's scaling law",
-    statement="The loss of a trained 1-bit network follows D_n^3 d^2.25/(lambda^2 N^0.25) once compute does not limit it.",
+    statement="The loss of a trained 1-bit network follows D_n^3 d^2.25/(lambda^2 N^0.25) when compute does not limit.",
     source="D25, Prop 4.3",
     assumptions="paired start, random labels on the sphere, trained until level; each exponent within 0.1 (N) or 0.5.",
     refuted_by="an exponent outside its range",

@@ -23,15 +23,15 @@ import numpy as np
 from ntk1bit.claims import Claim, Estimate, Evidence, Inside, Number
 from ntk1bit.claims.measures import exponent, seeds_interval, select
 from ntk1bit.estimators import loss_at_end, width_needed
-from proofs_numeric.data import DELTA, Data, cells
+from proofs_numeric.data import DELTA, Data, cells, highest
 
 CLAIM = Claim(
     id="4.2",
     title="any loss is reached, if the network is wide enough",
     statement="The loss falls without end as m grows, and the width needed for L <= eps grows no faster than eps^-4.",
     source="D25, Thm 4.2 (I.1)",
-    assumptions="paired start, trained until level; the theorem's width and rate are out of reach, so its conclusion is "
-    "tested at widths far below.",
+    assumptions="paired start, trained until level; the theorem's width and rate are out of reach, so its conclusion "
+    "is tested at widths far below.",
     refuted_by="a loss that does not fall with width, or a width needed that grows faster than eps^-4",
     criteria=(
         Inside("exponent of the loss in m", high=-0.1),
@@ -55,14 +55,14 @@ def evidence(data: Data) -> Evidence:
     fit = needed.power
     every = cells(frame)
     first = every.iloc[0]
-    smallest = float(loss.table["value"].min())
+    smallest = float(np.min(np.asarray(loss.table["value"])))
     asked = (
         -8 * np.log10(first["lambda_min"])
         + 12 * np.log10(first["n_train"])
         + 8 * np.log10(first["dim"])
         - 4 * np.log10(DELTA * smallest)
     )
-    widest = int(frame["width"].max())
+    widest = int(highest(frame["width"]))
     return Evidence(
         (
             exponent(loss, "exponent of the loss in m", "floor"),

@@ -23,7 +23,7 @@ import pandas as pd
 from ntk1bit.claims import Claim, Evidence, Inside, Never
 from ntk1bit.claims.measures import against, exponent, held_out_bound
 from ntk1bit.estimators.drift import recorded_steps
-from proofs_numeric.data import DELTA, Data, log_factor
+from proofs_numeric.data import DELTA, Data, grouped, log_factor
 
 CLAIM = Claim(
     id="5.2",
@@ -42,10 +42,7 @@ def evidence(data: Data) -> Evidence:
     """Hold every pair of networks against the bound."""
     every = pd.concat([pairs(data.frame(study)).assign(study=study) for study in STUDIES])
     every["bound"] = (
-        every["kappa"]
-        * np.sqrt(np.log(every["width"] / DELTA))
-        * every["dim"]
-        * (log_factor(every["width"], every["dim"]) + every["radius"])
+        every["kappa"] * np.sqrt(np.log(every["width"] / DELTA)) * every["dim"] * (log_factor(every) + every["radius"])
     )
     iid = every.loc[every["init"] == "iid"]
     span = f"{len(iid):,} pairs, m = {iid['width'].min()}..{iid['width'].max()}"
@@ -53,7 +50,7 @@ def evidence(data: Data) -> Evidence:
         iid,
         measured="largest_gap",
         bound="bound",
-        fitted_on=iid["width"] <= iid["width"].median(),
+        split="width",
         name="largest gap against the bound",
         meaning="the largest |f - f'|",
         span=span,
@@ -82,4 +79,4 @@ def pairs(frame: pd.DataFrame) -> pd.DataFrame:
     found = pd.DataFrame(
         {"largest_gap": apart, "radius": both[["radius", "radius_full"]].max(axis=1).to_numpy()}, index=both.index
     )
-    return found.groupby(level=index[:-1]).max().reset_index()
+    return grouped(found.reset_index(), index[:-1], ["largest_gap", "radius"], "max")

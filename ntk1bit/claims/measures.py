@@ -124,17 +124,17 @@ def held_out_bound(
     *,
     measured: str,
     bound: str,
-    fitted_on: pd.Series,
     name: str,
     meaning: str,
     span: str,
     study: str,
+    split: str = "width",
 ) -> tuple[Count, Number, Number]:
     """Test a bound whose constant nobody gave: fit it on some configurations, test it on the others.
 
     The constant is `SLACK` times the largest `measured / bound` over the configurations fitted on. A failure is a
     configuration of the others at which `measured` exceeds the constant times `bound`; so what is tested is the *shape*
-    of the bound, best where the two halves lie apart (small widths against large ones).
+    of the bound, and at its weakest point: the halves lie apart, the smaller widths against the larger ones.
 
     Parameters
     ----------
@@ -142,8 +142,8 @@ def held_out_bound(
         A row a configuration.
     measured, bound
         Columns: the quantity, and the bound without its constant, both positive.
-    fitted_on
-        Which rows to fit on.
+    split
+        The column whose lower half (up to the median) is fitted on.
     name, meaning, span, study
         Of the measures that are made.
 
@@ -155,10 +155,11 @@ def held_out_bound(
     Raises
     ------
     InputError
-        If either half is empty.
+        If either half is empty (one value of `split` only).
     """
     ratio = (frame[measured] / frame[bound]).to_numpy(dtype=np.float64)
-    chosen = fitted_on.to_numpy(dtype=bool)
+    at = frame[split].to_numpy(dtype=np.float64)
+    chosen = at <= np.median(at)
     if not chosen.any() or chosen.all():
         raise InputError(f"bound {name!r} needs configurations to fit on and others to test on")
     constant = SLACK * float(ratio[chosen].max())

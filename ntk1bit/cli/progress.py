@@ -14,7 +14,10 @@ from ntk1bit.processors import usable_processors
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, float], None] | None]:
-    """Show a bar while the body runs; yields a function of what is being done and the share done, or None off a terminal."""
+    """Show a bar while the body runs.
+
+    Yields a function of what is being done and of the share done; None where nobody watches.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None

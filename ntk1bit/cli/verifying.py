@@ -54,7 +54,7 @@ def run(names: list[str], *, preset: str, out: Path | None, seeds: int | None, j
         raise
     print_verdicts([entry for entry in results["claims"] if entry["id"] in chosen])
     print(
-        f"\n{preset}: {len(results['studies'])} studies in {folder}, verdicts with evidence in {folder / 'verdicts.json'}"
+        f"\n{preset}: {len(results['studies'])} studies in {folder}; verdicts and evidence: {folder / 'verdicts.json'}"
     )
     if preset == "quick":
         say("quick has short ranges: it shows the machinery and the direction; the documents cite --preset standard")
