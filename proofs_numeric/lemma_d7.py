@@ -5,7 +5,7 @@
 
 **Proof, and a better bound.** Since s q + mu 1 - w = s q - c and sum_k q_k c_k = sum_k |c_k|,
 
-    norm(u)^2 = d s^2 - 2 s sum_k |c_k| + norm(c)^2 = 2 d s (s - mean_k |c_k|) <= 2 d s^2     ("std": norm(c)^2 = d s^2).
+    norm(u)^2 = d s^2 - 2 s sum_k |c_k| + norm(c)^2 = 2 d s (s - mean_k |c_k|) <= 2 d s^2   ("std": norm(c)^2 = d s^2).
 
 So |<u, x>| <= sqrt(2 d) s <= sqrt(2 d) (max_k |w_k(0)| + R): the power of d is 1/2, not 1. And for an x that does not
 know w the size has no d at all: norm(u)^2 -> 2 d (1 - sqrt(2/pi)), spread over d coordinates, gives a root mean

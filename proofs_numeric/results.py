@@ -13,8 +13,7 @@ from typing import Any
 import pandas as pd
 import psutil
 
-from ntk1bit.claims import NOT_TESTED, OUTCOMES, Claim, Evidence, Verdict
-from ntk1bit.claims.evidence import Count, Estimate
+from ntk1bit.claims import NOT_TESTED, OUTCOMES, Claim, Count, Estimate, Evidence, Number, Verdict
 from ntk1bit.errors import InputError
 from ntk1bit.processors import usable_processors
 from ntk1bit.sweeps.store import versions, write_whole
@@ -95,6 +94,21 @@ def read_results(path: Path) -> dict[str, Any]:
     if found["format"] != FORMAT:
         raise InputError(f"{path} has format {found['format']}, this version reads {FORMAT}; make it again")
     return found
+
+
+def evidence_of(entry: dict[str, Any]) -> Evidence:
+    """Return the evidence of a claim's entry, so that a rule can be applied to it again; nulls become NaN."""
+    kinds: dict[str, type[Estimate] | type[Count] | type[Number]] = {
+        "estimate": Estimate,
+        "count": Count,
+        "number": Number,
+    }
+    made = []
+    for one in entry["measures"]:
+        fields = {name: value for name, value in one.items() if name != "kind"}
+        fields |= {name: math.nan for name in ("value", "low", "high") if name in fields and fields[name] is None}
+        made.append(kinds[one["kind"]](**fields))
+    return Evidence(tuple(made), {name: table(entry, name) for name in entry["tables"]}, tuple(entry["remarks"]))
 
 
 def table(entry: dict[str, Any], name: str) -> pd.DataFrame:

@@ -21,14 +21,21 @@ too. The paper's C1..C4 are sums over the same two sets of neurons; where its de
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError
 from ntk1bit.quantizers import Scale, effective_weights
-from ntk1bit.two_layer.network import Precision, Weights, blocks, checked_inputs, coactive_counts
+from ntk1bit.two_layer.network import (
+    Precision,
+    Weights,
+    blocks,
+    checked_inputs,
+    coactive_counts,
+    outputs_reference,
+)
 
 _BLOCK = 1024  # neurons; with n = 256 inputs each float64 array of pre-activations is 2 MB
 
@@ -103,41 +110,36 @@ def step_terms(
     x = checked_inputs(x, wide, precision=precision, scale=scale)
     if y.shape != (x.shape[0],):
         raise InputError(f"there are {x.shape[0]} inputs but targets of shape {y.shape}; they must match")
+    options: dict[str, Any] = {"precision": precision, "kappa": kappa, "scale": scale}
     factor = kappa / np.sqrt(wide.width)
-
-    def effective(w: np.ndarray) -> np.ndarray:
-        return effective_weights(w, scale=scale) if precision == "one_bit" else w
-
-    f = np.zeros(x.shape[0])
-    active = np.empty((wide.width, x.shape[0]), dtype=bool)
-    every = list(blocks(slice(0, wide.width), _BLOCK))
-    for block in every:
-        z = effective(wide.w[block]) @ x.T
-        active[block] = z >= 0
-        f += factor * (wide.a[block] @ np.maximum(z, 0))
-    r = f - y
+    r = outputs_reference(x, wide, **options) - y
     loss = 0.5 * float(r @ r)
     if not loss > 0:
         raise InputError("the network fits its targets exactly, so a step has no terms")
 
-    linear, linear_switched = np.zeros_like(f), np.zeros_like(f)
-    unseen, unseen_switched, f_after = np.zeros_like(f), np.zeros_like(f), np.zeros_like(f)
-    for block in every:
-        w, a, on = wide.w[block], wide.a[block], active[block]
-        move = (-eta * factor * a)[:, None] * (on @ (r[:, None] * x))
+    def effective(w: np.ndarray) -> np.ndarray:
+        return effective_weights(w, scale=scale) if precision == "one_bit" else w
+
+    active = np.empty((wide.width, x.shape[0]), dtype=bool)
+    moved = np.empty_like(wide.w)
+    linear, linear_switched, unseen, unseen_switched = np.zeros((4, x.shape[0]))
+    for block in blocks(slice(0, wide.width), _BLOCK):
+        w, signed = wide.w[block], factor * wide.a[block]
+        before = effective(w) @ x.T
+        on = active[block] = before >= 0
+        move = (-eta * signed)[:, None] * (on @ (r[:, None] * x))
+        moved[block] = w + move
+        after = effective(moved[block]) @ x.T
         delta = np.where(on, move @ x.T, 0.0)
-        before, after = effective(w) @ x.T, effective(w + move) @ x.T
-        switched = (after >= 0) != on
         rest = np.maximum(after, 0) - np.maximum(before, 0) - delta
-        signed = factor * a
+        switched = (after >= 0) != on
         linear += signed @ delta
         linear_switched += signed @ (delta * switched)
         unseen += signed @ rest
         unseen_switched += signed @ (rest * switched)
-        f_after += signed @ np.maximum(after, 0)
     change = linear + unseen
     kernel = factor**2 * (x @ x.T) * coactive_counts(active)
-    after_r = f_after - y
+    r_after = outputs_reference(x, Weights(moved, wide.a), **options) - y
     return StepTerms(
         c1=float(r @ (linear - linear_switched)),
         c2=float(r @ linear_switched),
@@ -146,5 +148,5 @@ def step_terms(
         c3_switched=float(r @ unseen_switched),
         unit=eta * float(r @ kernel @ r),
         loss=loss,
-        loss_after=0.5 * float(after_r @ after_r),
+        loss_after=0.5 * float(r_after @ r_after),
     )
