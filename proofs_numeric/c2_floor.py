@@ -23,7 +23,7 @@ descent instead gives a floor that depends on eta and lambda; that is not what a
 is seen.) 3. *Self-consistency.* rho^2 = trace P = n A kappa rho/(2 c sqrt(m d)), so rho = A n kappa/(2 c sqrt(m d))
 and
 
-       L_inf = rho^2/2 = (A/(2c))^2/2 n^2 kappa^2/(m d) = 0.16 n^2 kappa^2/(m d).
+       L_inf = rho^2/2 = (A/(2c))^2/2 n^2 kappa^2/(m d) = n^2 kappa^2/(2 pi m d).
 
    On finite data K's smaller eigenvalues lie below c H's, which raises the constant; the powers stay.
 
@@ -61,7 +61,7 @@ CLAIM = Claim(
         Inside("exponent of the floor in eta", -0.1, 0.1),
         Exact("largest full-precision L_end/L(0)", 1e-8),
     ),
-    context=(Inside("floor over 0.16 n^2 kappa^2/(m d), sphere, widest", 0.5, 2.0),),
+    context=(Inside("floor over n^2 kappa^2/(2 pi m d), sphere, widest", 0.5, 2.0),),
 )
 STUDIES = (
     "floor",
@@ -108,7 +108,7 @@ def evidence(data: Data) -> Evidence:
             Number("largest full-precision L_end/L(0)", "over widths and seeds, sphere", worst, "", "floor"),
             seeds_interval(
                 (widest["loss_end"] / law).to_numpy(),
-                "floor over 0.16 n^2 kappa^2/(m d), sphere, widest",
+                "floor over n^2 kappa^2/(2 pi m d), sphere, widest",
                 "measured floor over the large-d law without a fitted constant",
                 f"m = {widest['width'].max()}, d = 64, n = 32",
                 "floor",

@@ -1,0 +1,71 @@
+"""The page is what its command writes, and the stored verdicts are what today's rules make of the stored evidence."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from ntk1bit.claims import NOT_TESTED
+from proofs_numeric.catalogue import proofs
+from proofs_numeric.page import FIGURES, PAGE, RESULTS, ROOT, main, render
+from proofs_numeric.results import evidence_of, read_results
+
+
+@pytest.fixture(scope="module")
+def results():
+    return read_results(RESULTS)
+
+
+def test_the_page_is_current():
+    assert main(["--check"]) == 0, "write it with: python -m proofs_numeric.page"
+
+
+def test_the_check_notices_a_changed_page(tmp_path, capsys):
+    changed = tmp_path / "page.md"
+    changed.write_text(PAGE.read_text(encoding="utf-8").replace("supported", "proved", 1))
+    assert main(["--check", "--out", str(changed)]) == 1
+    assert "out of date" in capsys.readouterr().err
+
+
+def test_stored_verdicts_follow_from_stored_evidence_by_the_rules_of_today(results):
+    catalogue = proofs()
+    for entry in results["claims"]:
+        claim = catalogue[entry["id"]].claim
+        for field in ("title", "statement", "source", "assumptions", "refuted_by", "rule", "missing"):
+            assert entry[field] == getattr(claim, field), f"{entry['id']}: {field} has changed; verify it again"
+        if entry["outcome"] == NOT_TESTED:
+            continue
+        verdict = claim.judge(evidence_of(entry))
+        assert verdict.outcome == entry["outcome"], entry["id"]
+        found = [(one.measure, one.outcome) for one in (*verdict.findings, *verdict.context)]
+        assert found == [(one["measure"], one["outcome"]) for one in (*entry["findings"], *entry["context"])]
+
+
+def test_the_results_are_standard_and_have_enough_seeds(results):
+    assert results["preset"] == "standard"
+    assert {entry["id"] for entry in results["claims"]} == set(proofs())
+    for entry in results["claims"]:
+        for one in entry["measures"]:
+            if one["kind"] == "estimate" and one["value"] is not None:
+                assert one["seeds"] >= 5, (entry["id"], one["name"])
+
+
+def test_links_and_pictures_of_the_page_exist():
+    text = PAGE.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (ROOT / target).exists(), target
+    for target in re.findall(r"\]\(#([^)]+)\)", text):
+        assert f'<a id="{target}">' in text, target
+    for name in FIGURES.values():
+        assert f"docs/figures/{name}.png" in text
+
+
+def test_every_claim_has_a_line_and_every_tested_one_a_command(results):
+    text = render(results)
+    for entry in results["claims"]:
+        assert f"| {entry['title']} |".replace("|", "") in text.replace("|", "")
+        if entry["outcome"] == NOT_TESTED:
+            assert entry["missing"] in text
+        else:
+            assert f"verify {entry['id']} --preset standard" in text

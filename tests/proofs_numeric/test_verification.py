@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ntk1bit.cli.main import main
+from ntk1bit.errors import InputError
+from proofs_numeric import verification
+from proofs_numeric.catalogue import choose
+from proofs_numeric.results import FILE, evidence_of, read_results
+
+
+def call(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    out, err = capsys.readouterr()
+    return ended.value.code, out, err
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("verify") / "run"
+    for names in (["I.6"], ["D.7", "5.1", "4.4"]):
+        chosen = choose(names)
+        work = verification.plan_work(chosen, "quick")
+        verification.verify(chosen, work, preset="quick", folder=place, jobs=1)
+    return place
+
+
+def test_verdicts_are_kept_refuted_first_with_their_evidence(folder):
+    found = read_results(folder)
+    assert {entry["id"] for entry in found["claims"]} == {"I.6", "D.7", "5.1", "4.4"}
+    assert found["claims"][-1]["outcome"] == "not yet tested"
+    assert set(found["studies"]) == {"start"}
+    by_id = {entry["id"]: entry for entry in found["claims"]}
+    assert by_id["5.1"]["measures"]
+    assert by_id["5.1"]["tables"]["gap against m"]
+    text = (folder / FILE).read_text()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+
+
+def test_stored_evidence_is_judged_as_it_was(folder):
+    for entry in read_results(folder)["claims"]:
+        proof = choose([entry["id"], "I.6"])[entry["id"]]
+        if proof.evidence is not None:
+            assert proof.claim.judge(evidence_of(entry)).outcome == entry["outcome"]
+
+
+def test_the_command_goes_on_from_what_is_there_and_prints_a_table(folder, capsys):
+    before = {path: path.stat().st_mtime_ns for path in (folder / "measured").rglob("*.parquet")}
+    code, out, err = call(capsys, "verify", "i.6", "--out", str(folder), "--jobs", "1")
+    assert code == 0
+    assert out.splitlines()[0].split()[:2] == ["claim", "verdict"]
+    assert "I.6" in out
+    assert "5.1" not in out
+    assert "standard" in err  # quick says what it is not
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(read_results(folder)["claims"]) == 4
+
+
+def test_sweeps_run_through_the_command(tmp_path, capsys):
+    code, out, _ = call(capsys, "verify", "H.2", "--seeds", "1", "--jobs", "2", "--out", str(tmp_path / "v"))
+    assert code == 0
+    assert "supported" in out
+    (entry,) = read_results(tmp_path / "v")["claims"]
+    assert all(one["value"] <= 1e-10 for one in entry["measures"])
+    assert (tmp_path / "v" / "studies" / "terms" / "spec.toml").exists()
+
+
+def test_listing_and_planning_run_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = call(capsys, "verify", "--list")
+    assert code == 0
+    assert "rule:" in out
+    assert "not yet tested:" in out
+    code, out, _ = call(capsys, "verify", "C1", "--dry-run", "--preset", "standard")
+    assert (code, "digits" in out, "runs/verify-standard" in out) == (0, True, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["C99"], "choose one of"),
+        (["C6"], "not tested yet"),
+        (["C1", "--preset", "huge"], "huge"),
+        (["C1", "--seeds", "0"], "at least 1"),
+        (["C1", "--jobs", "0"], "--jobs"),
+        (["C1", "--seeds", "x"], "x"),
+    ],
+)
+def test_mistakes_end_in_one_line(tmp_path, capsys, arguments, told):
+    code, _, err = call(capsys, "verify", *arguments, "--out", str(tmp_path / "v"))
+    assert (code, err.count("\n")) == (2, 1)
+    assert told in err
+    assert not (tmp_path / "v").exists()
+
+
+def test_folders_that_hold_something_else_are_refused(folder, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("")
+    for place, preset, told in (
+        (tmp_path / "mine", "quick", "not a verification"),
+        (folder, "standard", "holds a quick"),
+    ):
+        code, _, err = call(capsys, "verify", "I.6", "--preset", preset, "--out", str(place))
+        assert (code, told in err, err.count("\n")) == (2, True, 1)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 1}', "\udcff"])
+def test_damaged_results_are_told_in_a_line(tmp_path, text):
+    (tmp_path / FILE).write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError, match=r"verdicts\.json"):
+        read_results(tmp_path)
+
+
+def test_results_of_another_format_are_refused(folder, tmp_path):
+    found = json.loads((folder / FILE).read_text())
+    (tmp_path / FILE).write_text(json.dumps(found | {"format": 99}))
+    with pytest.raises(InputError, match="format 99"):
+        read_results(tmp_path)
+    with pytest.raises(InputError, match="cannot read"):
+        read_results(tmp_path / "nowhere.json")
