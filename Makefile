@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 RUN ?= runs/digits
 
-.PHONY: help setup sweep test test-slow lint types check clean
+.PHONY: help setup sweep verify test test-slow lint types check clean
 
 help:            ## show what can be made
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,13 @@ sweep: setup     ## the main job: train 1-bit and full-precision networks of wid
 	$(BIN)/ntk1bit sweep --widths 64..16384 --jobs $(JOBS) --out $(RUN) --resume
 	$(BIN)/ntk1bit summary $(RUN)
 	$(BIN)/ntk1bit plot $(RUN)
+
+verify: setup    ## judge all claims on the standard experiments (under an hour), then write figures and paper_repro.md
+	$(BIN)/ntk1bit verify --preset standard --jobs $(JOBS)
+	mkdir -p results/standard
+	cp runs/verify-standard/verdicts.json results/standard/verdicts.json
+	$(BIN)/python -m figures
+	$(BIN)/python -m proofs_numeric.page
 
 test: setup      ## the quick tests
 	$(BIN)/python -m pytest -n $(JOBS)

@@ -1,7 +1,7 @@
 """Write paper_repro.md from stored results: `python -m proofs_numeric.page`.
 
-Every number on the page comes from verdicts.json; the prose around them is here and in the proofs' own texts. With
-`--check` nothing is written, and the exit code says whether the page is current.
+Every number on the page comes from verdicts.json; the prose around them is in `texts/` and in the proofs' own texts.
+With `--check` nothing is written, and the exit code says whether the page is current.
 """
 
 from __future__ import annotations
@@ -38,53 +38,7 @@ FIGURES = {
     "C4": "scaling",
 }
 
-_INTRODUCTION = """\
-# What holds of 1-bit networks: claims, experiments, verdicts
-
-This page is written by `python -m proofs_numeric.page` from the results in `results/standard/verdicts.json`; nothing on it
-is typed by hand but the words. The tests fail when it is out of date, or when a stored verdict is not what today's rule
-makes of the stored measurements.
-
-D25 is Daliri, Song and Yang, "Unlocking the Theory Behind Scaling 1-Bit Neural Networks", CPAL 2025 (PMLR 280:545-598);
-W23 is Wang et al., "BitNet", arXiv 2310.11453. Symbols are those of [docs/model.md](docs/model.md).
-
-**How a verdict comes about.** Each claim is written down with a rule, fixed in the code before the experiments were run:
-one or more criteria, each a range for one measured quantity. A criterion is *supported* when the whole 95 % interval lies
-in its range, *refuted* when all of it lies outside, *inconclusive* otherwise; identities are held to rounding, bounds with
-a free constant are fitted on the smaller widths and tested on the larger ones, failure rates go through an exact binomial
-test. A claim is refuted when any of its criteria is, and supported when all are. *Context* findings are judged the same
-way and do not decide. Rules speak about the widths, dimensions and data named; none is a statement about infinity.
-
-**What was trained.** The two-layer network of D25, in 1-bit and full precision, on 8x8 digits (even against odd), on the
-sphere with linear targets and with random labels, and on D25's f1..f6. Networks are float32, their steps are taken apart in
-float64; seeds are fixed.
-"""
-
-_DEVIATIONS = """\
-## Deviations from the papers, and what they leave open
-
-- **Learning rate.** D25's analysis takes eta <= O(lambda delta/(kappa^2 n^2 d D)), with which no experiment would end. Rates
-  here are relative to the largest eigenvalue of the kernel, far larger; where that favours or harms a claim its section
-  says so.
-- **Constants.** D25's bounds hold up to constants that it does not give, D = max(C sqrt(log(m d/delta)), 1) included. Here C
-  is 1 in bounds that are fitted, and a constant that we prove where we have a proof.
-- **Definitions of C1..C4.** The paper splits the change of the loss into four sums; where its definitions leave a choice,
-  ours is written in `ntk1bit/two_layer/terms.py`: it makes the identity exact and C1 + C2 = -eta r^T H r.
-- **The variance V(w)** is taken with its factor 1/d (Def. D.3), which the main text drops; the step is taken with its factor
-  1/sqrt(m) (Lemma F.3), which the main text omits; the loss is a sum over points, not a mean.
-- **f6 as printed** is undefined on part of the cube: points where LambertW or Gamma is undefined, or |Gamma| > 10, are drawn
-  again. The inputs of f1..f6 get a constant coordinate and are normalised, since the analysis asks for unit norm.
-- **Seeds and intervals.** The papers give none; every number here has them.
-
-## What could not be reproduced, and why
-
-- **D25's Fig. 1 to 3 (C5), Prop. 4.4, and W23 (C6, C7)** need deep 1-bit networks and a 1-bit Transformer, which this
-  library does not have yet. They are listed as not yet tested.
-- **Widths that satisfy the premises** of Lemma G.5 and Theorem 4.2 cannot be run on any machine (the sections say how wide
-  they would be); their conclusions are tested at widths that can.
-- **The exponent of compute in Prop. 4.3** is not separable from that of N in full-batch training at fixed n; the frontier in
-  compute is reported under C4 without a verdict of its own.
-"""
+_TEXTS = Path(__file__).parent / "texts"
 
 
 def render(results: dict[str, Any]) -> str:
@@ -105,11 +59,15 @@ def render(results: dict[str, Any]) -> str:
         )
     order = [entry for outcome in (*OUTCOMES, NOT_TESTED) for entry in entries.values() if entry["outcome"] == outcome]
     tested = [entry for entry in order if entry["outcome"] != NOT_TESTED]
-    parts = [_INTRODUCTION, _conditions(results), _verdict_table(order, results)]
+    parts = [_text("introduction"), _conditions(results), _verdict_table(order, results)]
     parts.append("## Claim by claim\n")
     parts += [_section(catalogue[entry["id"]], entry, results) for entry in tested]
-    parts += [_DEVIATIONS, _studies(results)]
+    parts += [_text("deviations"), _studies(results)]
     return "\n".join(parts)
+
+
+def _text(name: str) -> str:
+    return (_TEXTS / f"{name}.md").read_text(encoding="utf-8")
 
 
 def _conditions(results: dict[str, Any]) -> str:
@@ -117,10 +75,10 @@ def _conditions(results: dict[str, Any]) -> str:
     networks = sum(one["cells"] for one in results["studies"].values() if not str(one["settings"].get("function", "")))
     libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (
-        f"**Hardware and time.** Preset `{results['preset']}`: {networks:,} networks trained on {machine['cores']} cores of "
-        f"{machine['processor']} with {machine['memory_gb']:.0f} GB, {results['seconds'] / 60:.0f} minutes in all; "
-        f"made {results['made'][:10]} with {libraries}. On another processor the last bits differ, and late in training "
-        "1-bit networks amplify them: single losses differ, statistics over seeds do not.\n\n"
+        f"**Hardware and time.** Preset `{results['preset']}`: {networks:,} networks trained on {machine['cores']} cores "
+        f"of {machine['processor']} with {machine['memory_gb']:.0f} GB, {results['seconds'] / 60:.0f} minutes; "
+        f"made {results['made'][:10]} with {libraries}. On another processor the last bits differ, and late in "
+        "training 1-bit networks amplify them: single losses differ, statistics over seeds do not.\n\n"
         f"    make setup && .venv/bin/ntk1bit verify --preset {results['preset']}      # everything, resumable\n"
         "    .venv/bin/ntk1bit verify --list                          # claims and rules\n"
     )
@@ -142,15 +100,16 @@ def _verdict_table(order: list[dict[str, Any]], results: dict[str, Any]) -> str:
 
 def _section(proof: Proof, entry: dict[str, Any], results: dict[str, Any]) -> str:
     lines = [f'<a id="{anchor(entry)}"></a>\n', f"### {entry['id']}: {entry['title']}: {entry['outcome']}\n"]
-    lines.append(f"*{entry['source']}.* {entry['statement']}\n")
-    lines.append(f"Assumed: {entry['assumptions']} Refuted by: {entry['refuted_by']}.\n")
+    lines.append(f"*{entry['source']}.* {_prose(entry['statement'])}\n")
+    assumed, refuted = _prose(entry["assumptions"]), _prose(entry["refuted_by"])
+    lines.append(f"Assumed: {assumed} Refuted by: {refuted}.\n")
     if entry["id"] in FIGURES:
         name = FIGURES[entry["id"]]
         lines.append(f"![{entry['title']}](docs/figures/{name}.png)\n")
     lines += ["| | criterion | found | |", "|---|---|---|---|"]
     for kind, findings in (("rule", entry["findings"]), ("context", entry["context"])):
         lines += [f"| {kind} | {_cell(one['rule'])} | {_cell(one['why'])} | {one['outcome']} |" for one in findings]
-    lines += ["", *[f"- {remark}" for remark in entry["remarks"]], ""]
+    lines += ["", *[f"- {_prose(remark)}" for remark in entry["remarks"]], ""]
     lines += ["<details><summary>All measurements</summary>\n", *_measures(entry), "\n</details>\n"]
     lines += [f"<details><summary>Derivation and experiment (<code>{proof.module}</code>)</summary>\n"]
     lines += [argument(proof), "\n</details>\n"]
@@ -193,7 +152,8 @@ def _studies(results: dict[str, Any]) -> str:
 def argument(proof: Proof) -> str:
     """Return what the proof's module says: its text without the title."""
     text = inspect.cleandoc(import_module(proof.module).__doc__ or "")
-    return text.partition("\n")[2].strip()
+    lines = text.partition("\n")[2].strip().splitlines()
+    return "\n".join(line if line.startswith("    ") else _prose(line) for line in lines)
 
 
 def anchor(entry: dict[str, Any]) -> str:
@@ -201,8 +161,13 @@ def anchor(entry: dict[str, Any]) -> str:
     return "claim-" + "".join(c if c.isalnum() else "-" for c in entry["id"].lower())
 
 
+def _prose(text: str) -> str:
+    """Keep a reader from taking `<x, y>` for a tag, outside of code."""
+    return "`".join(part if k % 2 else part.replace("<", "&lt;") for k, part in enumerate(text.split("`")))
+
+
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return _prose(text).replace("|", "\\|").replace("\n", " ")
 
 
 def _number(value: float | None) -> str:

@@ -4,8 +4,8 @@
 T >= Omega((eta lambda)^-1 log(n d D^2/eps)) the loss is at most eps.
 
 **What can be tested.** The theorem names a sufficient width. It is wrong if some loss cannot be reached at any width,
-or if the width needed grows faster than eps^-4. By the floor law (`c2_floor`) the width needed is about 0.16 n^2
-kappa^2/(d eps): eps^-1, n^2, *falling* with d, and free of lambda; the theorem's is larger by dozens of orders of
+or if the width needed grows faster than eps^-4. By the floor law (`c2_floor`) the width needed is about n^2
+kappa^2/(2 pi d eps): eps^-1, n^2, *falling* with d, and free of lambda; the theorem's is larger by dozens of orders of
 magnitude at every setting run, which a remark shows.
 
 **The gap in the proof.** The proof needs C3 negligible; it is not (`c1b_terms`). The conclusion survives: the loss
