@@ -20,6 +20,7 @@ from ntk1bit.cli.doctor import doctor
 from ntk1bit.cli.fit import fit
 from ntk1bit.cli.ntk import ntk
 from ntk1bit.cli.plot import plot
+from ntk1bit.cli.report import report
 from ntk1bit.cli.summary import summary
 from ntk1bit.cli.sweep import sweep
 from ntk1bit.cli.verify import verify
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (sweep, summary, plot, fit, ntk, verify, bench, doctor):
+for command in (sweep, summary, plot, report, fit, ntk, verify, bench, doctor):
     app.command()(command)
 
 
