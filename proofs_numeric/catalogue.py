@@ -93,6 +93,7 @@ _PROOFS = (
     Proof(c1_dynamics.CLAIM_K, c1_dynamics.STUDIES, c1_dynamics.evidence_k, c1_dynamics.__name__),
     _single(thm_4_2),
     _single(c2_floor),
+    Proof(c2_floor.CLAIM_LAW, c2_floor.STUDIES_LAW, c2_floor.evidence_law, c2_floor.__name__),
     _single(thm_5_2),
     Proof(c3_gap.CLAIM_IID, c3_gap.STUDIES, c3_gap.evidence_iid, c3_gap.__name__),
     Proof(c3_gap.CLAIM_PAIRED, c3_gap.STUDIES, c3_gap.evidence_paired, c3_gap.__name__),
