@@ -41,7 +41,7 @@ def test_the_cited_presets_have_enough_seeds_and_the_widths_asked_for():
         sweeps = [one.sweep for one in studies(preset).values() if one.sweep is not None]
         assert min(len(sweep.seeds) for sweep in sweeps) >= 5
         assert max(max(sweep.widths) for sweep in sweeps) == widest
-            assert min(min(sweep.widths) for sweep in sweeps) == 64
+        assert min(min(sweep.widths) for sweep in sweeps) == 64
 
 
 def test_every_proof_reads_as_a_section():
