@@ -4,10 +4,14 @@
 lambda_min(H(t)) >= lambda_min(H(0))/2.
 
 **Derivation.** |H_ij(t) - H_ij(0)| <= kappa^2 |<x_i, x_j>| (changed_i + changed_j)/m, deterministically, where
-changed_i counts neurons whose activity on x_i changed. By Eq. (5), P[neuron r may change on x_i within R] <=
-sqrt(2/pi)(d + 4) R (proved in `eq_5`), so E norm_F(H(t) - H(0)) <= 2 kappa^2 n sqrt(2/pi)(d + 4) R, and Markov's
-inequality gives the statement, with n instead of n^2 and no D. Weyl's inequality turns it into the bound on
-lambda_min.
+changed_i counts neurons whose activity on x_i changed. By Eq. (5) each of the m independent neurons may change on x_i
+within R with probability at most P = sqrt(2/pi)(d + 4) R (proved in `eq_5`), so E (changed_i/m)^2 <= P^2 + P/m, and
+by Minkowski's and Jensen's inequalities
+
+    E norm_F(H(t) - H(0)) <= 2 kappa^2 n sqrt(P^2 + P/m).
+
+Markov's inequality gives the statement, with n instead of n^2 and no D, as soon as P >= 1/m. Weyl's inequality turns it
+into the bound on lambda_min.
 
 **The premise.** R <= lambda delta/(kappa^2 n^2 d D) is far from met at any width that can be run: a remark says how
 wide a network it would take at the measured R. What is tested is the bound's shape, and lambda_min itself.

@@ -3,7 +3,7 @@
 **Statement.** With probability at least 1 - delta over w_r ~ N(0, I_d), r = 1..m: all |w_rk|, |mu(w_r)| and s(w_r) are
 at most O(D), and norm(w_r) <= O(sqrt(d) D), with D = max(C sqrt(log(m d/delta)), 1).
 
-**Proof, with its constant.** P[|w_rk| > t] <= exp(-t^2/2) for t >= 1 (a Gaussian tail), so by a union bound over m d
+**Proof, with its constant.** P[|w_rk| > t] <= exp(-t^2/2) (a Gaussian tail), so by a union bound over m d
 entries max|w_rk| <= B = sqrt(2 log(m d/delta)) fails with probability at most delta. The rest is deterministic:
 |mu_r| <= max_k |w_rk|; s_r^2 = mean_k (w_rk - mu_r)^2 <= mean_k w_rk^2 <= max_k w_rk^2; norm(w_r)^2 <= d max_k w_rk^2.
 So C = sqrt(2) serves for all four, and the four statements fail together.
