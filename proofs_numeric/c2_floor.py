@@ -64,7 +64,7 @@ CLAIM_LAW = Claim(
     title="the floor is n^2 kappa^2/(m d), whatever eta",
     statement="The loss at which a 1-bit network stops falls as d^-1, n^2 and kappa^2 and does not depend on eta.",
     source="ours",
-    assumptions="paired start, random labels on the sphere, m = 1024, trained until level.",
+    assumptions="paired start, random labels on the sphere, one width, trained until level.",
     refuted_by="an exponent outside its range",
     criteria=(
         Inside("exponent of the floor in n", 1.7, 2.3),
@@ -99,9 +99,8 @@ def evidence(data: Data) -> Evidence:
 
 def evidence_law(data: Data) -> Evidence:
     """Fit the exponents in n, d, kappa and eta, and compare the constant."""
-    points = cells(data.frame("floor-points"))
     cases = {
-        "n": (points.loc[points["width"] == 1024], "n_train", 1.0, "floor-points"),
+        "n": (cells(data.frame("floor-points")), "n_train", 1.0, "floor-points"),
         "d": (cells(data.frame("floor-dims")), "dim", 1.0, "floor-dims"),
         "kappa": (cells(data.frame("floor-kappas")), "kappa", 0.001, "floor-kappas"),
         "eta": (pd.concat([cells(data.frame(f"floor-rate-{r:g}")) for r in RATES]), "eta_rel", 0.001, "floor-rate-*"),

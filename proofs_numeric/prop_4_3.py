@@ -41,7 +41,6 @@ def evidence(data: Data) -> Evidence:
     frame = data.frame("floor")
     in_m = select(loss_at_end(frame.loc[frame["precision"] == "one_bit"]), precision="one_bit")
     points, dims = (cells(data.frame(study)) for study in ("floor-points", "floor-dims"))
-    points = points.loc[points["width"] == 1024]
     points, dims = (t.assign(scaled=t["loss_end"] * t["lambda_min"] ** 2) for t in (points, dims))
     in_n, in_d = against(points, "n_train", "scaled"), against(dims, "dim", "scaled")
     return Evidence(

@@ -52,6 +52,8 @@ class Size:
     ----------
     widths, coarse
         Widths of the main studies, and of those with many other axes.
+    law
+        Width of the studies of the floor law, which has its own exponent in m elsewhere.
     dims
         Input dimensions.
     seeds
@@ -62,19 +64,21 @@ class Size:
 
     widths: tuple[int, ...]
     coarse: tuple[int, ...]
+    law: int
     dims: tuple[int, ...]
     seeds: int
     draws: int
 
 
 _SIZES = {
-    "quick": Size(_powers := (64, 128, 256, 512, 1024), (64, 256, 1024, 2048), (8, 32, 64, 128), 5, 10),
+    "quick": Size(_powers := (64, 128, 256, 512, 1024), (64, 256, 1024, 2048), 1024, (8, 32, 64, 128), 5, 10),
     "standard": Size(
-        (*_powers, 2048, 4096, 8192, 16384), (64, 256, 1024, 4096, 16384), (8, 16, 32, 64, 128, 256, 512), 8, 20
+        (*_powers, 2048, 4096, 8192, 16384), (64, 256, 1024, 4096, 16384), 4096, (8, 16, 32, 64, 128, 256, 512), 8, 20
     ),
     "thorough": Size(
         (*_powers, 2048, 4096, 8192, 16384, 32768, 65536),
         (64, 256, 1024, 4096, 16384, 65536),
+        16384,
         (8, 16, 32, 64, 128, 256, 512, 1024),
         24,
         100,
@@ -132,8 +136,12 @@ def _floors(size: Size) -> list[Study]:
         }
         return SweepSpec(**(chosen | settings))
 
-    middle = tuple(width for width in (256, 1024, 4096) if width <= max(size.widths))
-    only = {"precisions": ("one_bit",), "widths": (1024,)}
+    # twice the seeds: each of these exponents comes from a few values of its variable at one width
+    only: dict[str, Any] = {
+        "precisions": ("one_bit",),
+        "widths": (size.law,),
+        "seeds": tuple(range(2 * size.seeds)),
+    }
     dims = tuple(dim for dim in size.dims if dim >= 32)
     return [
         Study("floor", "random labels on the sphere, trained until level, against width", level(widths=size.widths)),
@@ -145,7 +153,7 @@ def _floors(size: Size) -> list[Study]:
         Study(
             "floor-points",
             "the floor against the number of points n",
-            level(precisions=("one_bit",), widths=middle, n_train=(8, 16, 32, 64)),
+            level(**only, n_train=(8, 16, 32, 64)),
         ),
         Study("floor-dims", "the floor against the dimension d", level(**only, n_train=(16,), dims=dims)),
         Study("floor-kappas", "the floor against kappa", level(**only, kappas=(0.25, 0.5, 1.0))),

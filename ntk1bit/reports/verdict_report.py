@@ -199,7 +199,8 @@ def _measures(measures: Sequence[MeasureEntry], studies: Mapping[str, StudyEntry
 
 def _tables(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Html:
     folds = [
-        fold(formula(f"{name} ({len(records)} rows)"), records_table(records), data=True) for name, records in tables.items()
+        fold(formula(f"{name} ({len(records)} rows)"), records_table(records), data=True)
+        for name, records in tables.items()
     ]
     return _titled("Tables", join(folds))
 

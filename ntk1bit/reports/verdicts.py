@@ -209,7 +209,8 @@ def _check(value: object, shape: object, where: str) -> None:
             shape = shape.kinds[kind]
         fields = dict.fromkeys(value, shape.shape) if isinstance(shape, _Each) else shape
         for name, field in fields.items():
-            place = f"{where}.{name}" if where else str(name)
+            short = " ".join(str(name).split())[:60]  # names of studies and tables are free
+            place = f"{where}.{short}" if where else short
             if name not in value:
                 raise InputError(f"{place} is missing")
             _check(value[name], field, place)
@@ -223,4 +224,4 @@ def _require_one_of_each(claims: list[dict[str, Any]]) -> None:
     ids = [claim["id"] for claim in claims]
     twice = sorted({name for name in ids if ids.count(name) > 1})
     if twice:
-        raise InputError(f"claim {twice[0]} is there twice")
+        raise InputError(f"claim {' '.join(twice[0].split())[:60]} is there twice")
