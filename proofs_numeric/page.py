@@ -15,11 +15,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ntk1bit.claims import NOT_TESTED, OUTCOMES
 from ntk1bit.claims.criteria import number
 from ntk1bit.errors import InputError
 from proofs_numeric.catalogue import Proof, proofs
-from proofs_numeric.results import read_results
+from proofs_numeric.results import read_results, table
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results" / "standard"
@@ -38,6 +40,7 @@ FIGURES = {
     "C4": "scaling",
 }
 
+_LONGEST_TABLE = 42  # rows; longer tables are in verdicts.json only
 _TEXTS = Path(__file__).parent / "texts"
 
 
@@ -111,6 +114,9 @@ def _section(proof: Proof, entry: dict[str, Any], results: dict[str, Any]) -> st
         lines += [f"| {kind} | {_cell(one['rule'])} | {_cell(one['why'])} | {one['outcome']} |" for one in findings]
     lines += ["", *[f"- {_prose(remark)}" for remark in entry["remarks"]], ""]
     lines += ["<details><summary>All measurements</summary>\n", *_measures(entry), "\n</details>\n"]
+    for name in entry["tables"]:
+        if len(entry["tables"][name]) <= _LONGEST_TABLE:
+            lines += [f"<details><summary>Table: {name}</summary>\n", *_table(table(entry, name)), "\n</details>\n"]
     lines += [f"<details><summary>Derivation and experiment (<code>{proof.module}</code>)</summary>\n"]
     lines += [argument(proof), "\n</details>\n"]
     minutes = sum(results["studies"][name]["seconds"] for name in proof.studies) / results["machine"]["cores"] / 60
@@ -132,6 +138,14 @@ def _measures(entry: dict[str, Any]) -> list[str]:
         note = f" ({one['note']})" if one.get("note") else ""
         meaning = f"{one['name']}: {one['meaning']}{note}"
         lines.append(f"| {_cell(meaning)} | {value} | {_cell(one['span'])} | {seeds} | {one['study']} |")
+    return lines
+
+
+def _table(frame: pd.DataFrame) -> list[str]:
+    lines = [f"| {' | '.join(frame.columns)} |", "|---" * len(frame.columns) + "|"]
+    for row in frame.itertuples(index=False):
+        cells = [_number(one) if isinstance(one, float) else _cell(str(one)) for one in row]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

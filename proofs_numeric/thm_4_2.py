@@ -13,7 +13,7 @@ contracts at rate 2 eta r^T K_eff r instead of 2 eta r^T H r, so T grows by a co
 here as the ratio of steps a 1-bit and a full-precision network need for L <= L(0)/10.
 
 **Experiment.** Networks trained until level: the width at which the loss reaches each of several values, and its
-exponent; the loss against width.
+exponent; the loss against width; and, from networks of one width, the exponent in n of the width needed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from __future__ import annotations
 import numpy as np
 
 from ntk1bit.claims import Claim, Estimate, Evidence, Inside, Number
-from ntk1bit.claims.measures import exponent, seeds_interval, select
+from ntk1bit.claims.measures import against, exponent, seeds_interval, select, span
 from ntk1bit.estimators import loss_at_end, width_needed
+from ntk1bit.estimators.against_width import AgainstWidth
 from proofs_numeric.data import DELTA, Data, cells, highest
 
 CLAIM = Claim(
@@ -39,11 +40,12 @@ CLAIM = Claim(
     ),
     context=(
         Inside("exponent of the width needed in eps", -1.15, -0.85),
+        Inside("exponent of the width needed in n", high=12.0),
         Inside("steps to L(0)/10, 1-bit over full precision, sphere", low=1.0),
         Inside("steps to L(0)/10, 1-bit over full precision, digits", low=1.0),
     ),
 )
-STUDIES = ("floor", "digits")
+STUDIES = ("floor", "floor-points", "digits")
 
 
 def evidence(data: Data) -> Evidence:
@@ -77,6 +79,7 @@ def evidence(data: Data) -> Evidence:
                 "floor",
                 fit.note,
             ),
+            _in_points(data, loss),
             *(_slower(data, study, name) for study, name in (("floor", "sphere"), ("digits", "digits"))),
             Number(
                 "log10 of the theorem's width",
@@ -91,6 +94,23 @@ def evidence(data: Data) -> Evidence:
             f"For L = {smallest:.1e} the theorem asks for a width of 10^{asked:.0f} (constant 1, delta = 0.05); "
             f"a width of {widest} suffices.",
         ),
+    )
+
+
+def _in_points(data: Data, loss: AgainstWidth) -> Estimate:
+    """Exponent in n of the width at which the loss reaches a given value: L ~ n^p m^-q gives m ~ n^(p/q)."""
+    in_n = against(cells(data.frame("floor-points")), "n_train", "loss_end", meaning="the loss")
+    p, q = in_n.power, loss.power
+    return Estimate(
+        "exponent of the width needed in n",
+        "p/q of L ~ n^p m^-q, trained until level; the interval takes both ends of p and of q",
+        -p.exponent / q.exponent,
+        -p.exponent_low / q.exponent_low,
+        -p.exponent_high / q.exponent_high,
+        int(in_n.table["seeds"].to_numpy().min()),
+        span(in_n, "n"),
+        "floor-points",
+        p.note,
     )
 
 
