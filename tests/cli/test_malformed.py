@@ -106,6 +106,8 @@ def malformed_spec(rng: random.Random) -> bytes:
         settings[name] = rng.choice(["junk", -7, 1.5e300, True, {"a": 1}, [[]], ["x", 3], [float("nan")], [-1], 10**18])
         if name in ("kappas", "eta_rel"):
             settings[name] = rng.choice([0, -1.5, float("nan"), float("inf"), "1", [0.0]])
+        if name in ("predictions", "terms"):
+            settings[name] = rng.choice(["junk", -7, 1.5, [True], "true"])
         if name == "dims":
             settings[name] = rng.choice([[0], ["8"], [-3], [2.5], "8"])
     elif kind == 2:
