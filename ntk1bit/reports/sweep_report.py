@@ -100,12 +100,12 @@ class _Cells:
         if not self.there:
             notes.append("The run has no finished cells yet, so there is nothing to show but what was asked for.")
         if self.counts["unfinished"]:
-            todo = f"{self.counts['unfinished']} of {len(self.asked)} cells are unfinished"
+            todo = f"Unfinished cells: {self.counts['unfinished']} of {len(self.asked)}"
             notes.append(f"{todo}; go on with the command that began the sweep and --resume.")
         if self.counts["failed"]:
-            notes.append(f"{self.counts['failed']} cells failed; they are listed below with why.")
+            notes.append(f"Failed cells: {self.counts['failed']}, listed below with why.")
         if self.counts["diverged"]:
-            notes.append(f"{self.counts['diverged']} cells diverged; their widths are left out of estimates.")
+            notes.append(f"Diverged cells: {self.counts['diverged']}; their widths are left out of estimates.")
         started = _stored(self.run.folder, "versions")
         others = Counter(
             f"{name} {version} in place of {started[name]}"
@@ -113,7 +113,7 @@ class _Cells:
             for name, version in one.get("versions", {}).items()
             if name in started and started[name] != version
         )
-        notes += [f"{count} cells were trained with {change}." for change, count in others.items()]
+        notes += [f"Cells trained with {change}: {count}." for change, count in others.items()]
         return notes
 
     def section(self) -> Html:
@@ -293,6 +293,8 @@ def _exponents(exponents: pd.DataFrame, settings: Mapping[str, Any]) -> Html:
 
 def _specification(run: Run) -> Html:
     def shown(value: object) -> str:
+        if isinstance(value, bool):
+            return "yes" if value else "no"
         return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
     settings = pairs((name, shown(value) or "each task's own") for name, value in run.spec.as_dict().items())

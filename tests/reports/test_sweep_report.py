@@ -83,9 +83,9 @@ def test_what_is_missing_failed_or_damaged_is_told(run, tmp_path):
     assert_complete_in_itself(made)
     text = Reader(made).text
     assert "30 of 36 networks are trained" in text
-    assert "5 of 36 cells are unfinished" in text  # four that are not there and the damaged one
+    assert "Unfinished cells: 5 of 36" in text  # four that are not there and the damaged one
     assert f"{keys[5]}.parquet left out" in text
-    assert "1 cells failed" in text
+    assert "Failed cells: 1," in text
     assert f"<ValueError {keys[0]}>" in text
     assert keys[30] not in text  # it failed once and is finished now
 
@@ -95,7 +95,7 @@ def test_a_run_without_a_finished_cell(tmp_path):
     made = sweep_page(tmp_path / "run")
     assert_complete_in_itself(made)
     assert "no finished cells yet" in made
-    assert "12 of 12 cells are unfinished" in made
+    assert "Unfinished cells: 12 of 12" in made
     assert "<img" not in made
 
 
@@ -106,7 +106,7 @@ def test_diverged_cells_are_listed(tmp_path):
     made = sweep_page(tmp_path / "run")
     assert_complete_in_itself(made)
     text = Reader(made).text
-    assert "2 cells diverged" in text
+    assert "Diverged cells: 2;" in text
     assert "Cells that diverged" in text
     assert "steps reached" in text
 
