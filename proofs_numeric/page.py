@@ -17,9 +17,10 @@ from typing import Any
 
 import pandas as pd
 
-from ntk1bit.claims import NOT_TESTED, OUTCOMES
+from ntk1bit.claims import NOT_TESTED
 from ntk1bit.claims.criteria import number
 from ntk1bit.errors import InputError
+from ntk1bit.reports.verdicts import ORDER
 from proofs_numeric.catalogue import Proof, proofs
 from proofs_numeric.results import read_results, table
 
@@ -60,7 +61,7 @@ def render(results: dict[str, Any]) -> str:
             f"the results lack {', '.join(missing)}; run: ntk1bit verify --preset {results['preset']}, and copy its "
             "verdicts.json"
         )
-    order = [entry for outcome in (*OUTCOMES, NOT_TESTED) for entry in entries.values() if entry["outcome"] == outcome]
+    order = [entry for outcome in ORDER for entry in entries.values() if entry["outcome"] == outcome]
     tested = [entry for entry in order if entry["outcome"] != NOT_TESTED]
     parts = [_text("introduction"), _conditions(results), _verdict_table(order, results)]
     parts.append("## Claim by claim\n")
@@ -88,7 +89,7 @@ def _conditions(results: dict[str, Any]) -> str:
 
 
 def _verdict_table(order: list[dict[str, Any]], results: dict[str, Any]) -> str:
-    counts = {name: sum(entry["outcome"] == name for entry in order) for name in (*OUTCOMES, NOT_TESTED)}
+    counts = {name: sum(entry["outcome"] == name for entry in order) for name in ORDER}
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
     lines = [f"## Verdicts ({results['preset']}): {told}\n", "![All verdicts](docs/figures/verdicts.png)\n"]
     lines += ["| claim | source | what | verdict | because |", "|---|---|---|---|---|"]
@@ -191,7 +192,7 @@ def _number(value: float | None) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write or check the page; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m proofs_numeric.page", description=__doc__)
-    parser.add_argument("--results", type=Path, default=RESULTS, help="verdicts.json, or its folder")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of verdicts.json")
     parser.add_argument("--out", type=Path, default=PAGE, help="the page")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is out of date")
     given = parser.parse_args(arguments)

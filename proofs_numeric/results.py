@@ -1,4 +1,4 @@
-"""verdicts.json: verdicts with their evidence as plain data, written whole and read back checked."""
+"""verdicts.json: verdicts with their evidence as plain data, written whole, read through `ntk1bit.reports.verdicts`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,11 @@ from typing import Any
 import pandas as pd
 import psutil
 
-from ntk1bit.claims import NOT_TESTED, OUTCOMES, Claim, Count, Estimate, Evidence, Number, Verdict
+from ntk1bit.claims import NOT_TESTED, Claim, Count, Estimate, Evidence, Number, Verdict
 from ntk1bit.errors import InputError
 from ntk1bit.processors import usable_processors
+from ntk1bit.reports.verdicts import FILE, FORMAT, ORDER, read_verdicts
 from ntk1bit.sweeps.store import versions, write_whole
-
-FORMAT = 1
-FILE = "verdicts.json"
-_FIELDS = ("format", "preset", "made", "seconds", "versions", "machine", "studies", "claims")
 
 
 def claim_entry(claim: Claim, verdict: Verdict | None, evidence: Evidence | None) -> dict[str, Any]:
@@ -47,7 +44,6 @@ def document(
     preset: str, studies: dict[str, dict[str, Any]], claims: list[dict[str, Any]], seconds: float
 ) -> dict[str, Any]:
     """Put together what verdicts.json holds."""
-    order = (*OUTCOMES, NOT_TESTED)
     return _plain(
         {
             "format": FORMAT,
@@ -61,7 +57,7 @@ def document(
                 "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
             },
             "studies": studies,
-            "claims": sorted(claims, key=lambda entry: order.index(entry["outcome"])),
+            "claims": sorted(claims, key=lambda entry: ORDER.index(entry["outcome"])),
         }
     )
 
@@ -74,26 +70,15 @@ def write_results(results: dict[str, Any], folder: Path) -> Path:
     return path
 
 
-def read_results(path: Path) -> dict[str, Any]:
-    """Read verdicts.json, or the one in a folder.
+def read_results(folder: Path) -> dict[str, Any]:
+    """Read and check the verdicts.json of a folder.
 
     Raises
     ------
     InputError
         If it is missing, damaged, or of another format.
     """
-    path = path / FILE if path.is_dir() else path
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise InputError(f"cannot read {path}: {problem.strerror}; make it with: ntk1bit verify") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as problem:
-        raise InputError(f"{path} is damaged ({problem}); make it again with: ntk1bit verify") from None
-    if not isinstance(found, dict) or any(name not in found for name in _FIELDS):
-        raise InputError(f"{path} does not hold verdicts; make it again with: ntk1bit verify")
-    if found["format"] != FORMAT:
-        raise InputError(f"{path} has format {found['format']}, this version reads {FORMAT}; make it again")
-    return found
+    return dict(read_verdicts(folder))
 
 
 def evidence_of(entry: dict[str, Any]) -> Evidence:

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from ntk1bit.errors import InputError
+from ntk1bit.reports.verdicts import FILE
 from ntk1bit.sweeps import Cell, load_run, make_plan, run_measurements, run_sweep
 from proofs_numeric.catalogue import Proof
 from proofs_numeric.data import Data
-from proofs_numeric.results import FILE, claim_entry, document, read_results, write_results
+from proofs_numeric.results import claim_entry, document, read_results, write_results
 from proofs_numeric.studies import Study, studies
 
 OPERATIONS_A_SECOND = 3e10  # multiply-adds of a training cell, one thread: turns its cost into that of a measurement

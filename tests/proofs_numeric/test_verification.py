@@ -6,9 +6,10 @@ import pytest
 
 from ntk1bit.cli.main import main
 from ntk1bit.errors import InputError
+from ntk1bit.reports.verdicts import FILE
 from proofs_numeric import verification
 from proofs_numeric.catalogue import choose
-from proofs_numeric.results import FILE, evidence_of, read_results
+from proofs_numeric.results import evidence_of, read_results
 
 
 def call(capsys, *arguments):
@@ -88,7 +89,7 @@ def test_listing_and_planning_run_nothing(tmp_path, capsys, monkeypatch):
         (["C1", "--preset", "huge"], "huge"),
         (["C1", "--seeds", "0"], "at least 1"),
         (["C1", "--jobs", "0"], "--jobs"),
-        (["C1", "--seeds", "x"], "x"),
+        (["C1", "--seeds", "x"], "--seeds"),
     ],
 )
 def test_mistakes_end_in_one_line(tmp_path, capsys, arguments, told):
@@ -121,5 +122,5 @@ def test_results_of_another_format_are_refused(folder, tmp_path):
     (tmp_path / FILE).write_text(json.dumps(found | {"format": 99}))
     with pytest.raises(InputError, match="format 99"):
         read_results(tmp_path)
-    with pytest.raises(InputError, match="cannot read"):
-        read_results(tmp_path / "nowhere.json")
+    with pytest.raises(InputError, match="ntk1bit verify"):
+        read_results(tmp_path / "nowhere")
