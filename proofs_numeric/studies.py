@@ -142,7 +142,7 @@ def _floors(size: Size) -> list[Study]:
         "widths": (size.law,),
         "seeds": tuple(range(2 * size.seeds)),
     }
-    dims = tuple(dim for dim in size.dims if dim >= 32)
+    dims = tuple(dim for dim in size.dims if 32 <= dim <= 256)
     return [
         Study("floor", "random labels on the sphere, trained until level, against width", level(widths=size.widths)),
         Study(
@@ -155,7 +155,7 @@ def _floors(size: Size) -> list[Study]:
             "the floor against the number of points n",
             level(**only, n_train=(8, 16, 32, 64)),
         ),
-        Study("floor-dims", "the floor against the dimension d", level(**only, n_train=(16,), dims=dims)),
+        Study("floor-dims", "the floor against the dimension d", level(**only, n_train=(16,), dims=dims, steps=4000)),
         Study("floor-kappas", "the floor against kappa", level(**only, kappas=(0.25, 0.5, 1.0))),
         *(
             Study(f"floor-rate-{rate:g}", f"the floor at eta_rel = {rate:g}", level(**only, eta_rel=rate))
