@@ -77,10 +77,11 @@ def _text(name: str) -> str:
 def _conditions(results: dict[str, Any]) -> str:
     machine, versions = results["machine"], results["versions"]
     networks = sum(one["cells"] for one in results["studies"].values() if not str(one["settings"].get("function", "")))
+    minutes = results["seconds"] / machine["cores"] / 60
     libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (
         f"**Hardware and time.** Preset `{results['preset']}`: {networks:,} networks trained on {machine['cores']} "
-        f"cores of {machine['processor']} with {machine['memory_gb']:.0f} GB, {results['seconds'] / 60:.0f} minutes; "
+        f"cores of {machine['processor']} with {machine['memory_gb']:.0f} GB, {minutes:.0f} minutes; "
         f"made {results['made'][:10]} with {libraries}. On another processor the last bits differ, and late in "
         "training 1-bit networks amplify them: single losses differ, statistics over seeds do not.\n\n"
         f"    make setup && .venv/bin/ntk1bit verify --preset {results['preset']}      # everything, resumable\n"

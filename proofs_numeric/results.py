@@ -40,16 +40,14 @@ def claim_entry(claim: Claim, verdict: Verdict | None, evidence: Evidence | None
     }
 
 
-def document(
-    preset: str, studies: dict[str, dict[str, Any]], claims: list[dict[str, Any]], seconds: float
-) -> dict[str, Any]:
-    """Put together what verdicts.json holds."""
+def document(preset: str, studies: dict[str, dict[str, Any]], claims: list[dict[str, Any]]) -> dict[str, Any]:
+    """Put together what verdicts.json holds; its `seconds` are those of one core, over all studies."""
     return _plain(
         {
             "format": FORMAT,
             "preset": preset,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(seconds, 1),
+            "seconds": round(sum(float(one["seconds"]) for one in studies.values()), 1),
             "versions": versions(),
             "machine": {
                 "processor": _processor(),

@@ -10,11 +10,12 @@ verdicts of the others.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from ntk1bit.errors import InputError
 from ntk1bit.reports.verdicts import FILE
@@ -110,13 +111,11 @@ def verify(
         On Ctrl-C; finished networks stay.
     """
     earlier = _earlier(folder, preset)
-    began = time.monotonic()
     tell = progress or (lambda *_: None)
     total = sum(one.seconds for one in work) or 1.0
     done = 0.0
     measured, about = {}, {}
     for one in work:
-        start = time.monotonic()
 
         def share(part: float, one: Work = one, before: float = done) -> None:
             tell(one.study.name, (before + part * one.seconds) / total)
@@ -125,7 +124,7 @@ def verify(
         if one.study.sweep is None:
             place = folder / "measured" / name
             measured[name] = run_measurements(one.study.measurements, place, jobs=jobs, progress=share)
-            about[name] = _about_measurements(one.study, time.monotonic() - start)
+            about[name] = _about_measurements(one.study, measured[name])
         else:
             _run_sweep(one.study, folder / "studies" / name, jobs, share)
             about[name] = _about_sweep(one.study, folder / "studies" / name)
@@ -140,12 +139,9 @@ def verify(
         evidence = proof.evidence(data)
         entries.append(claim_entry(proof.claim, proof.claim.judge(evidence), evidence))
     kept = [entry for entry in earlier.get("claims", []) if entry["id"] not in chosen]
-    results = document(
-        preset,
-        earlier.get("studies", {}) | about,
-        [*entries, *kept],
-        earlier.get("seconds", 0.0) + time.monotonic() - began,
-    )
+    needed = studies(preset)
+    about = {name: one for name, one in earlier.get("studies", {}).items() if name in needed} | about
+    results = document(preset, about, [*entries, *kept])
     write_results(results, folder)
     return results
 
@@ -175,7 +171,7 @@ def _about_sweep(study: Study, folder: Path) -> dict[str, Any]:
     }
 
 
-def _about_measurements(study: Study, seconds: float) -> dict[str, Any]:
+def _about_measurements(study: Study, found: pd.DataFrame) -> dict[str, Any]:
     axes: dict[str, list[Any]] = {}
     for one in study.measurements:
         for name, value in one.settings:
@@ -188,7 +184,7 @@ def _about_measurements(study: Study, seconds: float) -> dict[str, Any]:
         "purpose": study.purpose,
         "settings": {"function": function, **settings},
         "cells": len(study.measurements),
-        "seconds": round(seconds, 1),
+        "seconds": round(float(found["seconds"].to_numpy().sum()), 1),
     }
 
 

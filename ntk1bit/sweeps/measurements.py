@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
@@ -76,7 +77,8 @@ def run_measurements(
 
     Returns
     -------
-    One frame: the rows of every measurement with its settings as columns beside them.
+    One frame: the rows of every measurement with its settings as columns beside them, and `seconds`, which sums to the
+    time it took on one core.
 
     Raises
     ------
@@ -123,9 +125,12 @@ def run_measurements(
 def measure(folder: Path, one: Measurement) -> None:
     """Make one measurement and store it whole."""
     module, name = one.function.split(":")
+    began = time.perf_counter()
     with cores.using(threads=1):
         frame = getattr(importlib.import_module(module), name)(**dict(one.settings))
-    frame = frame.assign(**{name: value for name, value in one.settings if not isinstance(value, tuple | list)})
+    seconds = (time.perf_counter() - began) / max(len(frame), 1)
+    plain = {name: value for name, value in one.settings if not isinstance(value, tuple | list)}
+    frame = frame.assign(**plain, seconds=seconds)
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), sink, write_page_checksum=True)
     write_whole(folder / f"{one.key}.parquet", memoryview(sink.getvalue()))
