@@ -238,7 +238,10 @@ def _studies(studies: Mapping[str, StudyEntry]) -> Html:
 def _circumstances(results: Verdicts) -> Html:
     machine = results["machine"]
     words = {"processor": "Processor", "cores": "Processors used", "memory_gb": "Memory, GB"}
-    entries: list[tuple[object, object]] = [("Made", results["made"]), ("Time of one core", _duration(results["seconds"]))]
+    entries: list[tuple[object, object]] = [
+        ("Made", results["made"]),
+        ("Time of one core", _duration(results["seconds"])),
+    ]
     entries += [
         (words.get(name, name), value if isinstance(value, str) else number(value)) for name, value in machine.items()
     ]

@@ -22,7 +22,7 @@ def calls(count=3, **changes):
 def test_results_carry_their_settings_and_do_not_depend_on_jobs(tmp_path):
     one = run_measurements(calls(), tmp_path / "one", jobs=1)
     two = run_measurements(calls(), tmp_path / "two", jobs=2)
-    assert (one["seconds"] > 0).all()
+    assert one["seconds"].to_numpy().min() > 0
     pd.testing.assert_frame_equal(one.drop(columns="seconds"), two.drop(columns="seconds"))
     assert list(one["seed"]) == [0, 1, 2]
     assert set(one["dim"]) == {4}
