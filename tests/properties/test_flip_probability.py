@@ -72,7 +72,7 @@ def towards_zero_output(w, x):
 
 
 def perturbations(w, x, seed):
-    """Directions of unit length, a row each: random, sparse, along 1 and c, and the two adversaries'."""
+    """Directions of unit length, a row each: random, along 1 and c, to the nearest flip, to z = 0 for each input."""
     rng = np.random.default_rng(seed)
     c = w - w.mean(axis=1, keepdims=True)
     return [
@@ -81,7 +81,7 @@ def perturbations(w, x, seed):
         unit(np.ones_like(w)) * rng.choice([-1, 1], (len(w), 1)),
         -unit(c),
         towards_a_flip(w),
-        towards_zero_output(w, x[rng.integers(0, len(x), len(w))]),
+        *(towards_zero_output(w, one) for one in x),
     ]
 
 
