@@ -16,7 +16,8 @@ does not go to zero with R, so the printed steps do not give a bound that vanish
    for s if |A| >= |B| and for mu otherwise: it has to lie in an interval of half-length (R/sqrt d)(|A| +
    |B|)/max(|A|, |B|) <= 2 R/sqrt(d), which has probability at most 4 sqrt(2/pi) R.
 
-Together P <= sqrt(2/pi) (d + 4) R. **The conclusion survives, without the factor D.**
+Together P <= sqrt(2/pi) (d + 4) R. **The conclusion survives, without the factor D.** (With
+more care, d (s' - s)^2 + d (mu' - mu)^2 <= R^2 turns the 4 into 2 sqrt 2: tests/properties.)
 
 **Experiment.** A greedy adversary looks for a move of length R that changes the activity, and the moved network is
 evaluated: a lower bound on the probability. The necessary conditions above give an upper one. The adversary must never
