@@ -1,8 +1,12 @@
-"""Paper figures from stored verdicts: `python -m figures [NAME ...]`.
+"""Figures of a paper, drawn from stored verdicts: `python -m figures [NAME ...]`.
 
-A recipe names the claims whose evidence it draws, and thereby the studies behind it, and a plot call.
+A recipe names the claims a figure is made of, and thereby the studies behind them; it draws from the tables and
+measures of verdicts.json and from nothing else, so every number in a figure is part of the evidence for a claim.
 """
 
-from figures.recipes import RECIPES, Recipe, draw
+from __future__ import annotations
 
-__all__ = ["RECIPES", "Recipe", "draw"]
+from figures.catalogue import RECIPES, draw
+from figures.recipe import Recipe, Results
+
+__all__ = ["RECIPES", "Recipe", "Results", "draw"]

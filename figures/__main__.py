@@ -1,4 +1,8 @@
-"""Draw figures: `python -m figures [NAME ...] [--results DIR | --preset PRESET] [--out DIR]`."""
+"""Draw figures: `python -m figures [NAME ...] [--results FOLDER | --preset quick] [--out FOLDER]`.
+
+Each figure is written as NAME.pdf and NAME.png. They are drawn from results/standard; with --preset the experiments
+behind the figures named are run first, into runs/figures-PRESET, and can be stopped and resumed.
+"""
 
 from __future__ import annotations
 
@@ -8,62 +12,92 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-
-from figures.recipes import RECIPES, make
+from figures.canvas import write
+from figures.catalogue import RECIPES, draw_one
+from figures.recipe import MissingError, Recipe
+from ntk1bit.cli.progress import progress_bar, usable_jobs
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.processors import usable_processors
-from ntk1bit.styles import paper
+from ntk1bit.reports.verdicts import FILE
 from proofs_numeric import verification
 from proofs_numeric.catalogue import choose
 from proofs_numeric.page import RESULTS, ROOT
 from proofs_numeric.results import read_results
-from proofs_numeric.studies import PRESETS
+
+USER_ERROR, INTERRUPTED = 2, 130
+OUT = ROOT / "docs" / "figures"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw the figures asked for; return the exit code: 0 done, 2 a mistake, told in a line."""
-    parser = argparse.ArgumentParser(prog="python -m figures", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"all by default: {', '.join(RECIPES)}")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        "--results", type=Path, default=RESULTS, help="folder of verdicts.json; default results/standard"
-    )
-    source.add_argument("--preset", choices=PRESETS, help="run the figures' own experiments first, in runs/")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "figures", help="folder of the pictures")
-    given = parser.parse_args(arguments)
+    """Draw the figures named, all by default; return the exit code."""
+    given = _options(arguments)
     try:
-        names = [require_choice("figure", name, RECIPES) for name in given.names] or list(RECIPES)
-        results = _verified(names, given.preset) if given.preset else read_results(given.results)
-        for name in names:
-            for path in _save(name, results, given.out):
-                print(path)
+        return _draw(given)
     except InputError as problem:
         print(f"figures: {problem}", file=sys.stderr)
-        return 2
+        return USER_ERROR
     except OSError as problem:
-        print(f"figures: {problem.filename or given.out}: {problem.strerror or problem}", file=sys.stderr)
-        return 2
+        where = f"{problem.filename}: " if problem.filename else ""
+        print(f"figures: {where}{problem.strerror or problem}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("figures: interrupted; the same command goes on where it was", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _draw(given: argparse.Namespace) -> int:
+    recipes = [RECIPES[require_choice("figure", name, RECIPES)] for name in given.names] or list(RECIPES.values())
+    if given.preset is not None and given.results is not None:
+        raise InputError("--preset makes results and --results names some; give one of the two")
+    preset: str | None = given.preset
+    results = _stored(given.results or RESULTS) if preset is None else _made(recipes, preset, given.jobs)
+    drawn = 0
+    for recipe in recipes:
+        try:
+            figure = draw_one(recipe, results)
+        except MissingError as problem:
+            if given.names:
+                raise InputError(f"cannot draw {recipe.name}: {problem}") from None
+            print(f"figures: left out {recipe.name}: {problem}", file=sys.stderr)
+            continue
+        print(*write(figure, given.out / recipe.name), sep="\n")
+        drawn += 1
+    if not drawn:
+        raise InputError("these results are not enough for any figure; run: ntk1bit verify")
     return 0
 
 
-def _verified(names: list[str], preset: str) -> dict[str, Any]:
-    """Run the experiments behind the figures, or go on with them."""
-    chosen = choose(sorted({claim for name in names for claim in RECIPES[name].claims}))
+def _stored(place: Path) -> dict[str, Any]:
+    """Read verdicts from a folder, or from the verdicts.json named itself."""
+    folder = place.parent if place.name == FILE else place
+    if not (folder / FILE).exists():
+        raise InputError(
+            f"there is no {FILE} in {folder}; make it with: make verify, or draw from short experiments with: "
+            "python -m figures --preset quick"
+        )
+    return read_results(folder)
+
+
+def _made(recipes: list[Recipe], preset: str, jobs: int | None) -> dict[str, Any]:
+    """Run the studies of the recipes' claims and judge these; a recipe of all claims needs all."""
+    named = [] if any(not one.claims for one in recipes) else sorted({c for one in recipes for c in one.claims})
+    chosen = choose(named)
     work = verification.plan_work(chosen, preset)
     folder = Path("runs") / f"figures-{preset}"
-    return verification.verify(chosen, work, preset=preset, folder=folder, jobs=usable_processors())
+    jobs = usable_jobs(jobs)
+    with progress_bar() as report:
+        return verification.verify(chosen, work, preset=preset, folder=folder, jobs=jobs, progress=report)
 
 
-def _save(name: str, results: dict[str, Any], out: Path) -> list[Path]:
-    figure = make(RECIPES[name], results)
-    out.mkdir(parents=True, exist_ok=True)
-    written = [out / f"{name}.pdf", out / f"{name}.png"]
-    with mpl.rc_context(rc=paper()):
-        # no date inside: the same results give the same bytes
-        figure.savefig(written[0], metadata={"CreationDate": None, "ModDate": None})
-        figure.savefig(written[1])
-    return written
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m figures", description=__doc__, epilog=f"figures: {', '.join(RECIPES)}"
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="figures to draw; all by default")
+    parser.add_argument("--results", type=Path, metavar="FOLDER", help="folder of verdicts.json [results/standard]")
+    parser.add_argument("--preset", help="run the experiments first: quick, standard or thorough")
+    parser.add_argument("--jobs", type=int, help="processes for --preset; one a core by default")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="FOLDER", help="where figures go [docs/figures]")
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -1,112 +1,236 @@
-"""Axes-level plots of tables of evidence: `plot_x(table, *, ax, ...) -> ax`."""
+"""Axes-level drawing: series with intervals, reference slopes, and axes whose ticks can be read."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, StrMethodFormatter
 
-from ntk1bit.styles import BLUE, GREEN, GREY, ORANGE, PURPLE
+from figures.tables import values
+from ntk1bit.styles import GREY, PRECISION_COLOUR, PRECISION_LINE, PRECISION_MARKER
 
-# Colour, marker and line change together, so that a grey print can still be read.
-LOOKS: tuple[tuple[str, str, str], ...] = (
-    (ORANGE, "o", "-"),
-    (BLUE, "s", "--"),
-    (GREEN, "D", "-."),
-    (PURPLE, "^", ":"),
-    ("black", "v", "-"),
-    (GREY, "P", "--"),
-    ("#56B4E9", "X", "-."),
-)
+Line = Literal["-", "--", ":", "-.", "none"]
+Place = Literal["upper left", "upper right", "lower left", "lower right", "center left"]
+
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<")
+SHADES = ("#1b2a49", "#275f8e", "#2e9c8f", "#8cbf4d", "#d9b31e")  # dark to light, in grey too
+_NOTE_SIZE = 6.8
+_DASHES = (0, (4, 2.5))
 
 
-def plot_points(
-    table: pd.DataFrame, *, ax: Axes, x: str = "width", label: str = "", look: int = 0, hollow: bool = False
-) -> Axes:
-    """Draw values with 95 % intervals against x, joined by a thin line.
+@dataclass(frozen=True)
+class Look:
+    """How a series looks: never by colour alone.
 
-    Parameters
+    Attributes
     ----------
-    table
-        Columns `x`, value, low, high; rows without a value are left out.
-    ax
-        Where to draw.
-    x, label, look, hollow
-        The column on the axis; the legend's words; which of `LOOKS`; whether markers are hollow.
+    colour, marker, line
+        As matplotlib takes them.
+    hollow
+        Whether markers are empty.
     """
-    known = table.loc[table["value"].notna()].sort_values(x)
-    at, value, low, high = (known[name].to_numpy(dtype=np.float64) for name in (x, "value", "low", "high"))
-    colour, marker, line = LOOKS[look % len(LOOKS)]
-    around = np.nan_to_num(np.abs(np.stack([value - low, high - value])))
-    ax.errorbar(
+
+    colour: str
+    marker: str
+    line: Line = "-"
+    hollow: bool = False
+
+    @property
+    def face(self) -> str:
+        """The colour that markers are filled with."""
+        return "white" if self.hollow else self.colour
+
+
+def precision_look(precision: str, *, hollow: bool = False) -> Look:
+    """Return the look of a precision."""
+    return Look(PRECISION_COLOUR[precision], PRECISION_MARKER[precision], PRECISION_LINE[precision], hollow)
+
+
+def shade_look(place: int, of: int, *, hollow: bool = False) -> Look:
+    """Return one of up to `of` looks in order, dark to light."""
+    shade = SHADES[round(place * (len(SHADES) - 1) / max(of - 1, 1))]
+    return Look(shade, MARKERS[place % len(MARKERS)], ("-", "--", "-.", ":")[place % 4], hollow)
+
+
+def plot_series(
+    frame: pd.DataFrame,
+    *,
+    ax: Axes,
+    look: Look,
+    x: str = "width",
+    y: str = "value",
+    label: str = "",
+) -> Axes:
+    """Draw a table as points joined by a line, with 95 % intervals where it has the columns low and high.
+
+    Rows without a finite value are left out; a bootstrap interval that leaves its own value out is drawn to the end
+    that there is.
+    """
+    table = frame.loc[np.isfinite(values(frame, y))].sort_values(x)
+    at, value = values(table, x), values(table, y)
+    if {"low", "high"} <= set(table.columns):
+        reach = np.clip([value - values(table, "low"), values(table, "high") - value], 0.0, None)
+        ax.errorbar(
+            at,
+            value,
+            yerr=np.nan_to_num(reach),
+            color=look.colour,
+            linestyle="none",
+            capsize=1.8,
+            elinewidth=0.8,
+            capthick=0.8,
+        )
+    ax.plot(
         at,
         value,
-        yerr=around,
-        color=colour,
-        marker=marker,
-        markerfacecolor="white" if hollow else colour,
-        linestyle=line,
-        linewidth=0.8,
-        elinewidth=0.8,
-        capsize=1.5,
-        label=label,
+        color=look.colour,
+        marker=look.marker,
+        markerfacecolor=look.face,
+        markeredgewidth=0.9,
+        linestyle=look.line,
+        linewidth=1.0,
+        label=label or "_nolegend_",
     )
     return ax
 
 
 def plot_slope(
-    table: pd.DataFrame, *, ax: Axes, power: float, x: str = "width", text: str = "", above: float = 1.6
+    ax: Axes,
+    *,
+    x: tuple[float, float],
+    anchor: tuple[float, float],
+    exponent: float,
+    text: str,
+    share: float = 0.5,
+    below: bool = False,
 ) -> Axes:
-    """Draw a thin dashed line of a given power through the middle of a table's values, `above` times higher."""
-    known = table.loc[table["value"] > 0]
-    at, value = (known[name].to_numpy(dtype=np.float64) for name in (x, "value"))
-    ends = np.array([at.min(), at.max()])
-    middle = np.exp(np.log(at).mean())
-    line = above * np.exp(np.log(value).mean()) * (ends / middle) ** power
-    ax.plot(ends, line, color=GREY, linestyle=(0, (4, 2)), linewidth=0.8)
-    place = np.exp(0.5 * np.log(ends).sum())
-    height = np.exp(0.5 * np.log(line).sum())
+    """Draw a reference slope y ~ x^exponent through `anchor`, thin and dashed, with its text on the free side.
+
+    Parameters
+    ----------
+    x
+        Its two ends.
+    anchor
+        A point on it.
+    text
+        Written above the line, or below it, starting where the line leads away.
+    share
+        Where along the line, from 0 to 1, the text starts.
+    """
+    ends = np.array(x, dtype=float)
+    heights = anchor[1] * (ends / anchor[0]) ** exponent
+    ax.plot(ends, heights, color=GREY, linestyle=_DASHES, linewidth=0.8, zorder=1.5)
+    place = ends[0] * (ends[1] / ends[0]) ** share
+    rightwards = (exponent <= 0) != below
     ax.annotate(
         text,
-        (place, height),
-        xytext=(0, 3 if above >= 1 else -3),
+        (place, anchor[1] * (place / anchor[0]) ** exponent),
+        xytext=(1 if rightwards else -1, -1 if below else 1),
         textcoords="offset points",
-        ha="center",
-        va="bottom" if above >= 1 else "top",
+        ha="left" if rightwards else "right",
+        va="top" if below else "bottom",
+        fontsize=_NOTE_SIZE,
         color=GREY,
-        fontsize=6.5,
+        in_layout=False,
     )
     return ax
 
 
-def log_axes(ax: Axes, *, x: str, y: str, title: str = "", ticks: object = ()) -> Axes:
-    """Make both axes logarithmic and label them; mark the given values of x."""
-    ax.set(xscale="log", yscale="log", xlabel=x, ylabel=y, title=title)
-    every = np.unique(np.asarray(ticks, dtype=np.float64))
-    if len(every):
-        step = -(-len(every) // 6)
-        ax.set_xticks(every[::step], [f"{tick:g}" for tick in every[::step]])
-        ax.minorticks_off()
-        ax.tick_params(axis="y", which="minor", left=True)
+def plot_level(ax: Axes, y: float, text: str) -> Axes:
+    """Draw a level as a thin dashed line across the panel, with its text above the right end."""
+    ax.axhline(y, color=GREY, linestyle=_DASHES, linewidth=0.8, zorder=1.5)
+    ax.annotate(
+        text,
+        (0.98, y),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 2),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=_NOTE_SIZE,
+        color=GREY,
+    )
     return ax
 
 
-def legend(ax: Axes, **where: Any) -> None:
-    """Add a small legend, and room above the data for it when it is to stand at the top."""
-    place = str(where.get("loc", "best"))
-    if place.startswith("upper") and ax.get_yscale() == "log":
-        low, high = ax.get_ylim()
-        entries = len(ax.get_legend_handles_labels()[0]) / int(where.get("ncols", 1))
-        ax.set_ylim(low, high * (high / low) ** (0.09 * entries))
-    ax.legend(**({"fontsize": 6.2, "handlelength": 2.2, "labelspacing": 0.3} | where))
+def note(ax: Axes, x: float, y: float, text: str, *, colour: str = GREY, **options: Any) -> None:
+    """Write a label beside data; it may reach into the margin."""
+    chosen: dict[str, Any] = {
+        "in_layout": False,
+        "fontsize": _NOTE_SIZE,
+        "color": colour,
+        "xytext": (4, 0),
+        "va": "center",
+    } | options
+    ax.annotate(text, (x, y), textcoords="offset points", **chosen)
 
 
-def interval_text(measure: dict[str, Any], symbol: str = "m") -> str:
-    """Write an exponent with its interval: `m^-0.68 [-0.69, -0.67]`."""
-    value, low, high = measure["value"], measure["low"], measure["high"]
-    if value is None:
-        return "no exponent"
-    bounds = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
-    return f"${symbol}^{{{value:.2f}}}${bounds}"
+def power_text(measure: dict[str, Any], symbol: str = "m") -> str:
+    """Write a measured exponent with its 95 % interval as a power of `symbol`; empty where there is none."""
+    value, low, high = (measure[name] for name in ("value", "low", "high"))
+    if value is None or not np.isfinite(value):
+        return ""
+    text = f"${symbol}^{{{value:.2f}}}$"
+    if low is None or high is None:
+        return text
+    return f"{text} [{_signed(low)}, {_signed(high)}]"
+
+
+def with_power(name: str, measure: dict[str, Any], symbol: str = "m") -> str:
+    """Write a name with its measured exponent, for a legend."""
+    return f"{name} {power_text(measure, symbol)}".rstrip()
+
+
+def log_axes(ax: Axes, x: Sequence[float] | np.ndarray, *, most: int = 5, y: bool = True) -> None:
+    """Make axes logarithmic, with ticks at no more than about `most` of the values that occur on x.
+
+    Call it when everything is drawn: a y-axis of a short range gets ticks at 1, 2 and 5 instead of powers of ten.
+    """
+    ax.set_xscale("log")
+    present = np.unique(np.asarray(x, dtype=float))
+    every = int(np.ceil(len(present) / most))
+    if (len(present) - 1) % every:  # prefer ticks that reach the last value
+        every = next((k for k in (every + 1, every + 2) if (len(present) - 1) % k == 0), every)
+    ticks = present[::every]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.xaxis.set_minor_locator(FixedLocator(present.tolist()))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    if not y:
+        return
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    if high < 30 * low:
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def legend(ax: Axes, where: Place, *, size: float = 6.4, **options: Any) -> None:
+    """Add a compact legend that does not push panels apart: keep its words short enough for the panel."""
+    chosen: dict[str, Any] = {
+        "fontsize": size,
+        "handlelength": 1.9,
+        "handletextpad": 0.4,
+        "borderaxespad": 0.25,
+        "labelspacing": 0.35,
+    }
+    ax.legend(loc=where, **(chosen | options)).set_in_layout(False)
+
+
+def stretch(ax: Axes, *, below: float = 0.0, above: float = 0.0) -> None:
+    """Make room for a legend: extend the y-axis by shares of its range, in logarithms if it is logarithmic."""
+    low, high = ax.get_ylim()
+    if ax.get_yscale() == "log":
+        decades = np.log(high / low)
+        ax.set_ylim(low * np.exp(-below * decades), high * np.exp(above * decades))
+    else:
+        ax.set_ylim(low - below * (high - low), high + above * (high - low))
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")

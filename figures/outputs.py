@@ -1,147 +1,146 @@
-"""Figures of outputs: the gap between precisions, flip noise, scaling."""
+"""Figures of trained functions: the gap between both networks, and how far networks of different seeds lie apart."""
 
 from __future__ import annotations
 
-import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.axes import LOOKS, interval_text, legend, log_axes, plot_points, plot_slope
-from figures.evidence import Evidences
-from ntk1bit.styles import GREY, ORANGE
+from figures.axes import Look, legend, log_axes, plot_series, plot_slope, precision_look, stretch, with_power
+from figures.canvas import PAGE, new_figure, panel
+from figures.recipe import Results
+from figures.tables import ends, pick, value_at, values
+from ntk1bit.styles import GREEN, ORANGE, PRECISION_NAME, PURPLE
 
-_GAP = "RMS of f - f' on test inputs"
+_CLAIM = {"iid": "C3", "paired": "C3-paired"}
+_INIT = {"iid": Look(PURPLE, "v", "--", hollow=True), "paired": Look(GREEN, "D", "-")}
+_GAP = "gap: RMS of $f-f'$"
 
 
-def gap(figure: Figure, evidence: Evidences) -> None:
-    """Draw the gap on digits, by d and by kappa, from both starts."""
-    (digits, dims_iid, dims_paired), (by_dim, kappa_iid, kappa_paired) = figure.subplots(2, 3)
-    for look, (claim, init, word) in enumerate((("C3", "iid", "random start"), ("C3-paired", "paired", "start at 0"))):
-        table = evidence.table(claim, "digits")
-        fit = evidence.measure(claim, f"exponent in m, digits, {init}")
-        plot_points(table, ax=digits, label=f"{word}: {interval_text(fit)}", look=look, hollow=look == 1)
-        dims = evidence.table(claim, "sphere by dimension")
-        every = sorted(set(dims["dim"]))
-        chosen = [every[0], every[len(every) // 2], every[-1]]
-        ax = (dims_iid, dims_paired)[look]
-        for place, dim in enumerate(chosen):
-            plot_points(dims.loc[dims["dim"] == dim], ax=ax, label=f"d = {dim:g}", look=place)
-        if init == "paired":
-            plot_slope(dims.loc[dims["dim"] == chosen[-1]], ax=ax, power=-0.25, text="$m^{-1/4}$", above=0.75)
-        log_axes(ax, x="width m", y=_GAP, title=f"sphere, {word}", ticks=dims["width"])
-        legend(ax, loc="lower left")
-        widest = dims.loc[dims["width"] == dims["width"].max()]
-        fit = evidence.measure(claim, f"exponent in d at the largest m, {init}")
-        plot_points(widest, ax=by_dim, x="dim", label=f"{word}: {interval_text(fit, 'd')}", look=look, hollow=look == 1)
-        kappas = evidence.table(claim, "digits by kappa")
-        ax = (kappa_iid, kappa_paired)[look]
-        for place, kappa in enumerate(sorted(set(kappas["kappa"]))):
-            part = kappas.loc[kappas["kappa"] == kappa]
-            plot_points(part, ax=ax, label=rf"$\kappa$ = {kappa:g}", look=place)
-        log_axes(ax, x="width m", y=_GAP, title=f"digits, {word}", ticks=kappas["width"])
-        legend(ax, loc="lower left")
-    log_axes(digits, x="width m", y=_GAP, title="digits", ticks=evidence.table("C3", "digits")["width"])
-    legend(digits, loc="lower left")
-    log_axes(
-        by_dim,
-        x="dimension d",
-        y=_GAP,
-        title="sphere, widest networks",
-        ticks=evidence.table("C3", "sphere by dimension")["dim"],
+def draw_gap(results: Results) -> Figure:
+    """Draw the gap between both precisions after training against width, d and kappa, for both starts."""
+    title = results.sentence(
+        "C3",
+        supported="From an iid start the gap to full precision closes with width",
+        refuted="From an iid start the gap to full precision does not close",
+        otherwise="From an iid start it is open whether the gap to full precision closes",
+    ) + results.sentence(
+        "C3-paired",
+        supported="; without the random start it falls as $m^{-1/4}$ at large $d$",
+        refuted="; without the random start it does not fall as $m^{-1/4}$",
+        otherwise="; whether it falls as $m^{-1/4}$ without the random start is open",
     )
-    legend(by_dim, loc="lower left")
-    for row in ((dims_iid, dims_paired), (kappa_iid, kappa_paired)):
-        low = min(ax.get_ylim()[0] for ax in row)
-        high = max(ax.get_ylim()[1] for ax in row)
-        for ax in row:
-            ax.set_ylim(low * 0.6, high)
-    open_ = evidence.refuted("C3")
-    title = "From a random start the gap does not close with width; from a start at 0 it shrinks with m and d"
-    figure.suptitle(title if open_ else "Difference between 1-bit and full-precision outputs", fontsize=8.5)
+    figure = new_figure(PAGE, 4.4, title)
+    axes = figure.subplot_mosaic([["sphere", "digits"], ["dim", "kappa"]])
+    for init, look in _INIT.items():
+        claim, name = _CLAIM[init], f"{init} start:"
+        dims, kappas = results.table(claim, "sphere by dimension"), results.table(claim, "digits by kappa")
+        found = results.measure(claim, f"exponent in m, sphere at the largest d, {init}")
+        last = ends(dims, "dim")[1]
+        plot_series(pick(dims, dim=last), ax=axes["sphere"], look=look, label=with_power(name, found))
+        found = results.measure(claim, f"exponent in m, digits, {init}, widest widths")
+        plot_series(results.table(claim, "digits"), ax=axes["digits"], look=look, label=with_power(name, found))
+        found = results.measure(claim, f"exponent in d at the largest m, {init}")
+        plot_at_widths(dims, ax=axes["dim"], x="dim", look=look, label=with_power(name, found, "d"))
+        found = results.measure(claim, f"exponent in kappa, digits, {init}")
+        plot_at_widths(kappas, ax=axes["kappa"], x="kappa", look=look, label=with_power(name, found, r"\kappa"))
+    dims, kappas = results.table("C3-paired", "sphere by dimension"), results.table("C3-paired", "digits by kappa")
+    panel(axes["sphere"], "a", f"sphere, largest dimension, $d$ = {ends(dims, 'dim')[1]:g}")
+    panel(axes["digits"], "b", "digits (exponents: four widest)")
+    panel(axes["dim"], "c", f"sphere, {_width_range(dims)}")
+    panel(axes["kappa"], "d", f"digits, {_width_range(kappas)}")
+    for name, table in (
+        ("sphere", pick(dims, dim=ends(dims, "dim")[1])),
+        ("digits", results.table("C3-paired", "digits")),
+    ):
+        anchor = (ends(table, "width")[1], 0.62 * value_at(table, "width", -1))
+        x = ends(table, "width") if name == "sphere" else (anchor[0] / 16, anchor[0])
+        plot_slope(axes[name], x=x, anchor=anchor, exponent=-0.25, text="slope $-1/4$", share=0.4, below=True)
+        log_axes(axes[name], values(table, "width"))
+        axes[name].set_xlabel("width $m$")
+    log_axes(axes["dim"], values(dims, "dim"), most=7)
+    log_axes(axes["kappa"], values(kappas, "kappa"))
+    axes["dim"].set_xlabel("input dimension $d$")
+    axes["kappa"].set_xlabel(r"output scale $\kappa$")
+    for ax in axes.values():
+        stretch(ax, above=0.3)
+        ax.set_ylabel(_GAP)
+        legend(ax, "upper left", size=6.8)
+    return figure
 
 
-def flip_noise(figure: Figure, evidence: Evidences) -> None:
-    """Draw the spread between seeds, the share of flipped signs, and the scatter of one step."""
+def plot_at_widths(table: pd.DataFrame, *, ax: Axes, x: str, look: Look, label: str) -> Axes:
+    """Draw a table against `x` at its largest width, and its smallest width pale."""
+    low, high = ends(table, "width")
+    if low < high:
+        narrow = pick(table, width=low).sort_values(x)
+        ax.plot(narrow[x], narrow["value"], color=look.colour, linestyle=look.line, linewidth=0.9, alpha=0.5)
+    return plot_series(pick(table, width=high), ax=ax, x=x, look=look, label=label)
+
+
+def draw_flip_noise(results: Results) -> Figure:
+    """Draw the spread over seeds, the share of flipped signs, and the scatter of one step with its law."""
+    title = results.sentence(
+        "C3b",
+        supported="Flipped signs are noise: 1-bit networks of different seeds differ by $m^{-1/4}$",
+        refuted="Flip noise: not every part of the law $m^{-1/4}$ holds",
+        otherwise="Flip noise: whether 1-bit networks of different seeds differ by $m^{-1/4}$ is open in part",
+    )
+    spread, flipped = results.table("C3b", "spread"), results.table("C3b", "flipped signs")
+    figure = new_figure(PAGE, 2.75, title)
     left, middle, right = figure.subplots(1, 3)
-    table = evidence.table("C3b", "spread")
-    for look, (precision, word) in enumerate((("one_bit", "1-bit"), ("full", "full precision"))):
-        part = table.loc[(table["task"] == "sphere") & (table["precision"] == precision)]
-        fit = evidence.measure("C3b", f"exponent of the spread, {word}, sphere")
-        plot_points(part, ax=left, label=f"{word}: {interval_text(fit)}", look=look, hollow=look == 1)
-        power, text = ((-0.25, "$m^{-1/4}$"), (-0.5, "$m^{-1/2}$"))[look]
-        plot_slope(part, ax=left, power=power, text=text, above=(1.5, 0.6)[look])
-    log_axes(left, x="width m", y="spread of f between seeds", title="trained networks", ticks=table["width"])
-    legend(left, loc="lower left")
 
-    flips = evidence.table("C3b", "flipped signs")
-    for look, (when, word) in enumerate((("way down", "until L(0)/10"), ("end", "at the end"))):
-        name = "on the way down" if when == "way down" else "at the end"
-        fit = evidence.measure("C3b", f"exponent of the share of signs flipped {name}")
-        part = flips.loc[flips["when"] == when]
-        plot_points(part, ax=middle, label=f"{word}: {interval_text(fit)}", look=2 * look, hollow=look == 1)
-    log_axes(middle, x="width m", y="share of signs flipped", title="signs that flip", ticks=flips["width"])
-    legend(middle, loc="lower left")
+    for precision, word in PRECISION_NAME.items():
+        for task, hollow in (("sphere", False), ("digits", True)):
+            part = pick(spread, precision=precision, task=task)
+            if part.empty:
+                continue
+            exponent = results.measure("C3b", f"exponent of the spread, {word}, {task}")
+            label = with_power(f"{'full' if precision == 'full' else word}, {task}", exponent)
+            plot_series(part, ax=left, look=precision_look(precision, hollow=hollow), label=label)
+    log_axes(left, values(spread, "width"), most=3)
+    stretch(left, below=0.55)
+    left.set(xlabel="width $m$", ylabel="spread over seeds, test inputs")
+    legend(left, "lower left", size=6.0)
+    panel(left, "a", "trained functions")
 
-    scatter = evidence.table("C3b", "one-step scatter")
-    scatter = scatter.loc[scatter["precision"] == "one_bit"]
-    dims = sorted(set(scatter["dim"]))
-    for look, dim in enumerate((dims[0], dims[len(dims) // 2], dims[-1])):
-        part = scatter.loc[scatter["dim"] == dim].sort_values("width")
-        colour, marker, _ = LOOKS[look]
-        right.plot(part["width"], part["scatter"], color=colour, marker=marker, linestyle="none", label=f"d = {dim:g}")
-        right.plot(part["width"], part["predicted"], color=colour, linewidth=0.9)
-    log_axes(
-        right,
-        x="width m",
-        y="scatter of one step",
-        title="points: measured, lines: law",
-        ticks=scatter["width"],
-    )
-    legend(right, loc="lower left")
+    for when, words, measure in (("way down", "at $L(0)/10$", "on the way down"), ("end", "at the end", "at the end")):
+        exponent = results.measure("C3b", f"exponent of the share of signs flipped {measure}")
+        look = Look(ORANGE, "o", "--", hollow=True) if when == "end" else Look(ORANGE, "o", "-")
+        plot_series(pick(flipped, when=when), ax=middle, look=look, label=with_power(words, exponent))
+    down = pick(flipped, when="way down")
+    anchor = (ends(down, "width")[0], 0.62 * value_at(down, "width", 0))
+    plot_slope(middle, x=ends(down, "width"), anchor=anchor, exponent=-0.5, text="slope $-1/2$", below=True)
+    log_axes(middle, values(down, "width"), most=3)
+    stretch(middle, above=0.25)
+    middle.set(xlabel="width $m$", ylabel="share of signs flipped")
+    legend(middle, "upper right", size=6.2)
+    panel(middle, "b", "signs unlike the start's")
+
+    plot_scatter(results.table("C3b", "one-step scatter"), ax=right)
+    panel(right, "c", "one step from $f=0$")
+    return figure
 
 
-def scaling(figure: Figure, evidence: Evidences) -> None:
-    """Draw loss against N with the fit, the frontier in compute, and test loss against n."""
-    left, middle, right = figure.subplots(1, 3)
-    band = evidence.table("C4", "fit band").sort_values("N")
-    table = evidence.table("C4", "loss against width")
-    table = table.loc[table["task"] == "sphere"].sort_values("width")
-    dim = float(band["N"].min() / table["width"].min())
-    points = table.assign(N=table["width"] * dim)
-    left.fill_between(band["N"], band["low"], band["high"], color=ORANGE, alpha=0.3, linewidth=0)
-    fit = evidence.measure("C4", "exponent in N by scaling.fit, sphere")
-    left.plot(band["N"], band["estimate"], color=ORANGE, linewidth=0.9, label=f"fit: {interval_text(fit, 'N')}")
-    plot_points(points.assign(value=points["value"]), ax=left, x="N", label="1-bit networks", look=4)
-    ends = np.array([band["N"].min(), band["N"].max()])
-    start = float(table["value"].iloc[0])
-    left.plot(
-        ends, start * (ends / ends[0]) ** -0.25, color=GREY, linestyle="--", linewidth=0.9, label="D25: $N^{-1/4}$"
-    )
-    left.set(
-        xscale="log", yscale="log", xlabel="parameters N = m d", ylabel="training loss, level", title="loss against N"
-    )
-    legend(left, loc="lower left")
+def plot_scatter(table: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw the scatter of one step against width at the smallest and the largest d, and the law as lines."""
+    one_bit = pick(table, precision="one_bit")
+    dims = sorted(set(ends(one_bit, "dim")))
+    for place, dim in enumerate(dims):
+        part = pick(one_bit, dim=dim).sort_values("width")
+        ax.plot(part["width"], part["predicted"], color="black", linewidth=0.9)
+        look = Look(ORANGE, ("o", "^")[place], "none", hollow=place == 1)
+        plot_series(part, ax=ax, y="scatter", look=look, label=f"1-bit, $d$ = {dim:g}")
+    full = pick(table, precision="full", dim=dims[-1])
+    plot_series(full, ax=ax, y="scatter", look=precision_look("full"), label=f"full precision, $d$ = {dims[-1]:g}")
+    ax.plot([], [], color="black", linewidth=0.9, label="flip-noise law, nothing fitted")
+    log_axes(ax, values(table, "width"), most=4)
+    stretch(ax, above=0.4)
+    ax.set(xlabel="width $m$", ylabel=r"scatter of $\Delta f$ over networks")
+    legend(ax, "upper right", size=6.2)
+    return ax
 
-    frontier = evidence.table("C4", "frontier").sort_values("compute")
-    fit = evidence.measure("C4", "exponent of the frontier in compute, 1-bit")
-    colour, marker, line = LOOKS[0]
-    middle.plot(
-        frontier["compute"],
-        frontier["loss"],
-        color=colour,
-        marker=marker,
-        linestyle=line,
-        linewidth=0.8,
-        label=interval_text(fit, "C"),
-    )
-    middle.set(
-        xscale="log", yscale="log", xlabel="compute C = N n t", ylabel="best training loss", title="1-bit frontier"
-    )
-    legend(middle, loc="upper right")
 
-    tested = evidence.table("C4", "test loss against n")
-    for look, (precision, word) in enumerate((("one_bit", "1-bit"), ("full", "full precision"))):
-        fit = evidence.measure("C4", f"exponent of the test loss in n, {word}")
-        part = tested.loc[tested["precision"] == precision]
-        plot_points(part, ax=right, x="n", label=f"{word}: {interval_text(fit, 'n')}", look=look, hollow=look == 1)
-    log_axes(right, x="training points n", y="test loss", title="digits, m = 1024", ticks=tested["n"])
-    legend(right, loc="upper right")
+def _width_range(table: pd.DataFrame) -> str:
+    low, high = ends(table, "width")
+    return f"$m$ = {high:g} (pale: {low:g})" if low < high else f"$m$ = {high:g}"

@@ -1,0 +1,79 @@
+"""All verdicts at one glance."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from figures.axes import Look
+from figures.canvas import PAGE, new_figure
+from figures.recipe import Results
+from ntk1bit.claims import NOT_TESTED
+from ntk1bit.reports.verdicts import ORDER
+from ntk1bit.styles import BLUE, GREY, ORANGE
+from proofs_numeric.catalogue import proofs
+
+_MARKS = {
+    "refuted": Look(ORANGE, "X"),
+    "inconclusive": Look(GREY, "D", hollow=True),
+    "supported": Look(BLUE, "o"),
+    NOT_TESTED: Look("#b0b0b0", "_"),
+}
+_ROW = 0.165  # inches
+
+
+def draw_verdicts(results: Results) -> Figure:
+    """Draw a row a claim: those of the papers in one column; ours, and what is not tested yet, in the other."""
+    entries = results.document["claims"]
+    counts = {outcome: sum(entry["outcome"] == outcome for entry in entries) for outcome in ORDER}
+    tested = [entry for entry in entries if entry["outcome"] != NOT_TESTED]
+    told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in reversed(ORDER) if outcome != NOT_TESTED)
+    waiting = f"; {counts[NOT_TESTED]} more not tested yet" if counts[NOT_TESTED] else ""
+    groups = {
+        "claims of D25": [entry for entry in tested if entry["source"].startswith("D25")],
+        "claims of our own": [entry for entry in tested if not entry["source"].startswith("D25")],
+        "not tested yet": [entry for entry in entries if entry["outcome"] == NOT_TESTED],
+    }
+    first, *others = ((heading, members) for heading, members in groups.items() if members)
+    rows = max(len(first[1]) + 1, sum(len(members) + 2 for _, members in others) - 1)
+    figure = new_figure(PAGE, 0.4 + _ROW * rows, f"{len(tested)} claims tested by numbers: {told}{waiting}")
+    left, right = figure.subplots(1, 2)
+    for ax, chosen in ((left, [first]), (right, others)):
+        ax.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5))
+        ax.set_axis_off()
+        row = 0
+        for heading, members in chosen:
+            plot_verdicts(members, ax=ax, heading=heading, first=row)
+            row += len(members) + 2
+    return figure
+
+
+def plot_verdicts(entries: list[dict[str, Any]], *, ax: Axes, heading: str, first: int = 0) -> Axes:
+    """Draw claims as rows from `first` on: a mark and a word for the outcome, the id, and the title."""
+    place = {name: k for k, name in enumerate(proofs())}
+    order = sorted(entries, key=lambda e: (ORDER.index(e["outcome"]), place.get(e["id"], len(place))))
+
+    def write(x: float, row: int, text: str, *, fontsize: float = 6.8, **how: Any) -> None:
+        ax.text(x, row, text, va="center", fontsize=fontsize, **how).set_in_layout(False)
+
+    write(0.0, first, heading, fontsize=7.5, style="italic", color=GREY)
+    for row, entry in enumerate(order, start=first + 1):
+        look = _MARKS[entry["outcome"]]
+        faint = entry["outcome"] == NOT_TESTED
+        ax.plot([0.015], [row], color=look.colour, marker=look.marker, markerfacecolor=look.face, markersize=5.5)
+        if not faint:
+            write(0.04, row, entry["outcome"], fontsize=6.6, color=look.colour)
+        write(0.05 if faint else 0.225, row, entry["id"], fontweight="bold", color=GREY if faint else "black")
+        write(0.125 if faint else 0.385, row, as_formulas(entry["title"]), color=GREY if faint else "black")
+    return ax
+
+
+def as_formulas(text: str) -> str:
+    """Write the powers and symbols of a claim's title as formulas."""
+    text = re.sub(r"n\^2 kappa\^2/\(m d\)", r"$n^2\\kappa^2/(m\\,d)$", text)
+    text = re.sub(r"(?<!\$)\b([mnd])\^(-?[\d/]+)", r"$\1^{\2}$", text)
+    text = re.sub(r"\bK_eff\b", r"$K_{\\mathrm{eff}}$", text)
+    return re.sub(r"\beta\b", r"$\\eta$", text)
