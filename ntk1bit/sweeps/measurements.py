@@ -87,7 +87,10 @@ def run_measurements(
     KeyboardInterrupt
         On Ctrl-C, after the workers have been stopped; finished measurements stay.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise InputError(f"cannot write to {folder}: {problem.strerror or problem}; give another place") from None
     found = {one: frame for one in measurements if (frame := _read(folder, one)) is not None}
     missing = sorted((one for one in measurements if one not in found), key=lambda one: -one.cost)
     total = sum(one.cost for one in measurements) or 1.0

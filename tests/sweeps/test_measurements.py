@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import os
-import stat
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -64,11 +61,10 @@ def test_measuring_in_this_process_gives_the_same(tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(path), run_measurements(calls(1), tmp_path, jobs=1))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
-    tmp_path.chmod(stat.S_IREAD | stat.S_IEXEC)
-    with pytest.raises((InputError, PermissionError)):
-        run_measurements(calls(1), tmp_path / "x", jobs=1)
+def test_a_place_that_cannot_be_written_is_told_in_a_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write to"):
+        run_measurements(calls(1), tmp_path / "file" / "x", jobs=1)
 
 
 def test_no_measurements_make_an_empty_frame(tmp_path):
