@@ -22,6 +22,7 @@ from ntk1bit.claims.criteria import number
 from ntk1bit.errors import InputError
 from ntk1bit.reports.verdicts import ORDER
 from proofs_numeric.catalogue import Proof, proofs
+from proofs_numeric.in_short import in_short
 from proofs_numeric.results import read_results, table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,7 +64,9 @@ def render(results: dict[str, Any]) -> str:
         )
     order = [entry for outcome in ORDER for entry in entries.values() if entry["outcome"] == outcome]
     tested = [entry for entry in order if entry["outcome"] != NOT_TESTED]
-    parts = [_text("introduction"), _conditions(results), _verdict_table(order, results)]
+    said = in_short({entry["id"]: entry["outcome"] for entry in order})
+    parts = [_text("introduction"), "## In short\n", *[f"- {one}" for one in said], ""]
+    parts += [_conditions(results), _verdict_table(order, results)]
     parts.append("## Claim by claim\n")
     parts += [_section(catalogue[entry["id"]], entry, results) for entry in tested]
     parts += [_text("deviations"), _studies(results)]

@@ -8,6 +8,7 @@ import pytest
 
 from ntk1bit.claims import NOT_TESTED
 from proofs_numeric.catalogue import proofs
+from proofs_numeric.in_short import SENTENCES, in_short
 from proofs_numeric.page import FIGURES, PAGE, RESULTS, ROOT, main, render
 from proofs_numeric.results import evidence_of, read_results
 
@@ -49,6 +50,16 @@ def test_the_results_are_standard_and_have_enough_seeds(results):
         for one in entry["measures"]:
             if one["kind"] == "estimate" and one["value"] is not None:
                 assert one["seeds"] >= 5, (entry["id"], one["name"])
+
+
+def test_a_sentence_is_said_only_while_its_verdicts_stand(results):
+    outcomes = {entry["id"]: entry["outcome"] for entry in results["claims"]}
+    for needed, sentence in SENTENCES:
+        assert set(needed) <= set(proofs())
+        assert (sentence in in_short(outcomes)) == (outcomes | needed == outcomes)
+        assert (sentence in PAGE.read_text(encoding="utf-8")) == (sentence in in_short(outcomes))
+        for claim in needed:
+            assert sentence not in in_short(outcomes | needed | {claim: "inconclusive"})
 
 
 def test_links_and_pictures_of_the_page_exist():

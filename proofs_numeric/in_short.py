@@ -1,0 +1,63 @@
+"""What the verdicts add up to, a sentence each; a sentence is said only while the verdicts it rests on stand."""
+
+from __future__ import annotations
+
+SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
+    (
+        dict.fromkeys(("I.6", "D.7", "Eq.5", "I.3", "5.1", "H.2"), "supported"),
+        "D25's lemmas about the start and about a single step hold, most of them without the powers of d and D in their "
+        "bounds. The printed argument for Eq. (5) has a gap; its conclusion has a proof here.",
+    ),
+    (
+        {"C1": "supported"},
+        "The kernel of a 1-bit network settles as the network widens, faster than D25's bounds say.",
+    ),
+    (
+        {"C1b": "refuted"},
+        "One step's error term C3 is not negligible and does not shrink with width: training is slower by a constant "
+        "factor, which the effective kernel K_eff predicts. D25's proof of convergence needs it to vanish.",
+    ),
+    (
+        {"C1-H": "refuted", "C1-K": "supported"},
+        "So a wide 1-bit network does not follow the dynamics of its own kernel H; it follows those of K_eff.",
+    ),
+    (
+        {"4.2": "supported"},
+        "Theorem 4.2's conclusion survives: any loss is reached with enough width, and with far less than it asks for.",
+    ),
+    (
+        {"C2": "supported"},
+        "At every width a 1-bit network's training loss stops at a floor, which falls as one over the width; "
+        "full precision has none above rounding.",
+    ),
+    (
+        {"5.2": "supported", "C3": "refuted"},
+        "Theorem 5.2's bound on the difference between both outputs holds, but from random starts the difference does not "
+        "tend to 0 with width, as the text around it says.",
+    ),
+    (
+        {"C3-paired": "supported", "C3b": "supported"},
+        "Without the random start it falls as the fourth root of the width: what is left is the noise of flipped signs, "
+        "whose size in one step is predicted without a fitted constant.",
+    ),
+    (
+        {"4.3": "refuted"},
+        "D25's scaling law (Proposition 4.3) has the wrong exponents in parameters, points and dimension; read as an upper "
+        "bound it holds.",
+    ),
+)
+
+
+def in_short(outcomes: dict[str, str]) -> list[str]:
+    """Return the sentences whose verdicts stand.
+
+    Parameters
+    ----------
+    outcomes
+        The outcome of each claim by id.
+    """
+    return [
+        sentence
+        for needed, sentence in SENTENCES
+        if all(outcomes.get(claim) == outcome for claim, outcome in needed.items())
+    ]
