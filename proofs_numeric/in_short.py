@@ -5,8 +5,8 @@ from __future__ import annotations
 SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     (
         dict.fromkeys(("I.6", "D.7", "Eq.5", "I.3", "5.1", "H.2"), "supported"),
-        "D25's lemmas about the start and about a single step hold, most of them without the powers of d and D in their "
-        "bounds. The printed argument for Eq. (5) has a gap; its conclusion has a proof here.",
+        "D25's lemmas about the start and about a single step hold, most of them without the powers of d and D in "
+        "their bounds. The printed argument for Eq. (5) has a gap; its conclusion has a proof here.",
     ),
     (
         {"C1": "supported"},
@@ -32,18 +32,18 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     ),
     (
         {"5.2": "supported", "C3": "refuted"},
-        "Theorem 5.2's bound on the difference between both outputs holds, but from random starts the difference does not "
-        "tend to 0 with width, as the text around it says.",
+        "Theorem 5.2's bound on the difference between both outputs holds, but from random starts the difference does "
+        "not tend to 0 with width, as the text around it says.",
     ),
     (
         {"C3-paired": "supported", "C3b": "supported"},
-        "Without the random start it falls as the fourth root of the width: what is left is the noise of flipped signs, "
-        "whose size in one step is predicted without a fitted constant.",
+        "Without the random start it falls as the fourth root of the width: what is left is the noise of flipped "
+        "signs, whose size in one step is predicted without a fitted constant.",
     ),
     (
         {"4.3": "refuted"},
-        "D25's scaling law (Proposition 4.3) has the wrong exponents in parameters, points and dimension; read as an upper "
-        "bound it holds.",
+        "D25's scaling law (Proposition 4.3) has the wrong exponents in parameters, points and dimension; read as an "
+        "upper bound it holds.",
     ),
 )
 
