@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, LogFormatterMathtext, LogLocator, NullFormatter, StrMethodFormatter
 
 from figures.tables import values
 from ntk1bit.styles import GREY, PRECISION_COLOUR, PRECISION_LINE, PRECISION_MARKER
@@ -175,10 +175,11 @@ def power_text(measure: dict[str, Any], symbol: str = "m") -> str:
     value, low, high = (measure[name] for name in ("value", "low", "high"))
     if value is None or not np.isfinite(value):
         return ""
-    text = f"${symbol}^{{{value:.2f}}}$"
+    text = f"${symbol}^{{{_rounded(value)}}}$"
     if low is None or high is None:
         return text
-    return f"{text} [{_signed(low)}, {_signed(high)}]"
+    bounds = f"[{_rounded(low)}, {_rounded(high)}]".replace("-", "\N{MINUS SIGN}")
+    return f"{text} {bounds}"
 
 
 def with_power(name: str, measure: dict[str, Any], symbol: str = "m") -> str:
@@ -204,9 +205,10 @@ def log_axes(ax: Axes, x: Sequence[float] | np.ndarray, *, most: int = 5, y: boo
         return
     ax.set_yscale("log")
     low, high = ax.get_ylim()
-    if high < 30 * low:
+    if np.floor(np.log10(high)) - np.ceil(np.log10(low)) < 1:  # at most one power of ten, which tells no range
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        small = high < 0.01
+        ax.yaxis.set_major_formatter(LogFormatterMathtext() if small else StrMethodFormatter("{x:g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
 
 
@@ -214,7 +216,7 @@ def legend(ax: Axes, where: Place, *, size: float = 6.4, **options: Any) -> None
     """Add a compact legend that does not push panels apart: keep its words short enough for the panel."""
     chosen: dict[str, Any] = {
         "fontsize": size,
-        "handlelength": 1.9,
+        "handlelength": 1.7,
         "handletextpad": 0.4,
         "borderaxespad": 0.25,
         "labelspacing": 0.35,
@@ -232,5 +234,6 @@ def stretch(ax: Axes, *, below: float = 0.0, above: float = 0.0) -> None:
         ax.set_ylim(low - below * (high - low), high + above * (high - low))
 
 
-def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+def _rounded(value: float) -> str:
+    """Write two decimals, and nothing as -0.00."""
+    return f"{round(value, 2) + 0.0:.2f}"

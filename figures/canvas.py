@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def panel(ax: Axes, letter: str, title: str) -> None:
 
 def write(figure: Figure, stem: Path) -> list[Path]:
     """Write `stem`.pdf and `stem`.png; the same figure gives the same bytes."""
+    # DejaVu's maths fonts bear odd dates, about which the one who cuts them for a PDF can do nothing
+    logging.getLogger("fontTools").setLevel(logging.ERROR)
     stem.parent.mkdir(parents=True, exist_ok=True)
     written = []
     for ending, undated in (("pdf", {"CreationDate": None, "Producer": None}), ("png", {"Software": None})):

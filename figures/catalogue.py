@@ -66,7 +66,7 @@ _RECIPES = (
         "The terms of D25's Claim H.2, L(t+1) - L(t) = C1 + C2 + C3 + C4, in units of eta r^T H r; shaded: what the "
         "rule calls negligible. (a) Ratios of sums over recorded steps on digits at eta_rel = 0.25. (b) C3 of the "
         "first step, with its prediction from K_eff, in which nothing is fitted. (c) Means over seeds step by step, "
-        "marks as in (a); beyond the dotted line the residual is so small that flip noise fills C3 and C4. "
+        "marks as in (a), cut off at the panel's edge. "
         f"{_INTERVALS}.",
         draw_terms,
     ),
@@ -74,8 +74,9 @@ _RECIPES = (
         "floor",
         ("C2", "C2-law"),
         "Training loss of networks trained until level, random labels on the sphere (d = 64, n = 32) and 32 digits. "
-        "(a) Against width, with full precision at the same steps. (b) to (e) Against the number of points, the input "
-        "dimension, the output scale and the learning rate, at one width. Dashed: the law n^2 kappa^2/(m d). "
+        "(a) Against width, with full precision at the same steps; widths where the loss is not level are "
+        "left out. (b) to (e) Against the number of points, the input dimension, the output scale and the learning "
+        "rate, at one width. Dashed: the law n^2 kappa^2/(m d). "
         f"{_INTERVALS}.",
         draw_floor,
     ),

@@ -45,10 +45,12 @@ def draw_convergence(results: Results) -> Figure:
         supported=f"As it widens, a 1-bit network follows its effective kernel {_K}",
         refuted=f"A 1-bit network does not follow its effective kernel {_K}",
         otherwise=f"Whether a wide 1-bit network follows its effective kernel {_K} is open",
-    ) + results.sentence(
+    )
+    not_h = ", not its own kernel $H$" if results.outcome("C1-K") == "supported" else "; it does not follow $H$"
+    title += results.sentence(
         "C1-H",
         supported="; it follows its own kernel $H$",
-        refuted="; it does not follow its own kernel $H$",
+        refuted=not_h,
         otherwise="; whether it follows its own kernel $H$ is open",
     )
     figure = new_figure(PAGE, 2.9, title)
@@ -159,7 +161,7 @@ def plot_first_step(table: pd.DataFrame, *, ax: Axes) -> Axes:
     log_axes(ax, values(law, "dim"), most=4, y=False)
     ax.set_ylim(bottom=-0.16)
     ax.set(xlabel="input dimension $d$", ylabel=r"$C_3$ / ($\eta\, r^{\mathsf{T}} H r$)")
-    legend(ax, "lower right", ncols=2, size=6.0, columnspacing=0.8)
+    legend(ax, "lower right", ncols=2, size=6.0, columnspacing=0.6, handlelength=1.4)
     return ax
 
 
@@ -177,13 +179,12 @@ def plot_terms_by_step(table: pd.DataFrame, *, ax: Axes) -> Axes:
         start = float(step[low[0]])
         ax.axvline(start, color=GREY, linestyle=":", linewidth=1.0)
         ax.annotate(
-            "$L < L(0)/10$",
-            (start, -0.55),
-            xytext=(-2, 0),
+            "$L(0)/10$ reached →",
+            (start, -0.75),
+            xytext=(-12, 0),
             textcoords="offset points",
             fontsize=6.6,
             color=GREY,
-            rotation=90,
             ha="right",
             va="center",
         )

@@ -65,7 +65,7 @@ def draw_limits(results: Results) -> Figure:
         otherwise="Whether the kernel at the start reaches its limit as $m^{-1/2}$ is open",
     )
     if values(limits, "ratio").max() < 1:
-        title += f"; the effective kernel {_K} stays below $H$ at every $d$"
+        title += f"; the effective kernel {_K} stays below $H$"
     figure = new_figure(PAGE, 2.7, title)
     left, middle, right = figure.subplots(1, 3)
 

@@ -42,9 +42,9 @@ def draw_floor(results: Results) -> Figure:
         otherwise="Whether the floor of 1-bit networks falls as $1/m$ is open",
     ) + results.sentence(
         "C2-law",
-        supported=r"; otherwise it goes as $n^2\kappa^2/d$, whatever $\eta$",
-        refuted=r"; otherwise it does not go as $n^2\kappa^2/d$ in every variable",
-        otherwise=r"; otherwise $n^2\kappa^2/d$ is not decided in every variable",
+        supported=r"; it goes as $n^2\kappa^2/d$, whatever $\eta$",
+        refuted=r"; it does not go as $n^2\kappa^2/d$, whatever $\eta$",
+        otherwise=r"; whether it goes as $n^2\kappa^2/d$, whatever $\eta$, is open",
     )
     floor, full = results.table("C2", "floor against width"), results.table("C2", "full precision")
     rest = results.table("C2-law", "floor against the rest")
@@ -79,12 +79,12 @@ def plot_floor_against(table: pd.DataFrame, *, ax: Axes, law: float, found: str)
     x, y = values(table, "x"), values(table, "value")
     middle = len(x) // 2
     plot_slope(ax, x=ends(table, "x"), anchor=(float(x[middle]), 2.2 * float(y[middle])), exponent=law, text="")
-    log_axes(ax, x, most=4)
+    ax.set_yscale("log")
     low, high = ax.get_ylim()
     if high < 20 * low:  # a flat series must not be blown up until its noise fills the panel
         centre = (low * high) ** 0.5
         ax.set_ylim(centre / 6, centre * 6)
-        log_axes(ax, x, most=4)
+    log_axes(ax, x, most=4)
     stretch(ax, below=0.3)
     law_text = f"dashed: slope {law:g}".replace("-", "\N{MINUS SIGN}")
     words = f"{found}\n{law_text}" if found else law_text
@@ -108,7 +108,7 @@ def draw_scaling(results: Results) -> Figure:
     figure = new_figure(PAGE, 2.8, title)
     left, middle, right = figure.subplots(1, 3)
 
-    labels = {task: with_power(f"{task}:", results.measure("C4", f"exponent in N, {task}")) for task in _TASKS}
+    labels = {task: with_power(f"{task}:", results.measure("C4", f"exponent in N, {task}"), "N") for task in _TASKS}
     plot_loss_against_parameters(losses, band, ax=left, labels=labels)
     panel(left, "a", "training loss against $N$")
 
@@ -166,6 +166,6 @@ def plot_frontier(frontier: pd.DataFrame, *, ax: Axes) -> Axes:
     plot_slope(ax, x=(float(compute[0]), float(compute[-1])), anchor=start, exponent=-1.0, text="slope $-1$", share=0.4)
     ax.set(xscale="log", yscale="log", xlabel="compute $C = N\\,n\\,t$", ylabel="least training loss")
     low, high = ax.get_xlim()
-    ax.set_xlim(low * (low / high) ** 0.28, high)  # room for the words at the first point
-    stretch(ax, above=0.1)
+    ax.set_xlim(low * (low / high) ** 0.36, high)  # room for the words at the first point
+    stretch(ax, above=0.1, below=0.06)
     return ax

@@ -49,13 +49,11 @@ def draw_gap(results: Results) -> Figure:
     panel(axes["digits"], "b", "digits (exponents: four widest)")
     panel(axes["dim"], "c", f"sphere, {_width_range(dims)}")
     panel(axes["kappa"], "d", f"digits, {_width_range(kappas)}")
-    for name, table in (
-        ("sphere", pick(dims, dim=ends(dims, "dim")[1])),
-        ("digits", results.table("C3-paired", "digits")),
-    ):
-        anchor = (ends(table, "width")[1], 0.62 * value_at(table, "width", -1))
-        x = ends(table, "width") if name == "sphere" else (anchor[0] / 16, anchor[0])
-        plot_slope(axes[name], x=x, anchor=anchor, exponent=-0.25, text="slope $-1/4$", share=0.4, below=True)
+    sphere, digits = pick(dims, dim=ends(dims, "dim")[1]), results.table("C3-paired", "digits")
+    anchor = (ends(sphere, "width")[1], 0.62 * value_at(sphere, "width", -1))
+    x, words = ends(sphere, "width"), "slope $-1/4$"
+    plot_slope(axes["sphere"], x=x, anchor=anchor, exponent=-0.25, text=words, share=0.4, below=True)
+    for name, table in (("sphere", sphere), ("digits", digits)):
         log_axes(axes[name], values(table, "width"))
         axes[name].set_xlabel("width $m$")
     log_axes(axes["dim"], values(dims, "dim"), most=7)
@@ -104,7 +102,7 @@ def draw_flip_noise(results: Results) -> Figure:
     legend(left, "lower left", size=6.0)
     panel(left, "a", "trained functions")
 
-    for when, words, measure in (("way down", "at $L(0)/10$", "on the way down"), ("end", "at the end", "at the end")):
+    for when, words, measure in (("way down", "$L(0)/10$", "on the way down"), ("end", "end", "at the end")):
         exponent = results.measure("C3b", f"exponent of the share of signs flipped {measure}")
         look = Look(ORANGE, "o", "--", hollow=True) if when == "end" else Look(ORANGE, "o", "-")
         plot_series(pick(flipped, when=when), ax=middle, look=look, label=with_power(words, exponent))
@@ -113,9 +111,9 @@ def draw_flip_noise(results: Results) -> Figure:
     plot_slope(middle, x=ends(down, "width"), anchor=anchor, exponent=-0.5, text="slope $-1/2$", below=True)
     log_axes(middle, values(down, "width"), most=3)
     stretch(middle, above=0.25)
-    middle.set(xlabel="width $m$", ylabel="share of signs flipped")
+    middle.set(xlabel="width $m$", ylabel="share of signs unlike the start's")
     legend(middle, "upper right", size=6.2)
-    panel(middle, "b", "signs unlike the start's")
+    panel(middle, "b", "flipped signs")
 
     plot_scatter(results.table("C3b", "one-step scatter"), ax=right)
     panel(right, "c", "one step from $f=0$")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from textwrap import shorten
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -23,6 +24,7 @@ _MARKS = {
     NOT_TESTED: Look("#b0b0b0", "_"),
 }
 _ROW = 0.165  # inches
+_LONGEST = 62  # letters of a title
 
 
 def draw_verdicts(results: Results) -> Figure:
@@ -40,7 +42,7 @@ def draw_verdicts(results: Results) -> Figure:
     first, *others = ((heading, members) for heading, members in groups.items() if members)
     rows = max(len(first[1]) + 1, sum(len(members) + 2 for _, members in others) - 1)
     figure = new_figure(PAGE, 0.4 + _ROW * rows, f"{len(tested)} claims tested by numbers: {told}{waiting}")
-    left, right = figure.subplots(1, 2)
+    left, right = figure.subplots(1, 2, width_ratios=(0.465, 0.535))
     for ax, chosen in ((left, [first]), (right, others)):
         ax.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5))
         ax.set_axis_off()
@@ -56,18 +58,25 @@ def plot_verdicts(entries: list[dict[str, Any]], *, ax: Axes, heading: str, firs
     place = {name: k for k, name in enumerate(proofs())}
     order = sorted(entries, key=lambda e: (ORDER.index(e["outcome"]), place.get(e["id"], len(place))))
 
-    def write(x: float, row: int, text: str, *, fontsize: float = 6.8, **how: Any) -> None:
+    titles = 0.232 + 0.0165 * max(len(entry["id"]) for entry in order)
+
+    def write(x: float, row: int, text: str, *, fontsize: float = 6.2, **how: Any) -> None:
         ax.text(x, row, text, va="center", fontsize=fontsize, **how).set_in_layout(False)
 
     write(0.0, first, heading, fontsize=7.5, style="italic", color=GREY)
     for row, entry in enumerate(order, start=first + 1):
         look = _MARKS[entry["outcome"]]
         faint = entry["outcome"] == NOT_TESTED
-        ax.plot([0.015], [row], color=look.colour, marker=look.marker, markerfacecolor=look.face, markersize=5.5)
+        ax.plot([0.014], [row], color=look.colour, marker=look.marker, markerfacecolor=look.face, markersize=5.5)
         if not faint:
-            write(0.04, row, entry["outcome"], fontsize=6.6, color=look.colour)
-        write(0.05 if faint else 0.225, row, entry["id"], fontweight="bold", color=GREY if faint else "black")
-        write(0.125 if faint else 0.385, row, as_formulas(entry["title"]), color=GREY if faint else "black")
+            write(0.042, row, entry["outcome"], fontsize=6.2, color=look.colour)
+        write(0.05 if faint else 0.21, row, entry["id"], fontweight="bold", color=GREY if faint else "black")
+        write(
+            0.125 if faint else titles,
+            row,
+            as_formulas(shorten(entry["title"], _LONGEST, placeholder=" ...")),
+            color=GREY if faint else "black",
+        )
     return ax
 
 

@@ -1,0 +1,170 @@
+"""Made-up results with the tables and measures that recipes read: power laws without noise."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+WIDTHS = (64, 256, 1024, 4096)
+DIMS = (8, 32, 128)
+STEPS = (0, 1, 3, 10, 30, 100)
+PRECISIONS = ("one_bit", "full")
+
+Row = dict[str, Any]
+
+
+def document(**outcomes: str) -> dict[str, Any]:
+    """Return results in which every claim is supported, but for those given (dots and dashes of ids as `_`)."""
+    claims = [_c0(), _eq5(), _c1b(), _c1(), _c1_h(), _c1_k(), _c2(), _c2_law(), *_c3(), _c3b(), _c4(), _prop()]
+    for claim in claims:
+        claim["outcome"] = outcomes.get(claim["id"].replace(".", "_").replace("-", "_"), "supported")
+    claims.append(entry("C6", {}, {}) | {"outcome": "not yet tested"})
+    return {"format": 1, "preset": "quick", "claims": claims}
+
+
+def entry(name: str, tables: dict[str, list[Row]], exponents: dict[str, float]) -> dict[str, Any]:
+    measures = [
+        {"kind": "estimate", "name": one, "value": value, "low": value - 0.02, "high": value + 0.02, "seeds": 5}
+        for one, value in exponents.items()
+    ]
+    source = "ours" if name in ("C0", "C1-K", "C2", "C2-law", "C3-paired", "C3b", "C4") else "D25, somewhere"
+    about = {"title": "the floor is n^2 kappa^2/(m d), whatever eta", "source": source, "findings": [], "outcome": ""}
+    return {"id": name, "tables": tables, "measures": measures} | about
+
+
+def power(axes: dict[str, tuple[Any, ...]], value: Callable[[Row], float]) -> list[Row]:
+    """Return a row for each combination of `axes`, with a value and an interval."""
+    rows = [dict(zip(axes, one, strict=True)) for one in itertools.product(*axes.values())]
+    return [row | {"value": value(row), "low": 0.9 * value(row), "high": 1.1 * value(row), "seeds": 5} for row in rows]
+
+
+def _c0() -> dict[str, Any]:
+    tasks = ("digits", "sphere-linear")
+    words = ("1-bit", "full precision")
+    distance = power({"task": tasks, "precision": PRECISIONS, "width": WIDTHS}, lambda r: r["width"] ** -0.5)
+    against_d = [
+        {"dim": d, "scale": s, "distance": 1 / d, "noise": 1e-3, "ratio": 0.75, "ratio_error": 1e-4}
+        for d in DIMS
+        for s in ("std", "absmean")
+    ]
+    exponents = {f"exponent in m, {task}, {word}": -0.5 for task in tasks for word in words}
+    return entry("C0", {"distance": distance, "limits against d": against_d}, exponents)
+
+
+def _eq5() -> dict[str, Any]:
+    rates = [
+        {"dim": d, "radius": r, "adversary": 0.0 if r < 1e-3 else 0.1 * d * r, "condition": d * r, "bound": 2 * d * r}
+        for d in DIMS
+        for r in (3e-4, 1e-3, 3e-3)
+    ]
+    return entry("Eq.5", {"rates": rates}, {})
+
+
+def _c1b() -> dict[str, Any]:
+    size = {"c1": -1.0, "c2": -0.01, "c3": 0.2, "c4": 0.05}
+    tables = {
+        "terms against width": power(
+            {"term": tuple(size), "precision": PRECISIONS, "width": WIDTHS}, lambda r: size[r["term"]]
+        ),
+        "terms by step": [{"width": w, "step": s, "loss": 1 / (1 + s)} | size for w in WIDTHS for s in STEPS],
+        "C3 at the first step": [
+            row | {"predicted": 0.21} for row in power({"dim": DIMS, "width": WIDTHS}, lambda _: 0.2)
+        ],
+    }
+    one = entry("C1b", tables, {})
+    one["findings"] = [{"outcome": "refuted", "measure": f"{t} / (eta r'Hr) at the widest"} for t in ("C3", "C4")]
+    return one
+
+
+def _c1() -> dict[str, Any]:
+    inits = ("iid", "paired")
+    drift = power({"init": inits, "precision": PRECISIONS, "width": WIDTHS}, lambda r: r["width"] ** -0.7)
+    words = ("1-bit", "full precision")
+    return entry("C1", {"drift": drift}, {f"exponent of drift, {w}, {i}": -0.7 for w in words for i in inits})
+
+
+def _c1_h() -> dict[str, Any]:
+    distance = power({"precision": PRECISIONS, "kernel": ("H",), "width": WIDTHS}, lambda r: r["width"] ** -0.2)
+    names = ("exponent of the distance to H, widest widths", "exponent of the distance to H, full precision")
+    return entry("C1-H", {"distance": distance}, dict.fromkeys(names, -0.2))
+
+
+def _c1_k() -> dict[str, Any]:
+    distance = power({"precision": ("one_bit",), "kernel": ("K_eff",), "width": WIDTHS}, lambda r: r["width"] ** -0.25)
+    curves = ("loss", "loss_low", "loss_high", "loss_h", "loss_k_eff", "full_loss")
+    convergence = [{"step": s} | dict.fromkeys(curves, 100 / (1 + s)) for s in STEPS]
+    exponents = {"exponent of the distance to K_eff, widest widths": -0.25}
+    return entry("C1-K", {"distance": distance, "convergence": convergence}, exponents)
+
+
+def _c2() -> dict[str, Any]:
+    tasks = ("sphere", "digits")
+    tables = {
+        "floor against width": power({"task": tasks, "width": WIDTHS}, lambda r: 1 / r["width"]),
+        "full precision": power({"width": WIDTHS}, lambda _: 1e-13),
+    }
+    return entry("C2", tables, {f"exponent of the floor in m, {task}": -1.0 for task in tasks})
+
+
+def _c2_law() -> dict[str, Any]:
+    powers = {"n": 2, "d": -1, "kappa": 2, "eta": 0}
+    rest = power({"against": tuple(powers), "x": (8, 16, 32)}, lambda r: r["x"] ** powers[r["against"]])
+    exponents = {f"exponent of the floor in {name}": float(p) for name, p in powers.items()}
+    return entry("C2-law", {"floor against the rest": rest}, exponents)
+
+
+def _c3() -> list[dict[str, Any]]:
+    made = []
+    for name, init in (("C3", "iid"), ("C3-paired", "paired")):
+        tables = {
+            "digits": power({"width": WIDTHS}, lambda r: r["width"] ** -0.25),
+            "sphere by dimension": power({"dim": DIMS, "width": WIDTHS}, lambda r: r["width"] ** -0.25 / r["dim"]),
+            "digits by kappa": power({"kappa": (0.1, 0.3, 1.0), "width": WIDTHS}, lambda r: r["kappa"]),
+        }
+        measures = (
+            f"exponent in m, digits, {init}, widest widths",
+            f"exponent in m, sphere at the largest d, {init}",
+            f"exponent in d at the largest m, {init}",
+            f"exponent in kappa, digits, {init}",
+        )
+        made.append(entry(name, tables, dict.fromkeys(measures, -0.25)))
+    return made
+
+
+def _c3b() -> dict[str, Any]:
+    tasks, words = ("sphere", "digits"), ("1-bit", "full precision")
+    scatter = [
+        {"precision": p, "dim": d, "width": w, "scatter": w**-0.25, "predicted": w**-0.25 if p == "one_bit" else None}
+        for p in PRECISIONS
+        for d in DIMS
+        for w in WIDTHS
+    ]
+    tables = {
+        "spread": power({"task": tasks, "precision": PRECISIONS, "width": WIDTHS}, lambda r: r["width"] ** -0.25),
+        "flipped signs": power({"when": ("way down", "end"), "width": WIDTHS}, lambda r: r["width"] ** -0.5),
+        "one-step scatter": scatter,
+    }
+    exponents = {f"exponent of the spread, {word}, {task}": -0.25 for word in words for task in tasks}
+    for when in ("on the way down", "at the end"):
+        exponents[f"exponent of the share of signs flipped {when}"] = -0.5
+    return entry("C3b", tables, exponents)
+
+
+def _c4() -> dict[str, Any]:
+    tasks = ("sphere", "digits")
+    grid = [64 * w for w in WIDTHS]
+    tables = {
+        "loss against width": power({"task": tasks, "width": WIDTHS}, lambda r: 1 / r["width"]),
+        "fit band": [{"task": "sphere", "N": n, "estimate": 64 / n, "low": 60 / n, "high": 70 / n} for n in grid],
+        "frontier": [{"compute": 1e6 * w, "loss": 1 / w, "width": w} for w in WIDTHS],
+        "test loss against n": power({"precision": PRECISIONS, "n": (32, 64, 128)}, lambda r: r["n"] ** -0.5),
+    }
+    exponents = {f"exponent in N, {task}": -1.0 for task in tasks}
+    exponents["exponent of the frontier in compute, 1-bit"] = -0.9
+    exponents |= {f"exponent of the test loss in n, {word}": -0.5 for word in ("1-bit", "full precision")}
+    return entry("C4", tables, exponents)
+
+
+def _prop() -> dict[str, Any]:
+    return entry("4.3", {}, {"exponent of the loss in N at fixed d": -1.0})
