@@ -205,10 +205,12 @@ def log_axes(ax: Axes, x: Sequence[float] | np.ndarray, *, most: int = 5, y: boo
         return
     ax.set_yscale("log")
     low, high = ax.get_ylim()
-    if np.floor(np.log10(high)) - np.ceil(np.log10(low)) < 1:  # at most one power of ten, which tells no range
+    powers = np.floor(np.log10(high)) - np.ceil(np.log10(low)) + 1
+    small = high < 0.01  # labels such as 0.0002 would be wide
+    if powers < 1 or (powers < 2 and not small):  # too few powers of ten to tell the range
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        small = high < 0.01
-        ax.yaxis.set_major_formatter(LogFormatterMathtext() if small else StrMethodFormatter("{x:g}"))
+        every = LogFormatterMathtext(labelOnlyBase=False, minor_thresholds=(np.inf, np.inf))
+        ax.yaxis.set_major_formatter(every if small else StrMethodFormatter("{x:g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
 
 
