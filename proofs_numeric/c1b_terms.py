@@ -142,4 +142,21 @@ def evidence(data: Data) -> Evidence:
             "terms by step": by_step(data.frame("terms")),
             "C4 against rate": by_setting(rates, "c4", "eta_rel"),
         },
+        _late(by_step(data.frame("terms"))),
+    )
+
+
+def _late(steps: pd.DataFrame) -> tuple[str, ...]:
+    """Say from which recorded step on C3 stays below 0 at the largest width: where noise takes the descent over."""
+    last = steps.loc[steps["width"] == highest(steps["width"])].sort_values("step")
+    negative = (last["c3"] < 0).to_numpy()
+    if not negative[-1]:
+        return ()
+    first, end = last.iloc[len(negative) - int(negative[::-1].argmin())], last.iloc[-1]
+    share = float(first["loss"]) / float(last["loss"].iloc[0])
+    return (
+        f"At m = {first['width']:.0f} C3 is negative on average from step {first['step']:.0f} on, while the loss is "
+        f"still {share:.2g} of its start, and by step {end['step']:.0f} C4 is {end['c4']:.2g} eta r'Hr: what is left of "
+        "r then is mostly flip noise, which the steps undo. The ratios of sums, dominated by the large early steps, "
+        "hardly see it.",
     )
