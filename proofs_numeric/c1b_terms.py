@@ -156,7 +156,8 @@ def _late(steps: pd.DataFrame) -> tuple[str, ...]:
     share = float(first["loss"]) / float(last["loss"].iloc[0])
     return (
         f"At m = {first['width']:.0f} C3 is negative on average from step {first['step']:.0f} on, while the loss "
-        f"is still {share:.2g} of its start, and by step {end['step']:.0f} C4 is {end['c4']:.2g} eta r'Hr: what is left of "
-        "r then is mostly flip noise, which the steps undo. The ratios of sums, dominated by the large early steps, "
+        f"is still {share:.2g} of its start, and by step {end['step']:.0f} C4 is {end['c4']:.2g} eta r'Hr: "
+        "what is left of r then is mostly flip noise, which the steps undo. The ratios of sums, dominated by the "
+        "large early steps, "
         "hardly see it.",
     )
