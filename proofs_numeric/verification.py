@@ -11,6 +11,7 @@ verdicts of the others.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,7 @@ def verify(
     preset: str,
     folder: Path,
     jobs: int = 1,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run the studies that are not finished, judge the claims and write verdicts.json.
@@ -95,7 +97,9 @@ def verify(
     folder
         Where the verification is kept; a stopped one goes on.
     jobs
-        Local processes.
+        Local processes, when no executor is given.
+    executor
+        Any `concurrent.futures.Executor` whose workers see the folder, for example of a cluster (docs/runs.md).
     progress
         Called with what is being done and the share of all work that is done.
 
@@ -123,10 +127,12 @@ def verify(
         name = one.study.name
         if one.study.sweep is None:
             place = folder / "measured" / name
-            measured[name] = run_measurements(one.study.measurements, place, jobs=jobs, progress=share)
+            measured[name] = run_measurements(
+                one.study.measurements, place, jobs=jobs, executor=executor, progress=share
+            )
             about[name] = _about_measurements(one.study, measured[name])
         else:
-            _run_sweep(one.study, folder / "studies" / name, jobs, share)
+            _run_sweep(one.study, folder / "studies" / name, jobs, executor, share)
             about[name] = _about_sweep(one.study, folder / "studies" / name)
         done += one.seconds
     data = Data(folder, measured)
@@ -146,13 +152,15 @@ def verify(
     return results
 
 
-def _run_sweep(study: Study, folder: Path, jobs: int, share: Callable[[float], None]) -> None:
+def _run_sweep(
+    study: Study, folder: Path, jobs: int, executor: Executor | None, share: Callable[[float], None]
+) -> None:
     assert study.sweep is not None
 
     def report(_: Cell | None, part: float) -> None:
         share(part)
 
-    outcome = run_sweep(study.sweep, folder, jobs=jobs, resume=True, progress=report)
+    outcome = run_sweep(study.sweep, folder, jobs=jobs, executor=executor, resume=True, progress=report)
     if outcome.failed:
         raise InputError(
             f"{outcome.failed} networks of study {study.name!r} failed (see {folder / 'failures.jsonl'}); "

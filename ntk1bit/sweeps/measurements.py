@@ -11,8 +11,8 @@ import hashlib
 import importlib
 import json
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ def run_measurements(
     folder: Path,
     *,
     jobs: int = 1,
+    executor: Executor | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> pd.DataFrame:
     """Make the measurements a folder does not hold yet, and return all of them.
@@ -71,7 +72,9 @@ def run_measurements(
     folder
         Where results are kept; finished ones found there are read, not made again.
     jobs
-        Number of local processes, each with one thread.
+        Number of local processes, each with one thread, when no executor is given.
+    executor
+        Any `concurrent.futures.Executor` whose workers see the folder; it is not shut down.
     progress
         Called with the share of the cost that is done.
 
@@ -98,7 +101,7 @@ def run_measurements(
     if progress is not None:
         progress(done / total)
     if missing:
-        pool = local_executor(min(jobs, len(missing)))
+        pool = local_executor(min(jobs, len(missing))) if executor is None else executor
         futures = {pool.submit(measure, folder, one): one for one in missing}
         try:
             for future in as_completed(futures):
@@ -107,15 +110,16 @@ def run_measurements(
                 if progress is not None:
                     progress(min(done / total, 1.0))
         except OSError as problem:
-            stop(pool)
+            _drop(futures, pool, executor)
             raise InputError(
                 f"cannot write to {folder}: {problem.strerror or problem}; finished measurements are kept: "
                 "free some space and run the same command again"
             ) from None
         except BaseException:
-            stop(pool)
+            _drop(futures, pool, executor)
             raise
-        pool.shutdown()
+        if executor is None:
+            pool.shutdown()
     frames = []
     for one in measurements:
         frame = _read(folder, one)
@@ -123,6 +127,14 @@ def run_measurements(
             raise InputError(f"the measurement {one.key} in {folder} cannot be read back; delete it and run again")
         frames.append(frame)
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _drop(futures: Iterable[Future[None]], pool: Executor, given: Executor | None) -> None:
+    """Cancel what has not begun; a pool of our own is ended as well."""
+    for future in futures:
+        future.cancel()
+    if given is None:
+        stop(pool)
 
 
 def measure(folder: Path, one: Measurement) -> None:

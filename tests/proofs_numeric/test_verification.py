@@ -1,6 +1,12 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -68,6 +74,44 @@ def test_sweeps_run_through_the_command(tmp_path, capsys):
     (entry,) = read_results(tmp_path / "v")["claims"]
     assert all(one["value"] <= 1e-10 for one in entry["measures"])
     assert (tmp_path / "v" / "studies" / "terms" / "spec.toml").exists()
+
+
+def test_any_executor_serves(tmp_path):
+    chosen = choose(["Eq.5", "H.2"])
+    work = [
+        replace(one, study=replace(one.study, measurements=one.study.measurements[:2]))
+        for one in verification.plan_work(chosen, "quick", seeds=1)
+        if one.study.name in ("flips", "terms-rate-1")
+    ]
+    with ThreadPoolExecutor(2) as executor:
+        executor.submit(int).result()
+        with pytest.raises(InputError):  # not every study that the claims need was run
+            verification.verify(chosen, work, preset="quick", folder=tmp_path / "v", executor=executor)
+        executor.submit(int).result()  # it was not shut down
+    assert len(list((tmp_path / "v" / "measured" / "flips").glob("*.parquet"))) == 2
+    assert len(list((tmp_path / "v" / "studies" / "terms-rate-1" / "cells").glob("*.parquet"))) == 1
+
+
+@pytest.mark.slow
+def test_a_stopped_verification_goes_on_where_it_was(tmp_path):
+    folder = tmp_path / "v"
+    command = [sys.executable, "-m", "ntk1bit", "verify", "H.2", "--seeds", "2", "--jobs", "2", "--out", str(folder)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    end = time.monotonic() + 120
+    while len(list(folder.rglob("cells/*.parquet"))) < 3:
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "To go on: ntk1bit verify H.2" in errors
+    assert "Traceback" not in errors
+    assert not (folder / FILE).exists()
+    kept = {path: path.stat().st_mtime_ns for path in folder.rglob("cells/*.parquet")}
+    assert len(kept) >= 3
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "supported" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
 def test_listing_and_planning_run_nothing(tmp_path, capsys, monkeypatch):
