@@ -198,6 +198,8 @@ def _about_measurements(study: Study, found: pd.DataFrame) -> dict[str, Any]:
 
 def _earlier(folder: Path, preset: str) -> dict[str, Any]:
     """Return the verdicts that the folder holds already, if they are of this preset."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file, not a folder; give another --out")
     if not (folder / FILE).exists():
         if folder.exists() and any(path.name not in ("studies", "measured") for path in folder.iterdir()):
             raise InputError(f"{folder} exists and is not a verification; give another --out")

@@ -149,6 +149,7 @@ def test_folders_that_hold_something_else_are_refused(folder, tmp_path, capsys):
     for place, preset, told in (
         (tmp_path / "mine", "quick", "not a verification"),
         (folder, "standard", "holds a quick"),
+        (tmp_path / "mine" / "thesis.txt", "quick", "is a file"),
     ):
         code, _, err = call(capsys, "verify", "I.6", "--preset", preset, "--out", str(place))
         assert (code, told in err, err.count("\n")) == (2, True, 1)
