@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from ntk1bit.claims import Claim, Evidence, Inside, Number
 from ntk1bit.claims.measures import against, exponent, select
@@ -47,13 +48,8 @@ def evidence(data: Data) -> Evidence:
     points, dims = (cells(data.frame(study)) for study in ("floor-points", "floor-dims"))
     points, dims = (t.assign(scaled=t["loss_end"] * t["lambda_min"] ** 2) for t in (points, dims))
     every = pd.concat([_networks(frame), points, dims])
-    theirs = (
-        every["n_train"] ** 3
-        * every["dim"] ** 2.25
-        / every["lambda_min"] ** 2
-        / (every["width"] * every["dim"]) ** 0.25
-    )
-    ours = every["n_train"] ** 2 / (every["width"] * every["dim"])
+    n, m, d, lowest = (every[name].to_numpy(np.float64) for name in ("n_train", "width", "dim", "lambda_min"))
+    theirs, ours = n**3 * d**2.25 / lowest**2 / (m * d) ** 0.25, n**2 / (m * d)
     span = f"{len(every)} networks, {span_of(every, m='width', n='n_train', d='dim')}"
     in_n, in_d = against(points, "n_train", "scaled"), against(dims, "dim", "scaled")
     return Evidence(
@@ -81,6 +77,6 @@ def _networks(frame: pd.DataFrame) -> pd.DataFrame:
     return cells(frame.loc[frame["precision"] == "one_bit"])
 
 
-def _scatter(every: pd.DataFrame, law: pd.Series) -> float:
-    """Standard deviation of log10(loss / law) over networks: 0 for a law that holds up to its constant."""
-    return float(np.log10(every["loss_end"].to_numpy() / law.to_numpy()).std())
+def _scatter(every: pd.DataFrame, law: Float[np.ndarray, " k"]) -> float:
+    """Return the standard deviation of log10(loss / law): 0 for a law that holds up to its constant."""
+    return float(np.log10(every["loss_end"].to_numpy() / law).std())
