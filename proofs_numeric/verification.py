@@ -21,7 +21,7 @@ import pandas as pd
 from ntk1bit.errors import InputError
 from ntk1bit.reports.verdicts import FILE
 from ntk1bit.sweeps import Cell, load_run, make_plan, run_measurements, run_sweep
-from proofs_numeric.catalogue import Proof
+from proofs_numeric.catalogue import Proof, proofs
 from proofs_numeric.data import Data
 from proofs_numeric.results import claim_entry, document, read_results, write_results
 from proofs_numeric.studies import Study, studies
@@ -145,9 +145,11 @@ def verify(
         evidence = proof.evidence(data)
         entries.append(claim_entry(proof.claim, proof.claim.judge(evidence), evidence))
     kept = [entry for entry in earlier.get("claims", []) if entry["id"] not in chosen]
+    place = {name: k for k, name in enumerate(proofs())}  # claims that are no longer in the catalogue are dropped
+    judged = sorted((one for one in (*entries, *kept) if one["id"] in place), key=lambda one: place[one["id"]])
     needed = studies(preset)
     about = {name: one for name, one in earlier.get("studies", {}).items() if name in needed} | about
-    results = document(preset, about, [*entries, *kept])
+    results = document(preset, about, judged)
     write_results(results, folder)
     return results
 
