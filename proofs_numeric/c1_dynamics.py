@@ -24,9 +24,8 @@ from ntk1bit.claims import Claim, Estimate, Evidence, Inside
 from ntk1bit.claims.measures import at, exponent, seeds_interval, select
 from ntk1bit.estimators import distance_to_predictions
 from ntk1bit.estimators.against_width import AgainstWidth
-from proofs_numeric.data import Data, rows
+from proofs_numeric.data import Data, rows, widest
 
-_WIDEST = 4
 _SAMPLES = 400_000  # neurons for the predictions drawn beside the curves
 _COLUMNS = ("from_h", "from_k_eff")
 
@@ -61,7 +60,7 @@ STUDIES = ("digits",)
 def evidence_h(data: Data) -> Evidence:
     """Measure the distance to H's prediction."""
     frame = _frame(data)
-    every, last = (_distance(part, "from H") for part in (frame, _widest(frame)))
+    every, last = (_distance(part, "from H") for part in (frame, widest(frame)))
     full = _distance(frame, "from H", precision="full")
     tables = [rows(one.table, precision=p, kernel="H") for one, p in ((every, "one_bit"), (full, "full"))]
     return Evidence(
@@ -77,7 +76,7 @@ def evidence_h(data: Data) -> Evidence:
 def evidence_k(data: Data) -> Evidence:
     """Measure the distance to K_eff's prediction, and how much closer it is."""
     frame = _frame(data)
-    every, last = (_distance(part, "from K_eff") for part in (frame, _widest(frame)))
+    every, last = (_distance(part, "from K_eff") for part in (frame, widest(frame)))
     return Evidence(
         (
             exponent(last, "exponent of the distance to K_eff, widest widths", "digits"),
@@ -97,10 +96,6 @@ def _frame(data: Data) -> pd.DataFrame:
     return frame.loc[frame["init"] == "paired"]
 
 
-def _widest(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.loc[frame["width"].isin(sorted(set(frame["width"]))[-_WIDEST:])]
-
-
 def _distance(frame: pd.DataFrame, quantity: str, precision: str = "one_bit") -> AgainstWidth:
     found = [one for one in distance_to_predictions(frame) if one.quantity == quantity]
     return select(found, precision=precision)
@@ -108,12 +103,12 @@ def _distance(frame: pd.DataFrame, quantity: str, precision: str = "one_bit") ->
 
 def _closer(frame: pd.DataFrame) -> Estimate:
     """Ratio of the two distances at the widest, seed by seed, in logarithms."""
-    widest = frame.loc[(frame["width"] == frame["width"].max()) & (frame["precision"] == "one_bit")]
+    last = frame.loc[(frame["width"] == frame["width"].max()) & (frame["precision"] == "one_bit")]
     logs = []
-    for _, cell in widest.groupby("seed"):
+    for _, cell in last.groupby("seed"):
         one = {o.quantity: o.table["value"].iloc[0] for o in distance_to_predictions(cell)}
         logs.append(np.log(one["from H"] / one["from K_eff"]))
-    found = seeds_interval(np.array(logs), "", "", f"m = {widest['width'].max()}", "digits")
+    found = seeds_interval(np.array(logs), "", "", f"m = {last['width'].max()}", "digits")
     value, low, high = (float(np.exp(v)) for v in (found.value, found.low, found.high))
     name = "distance to H over distance to K_eff, at the widest"
     meaning = "geometric mean over seeds of the ratio of root mean square distances"
@@ -141,7 +136,7 @@ def _convergence(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _curves(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean over seeds of loss and both distances at recorded steps of the widest networks."""
-    widest = frame.loc[(frame["width"] == frame["width"].max()) & frame["from_h"].notna()]
-    by_step = widest.groupby(["precision", "step"])
+    last = frame.loc[(frame["width"] == frame["width"].max()) & frame["from_h"].notna()]
+    by_step = last.groupby(["precision", "step"])
     mean, low, high = by_step[["loss", *_COLUMNS]].mean(), by_step["loss"].min(), by_step["loss"].max()
     return mean.assign(loss_low=low, loss_high=high).reset_index()

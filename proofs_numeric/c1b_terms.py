@@ -107,6 +107,7 @@ def evidence(data: Data) -> Evidence:
     slowest = rates.loc[rates["eta_rel"] == min(TERM_RATES), "c4"].to_numpy()
     at_32 = noise.loc[(noise["dim"] == 32) & (noise["width"] >= 1024)]
     c3_in_m = against(at_32, "width", "c3", meaning="C3 / (eta r'Hr) of the first step, d = 32")
+    steps = by_step(data.frame("terms"))
     per_width = [by_setting(one_bit, term, "width") for term in TERMS]
     per_width += [by_setting(full, term, "width").assign(precision="full") for term in TERMS]
     of = "ratio of sums over recorded steps while L > L(0)/10"
@@ -139,10 +140,10 @@ def evidence(data: Data) -> Evidence:
             "terms against width": pd.concat(per_width, ignore_index=True).fillna({"precision": "one_bit"}),
             "C3 against dimension and width": by_setting(sphere, "c3", "dim", "width"),
             "C3 at the first step": first_step,
-            "terms by step": by_step(data.frame("terms")),
+            "terms by step": steps,
             "C4 against rate": by_setting(rates, "c4", "eta_rel"),
         },
-        _late(by_step(data.frame("terms"))),
+        _late(steps),
     )
 
 
@@ -158,6 +159,5 @@ def _late(steps: pd.DataFrame) -> tuple[str, ...]:
         f"At m = {first['width']:.0f} C3 is negative on average from step {first['step']:.0f} on, while the loss "
         f"is still {share:.2g} of its start, and by step {end['step']:.0f} C4 is {end['c4']:.2g} eta r'Hr: "
         "what is left of r then is mostly flip noise, which the steps undo. The ratios of sums, dominated by the "
-        "large early steps, "
-        "hardly see it.",
+        "large early steps, hardly see it.",
     )

@@ -24,9 +24,7 @@ from ntk1bit.claims import Claim, Estimate, Evidence, Inside
 from ntk1bit.claims.measures import against, at, exponent, select
 from ntk1bit.estimators import gap
 from ntk1bit.estimators.against_width import AgainstWidth
-from proofs_numeric.data import Data, highest, rows
-
-_WIDEST = 4  # widths at which a claim about large m is judged
+from proofs_numeric.data import Data, highest, rows, widest
 
 CLAIM_IID = Claim(
     id="C3",
@@ -71,7 +69,7 @@ def evidence_paired(data: Data) -> Evidence:
 def _evidence(data: Data, init: str) -> Evidence:
     frame = data.frame("digits")
     digits = select(gap(frame), init=init)
-    widest = select(gap(frame.loc[frame["width"].isin(sorted(set(frame["width"]))[-_WIDEST:])]), init=init)
+    last = select(gap(widest(frame)), init=init)
     by_dim = {int(one.settings["dim"]): one for one in gap(data.frame("gap-dims")) if one.settings["init"] == init}
     largest = max(by_dim)
     dims = pd.concat([rows(one.table, dim=dim) for dim, one in sorted(by_dim.items())], ignore_index=True)
@@ -86,7 +84,7 @@ def _evidence(data: Data, init: str) -> Evidence:
     ]
     measures = [
         exponent(digits, f"exponent in m, digits, {init}", "digits"),
-        exponent(widest, f"exponent in m, digits, {init}, widest widths", "digits"),
+        exponent(last, f"exponent in m, digits, {init}, widest widths", "digits"),
         exponent(by_dim[largest], f"exponent in m, sphere at the largest d, {init}", "gap-dims"),
         _exponent_in_dim(data, init),
         _exponent_in_kappa(data, init),

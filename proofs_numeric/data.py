@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError
-from ntk1bit.sweeps import load_run
+from ntk1bit.sweeps import Run, load_run
 from ntk1bit.sweeps.cells import CHECKPOINT_COLUMNS, TERM_COLUMNS
 from ntk1bit.sweeps.predictions import COLUMNS as PREDICTION_COLUMNS
 
@@ -30,22 +30,29 @@ class Data:
     def __init__(self, folder: Path, measured: dict[str, pd.DataFrame]) -> None:
         self.folder = folder
         self._measured = measured
+        self._runs: dict[str, Run] = {}
         self._frames: dict[str, pd.DataFrame] = {}
 
-    def frame(self, study: str) -> pd.DataFrame:
-        """Return a sweep's frame with every step (see `Run.frame`) and all stored columns but `outputs`.
+    def run(self, study: str) -> Run:
+        """Open a finished sweep.
 
         Raises
         ------
         InputError
-            If a cell of the study is missing or damaged: a verdict on part of the evidence would be none.
+            If one of its files is damaged: a verdict on part of the evidence would be none.
         """
-        if study not in self._frames:
+        if study not in self._runs:
             run = load_run(self.folder / "studies" / study)
             if run.problems:
                 raise InputError(f"study {study!r} is damaged ({run.problems[0]}); run the same command again")
+            self._runs[study] = run
+        return self._runs[study]
+
+    def frame(self, study: str) -> pd.DataFrame:
+        """Return a sweep's frame with every step (see `Run.frame`) and all stored columns but `outputs`."""
+        if study not in self._frames:
             stored = (*CHECKPOINT_COLUMNS, *PREDICTION_COLUMNS, *TERM_COLUMNS, "test_loss", "test_outputs")
-            self._frames[study] = run.frame(list(stored))
+            self._frames[study] = self.run(study).frame(list(stored))
         return self._frames[study]
 
     def measured(self, study: str) -> pd.DataFrame:
@@ -60,8 +67,7 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
     -------
     Index key; the cell's settings, eta, and, as far as the columns are there: `loss_start`, `loss_end` (mean over the
     last tenth of the steps), `residual_sum` = sum_t norm(r_t) over the steps taken, `drift`, `changed` and `radius`
-    (largest),
-    `kernel_norm` and `lambda_min` at the start, `lambda_lowest`.
+    (largest), `kernel_norm` and `lambda_min` at the start, `lambda_lowest`.
     """
     settings = [
         "task", "dim", "n_train", "width", "precision", "init", "scale", "kappa", "seed", "eta", "eta_rel", "diverged",
@@ -91,6 +97,11 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
 def log_factor(frame: pd.DataFrame) -> Float[np.ndarray, " k"]:
     """Return D25's D = max(sqrt(log(m d/delta)), 1), without its free constant C, for each row (columns width, dim)."""
     return np.maximum(np.sqrt(np.log(np.asarray(frame["width"], np.float64) * np.asarray(frame["dim"]) / DELTA)), 1.0)
+
+
+def widest(frame: pd.DataFrame) -> pd.DataFrame:
+    """Keep the four widest widths, over which a claim about large m is judged: there a floor shows."""
+    return frame.loc[frame["width"].isin(sorted(set(frame["width"]))[-4:])]
 
 
 def grouped(frame: pd.DataFrame, keys: list[str], values: list[str], how: str = "mean") -> pd.DataFrame:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from ntk1bit.claims import Claim, Evidence, Inside
 from ntk1bit.claims.measures import at, seeds_interval, select
-from ntk1bit.estimators import decay_rate
+from ntk1bit.estimators import decay_rate, first_below
 from proofs_numeric.data import Data
 
 _UNTIL = 0.1
@@ -47,8 +47,8 @@ def shares(frame: pd.DataFrame) -> pd.DataFrame:
         cell = cell.sort_values("step")
         loss = cell["loss"].to_numpy()
         rate = cell["eta"].iloc[0] * cell["lambda_min"].iloc[0]
-        low = np.flatnonzero(loss <= _UNTIL * loss[0])
-        last = int(low[0]) if len(low) else len(loss) - 1
+        reached = first_below(loss, _UNTIL)
+        last = len(loss) - 1 if np.isnan(reached) else int(reached)
         before, after = loss[:last], loss[1 : last + 1]
         settings = {name: cell[name].iloc[0] for name in ("width", "precision", "seed")}
         found.append(settings | {"share": float(np.mean(after > (1 - rate / 2) * before)), "steps": last})

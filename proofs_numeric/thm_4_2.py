@@ -22,7 +22,7 @@ import numpy as np
 
 from ntk1bit.claims import Claim, Estimate, Evidence, Inside, Number
 from ntk1bit.claims.measures import against, exponent, seeds_interval, select, span
-from ntk1bit.estimators import loss_at_end, width_needed
+from ntk1bit.estimators import first_below, loss_at_end, width_needed
 from ntk1bit.estimators.against_width import AgainstWidth
 from proofs_numeric.data import DELTA, Data, cells, highest
 
@@ -121,8 +121,7 @@ def _slower(data: Data, study: str, name: str) -> Estimate:
     times: dict[tuple[str, int], float] = {}
     for (precision, seed), cell in frame.groupby(["precision", "seed"]):
         loss = cell.sort_values("step")["loss"].to_numpy()
-        below = np.flatnonzero(loss <= 0.1 * loss[0])
-        times[str(precision), int(str(seed))] = below[0] * cell["eta"].iloc[0] if len(below) else np.nan
+        times[str(precision), int(str(seed))] = first_below(loss, 0.1) * cell["eta"].iloc[0]
     seeds = sorted({seed for _, seed in times})
     ratios = np.array([times["one_bit", seed] / times["full", seed] for seed in seeds])
     return seeds_interval(

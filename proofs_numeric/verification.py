@@ -20,7 +20,7 @@ import pandas as pd
 
 from ntk1bit.errors import InputError
 from ntk1bit.reports.verdicts import FILE
-from ntk1bit.sweeps import Cell, load_run, make_plan, run_measurements, run_sweep
+from ntk1bit.sweeps import Cell, Run, make_plan, run_measurements, run_sweep
 from proofs_numeric.catalogue import Proof, proofs
 from proofs_numeric.data import Data
 from proofs_numeric.results import claim_entry, document, read_results, write_results
@@ -118,7 +118,9 @@ def verify(
     tell = progress or (lambda *_: None)
     total = sum(one.seconds for one in work) or 1.0
     done = 0.0
-    measured, about = {}, {}
+    measured: dict[str, pd.DataFrame] = {}
+    about: dict[str, dict[str, Any]] = {}
+    data = Data(folder, measured)
     for one in work:
 
         def share(part: float, one: Work = one, before: float = done) -> None:
@@ -133,9 +135,8 @@ def verify(
             about[name] = _about_measurements(one.study, measured[name])
         else:
             _run_sweep(one.study, folder / "studies" / name, jobs, executor, share)
-            about[name] = _about_sweep(one.study, folder / "studies" / name)
+            about[name] = _about_sweep(one.study, data.run(name))
         done += one.seconds
-    data = Data(folder, measured)
     entries = []
     for identity, proof in chosen.items():
         tell(f"judging {identity}", done / total)
@@ -170,12 +171,11 @@ def _run_sweep(
         )
 
 
-def _about_sweep(study: Study, folder: Path) -> dict[str, Any]:
-    assert study.sweep is not None
-    cells = load_run(folder).about.values()
+def _about_sweep(study: Study, run: Run) -> dict[str, Any]:
+    cells = run.about.values()
     return {
         "purpose": study.purpose,
-        "settings": study.sweep.as_dict(),
+        "settings": run.spec.as_dict(),
         "cells": len(cells),
         "seconds": round(sum(float(one["seconds"]) for one in cells), 1),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -98,11 +97,6 @@ def span(one: AgainstWidth, x: str = "m", count: int | None = None) -> str:
     widths = one.table["width"].to_numpy()
     text = f"{x} = {widths.min():g}..{widths.max():g}"
     return f"{text}, {count if count else len(widths)} values"
-
-
-def widest(one: AgainstWidth, count: int) -> AgainstWidth:
-    """Return the same quantity at its `count` widest widths only (the table; fits are dropped)."""
-    return replace(one, table=one.table.sort_values("width").iloc[-count:])
 
 
 def seeds_interval(values: np.ndarray, name: str, meaning: str, span: str, study: str) -> Estimate:

@@ -1,7 +1,7 @@
 """Estimates from a sweep's frame: each quantity against width, with intervals, and exponents where warranted."""
 
 from ntk1bit.estimators.against_width import AgainstWidth, Samples, against_width, bootstrap
-from ntk1bit.estimators.convergence import decay_rate, floor, loss_at_end, steps_needed, width_needed
+from ntk1bit.estimators.convergence import decay_rate, first_below, floor, loss_at_end, steps_needed, width_needed
 from ntk1bit.estimators.drift import activity_changes, drift, kernel_shift, movement, sign_flips
 from ntk1bit.estimators.gap import gap
 from ntk1bit.estimators.overview import Overview, overview
@@ -20,6 +20,7 @@ __all__ = [
     "decay_rate",
     "distance_to_predictions",
     "drift",
+    "first_below",
     "fit_power",
     "fit_power_with_floor",
     "floor",

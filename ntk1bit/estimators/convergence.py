@@ -84,7 +84,7 @@ def decay_rate(frame: pd.DataFrame) -> list[AgainstWidth]:
         cell = cell.sort_values("step")
         unit = cell["eta"].iloc[0] * cell["lambda_min"].iloc[0]
         levels = 10.0 ** -np.linspace(0, 1, 11)
-        steps = np.array([_first_below(cell["loss"].to_numpy(), level) for level in levels])
+        steps = np.array([first_below(cell["loss"].to_numpy(), level) for level in levels])
         if not np.isfinite(steps).all() or not unit > 0:
             return float("nan")
         loss = cell["loss"].to_numpy()[steps.astype(int)]
@@ -105,7 +105,7 @@ def steps_needed(frame: pd.DataFrame, share: float) -> list[AgainstWidth]:
     def steps(cell: pd.DataFrame) -> float:
         cell = cell.sort_values("step")
         unit = cell["eta"].iloc[0] * cell["lambda_max"].iloc[0]
-        return _first_below(cell["loss"].to_numpy(), share) * unit
+        return first_below(cell["loss"].to_numpy(), share) * unit
 
     meaning = f"steps until L <= {share:g} L(0), times eta lambda_max"
     return per_cell(frame, f"steps to {share:g}", meaning, steps, fit=False)
@@ -215,6 +215,7 @@ def _end(loss: np.ndarray) -> float:
     return float(loss[-max(1, int(np.ceil(LAST_PART * (len(loss) - 1)))) :].mean())
 
 
-def _first_below(loss: np.ndarray, share: float) -> float:
+def first_below(loss: Float[np.ndarray, " t"], share: float) -> float:
+    """Return the first step at which the loss is at most `share` of its start; NaN if it never is."""
     below = np.flatnonzero(loss <= share * loss[0])
     return float(below[0]) if len(below) else float("nan")
