@@ -1,8 +1,8 @@
 """Quantisers with straight-through estimators (STE), as functions of JAX arrays.
 
-Each has two parts: a **value**, which is exactly what the NumPy form in `ntk1bit.quantizers` gives, and a **surrogate**,
-the smooth function whose derivative stands in for the quantiser's, which is zero almost everywhere. The surrogate is
-named at the call, because the papers differ:
+Each has two parts: a **value**, which is what the NumPy form in `ntk1bit.quantizers` gives, and a **surrogate**, the
+smooth function whose derivative stands in for the quantiser's, which is zero almost everywhere. The surrogate is named
+at the call, because the papers differ:
 
 - ``"identity"``: d quantised / d w := 1, for the whole quantiser, scale and mean included (D25, Lemma F.3: dz/dw := x;
   W23's published training code);
@@ -47,7 +47,7 @@ def _straight_through_jvp(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -
     return primals[0], tangents[1]
 
 
-def sign(x: Float[Array, "..."]) -> Float[Array, "..."]:
+def sign(x: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
     """Return +1 where x >= 0 and -1 elsewhere: Sign(0) = +1, as D25 and W23 have it. Its derivative is zero."""
     one = jnp.ones((), x.dtype)
     return jnp.where(x >= 0, one, -one)

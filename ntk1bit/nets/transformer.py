@@ -6,8 +6,8 @@
     logits = LN(h) E^T  (tied)  or  LN(h) W_head^T
 
 Pre-norm, with a second norm LN' (SubLN) before the last projection of each half, so that every quantised projection
-reads normalised rows, as W23 has it. Q, K, V, O, U, D are the arm's `Projection`; embeddings, norms and head stay in full
-precision (W23, section 2). Non-embedding parameters: N = 12 layers width^2, norms not counted.
+reads normalised rows, as W23 has it. Q, K, V, O, U, D are the arm's `Projection`; embeddings, norms and head stay in
+full precision (W23, section 2). Non-embedding parameters: N = 12 layers width^2, norms not counted.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Transformer(eqx.Module):
         return self.norm(h) @ (self.embedding if self.head is None else self.head).T
 
 
-def activate(x: Float[Array, "..."], activation: Activation) -> Float[Array, "..."]:
+def activate(x: Float[Array, " *shape"], activation: Activation) -> Float[Array, " *shape"]:
     """Apply GELU (its tanh form) or the squared ReLU."""
     return jax.nn.gelu(x) if activation == "gelu" else jnp.square(jax.nn.relu(x))
 
@@ -210,7 +210,8 @@ def check_windows(windows: np.ndarray, shape: Shape) -> None:
     """
     if windows.ndim != 2 or not 2 <= windows.shape[1] <= shape.context + 1:
         raise InputError(
-            f"windows must have shape (count, 2..{shape.context + 1}) for a context of {shape.context}, got {windows.shape}"
+            f"windows must have 2 to {shape.context + 1} characters a row for a context of {shape.context}, "
+            f"got shape {windows.shape}"
         )
     if windows.size and int(windows.max()) >= shape.vocabulary:
         raise InputError(f"windows hold token {int(windows.max())}, but the vocabulary has {shape.vocabulary}")

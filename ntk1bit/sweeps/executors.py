@@ -10,6 +10,8 @@ import threading
 from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing.process import BaseProcess
 
+_XLA_FLAGS = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"  # read when a worker imports JAX
+
 
 def local_executor(jobs: int) -> ProcessPoolExecutor:
     """Return an executor of `jobs` local processes, each with one BLAS thread and one numba thread.
@@ -33,8 +35,9 @@ def stop(pool: Executor) -> None:
 
 
 def single_threaded_worker() -> None:
-    """Prepare a worker process: one thread for numba and BLAS, no Ctrl-C, no life without its parent."""
+    """Prepare a worker process: one thread for numba, BLAS and XLA, no Ctrl-C, no life without its parent."""
     os.environ["NUMBA_NUM_THREADS"] = "1"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_XLA_FLAGS}".strip()
     from threadpoolctl import threadpool_limits
 
     importlib.import_module("ntk1bit.sweeps.cells")  # loads BLAS, so that its threads can be limited
