@@ -1,13 +1,14 @@
 """A decoder-only Transformer for character-level language models, the same in every arm but for its linear layers.
 
-    h   = E[token] + P[position]
+    h   = E[token]
     h  += O( LN'( Attention( Q(LN h), K(LN h), V(LN h) ) ) )       causal, softmax, `heads` heads
     h  += D( LN'( act( U(LN h) ) ) )                               act: GELU or squared ReLU, hidden size 4 width
     logits = LN(h) E^T  (tied)  or  LN(h) W_head^T
 
 Pre-norm, with a second norm LN' (SubLN) before the last projection of each half, so that every quantised projection
 reads normalised rows, as W23 has it. Q, K, V, O, U, D are the arm's `Projection`; embeddings, norms and head stay in
-full precision (W23, section 2). Non-embedding parameters: N = 12 layers width^2, norms not counted.
+full precision (W23, section 2). Positions enter by rotating queries and keys (Su et al. 2021): with learned position
+vectors small models take millions of characters before they look at the character before. Non-embedding parameters: N = 12 layers width^2, norms not counted.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ntk1bit.nets.bitlinear import ARMS, Arm, LayerNorm, Projection, projection
 from ntk1bit.nets.ste import SURROGATES, Surrogate
 
 Activation = Literal["gelu", "squared-relu"]
+ROTARY_BASE = 10_000.0
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 
 
@@ -38,7 +40,7 @@ class Shape:
     layers, width
         Number of blocks, and d, the size of the residual stream.
     heads
-        Attention heads; divides `width`.
+        Attention heads; `width / heads` is a whole, even number (pairs of entries are rotated).
     vocabulary
         Number of characters.
     context
@@ -68,8 +70,11 @@ class Shape:
         for name in ("layers", "width", "heads", "vocabulary", "context"):
             if getattr(self, name) < 1:
                 raise InputError(f"a Transformer needs {name} of at least 1, got {getattr(self, name)}")
-        if self.width % self.heads:
-            raise InputError(f"width must be a multiple of heads, got width {self.width} and {self.heads} heads")
+        if self.width % (2 * self.heads):
+            raise InputError(
+                f"width must be an even multiple of heads (rotary positions), got width {self.width} and "
+                f"{self.heads} heads"
+            )
 
     @property
     def parameters(self) -> int:
@@ -104,7 +109,7 @@ class Block(eqx.Module):
         q, k, v = (
             part(x).reshape(batch, time, self.heads, width // self.heads) for part in (self.query, self.key, self.value)
         )
-        scores = jnp.einsum("bqhc,bkhc->bhqk", q, k) * (width // self.heads) ** -0.5
+        scores = jnp.einsum("bqhc,bkhc->bhqk", rotate(q), rotate(k)) * (width // self.heads) ** -0.5
         seen = jnp.tril(jnp.ones((time, time), bool))
         shares = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), axis=-1)
         return jnp.einsum("bhqk,bkhc->bqhc", shares, v).reshape(batch, time, width)
@@ -114,17 +119,26 @@ class Transformer(eqx.Module):
     """Embeddings, blocks, final norm and head; `head` is None when tied to the embedding."""
 
     embedding: Float[Array, "vocabulary d"]
-    positions: Float[Array, "context d"]
     blocks: tuple[Block, ...]
     norm: LayerNorm
     head: Float[Array, "vocabulary d"] | None
 
     def __call__(self, tokens: Integer[Array, "b t"]) -> Float[Array, "b t vocabulary"]:
         """Return the logits of the next character after each position."""
-        h = self.embedding[tokens] + self.positions[: tokens.shape[1]]
+        h = self.embedding[tokens]
         for block in self.blocks:
             h = block(h)
         return self.norm(h) @ (self.embedding if self.head is None else self.head).T
+
+
+def rotate(x: Float[Array, "b t heads c"], *, first: int = 0) -> Float[Array, "b t heads c"]:
+    """Rotate the pairs (x_i, x_{i + c/2}) of each head at position p = first + t by the angle p 10000^(-2 i/c)."""
+    time, half = x.shape[1], x.shape[-1] // 2
+    positions = jnp.arange(first, first + time)
+    angles = positions[:, None] * ROTARY_BASE ** (-jnp.arange(half) / half)
+    cosine, sine = jnp.cos(angles)[:, None], jnp.sin(angles)[:, None]
+    left, right = x[..., :half], x[..., half:]
+    return jnp.concatenate([left * cosine - right * sine, left * sine + right * cosine], axis=-1)
 
 
 def activate(x: Float[Array, " *shape"], activation: Activation) -> Float[Array, " *shape"]:
@@ -135,9 +149,9 @@ def activate(x: Float[Array, " *shape"], activation: Activation) -> Float[Array,
 def transformer(shape: Shape, *, arm: Arm = "bitnet", seed: int = 0, surrogate: Surrogate = "identity") -> Transformer:
     """Draw a Transformer; all arms of one seed start from the same latent weights.
 
-    Embeddings and positions are N(0, 0.02^2) scaled to the width (0.02 sqrt(768/width), GPT-2's size at its width),
-    projections N(0, 1/inputs), those that end a half smaller by sqrt(2 layers), so that the residual stream starts at
-    the same size for any depth.
+    Embeddings are N(0, 0.02^2) scaled to the width (0.02 sqrt(768/width), GPT-2's size at its width), projections
+    N(0, 1/inputs), those that end a half smaller by sqrt(2 layers), so that the residual stream starts at the same size
+    for any depth.
 
     Raises
     ------
@@ -147,10 +161,9 @@ def transformer(shape: Shape, *, arm: Arm = "bitnet", seed: int = 0, surrogate: 
     require_choice("arm", arm, ARMS)
     require_choice("surrogate", surrogate, SURROGATES)
     width = shape.width
-    keys = iter(jax.random.split(jax.random.key(seed), 3 + 6 * shape.layers))
+    keys = iter(jax.random.split(jax.random.key(seed), 2 + 6 * shape.layers))
     size = 0.02 * (768 / width) ** 0.5
     embedding = size * jax.random.normal(next(keys), (shape.vocabulary, width))
-    positions = size * jax.random.normal(next(keys), (shape.context, width))
     head = None if shape.tied else size * jax.random.normal(next(keys), (shape.vocabulary, width))
 
     def draw(inputs: int, outputs: int, gain: float = 1.0) -> Projection:
@@ -174,7 +187,7 @@ def transformer(shape: Shape, *, arm: Arm = "bitnet", seed: int = 0, surrogate: 
         )
         for _ in range(shape.layers)
     )
-    return Transformer(embedding, positions, blocks, LayerNorm(jnp.ones(width)), head)
+    return Transformer(embedding, blocks, LayerNorm(jnp.ones(width)), head)
 
 
 def losses(model: Transformer, windows: Int[Array, "b t1"]) -> Float[Array, "b t"]:
