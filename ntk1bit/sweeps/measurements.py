@@ -2,13 +2,16 @@
 
     FOLDER/<key>.parquet     the frame one call returned; <key> is a hash of the function's name and its settings
 
-A measurement must depend on nothing but its settings: every random draw comes from a seed among them.
+A measurement must depend on nothing but its settings: every random draw comes from a seed among them. A function with
+an argument `scratch` is given the path FOLDER/<key> there: beside its result, under that name with endings of its own,
+it may keep what it needs to go on after being stopped, and what is too large for a frame.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -141,8 +144,10 @@ def measure(folder: Path, one: Measurement) -> None:
     """Make one measurement and store it whole."""
     module, name = one.function.split(":")
     began = time.perf_counter()
+    call = getattr(importlib.import_module(module), name)
+    given = {"scratch": folder / one.key} if "scratch" in inspect.signature(call).parameters else {}
     with cores.using(threads=1):
-        frame = getattr(importlib.import_module(module), name)(**dict(one.settings))
+        frame = call(**dict(one.settings), **given)
     seconds = (time.perf_counter() - began) / max(len(frame), 1)
     plain = {name: value for name, value in one.settings if not isinstance(value, tuple | list)}
     frame = frame.assign(**plain, seconds=seconds)

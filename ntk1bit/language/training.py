@@ -1,0 +1,214 @@
+"""Train one Transformer on text: a measurement that can be stopped, goes on where it was, and keeps its weights.
+
+Adam (beta2 = 0.98, as W23) with gradients as they come (no clipping, no weight decay), the rate rising linearly over
+the first twentieth of the steps and falling along a cosine to a twentieth of its top. Arms of one seed share the start
+and the batches.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pandas as pd
+from jaxtyping import Array, Float, Integer
+
+from ntk1bit.errors import InputError
+from ntk1bit.nets import text as texts
+from ntk1bit.nets.bitlinear import Arm
+from ntk1bit.nets.ste import Surrogate
+from ntk1bit.nets.transformer import Activation, Shape, Transformer, as_arm, check_windows, losses, transformer
+from ntk1bit.sweeps.store import write_whole
+
+CHUNK = 100  # steps between two looks at the loss
+AFTERWARDS: tuple[Arm, ...] = ("int8-absmax", "sign-ptq")
+_WARM_UP, _LAST = 0.05, 0.05
+_SECONDS = 60.0  # between two checkpoints
+_ADAM = optax.scale_by_adam(b2=0.98)
+_AT_ONCE = 64  # windows of the validation text evaluated in one call
+
+
+class Progress(NamedTuple):
+    """Where a training stands: what a checkpoint holds."""
+
+    model: Transformer
+    state: Any
+    step: Array
+    curve: Float[Array, " steps"]
+
+
+def train_language(
+    *,
+    text: str,
+    layers: int,
+    width: int,
+    heads: int,
+    arm: Arm,
+    rate: float,
+    tokens: int,
+    batch: int,
+    context: int,
+    seed: int,
+    windows: int,
+    activation: Activation = "gelu",
+    tied: bool = True,
+    surrogate: Surrogate = "identity",
+    scratch: Path | None = None,
+) -> pd.DataFrame:
+    """Train one network and measure its loss on the validation text.
+
+    Parameters
+    ----------
+    text, layers, width, heads, arm, tokens, batch, context, seed, windows, activation, tied, surrogate
+        As in `LanguageSpec` and `Shape`.
+    rate
+        The largest learning rate.
+    scratch
+        Path without an ending under which files may be kept: ``.checkpoint`` while training, ``.weights`` afterwards.
+
+    Returns
+    -------
+    A row for the arm itself, and one for each arm that quantises a trained ``full`` network: `evaluated`, the arm
+    measured; `loss`, `loss_error` in nats a character and `bits`, `bits_error`; `window_losses`, the mean loss of each
+    validation window; `train_loss`, mean over the last tenth of the steps; `curve`, mean training loss of each chunk of
+    steps; `chunk`, `steps`; `parameters`, N; `diverged`, whether a loss was not finite (then losses are NaN).
+
+    Raises
+    ------
+    InputError
+        As `texts.load` and `Shape`.
+    """
+    corpus = texts.load(text)
+    shape = Shape(layers, width, heads, corpus.vocabulary, context, activation, tied)
+    held_out = texts.validation_windows(corpus.validation, context=context, count=windows)
+    check_windows(held_out, shape)
+    steps = tokens // (batch * context)
+    chunk = min(CHUNK, steps)
+    steps -= steps % chunk
+    model = transformer(shape, arm=arm, seed=seed, surrogate=surrogate)
+    at = Progress(model, _ADAM.init(eqx.filter(model, eqx.is_array)), jnp.zeros((), int), jnp.full(steps, jnp.nan))
+    checkpoint = None if scratch is None else scratch.with_suffix(".checkpoint")
+    at = _resumed(checkpoint, at)
+    advance = _advance(steps)
+    saved = time.monotonic()
+    while (step := int(at.step)) < steps:
+        drawn = texts.training_batches(corpus.train, batch=batch, context=context, first=step, count=chunk, seed=seed)
+        model, state, found = advance(at.model, at.state, jnp.asarray(drawn, jnp.int32), jnp.float32(rate))
+        at = Progress(model, state, at.step + chunk, at.curve.at[step : step + chunk].set(found))
+        if not bool(jnp.isfinite(found).all()):
+            break
+        if checkpoint is not None and time.monotonic() - saved > _SECONDS:
+            write_whole(checkpoint, _serialised(at))
+            saved = time.monotonic()
+    curve = np.asarray(at.curve, dtype=np.float64)
+    diverged = not np.isfinite(curve).all()
+    if scratch is not None:
+        write_whole(scratch.with_suffix(".weights"), _serialised(at.model))
+        scratch.with_suffix(".checkpoint").unlink(missing_ok=True)
+    about = {
+        "train_loss": float("nan") if diverged else float(curve[-max(steps // 10, 1) :].mean()),
+        "chunk": chunk,
+        "steps": steps,
+        "parameters": shape.parameters,
+        "diverged": diverged,
+        "curve": curve.reshape(-1, chunk).mean(axis=1).tolist(),
+    }
+    arms: tuple[Arm, ...] = (arm, *(AFTERWARDS if arm == "full" else ()))
+    return pd.DataFrame([{"evaluated": one} | evaluate(as_arm(at.model, one), held_out) | about for one in arms])
+
+
+def schedule(steps: int) -> optax.Schedule:
+    """Return the learning rate of each step as a share of the largest: linear warm-up, then a cosine."""
+    warm = max(int(_WARM_UP * steps), 1)
+    return optax.warmup_cosine_decay_schedule(0.0, 1.0, warm, max(steps, warm + 1), _LAST)
+
+
+def evaluate(model: Transformer, windows: Integer[np.ndarray, "count t1"]) -> dict[str, Any]:
+    """Measure a network's loss on windows of text; NaN if it is not finite."""
+    found = np.concatenate(
+        [
+            np.asarray(_window_losses(model, jnp.asarray(windows[low : low + _AT_ONCE], jnp.int32)))
+            for low in range(0, len(windows), _AT_ONCE)
+        ]
+    ).astype(np.float64)
+    if not np.isfinite(found).all():
+        nothing = float("nan")
+        return {
+            **dict.fromkeys(("loss", "loss_error", "bits", "bits_error"), nothing),
+            "window_losses": [nothing] * len(windows),
+        }
+    mean = texts.mean_loss(found)
+    return {
+        "loss": mean.nats,
+        "loss_error": mean.nats_error,
+        "bits": mean.bits_per_character,
+        "bits_error": mean.bits_error,
+        "window_losses": found.mean(axis=1).tolist(),
+    }
+
+
+def load_weights(path: Path, shape: Shape, *, arm: Arm) -> Transformer:
+    """Read a trained network's weights.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, or of another shape.
+    """
+    try:
+        return cast(
+            Transformer, eqx.tree_deserialise_leaves(io.BytesIO(path.read_bytes()), transformer(shape, arm=arm))
+        )
+    except (OSError, ValueError, RuntimeError, EOFError) as problem:
+        reason = " ".join(str(problem).split())[:200]
+        raise InputError(f"cannot read the weights in {path} ({reason}); run the same sweep again") from None
+
+
+@eqx.filter_jit
+def _window_losses(model: Transformer, windows: Array) -> Array:
+    return losses(model, windows)
+
+
+@functools.lru_cache(maxsize=16)
+def _advance(steps: int) -> Callable[..., Any]:
+    """Return a function that takes one chunk of steps; the rate is an argument, so that all rates share its code."""
+    share = schedule(steps)
+
+    @jax.jit
+    def chunk(model: Transformer, state: Any, drawn: Array, rate: Array) -> tuple[Transformer, Any, Array]:
+        def step(carry: Any, windows: Array) -> tuple[Any, Array]:
+            model, state = carry
+            loss, gradient = jax.value_and_grad(lambda one: losses(one, windows).mean())(model)
+            now = -rate * share(state.count)
+            moves, state = _ADAM.update(gradient, state)
+            return (optax.apply_updates(model, jax.tree.map(lambda move: now * move, moves)), state), loss
+
+        (model, state), found = jax.lax.scan(step, (model, state), drawn)
+        return model, state, found
+
+    return chunk
+
+
+def _serialised(tree: Any) -> bytes:
+    sink = io.BytesIO()
+    eqx.tree_serialise_leaves(sink, tree)
+    return sink.getvalue()
+
+
+def _resumed(checkpoint: Path | None, start: Progress) -> Progress:
+    """Return what a checkpoint holds, or the start where there is none that can be read."""
+    if checkpoint is None or not checkpoint.exists():
+        return start
+    try:
+        return cast(Progress, eqx.tree_deserialise_leaves(io.BytesIO(checkpoint.read_bytes()), start))
+    except (OSError, ValueError, RuntimeError, EOFError):
+        return start
