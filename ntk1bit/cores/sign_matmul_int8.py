@@ -13,6 +13,7 @@ from jaxtyping import Int8, Int32
 from ntk1bit.compiling import compiled
 from ntk1bit.cores.backends import settings
 from ntk1bit.cores.bits import WORD, PackedSigns, unpack_signs
+from ntk1bit.cores.byte_dots import has_byte_dots, multiply_bytes, suits_byte_dots
 from ntk1bit.cores.checks import require_array, require_output
 from ntk1bit.cores.few_inputs import FEW, multiply_few
 from ntk1bit.cores.lookup import ENTRIES, accumulate, columns_of, split_groups, streams, write_turned
@@ -64,6 +65,8 @@ def sign_matmul_int8(
         return out
     if settings().backend == "portable":
         _portable(q, p, out)
+    elif has_byte_dots() and suits_byte_dots(*shape):
+        multiply_bytes(q, p, out)
     elif len(q) <= FEW and p.columns <= _EXACT:
         sums = np.empty(shape, dtype=np.float32)  # exact: see _EXACT
         multiply_few(q.astype(np.float32), p, sums)

@@ -1,0 +1,226 @@
+"""q S^T for int8 inputs by dot products of bytes (AVX-512 VNNI), where the processor has them.
+
+`vpdpbusd` adds four products of an unsigned and a signed byte to each of 16 int32. Shifted right by k and masked with
+0x01010101, a vector of 16 packed words is the bytes 0 or 1 of columns k, 8 + k, 16 + k and 24 + k of 16 rows. So two
+operations expand 64 weights for all inputs of a tile, and one more multiplies them with an input. With bits B,
+
+    y[i, r] = 2 sum_k B[r, k] q[i, k] - sum_k q[i, k].
+
+The bytes of q are dealt into that order once (`_deal`), so that one broadcast reads the four that belong together.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import Int8, Int32
+from llvmlite import ir
+from numba import types
+
+from ntk1bit.compiling import compiled
+from ntk1bit.cores.backends import cpu_features, settings
+from ntk1bit.cores.bits import WORD, PackedSigns
+from ntk1bit.cores.simd import Vector, call_llvm, operation, pointer_to, splat
+from ntk1bit.cores.threads import run_pieces
+
+_NS = 1 / 400  # of one product of a byte and a bit, roughly
+_PIECE_NS = 100_000  # time of a piece: long against the call of a kernel, short against a product worth two threads
+_MOST_ROWS, _FEWEST_ROWS = 4096, 256
+_I32 = ir.IntType(32)
+_I64 = ir.IntType(64)
+
+
+@functools.cache
+def has_byte_dots() -> bool:
+    """Tell whether this processor multiplies bytes (`avx512vnni`)."""
+    return "avx512vnni" in cpu_features()
+
+
+def suits_byte_dots(n: int, rows: int) -> bool:
+    """Tell whether byte products are the faster way, lookup tables being the other.
+
+    Tables serve 32 inputs, however many there are, and filling them costs as much as looking up some 1,000 rows; where
+    both are made good use of, they need 5/7 of the time.
+    """
+    lanes = -(-n // 32) * 32
+    return 7 * n * rows <= 5 * lanes * (rows + 1000)
+
+
+def multiply_bytes(q: Int8[np.ndarray, "n d"], p: PackedSigns, out: Int32[np.ndarray, "n m"]) -> None:
+    """Write `q @ S.T` to `out`, exactly, for d < 2^24."""
+    n, depth = len(q), len(p.words) * WORD
+    dealt = np.empty((n, depth), dtype=np.int8)
+    totals = np.empty(n, dtype=np.int32)
+    _deal(q, dealt, totals)
+    groups = dealt.view(np.int32)
+
+    rows = int(min(max(_PIECE_NS / (n * depth * _NS), _FEWEST_ROWS), _MOST_ROWS)) // 128 * 128
+
+    def piece(index: int) -> None:
+        start = index * rows
+        _multiply(groups, totals, p.words, start, min(start + rows, p.rows), out)
+
+    run_pieces(piece, -(-p.rows // rows), threads=settings().threads, work_ns=n * depth * p.rows * _NS)
+
+
+@compiled
+@no_type_check
+def _deal(q, dealt, totals):
+    """Copy the bytes of every 32 columns in the order 0, 8, 16, 24, 1, 9, ..., padded with 0, and add each row up."""
+    n, d = q.shape
+    for i in range(n):
+        total = np.int32(0)
+        for k in range(d):
+            total += np.int32(q[i, k])
+        totals[i] = total
+        whole = d // 32
+        for index in range(whole):
+            deal(q, i * d + index * 32, dealt, i * dealt.shape[1] + index * 32)
+        if whole * 32 < d:
+            for k in range(32):
+                column = whole * 32 + (k & 3) * 8 + (k >> 2)
+                dealt[i, whole * 32 + k] = q[i, column] if column < d else np.int8(0)
+
+
+@compiled
+@no_type_check
+def _multiply(q, totals, words, start, stop, out):
+    n = len(q)
+    i = 0
+    while i + 8 <= n:
+        row = start
+        while row + 16 < stop:
+            dot_tile(q, i, totals, words, row, stop, out, 2, 8)
+            row += 32
+        if row < stop:
+            dot_tile(q, i, totals, words, row, stop, out, 1, 8)
+        i += 8
+    if i + 4 <= n:
+        row = start
+        while row + 48 < stop:
+            dot_tile(q, i, totals, words, row, stop, out, 4, 4)
+            row += 64
+        while row < stop:
+            dot_tile(q, i, totals, words, row, stop, out, 1, 4)
+            row += 16
+        i += 4
+    while i < n:
+        row = start
+        while row + 112 < stop:
+            dot_tile(q, i, totals, words, row, stop, out, 8, 1)
+            row += 128
+        while row < stop:
+            dot_tile(q, i, totals, words, row, stop, out, 1, 1)
+            row += 16
+        i += 1
+
+
+@operation
+@no_type_check
+def deal(_typing, source, _at, target, _to):
+    """Copy 32 bytes, taking every eighth: 0, 8, 16, 24, 1, 9, ..."""
+    kind = ir.VectorType(ir.IntType(8), 32)
+    picks = [8 * (k & 3) + (k >> 2) for k in range(32)]
+
+    def codegen(context, builder, _signature, args):
+        value = builder.load(pointer_to(context, builder, source, args[0], args[1], kind), align=1)
+        dealt = builder.shuffle_vector(
+            value, ir.Constant(kind, ir.Undefined), ir.Constant(ir.VectorType(_I32, 32), picks)
+        )
+        builder.store(dealt, pointer_to(context, builder, target, args[2], args[3], kind), align=1)
+        return context.get_dummy_value()
+
+    return types.void(source, types.int64, target, types.int64), codegen
+
+
+@operation
+@no_type_check
+def dot_tile(_typing, q, _first, totals, words, _row, _stop, out, panels, inputs):
+    """Write y of inputs first.. and rows row.. below stop to `out`: `panels` panels of 16 rows, `inputs` inputs.
+
+    Parameters
+    ----------
+    q
+        (n, 8 words a row) int32: the bytes of `_deal`.
+    totals
+        (n,) sums of the inputs.
+    words
+        (words a row, padded rows) packed bits.
+    out
+        (n, m).
+    panels, inputs
+        Literal numbers; their product is the number of registers that hold sums.
+    """
+    if not (isinstance(panels, types.IntegerLiteral) and isinstance(inputs, types.IntegerLiteral)):
+        return None
+    vector = Vector(types.int32)
+    tile = [(panel, i) for i in range(inputs.literal_value) for panel in range(panels.literal_value)]
+
+    def codegen(context, builder, _signature, args):
+        q_array, first, totals_array, words_array, row, stop, out_array, _, _ = args
+        i64 = functools.partial(ir.Constant, _I64)
+
+        def shape(kind, array, axis):
+            return builder.extract_value(context.make_array(kind)(context, builder, array).shape, axis)
+
+        q_stride, depth = shape(q, q_array, 1), shape(words, words_array, 0)
+        rows, columns = shape(words, words_array, 1), shape(out, out_array, 1)
+        zero = ir.Constant(vector.llvm, None)
+        before = builder.block
+        body, after = builder.append_basic_block("tile"), builder.append_basic_block("tile.end")
+        builder.branch(body)
+        builder.position_at_end(body)
+        index = builder.phi(_I64)
+        index.add_incoming(i64(0), before)
+        sums = {}
+        for place in tile:
+            sums[place] = builder.phi(vector.llvm)
+            sums[place].add_incoming(zero, before)
+        here = builder.add(builder.mul(index, rows), row)
+        found = []
+        for panel in range(panels.literal_value):
+            at = builder.add(here, i64(16 * panel))
+            found.append(builder.load(pointer_to(context, builder, words, words_array, at, vector.llvm), align=4))
+        now = dict(sums)
+        ones = ir.Constant(vector.llvm, [0x01010101] * vector.lanes)
+        for k in range(8):
+            bits = [
+                builder.and_(builder.lshr(word, ir.Constant(vector.llvm, [k] * vector.lanes)), ones) for word in found
+            ]
+            for i in range(inputs.literal_value):
+                at = builder.add(builder.mul(builder.add(first, i64(i)), q_stride), builder.mul(index, i64(8)))
+                at = builder.add(at, i64(k))
+                four = builder.load(pointer_to(context, builder, q, q_array, at, _I32), align=4)
+                repeated = splat(builder, vector, four)
+                for panel in range(panels.literal_value):
+                    operands = [now[panel, i], bits[panel], repeated]
+                    now[panel, i] = call_llvm(builder, "llvm.x86.avx512.vpdpbusd.512", vector.llvm, operands)
+        following = builder.add(index, i64(1))
+        index.add_incoming(following, body)
+        for place in tile:
+            sums[place].add_incoming(now[place], body)
+        builder.cbranch(builder.icmp_signed("<", following, depth), body, after)
+        builder.position_at_end(after)
+        lane = ir.Constant(vector.llvm, list(range(vector.lanes)))
+        for panel, i in tile:
+            at_row = builder.add(row, i64(16 * panel))
+            left = splat(builder, vector, builder.trunc(builder.sub(stop, at_row), _I32))
+            mask = builder.icmp_signed("<", lane, left)
+            number = builder.add(first, i64(i))
+            total = builder.load(pointer_to(context, builder, totals, totals_array, number, _I32))
+            twice = builder.shl(now[panel, i], ir.Constant(vector.llvm, [1] * vector.lanes))
+            value = builder.sub(twice, splat(builder, vector, total))
+            at = builder.add(builder.mul(number, columns), at_row)
+            pointer = pointer_to(context, builder, out, out_array, at, vector.llvm)
+            call_llvm(
+                builder,
+                "llvm.masked.store.v16i32.p0",
+                ir.VoidType(),
+                [value, pointer, ir.Constant(_I32, 4), mask],
+            )
+        return context.get_dummy_value()
+
+    i64 = types.int64
+    return types.void(q, i64, totals, words, i64, i64, out, panels, inputs), codegen

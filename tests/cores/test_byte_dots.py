@@ -1,0 +1,76 @@
+"""Byte products against the plain reference, and the ways taken where a processor lacks them or they do not suit."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+
+from ntk1bit import cores
+from ntk1bit.cores import byte_dots
+
+needs_bytes = pytest.mark.skipif(
+    "avx512" not in cores.available_backends() or not byte_dots.has_byte_dots(), reason="this processor has no VNNI"
+)
+# Edges: tiles of 1, 4 and 8 inputs, 16 rows a panel, 2, 4 and 8 panels a tile, 32 columns a word, 256 rows a piece.
+SHAPES = [
+    *[(n, 33, 65) for n in (1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 16, 17, 31, 32, 33)],
+    *[(5, d, 40) for d in (1, 7, 31, 32, 63, 64, 65, 97, 129)],
+    *[(9, 40, m) for m in (1, 15, 16, 17, 31, 33, 47, 48, 49, 64, 65, 127, 128, 129, 255, 257, 1030)],
+    (1, 2100, 9000),
+    (300, 700, 300),
+]
+
+
+def inputs(n, d, m):
+    rng = np.random.default_rng([n, d, m])
+    return rng.integers(-128, 128, (n, d)).astype(np.int8), cores.pack_signs(rng.random((m, d)) < 0.5)
+
+
+@needs_bytes
+@pytest.mark.parametrize(("n", "d", "m"), SHAPES)
+def test_byte_products_are_exact_and_write_nothing_else(n, d, m):
+    q, p = inputs(n, d, m)
+    around = np.full(n * m + 32, 12345, dtype=np.int32)
+    byte_dots.multiply_bytes(q, p, around[16:-16].reshape(n, m))
+    np.testing.assert_array_equal(around[16:-16].reshape(n, m), cores.sign_matmul_int8_reference(q, p))
+    assert (around[:16] == 12345).all()
+    assert (around[-16:] == 12345).all()
+
+
+@needs_bytes
+@pytest.mark.parametrize("value", [-128, 127])
+def test_the_ends_of_int8_on_long_rows(value):
+    d = 40_000
+    q = np.full((3, d), value, dtype=np.int8)
+    signs = np.ones((2, d), dtype=bool)
+    signs[1] = False
+    out = np.empty((3, 2), dtype=np.int32)
+    byte_dots.multiply_bytes(q, cores.pack_signs(signs), out)
+    np.testing.assert_array_equal(out, [[d * value, -d * value]] * 3)
+
+
+@pytest.mark.parametrize(("n", "d", "m"), [(1, 65, 70), (8, 65, 70), (9, 65, 70), (40, 33, 4100)])
+def test_a_processor_without_byte_products_gives_the_same(n, d, m, monkeypatch):
+    q, p = inputs(n, d, m)
+    product = importlib.import_module("ntk1bit.cores.sign_matmul_int8")  # the package's name is the function's
+    monkeypatch.setattr(product, "has_byte_dots", lambda: False)
+    np.testing.assert_array_equal(cores.sign_matmul_int8(q, p), cores.sign_matmul_int8_reference(q, p))
+
+
+def test_tables_are_kept_for_many_inputs_of_many_neurons():
+    assert byte_dots.suits_byte_dots(1, 16384)
+    assert byte_dots.suits_byte_dots(32, 1024)
+    assert not byte_dots.suits_byte_dots(512, 16384)
+
+
+@needs_bytes
+def test_threads_do_not_change_the_result():
+    q, p = inputs(40, 1000, 5000)
+    expected = cores.sign_matmul_int8_reference(q, p)
+    for _ in range(5):
+        with cores.using(threads=4):
+            out = np.zeros((40, 5000), dtype=np.int32)
+            byte_dots.multiply_bytes(q, p, out)
+        np.testing.assert_array_equal(out, expected)
