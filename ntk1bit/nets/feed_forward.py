@@ -264,7 +264,7 @@ def feed_forward_descent(
     precision: Precision,
     steps: int,
     seeds: tuple[int, ...],
-    eta_rel: float = 0.5,
+    eta_rel: float = 1.0,
     kappa: float = 1.0,
     text: str = "sotu",
     sequences: int = 8,
@@ -293,10 +293,11 @@ def feed_forward_descent(
     Returns
     -------
     A row for each seed and recorded step. By step: `step`, `loss`. By seed: `loss_start`; `level`, the mean loss over
-    the last tenth of the steps, and `level_half`, over the tenth before half of them (near `level` where the loss is
-    level); `tenth`, the first step at which the loss is at most a tenth of its start, NaN if it never is; `eta`;
-    `lambda_min`, `lambda_max` of H(0) over all N p outputs; `closest`, the largest |<h_i, h_j>|; `diverged`, whether
-    the loss became NaN or 1e6 times its start, in which case levels are NaN. And `tokens`, N.
+    the last tenth of the steps, `level_half`, over the tenth before half of them (near `level` where the loss is
+    level), and `level_lowest`, the lowest mean over any of the ten tenths; `reached`, the first step at which the loss
+    is at most a tenth of its start, NaN if it never is; `eta`; `lambda_min`, `lambda_max` of H(0) over all N p outputs;
+    `closest`, the largest |<h_i, h_j>|; `tokens`, N; `diverged`, whether the loss became NaN or 1e6 times its start,
+    in which case the levels are NaN. And the settings `width`, `precision`, `outputs`, `dim` and `kappa`.
 
     Raises
     ------
@@ -344,14 +345,15 @@ def feed_forward_descent(
 
 def _levels(loss: Float[np.ndarray, " t"]) -> dict[str, float | bool]:
     """Return how a run went: the columns by seed that come from its losses."""
-    tenth, half = max(1, (len(loss) - 1) // 10), len(loss) // 2
-    below = np.flatnonzero(loss <= 0.1 * loss[0])
+    size, half = (len(loss) - 1) // 10, len(loss) // 2
     diverged = not bool((loss <= DIVERGED_AT * loss[0]).all())
+    tenths = loss[-10 * size :].reshape(10, size).mean(axis=1)
+    levels = {"level": tenths[-1], "level_half": loss[half - size : half].mean(), "level_lowest": tenths.min()}
+    below = np.flatnonzero(loss <= 0.1 * loss[0])
     return {
         "loss_start": float(loss[0]),
-        "level": float("nan") if diverged else float(loss[-tenth:].mean()),
-        "level_half": float("nan") if diverged else float(loss[half - tenth : half].mean()),
-        "tenth": float(below[0]) if len(below) else float("nan"),
+        **{name: float("nan") if diverged else float(value) for name, value in levels.items()},
+        "reached": float(below[0]) if len(below) else float("nan"),
         "diverged": diverged,
     }
 
