@@ -78,7 +78,7 @@ def evidence(data: Data) -> Evidence:
     frame = data.measured(_STUDY)
     cells = pd.DataFrame(frame.groupby(["precision", "width", "seed"]).first()).reset_index()
     cells["share"] = cells["level"] / cells["loss_start"]
-    diverged = sorted(set(cells.loc[cells["diverged"], "width"]))  # a mean over the other seeds would flatter
+    diverged = sorted(cells.loc[cells["diverged"], "width"].unique())  # a mean over the other seeds would flatter
     kept = cells.loc[~cells["width"].isin(diverged)]
     one_bit, full = (kept.loc[kept["precision"] == precision] for precision in ("one_bit", "full"))
     reached, reached_full = (against(part, "width", "level", meaning=_REACHED) for part in (one_bit, full))
@@ -111,7 +111,7 @@ def evidence(data: Data) -> Evidence:
         ),
         {
             "loss against width": pd.concat(tables, ignore_index=True),
-            "loss by step": _curves(frame.loc[frame["width"].isin(set(kept["width"]))]),
+            "loss by step": _curves(frame.loc[~frame["width"].isin(diverged)]),
         },
         (*_left_out(diverged), *_moving(one_bit), remark),
     )
@@ -157,13 +157,14 @@ def _at_widest(one_bit: pd.DataFrame, full: pd.DataFrame) -> tuple[tuple[Estimat
 
 def _moving(one_bit: pd.DataFrame) -> list[str]:
     """Name the widths at which the mean loss is not level at the end."""
-    change = one_bit.groupby("width")["level_half"].mean() / one_bit.groupby("width")["level"].mean()
-    kinds = (("falling", change > _MOVING), ("rising", change < 1 / _MOVING))
-    return [
-        f"1-bit losses still {what} at the end: widths {', '.join(map(str, change.index[places]))}."
-        for what, places in kinds
-        if places.any()
-    ]
+    means = grouped(one_bit, ["width"], ["level_half", "level"])
+    change = means["level_half"].to_numpy(np.float64) / means["level"].to_numpy(np.float64)
+    remarks = []
+    for what, places in (("falling", change > _MOVING), ("rising", change < 1 / _MOVING)):
+        widths = means["width"].to_numpy()[places]
+        if len(widths):
+            remarks.append(f"1-bit losses still {what} at the end: widths {', '.join(map(str, widths))}.")
+    return remarks
 
 
 def _left_out(diverged: list[int]) -> list[str]:
@@ -175,5 +176,5 @@ def _left_out(diverged: list[int]) -> list[str]:
 def _curves(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the mean loss over seeds by precision, step and width, for the narrowest, middle and widest layers."""
     widths = sorted(set(frame["width"]))
-    chosen = frame.loc[frame["width"].isin({widths[0], widths[len(widths) // 2], widths[-1]})]
+    chosen = frame.loc[frame["width"].isin([widths[0], widths[len(widths) // 2], widths[-1]])]
     return grouped(chosen, ["precision", "width", "step"], ["loss"])
