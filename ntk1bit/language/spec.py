@@ -64,6 +64,20 @@ class Size:
         return f"{self.layers}x{self.width}"
 
 
+def parse_size(text: str) -> Size:
+    """Read a size written ``LAYERSxWIDTH``.
+
+    Raises
+    ------
+    InputError
+        If it is not of that form, or out of range.
+    """
+    found = re.fullmatch(r"\s*(\d{1,6})\s*x\s*(\d{1,6})\s*", text)
+    if found is None:
+        raise InputError(f"cannot read size {text!r}; write layers x width, as in 3x64")
+    return Size(int(found[1]), int(found[2]))
+
+
 @dataclass(frozen=True)
 class LanguageSpec:
     """All sizes are trained in all arms with all seeds, each arm and size at the rate found for it.
@@ -103,9 +117,9 @@ class LanguageSpec:
     """
 
     text: str = "sotu"
-    sizes: tuple[str, ...] = ("1x32", "2x32", "2x48", "3x64", "4x96")
+    sizes: tuple[str, ...] = ("2x32", "2x48", "3x64", "3x96", "4x128")
     arms: tuple[str, ...] = ("full", "bitnet")
-    tokens: int = 3_000_000
+    tokens: int = 2_500_000
     batch: int = 8
     context: int = 64
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -179,42 +193,6 @@ class LanguageSpec:
         return [f"{name} {mine[name]} against {theirs[name]}" for name in mine if mine[name] != theirs[name]]
 
 
-PRESETS: dict[str, LanguageSpec] = {
-    "smoke": LanguageSpec(
-        text="pydoc",
-        sizes=("1x16", "1x24", "1x32"),
-        tokens=40_000,
-        seeds=(0, 1),
-        rate_rounds=0,
-        windows=64,
-        stability=(16.0,),
-        arms=("full", "bitnet", "int8-absmax", "sign-ptq"),
-    ),
-    "quick": LanguageSpec(sizes=("1x32", "2x48", "3x64"), tokens=1_000_000, seeds=(0, 1), rate_rounds=1, windows=256),
-    "standard": LanguageSpec(arms=("full", "bitnet", "int8-absmax", "sign-ptq"), stability=(4.0, 16.0, 64.0)),
-    "night": LanguageSpec(
-        sizes=("1x32", "2x32", "2x48", "3x64", "4x96", "5x128", "6x192"),
-        arms=_ARMS,
-        tokens=10_000_000,
-        stability=(4.0, 16.0, 64.0),
-    ),
-}
-
-
-def parse_size(text: str) -> Size:
-    """Read a size written ``LAYERSxWIDTH``.
-
-    Raises
-    ------
-    InputError
-        If it is not of that form, or out of range.
-    """
-    found = re.fullmatch(r"\s*(\d{1,6})\s*x\s*(\d{1,6})\s*", text)
-    if found is None:
-        raise InputError(f"cannot read size {text!r}; write layers x width, as in 3x64")
-    return Size(int(found[1]), int(found[2]))
-
-
 def spec_from_dict(settings: Mapping[str, Any], base: LanguageSpec | None = None) -> LanguageSpec:
     """Make a specification of plain values; what is left out is taken from `base` or the defaults.
 
@@ -254,3 +232,25 @@ def read_spec(path: Path) -> LanguageSpec:
     if not isinstance(document.get("language"), dict):
         raise InputError(f"{path} has no [language] table; see docs/language.md for an example")
     return spec_from_dict(document["language"])
+
+
+PRESETS: dict[str, LanguageSpec] = {
+    "smoke": LanguageSpec(
+        text="pydoc",
+        sizes=("1x16", "1x24", "1x32"),
+        tokens=40_000,
+        seeds=(0, 1),
+        rate_rounds=0,
+        windows=64,
+        stability=(16.0,),
+        arms=("full", "bitnet", "int8-absmax", "sign-ptq"),
+    ),
+    "quick": LanguageSpec(sizes=("2x32", "2x48", "3x64"), tokens=1_000_000, seeds=(0, 1), rate_rounds=1, windows=256),
+    "standard": LanguageSpec(arms=("full", "bitnet", "int8-absmax", "sign-ptq"), stability=(4.0, 16.0, 64.0)),
+    "night": LanguageSpec(
+        sizes=("2x32", "2x48", "3x64", "3x96", "4x128", "5x192", "6x256"),
+        arms=_ARMS,
+        tokens=10_000_000,
+        stability=(4.0, 16.0, 64.0),
+    ),
+}

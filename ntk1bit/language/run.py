@@ -1,0 +1,278 @@
+"""Run a sweep of language models: the search for rates, the seeds, the stability; each network a file, resumable.
+
+    NAME/spec.toml              what was asked, in full, with versions; a resume with another specification is refused
+    NAME/cells/<key>.parquet    one trained network: its losses (`ntk1bit.language.training`)
+    NAME/cells/<key>.weights    its weights; <key>.checkpoint while it is being trained
+
+Which rates are tried depends on losses only, so a resumed run makes the same choices.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import tomli_w
+
+from ntk1bit.errors import InputError
+from ntk1bit.language.spec import LanguageSpec, Size, read_spec
+from ntk1bit.sweeps import Measurement, run_measurements
+from ntk1bit.sweeps.executors import local_executor, stop
+from ntk1bit.sweeps.store import Store, versions, write_whole
+
+_FUNCTION = "ntk1bit.language.training:train_language"
+_VERSION = 1  # raised when training means something else, so that stored networks are not taken for new ones
+STABILITY_SHARE = 4  # stability is tried with this fraction of the tokens
+
+Tuned = dict[tuple[str, str], float]  # best rate by (arm, size)
+
+
+@dataclass(frozen=True)
+class LanguageRun:
+    """A finished sweep.
+
+    Attributes
+    ----------
+    spec
+        What was asked.
+    frame
+        A row a network and arm evaluated: settings, `stage` (``search``, ``seeds``, ``stability``), `size`, and what
+        `train_language` returns. Networks of the search at the best rate and first seed are among ``seeds`` too.
+    rates
+        The rate found for each arm and size.
+    trigram
+        Loss, its standard error, of the trigram model on the same windows: `loss`, `loss_error`, `bits`, `bits_error`,
+        and `window_losses`.
+    """
+
+    spec: LanguageSpec
+    frame: pd.DataFrame
+    rates: Tuned
+    trigram: Mapping[str, Any]
+
+
+def cell(spec: LanguageSpec, size: Size, arm: str, rate: float, seed: int, *, tokens: int | None = None) -> Measurement:
+    """Return the measurement of one network."""
+    tokens = spec.tokens if tokens is None else tokens
+    settings: dict[str, Any] = {
+        "text": spec.text,
+        "layers": size.layers,
+        "width": size.width,
+        "heads": size.heads,
+        "arm": arm,
+        "rate": rate,
+        "tokens": tokens,
+        "batch": spec.batch,
+        "context": spec.context,
+        "seed": seed,
+        "windows": spec.windows,
+        "activation": spec.activation,
+        "tied": spec.tied,
+        "surrogate": spec.surrogate,
+    }
+    each = 6 * size.parameters + 12 * size.layers * size.width * spec.context + 1e5  # operations a character
+    return Measurement(_FUNCTION, tuple(settings.items()), cost=3.0 + 3e-11 * each * tokens, version=_VERSION)
+
+
+def run_language(
+    spec: LanguageSpec,
+    folder: Path,
+    *,
+    jobs: int = 1,
+    resume: bool = False,
+    executor: Executor | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> LanguageRun:
+    """Train every network that the folder does not hold yet, and return all of them.
+
+    Parameters
+    ----------
+    spec
+        What to train.
+    folder
+        The run's folder; must be visible to every worker under the same path.
+    jobs, executor
+        As in `run_measurements`.
+    resume
+        Go on with a run of the same specification.
+    progress
+        Called with what is being done and the share of the work done (the search may add some).
+
+    Raises
+    ------
+    InputError
+        If the folder holds another run, this one without `resume`, cannot be written, or the text cannot be read.
+    KeyboardInterrupt
+        On Ctrl-C; finished networks stay, and the checkpoints of those being trained.
+    """
+    from ntk1bit.nets import text
+
+    corpus = text.load(spec.text)  # before any worker starts: a missing package is told at once
+    text.validation_windows(corpus.validation, context=spec.context, count=spec.windows)
+    _check(spec, folder, resume=resume)
+    with Store(folder).lock():
+        cells = folder / "cells"
+        cells.mkdir(parents=True, exist_ok=True)
+        if not (folder / "spec.toml").exists():
+            made = {"at": datetime.now(UTC).isoformat(timespec="seconds")}
+            document = {"language": spec.as_dict(), "versions": versions(), "made": made}
+            write_whole(folder / "spec.toml", tomli_w.dumps(document).encode())
+
+        pool = local_executor(jobs) if executor is None else executor  # one for all stages: workers keep compiled code
+
+        def run(what: str, these: list[Measurement], before: float, share: float) -> pd.DataFrame:
+            def tell(part: float) -> None:
+                if progress is not None:
+                    progress(what, before + share * part)
+
+            return run_measurements(these, cells, executor=pool, progress=tell)
+
+        try:
+            return _stages(spec, run)
+        finally:
+            if executor is None:
+                stop(pool)
+
+
+def load_language_run(folder: Path) -> LanguageRun:
+    """Read a finished sweep.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is not finished.
+    """
+    spec = read_spec(_require_run(folder))
+
+    def read(what: str, these: list[Measurement], _before: float, _share: float) -> pd.DataFrame:
+        missing = [one for one in these if not (folder / "cells" / f"{one.key}.parquet").exists()]
+        if missing:
+            raise InputError(
+                f"{folder} is not finished: {len(missing)} networks of its {what} are missing; run: "
+                f"ntk1bit train-lm --out {folder} --resume with the settings in its spec.toml"
+            )
+        return run_measurements(these, folder / "cells")
+
+    return _stages(spec, read)
+
+
+def _stages(spec: LanguageSpec, run: Callable[[str, list[Measurement], float, float], pd.DataFrame]) -> LanguageRun:
+    sizes, first = spec.shapes, spec.seeds[0]
+    ladder = search_rates(
+        spec, lambda wanted, k: run(f"search for rates, round {k + 1}", _cells(spec, wanted, first), 0.0, 0.4)
+    )
+    rates, searched = ladder
+    wanted = [
+        cell(spec, size, arm, rates[arm, str(size)], seed)
+        for size in sizes
+        for arm in spec.trained_arms
+        for seed in spec.seeds
+    ]
+    seeds = run("seeds", wanted, 0.4, 0.5)
+    frames = [searched.assign(stage="search"), seeds.assign(stage="seeds")]
+    if spec.stability and "full" in spec.trained_arms:
+        size = sizes[len(sizes) // 2]
+        tokens = max(spec.tokens // STABILITY_SHARE, spec.batch * spec.context)
+        tried = [
+            cell(spec, size, arm, times * rates["full", str(size)], seed, tokens=tokens)
+            for arm in spec.trained_arms
+            for times in (1.0, *spec.stability)
+            for seed in spec.seeds
+        ]
+        frames.append(run("stability", tried, 0.9, 0.1).assign(stage="stability"))
+    frame = pd.concat(frames, ignore_index=True)
+    frame["size"] = [f"{a}x{b}" for a, b in zip(frame["layers"], frame["width"], strict=True)]
+    frame = frame.loc[frame["evaluated"].isin(spec.arms)].reset_index(drop=True)
+    return LanguageRun(spec, pd.DataFrame(frame), rates, trigram(spec))
+
+
+def search_rates(
+    spec: LanguageSpec, train: Callable[[list[tuple[Size, str, float]], int], pd.DataFrame]
+) -> tuple[Tuned, pd.DataFrame]:
+    """Find the rate of each arm and size: three neighbours, then further while the best stands at an edge.
+
+    Parameters
+    ----------
+    spec
+        The sweep.
+    train
+        Trains networks (size, arm, rate) of one round, given its number, and returns their rows.
+
+    Returns
+    -------
+    The best rates, and the rows of all that were tried.
+    """
+    exponents = {(arm, size): {-1, 0, 1} for arm in spec.trained_arms for size in spec.shapes}
+    losses: dict[tuple[str, Size], dict[int, float]] = {key: {} for key in exponents}
+    frames = []
+    best: dict[tuple[str, Size], int] = {}
+    for number in range(spec.rate_rounds + 1):
+        missing = [(key, e) for key, tried in exponents.items() for e in sorted(tried) if e not in losses[key]]
+        if not missing:
+            break
+        frame = train([(size, arm, _rate(spec, e)) for (arm, size), e in missing], number)
+        frames.append(frame)
+        own = frame.loc[frame["evaluated"] == frame["arm"]]
+        for (key, e), loss in zip(missing, own["train_loss"].to_numpy(), strict=True):
+            losses[key][e] = float(loss) if math.isfinite(loss) else math.inf
+        for key, found in losses.items():
+            best[key] = min(found, key=lambda e: (found[e], e))
+            if best[key] in (min(found), max(found)):
+                exponents[key].add(best[key] + (1 if best[key] == max(found) else -1))
+    rates = {(arm, str(size)): _rate(spec, e) for (arm, size), e in best.items()}
+    return rates, pd.concat(frames, ignore_index=True)
+
+
+def trigram(spec: LanguageSpec) -> dict[str, Any]:
+    """Measure the trigram model on the validation windows of a sweep."""
+    from ntk1bit.nets import text
+    from ntk1bit.nets.ngram import fit_ngram, log_probabilities
+
+    corpus = text.load(spec.text)
+    windows = text.validation_windows(corpus.validation, context=spec.context, count=spec.windows)
+    found = -log_probabilities(fit_ngram(corpus.train, vocabulary=corpus.vocabulary, order=3), windows)
+    mean = text.mean_loss(found)
+    return {
+        "loss": mean.nats,
+        "loss_error": mean.nats_error,
+        "bits": mean.bits_per_character,
+        "bits_error": mean.bits_error,
+        "window_losses": found.mean(axis=1).tolist(),
+    }
+
+
+def _cells(spec: LanguageSpec, wanted: list[tuple[Size, str, float]], seed: int) -> list[Measurement]:
+    return [cell(spec, size, arm, rate, seed) for size, arm, rate in wanted]
+
+
+def _rate(spec: LanguageSpec, exponent: int) -> float:
+    return float(f"{spec.rate * spec.rate_factor**exponent:.6g}")
+
+
+def _check(spec: LanguageSpec, folder: Path, *, resume: bool) -> None:
+    stored = folder / "spec.toml"
+    if stored.exists():
+        differences = read_spec(stored).differences(spec)
+        if differences:
+            raise InputError(
+                f"{folder} holds a sweep with other settings ({'; '.join(differences)}); give the same settings to "
+                "resume it, or another --out"
+            )
+        if not resume:
+            raise InputError(f"{folder} already holds this sweep; add --resume to finish it, or another --out")
+    elif folder.exists() and (
+        not folder.is_dir() or any(one.name not in (".lock", "cells") for one in folder.iterdir())
+    ):
+        raise InputError(f"{folder} exists and is not a run (it has no spec.toml); give another --out")
+
+
+def _require_run(folder: Path) -> Path:
+    if not (folder / "spec.toml").is_file():
+        raise InputError(f"{folder} is not a run of language models (no spec.toml); make one with: ntk1bit train-lm")
+    return folder / "spec.toml"
