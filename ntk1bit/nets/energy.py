@@ -95,7 +95,7 @@ class Shape:
         if self.width % self.heads:
             raise InputError(f"width must be a multiple of heads, got width {self.width} and {self.heads} heads")
         linear = self.layers * self.width * self.width * (4 + 2 * self.ff)
-        per_token = 2 * linear + self.width * (4 * self.layers * self.tokens + 99 * self.layers * self.ff)
+        per_token = 2 * linear + self.layers * self.width * (9 * self.tokens + 99 * self.ff)
         if self.tokens * (per_token + 2 * self.width * self.vocabulary) >= _MOST:
             raise InputError(
                 f"{self.layers} layers of width {self.width} with {self.tokens} tokens take more than 10^18 "
