@@ -85,7 +85,7 @@ class Layer(NamedTuple):
 
 
 def draw_task(
-    windows: UInt8[np.ndarray, "sequences context+1"],
+    windows: UInt8[np.ndarray, "sequences characters"],
     *,
     vocabulary: int,
     positions: int,
@@ -220,8 +220,8 @@ def step_reference(
 
 def layer_kernel(
     layer: Layer, h: Float[np.ndarray, "tokens d"], *, precision: Precision = "one_bit", kappa: float = 1.0
-) -> Float[np.ndarray, "tokens*p tokens*p"]:
-    """Return the straight-through NTK of all outputs, float64, in closed form.
+) -> Float[np.ndarray, "np np"]:
+    """Return the straight-through NTK of all N p outputs, float64, in closed form.
 
     H_(io)(jo') = kappa^2 <h_i,h_j> (1/m) sum_r a_ro a_ro' 1[z_r(h_i) >= 0] 1[z_r(h_j) >= 0], index i p + o. Its mean
     over o = o' is D25's kernel (Def. G.1).
@@ -244,7 +244,7 @@ def descend(
     steps: int,
     precision: Precision,
     kappa: float,
-) -> tuple[Float[Array, " steps+1"], Float[Array, "m d"]]:
+) -> tuple[Float[Array, " losses"], Float[Array, "m d"]]:
     """Train by gradient descent; return the loss before every step and after the last one, and the weights then."""
 
     def loss(w: Array) -> Array:
