@@ -70,15 +70,7 @@ class TokenTask(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """A feed-forward layer.
-
-    Attributes
-    ----------
-    w
-        Latent weights, (m, d): what trains.
-    a
-        The down projection, (m, p), entries -1 or +1: fixed.
-    """
+    """A feed-forward layer: latent weights w, (m, d), which train, and signs a, (m, p), entries -1 or +1, which do not."""
 
     w: Float[np.ndarray, "m d"]
     a: Float[np.ndarray, "m p"]
@@ -141,10 +133,8 @@ def block_features(
 
     Parameters
     ----------
-    u
-        Embedded characters.
-    projections
-        Latent Q, K, V, O.
+    u, projections
+        Embedded characters, and the latent Q, K, V, O.
     """
     q, k, v, o = (quantized.beta * quantized.q for quantized in map(quantize_tensor, projections))
     dim = u.shape[-1]
@@ -330,15 +320,9 @@ def feed_forward_descent(
             kappa=kappa,
         )
         loss = np.asarray(found, dtype=np.float64)
-        about = {
-            "eta": eta,
-            "lambda_min": float(eigenvalues[0]),
-            "lambda_max": float(eigenvalues[-1]),
-            "closest": task.closest,
-            "tokens": len(task.h),
-        }
+        about = {"eta": eta, "lambda_min": float(eigenvalues[0]), "lambda_max": float(eigenvalues[-1])}
         curve = pd.DataFrame({"seed": seed, "step": recorded, "loss": loss[recorded]})
-        frames.append(curve.assign(**_levels(loss), **about))
+        frames.append(curve.assign(**_levels(loss), **about, closest=task.closest, tokens=len(task.h)))
     frame = pd.concat(frames, ignore_index=True)
     return frame.assign(width=width, precision=precision, outputs=outputs, dim=dim, kappa=kappa)
 
