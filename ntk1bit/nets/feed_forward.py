@@ -70,7 +70,7 @@ class TokenTask(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """A feed-forward layer: latent weights w, (m, d), which train, and signs a, (m, p), entries -1 or +1, which do not."""
+    """A feed-forward layer: latent weights w, (m, d), which train, and fixed a, (m, p), entries -1 or +1."""
 
     w: Float[np.ndarray, "m d"]
     a: Float[np.ndarray, "m p"]
