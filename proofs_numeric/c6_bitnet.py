@@ -1,6 +1,7 @@
 """C6, C6-stable, C6-energy: BitNet against a full-precision Transformer.
 
-**C6, W23.** The loss of both is L(N) = a N^b + c in non-embedding parameters N, and the gap between them shrinks with N.
+**C6, W23.** The loss of both is L(N) = a N^b + c in non-embedding parameters N, and the gap between them shrinks with
+N.
 
 **C6-stable, W23.** 1-bit training bears learning rates at which full precision fails.
 
@@ -25,9 +26,20 @@ trained on more text: what is tested here is the form of its claims at sizes tha
 
 from __future__ import annotations
 
-from ntk1bit.claims import Claim, Exact, Inside
+import math
+
+import numpy as np
+import pandas as pd
+
+from ntk1bit.claims import Claim, Estimate, Evidence, Exact, Inside, Number
+from ntk1bit.claims.measures import against, exponent, seeds_interval
+from ntk1bit.language import summary
+from ntk1bit.language.run import LanguageRun
+from ntk1bit.nets.energy import Model
+from proofs_numeric.data import Data, grouped, rows
 
 STUDIES = ("language",)
+_STUDY = "language"
 HELD_OUT_ERROR = 0.02  # of the predicted loss at the largest size, relative: seen in W23's figure as "on the curve"
 
 CLAIM = Claim(
@@ -76,3 +88,184 @@ CLAIM_ENERGY = Claim(
     refuted_by="a 1-bit loss above the full-precision one",
     criteria=(Inside("bitnet minus full at equal energy", high=0.0),),
 )
+
+
+def evidence(data: Data) -> Evidence:
+    """Fit both arms against N, test the fit by extrapolation, and measure the gap between them."""
+    run = data.language(_STUDY)
+    paired = summary.gaps(run, of="bitnet")
+    gap = against(paired, "parameters", "gap", meaning="validation loss, bitnet minus full, nats a character")
+    relative = against(paired, "parameters", "relative", meaning="gap over the loss of full precision")
+    table = summary.losses(run)
+    span = _span(run)
+    measures: list[Estimate | Number] = [
+        exponent(gap, "exponent of the gap in N", _STUDY, x="N"),
+        exponent(relative, "exponent of the relative gap in N", _STUDY, x="N"),
+    ]
+    laws = []
+    for arm in ("full", "bitnet"):
+        measures.append(
+            Number(
+                f"error of the predicted loss of the largest size, {arm}",
+                "|predicted over observed - 1|, a N^b + c fitted to the smaller sizes",
+                summary.held_out_error(run, arm),
+                span,
+                _STUDY,
+            )
+        )
+        found, law = _law(run, arm, span)
+        measures += found
+        laws.append(law)
+    smallest, largest = (run.spec.shapes[place].parameters for place in (0, -1))
+    measures += [
+        _difference(run, "sign-ptq", "bitnet", largest, "sign-ptq minus bitnet at the largest size"),
+        _difference(run, "int8-absmax", "full", largest, "int8-absmax minus full at the largest size"),
+        _difference(run, "bitnet", "full", largest, "bitnet minus full at the largest size"),
+        _trigram(run, smallest, "trigram minus bitnet at the smallest size"),
+        _trigram(run, largest, "trigram minus bitnet at the largest size"),
+        Number(
+            "loss of the trigram model",
+            "validation loss in nats a character, on the same windows",
+            float(run.trigram["loss"]),
+            f"{run.spec.windows} windows of {run.spec.context} characters",
+            _STUDY,
+        ),
+    ]
+    edges = table.loc[table["at_edge"] & table["arm"].isin(run.spec.trained_arms)]
+    remarks = [
+        f"The search for the rate of {row.arm} at {row.size} ended at its edge: the best rate may lie beyond."
+        for row in edges.itertuples()
+    ]
+    diverged = int(np.sum(table["diverged"].to_numpy()))
+    if diverged:
+        remarks.append(f"{diverged} networks diverged at the best rate of the search and are left out of means.")
+    return Evidence(
+        tuple(measures),
+        {
+            "losses": table,
+            "gap": gap.table.rename(columns={"width": "N"}),
+            "laws": pd.concat(laws, ignore_index=True),
+            "rates tried": summary.searched(run),
+        },
+        tuple(remarks),
+    )
+
+
+def evidence_stable(data: Data) -> Evidence:
+    """Compare how much both arms lose at too large a rate."""
+    run = data.language(_STUDY)
+    found = summary.excess(run)
+    size = run.spec.shapes[len(run.spec.shapes) // 2]
+    measures = []
+    for times in run.spec.stability:
+        both = found.loc[found["times"] == times].pivot(index="seed", columns="arm", values="excess")
+        measures.append(
+            seeds_interval(
+                (both["full"] - both["bitnet"]).to_numpy(),
+                f"excess of full minus excess of bitnet at {times:g} times the rate",
+                "nats a character, paired by seed",
+                f"size {size}",
+                _STUDY,
+            )
+        )
+    ratios = np.array(
+        [math.log2(run.rates["bitnet", str(one)] / run.rates["full", str(one)]) for one in run.spec.shapes]
+    )
+    name = "log2 of the best rate, bitnet over full, mean over sizes"
+    span = f"{len(ratios)} sizes, one search each"
+    measures.append(seeds_interval(ratios, name, "interval over sizes, not seeds", span, _STUDY))
+    by_rate = []
+    for arm, times in found[["arm", "times"]].drop_duplicates().to_numpy():
+        part = found.loc[(found["arm"] == arm) & (found["times"] == times)]
+        value, low, high = summary.mean_interval(part["excess"].to_numpy())
+        rate, loss = (float(np.mean(part[column].to_numpy())) for column in ("rate", "loss"))
+        diverged = int(np.sum(part["diverged"].to_numpy()))
+        about = {"arm": arm, "times": times, "rate": rate, "loss": loss}
+        by_rate.append(about | {"excess": value, "low": low, "high": high, "diverged": diverged})
+    return Evidence(tuple(measures), {"excess": pd.DataFrame(by_rate), "rates tried": summary.searched(run)})
+
+
+def evidence_energy(data: Data) -> Evidence:
+    """Compare both arms at the energies of the full-precision networks."""
+    run = data.language(_STUDY)
+    measures, tables = [], []
+    countings: tuple[tuple[Model, str], ...] = (
+        ("w23", "bitnet minus full at equal energy"),
+        ("exact", "bitnet minus full at equal energy, our exact counting"),
+    )
+    for model, name in countings:
+        found = summary.at_equal_energy(run, model=model)
+        by_seed = pd.Series(found.groupby("seed")["difference"].mean()).to_numpy()
+        sizes = ", ".join(found["size"].unique())
+        meaning = "validation loss in nats, mean over full-precision sizes in the range of the 1-bit energies"
+        measures.append(seeds_interval(by_seed, name, meaning, f"energies of full {sizes}", _STUDY))
+        if len(found):
+            tables.append(rows(grouped(found, ["size", "joules"], ["difference"]), counting=model))
+    return Evidence(
+        tuple(measures),
+        {
+            "loss against energy": summary.loss_against_energy(run),
+            "at equal energy": pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(),
+        },
+    )
+
+
+def _law(run: LanguageRun, arm: str, span: str) -> tuple[list[Estimate | Number], pd.DataFrame]:
+    """Return exponent and floor of the law of one arm, and its curve with a band."""
+    fitted = summary.law(run, arm)
+    seeds = len(run.spec.seeds)
+    if fitted is None:
+        nothing = (math.nan, math.nan, math.nan)
+        made = [Estimate(f"{name} of {arm}", "", *nothing, seeds, span, _STUDY, "no fit") for name in ("b", "c")]
+        return list(made), pd.DataFrame()
+    bounds = fitted.interval()
+    note = "; ".join(fitted.warnings)
+    alpha, floor = bounds.loc["alpha"], bounds.loc["E"]
+    estimates: list[Estimate | Number] = [
+        Estimate(
+            f"b of {arm}",
+            "exponent of L(N) = a N^b + c, bootstrap over networks",
+            -float(alpha["estimate"]),
+            -float(alpha["high"]),
+            -float(alpha["low"]),
+            seeds,
+            span,
+            _STUDY,
+            note,
+        ),
+        Estimate(
+            f"c of {arm}",
+            "floor of L(N) = a N^b + c in nats, at these characters a network",
+            float(floor["estimate"]),
+            float(floor["low"]),
+            float(floor["high"]),
+            seeds,
+            span,
+            _STUDY,
+        ),
+    ]
+    sizes = [one.parameters for one in run.spec.shapes]
+    grid = pd.DataFrame({"parameters": np.geomspace(min(sizes), max(sizes), 25)})
+    return estimates, rows(pd.concat([grid, fitted.band(grid)], axis=1), arm=arm)
+
+
+def _difference(run: LanguageRun, of: str, against_arm: str, parameters: int, name: str) -> Estimate:
+    missing = [arm for arm in (of, against_arm) if arm not in run.spec.arms]
+    span = f"N = {parameters:,}"
+    if missing:
+        return Estimate(name, "", math.nan, math.nan, math.nan, 0, span, _STUDY, f"no arm {missing[0]} in this run")
+    found = summary.gaps(run, of=of, against=against_arm)
+    found = found.loc[found["parameters"] == parameters]
+    return seeds_interval(found["gap"].to_numpy(), name, "nats a character, paired by seed", span, _STUDY)
+
+
+def _trigram(run: LanguageRun, parameters: int, name: str) -> Estimate:
+    table = summary.networks(run)
+    own = table.loc[(table["arm"] == "bitnet") & (table["parameters"] == parameters), "loss"].to_numpy()
+    meaning = "nats a character, on the same windows"
+    return seeds_interval(float(run.trigram["loss"]) - own, name, meaning, f"N = {parameters:,}", _STUDY)
+
+
+def _span(run: LanguageRun) -> str:
+    values = [one.parameters for one in run.spec.shapes]
+    return f"N = {values[0]:,}..{values[-1]:,}, {len(values)} sizes"

@@ -17,6 +17,7 @@ from proofs_numeric import (
     c3_gap,
     c3b_spread,
     c4_power_law,
+    c6_bitnet,
     claim_h2,
     claim_i5,
     eq_5,
@@ -27,6 +28,7 @@ from proofs_numeric import (
     lemma_i3,
     lemma_i6,
     prop_4_3,
+    prop_4_4,
     thm_4_2,
     thm_5_2,
 )
@@ -100,14 +102,7 @@ _PROOFS = (
     _single(c3b_spread),
     _single(prop_4_3),
     _single(c4_power_law),
-    _untested(
-        "4.4",
-        "a 1-bit Transformer's loss is minimised through one feed-forward layer",
-        "Some first-order method minimises the loss of a 1-bit Transformer, trained through one feed-forward layer of "
-        "sufficient width.",
-        "D25, Prop 4.4",
-        _BITNET,
-    ),
+    _single(prop_4_4),
     _untested(
         "C5",
         "deep 1-bit networks approach full precision with size",
@@ -116,13 +111,9 @@ _PROOFS = (
         "D25, Fig. 1 to 3",
         _DEEP,
     ),
-    _untested(
-        "C6",
-        "BitNet scales like a full-precision Transformer",
-        "The loss of both is L(N) = a N^b + c, and the gap shrinks with N.",
-        "W23",
-        _BITNET,
-    ),
+    _single(c6_bitnet),
+    Proof(c6_bitnet.CLAIM_STABLE, c6_bitnet.STUDIES, c6_bitnet.evidence_stable, c6_bitnet.__name__),
+    Proof(c6_bitnet.CLAIM_ENERGY, c6_bitnet.STUDIES, c6_bitnet.evidence_energy, c6_bitnet.__name__),
     _untested(
         "C7",
         "BitNet cuts memory and energy",

@@ -9,6 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError
+from ntk1bit.language.run import LanguageRun, load_language_run
 from ntk1bit.sweeps import Run, load_run
 from ntk1bit.sweeps.cells import CHECKPOINT_COLUMNS, TERM_COLUMNS
 from ntk1bit.sweeps.predictions import COLUMNS as PREDICTION_COLUMNS
@@ -31,6 +32,7 @@ class Data:
         self.folder = folder
         self._measured = measured
         self._runs: dict[str, Run] = {}
+        self._languages: dict[str, LanguageRun] = {}
         self._frames: dict[str, pd.DataFrame] = {}
 
     def run(self, study: str) -> Run:
@@ -54,6 +56,18 @@ class Data:
             stored = (*CHECKPOINT_COLUMNS, *PREDICTION_COLUMNS, *TERM_COLUMNS, "test_loss", "test_outputs")
             self._frames[study] = self.run(study).frame(list(stored))
         return self._frames[study]
+
+    def language(self, study: str) -> LanguageRun:
+        """Return the networks of a study of language models.
+
+        Raises
+        ------
+        InputError
+            If it is not finished.
+        """
+        if study not in self._languages:
+            self._languages[study] = load_language_run(self.folder / "studies" / study)
+        return self._languages[study]
 
     def measured(self, study: str) -> pd.DataFrame:
         """Return the frame of a study of measurements."""

@@ -1,7 +1,8 @@
 """The experiments behind the verdicts: which networks are trained and what is measured, at three sizes.
 
 `quick` takes minutes and has short ranges; `standard` is what the documents cite; `thorough` is for narrower intervals.
-A study is a sweep (networks trained, see docs/runs.md) or a list of measurements; claims name the studies they need.
+A study is a sweep of two-layer networks (docs/runs.md), one of language models (docs/language.md), or a list of
+measurements; claims name the studies they need.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ntk1bit.errors import require_choice
+from ntk1bit.language.spec import PRESETS as LANGUAGE_PRESETS
+from ntk1bit.language.spec import LanguageSpec
 from ntk1bit.sweeps import Measurement, SweepSpec
 
 PRESETS = ("quick", "standard", "thorough")
@@ -19,6 +22,12 @@ RATES = (0.125, 0.25, 0.5, 1.0)  # eta_rel of the floor studies
 TERM_RATES = (0.015625, 0.0625, 0.25, 1.0)  # eta_rel of the studies of C4
 FLOOR_STEPS = 10_000  # long after the loss is level, so that its mean over the last third is known to a few per cent
 FUNCTIONS = ("f1", "f2", "f3", "f4", "f5", "f6")
+_FEED_FORWARD = {  # widths and steps; the loss is level after about 20,000 steps at eta_rel = 1
+    "quick": ((64, 256, 1024), 5_000),
+    "standard": ((64, 128, 256, 512, 1024, 2048, 4096), 20_000),
+    "thorough": ((64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384), 20_000),
+}
+
 LIMIT_SAMPLES = 4_000_000  # neurons for the 1-bit limit: its error is 1/16 of the distance at width 16384
 
 
@@ -33,15 +42,18 @@ class Study:
     purpose
         What it is for, in a sentence.
     sweep
-        The networks to train; None for a study of measurements.
+        The two-layer networks to train; None for another kind of study.
     measurements
-        What to measure; empty for a sweep.
+        What to measure; empty for another kind.
+    language
+        The language models to train; None for another kind.
     """
 
     name: str
     purpose: str
     sweep: SweepSpec | None = None
     measurements: tuple[Measurement, ...] = ()
+    language: LanguageSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +116,8 @@ def studies(preset: str) -> dict[str, Study]:
         _functions(size),
         *_terms(size),
         *_at_start(size),
+        _feed_forward(preset, size),
+        _language(preset),
     ]
     return {one.name: one for one in made}
 
@@ -318,3 +332,29 @@ def _at_start(size: Size) -> list[Study]:
         Study("limits-dims", "the infinite-width kernels against d", measurements=tuple(in_dim)),
         Study("noise", "the scatter of one step over independent networks", measurements=tuple(noise)),
     ]
+
+
+def _feed_forward(preset: str, size: Size) -> Study:
+    widths, steps = _FEED_FORWARD[preset]
+    seeds = tuple(range(min(size.seeds, 12)))
+    parts = [seeds[start : start + 4] for start in range(0, len(seeds), 4)]
+    calls = [
+        Measurement(
+            "ntk1bit.nets.feed_forward:feed_forward_descent",
+            (("width", width), ("precision", precision), ("seeds", part), ("steps", steps), ("eta_rel", 1.0)),
+            2e-7 * width * steps * len(part),
+        )
+        for width in widths
+        for precision in ("one_bit", "full")
+        for part in parts
+    ]
+    return Study(
+        "feed-forward",
+        "one feed-forward layer of a 1-bit Transformer block on real text, against width",
+        measurements=tuple(calls),
+    )
+
+
+def _language(preset: str) -> Study:
+    spec = LANGUAGE_PRESETS[{"quick": "smoke", "standard": "standard", "thorough": "night"}[preset]]
+    return Study("language", "Transformers on text in full precision and 1-bit, against size", language=spec)

@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from ntk1bit.errors import InputError
+from ntk1bit.language.run import LanguageRun, planned_seconds, run_language
 from ntk1bit.reports.verdicts import FILE
 from ntk1bit.sweeps import Cell, Run, make_plan, run_measurements, run_sweep
 from proofs_numeric.catalogue import Proof, proofs
@@ -50,7 +51,7 @@ def plan_work(chosen: dict[str, Proof], preset: str, *, seeds: int | None = None
     preset
         Name of the preset.
     seeds
-        Networks a setting, in place of the preset's (sweeps only).
+        Networks a setting, in place of the preset's (not for measurements).
 
     Raises
     ------
@@ -65,14 +66,9 @@ def plan_work(chosen: dict[str, Proof], preset: str, *, seeds: int | None = None
     for name, study in every.items():
         if name not in needed:
             continue
-        if study.sweep is not None and seeds is not None:
-            study = replace(study, sweep=replace(study.sweep, seeds=tuple(range(seeds))))
-        if study.sweep is not None:
-            cells = make_plan(study.sweep).cells
-            seconds = sum(cell.operations / OPERATIONS_A_SECOND + CELL_SECONDS for cell in cells)
-        else:
-            seconds = sum(one.cost for one in study.measurements)
-        work.append(Work(study, seconds))
+        if seeds is not None:
+            study = _with_seeds(study, seeds)
+        work.append(Work(study, _seconds(study)))
     return work
 
 
@@ -127,7 +123,10 @@ def verify(
             tell(one.study.name, (before + part * one.seconds) / total)
 
         name = one.study.name
-        if one.study.sweep is None:
+        if one.study.language is not None:
+            _run_language(one.study, folder / "studies" / name, jobs, executor, share)
+            about[name] = _about_language(one.study, data.language(name))
+        elif one.study.sweep is None:
             place = folder / "measured" / name
             measured[name] = run_measurements(
                 one.study.measurements, place, jobs=jobs, executor=executor, progress=share
@@ -155,6 +154,24 @@ def verify(
     return results
 
 
+def _with_seeds(study: Study, seeds: int) -> Study:
+    chosen = tuple(range(seeds))
+    if study.sweep is not None:
+        return replace(study, sweep=replace(study.sweep, seeds=chosen))
+    if study.language is not None:
+        return replace(study, language=replace(study.language, seeds=chosen))
+    return study
+
+
+def _seconds(study: Study) -> float:
+    if study.sweep is not None:
+        cells = make_plan(study.sweep).cells
+        return sum(cell.operations / OPERATIONS_A_SECOND + CELL_SECONDS for cell in cells)
+    if study.language is not None:
+        return planned_seconds(study.language)
+    return sum(one.cost for one in study.measurements)
+
+
 def _run_sweep(
     study: Study, folder: Path, jobs: int, executor: Executor | None, share: Callable[[float], None]
 ) -> None:
@@ -169,6 +186,24 @@ def _run_sweep(
             f"{outcome.failed} networks of study {study.name!r} failed (see {folder / 'failures.jsonl'}); "
             "run the same command again to try them once more"
         )
+
+
+def _run_language(
+    study: Study, folder: Path, jobs: int, executor: Executor | None, share: Callable[[float], None]
+) -> None:
+    assert study.language is not None
+    run_language(
+        study.language, folder, jobs=jobs, executor=executor, resume=True, progress=lambda _, part: share(part)
+    )
+
+
+def _about_language(study: Study, run: LanguageRun) -> dict[str, Any]:
+    return {
+        "purpose": study.purpose,
+        "settings": run.spec.as_dict(),
+        "cells": run.count,
+        "seconds": round(run.seconds, 1),
+    }
 
 
 def _about_sweep(study: Study, run: Run) -> dict[str, Any]:

@@ -56,6 +56,18 @@ class LanguageRun:
     rates: Tuned
     trigram: Mapping[str, Any]
 
+    @property
+    def count(self) -> int:
+        """Number of networks trained."""
+        return len(self.frame.drop_duplicates(["size", "arm", "rate", "seed", "tokens"]))
+
+    @property
+    def seconds(self) -> float:
+        """Time they took on one core."""
+        return float(
+            self.frame.drop_duplicates(["size", "arm", "rate", "seed", "tokens", "evaluated"])["seconds"].sum()
+        )
+
 
 def cell(spec: LanguageSpec, size: Size, arm: str, rate: float, seed: int, *, tokens: int | None = None) -> Measurement:
     """Return the measurement of one network."""
@@ -78,6 +90,15 @@ def cell(spec: LanguageSpec, size: Size, arm: str, rate: float, seed: int, *, to
     }
     each = 6 * size.parameters + 12 * size.layers * size.width * spec.context + 1e5  # operations a character
     return Measurement(_FUNCTION, tuple(settings.items()), cost=3.0 + 3e-11 * each * tokens, version=_VERSION)
+
+
+def planned_seconds(spec: LanguageSpec) -> float:
+    """Estimate the time of a sweep on one core, if the search for rates needs no more than its three neighbours."""
+    runs = len(spec.seeds) + 2
+    seconds = sum(cell(spec, size, arm, 1.0, 0).cost * runs for size in spec.shapes for arm in spec.trained_arms)
+    middle = cell(spec, spec.shapes[len(spec.sizes) // 2], "full", 1.0, 0, tokens=spec.tokens // STABILITY_SHARE).cost
+    tried = len(spec.seeds) * (len(spec.stability) + 1) * len(spec.trained_arms) if spec.stability else 0
+    return seconds + middle * tried
 
 
 def run_language(
