@@ -300,9 +300,9 @@ def test_figures_by_hand():
 def test_a_wrong_cost_or_count_would_show():
     """The comparison must be able to fail: energies one per cent off miss most figures."""
     found = size_joules()
-    assert compare_published(found)["agrees"].sum() >= 38
+    assert compare_published(found)["agrees"].tolist().count(True) >= 38
     off = found.assign(mul=1.01 * found["mul"], add=1.01 * found["add"])
-    assert compare_published(off)["agrees"].sum() < 25
+    assert compare_published(off)["agrees"].tolist().count(True) < 25
 
 
 def test_reductions_belong_to_six_sizes_by_far():
@@ -399,8 +399,11 @@ def test_shapes_that_cannot_be_are_refused(settings, words):
     [Shape(10_000, 2**17, tokens=2**10, vocabulary=10**5), Shape(1, 1024, tokens=22_000_000, heads=1024)],
 )
 def test_the_largest_shapes_are_counted_without_overflow(shape):
-    for model, arm in (("w23", "full32"), ("exact", "full32"), ("exact", "bitnet")):
-        counts = count_operations(shape, arm, model=model)
+    for counts in (
+        count_operations(shape, "full32"),
+        count_operations(shape, "full32", model="exact"),
+        count_operations(shape, "bitnet", model="exact"),
+    ):
         assert min(counts["count"]) > 0
         assert sum(int(n) for n in counts["count"]) < 2**62
 

@@ -1,0 +1,223 @@
+"""`ntk1bit energy`: operations, energy and memory of Transformers by counting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ntk1bit.nets.energy import Arm, Shape
+
+    Counts = Mapping[tuple[str, Arm], pd.DataFrame]  # of sizes and arms
+
+_SHOWN: tuple[Arm, ...] = ("full32", "full16", "bitnet")
+_SIGN = {"add": "+", "mul": "*"}
+_ARM_WORDS: dict[Arm, str] = {
+    "full32": "FP32 throughout",
+    "full16": "FP16 throughout",
+    "int8-absmax": "linear maps multiply and add 8-bit integers, the rest is FP16",
+    "bitnet": "linear maps add 8-bit integers, the rest is FP16",
+    "b158": "as bitnet, without the weights that are zero",
+    "sign-ptq": "linear maps add FP16, for inputs are not rounded; the rest is FP16",
+}
+
+
+def energy(
+    layers: Annotated[int | None, typer.Option(help="Layers of one Transformer, in place of W23's eight.")] = None,
+    width: Annotated[int | None, typer.Option(help="Its width d.")] = None,
+    heads: Annotated[int | None, typer.Option(help="Its heads. Default: width/64, or 1.")] = None,
+    vocabulary: Annotated[int, typer.Option(help="Its vocabulary; 0 leaves embedding and head out.")] = 0,
+    tokens: Annotated[int, typer.Option(help="Tokens of one forward pass.")] = 512,
+    arm: Annotated[
+        Literal["full32", "full16", "int8-absmax", "bitnet", "b158", "sign-ptq", "all"] | None,
+        typer.Option(help="How linear maps are computed. Default: full32, full16 and bitnet."),
+    ] = None,
+    model: Annotated[
+        Literal["w23", "exact"], typer.Option(help="w23: products and scales, as W23; exact: everything.")
+    ] = "w23",
+    wide: Annotated[bool, typer.Option("--wide", help="Charge sums to 32-bit accumulators.")] = False,
+    density: Annotated[float, typer.Option(help="Share of b158's weights that are not zero.")] = 2 / 3,
+    published: Annotated[bool, typer.Option("--published", help="Recompute W23's printed figures instead.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="Also write all rows to this file.")] = None,
+) -> None:
+    """Count operations, energy and memory of a Transformer's forward pass, for W23's sizes or one of your own.
+
+    Energy is counts times published costs of an operation; moving data is not counted.
+
+    Example: ntk1bit energy --layers 6 --width 384 --tokens 256 --arm all --model exact
+    """
+    from dataclasses import replace
+
+    from ntk1bit.errors import InputError
+    from ntk1bit.nets.energy import ARMS, Shape, count_operations
+    from ntk1bit.nets.energy_published import SIZES
+
+    own = (layers, width, heads, vocabulary or None)
+    if published:
+        if arm is not None or any(one is not None for one in own) or tokens != 512 or model != "w23" or wide:
+            raise InputError("--published recomputes W23's figures at W23's settings; of other options it takes --csv")
+        return _show_published(csv)
+    if layers is None or width is None:
+        if any(one is not None for one in own):
+            raise InputError("one Transformer needs both --layers and --width; without options W23's sizes are counted")
+        shapes = {name: replace(shape, tokens=tokens) for name, shape in SIZES.items()}
+    else:
+        split = heads if heads is not None else (width // 64 if width > 0 and width % 64 == 0 else 1)
+        shapes = {f"{layers}x{width}": Shape(layers, width, tokens, heads=split, vocabulary=vocabulary)}
+    shown: tuple[Arm, ...] = _SHOWN if arm is None else ARMS if arm == "all" else (arm,)
+    counts: Counts = {
+        (size, one): count_operations(shape, one, model=model, density=density, wide=wide)
+        for size, shape in shapes.items()
+        for one in dict.fromkeys((*shown, "full32", "full16"))
+    }
+    print(f"One forward pass of {tokens:,} tokens, counting {model!r}{', sums in 32 bits' if wide else ''}.\n")
+    _print_totals(shapes, shown, counts)
+    print()
+    if len(shapes) == 1:
+        _print_kinds_by_arm(next(iter(shapes)), shown, counts)
+    else:
+        _print_kinds_by_size(tuple(shapes), shown[-1], counts)
+    if csv is not None:
+        _rows(shapes, shown, counts).to_csv(csv, index=False)
+    return None
+
+
+def _print_totals(shapes: Mapping[str, Shape], arms: tuple[Arm, ...], counts: Counts) -> None:
+    """Print a line a size and arm: operations, energy and memory."""
+    from ntk1bit.cli.tables import print_table
+    from ntk1bit.nets.energy import joules
+    from ntk1bit.nets.weight_memory import weight_bytes
+
+    lines = []
+    for size, shape in shapes.items():
+        full32, full16 = (joules(counts[size, one], "7nm").total for one in _SHOWN[:2])
+        for arm in arms:
+            one, memory = counts[size, arm], weight_bytes(shape, arm)
+            adds, muls = (
+                sum(n for op, n in zip(one["operation"], one["count"], strict=True) if op == name)
+                for name in ("add", "mul")
+            )
+            seven, older = joules(one, "7nm").total, joules(one, "45nm").total
+            megabytes = [f"{n / 1e6:,.1f}" for n in (memory.linear + memory.scales, memory.total)]
+            energies = [_short(seven), _short(older), f"{full32 / seven:.2f}", f"{full16 / seven:.2f}"]
+            lines.append((size, _short(shape.parameters), arm, _short(adds), _short(muls), *energies, *megabytes))
+    head = ("size", "N", "arm", "adds", "muls", "J 7nm", "J 45nm", "full32/arm", "full16/arm", "linear MB", "all MB")
+    print_table(head, lines)
+    print(
+        "\nN: weights of the linear maps. adds, muls: additions and multiplications. J: joules at the costs of a node."
+    )
+    print(
+        "full32/arm, full16/arm: energy of that arm at 7nm over this arm's. linear MB: weights of the linear maps and"
+    )
+    print("their scales, in 10^6 bytes; all MB: also norms and, with a vocabulary, embedding and positions.")
+    for arm in arms:
+        print(f"{arm}: {_ARM_WORDS[arm]}.")
+
+
+def _print_kinds_by_size(sizes: tuple[str, ...], arm: Arm, counts: Counts) -> None:
+    """Print the operations of one arm by kind of layer, a column a size."""
+    from ntk1bit.cli.tables import print_table
+
+    print(f"Operations by kind of layer, arm {arm} (--arm chooses another):\n")
+    columns = [{tuple(key): n for *key, n in counts[size, arm].itertuples(index=False)} for size in sizes]
+    lines = [
+        (kind, _SIGN[operation], form, *[_short(column[kind, operation, form]) for column in columns])
+        for kind, operation, form in columns[0]
+    ]
+    print_table(("kind", "op", "format", *sizes), lines)
+
+
+def _print_kinds_by_arm(size: str, arms: tuple[Arm, ...], counts: Counts) -> None:
+    """Print the operations of one size by kind of layer, with their formats, a column an arm."""
+    from ntk1bit.cli.tables import print_table
+    from ntk1bit.nets.energy import KINDS
+
+    print(f"Operations of {size} by kind of layer, with the format they are done in:\n")
+    columns = [
+        {
+            (kind, operation): f"{_short(n)} {form}"
+            for kind, operation, form, n in counts[size, arm].itertuples(index=False)
+        }
+        for arm in arms
+    ]
+    keys = [(kind, op) for kind in KINDS for op in _SIGN if any((kind, op) in column for column in columns)]
+    lines = [(kind, _SIGN[op], *[column.get((kind, op), "") for column in columns]) for kind, op in keys]
+    print_table(("kind", "op", *arms), lines)
+
+
+def _rows(shapes: Mapping[str, Shape], arms: tuple[Arm, ...], counts: Counts) -> pd.DataFrame:
+    """Return all counts with size, arm and joules beside them."""
+    import pandas as pd
+
+    from ntk1bit.nets.energy import COSTS
+
+    rows = []
+    for size, shape in shapes.items():
+        front = {"size": size, "layers": shape.layers, "width": shape.width, "tokens": shape.tokens}
+        for arm in arms:
+            for row in counts[size, arm].to_dict("records"):
+                spent = {
+                    f"joules_{node}": row["count"] * getattr(costs[row["format"]], row["operation"]) * 1e-12
+                    for node, costs in COSTS.items()
+                }
+                rows.append(front | {"arm": arm} | row | spent)
+    return pd.DataFrame(rows)
+
+
+def _show_published(csv: Path | None) -> None:
+    """Print W23's figures beside what its equations give, the costs they imply, and other readings."""
+    from ntk1bit.cli.tables import print_table
+    from ntk1bit.nets.energy_published import GROUPS, check_published, count_readings, implied_costs
+
+    table = check_published()
+    figures = table.to_dict("records")
+    print("W23's printed energies (J for 512 tokens) and reductions, by its Eqs. 16 to 18 to the letter:\n")
+    lines = []
+    for row in figures:
+        digits = int(row["digits"])
+        printed, recomputed = f"{row['printed']:.{digits}f}", f"{row['recomputed']:.{digits + 3}f}"
+        told = ("yes", "") if row["agrees"] else ("NO", f"{row['short']:.1g}")
+        lines.append((*[row[n] for n in ("group", "size", "arm", "node", "what")], printed, recomputed, *told))
+    print_table(("figures", "size", "arm", "node", "what", "printed", "recomputed", "agrees", "short by"), lines)
+    print(
+        "\nagrees: recomputed rounds to what is printed; short by: how far it is from doing so. To which sizes the six"
+    )
+    print("reductions belong is not printed: they are given to the six of eight, in order, that they fit best.")
+    print(f"\n{sum(row['agrees'] for row in figures)} of {len(figures)} figures are reproduced.")
+
+    print("\nBetween what costs (pJ) all printed figures of a kind agree, beside the printed cost:\n")
+    lines = []
+    for row in implied_costs().to_dict("records"):
+        operation, inside = f"{row['format']} {row['operation']}", "yes" if row["inside"] else "NO"
+        bounds = f"{row['printed']:g}", f"{row['low']:.7f}", f"{row['high']:.7f}"
+        lines.append((row["source"], row["node"], operation, *bounds, inside))
+    print_table(("from", "node", "operation", "printed", "low", "high", "inside"), lines)
+
+    found = count_readings().to_dict("records")
+    words = {"one_less": "n-1 adds", "by_head": "by head", "shared_inputs": "qkv share", "biases": "biases"}
+    words |= {"residuals": "residuals"}
+    print(f"\nReadings of the equations, the best 10 of {len(found)}, and how many figures each reproduces:\n")
+    lines = [
+        (*["yes" if row[n] else "no" for n in words], *[row[group] for group in GROUPS], row["total"])
+        for row in found[:10]
+    ]
+    print_table((*words.values(), *GROUPS, "all"), lines)
+    print("\nn-1 adds: a sum of n terms takes n-1 additions. by head: attention's scores are a product a head.")
+    print("qkv share: q, k and v read one scaled input. biases, residuals: their additions count.")
+    print("To the letter: yes, no, no, no, no.")
+    print(f"The best reading misses: {found[0]['missed']}.")
+    if csv is not None:
+        table.to_csv(csv, index=False)
+
+
+def _short(number: int | float) -> str:
+    """Write three significant digits: 8.49e10, 23.0, 0.00275, 1.93e-4."""
+    if number == 0 or 1e-3 <= number < 1000:
+        return str(number) if isinstance(number, int) else f"{number:#.3g}"
+    mantissa, exponent = f"{number:.2e}".split("e")
+    return f"{mantissa}e{int(exponent)}"

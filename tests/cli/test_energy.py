@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import typer
+
+from ntk1bit.cli.energy import energy
+from ntk1bit.errors import InputError
+from ntk1bit.nets.energy import ARMS, Shape, count_operations, joules
+from ntk1bit.nets.energy_published import SIZES, TABLE_1
+from ntk1bit.nets.weight_memory import weight_bytes
+
+app = typer.Typer()
+app.command()(energy)
+
+
+def call(capsys, *arguments):
+    """Run the command; return what it prints, of which no line may be too wide for a terminal."""
+    app(list(arguments), standalone_mode=False)
+    out = capsys.readouterr().out
+    assert max(len(line) for line in out.splitlines()) <= 110
+    return out
+
+
+def cells(out, size, arm):
+    """Return the cells of the totals of one size and arm by their heads."""
+    head = next(line for line in out.splitlines() if line.lstrip().startswith("size"))
+    names = [word.strip() for word in head.split("  ") if word.strip()]
+    line = next(line.split() for line in out.splitlines() if line.split()[:1] == [size] and line.split()[2] == arm)
+    return dict(zip(names, line, strict=True))
+
+
+def test_the_eight_sizes_with_totals_and_kinds(capsys):
+    out = call(capsys)
+    for size, shape in SIZES.items():
+        found = cells(out, size, "bitnet")
+        full, one = (joules(count_operations(shape, arm), "7nm").total for arm in ("full16", "bitnet"))
+        # printed with three significant digits and two decimals
+        assert float(found["J 7nm"]) == pytest.approx(one, rel=5e-3)
+        assert float(found["full16/arm"]) == pytest.approx(full / one, abs=5.1e-3)
+        assert float(found["N"]) == pytest.approx(shape.parameters, rel=5e-3)
+        assert float(found["all MB"].replace(",", "")) == pytest.approx(
+            weight_bytes(shape, "bitnet").total / 1e6, abs=0.06
+        )
+    assert out.count("full32: ") == 1
+    kinds = out[out.index("Operations by kind") :]
+    assert "arm bitnet" in kinds
+    for kind in ("qkv", "attention scores", "attention values", "attention output", "ff up", "ff down", "scales"):
+        assert f"\n{kind}" in kinds
+
+
+def test_one_transformer_in_every_arm(capsys, tmp_path):
+    file = tmp_path / "rows.csv"
+    arguments = ("--layers", "2", "--width", "192", "--tokens", "7", "--vocabulary", "50", "--arm", "all")
+    out = call(capsys, *arguments, "--model", "exact", "--wide", "--density", "0.5", "--csv", str(file))
+    assert "7 tokens, counting 'exact', sums in 32 bits" in out
+    shape = Shape(2, 192, 7, vocabulary=50, heads=3)
+    rows = pd.read_csv(file)
+    assert list(dict.fromkeys(rows["arm"])) == list(ARMS)
+    for arm in ARMS:
+        counts = count_operations(shape, arm, model="exact", wide=True, density=0.5)
+        mine = rows.loc[rows["arm"] == arm]
+        assert mine["count"].tolist() == counts["count"].tolist()
+        # sums in another order: a few float epsilons
+        assert mine["joules_45nm"].sum() == pytest.approx(joules(counts, "45nm").total, rel=1e-12)
+        assert cells(out, "2x192", arm)["arm"] == arm
+    assert "int32" in out
+    assert "\nsoftmax" in out
+
+
+def test_heads_default_to_64_columns_where_that_divides(capsys, tmp_path):
+    for width, heads in (("128", 2), ("100", 1)):
+        file = tmp_path / f"{width}.csv"
+        call(capsys, "--layers", "1", "--width", width, "--arm", "full16", "--model", "exact", "--csv", str(file))
+        counts = count_operations(Shape(1, int(width), heads=heads), "full16", model="exact")
+        assert pd.read_csv(file)["count"].tolist() == counts["count"].tolist()
+
+
+def test_tokens_apply_to_the_eight_sizes(capsys):
+    out = call(capsys, "--tokens", "64", "--arm", "b158")
+    assert "64 tokens" in out
+    assert "arm b158" in out
+    assert float(cells(out, "125M", "b158")["all MB"]) < float(
+        cells(call(capsys, "--arm", "b158"), "125M", "b158")["all MB"]
+    )
+
+
+def test_published_figures_are_all_shown_with_what_they_miss(capsys, tmp_path):
+    file = tmp_path / "figures.csv"
+    out = call(capsys, "--published", "--csv", str(file))
+    assert "39 of 42 figures are reproduced." in out
+    assert "The best reading misses: 6.7B bitnet 7nm add 0.04." in out
+    assert out.count("  NO  ") == 3  # of figures; costs end their lines with it
+    assert sum(line.endswith("NO") for line in out.splitlines()) == 2
+    for printed in TABLE_1.values():
+        for text in printed:
+            assert f" {text} " in out
+    assert len(pd.read_csv(file)) == 42
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--layers", "2"), "both --layers and --width"),
+        (("--width", "64"), "both --layers and --width"),
+        (("--heads", "2"), "both --layers and --width"),
+        (("--vocabulary", "10"), "both --layers and --width"),
+        (("--layers", "0", "--width", "64"), "layers of at least 1, got 0"),
+        (("--layers", "2", "--width", "-64"), "width of at least 1, got -64"),
+        (("--layers", "2", "--width", "0"), "width of at least 1, got 0"),
+        (("--layers", "2", "--width", "64", "--heads", "5"), "multiple of heads"),
+        (("--layers", "2", "--width", "64", "--vocabulary", "-1"), "vocabulary must be 0"),
+        (("--layers", "9" * 30, "--width", "64"), "10\\^18 operations"),
+        (("--tokens", "0"), "tokens of at least 1, got 0"),
+        (("--tokens", "9" * 20), "10\\^18 operations"),
+        (("--density", "0"), "density"),
+        (("--density", "nan"), "density"),
+        (("--published", "--tokens", "64"), "--published recomputes W23's figures"),
+        (("--published", "--arm", "bitnet"), "--published recomputes W23's figures"),
+        (("--published", "--layers", "2", "--width", "64"), "--published recomputes W23's figures"),
+    ],
+)
+def test_mistakes_are_told(arguments, words):
+    with pytest.raises(InputError, match=words) as told:
+        app(list(arguments), standalone_mode=False)
+    assert "\n" not in str(told.value)
+
+
+def test_unknown_arms_are_refused():
+    with pytest.raises(typer.TyperException, match="bitnett"):
+        app(["--arm", "bitnett"], standalone_mode=False)
+
+
+def test_a_file_that_cannot_be_written_is_told(capsys, tmp_path):
+    with pytest.raises(OSError, match="non-existent"):
+        app(["--csv", str(tmp_path / "no" / "rows.csv")], standalone_mode=False)
+    capsys.readouterr()
