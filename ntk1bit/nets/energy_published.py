@@ -50,6 +50,14 @@ TABLE_1: dict[tuple[str, Arm], tuple[str, str, str, str]] = {
 }
 # W23's energy of FP16 over BitNet at 7 nm, smallest model to largest. Six for eight sizes: see `assignments`.
 REDUCTIONS = ("8.8", "11.0", "15.0", "18.6", "21.7", "38.8")
+# The choices of a `Reading`, in words.
+CHOICES = {
+    "one_less": "n-1 additions to a sum of n terms",
+    "by_head": "attention head by head",
+    "shared_inputs": "one scaled input for q, k and v",
+    "biases": "biases",
+    "residuals": "residual additions",
+}
 GROUPS = ("full precision", "BitNet", "reduction")
 _COLUMNS: tuple[tuple[Node, str], ...] = (("7nm", "mul"), ("7nm", "add"), ("45nm", "mul"), ("45nm", "add"))
 _TABLE_ARMS: tuple[Arm, ...] = ("full32", "full16", "bitnet")
@@ -96,12 +104,17 @@ def compare_published(found: pd.DataFrame) -> pd.DataFrame:
         group = "BitNet" if arm == "bitnet" else "full precision"
         for (node, operation), text in zip(_COLUMNS, printed, strict=True):
             rows.append((group, size, arm, node, operation, *_compare(text, energies[size, arm, node][operation])))
-    ratios = _reductions(energies)
+    ratios = _ratios(energies)
     sizes = assignments(ratios)[0][1]
     for size, text in zip(sizes, REDUCTIONS, strict=True):
         rows.append(("reduction", size, "full16 / bitnet", "7nm", "ratio", *_compare(text, ratios[size])))
     names = ["group", "size", "arm", "node", "what", "printed", "digits", "recomputed", "agrees", "short"]
     return pd.DataFrame(rows, columns=pd.Index(names))
+
+
+def reductions(found: pd.DataFrame) -> dict[str, float]:
+    """Return FP16's energy over BitNet's at 7 nm by size, smallest model first; `found` as in `compare_published`."""
+    return _ratios(_energies(found))
 
 
 def assignments(ratios: Mapping[str, float]) -> list[tuple[float, tuple[str, ...]]]:
@@ -183,7 +196,7 @@ def implied_costs(reading: Reading = PRINTED) -> pd.DataFrame:
             ranges.setdefault(("Table 1", node, form, operation), []).append(
                 ((low - rest) / own * 1e12, (high - rest) / own * 1e12)
             )
-    ratios = _reductions(_energies(size_joules(reading)))
+    ratios = reductions(size_joules(reading))
     for size, text in zip(assignments(ratios)[0][1], REDUCTIONS, strict=True):
         whole = joules(count_operations(SIZES[size], "full16", reading=reading), "7nm").total
         counts = count_operations(SIZES[size], "bitnet", reading=reading)
@@ -240,7 +253,7 @@ def _energies(found: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, float
     return energies
 
 
-def _reductions(energies: Mapping[tuple[str, str, str], Mapping[str, float]]) -> dict[str, float]:
+def _ratios(energies: Mapping[tuple[str, str, str], Mapping[str, float]]) -> dict[str, float]:
     def total(size: str, arm: str) -> float:
         return sum(energies[size, arm, "7nm"].values())
 
