@@ -66,7 +66,7 @@ CLAIM = Claim(
     refuted_by="one size above either bound, or packed matrices of another size than counted",
     criteria=(
         Exact("bytes of linear maps, 1-bit / float32, d >= 1024", 1 / 30),
-        Exact("bytes packed matrices differ from those counted", 0),
+        Exact("bytes packed matrices differ from those counted", 0.0),
         Exact("energy, BitNet / FP16", 1 / 8),
     ),
     context=(
@@ -102,7 +102,7 @@ def check_packing() -> Number:
         worst = max(worst, abs(packed.nbytes - packed_bytes(rows, columns)))
     span = ", ".join(f"{rows} x {columns}" for rows, columns in _PACKED_SHAPES)
     meaning = "largest difference between the bytes of a packed matrix and those counted for it"
-    return Number("bytes packed matrices differ from those counted", meaning, worst, span, "checks")
+    return Number("bytes packed matrices differ from those counted", meaning, float(worst), span, "checks")
 
 
 def evidence(data: Data) -> Evidence:
@@ -134,13 +134,15 @@ def evidence(data: Data) -> Evidence:
     ):
         meaning = "largest ratio over sizes; the whole model: also FP16 embedding, positions and norms, head tied"
         measures.append(Number(name, meaning, highest(ratio), span, "energy"))
-    first, last = list(SIZES)[0], list(SIZES)[-1]
+    sizes = list(SIZES)
+    first, last = sizes[0], sizes[-1]
     remarks = []
     for counting, words in _COUNTINGS.items():
         share = shares[counting]
         enough = ", ".join(size for size in SIZES if share[size] <= 1 / 8) or "no size"
         remarks.append(
-            f"BitNet / FP16{words}: {share[first]:.3g} at {first}, {share[last]:.3g} at {last}; at most 1/8 at: {enough}."
+            f"BitNet / FP16{words}: {share[first]:.3g} at {first}, {share[last]:.3g} at {last}; "
+            f"at most 1/8 at: {enough}."
         )
     tables = {"energy": _energy_table(every), "memory": _memory_table(linear, whole)}
     return Evidence((*measures, check_packing()), tables, tuple(remarks))
