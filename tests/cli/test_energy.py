@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import typer
@@ -10,6 +12,7 @@ from ntk1bit.nets.energy import ARMS, Shape, count_operations, joules
 from ntk1bit.nets.energy_published import SIZES, TABLE_1
 from ntk1bit.nets.weight_memory import weight_bytes
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "energy.md"
 app = typer.Typer()
 app.command()(energy)
 
@@ -96,6 +99,14 @@ def test_published_figures_are_all_shown_with_what_they_miss(capsys, tmp_path):
         for text in printed:
             assert f" {text} " in out
     assert len(pd.read_csv(file)) == 42
+
+
+def test_the_document_shows_what_the_command_prints(capsys):
+    text = DOCUMENT.read_text(encoding="utf-8").partition("## W23's printed figures")[2]
+    shown = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+    assert len(shown) > 42 + 11 + 10
+    printed = [line.strip() for line in call(capsys, "--published").splitlines()]
+    assert [line for line in shown if line not in printed] == []
 
 
 @pytest.mark.parametrize(
