@@ -1,0 +1,284 @@
+"""C5, C5-ratio, C5-similar: whether deep 1-bit networks approach full precision with size (D25, Fig. 1 to 3).
+
+**C5.** On f1..f6 the training loss of deep 1-bit networks falls with the number of parameters N, and so does its
+difference from that of full-precision ones.
+
+**C5-ratio.** On the logarithmic axes of Fig. 1 the two curves approach each other: L_1bit/L_full falls with N.
+
+**C5-similar.** The outputs of both networks on three functions of one variable approach each other with N.
+
+**Derivation.** A full-precision network with more parameters than points interpolates: given enough steps its loss
+falls as long as it is trained, exponentially, down to rounding, whatever the width. A 1-bit network cannot move its
+effective weights by less than a flip, so its loss stops at a floor: in the two-layer network the variance of an average
+over m d signs, which falls as 1/(m d) (`c2_floor`). So the loss of 1-bit networks should fall about as a power of N,
+and with it the difference L_1bit - L_full, which is the floor itself once full precision has interpolated. The *ratio*
+is another matter: a floor over something that goes to zero does not fall, and on logarithmic axes the curves should
+part. Outputs differ on training points by about the root of the floor, and on test points by what the quantiser changes
+in the kernel as well (`c3_gap`).
+
+**Experiment.** D25 gives sizes, numbers of points and of steps, and no optimiser, rate, batch, start or number of
+seeds. Ours: the first and the last layer in full precision, since inputs have one to five coordinates and the
+parameters lie in the hidden layers; neuron-wise quantiser and straight-through estimator in these; Adam, its rate
+falling along a cosine to 0. Fig. 1: full batches, biases everywhere, the points of [-1, 1]^k as they are, rates from a
+search for each precision and depth (`ntk1bit.deep.spec.pilot_rates`), the least loss over all steps. Fig. 2 and 3: 50
+epochs in batches of 10, one rate, one start and the same batches for both precisions; networks that 50 epochs do not
+fit are reported as they are. The loss is the mean square over 100 points, targets within [-1, 1]; D25's sum is 50 times
+as much, which changes no exponent and no ratio. Seeds are starts; the points are the same for all.
+
+**Rounding.** A mean square below 1e-12 is rounding: outputs of size 1 in float32, over up to five layers. Sizes at
+which a tenth or more of the full-precision networks get there say nothing about a ratio and are left out of C5-ratio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ntk1bit.claims import Claim, Count, Estimate, Evidence, Inside, Number
+from ntk1bit.claims.measures import against, at, exponent
+from ntk1bit.deep.data import CUBES, CURVES
+from ntk1bit.deep.experiments import GRID
+from ntk1bit.deep.spec import DEPTHS
+from ntk1bit.estimators.against_width import AgainstWidth
+from proofs_numeric.data import Data, rows, span_of
+
+ROUNDING = 1e-12
+_TOO_MANY = 0.1  # of the networks at rounding
+_EPOCHS = 12  # epochs in the tables, about
+_EVERY = 2  # points of the grid in the tables: every second
+
+CLAIM = Claim(
+    id="C5",
+    title="the loss of deep 1-bit networks falls with size, and so does its distance to full precision",
+    statement="On f1..f6 the least training loss of 1-bit MLPs of depth 3 and 5, and its difference from that of "
+    "full-precision ones, fall as powers of the number of parameters N.",
+    source="D25, Fig. 1",
+    assumptions="Adam with a rate for each precision and depth, full batches; first and last layer in full precision.",
+    refuted_by="an exponent in N above -0.1 of the loss or of the difference, at either depth",
+    criteria=tuple(
+        Inside(f"exponent in N of {what}, depth {depth}", high=-0.1)
+        for depth in DEPTHS
+        for what in ("the 1-bit loss", "the difference")
+    ),
+    context=(
+        *(Inside(f"exponent in N, {task}, depth {depth}", high=-0.1) for depth in DEPTHS for task in CUBES),
+        *(Inside(f"exponent in N of the full-precision loss, depth {depth}", high=-0.1) for depth in DEPTHS),
+    ),
+)
+CLAIM_RATIO = Claim(
+    id="C5-ratio",
+    title="on logarithmic axes the losses of both precisions approach each other",
+    statement="On f1..f6 the ratio of the least training losses, 1-bit to full precision, falls with the number of "
+    "parameters N.",
+    source="D25, Fig. 1, as it is drawn",
+    assumptions="As C5; sizes at which full precision is at rounding say nothing.",
+    refuted_by="an exponent in N of the ratio above -0.02 at either depth",
+    criteria=tuple(Inside(f"exponent in N of the ratio, depth {depth}", high=-0.02) for depth in DEPTHS),
+)
+CLAIM_SIMILAR = Claim(
+    id="C5-similar",
+    title="the outputs of 1-bit and full precision approach each other with size",
+    statement="On three functions of one variable the root mean square difference of the outputs after training falls "
+    "with the number of parameters N, on training and on test points.",
+    source="D25, Fig. 2 and 3",
+    assumptions="Hidden sizes 20 k and k; 50 epochs in batches of 10, one start, one rate, the same batches.",
+    refuted_by="an exponent in N above -0.05 on training or on test points",
+    criteria=tuple(Inside(f"exponent in N of the difference, {part} points", high=-0.05) for part in ("train", "test")),
+    context=tuple(
+        Inside(f"exponent in N of the difference, {task}, {part} points", high=-0.05)
+        for task in CURVES
+        for part in ("train", "test")
+    ),
+)
+STUDIES = ("deep-scaling",)
+STUDIES_SIMILAR = ("deep-similarity",)
+
+
+def evidence(data: Data) -> Evidence:
+    """Fit exponents of the 1-bit loss and of its difference from full precision."""
+    frame, notes = _whole(data.measured(STUDIES[0]), ["depth", "parameters"], "diverged_at")
+    measures: list[Estimate | Count | Number] = []
+    for depth in sorted(set(frame["depth"])):
+        part = frame.loc[frame["depth"] == depth]
+        both = _both(part)
+        meaning = "least training loss, geometric mean over functions"
+        for precision, word in (("one_bit", "the 1-bit loss"), ("full", "the full-precision loss")):
+            found = _over_tasks(part.loc[part["precision"] == precision], "least_loss", meaning)
+            measures.append(exponent(found, f"exponent in N of {word}, depth {depth}", STUDIES[0], x="N"))
+        apart = against(both, "parameters", "difference", meaning="L_1bit - L_full, mean over functions")
+        measures.append(exponent(apart, f"exponent in N of the difference, depth {depth}", STUDIES[0], x="N"))
+        for task in sorted(set(part["task"])):
+            chosen = part.loc[(part["task"] == task) & (part["precision"] == "one_bit")]
+            one = _over_tasks(chosen, "least_loss", f"least training loss of 1-bit networks on {task}")
+            measures.append(exponent(one, f"exponent in N, {task}, depth {depth}", STUDIES[0], x="N"))
+        measures.append(
+            Count(
+                f"1-bit above full precision, depth {depth}",
+                "pairs of networks (function, size, seed) whose 1-bit loss is the larger",
+                int((both["difference"] > 0).sum()),
+                len(both),
+                span_of(part, N="parameters"),
+                STUDIES[0],
+            )
+        )
+    return Evidence(tuple(measures), {"loss against parameters": _table(frame)}, notes)
+
+
+def evidence_ratio(data: Data) -> Evidence:
+    """Fit the exponent of the ratio of both losses, at the sizes where full precision is above rounding."""
+    frame, notes = _whole(data.measured(STUDIES[0]), ["depth", "parameters"], "diverged_at")
+    measures: list[Estimate | Number] = []
+    tables = []
+    for depth in sorted(set(frame["depth"])):
+        part = frame.loc[frame["depth"] == depth]
+        full = part.loc[part["precision"] == "full"]
+        share = pd.Series((full["least_loss"] < ROUNDING).groupby(full["parameters"]).mean())
+        kept = [size for size, at_rounding in share.items() if at_rounding < _TOO_MANY]
+        both = _both(part)
+        every = _over_tasks(both, "ratio", "L_1bit/L_full, geometric mean over functions")
+        found = _over_tasks(both.loc[both["parameters"].isin(kept)], "ratio", every.meaning)
+        measures.append(exponent(found, f"exponent in N of the ratio, depth {depth}", STUDIES[0], x="N"))
+        measures.append(
+            Number(
+                f"sizes at rounding, depth {depth}",
+                f"sizes at which {_TOO_MANY:.0%} or more of the full-precision networks have a loss below {ROUNDING:g}",
+                float(len(share) - len(kept)),
+                span_of(part, N="parameters"),
+                STUDIES[0],
+            )
+        )
+        table = every.table.rename(columns={"width": "N"})
+        tables.append(rows(table, depth=depth).assign(at_rounding=share.reindex(table["N"]).to_numpy()))
+    return Evidence(tuple(measures), {"ratio against parameters": pd.concat(tables, ignore_index=True)}, notes)
+
+
+def evidence_similar(data: Data) -> Evidence:
+    """Fit exponents of the difference of the outputs after the last epoch."""
+    frame, notes = _whole(data.measured(STUDIES_SIMILAR[0]), ["N"], "diverged")
+    ends = frame.loc[frame["epoch"] == frame["epoch"].max()]
+    study = STUDIES_SIMILAR[0]
+    measures: list[Estimate] = []
+    for part in ("train", "test"):
+        meaning = f"root mean square difference of the outputs on {part} points after the last epoch"
+        column, name = f"apart_{part}", f"exponent in N of the difference, {part} points"
+        every = _over_tasks(ends, column, f"{meaning}, geometric mean over functions", x="N")
+        measures.append(exponent(every, name, study, x="N"))
+        measures.append(at(every, f"difference at the largest N, {part} points", study, x="N"))
+        for task in sorted(set(ends["task"])):
+            one = _over_tasks(ends.loc[ends["task"] == task], column, meaning, x="N")
+            name = f"exponent in N of the difference, {task}, {part} points"
+            measures.append(exponent(one, name, study, x="N"))
+    return Evidence(
+        tuple(measures),
+        {"against epochs": _epoch_table(frame), "after training": _end_table(ends), "functions": _functions(ends)},
+        notes,
+    )
+
+
+def _whole(frame: pd.DataFrame, keys: list[str], column: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Leave out settings (all functions and both precisions of them) at which a network diverged, and say so."""
+    lost = np.asarray(frame[column] >= 0 if column == "diverged_at" else frame[column], dtype=bool)
+    if not lost.any():
+        return frame, ()
+    settings = frame.set_index(keys).index
+    bad = settings[lost].unique()
+    where = ", ".join(str(one) for one in sorted(bad))
+    kept = pd.DataFrame(frame.loc[~settings.isin(bad)])
+    return kept, (f"networks diverged at {' and '.join(keys)} {where}: left out",)
+
+
+def _both(part: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a (function, size, seed) with both precisions' losses, their difference and their ratio."""
+    wide = part.pivot(index=["task", "parameters", "seed"], columns="precision", values="least_loss").reset_index()
+    return wide.assign(difference=wide["one_bit"] - wide["full"], ratio=wide["one_bit"] / wide["full"])
+
+
+def _over_tasks(frame: pd.DataFrame, column: str, meaning: str, *, x: str = "parameters") -> AgainstWidth:
+    """Estimate a positive quantity against size: the geometric mean over functions, a value a seed."""
+    logs = np.log(frame[column].to_numpy(dtype=np.float64))
+    means = pd.Series(logs).groupby([frame[x].to_numpy(), frame["seed"].to_numpy()]).mean()
+    table = np.exp(means).rename_axis([x, "seed"]).rename(column).reset_index()
+    return against(table, x, column, meaning=meaning)
+
+
+def _summary(values: object) -> dict[str, float]:
+    """Return the geometric mean of positive values with its 95 % Student-t interval in logarithms."""
+    from scipy import stats
+
+    logs = np.log(np.asarray(values, dtype=np.float64))
+    half = float(stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))) if len(logs) > 1 else np.nan
+    middle = float(logs.mean())
+    ends = {"value": middle, "low": middle - half, "high": middle + half}
+    return {name: float(np.exp(end)) for name, end in ends.items()}
+
+
+def _table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Summarise Fig. 1: least and test loss of each function, depth, precision and size, over seeds."""
+    found = []
+    for setting, part in _groups(frame, ["task", "depth", "precision", "parameters"]):
+        row = dict(zip(("task", "depth", "precision", "N"), setting, strict=True))
+        test = _summary(part["test_loss"])
+        found.append(row | _summary(part["least_loss"]) | {"test": test["value"], "seeds": len(part)})
+    return pd.DataFrame(found)
+
+
+def _groups(frame: pd.DataFrame, keys: list[str]) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
+    """Go through the groups of a frame by two keys or more."""
+    for setting, part in frame.groupby(keys):
+        if isinstance(setting, tuple):
+            yield setting, part
+
+
+_CURVES_OF = {
+    ("one_bit", "train loss"): "loss_one_bit",
+    ("full", "train loss"): "loss_full",
+    ("one_bit", "test loss"): "test_loss_one_bit",
+    ("full", "test loss"): "test_loss_full",
+    ("one_bit - full", "train difference"): "apart_train",
+    ("one_bit - full", "test difference"): "apart_test",
+}
+
+
+def _epoch_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Summarise Fig. 3 at about a dozen epochs: what, of which precision, function and size, over seeds."""
+    last = int(np.max(frame["epoch"].to_numpy()))
+    shown = sorted({round(at) for at in np.linspace(0, last, _EPOCHS + 1)})
+    thinned = frame.loc[frame["epoch"].isin(shown)]
+    found = []
+    for (task, size, epoch), part in _groups(thinned, ["task", "N", "epoch"]):
+        for (precision, what), column in _CURVES_OF.items():
+            row = {"task": task, "N": size, "epoch": epoch, "precision": precision, "what": what}
+            found.append(row | _summary(part[column]))
+    return pd.DataFrame(found)
+
+
+def _end_table(ends: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the difference of the outputs after training, of each function and of all."""
+    found = []
+    for points in ("train", "test"):
+        for size, of_size in ends.groupby("N"):
+            logs = pd.DataFrame(of_size.assign(value=np.log(of_size[f"apart_{points}"])))
+            every = np.exp(np.asarray(logs.groupby("seed")["value"].mean()))
+            groups = {str(task): np.exp(np.asarray(part["value"])) for task, part in logs.groupby("task")}
+            for task, values in (groups | {"all": every}).items():
+                found.append({"task": task, "points": points, "N": size} | _summary(values))
+    return pd.DataFrame(found)
+
+
+def _functions(ends: pd.DataFrame) -> pd.DataFrame:
+    """Return Fig. 2: targets and both outputs on a grid, the first seed at the largest size."""
+    from ntk1bit.deep.data import curve_targets
+
+    chosen = ends.loc[(ends["N"] == ends["N"].max()) & (ends["seed"] == ends["seed"].min())]
+    x = np.linspace(-np.pi, np.pi, GRID)
+    found = []
+    for task, part in chosen.groupby("task"):
+        outputs = {
+            f"{name}": np.asarray(part[f"grid_{name}"].iloc[0], dtype=np.float64) for name in ("one_bit", "full")
+        }
+        table = pd.DataFrame({"x": x, "target": curve_targets(str(task), x)} | outputs).iloc[::_EVERY]
+        found.append(rows(table.reset_index(drop=True), task=task, N=int(part["N"].iloc[0])))
+    return pd.concat(found, ignore_index=True)
