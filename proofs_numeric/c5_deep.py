@@ -36,6 +36,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from ntk1bit.claims import Claim, Count, Estimate, Evidence, Inside, Number
 from ntk1bit.claims.measures import against, at, exponent
@@ -198,18 +199,26 @@ def _both(part: pd.DataFrame) -> pd.DataFrame:
 
 def _over_tasks(frame: pd.DataFrame, column: str, meaning: str, *, x: str = "parameters") -> AgainstWidth:
     """Estimate a positive quantity against size: the geometric mean over functions, a value a seed."""
-    logs = np.log(frame[column].to_numpy(dtype=np.float64))
+    logs = _logs(frame[column])
     means = pd.Series(logs).groupby([frame[x].to_numpy(), frame["seed"].to_numpy()]).mean()
     table = np.exp(means).rename_axis([x, "seed"]).rename(column).reset_index()
     return against(table, x, column, meaning=meaning)
+
+
+def _logs(values: object) -> Float[np.ndarray, " k"]:
+    """Return logarithms; -inf for 0, which makes a geometric mean 0: networks all of whose units are dead agree."""
+    with np.errstate(divide="ignore"):
+        return np.log(np.asarray(values, dtype=np.float64))
 
 
 def _summary(values: object) -> dict[str, float]:
     """Return the geometric mean of positive values with its 95 % Student-t interval in logarithms."""
     from scipy import stats
 
-    logs = np.log(np.asarray(values, dtype=np.float64))
-    half = float(stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))) if len(logs) > 1 else np.nan
+    logs = _logs(values)
+    half = np.nan
+    if len(logs) > 1 and np.isfinite(logs).all():
+        half = float(stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs)))
     middle = float(logs.mean())
     ends = {"value": middle, "low": middle - half, "high": middle + half}
     return {name: float(np.exp(end)) for name, end in ends.items()}
@@ -260,7 +269,7 @@ def _end_table(ends: pd.DataFrame) -> pd.DataFrame:
     found = []
     for points in ("train", "test"):
         for size, of_size in ends.groupby("N"):
-            logs = pd.DataFrame(of_size.assign(value=np.log(of_size[f"apart_{points}"])))
+            logs = pd.DataFrame(of_size.assign(value=_logs(of_size[f"apart_{points}"])))
             every = np.exp(np.asarray(logs.groupby("seed")["value"].mean()))
             groups = {str(task): np.exp(np.asarray(part["value"])) for task, part in logs.groupby("task")}
             for task, values in (groups | {"all": every}).items():

@@ -79,7 +79,7 @@ class DeepSpec:
 
 
 _SPECS = {
-    "smoke": DeepSpec((2**8, 2**9, 2**10), 200, ("f2", "f4"), (2, 4, 8), 10, 5, 5),
+    "smoke": DeepSpec((2**8, 2**9, 2**10), 200, ("f2", "f4"), (4, 8, 16), 10, 5, 5),
     "quick": DeepSpec(tuple(2**i for i in range(12, 18)), 5000, CUBES, (10, 32, 100, 316), 50, 5, 5),
     "standard": DeepSpec(tuple(2**i for i in range(12, 20)), 20_000, CUBES, (10, 32, 100, 316, 1000), 50, 10, 5),
     "full": DeepSpec(tuple(2**i for i in range(17, 22)), 100_000, CUBES, (10, 32, 100, 316, 1000), 50, 10, 10),
