@@ -1,4 +1,4 @@
-"""Sign quantisers: neuron-wise (D25), tensor-wise (W23), and the 8-bit activations that W23 pairs with.
+"""Quantisers: neuron-wise (D25) and tensor-wise signs (W23), ternary weights (b1.58), 8-bit activations (W23).
 
 The two papers quantise differently, and both forms live here under different names. D25 gives every neuron its own
 scale and adds the mean back; W23 has one scale a tensor and does not. The straight-through forms for JAX are in
@@ -31,6 +31,13 @@ class TensorQuantized(NamedTuple):
 
     q: Int8[np.ndarray, "m d"]
     alpha: float
+    beta: float
+
+
+class TernaryQuantized(NamedTuple):
+    """A matrix quantised to {-1, 0, +1}: it stands for `beta * q`."""
+
+    q: Int8[np.ndarray, "m d"]
     beta: float
 
 
@@ -121,6 +128,24 @@ def quantize_tensor(w: Float[np.ndarray, "m d"]) -> TensorQuantized:
         alpha=alpha,
         beta=float(np.abs(w).mean()),
     )
+
+
+def quantize_ternary(w: Float[np.ndarray, "m d"]) -> TernaryQuantized:
+    """Quantise a whole matrix to {-1, 0, +1} with one scale (BitNet b1.58, Ma et al. 2024).
+
+    `q = clip(round(W/beta), -1, 1)`, beta = mean|W|, halves rounded to even; a matrix of zeros gives zeros.
+
+    Raises
+    ------
+    InputError
+        If `w` is empty or contains NaN or infinity.
+    """
+    _require_weights(w)
+    if w.shape[0] == 0:
+        raise InputError("a tensor-wise quantiser needs at least one weight, got shape " + str(w.shape))
+    beta = np.abs(w).mean()
+    q = np.clip(np.rint(w / beta), -1, 1) if beta > 0 else np.zeros_like(w)
+    return TernaryQuantized(q=q.astype(np.int8), beta=float(beta))
 
 
 def quantize_activations(x: Float[np.ndarray, "n d"], *, bits: int = 8) -> ActivationsQuantized:

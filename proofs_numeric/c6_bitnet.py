@@ -174,15 +174,7 @@ def evidence_stable(data: Data) -> Evidence:
     name = "log2 of the best rate, bitnet over full, mean over sizes"
     span = f"{len(ratios)} sizes, one search each"
     measures.append(seeds_interval(ratios, name, "interval over sizes, not seeds", span, _STUDY))
-    by_rate = []
-    for arm, times in found[["arm", "times"]].drop_duplicates().to_numpy():
-        part = found.loc[(found["arm"] == arm) & (found["times"] == times)]
-        value, low, high = summary.mean_interval(part["excess"].to_numpy())
-        rate, loss = (float(np.mean(part[column].to_numpy())) for column in ("rate", "loss"))
-        diverged = int(np.sum(part["diverged"].to_numpy()))
-        about = {"arm": arm, "times": times, "rate": rate, "loss": loss}
-        by_rate.append(about | {"excess": value, "low": low, "high": high, "diverged": diverged})
-    return Evidence(tuple(measures), {"excess": pd.DataFrame(by_rate), "rates tried": summary.searched(run)})
+    return Evidence(tuple(measures), {"excess": summary.mean_excess(run), "rates tried": summary.searched(run)})
 
 
 def evidence_energy(data: Data) -> Evidence:
@@ -244,9 +236,7 @@ def _law(run: LanguageRun, arm: str, span: str) -> tuple[list[Estimate | Number]
             _STUDY,
         ),
     ]
-    sizes = [one.parameters for one in run.spec.shapes]
-    grid = pd.DataFrame({"parameters": np.geomspace(min(sizes), max(sizes), 25)})
-    return estimates, rows(pd.concat([grid, fitted.band(grid)], axis=1), arm=arm)
+    return estimates, summary.law_curve(run, arm)
 
 
 def _difference(run: LanguageRun, of: str, against_arm: str, parameters: int, name: str) -> Estimate:

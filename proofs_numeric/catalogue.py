@@ -17,7 +17,9 @@ from proofs_numeric import (
     c3_gap,
     c3b_spread,
     c4_power_law,
+    c5_deep,
     c6_bitnet,
+    c7_energy,
     claim_h2,
     claim_i5,
     eq_5,
@@ -75,9 +77,6 @@ def _untested(name: str, title: str, statement: str, source: str, missing: str) 
     return Proof(claim, (), None, "")
 
 
-_DEEP = "deep 1-bit networks are not in the library yet"
-_BITNET = "BitLinear and a 1-bit Transformer are not in the library yet"
-
 _PROOFS = (
     _single(c0_limit),
     _single(lemma_i6),
@@ -103,24 +102,14 @@ _PROOFS = (
     _single(prop_4_3),
     _single(c4_power_law),
     _single(prop_4_4),
-    _untested(
-        "C5",
-        "deep 1-bit networks approach full precision with size",
-        "On f1..f6 and three functions of one variable the training loss of deep 1-bit networks approaches that of "
-        "full-precision ones as parameters grow.",
-        "D25, Fig. 1 to 3",
-        _DEEP,
-    ),
+    _single(c5_deep),
+    Proof(c5_deep.CLAIM_RATIO, c5_deep.STUDIES, c5_deep.evidence_ratio, c5_deep.__name__),
+    Proof(c5_deep.CLAIM_SIMILAR, c5_deep.STUDIES_SIMILAR, c5_deep.evidence_similar, c5_deep.__name__),
     _single(c6_bitnet),
     Proof(c6_bitnet.CLAIM_STABLE, c6_bitnet.STUDIES, c6_bitnet.evidence_stable, c6_bitnet.__name__),
     Proof(c6_bitnet.CLAIM_ENERGY, c6_bitnet.STUDIES, c6_bitnet.evidence_energy, c6_bitnet.__name__),
-    _untested(
-        "C7",
-        "BitNet cuts memory and energy",
-        "A forward pass with 1-bit weights takes a fraction of the memory and of the energy.",
-        "W23",
-        _BITNET,
-    ),
+    _single(c7_energy),
+    Proof(c7_energy.CLAIM_TABLE, c7_energy.STUDIES, c7_energy.evidence_table, c7_energy.__name__),
 )
 
 

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ntk1bit.deep.spec import measurements as deep_measurements
 from ntk1bit.errors import require_choice
 from ntk1bit.language.spec import PRESETS as LANGUAGE_PRESETS
 from ntk1bit.language.spec import LanguageSpec
+from ntk1bit.nets.energy_published import SIZES
 from ntk1bit.sweeps import Measurement, SweepSpec
 
 PRESETS = ("quick", "standard", "thorough")
@@ -117,7 +119,9 @@ def studies(preset: str) -> dict[str, Study]:
         *_terms(size),
         *_at_start(size),
         _feed_forward(preset, size),
+        *_deep(preset),
         _language(preset),
+        _energy(),
     ]
     return {one.name: one for one in made}
 
@@ -358,3 +362,29 @@ def _feed_forward(preset: str, size: Size) -> Study:
 def _language(preset: str) -> Study:
     spec = LANGUAGE_PRESETS[{"quick": "smoke", "standard": "standard", "thorough": "night"}[preset]]
     return Study("language", "Transformers on text in full precision and 1-bit, against size", language=spec)
+
+
+def _deep(preset: str) -> list[Study]:
+    size = {"quick": "smoke", "standard": "quick", "thorough": "standard"}[preset]
+    return [
+        Study(
+            "deep-scaling",
+            "deep MLPs on f1..f6, both precisions and two depths, against size (D25, Fig. 1)",
+            measurements=deep_measurements(1, size),
+        ),
+        Study(
+            "deep-similarity",
+            "1-bit and full-precision MLPs on functions of one variable, epoch by epoch (D25, Fig. 2 and 3)",
+            measurements=deep_measurements(3, size),
+        ),
+    ]
+
+
+def _energy() -> Study:
+    names = ("layers", "width", "tokens", "heads", "vocabulary")
+    sizes = [tuple((name, getattr(shape, name)) for name in names) for shape in SIZES.values()]
+    return Study(
+        "energy",
+        "operations, energy and memory of W23's eight sizes, counted",
+        measurements=tuple(Measurement("ntk1bit.nets.energy_published:measure_energy", one, 0.1) for one in sizes),
+    )

@@ -17,12 +17,14 @@ import typer
 from ntk1bit import __version__
 from ntk1bit.cli.bench import bench
 from ntk1bit.cli.doctor import doctor
+from ntk1bit.cli.energy import energy
 from ntk1bit.cli.fit import fit
 from ntk1bit.cli.ntk import ntk
 from ntk1bit.cli.plot import plot
 from ntk1bit.cli.report import report
 from ntk1bit.cli.summary import summary
 from ntk1bit.cli.sweep import sweep
+from ntk1bit.cli.train_lm import train_lm
 from ntk1bit.cli.verify import verify
 from ntk1bit.errors import InputError
 
@@ -36,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (sweep, summary, plot, report, fit, ntk, verify, bench, doctor):
+for command in (sweep, summary, plot, report, fit, ntk, verify, train_lm, energy, bench, doctor):
     app.command()(command)
 
 

@@ -64,9 +64,8 @@ class LanguageRun:
     @property
     def seconds(self) -> float:
         """Time they took on one core."""
-        return float(
-            self.frame.drop_duplicates(["size", "arm", "rate", "seed", "tokens", "evaluated"])["seconds"].sum()
-        )
+        once = self.frame.drop_duplicates(["size", "arm", "rate", "seed", "tokens", "evaluated"])
+        return sum(float(one) for one in once["seconds"].to_numpy())
 
 
 def cell(spec: LanguageSpec, size: Size, arm: str, rate: float, seed: int, *, tokens: int | None = None) -> Measurement:

@@ -146,6 +146,38 @@ def law(run: LanguageRun, arm: str, *, largest: bool = True, bootstrap: int = 10
             return None
 
 
+def law_curve(run: LanguageRun, arm: str, *, points: int = 25) -> pd.DataFrame:
+    """Return an arm's fitted law with its 95 % band: columns arm, parameters, loss, low, high; empty for no fit."""
+    fitted = law(run, arm)
+    if fitted is None:
+        return pd.DataFrame(columns=pd.Index(["arm", "parameters", "loss", "low", "high"]))
+    sizes = [one.parameters for one in run.spec.shapes]
+    grid = pd.DataFrame({"parameters": np.geomspace(min(sizes), max(sizes), points)})
+    return pd.concat([pd.DataFrame({"arm": [arm] * points}), grid, fitted.band(grid)], axis=1)
+
+
+def mean_gap(run: LanguageRun, *, of: str, against: str = "full") -> pd.DataFrame:
+    """Return the mean over seeds of `gaps` at each size: columns N, value, low, high."""
+    paired = gaps(run, of=of, against=against)
+    rows = []
+    for parameters in sorted(set(paired["parameters"])):
+        found = paired.loc[paired["parameters"] == parameters, "gap"].dropna().to_numpy()
+        rows.append(dict(zip(("N", "value", "low", "high"), (parameters, *mean_interval(found)), strict=True)))
+    return pd.DataFrame(rows)
+
+
+def mean_excess(run: LanguageRun) -> pd.DataFrame:
+    """Return the mean over seeds of `excess`: columns arm, times, rate, loss, excess, low, high, diverged."""
+    found, rows = excess(run), []
+    for arm, times in found[["arm", "times"]].drop_duplicates().to_numpy():
+        part = found.loc[(found["arm"] == arm) & (found["times"] == times)]
+        value, low, high = mean_interval(part["excess"].to_numpy())
+        rate, loss = (float(np.mean(part[column].to_numpy())) for column in ("rate", "loss"))
+        about = {"arm": arm, "times": times, "rate": rate, "loss": loss, "excess": value, "low": low, "high": high}
+        rows.append(about | {"diverged": int(np.sum(part["diverged"].to_numpy()))})
+    return pd.DataFrame(rows)
+
+
 def held_out_error(run: LanguageRun, arm: str) -> float:
     """Return |predicted/observed - 1| of the mean loss at the largest size, by the law of the smaller ones.
 

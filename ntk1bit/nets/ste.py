@@ -29,7 +29,6 @@ SURROGATES: tuple[str, ...] = get_args(Surrogate)
 _SMALLEST = 1e-30  # keeps the scale of an all-zero tensor from being a divisor; far below any float32 weight
 
 
-@jax.custom_jvp
 def straight_through(value: Array, surrogate: Array) -> Array:
     """Return `value`, with the derivative of `surrogate`.
 
@@ -38,11 +37,16 @@ def straight_through(value: Array, surrogate: Array) -> Array:
     value, surrogate
         Arrays of one shape and dtype. The derivative of `value` is ignored.
     """
+    return _straight_through(jax.lax.stop_gradient(value), surrogate)
+
+
+@jax.custom_jvp
+def _straight_through(value: Array, surrogate: Array) -> Array:
     del surrogate
     return value
 
 
-@straight_through.defjvp
+@_straight_through.defjvp
 def _straight_through_jvp(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[Any, Any]:
     return primals[0], tangents[1]
 

@@ -1,0 +1,183 @@
+"""Axes-level plots of sweeps of language models, from plain tables; and the picture `ntk1bit train-lm` draws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+
+from ntk1bit.language.run import LanguageRun
+from ntk1bit.styles import BLUE, GREEN, GREY, ORANGE, PURPLE, paper
+
+ARM_COLOUR = {"full": BLUE, "bitnet": ORANGE, "b158": GREEN, "int8-absmax": GREY, "sign-ptq": PURPLE}
+ARM_MARKER = {"full": "s", "bitnet": "o", "b158": "D", "int8-absmax": "x", "sign-ptq": "v"}
+ARM_LINE: dict[str, Literal["-", "--", "-.", ":"]] = {
+    "full": "--", "bitnet": "-", "b158": "-.", "int8-absmax": ":", "sign-ptq": ":",
+}  # fmt: skip
+_FAR = 1.35  # an arm whose loss is above this multiple of the worst trained one is left to the table
+
+
+def plot_losses(losses: pd.DataFrame, laws: pd.DataFrame, *, ax: Axes, trigram: float | None = None) -> Axes:
+    """Draw the validation loss of every arm against N, with fitted laws and their bands.
+
+    Parameters
+    ----------
+    losses
+        As `summary.losses`: columns arm, parameters, loss, low, high.
+    laws
+        Columns arm, parameters, loss, low, high of fitted curves; may be empty.
+    ax
+        Where to draw.
+    trigram
+        Loss of the trigram model, drawn as a level.
+    """
+    fitted = set(laws["arm"]) if len(laws) else set()
+    for arm in shown_arms(losses):
+        part = losses.loc[losses["arm"] == arm].sort_values("parameters")
+        _points(ax, part, "parameters", "loss", arm, line="none" if arm in fitted else ARM_LINE[arm])
+    for arm in fitted:
+        curve = laws.loc[laws["arm"] == arm]
+        at = curve["parameters"].to_numpy()
+        ax.fill_between(
+            at, curve["low"].to_numpy(), curve["high"].to_numpy(), color=ARM_COLOUR[arm], alpha=0.2, linewidth=0
+        )
+        ax.plot(at, curve["loss"].to_numpy(), color=ARM_COLOUR[arm], linestyle=ARM_LINE[arm], linewidth=1.0)
+    if trigram is not None:
+        ax.axhline(trigram, color=GREY, linewidth=0.8, linestyle=":")
+        ax.annotate(
+            "trigram", (1.0, trigram), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=6.5
+        )
+    ax.set(xscale="log", yscale="log", xlabel="non-embedding parameters $N$", ylabel="loss (nats a character)")
+    return readable(ax)
+
+
+def plot_gap(gap: pd.DataFrame, *, ax: Axes, colour: str = ORANGE, marker: str = "o", label: str = "") -> Axes:
+    """Draw a gap against N.
+
+    Parameters
+    ----------
+    gap
+        Columns N, value, low, high.
+    """
+    table = gap.sort_values("N")
+    at, value = table["N"].to_numpy(np.float64), table["value"].to_numpy(np.float64)
+    reach = np.nan_to_num(
+        np.clip([value - table["low"].to_numpy(np.float64), table["high"].to_numpy(np.float64) - value], 0, None)
+    )
+    ax.errorbar(at, value, yerr=reach, color=colour, marker=marker, capsize=2, linewidth=1.0, label=label or None)
+    ax.set(xscale="log", yscale="log", xlabel="non-embedding parameters $N$", ylabel="gap (nats a character)")
+    return readable(ax)
+
+
+def plot_energy(losses: pd.DataFrame, *, ax: Axes, column: str = "joules") -> Axes:
+    """Draw the loss of every arm against the energy of a forward pass.
+
+    Parameters
+    ----------
+    losses
+        As `summary.loss_against_energy`.
+    column
+        ``"joules"`` (W23's counting) or ``"joules_exact"``.
+    """
+    table = losses.assign(microjoules=losses[column] * 1e6)
+    for arm in shown_arms(losses):
+        part = table.loc[table["arm"] == arm].sort_values("microjoules")
+        _points(ax, part, "microjoules", "loss", arm, line=ARM_LINE[arm])
+    ax.set(xscale="log", yscale="log", xlabel="energy of a forward pass (µJ)", ylabel="loss (nats a character)")
+    return readable(ax)
+
+
+def plot_excess(excess: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw how far the loss is above that at the best rate of `full`, at multiples of it.
+
+    Parameters
+    ----------
+    excess
+        Columns arm, times, excess, low, high.
+    """
+    for arm in shown_arms(excess):
+        part = excess.loc[excess["arm"] == arm].sort_values("times")
+        _points(ax, part, "times", "excess", arm, line=ARM_LINE[arm])
+    ax.axhline(0, color=GREY, linewidth=0.6)
+    ax.set(xscale="log", xlabel="rate over the best of full precision", ylabel="loss above that at 1 (nats)")
+    times = sorted(set(excess["times"]))
+    ax.xaxis.set_major_locator(FixedLocator([float(one) for one in times]))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    return ax
+
+
+def shown_arms(table: pd.DataFrame) -> list[str]:
+    """Return the arms of a table in their usual order, without those so far off that they would flatten the rest."""
+    arms = [arm for arm in ARM_COLOUR if arm in set(table["arm"])]
+    if "loss" not in table or "parameters" not in table:
+        return arms
+    trained = table.loc[table["arm"].isin(["full", "bitnet", "b158"]), "loss"]
+    limit = _FAR * float(np.nanmax(trained.to_numpy(np.float64), initial=0.0))
+    return [arm for arm in arms if float(np.nanmin(table.loc[table["arm"] == arm, "loss"].to_numpy())) <= limit]
+
+
+def readable(ax: Axes) -> Axes:
+    """Tick a logarithmic loss axis that spans less than a decade with plain numbers."""
+    low, high = ax.get_ylim()
+    if ax.get_yscale() == "log" and high < 12 * low:
+        steps = np.array([1, 1.2, 1.4, 1.6, 1.8, 2, 2.2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9])
+        decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+        ticks = [float(one) for one in np.outer(decades, steps).ravel() if low <= one <= high]
+        while len(ticks) > 7:
+            ticks = ticks[::2]
+        ax.yaxis.set_major_locator(FixedLocator(ticks))
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    return ax
+
+
+def draw_run(run: LanguageRun, path: Path) -> Path:
+    """Draw losses with laws, gap, energy and stability of a run to a picture; panels without data are left out."""
+    from ntk1bit.language import summary
+
+    losses = summary.loss_against_energy(run)
+    others = [arm for arm in run.spec.trained_arms if arm != "full"] if "full" in run.spec.arms else []
+    excess = summary.mean_excess(run)
+    panels = ["losses", *(["gap"] if others else []), "energy", *(["excess"] if len(excess) else [])]
+    with mpl.rc_context(rc=paper()):
+        figure = Figure(figsize=(2.4 * len(panels), 2.5))
+        FigureCanvasAgg(figure)
+        axes = dict(zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True))
+        laws = [summary.law_curve(run, arm) for arm in run.spec.trained_arms]
+        plot_losses(losses, pd.concat(laws, ignore_index=True), ax=axes["losses"], trigram=float(run.trigram["loss"]))
+        axes["losses"].legend()
+        for arm in others:
+            table = summary.mean_gap(run, of=arm)
+            plot_gap(table, ax=axes["gap"], colour=ARM_COLOUR[arm], marker=ARM_MARKER[arm], label=f"{arm} minus full")
+            axes["gap"].legend()
+        plot_energy(losses, ax=axes["energy"])
+        if len(excess):
+            plot_excess(excess, ax=axes["excess"])
+        figure.savefig(path, metadata={"Software": None} if path.suffix == ".png" else None)
+    return path
+
+
+def _points(ax: Axes, table: pd.DataFrame, x: str, y: str, arm: str, *, line: str) -> None:
+    value = table[y].to_numpy(np.float64)
+    low, high = (table[name].to_numpy(np.float64) for name in ("low", "high"))
+    reach = np.nan_to_num(np.clip([value - low, high - value], 0, None))
+    ax.errorbar(
+        table[x].to_numpy(np.float64),
+        value,
+        yerr=reach,
+        color=ARM_COLOUR[arm],
+        marker=ARM_MARKER[arm],
+        linestyle=line,
+        linewidth=1.0,
+        capsize=2,
+        label=arm,
+    )
