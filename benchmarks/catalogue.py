@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import products, training
+from benchmarks import packed_inference, products, training
 from benchmarks.contest import Pair
 
-PAIRS: tuple[Pair, ...] = (*products.PAIRS, *training.PAIRS)
+PAIRS: tuple[Pair, ...] = (*products.PAIRS, *training.PAIRS, *packed_inference.PAIRS)

@@ -24,6 +24,7 @@ from jaxtyping import Float, Float32, Integer
 
 from ntk1bit import cores
 from ntk1bit.errors import InputError
+from ntk1bit.nets import packed_attention as attention
 from ntk1bit.nets import packed_rows as rows
 from ntk1bit.quantizers import quantize_activations
 
@@ -147,7 +148,7 @@ class PackedModel:
 
     @functools.cached_property
     def _turns(self) -> Float32[np.ndarray, "2 context half"]:
-        return rows.rotations(self.shape.context, self.shape.width // self.shape.heads // 2)
+        return attention.rotations(self.shape.context, self.shape.width // self.shape.heads // 2)
 
     @property
     def packed_bytes(self) -> int:
@@ -158,6 +159,25 @@ class PackedModel:
     def float32_bytes(self) -> int:
         """Bytes the same projections take in float32: 4 N."""
         return 4 * self.shape.parameters
+
+    @property
+    def other_bytes(self) -> int:
+        """Bytes of what stays in float32: embedding, head if it has one, gains of the norms."""
+        tables = 1 if self.shape.tied else 2
+        gains = (7 * self.shape.layers + 1) * self.shape.width
+        return 4 * (tables * self.embedding.size + gains)
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Yield what there is to know about the model, as (name, value)."""
+        yield from ((name, str(value)) for name, value in self.shape._asdict().items())
+        yield "alphabet", repr(self.alphabet) if self.alphabet else "unknown"
+        if self.note:
+            yield "note", " ".join(self.note.split())
+        yield "parameters N", f"{self.shape.parameters:,}"
+        ratio = self.float32_bytes / self.packed_bytes
+        yield "bytes of the packed projections", f"{self.packed_bytes:,}, 1/{ratio:.2f} of float32"
+        yield "bytes of these in float32", f"{self.float32_bytes:,}"
+        yield "bytes of embedding, head and norms", f"{self.other_bytes:,}, in float32"
 
     def logits(self, tokens: Integer[np.ndarray, "b t"]) -> Float32[np.ndarray, "b t vocabulary"]:
         """Return the logits of the next character after each position.
@@ -215,7 +235,6 @@ class PackedModel:
     def _start(self, batch: int, capacity: int) -> Reading:
         s = self.shape
         size = s.width // s.heads
-        # Zeros, not garbage: attention multiplies by nothing that was not written, but memory is then touched only once.
         keys = np.zeros((s.layers, batch, s.heads, size, capacity), dtype=np.float32)
         return Reading(keys, np.zeros((s.layers, batch, s.heads, capacity, size), dtype=np.float32))
 
@@ -240,7 +259,7 @@ class PackedModel:
         """Pass rows through one layer, in place."""
         q, gamma = rows.normalize(h, block.attention_norm)
         sums = cores.sign_matmul_int8(q, block.attention).reshape(*batch_and_time, block.attention.rows)
-        gathered = rows.attend(
+        gathered = attention.attend(
             sums, gamma.reshape(batch_and_time), block.attention_scales, self._turns, keys, values, before
         ).reshape(h.shape)
         q, gamma = rows.normalize(gathered, block.attention_sub_norm)
@@ -278,7 +297,7 @@ def logits_reference(model: PackedModel, tokens: Integer[np.ndarray, "b t"]) -> 
     shape = model.shape
     batch, time = tokens.shape
     h = model.embedding[tokens].astype(np.float64).reshape(batch * time, shape.width)
-    turns = rows.rotations(time, shape.width // shape.heads // 2)
+    turns = attention.rotations(time, shape.width // shape.heads // 2)
 
     def through(projection: PackedProjection, x: np.ndarray) -> np.ndarray:
         q, gamma = quantize_activations(x)
@@ -292,7 +311,9 @@ def logits_reference(model: PackedModel, tokens: Integer[np.ndarray, "b t"]) -> 
         query, key, value, output, up, down = block.projections()
         x = rows.layer_norm(h, block.attention_norm)
         q, k, v = (split(through(one, x)) for one in (query, key, value))
-        gathered = rows.attend_reference(rows.rotate_reference(q, turns), rows.rotate_reference(k, turns), v)
+        gathered = attention.attend_reference(
+            attention.rotate_reference(q, turns), attention.rotate_reference(k, turns), v
+        )
         h = h + through(output, rows.layer_norm(gathered.reshape(h.shape), block.attention_sub_norm))
         x = through(up, rows.layer_norm(h, block.feed_norm))
         hidden = rows.activate_reference(x, gelu=shape.activation == "gelu")

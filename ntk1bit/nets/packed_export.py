@@ -117,7 +117,7 @@ def _pack_projection(where: str, projection: Projection, shape: tuple[int, int])
     return PackedProjection(cores.pack_signs(~np.signbit(value)), beta)
 
 
-def _floats(where: str, array: Float[Array, "..."], shape: tuple[int, ...]) -> Float32[np.ndarray, "..."]:
+def _floats(where: str, array: Float[Array, ...], shape: tuple[int, ...]) -> Float32[np.ndarray, ...]:
     values = np.ascontiguousarray(np.asarray(array, dtype=np.float32))
     if values.shape != shape:
         raise InputError(f"{where} has shape {values.shape}, its model's shape says {shape}")

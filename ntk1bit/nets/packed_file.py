@@ -66,7 +66,7 @@ def save(model: PackedModel, path: Path) -> None:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}{SUFFIX}")
     try:
         with open(unfinished, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType] (no array is called allow_pickle)
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
@@ -91,9 +91,10 @@ def load(path: Path) -> PackedModel:
     if not path.is_file():
         raise InputError(f"there is no packed model {str(path)!r}; give a file written by `export`")
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise _DamageError("it holds a single array")
+        stored = np.load(path, allow_pickle=False)
+        if not isinstance(stored, np.lib.npyio.NpzFile):
+            raise _DamageError("it holds a single array")
+        with stored:
             arrays = {name: stored[name] for name in stored.files}
         return _model(arrays)
     except _DamageError as problem:

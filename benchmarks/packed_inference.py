@@ -1,0 +1,238 @@
+"""One character through a Transformer from packed signs, against the same layers in float32.
+
+    python -m benchmarks.packed_inference [--threads 1,2] [--rounds 9] [--only "packed_step, jax"]
+
+A model of one layer, 64 characters of each sequence read before: embedding, norms, attention over what was read, six
+projections, head. Rivals have the signs times beta as float32 matrices, need no rounding of activations, and keep keys
+and values too: JAX jitted with donated caches, and NumPy on BLAS, each with its matrices stored in both ways. Each
+number of threads has a process of its own, since XLA is told how many when it starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.contest import Contest, Pair, Shape
+from ntk1bit import cores
+from ntk1bit.nets.packed import PackedBlock, PackedModel, PackedProjection, PackedShape
+from ntk1bit.nets.packed_attention import rotations
+from ntk1bit.nets.packed_rows import activate_reference, layer_norm
+
+READ = 64  # characters before the one that is timed
+VOCABULARY = 88
+TOLERANCE = 0.1  # of the logits' size: what the rounding of activations to 8 bits changes in one layer, with room
+_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+_CHILD = "--in-this-process"
+
+
+def step(shape: Shape, rng: np.random.Generator, *, rivals: str = "") -> Contest:
+    """Race one character of n sequences through a layer of width d (m = 4 d is its hidden size)."""
+    batch, width = shape.n, shape.d
+    model = random_model(width, rng)
+    tokens = rng.integers(VOCABULARY, size=(batch, READ + 1))
+    reading = model.start(batch)
+    model.feed(reading, tokens[:, :READ])
+    keys, values = (part[0].copy() for part in (reading.keys[..., :READ], reading.values[:, :, :, :READ]))
+    last = tokens[:, READ].copy()
+
+    def ours() -> np.ndarray:
+        reading.length = READ
+        return model.step(reading, last)
+
+    dense = Dense(model)
+    found: dict[str, Callable[[], object]] = {
+        "numpy x w'": dense.in_numpy(last, keys, values, turned=False),
+        "numpy x w": dense.in_numpy(last, keys, values, turned=True),
+    }
+    if cores.settings().threads >= (os.cpu_count() or 1) or _ONE_THREAD in os.environ.get("XLA_FLAGS", ""):
+        found["jax x w'"] = dense.in_jax(last, keys, values, turned=False)
+        found["jax x w"] = dense.in_jax(last, keys, values, turned=True)
+    found = {name: run for name, run in found.items() if name.startswith(rivals)}
+    expected = ours()
+    for run in found.values():
+        error = np.asarray(run()) - expected
+        assert np.sqrt(np.mean(error**2)) <= TOLERANCE * expected.std()
+    return Contest(ours, found, model.packed_bytes, model.float32_bytes)
+
+
+def random_model(width: int, rng: np.random.Generator) -> PackedModel:
+    """Return a packed model of one layer with random signs and heads of 64 (or fewer) channels."""
+    heads = max(1, width // 64)
+
+    def projection(outputs: int, inputs: int) -> PackedProjection:
+        return PackedProjection(cores.pack_signs(rng.random((outputs, inputs)) < 0.5), float(inputs) ** -0.5)
+
+    padded = -(-width // 16) * 16
+    block = PackedBlock(
+        attention_norm=np.ones(width, np.float32),
+        attention=projection(3 * padded, width).signs,
+        attention_scales=np.full(3, width**-0.5, np.float32),
+        attention_sub_norm=np.ones(width, np.float32),
+        output=projection(width, width),
+        feed_norm=np.ones(width, np.float32),
+        up=projection(4 * width, width),
+        feed_sub_norm=np.ones(4 * width, np.float32),
+        down=projection(width, 4 * width),
+    )
+    embedding = rng.standard_normal((VOCABULARY, width), dtype=np.float32) / np.float32(width**0.5)
+    shape = PackedShape(1, width, heads, VOCABULARY, 4 * READ, "gelu", tied=True)
+    return PackedModel(shape, embedding, (block,), np.ones(width, np.float32), embedding)
+
+
+class Dense:
+    """The float32 form of a packed model of one layer, with query, key and value in one matrix as there."""
+
+    def __init__(self, model: PackedModel) -> None:
+        query, key, value, *rest = (
+            np.float32(beta) * cores.unpack_signs(signs).astype(np.float32)
+            for signs, beta in model.blocks[0].projections()
+        )
+        self.matrices = [np.concatenate([query, key, value]), *rest]
+        self.model = model
+
+    def stored(self, *, turned: bool) -> list[np.ndarray]:
+        """Return matrices to be used as `x @ w`: turned ones lie as (in, out), the others as (out, in)."""
+        return [np.ascontiguousarray(w.T) if turned else w.T for w in self.matrices]
+
+    def in_numpy(
+        self, tokens: np.ndarray, keys: np.ndarray, values: np.ndarray, *, turned: bool
+    ) -> Callable[[], np.ndarray]:
+        """Return one step in NumPy; keys and values as the packed cache lays them out."""
+        attention, output, up, down = self.stored(turned=turned)
+        model, block = self.model, self.model.blocks[0]
+        batch, heads, size, _ = keys.shape
+        all_keys = np.concatenate([keys, np.empty_like(keys[..., :1])], axis=3)
+        all_values = np.concatenate([values, np.empty_like(values[:, :, :1])], axis=2)
+        cosine, sine = rotations(READ + 1, size // 2)[:, READ]
+
+        def rotate(x: np.ndarray) -> np.ndarray:
+            left, right = x[..., : size // 2], x[..., size // 2 :]
+            return np.concatenate([left * cosine - right * sine, left * sine + right * cosine], axis=-1)
+
+        def run() -> np.ndarray:
+            h = model.embedding[tokens]
+            q, k, v = (layer_norm(h, block.attention_norm) @ attention).reshape(batch, 3, heads, size).swapaxes(0, 1)
+            all_keys[..., READ], all_values[:, :, READ] = rotate(k), v
+            scores = (rotate(q)[:, :, None] @ all_keys)[:, :, 0] * np.float32(size**-0.5)
+            shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
+            shares /= shares.sum(axis=-1, keepdims=True)
+            gathered = (shares[:, :, None] @ all_values).reshape(batch, heads * size)
+            h = h + layer_norm(gathered, block.attention_sub_norm) @ output
+            hidden = activate_reference(layer_norm(h, block.feed_norm) @ up, gelu=True)
+            h = h + layer_norm(hidden, block.feed_sub_norm) @ down
+            return layer_norm(h, model.norm) @ model.head.T
+
+        return run
+
+    def in_jax(
+        self, tokens: np.ndarray, keys: np.ndarray, values: np.ndarray, *, turned: bool
+    ) -> Callable[[], np.ndarray]:
+        """Return one jitted step; XLA chooses the layout of the caches it is given and gives back."""
+        import jax
+        import jax.numpy as jnp
+
+        from ntk1bit.nets.bitlinear import LayerNorm
+        from ntk1bit.nets.transformer import rotate
+
+        batch, heads, size, _ = keys.shape
+        block = self.model.blocks[0]
+        gains = (block.attention_norm, block.attention_sub_norm, block.feed_norm, block.feed_sub_norm)
+        weights = jax.tree.map(
+            jnp.asarray,
+            (self.stored(turned=True) if turned else self.matrices, gains, self.model.norm, self.model.head),
+        )
+
+        def times(x: jax.Array, w: jax.Array) -> jax.Array:
+            return x @ w if turned else x @ w.T
+
+        @functools.partial(jax.jit, donate_argnums=(1, 2))
+        def advance(weights: Any, keys: jax.Array, values: jax.Array, tokens: jax.Array) -> tuple[jax.Array, ...]:
+            (attention, output, up, down), (first, second, third, fourth), last, head = weights
+            h = head[tokens]
+            q, k, v = jnp.split(times(LayerNorm(first)(h), attention).reshape(batch, 3 * heads, size), 3, axis=1)
+            keys = keys.at[:, READ].set(rotate(k[:, None], first=READ)[:, 0])
+            values = values.at[:, READ].set(v)
+            scores = jnp.einsum("bhc,bkhc->bhk", rotate(q[:, None], first=READ)[:, 0], keys) * size**-0.5
+            gathered = jnp.einsum("bhk,bkhc->bhc", jax.nn.softmax(scores, axis=-1), values)
+            h = h + times(LayerNorm(second)(gathered.reshape(batch, heads * size)), output)
+            h = h + times(LayerNorm(fourth)(jax.nn.gelu(times(LayerNorm(third)(h), up))), down)
+            return LayerNorm(last)(h) @ head.T, keys, values
+
+        room = ((0, 0), (0, 1), (0, 0), (0, 0))
+        state = [
+            jnp.asarray(np.pad(keys.transpose(0, 3, 1, 2), room)),
+            jnp.asarray(np.pad(values.transpose(0, 2, 1, 3), room)),
+        ]
+        given = jnp.asarray(tokens)
+
+        def run() -> np.ndarray:
+            logits, *state[:] = advance(weights, *state, given)
+            return np.asarray(logits.block_until_ready())
+
+        return run
+
+
+SHAPES = tuple(Shape(batch, width, 4 * width) for width in (1024, 2048) for batch in (1, 16))
+PAIRS = tuple(Pair("packed_step", shape, step, goal=5 if shape.n == 1 else None) for shape in SHAPES)
+BY_RIVAL = tuple(
+    Pair(f"packed_step, {rival}", shape, functools.partial(step, rivals=rival), goal=5 if shape.n == 1 else None)
+    for shape in SHAPES
+    for rival in ("jax", "numpy")
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Race against each rival by itself, in a process for each number of threads."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.packed_inference", description=__doc__)
+    parser.add_argument("--threads", default="1,2", metavar="1,2", help="numbers of threads")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds a race; the median counts")
+    parser.add_argument("--only", default="", metavar="NAME", help="only races whose name contains this")
+    parser.add_argument(_CHILD, action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(given)
+    counts = [int(part) for part in options.threads.split(",")]
+    if options.in_this_process:
+        return _race(options.only, counts[0], options.rounds)
+    for threads in counts:
+        words = ["--threads", str(threads), "--rounds", str(options.rounds), "--only", options.only, _CHILD]
+        command = [sys.executable, "-m", "benchmarks.packed_inference", *words]
+        code = subprocess.run(command, env=_environment(threads)).returncode
+        if code:
+            return code
+    return 0
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """Return an environment in which BLAS is at its best and XLA uses one thread if that is asked for."""
+    from benchmarks.__main__ import _HANDICAPS, _SHORT_SPIN
+
+    environment = {name: value for name, value in os.environ.items() if name not in _HANDICAPS} | _SHORT_SPIN
+    root = str(Path(__file__).resolve().parent.parent)
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+    if threads == 1:
+        environment["XLA_FLAGS"] = " ".join(filter(None, [environment.get("XLA_FLAGS"), _ONE_THREAD]))
+    return environment
+
+
+def _race(only: str, threads: int, rounds: int) -> int:
+    from benchmarks import report
+    from benchmarks.rounds import measure
+
+    print(report.header())
+    for pair in BY_RIVAL:
+        if only in pair.product:
+            print(report.row(measure(pair, threads=threads, rounds=rounds)), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""`ntk1bit generate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def generate(
+    model: Annotated[Path, typer.Argument(help="A packed model: an .npz file written by export.")],
+    prompt: Annotated[str, typer.Option(help="The text to continue.")] = "",
+    length: Annotated[int, typer.Option(help="Characters to add.")] = 300,
+    temperature: Annotated[float, typer.Option(help="Of the draws; 0 takes the most probable character.")] = 0.8,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    about: Annotated[bool, typer.Option("--about", help="Print what the model is made of instead.")] = False,
+) -> None:
+    """Continue a text with a packed 1-bit Transformer.
+
+    Example: ntk1bit generate model.npz --prompt "Fellow citizens" --length 300
+    """
+    from ntk1bit.nets.packed_file import load
+    from ntk1bit.nets.packed_text import generate as continue_text
+
+    packed = load(model)
+    if about:
+        for name, value in packed.rows():
+            print(f"{name:36} {value}")
+        return
+    print(prompt + continue_text(packed, prompt, length=length, temperature=temperature, seed=seed))

@@ -1,0 +1,73 @@
+"""`ntk1bit generate`, as a function and in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ntk1bit.cli.generate import generate
+from ntk1bit.errors import InputError
+from ntk1bit.nets.packed_export import export
+from ntk1bit.nets.transformer import Shape, transformer
+
+ALPHABET = "\n Felowcitzns"
+SHAPE = Shape(1, 32, 2, len(ALPHABET), 16)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "model.npz"
+    export(transformer(SHAPE), SHAPE, path, alphabet=ALPHABET, note="untrained")
+    return path
+
+
+def run(*words):
+    app = typer.Typer()
+    app.command()(generate)
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_text_is_the_prompt_and_as_many_characters_as_asked(stored):
+    done = run(stored, "--prompt", "Fellow citizens", "--length", 40, "--seed", 3)
+    assert done.exit_code == 0
+    assert done.output.startswith("Fellow citizens")
+    assert len(done.output) == 15 + 40 + 1
+    assert done.output == run(stored, "--prompt", "Fellow citizens", "--length", 40, "--seed", 3).output
+    assert done.output != run(stored, "--prompt", "Fellow citizens", "--length", 40, "--seed", 4).output
+
+
+def test_about(stored):
+    text = run(stored, "--about").output
+    lines = {line[:36].strip(): line[37:] for line in text.splitlines()}
+    assert lines["layers"] == "1"
+    assert lines["parameters N"] == "12,288"
+    # 4 width^2 + 8 width^2 bits, and a scale for each of six projections
+    assert lines["bytes of the packed projections"] == "1,560, 1/31.51 of float32"
+    assert lines["bytes of these in float32"] == "49,152"
+    # embedding, and 7 + 1 gains of 32 (the norm of 4 x 32 counts four times)
+    assert lines["bytes of embedding, head and norms"] == f"{4 * 32 * (len(ALPHABET) + 8):,}, in float32"
+    assert lines["note"] == "untrained"
+    assert lines["alphabet"] == repr(ALPHABET)
+
+
+def test_mistakes_are_told_in_one_line(stored, tmp_path):
+    for words in ([tmp_path / "none.npz", "--about"], [stored], [stored, "--prompt", "Hello"]):
+        problem = run(*words).exception
+        assert isinstance(problem, InputError)
+        assert "\n" not in str(problem)
+
+
+def test_jax_is_not_needed(stored):
+    code = (
+        "import sys; from pathlib import Path; from ntk1bit.cli.generate import generate\n"
+        "generate(Path(sys.argv[1]), prompt='Fel', length=20, temperature=0.8, seed=0, about=False)\n"
+        "generate(Path(sys.argv[1]), prompt='', length=20, temperature=0.8, seed=0, about=True)\n"
+        "assert not {'jax', 'jaxlib', 'equinox'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(stored)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Fel")
