@@ -184,10 +184,12 @@ def load_language_run(folder: Path) -> LanguageRun:
 
 def _stages(spec: LanguageSpec, run: Callable[[str, list[Measurement], float, float], pd.DataFrame]) -> LanguageRun:
     sizes, first = spec.shapes, spec.seeds[0]
-    ladder = search_rates(
-        spec, lambda wanted, k: run(f"search for rates, round {k + 1}", _cells(spec, wanted, first), 0.0, 0.4)
-    )
-    rates, searched = ladder
+
+    def search(wanted: list[tuple[Size, str, float]], number: int) -> pd.DataFrame:
+        left = 0.4 * 0.3**number  # of all the work: later rounds try few rates
+        return run(f"search for rates, round {number + 1}", _cells(spec, wanted, first), 0.4 - left, 0.7 * left)
+
+    rates, searched = search_rates(spec, search)
     wanted = [
         cell(spec, size, arm, rates[arm, str(size)], seed)
         for size in sizes

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pandas as pd
+import pytest
+
+from ntk1bit.errors import InputError
+from ntk1bit.language import training
+from ntk1bit.language.training import evaluate, load_weights, schedule, train_language
+from ntk1bit.nets import text
+from ntk1bit.nets.transformer import Shape, losses, transformer
+
+SETTINGS = {
+    "text": "pydoc", "layers": 1, "width": 8, "heads": 1, "arm": "bitnet", "rate": 0.01, "tokens": 19_200, "batch": 4,
+    "context": 16, "seed": 3, "windows": 16,
+}  # fmt: skip
+
+
+def test_the_loss_falls_and_is_measured_on_the_validation_text(tmp_path):
+    found = train_language(**SETTINGS, scratch=tmp_path / "one")
+    (row,) = found.to_dict("records")
+    assert row["evaluated"] == "bitnet"
+    assert row["steps"] == 300
+    assert row["parameters"] == 12 * 8**2
+    assert len(row["curve"]) == 3
+    assert row["curve"][-1] < row["curve"][0] - 0.3
+    assert not row["diverged"]
+    shape = Shape(1, 8, 1, text.load("pydoc").vocabulary, 16)
+    model = load_weights(tmp_path / "one.weights", shape, arm="bitnet")
+    windows = text.validation_windows(text.load("pydoc").validation, context=16, count=16)
+    plain = np.asarray(losses(model, jnp.asarray(windows, jnp.int32)), np.float64)
+    # the same network on the same windows; compiled code adds up in another order, by float32 rounding of a mean
+    assert row["loss"] == pytest.approx(plain.mean(), abs=1e-5)
+    assert row["window_losses"] == pytest.approx(plain.mean(axis=1), abs=1e-5)
+    assert row["bits"] == pytest.approx(row["loss"] / np.log(2))
+    assert [path.name for path in tmp_path.iterdir()] == ["one.weights"]
+
+
+def test_one_step_is_adams(tmp_path):
+    """The first step of Adam by hand: m/(1 - b1), v/(1 - b2), so each weight moves by rate * g/(|g| + eps)."""
+    settings = SETTINGS | {"tokens": 64, "arm": "full"}  # one step, at the first rate of the schedule
+    train_language(**settings, scratch=tmp_path / "one")
+    shape = Shape(1, 8, 1, text.load("pydoc").vocabulary, 16)
+    start, end = transformer(shape, arm="full", seed=3), load_weights(tmp_path / "one.weights", shape, arm="full")
+    np.testing.assert_array_equal(start.embedding, end.embedding)  # the schedule starts at 0
+    assert float(schedule(300)(0)) == 0
+    assert float(schedule(300)(15)) == pytest.approx(1)
+    assert float(schedule(300)(300)) == pytest.approx(0.05)
+    by_optax = optax.adam(0.5, b2=0.98)
+    gradient = jnp.array([1.0, -2.0, 0.0])
+    moves, _ = by_optax.update(gradient, by_optax.init(gradient))
+    own, _ = training._ADAM.update(gradient, training._ADAM.init(gradient))
+    np.testing.assert_allclose(-0.5 * own, moves, rtol=1e-6)  # one product, rounded
+
+
+def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    whole = train_language(**SETTINGS, scratch=tmp_path / "whole")
+    monkeypatch.setattr(training, "_SECONDS", -1.0)  # a checkpoint after every chunk
+    calls = 0
+    plain = training.texts.training_batches
+
+    def until_stopped(*args, **kwargs):
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return plain(*args, **kwargs)
+
+    monkeypatch.setattr(training.texts, "training_batches", until_stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_language(**SETTINGS, scratch=tmp_path / "stopped")
+    assert (tmp_path / "stopped.checkpoint").exists()
+    again = train_language(**SETTINGS, scratch=tmp_path / "stopped")
+    assert calls == 4  # one more chunk, not three
+    pd.testing.assert_frame_equal(again, whole)
+    assert (tmp_path / "stopped.weights").read_bytes() == (tmp_path / "whole.weights").read_bytes()
+    assert not (tmp_path / "stopped.checkpoint").exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense", None])
+def test_a_damaged_checkpoint_is_not_trusted(tmp_path, damage):
+    whole = train_language(**SETTINGS, scratch=tmp_path / "whole")
+    weights = (tmp_path / "whole.weights").read_bytes()
+    (tmp_path / "one.checkpoint").write_bytes(weights if damage is None else damage)
+    pd.testing.assert_frame_equal(train_language(**SETTINGS, scratch=tmp_path / "one"), whole)
+
+
+def test_divergence_is_a_result():
+    found = train_language(**(SETTINGS | {"rate": 1e30, "arm": "full"}))
+    assert found["diverged"].all()
+    assert found["loss"].isna().all()
+    assert list(found["evaluated"]) == ["full", "int8-absmax", "sign-ptq"]
+
+
+def test_arms_after_training_are_measured_on_the_network_of_full():
+    found = train_language(**(SETTINGS | {"arm": "full"})).set_index("evaluated")
+    assert list(found.index) == ["full", "int8-absmax", "sign-ptq"]
+    full, int8, signs = (float(found["loss"].loc[arm]) for arm in found.index)
+    assert full != int8
+    assert abs(int8 - full) < 0.05  # 8 bits change outputs by about 1 %
+    assert signs > full + 0.05  # one bit a weight without training for it costs far more
+
+
+def test_infinite_logits_give_no_number():
+    model = transformer(Shape(1, 8, 1, 5, 4), arm="full")
+    broken = type(model)(model.embedding * np.inf, model.blocks, model.norm, model.head)
+    found = evaluate(broken, np.zeros((3, 5), np.uint8))
+    assert np.isnan(found["loss"])
+    assert np.isnan(found["window_losses"]).all()
+
+
+def test_weights_of_another_shape_are_refused(tmp_path):
+    train_language(**SETTINGS, scratch=tmp_path / "one")
+    with pytest.raises(InputError, match="cannot read the weights"):
+        load_weights(tmp_path / "one.weights", Shape(1, 12, 1, 94, 16), arm="bitnet")
+    with pytest.raises(InputError, match="cannot read the weights"):
+        load_weights(tmp_path / "none.weights", Shape(1, 8, 1, 94, 16), arm="bitnet")
