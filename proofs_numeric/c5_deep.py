@@ -40,8 +40,7 @@ from jaxtyping import Float
 
 from ntk1bit.claims import Claim, Count, Estimate, Evidence, Inside, Number
 from ntk1bit.claims.measures import against, at, exponent
-from ntk1bit.deep.data import CUBES, CURVES
-from ntk1bit.deep.experiments import GRID
+from ntk1bit.deep.data import CUBES, CURVES, GRID, curve_targets
 from ntk1bit.deep.spec import DEPTHS
 from ntk1bit.estimators.against_width import AgainstWidth
 from proofs_numeric.data import Data, rows, span_of
@@ -119,7 +118,7 @@ def evidence(data: Data) -> Evidence:
             Count(
                 f"1-bit above full precision, depth {depth}",
                 "pairs of networks (function, size, seed) whose 1-bit loss is the larger",
-                int((both["difference"] > 0).sum()),
+                int(np.sum(both["difference"].to_numpy() > 0)),
                 len(both),
                 span_of(part, N="parameters"),
                 STUDIES[0],
@@ -199,9 +198,9 @@ def _both(part: pd.DataFrame) -> pd.DataFrame:
 
 def _over_tasks(frame: pd.DataFrame, column: str, meaning: str, *, x: str = "parameters") -> AgainstWidth:
     """Estimate a positive quantity against size: the geometric mean over functions, a value a seed."""
-    logs = _logs(frame[column])
-    means = pd.Series(logs).groupby([frame[x].to_numpy(), frame["seed"].to_numpy()]).mean()
-    table = np.exp(means).rename_axis([x, "seed"]).rename(column).reset_index()
+    logs = pd.DataFrame({x: frame[x], "seed": frame["seed"], column: _logs(frame[column])})
+    table = pd.DataFrame(logs.groupby([x, "seed"])[[column]].mean()).reset_index()
+    table[column] = np.exp(np.asarray(table[column], dtype=np.float64))
     return against(table, x, column, meaning=meaning)
 
 
@@ -279,8 +278,6 @@ def _end_table(ends: pd.DataFrame) -> pd.DataFrame:
 
 def _functions(ends: pd.DataFrame) -> pd.DataFrame:
     """Return Fig. 2: targets and both outputs on a grid, the first seed at the largest size."""
-    from ntk1bit.deep.data import curve_targets
-
     chosen = ends.loc[(ends["N"] == ends["N"].max()) & (ends["seed"] == ends["seed"].min())]
     x = np.linspace(-np.pi, np.pi, GRID)
     found = []

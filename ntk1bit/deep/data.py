@@ -21,6 +21,7 @@ from ntk1bit.tasks.functions import CUBE_FUNCTIONS, CURVE_FUNCTIONS, cube_points
 
 CUBES = tuple(CUBE_FUNCTIONS)
 CURVES = tuple(CURVE_FUNCTIONS)
+GRID = 301  # evenly spaced points of [-pi, pi] at which Fig. 2 draws a function
 
 
 class Points(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ntk1bit.deep.data import cube_data, curve_data, curve_inputs
+from ntk1bit.deep.data import GRID, cube_data, curve_data, curve_inputs
 from ntk1bit.errors import InputError
 from ntk1bit.nets import mlp
 from ntk1bit.nets.mlp import MLP, Parameterisation
@@ -24,7 +24,6 @@ from ntk1bit.two_layer import Precision
 
 BIAS_DEVIATION = 0.5  # spreads the kinks of the first layer over the cube, where biases of 0 let all meet at its centre
 RECORDS = 20  # of the loss during a training of Fig. 1
-GRID = 301  # points at which Fig. 2 draws a function
 TEST_POINTS = 1000  # of Fig. 1: the test loss of a network is then known to a few per cent
 FIRST_WIDTH = 20  # hidden sizes of Fig. 2 and 3 are 20 k and k
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -138,17 +139,21 @@ def test_a_one_bit_layer_passes_its_gradient_straight_through():
     assert np.abs(gradient[1]["w"]).max() > 0.01
 
 
+def wrong(option: str, value: object) -> Any:
+    return {option: value}
+
+
 def test_mistakes_are_told(untyped):
     with pytest.raises(InputError, match="at least one input"):
         MLP(0, (3,))
     with pytest.raises(InputError, match="hidden"):
         MLP(2, ())
     with pytest.raises(InputError, match="did you mean 'one_bit'"):
-        MLP(2, (3,), precision="one-bit")
+        MLP(2, (3,), **wrong("precision", "one-bit"))
     with pytest.raises(InputError, match="unknown first"):
-        MLP(2, (3,), first="half")
+        MLP(2, (3,), **wrong("first", "half"))
     with pytest.raises(InputError, match="unknown parameterisation"):
-        MLP(2, (3,), parameterisation="mup")
+        MLP(2, (3,), **wrong("parameterisation", "mup"))
     with pytest.raises(InputError, match="gain"):
         MLP(2, (3,), gain=float("nan"))
     with pytest.raises(InputError, match="bias_deviation"):

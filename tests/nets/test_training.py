@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,8 +24,8 @@ SEEDS = (3, 0, 11)
 SETTINGS = Training(40, 0.01, batch=5, every=10, warm_up=0.1)
 
 
-def run(training: Training = SETTINGS, **options) -> Trained:
-    return train(INIT, APPLY, X, Y, training, **({"seeds": SEEDS} | options))
+def run(training: Training = SETTINGS, seeds: tuple[int, ...] = SEEDS, **options: Any) -> Trained:
+    return train(INIT, APPLY, X, Y, training, seeds=seeds, **options)
 
 
 def plain(training: Training, seed: int) -> tuple[list[float], list[float]]:
@@ -33,7 +34,7 @@ def plain(training: Training, seed: int) -> tuple[list[float], list[float]]:
     make = optax.adam if training.optimiser == "adam" else optax.sgd
     optimiser = make(lambda step: training.rate * jax.numpy.asarray(shares)[step])
     x, y = X.astype(np.float32), Y.astype(np.float32)
-    params = INIT(seed)
+    params: Any = INIT(seed)
     state = optimiser.init(params)
     losses, every = [], [float(np.mean((APPLY(params, x) - y) ** 2))]
     for step in range(training.steps):
@@ -136,11 +137,12 @@ def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(tmp_path: 
     with pytest.raises(KeyboardInterrupt):
         run(checkpoint=at, save_seconds=0.0, progress=stop, identity="a")
     kept = at.read_bytes()
-    for other in (
+    others: list[dict[str, Any]] = [
         {"identity": "b"},
         {"identity": "a", "seeds": (3, 0, 12)},
         {"identity": "a", "training": dataclasses.replace(SETTINGS, rate=0.02)},
-    ):
+    ]
+    for other in others:
         with pytest.raises(InputError, match="another training"):
             run(checkpoint=at, **other)
     assert at.read_bytes() == kept
@@ -192,6 +194,7 @@ def test_schedules_by_name():
 
 
 def test_mistakes_are_told(untyped):
+    well: dict[str, Any] = {"steps": 3, "rate": 0.1}
     for settings, words in (
         ({"steps": 0}, "steps"),
         ({"rate": float("nan")}, "learning rate"),
@@ -203,7 +206,7 @@ def test_mistakes_are_told(untyped):
         ({"every": 0}, "every"),
     ):
         with pytest.raises(InputError, match=words):
-            Training(**({"steps": 3, "rate": 0.1} | settings))
+            Training(**dict(well, **settings))
     with pytest.raises(InputError, match="larger than the 23"):
         run(Training(3, 0.1, batch=24))
     with pytest.raises(InputError, match="seeds"):
