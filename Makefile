@@ -26,10 +26,11 @@ sweep: setup     ## the main job: train 1-bit and full-precision networks of wid
 	$(BIN)/ntk1bit summary $(RUN)
 	$(BIN)/ntk1bit plot $(RUN)
 
-verify: setup    ## judge all claims on the standard experiments (under an hour), then write figures and paper_repro.md
+verify: setup    ## judge all claims on the standard experiments (about three hours), then write figures and paper_repro.md
 	$(BIN)/ntk1bit verify --preset standard --jobs $(JOBS)
 	mkdir -p results/standard
 	cp runs/verify-standard/verdicts.json results/standard/verdicts.json
+	cp runs/verify-standard/studies/language/networks.csv results/standard/language.csv
 	$(BIN)/python -m figures
 	$(BIN)/python -m proofs_numeric.page
 

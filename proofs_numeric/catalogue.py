@@ -63,7 +63,8 @@ def _single(module: ModuleType) -> Proof:
     return Proof(module.CLAIM, module.STUDIES, module.evidence, module.__name__)
 
 
-def _untested(name: str, title: str, statement: str, source: str, missing: str) -> Proof:
+def untested(name: str, title: str, statement: str, source: str, missing: str) -> Proof:
+    """Return the place of a claim that is listed before it is tested; `missing` says what it waits for."""
     claim = Claim(
         id=name,
         title=title,

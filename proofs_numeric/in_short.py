@@ -45,6 +45,57 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
         "D25's scaling law (Proposition 4.3) has the wrong exponents in parameters, points and dimension; read as an "
         "upper bound it holds.",
     ),
+    (
+        {"4.4": "supported"},
+        "A 1-bit Transformer block of which one feed-forward layer trains reaches any loss with enough width, as "
+        "Proposition 4.4 says, and with far less than it asks for.",
+    ),
+    (
+        {"C5": "supported", "C5-ratio": "refuted"},
+        "The loss of deep 1-bit networks on D25's functions falls with size, and so does its distance to full "
+        "precision; but on the logarithmic axes of D25's Fig. 1 the two do not approach each other.",
+    ),
+    (
+        {"C5": "supported", "C5-ratio": "supported"},
+        "The loss of deep 1-bit networks on D25's functions falls with size and approaches that of full precision, on "
+        "the logarithmic axes of D25's Fig. 1 too.",
+    ),
+    (
+        {"C5-similar": "supported"},
+        "On functions of one variable the outputs of both networks approach each other with size, on training and on "
+        "test points.",
+    ),
+    (
+        {"C5-similar": "refuted"},
+        "On functions of one variable the outputs of both networks do not all approach each other with size.",
+    ),
+    (
+        {"C6": "supported"},
+        "Character-level Transformers with 1-bit weights scale as W23 says, at sizes that a laptop trains: both losses "
+        "are aN^b + c, and the gap between them shrinks.",
+    ),
+    (
+        {"C6-stable": "supported"},
+        "At a learning rate far too large for full precision, 1-bit training loses less than full precision does.",
+    ),
+    (
+        {"C6-stable": "refuted"},
+        "That 1-bit training bears larger learning rates did not show: at a rate far too large for full precision it "
+        "loses more.",
+    ),
+    (
+        {"C6-energy": "supported"},
+        "For the energy of its arithmetic the 1-bit Transformer has the lower loss.",
+    ),
+    (
+        {"C6-energy": "refuted"},
+        "For the energy of its arithmetic the 1-bit Transformer does not have the lower loss.",
+    ),
+    (
+        {"C7": "supported", "C7-table": "refuted"},
+        "1-bit weights cut memory and the energy of arithmetic as W23 says, though not every printed figure of its "
+        "energy table follows from the costs it prints.",
+    ),
 )
 
 

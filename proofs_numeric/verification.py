@@ -20,6 +20,7 @@ import pandas as pd
 
 from ntk1bit.errors import InputError
 from ntk1bit.language.run import LanguageRun, planned_seconds, run_language
+from ntk1bit.language.summary import write_networks
 from ntk1bit.reports.verdicts import FILE
 from ntk1bit.sweeps import Cell, Run, make_plan, run_measurements, run_sweep
 from proofs_numeric.catalogue import Proof, proofs
@@ -192,9 +193,10 @@ def _run_language(
     study: Study, folder: Path, jobs: int, executor: Executor | None, share: Callable[[float], None]
 ) -> None:
     assert study.language is not None
-    run_language(
+    run = run_language(
         study.language, folder, jobs=jobs, executor=executor, resume=True, progress=lambda _, part: share(part)
     )
+    write_networks(run, folder)
 
 
 def _about_language(study: Study, run: LanguageRun) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ntk1bit.cli.bench import bench
 from ntk1bit.cli.doctor import doctor
 from ntk1bit.cli.energy import energy
 from ntk1bit.cli.fit import fit
+from ntk1bit.cli.generate import generate
 from ntk1bit.cli.ntk import ntk
 from ntk1bit.cli.plot import plot
 from ntk1bit.cli.report import report
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (sweep, summary, plot, report, fit, ntk, verify, train_lm, energy, bench, doctor):
+for command in (sweep, summary, plot, report, fit, ntk, verify, train_lm, generate, energy, bench, doctor):
     app.command()(command)
 
 

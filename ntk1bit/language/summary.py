@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ntk1bit.language.run import LanguageRun
 from ntk1bit.language.spec import parse_size
 from ntk1bit.nets import energy
 from ntk1bit.scaling.result import Fit
+from ntk1bit.sweeps.store import write_whole
 
 LEVEL = 0.95
 NODE: energy.Node = "7nm"
@@ -48,6 +50,14 @@ def networks(run: LanguageRun) -> pd.DataFrame:
     order = {arm: k for k, arm in enumerate(run.spec.arms)}
     found["order"] = [order[arm] for arm in found["arm"]]
     return pd.DataFrame(found.sort_values(["order", "parameters", "seed"])[names]).reset_index(drop=True)
+
+
+def write_networks(run: LanguageRun, folder: Path) -> Path:
+    """Write `networks` to networks.csv in a folder, whole or not at all; return its path."""
+    path = folder / "networks.csv"
+    table = networks(run).to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    write_whole(path, table.encode())
+    return path
 
 
 def losses(run: LanguageRun) -> pd.DataFrame:

@@ -13,7 +13,10 @@ from ntk1bit.language import summary
 from ntk1bit.language.exporting import read_network
 from ntk1bit.language.plots import draw_run
 from ntk1bit.language.run import load_language_run, run_language, search_rates
+from ntk1bit.nets import text
 from ntk1bit.nets.bitlinear import Projection
+from ntk1bit.nets.packed_export import export
+from ntk1bit.nets.packed_file import load
 
 from .conftest import TINY
 
@@ -189,6 +192,21 @@ def test_a_network_comes_back_from_its_run(finished):
             read_network(folder, **wrong)
     assert run.spec.sizes[-1] == "1x16"
     assert read_network(folder).shape.width == 16
+
+
+def test_a_trained_network_packed_has_the_same_loss(finished, tmp_path):
+    folder, run = finished
+    trained = read_network(folder, seed=1)
+    path = tmp_path / "model.npz"
+    export(trained.model, trained.shape, path, alphabet=trained.alphabet)
+    windows = text.validation_windows(text.load(TINY.text).validation, context=TINY.context, count=TINY.windows)
+    logits = load(path).logits(windows[:, :-1]).astype(np.float64)
+    logs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    found = -np.take_along_axis(logs, windows[:, 1:, None].astype(np.int64), axis=-1).mean()
+    networks = summary.networks(run)
+    own = networks.loc[(networks["arm"] == "bitnet") & (networks["size"] == "1x16") & (networks["seed"] == 1), "loss"]
+    # levels that are ties may be rounded to either side; over 512 characters such steps of 1/127 average out
+    assert found == pytest.approx(float(own.iloc[0]), abs=2e-3)
 
 
 def test_the_picture_is_drawn(finished, tmp_path):

@@ -1,0 +1,201 @@
+"""What `ntk1bit train-lm` shows: the plan, the progress, tables of losses, gaps, laws, energy and stability."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ntk1bit.cli.progress import clock, interrupt, progress_bar, usable_jobs
+from ntk1bit.cli.tables import print_table, say
+from ntk1bit.errors import InputError, require_choice
+from ntk1bit.language.run import LanguageRun, cell, planned_seconds, run_language
+from ntk1bit.language.spec import PRESETS, LanguageSpec, spec_from_dict
+from ntk1bit.sweeps import parse_numbers, parse_seeds
+
+
+def collect(preset: str, **options: Any) -> LanguageSpec:
+    """Make a specification of a preset and the options that override it; options left out are None."""
+    base = PRESETS[require_choice("preset", preset, PRESETS)]
+    readers = {
+        "sizes": lambda text: parse_numbers(text, what="--sizes", kind=str),
+        "arms": lambda text: parse_numbers(text, what="--arms", kind=str),
+        "seeds": parse_seeds,
+        "stability": lambda text: parse_numbers(text, what="--stability", kind=float),
+        "tokens": _count,
+    }
+    settings = {
+        name: readers[name](value) if name in readers else value for name, value in options.items() if value is not None
+    }
+    return spec_from_dict(settings, base)
+
+
+def default_folder(spec: LanguageSpec) -> Path:
+    """Name a run by its text and a short hash, so that the same command finds its run again."""
+    mark = hashlib.sha256(repr(spec).encode()).hexdigest()[:6]
+    return Path("runs") / f"lm-{spec.text}-{mark}"
+
+
+def print_plan(spec: LanguageSpec, *, jobs: int | None, out: Path | None) -> None:
+    """Print what would be trained, and roughly how long it would take."""
+    jobs = usable_jobs(jobs)
+    rows = []
+    for size in spec.shapes:
+        for arm in spec.trained_arms:
+            seconds = cell(spec, size, arm, spec.rate, 0).cost
+            rows.append([str(size), f"{size.parameters:,}", arm, len(spec.seeds) + 2, clock(seconds)])
+    print_table(["size", "N", "arm", "networks", "time each"], rows)
+    print()
+    print(f"characters  {spec.tokens:,} a network, in {spec.steps:,} steps of {spec.batch} x {spec.context}")
+    print(f"time        about {clock(planned_seconds(spec) / jobs)} with {jobs} jobs")
+    print(f"folder      {out or default_folder(spec)}")
+
+
+def run(spec: LanguageSpec, *, jobs: int | None, out: Path | None, resume: bool, export: Path | None) -> None:
+    """Run a sweep with a progress bar, then print, write and draw what was found."""
+    from ntk1bit.language.plots import draw_run
+    from ntk1bit.language.summary import write_networks
+
+    if export is not None:
+        _require_exportable(spec, export)
+    folder, jobs = out or default_folder(spec), usable_jobs(jobs)
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        with progress_bar() as bar:
+            found = run_language(spec, folder, jobs=jobs, resume=resume, progress=bar)
+    except KeyboardInterrupt:
+        command = shlex.join(["ntk1bit", *sys.argv[1:], *([] if resume else ["--resume"])])
+        say(f"stopped; finished networks are in {folder}. To go on: {command}")
+        raise
+    print_summary(found)
+    table, picture = write_networks(found, folder), draw_run(found, folder / "scaling.png")
+    print(f"\n{found.count} networks, {clock(found.seconds)} of one core. Written: {table} {picture}")
+    if export is not None:
+        _export(folder, export)
+
+
+def print_summary(found: LanguageRun) -> None:
+    """Print losses, gaps, laws, what energy buys, and what large rates do."""
+    from ntk1bit.language import summary
+
+    spec = found.spec
+    print(f"validation loss, nats a character, mean over {len(spec.seeds)} seeds [95 % interval]")
+    losses = summary.loss_against_energy(found)
+    rows = [
+        [
+            one["arm"],
+            one["size"],
+            f"{one['parameters']:,}",
+            _number(one["rate"]) + ("*" if one["at_edge"] and one["arm"] in spec.trained_arms else ""),
+            _interval(one["loss"], one["low"], one["high"]),
+            f"{one['bits']:.3f}",
+            f"{one['joules'] * 1e6:.3g}",
+            one["diverged"],
+        ]
+        for one in losses.to_dict("records")
+    ]
+    print_table(["arm", "size", "N", "rate", "loss", "bits", "uJ", "diverged"], rows)
+    print(
+        f"trigram model: {found.trigram['loss']:.4f} nats, {found.trigram['bits']:.3f} bits; "
+        f"standard error of any loss over the text: {losses['text_error'].median():.3f} nats"
+    )
+    print(f"uJ: microjoules of a forward pass over {spec.context} characters at 7 nm, by W23's counting")
+    if any(losses["at_edge"]):
+        print("*: the best rate was the last one tried on its side")
+    for arm in spec.arms[1:] if spec.arms[0] == "full" else ():
+        _print_gap(summary.gaps(found, of=arm), arm)
+    _print_laws(found)
+    equal = summary.at_equal_energy(found) if {"full", "bitnet"} <= set(spec.arms) else pd.DataFrame()
+    for size in equal["size"].unique() if len(equal) else ():
+        value, low, high = summary.mean_interval(equal.loc[equal["size"] == size, "difference"].to_numpy())
+        print(f"at the energy of full {size}: bitnet minus full {_interval(value, low, high)} nats")
+    _print_excess(summary.mean_excess(found))
+
+
+def _print_gap(paired: pd.DataFrame, arm: str) -> None:
+    from ntk1bit.language.summary import mean_interval
+
+    print(f"\n{arm} minus full, paired by seed")
+    rows = []
+    for size in paired["size"].unique():
+        part = paired.loc[paired["size"] == size]
+        gap = mean_interval(part["gap"].dropna().to_numpy())
+        rows.append(
+            [size, f"{part['parameters'].iloc[0]:,}", _interval(*gap), f"{100 * part['relative'].mean():.2f} %"]
+        )
+    print_table(["size", "N", "gap in nats", "relative"], rows)
+
+
+def _print_laws(found: LanguageRun) -> None:
+    from ntk1bit.language.summary import law
+
+    print("\nL(N) = a N^b + c")
+    for arm in found.spec.trained_arms:
+        fitted = law(found, arm)
+        if fitted is None:
+            print(f"{arm}: no fit (fewer than three sizes with finite losses)")
+            continue
+        bounds = fitted.interval()
+        words = [
+            f"{name} = {_interval(sign * one['estimate'], *sorted((sign * one['low'], sign * one['high'])))}"
+            for name, parameter, sign in (("a", "A", 1), ("b", "alpha", -1), ("c", "E", 1))
+            for one in (bounds.loc[parameter],)
+        ]
+        print(f"{arm}: {', '.join(words)}")
+        for note in fitted.warnings:
+            say(f"{arm}: {note}")
+
+
+def _print_excess(table: pd.DataFrame) -> None:
+    if table.empty:
+        return
+    print("\nloss above that at the best rate of full, at multiples of it (diverged networks count as ln V)")
+    arms = list(table["arm"].unique())
+    rows = []
+    for times in sorted(set(table["times"])):
+        row = [f"x{times:g}"]
+        for one in table.loc[table["times"] == times].set_index("arm").loc[arms].to_dict("records"):
+            row += [_interval(one["excess"], one["low"], one["high"]), str(one["diverged"])]
+        rows.append(row)
+    print_table(["rate", *(name for arm in arms for name in (arm, "diverged"))], rows)
+
+
+def _export(folder: Path, path: Path) -> None:
+    from ntk1bit.language.exporting import read_network
+    from ntk1bit.nets.packed_export import export
+
+    trained = read_network(folder, arm="bitnet")
+    export(trained.model, trained.shape, path, alphabet=trained.alphabet)
+    print(f"Packed: {path}. Try it with: ntk1bit generate {shlex.quote(str(path))} --prompt 'The '")
+
+
+def _require_exportable(spec: LanguageSpec, path: Path) -> None:
+    if "bitnet" not in spec.arms:
+        raise InputError("--export writes a bitnet network; add bitnet to --arms")
+    if path.suffix != ".npz":
+        raise InputError(f"--export writes a .npz file, got {path}")
+
+
+def _count(text: str) -> int:
+    """Read a whole number that may be written 2.5e6 or 2_500_000."""
+    try:
+        value = float(text.replace("_", ""))
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value == int(value) and value > 0):
+        raise InputError(f"--tokens takes a positive whole number such as 2500000 or 2.5e6, got {text!r}")
+    return int(value)
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{value:.4f}" if math.isnan(low) else f"{value:.4f} [{low:.4f}, {high:.4f}]"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
