@@ -96,6 +96,8 @@ def load(path: Path) -> PackedModel:
             raise _DamageError("it holds a single array")
         with stored:
             arrays = {name: stored[name] for name in stored.files}
+        if not all(isinstance(value, np.ndarray) for value in arrays.values()):
+            raise _DamageError("it holds more than arrays")
         return _model(arrays)
     except _DamageError as problem:
         why = str(problem)

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -73,7 +74,7 @@ def test_signs_take_a_thirtieth_on_disk_too(tmp_path):
     shape = Shape(1, 256, 4, 5, 8)
     packed = export(transformer(shape), shape, tmp_path / "m.npz")
     assert 30 * packed.packed_bytes <= packed.float32_bytes
-    # A member of a zip and its .npy header take a few hundred bytes; there are 22.
+    # A member of a zip and its .npy header take a few hundred bytes; there are 22 or fewer.
     assert (tmp_path / "m.npz").stat().st_size <= packed.packed_bytes + packed.other_bytes + 22 * 500
 
 
@@ -103,7 +104,7 @@ def test_a_changed_byte_is_found_or_changes_nothing(stored):
     logits = expected.logits(tokens)
     rng = np.random.default_rng(0)
     refused = 0
-    for at in rng.integers(len(whole), size=400):
+    for at in rng.integers(len(whole), size=150):
         damaged = bytearray(whole)
         damaged[at] ^= int(rng.integers(1, 256))
         stored.write_bytes(damaged)
@@ -115,7 +116,7 @@ def test_a_changed_byte_is_found_or_changes_nothing(stored):
         # Dates and attributes of the zip's members are free to change.
         assert (read.shape, read.alphabet, read.note) == (expected.shape, expected.alphabet, expected.note)
         np.testing.assert_array_equal(read.logits(tokens), logits)
-    assert refused > 200
+    assert refused > 75
 
 
 def changed(arrays, **others):
@@ -228,6 +229,6 @@ def test_a_projection_of_zeros_is_packed(model):
     packed = pack(dead, SHAPE)
     assert packed.blocks[0].down.beta == 0
     tokens = np.array([[0, 1, 2]])
-    np.testing.assert_allclose(
-        packed.logits(tokens), np.asarray(dead(tokens)), atol=0.05 * np.asarray(dead(tokens)).std()
-    )
+    expected = np.asarray(dead(jnp.asarray(tokens)))
+    # Ties of the rounding aside (tests/nets/test_packed.py), which move logits by a few parts in a thousand.
+    np.testing.assert_allclose(packed.logits(tokens), expected, rtol=0, atol=0.05 * expected.std())
