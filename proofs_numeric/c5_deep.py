@@ -31,23 +31,26 @@ which a tenth or more of the full-precision networks get there say nothing about
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from ntk1bit.claims import Claim, Count, Estimate, Evidence, Inside, Number
 from ntk1bit.claims.measures import against, at, exponent
-from ntk1bit.deep.data import CUBES, CURVES, GRID, curve_targets
+from ntk1bit.deep.data import CUBES, CURVES
 from ntk1bit.deep.spec import DEPTHS
+from ntk1bit.deep.tables import (
+    ROUNDING,
+    ends_table,
+    epochs_table,
+    functions_table,
+    last_epoch,
+    logarithms,
+    losses_table,
+)
 from ntk1bit.estimators.against_width import AgainstWidth
 from proofs_numeric.data import Data, rows, span_of
 
-ROUNDING = 1e-12
 _TOO_MANY = 0.1  # of the networks at rounding
-_EPOCHS = 12  # epochs in the tables, about
 _EVERY = 2  # points of the grid in the tables: every second
 
 CLAIM = Claim(
@@ -124,7 +127,7 @@ def evidence(data: Data) -> Evidence:
                 STUDIES[0],
             )
         )
-    return Evidence(tuple(measures), {"loss against parameters": _table(frame)}, notes)
+    return Evidence(tuple(measures), {"loss against parameters": losses_table(frame)}, notes)
 
 
 def evidence_ratio(data: Data) -> Evidence:
@@ -158,7 +161,7 @@ def evidence_ratio(data: Data) -> Evidence:
 def evidence_similar(data: Data) -> Evidence:
     """Fit exponents of the difference of the outputs after the last epoch."""
     frame, notes = _whole(data.measured(STUDIES_SIMILAR[0]), ["N"], "diverged")
-    ends = frame.loc[frame["epoch"] == frame["epoch"].max()]
+    ends = last_epoch(frame)
     study = STUDIES_SIMILAR[0]
     measures: list[Estimate] = []
     for part in ("train", "test"):
@@ -173,7 +176,11 @@ def evidence_similar(data: Data) -> Evidence:
             measures.append(exponent(one, name, study, x="N"))
     return Evidence(
         tuple(measures),
-        {"against epochs": _epoch_table(frame), "after training": _end_table(ends), "functions": _functions(ends)},
+        {
+            "against epochs": epochs_table(frame),
+            "after training": ends_table(frame),
+            "functions": functions_table(frame, every=_EVERY),
+        },
         notes,
     )
 
@@ -198,93 +205,7 @@ def _both(part: pd.DataFrame) -> pd.DataFrame:
 
 def _over_tasks(frame: pd.DataFrame, column: str, meaning: str, *, x: str = "parameters") -> AgainstWidth:
     """Estimate a positive quantity against size: the geometric mean over functions, a value a seed."""
-    logs = pd.DataFrame({x: frame[x], "seed": frame["seed"], column: _logs(frame[column])})
+    logs = pd.DataFrame({x: frame[x], "seed": frame["seed"], column: logarithms(frame[column])})
     table = pd.DataFrame(logs.groupby([x, "seed"])[[column]].mean()).reset_index()
     table[column] = np.exp(np.asarray(table[column], dtype=np.float64))
     return against(table, x, column, meaning=meaning)
-
-
-def _logs(values: object) -> Float[np.ndarray, " k"]:
-    """Return logarithms; -inf for 0, which makes a geometric mean 0: networks all of whose units are dead agree."""
-    with np.errstate(divide="ignore"):
-        return np.log(np.asarray(values, dtype=np.float64))
-
-
-def _summary(values: object) -> dict[str, float]:
-    """Return the geometric mean of positive values with its 95 % Student-t interval in logarithms."""
-    from scipy import stats
-
-    logs = _logs(values)
-    half = np.nan
-    if len(logs) > 1 and np.isfinite(logs).all():
-        half = float(stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs)))
-    middle = float(logs.mean())
-    ends = {"value": middle, "low": middle - half, "high": middle + half}
-    return {name: float(np.exp(end)) for name, end in ends.items()}
-
-
-def _table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Summarise Fig. 1: least and test loss of each function, depth, precision and size, over seeds."""
-    found = []
-    for setting, part in _groups(frame, ["task", "depth", "precision", "parameters"]):
-        row = dict(zip(("task", "depth", "precision", "N"), setting, strict=True))
-        test = _summary(part["test_loss"])
-        found.append(row | _summary(part["least_loss"]) | {"test": test["value"], "seeds": len(part)})
-    return pd.DataFrame(found)
-
-
-def _groups(frame: pd.DataFrame, keys: list[str]) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
-    """Go through the groups of a frame by two keys or more."""
-    for setting, part in frame.groupby(keys):
-        if isinstance(setting, tuple):
-            yield setting, part
-
-
-_CURVES_OF = {
-    ("one_bit", "train loss"): "loss_one_bit",
-    ("full", "train loss"): "loss_full",
-    ("one_bit", "test loss"): "test_loss_one_bit",
-    ("full", "test loss"): "test_loss_full",
-    ("one_bit - full", "train difference"): "apart_train",
-    ("one_bit - full", "test difference"): "apart_test",
-}
-
-
-def _epoch_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Summarise Fig. 3 at about a dozen epochs: what, of which precision, function and size, over seeds."""
-    last = int(np.max(frame["epoch"].to_numpy()))
-    shown = sorted({round(at) for at in np.linspace(0, last, _EPOCHS + 1)})
-    thinned = frame.loc[frame["epoch"].isin(shown)]
-    found = []
-    for (task, size, epoch), part in _groups(thinned, ["task", "N", "epoch"]):
-        for (precision, what), column in _CURVES_OF.items():
-            row = {"task": task, "N": size, "epoch": epoch, "precision": precision, "what": what}
-            found.append(row | _summary(part[column]))
-    return pd.DataFrame(found)
-
-
-def _end_table(ends: pd.DataFrame) -> pd.DataFrame:
-    """Summarise the difference of the outputs after training, of each function and of all."""
-    found = []
-    for points in ("train", "test"):
-        for size, of_size in ends.groupby("N"):
-            logs = pd.DataFrame(of_size.assign(value=_logs(of_size[f"apart_{points}"])))
-            every = np.exp(np.asarray(logs.groupby("seed")["value"].mean()))
-            groups = {str(task): np.exp(np.asarray(part["value"])) for task, part in logs.groupby("task")}
-            for task, values in (groups | {"all": every}).items():
-                found.append({"task": task, "points": points, "N": size} | _summary(values))
-    return pd.DataFrame(found)
-
-
-def _functions(ends: pd.DataFrame) -> pd.DataFrame:
-    """Return Fig. 2: targets and both outputs on a grid, the first seed at the largest size."""
-    chosen = ends.loc[(ends["N"] == ends["N"].max()) & (ends["seed"] == ends["seed"].min())]
-    x = np.linspace(-np.pi, np.pi, GRID)
-    found = []
-    for task, part in chosen.groupby("task"):
-        outputs = {
-            f"{name}": np.asarray(part[f"grid_{name}"].iloc[0], dtype=np.float64) for name in ("one_bit", "full")
-        }
-        table = pd.DataFrame({"x": x, "target": curve_targets(str(task), x)} | outputs).iloc[::_EVERY]
-        found.append(rows(table.reset_index(drop=True), task=task, N=int(part["N"].iloc[0])))
-    return pd.concat(found, ignore_index=True)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ntk1bit.cli.deep import deep
+from ntk1bit.deep import spec as specs
+from ntk1bit.deep.spec import DeepSpec
+from ntk1bit.errors import InputError
+
+TINY = DeepSpec((100,), 20, ("f3",), (2,), 2, 2, 2)
+
+
+@pytest.fixture
+def call(monkeypatch, tmp_path):
+    """Run the command in this process, on experiments of a second; return its exit code and what it printed."""
+    monkeypatch.setitem(specs._SPECS, "smoke", TINY)
+    monkeypatch.setattr(specs, "CURVES", ("sine-step",))
+    monkeypatch.setattr(specs, "DEPTHS", (3,))
+    app = typer.Typer()
+    app.command()(deep)
+
+    def run(*arguments: str):
+        return CliRunner().invoke(app, ["--size", "smoke", "--jobs", "1", "--out", str(tmp_path / "run"), *arguments])
+
+    return run
+
+
+def test_figure_1_is_trained_printed_written_and_drawn_and_found_again(call, tmp_path):
+    ended = call("--figure", "1")
+    assert ended.exit_code == 0, ended.output
+    assert "least training loss" in ended.output
+    table = pd.read_csv(tmp_path / "run" / "figure-1.csv")
+    assert set(table["N"]) == {100}
+    assert set(table["precision"]) == {"one_bit", "full"}
+    assert (tmp_path / "run" / "figure-1.png").stat().st_size > 1000
+    stored = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*.parquet")}
+    assert len(stored) == 2
+    again = call("--figure", "1")
+    assert again.output == ended.output
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*.parquet")} == stored
+
+
+def test_figures_2_and_3_share_their_networks(call, tmp_path):
+    third = call("--figure", "3")
+    assert third.exit_code == 0, third.output
+    assert "after 2 epochs" in third.output
+    stored = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*.parquet")}
+    second = call("--figure", "2")
+    assert second.exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*.parquet")} == stored
+    for name in ("figure-2.png", "figure-3.png", "figure-2.csv", "figure-3.csv"):
+        assert (tmp_path / "run" / name).exists()
+
+
+def test_the_plan_trains_nothing(call, tmp_path):
+    ended = call("--dry-run", "--figure", "3")
+    assert ended.exit_code == 0
+    # one function, one size k = 2, two seeds, two precisions
+    assert [line.split()[:2] for line in ended.output.splitlines()][2] == ["2", "4"]
+    assert str(tmp_path / "run") in ended.output.replace("\n", "")
+    assert not (tmp_path / "run").exists()
+
+
+def test_mistakes_are_one_line(call):
+    for arguments, words in (
+        (("--figure", "4"), "unknown figure 4; choose one of: 1, 2, 3"),
+        (("--size", "huge"), "unknown size 'huge'"),
+        (("--jobs", "0"), "--jobs must be from 1"),
+    ):
+        ended = call(*arguments)
+        assert isinstance(ended.exception, InputError)
+        assert words in str(ended.exception)
