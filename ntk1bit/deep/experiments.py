@@ -42,6 +42,7 @@ def scaling(
     data_seed: int = 0,
     optimiser: Optimiser = "adam",
     schedule: Schedule = "cosine",
+    parameterisation: Parameterisation = "standard",
     scratch: Path | None = None,
 ) -> pd.DataFrame:
     """Train networks of one size on one of f1..f6, in full batches (D25, Fig. 1).
@@ -57,8 +58,8 @@ def scaling(
         Of the layers between.
     parameters
         The number of parameters wanted; the width that comes nearest is taken.
-    steps, rate, optimiser, schedule
-        As in `Training`.
+    steps, rate, optimiser, schedule, parameterisation
+        As in `Training` and `MLP`.
     seeds
         One network each, all on the same points.
     n_train, n_test, data_seed
@@ -80,7 +81,13 @@ def scaling(
     points = cube_data(task, n_train=n_train, n_test=n_test, seed=data_seed)
     inputs = points.x.shape[1]
     width = mlp.hidden_width(inputs, depth, parameters)
-    spec = MLP(inputs, (width,) * (depth - 1), precision=precision, bias_deviation=BIAS_DEVIATION)
+    spec = MLP(
+        inputs,
+        (width,) * (depth - 1),
+        precision=precision,
+        parameterisation=parameterisation,
+        bias_deviation=BIAS_DEVIATION,
+    )
     training = Training(steps, rate, optimiser=optimiser, schedule=schedule, every=max(math.ceil(steps / RECORDS), 1))
     found = _train(spec, points.x, points.y, training, seeds, scratch, x_test=points.x_test, y_test=points.y_test)
     return pd.DataFrame(

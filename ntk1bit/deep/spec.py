@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ import pandas as pd
 from ntk1bit.deep.data import CUBES, CURVES
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.sweeps.measurements import Measurement
-from ntk1bit.two_layer import PRECISIONS
+from ntk1bit.two_layer import PRECISIONS, Precision
 
 FIGURES = (1, 2, 3)
 SIZES = ("smoke", "quick", "standard", "full")
@@ -157,8 +157,16 @@ def pilot_rates(
     parameters: int = PILOT_PARAMETERS,
     steps: int = PILOT_STEPS,
     rates: tuple[float, ...] = PILOT_RATES,
+    precisions: tuple[Precision, ...] = ("one_bit", "full"),
+    depths: tuple[int, ...] = DEPTHS,
+    parameterisation: Literal["standard", "ntk"] = "standard",
 ) -> pd.DataFrame:
-    """Repeat the search that `RATES` comes from; about two minutes on one core.
+    """Repeat the search that `RATES` comes from, or one like it; about two minutes on one core.
+
+    Parameters
+    ----------
+    tasks, seeds, parameters, steps, rates, precisions, depths, parameterisation
+        What is tried: as in `experiments.scaling`.
 
     Returns
     -------
@@ -168,8 +176,14 @@ def pilot_rates(
     from ntk1bit.deep.experiments import scaling  # imports JAX, which the rest of this module does not need
 
     rows = []
-    for precision, depth, rate in itertools.product(PRECISIONS, DEPTHS, rates):
-        settings: Any = {"depth": depth, "precision": precision, "parameters": parameters, "steps": steps}
+    for precision, depth, rate in itertools.product(precisions, depths, rates):
+        settings: Any = {
+            "depth": depth,
+            "precision": precision,
+            "parameters": parameters,
+            "steps": steps,
+            "parameterisation": parameterisation,
+        }
         frames = [scaling(task=task, rate=rate, seeds=seeds, **settings) for task in tasks]
         found = pd.concat(frames, ignore_index=True)
         loss = found["least_loss"].where(found["diverged_at"] < 0, np.inf).to_numpy(dtype=np.float64)
