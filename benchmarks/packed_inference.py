@@ -41,7 +41,7 @@ def step(shape: Shape, rng: np.random.Generator, *, rivals: str = "") -> Contest
     tokens = rng.integers(VOCABULARY, size=(batch, READ + 1))
     reading = model.start(batch)
     model.feed(reading, tokens[:, :READ])
-    keys, values = (part[0].copy() for part in (reading.keys[..., :READ], reading.values[:, :, :, :READ]))
+    keys, values = reading.keys[0, :, :, 0, :, :READ].copy(), reading.values[0, :, :, :READ].copy()
     last = tokens[:, READ].copy()
 
     def ours() -> np.ndarray:
@@ -106,7 +106,7 @@ class Dense:
     def in_numpy(
         self, tokens: np.ndarray, keys: np.ndarray, values: np.ndarray, *, turned: bool
     ) -> Callable[[], np.ndarray]:
-        """Return one step in NumPy; keys and values as the packed cache lays them out."""
+        """Return one step in NumPy; keys (b, heads, size, time) and values (b, heads, time, size)."""
         attention, output, up, down = self.stored(turned=turned)
         model, block = self.model, self.model.blocks[0]
         batch, heads, size, _ = keys.shape
@@ -136,7 +136,7 @@ class Dense:
     def in_jax(
         self, tokens: np.ndarray, keys: np.ndarray, values: np.ndarray, *, turned: bool
     ) -> Callable[[], np.ndarray]:
-        """Return one jitted step; XLA chooses the layout of the caches it is given and gives back."""
+        """Return one jitted step, which is given the caches and gives them back; as (b, heads, time, size) both."""
         import jax
         import jax.numpy as jnp
 
@@ -159,19 +159,16 @@ class Dense:
             (attention, output, up, down), (first, second, third, fourth), last, head = weights
             h = head[tokens]
             q, k, v = jnp.split(times(LayerNorm(first)(h), attention).reshape(batch, 3 * heads, size), 3, axis=1)
-            keys = keys.at[:, READ].set(rotate(k[:, None], first=READ)[:, 0])
-            values = values.at[:, READ].set(v)
-            scores = jnp.einsum("bhc,bkhc->bhk", rotate(q[:, None], first=READ)[:, 0], keys) * size**-0.5
-            gathered = jnp.einsum("bhk,bkhc->bhc", jax.nn.softmax(scores, axis=-1), values)
+            keys = keys.at[:, :, READ].set(rotate(k[:, None], first=READ)[:, 0])
+            values = values.at[:, :, READ].set(v)
+            scores = jnp.einsum("bhc,bhkc->bhk", rotate(q[:, None], first=READ)[:, 0], keys) * size**-0.5
+            gathered = jnp.einsum("bhk,bhkc->bhc", jax.nn.softmax(scores, axis=-1), values)
             h = h + times(LayerNorm(second)(gathered.reshape(batch, heads * size)), output)
             h = h + times(LayerNorm(fourth)(jax.nn.gelu(times(LayerNorm(third)(h), up))), down)
             return LayerNorm(last)(h) @ head.T, keys, values
 
-        room = ((0, 0), (0, 1), (0, 0), (0, 0))
-        state = [
-            jnp.asarray(np.pad(keys.transpose(0, 3, 1, 2), room)),
-            jnp.asarray(np.pad(values.transpose(0, 2, 1, 3), room)),
-        ]
+        room = ((0, 0), (0, 0), (0, 1), (0, 0))
+        state = [jnp.asarray(np.pad(part, room)) for part in (keys.swapaxes(2, 3), values)]
         given = jnp.asarray(tokens)
 
         def run() -> np.ndarray:

@@ -101,12 +101,12 @@ class Reading:
     Attributes
     ----------
     keys, values
-        (layers, b, heads, d/heads, capacity) and (layers, b, heads, capacity, d/heads) float32.
+        Of `ntk1bit.nets.packed_attention.caches`, for layers and b sequences, float32.
     length
         Characters read.
     """
 
-    keys: Float32[np.ndarray, "layers b heads size capacity"]
+    keys: Float32[np.ndarray, "layers b heads chunks size chunk"]
     values: Float32[np.ndarray, "layers b heads capacity size"]
     length: int = 0
 
@@ -234,9 +234,7 @@ class PackedModel:
 
     def _start(self, batch: int, capacity: int) -> Reading:
         s = self.shape
-        size = s.width // s.heads
-        keys = np.zeros((s.layers, batch, s.heads, size, capacity), dtype=np.float32)
-        return Reading(keys, np.zeros((s.layers, batch, s.heads, capacity, size), dtype=np.float32))
+        return Reading(*attention.caches(s.layers, batch, heads=s.heads, size=s.width // s.heads, capacity=capacity))
 
     def _read(self, reading: Reading, tokens: Integer[np.ndarray, "b t"]) -> Float32[np.ndarray, "b t vocabulary"]:
         batch, time = tokens.shape
@@ -251,7 +249,7 @@ class PackedModel:
         self,
         block: PackedBlock,
         h: Float32[np.ndarray, "n d"],
-        keys: Float32[np.ndarray, "b heads size capacity"],
+        keys: Float32[np.ndarray, "b heads chunks size chunk"],
         values: Float32[np.ndarray, "b heads capacity size"],
         batch_and_time: tuple[int, int],
         before: int,

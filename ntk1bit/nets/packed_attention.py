@@ -1,7 +1,8 @@
 """Causal attention over a cache of keys and values, compiled, with rotary positions; plain forms beside it.
 
-Keys lie with positions along memory and values with channels, so that both loops run over neighbours. Every query of
-a head is computed in the same way whether its sequence is read at once or a position at a time.
+Keys lie with positions along memory, 64 of them to a chunk, and values with channels: both loops run over neighbours,
+and a head's cache is read in order. Every query of a head is computed in the same way, whether its sequence is read at
+once or a position at a time.
 """
 
 from __future__ import annotations
@@ -12,11 +13,18 @@ import numpy as np
 from jaxtyping import Float, Float32, Int32
 
 from ntk1bit.compiling import CONTRACT, compiled, inlined
-from ntk1bit.cores import settings
-from ntk1bit.cores.threads import run_pieces
-from ntk1bit.nets.packed_rows import LEVELS, exponential, sum_of
+from ntk1bit.nets.packed_rows import LEVELS, by_rows, exponential, sum_of
 
+CHUNK = 64  # positions
 _ROTARY_BASE = 10_000.0  # as in `ntk1bit.nets.transformer`
+
+
+def caches(
+    *outer: int, heads: int, size: int, capacity: int
+) -> tuple[Float32[np.ndarray, "*outer heads chunks size chunk"], Float32[np.ndarray, "*outer heads capacity size"]]:
+    """Return room for keys and values of `capacity` positions; `outer` are leading axes, such as layers and batch."""
+    keys = np.zeros((*outer, heads, -(-capacity // CHUNK), size, CHUNK), dtype=np.float32)
+    return keys, np.zeros((*outer, heads, capacity, size), dtype=np.float32)
 
 
 def attend(
@@ -24,7 +32,7 @@ def attend(
     gamma: Float32[np.ndarray, "b t"],
     scales: Float32[np.ndarray, " 3"],
     turns: Float32[np.ndarray, "2 context half"],
-    keys: Float32[np.ndarray, "b heads size capacity"],
+    keys: Float32[np.ndarray, "b heads chunks size chunk"],
     values: Float32[np.ndarray, "b heads capacity size"],
     before: int,
 ) -> Float32[np.ndarray, "b t d"]:
@@ -39,23 +47,21 @@ def attend(
     turns
         Of `rotations`; size = 2 half.
     keys, values
-        The cache, written from position `before` on; d = heads size.
+        Of `caches`; written from position `before` on; d = heads size.
     before
         Positions that are in the cache already.
     """
-    batch, time, padded = sums.shape
-    heads, size = keys.shape[1:3]
+    batch, time, _ = sums.shape
+    heads, size = values.shape[1], values.shape[3]
     out = np.empty((batch, time, heads * size), dtype=np.float32)
 
-    def piece(index: int) -> None:
-        _attend(sums, gamma, scales, turns, keys, values, before, *divmod(index, heads), out)
-
     seen = before + (time + 1) / 2
-    work = 0.12 * batch * time * seen * heads * size + 0.5 * batch * time * padded
-    if time == 1:
-        _attend_all(sums, gamma, scales, turns, keys, values, before, out)
-    else:
-        run_pieces(piece, batch * heads, threads=settings().threads, work_ns=work)
+    each = 0.1 * time * seen * size + 5 * time * size  # the second: positions are written and rotated one by one
+    by_rows(
+        lambda first, stop: _attend(sums, gamma, scales, turns, keys, values, before, first, stop, out),
+        batch * heads,
+        each,
+    )
     return out
 
 
@@ -94,16 +100,11 @@ def attend_reference(
 
 @compiled
 @no_type_check
-def _attend(sums, gamma, scales, turns, keys, values, before, b, head, out):
-    _attend_head(sums, gamma, scales, turns, keys, values, before, b, head, out)
-
-
-@compiled
-@no_type_check
-def _attend_all(sums, gamma, scales, turns, keys, values, before, out):
-    for b in range(keys.shape[0]):
-        for head in range(keys.shape[1]):
-            _attend_head(sums, gamma, scales, turns, keys, values, before, b, head, out)
+def _attend(sums, gamma, scales, turns, keys, values, before, first, stop, out):
+    """Attend in heads first..stop of all sequences, counted through."""
+    heads = keys.shape[1]
+    for index in range(first, stop):
+        _attend_head(sums, gamma, scales, turns, keys, values, before, index // heads, index % heads, out)
 
 
 @inlined(fastmath=CONTRACT)
@@ -120,8 +121,25 @@ def _rotate(sums, scale, turns, position, out):
 
 @inlined(fastmath=CONTRACT)
 @no_type_check
+def _score(q, k, scores):
+    """Write the products of one query with the keys of a chunk to `scores`."""
+    scores[:] = 0
+    size = len(q)
+    for c in range(0, size - 3, 4):  # four at a time: a quarter of the loads and stores of the scores
+        k0, k1, k2, k3 = k[c], k[c + 1], k[c + 2], k[c + 3]
+        q0, q1, q2, q3 = q[c], q[c + 1], q[c + 2], q[c + 3]
+        for s in range(len(scores)):
+            scores[s] += (q0 * k0[s] + q1 * k1[s]) + (q2 * k2[s] + q3 * k3[s])
+    for c in range(size // 4 * 4, size):
+        q0, k0 = q[c], k[c]
+        for s in range(len(scores)):
+            scores[s] += q0 * k0[s]
+
+
+@inlined(fastmath=CONTRACT)
+@no_type_check
 def _attend_head(sums, gamma, scales, turns, keys, values, before, b, head, out):
-    size = keys.shape[2]
+    size = values.shape[3]
     time, padded = sums.shape[1], sums.shape[2] // 3
     first = head * size
     k, v = keys[b, head], values[b, head]
@@ -130,7 +148,7 @@ def _attend_head(sums, gamma, scales, turns, keys, values, before, b, head, out)
         row, scale = sums[b, i], gamma[b, i] / np.float32(LEVELS)
         _rotate(row[padded + first : padded + first + size], scale * scales[1], turns, before + i, q)
         for c in range(size):
-            k[c, before + i] = q[c]
+            k[(before + i) // CHUNK, c, (before + i) % CHUNK] = q[c]
             v[before + i, c] = np.float32(row[2 * padded + first + c]) * (scale * scales[2])
     room = np.empty(before + time, np.float32)
     root = np.float32(1) / np.sqrt(np.float32(size))
@@ -139,16 +157,8 @@ def _attend_head(sums, gamma, scales, turns, keys, values, before, b, head, out)
         _rotate(sums[b, i, first : first + size], scale, turns, before + i, q)
         seen = before + i + 1
         shares = room[:seen]
-        shares[:] = 0
-        for c in range(0, size - 3, 4):  # four at a time: a quarter of the loads and stores of `shares`
-            k0, k1, k2, k3 = k[c], k[c + 1], k[c + 2], k[c + 3]
-            q0, q1, q2, q3 = q[c], q[c + 1], q[c + 2], q[c + 3]
-            for s in range(seen):
-                shares[s] += (q0 * k0[s] + q1 * k1[s]) + (q2 * k2[s] + q3 * k3[s])
-        for c in range(size // 4 * 4, size):
-            q0, k0 = q[c], k[c]
-            for s in range(seen):
-                shares[s] += q0 * k0[s]
+        for chunk in range((seen + CHUNK - 1) // CHUNK):
+            _score(q, k[chunk], shares[chunk * CHUNK : min((chunk + 1) * CHUNK, seen)])
         top = np.float32(-np.inf)
         for s in range(seen):
             shares[s] *= root

@@ -44,7 +44,7 @@ def normalize(h: Float32[np.ndarray, "n d"], gain: Float32[np.ndarray, " d"]) ->
     to even, in float32 and in the order of `ntk1bit.nets.ste.absmax_integers`. A row that is not finite gets gamma nan.
     """
     q, gamma = np.empty(h.shape, dtype=np.int8), np.empty(len(h), dtype=np.float32)
-    _by_rows(lambda first, stop: _normalize(h, gain, q, gamma, first, stop), len(h), 0.5 * h.shape[1])
+    by_rows(lambda first, stop: _normalize(h, gain, q, gamma, first, stop), len(h), 0.5 * h.shape[1])
     return Rounded(q, gamma)
 
 
@@ -69,7 +69,7 @@ def activate(
     out = np.empty(sums.shape, dtype=np.float32)
     scale = np.float32(beta)
     each = (2.0 if gelu else 0.3) * sums.shape[1]
-    _by_rows(lambda first, stop: _activate(sums, gamma, scale, gelu, out, first, stop), len(sums), each)
+    by_rows(lambda first, stop: _activate(sums, gamma, scale, gelu, out, first, stop), len(sums), each)
     return out
 
 
@@ -90,7 +90,7 @@ def add(
 ) -> None:
     """Add a product's output to the residual stream, in place: `h += beta gamma/128 sums`."""
     scale = np.float32(beta)
-    _by_rows(lambda first, stop: _add(h, sums, gamma, scale, first, stop), len(h), 0.1 * h.shape[1])
+    by_rows(lambda first, stop: _add(h, sums, gamma, scale, first, stop), len(h), 0.1 * h.shape[1])
 
 
 def project(
@@ -98,11 +98,11 @@ def project(
 ) -> Float32[np.ndarray, "n v"]:
     """Return `LN(h) head^T` (plainly: `layer_norm(h, gain) @ head.T`)."""
     out = np.empty((len(h), len(head)), dtype=np.float32)
-    _by_rows(lambda first, stop: _project(h, gain, head, out, first, stop), len(h), 0.06 * head.size)
+    by_rows(lambda first, stop: _project(h, gain, head, out, first, stop), len(h), 0.06 * head.size)
     return out
 
 
-def _by_rows(kernel: Callable[[int, int], None], count: int, row_ns: float) -> None:
+def by_rows(kernel: Callable[[int, int], None], count: int, row_ns: float) -> None:
     """Call a kernel on blocks of rows, on as many threads as are worth it."""
     rows = int(max(1, min(count, _PIECE_NS / row_ns)))
     if rows == count:

@@ -250,7 +250,7 @@ def test_exponentials():
 
 
 @pytest.mark.parametrize(
-    ("batch", "time", "heads", "size"), [(1, 1, 1, 2), (2, 7, 3, 6), (3, 65, 2, 10), (1, 33, 1, 34)]
+    ("batch", "time", "heads", "size"), [(1, 1, 1, 2), (2, 7, 3, 6), (3, 65, 2, 10), (1, 33, 1, 34), (1, 130, 1, 4)]
 )
 def test_attention(batch, time, heads, size):
     rng = np.random.default_rng(time)
@@ -260,8 +260,8 @@ def test_attention(batch, time, heads, size):
     gamma = rng.uniform(0.5, 2, (batch, time)).astype(np.float32)
     scales = np.array([0.1, 0.2, 0.3], np.float32)
     turns = packed_attention.rotations(time + 3, size // 2)
-    keys = np.full((batch, heads, size, time + 2), np.nan, np.float32)  # nothing beyond what was written may be read
-    values = np.full((batch, heads, time + 2, size), np.nan, np.float32)
+    keys, values = packed_attention.caches(batch, heads=heads, size=size, capacity=time + 2)
+    keys[:], values[:] = np.nan, np.nan  # nothing beyond what is written may be read
     ours = packed_attention.attend(sums, gamma, scales, turns, keys, values, 0)
     parts = sums.reshape(batch, time, 3, padded)[..., :width] * (gamma / 128)[..., None, None] * scales[:, None]
     q, k, v = (parts[:, :, i].astype(np.float64).reshape(batch, time, heads, size) for i in range(3))
