@@ -8,8 +8,12 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from figures.deep import draw_functions, draw_scaling_law, draw_similarity
 from figures.descent import draw_convergence, draw_terms
+from figures.energy import draw_energy
+from figures.feed_forward import draw_feed_forward
 from figures.kernels import draw_drift, draw_flip_probability, draw_limits
+from figures.language import draw_bitnet
 from figures.losses import draw_floor, draw_scaling
 from figures.outputs import draw_flip_noise, draw_gap
 from figures.recipe import MissingError, Recipe, Results
@@ -105,6 +109,54 @@ _RECIPES = (
         "width reaches with C = N n t operations, mean over seeds, and that width. (c) Test loss on digits against the "
         f"number of training points. {_INTERVALS}.",
         draw_scaling,
+    ),
+    Recipe(
+        "feed-forward",
+        ("4.4",),
+        "One feed-forward layer of width m trains in a 1-bit Transformer block whose other weights are frozen, on real "
+        "text. (a) Training loss against step for several widths. (b) Loss reached, mean over the last tenth of the "
+        f"steps, against m; dotted: the slope that D25's Proposition 4.4 needs. {_INTERVALS}.",
+        draw_feed_forward,
+    ),
+    Recipe(
+        "deep-scaling",
+        ("C5", "C5-ratio"),
+        "D25's Fig. 1 again: least training loss (mean square over 100 points) of MLPs with 3 and 5 layers of weights "
+        "against their number of parameters. Bands are 95 % intervals over seeds.",
+        draw_scaling_law,
+    ),
+    Recipe(
+        "deep-functions",
+        ("C5-similar",),
+        "D25's Fig. 2 again: three functions of one variable and what networks of both precisions make of them after "
+        "50 epochs, at the largest size, for one seed.",
+        draw_functions,
+    ),
+    Recipe(
+        "deep-similarity",
+        ("C5-similar",),
+        "D25's Fig. 3 again: training and test loss of both precisions, and root mean square difference of their "
+        "outputs on training and test points, against the epoch. Bands are 95 % intervals over seeds.",
+        draw_similarity,
+    ),
+    Recipe(
+        "bitnet",
+        ("C6", "C6-stable", "C6-energy"),
+        "Character-level Transformers on State of the Union addresses, the same characters for every network. (a) "
+        "Validation loss against non-embedding parameters N, with L(N) = a N^b + c and its 95 % band, and the trigram "
+        "model. (b) Difference of the two losses, paired by seed. (c) Loss against the energy of a forward pass by "
+        "W23's counting, full precision as FP16. (d) Loss above that at full precision's best rate, at multiples of "
+        f"it, with a quarter of the characters. {_INTERVALS}.",
+        draw_bitnet,
+    ),
+    Recipe(
+        "energy",
+        ("C7", "C7-table"),
+        "(a) Energy of a forward pass of 512 tokens at 7 nm by W23's counting; black: sums of MUL and ADD that W23 "
+        "prints, hollow where one of them does not follow from its costs. (b) FP16's energy over BitNet's by three "
+        "countings, and W23's reductions. (c) Bytes of the linear maps; circles: a whole 1-bit model with FP16 "
+        "embedding. Nothing is random.",
+        draw_energy,
     ),
 )
 

@@ -28,7 +28,7 @@ _LONGEST = 62  # letters of a title
 
 
 def draw_verdicts(results: Results) -> Figure:
-    """Draw a row a claim: those of the papers in one column; ours, and what is not tested yet, in the other."""
+    """Draw a row a claim: those of D25 in one column; W23's, ours, and what is not tested yet, in the other."""
     entries = results.document["claims"]
     counts = {outcome: sum(entry["outcome"] == outcome for entry in entries) for outcome in ORDER}
     tested = [entry for entry in entries if entry["outcome"] != NOT_TESTED]
@@ -36,7 +36,8 @@ def draw_verdicts(results: Results) -> Figure:
     waiting = f"; {counts[NOT_TESTED]} more not tested yet" if counts[NOT_TESTED] else ""
     groups = {
         "claims of D25": [entry for entry in tested if entry["source"].startswith("D25")],
-        "claims of our own": [entry for entry in tested if not entry["source"].startswith("D25")],
+        "claims of W23": [entry for entry in tested if entry["source"].startswith("W23")],
+        "claims of our own": [entry for entry in tested if not entry["source"].startswith(("D25", "W23"))],
         "not tested yet": [entry for entry in entries if entry["outcome"] == NOT_TESTED],
     }
     first, *others = ((heading, members) for heading, members in groups.items() if members)

@@ -16,6 +16,7 @@ import typer
 
 from ntk1bit import __version__
 from ntk1bit.cli.bench import bench
+from ntk1bit.cli.deep import deep
 from ntk1bit.cli.doctor import doctor
 from ntk1bit.cli.energy import energy
 from ntk1bit.cli.fit import fit
@@ -39,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (sweep, summary, plot, report, fit, ntk, verify, train_lm, generate, energy, bench, doctor):
+for command in (sweep, summary, plot, report, fit, ntk, verify, train_lm, generate, deep, energy, bench, doctor):
     app.command()(command)
 
 

@@ -1,0 +1,147 @@
+"""Made-up results of deep networks and Transformers, with the tables and measures that recipes read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .made_up import entry, power
+
+SIZES = (24_576, 98_304, 393_216)
+WIDTHS = (64, 256, 1024, 4096)
+ARMS = {"full": 1.0, "bitnet": 1.1, "sign-ptq": 3.0}
+
+
+def claims() -> list[dict[str, Any]]:
+    """Return the entries of claims on deep networks, Transformers and energy."""
+    return [_feed_forward(), *_deep(), *_bitnet(), _c7(), _c7_table()]
+
+
+def _feed_forward() -> dict[str, Any]:
+    precisions = ("one_bit", "full")
+    reached = power(
+        {"precision": precisions, "width": WIDTHS}, lambda r: (32 if r["precision"] == "one_bit" else 0.1) / r["width"]
+    )
+    steps = [
+        {"precision": p, "width": w, "step": s, "loss": 32 / (1 + s) + 1 / w}
+        for p in precisions
+        for w in WIDTHS
+        for s in (0, 3, 30, 300)
+    ]
+    return entry(
+        "4.4",
+        {"loss against width": reached, "loss by step": steps},
+        {"exponent of the loss reached in m, 1-bit": -1.0},
+    )
+
+
+def _deep() -> list[dict[str, Any]]:
+    precisions, curves = ("one_bit", "full"), ("bessel", "sine-step", "log-sine")
+    axes = {"task": tuple(f"f{k}" for k in range(1, 7)), "depth": (3, 5), "precision": precisions, "N": SIZES}
+    exponents = {
+        f"exponent in N of {what}, depth {depth}": -0.5
+        for depth in (3, 5)
+        for what in ("the 1-bit loss", "the full-precision loss")
+    }
+    scaling = power(axes, lambda r: (10 if r["precision"] == "one_bit" else 0.1) / r["N"])
+    epochs = {"task": curves, "N": SIZES, "epoch": (0, 4, 8), "precision": precisions}
+    losses = power(epochs | {"what": ("train loss", "test loss")}, lambda r: 1 / (1 + r["epoch"]))
+    apart = power(
+        epochs | {"precision": ("one_bit - full",), "what": ("train difference", "test difference")},
+        lambda r: 1 / (1 + r["epoch"]),
+    )
+    after = power({"task": (*curves, "all"), "points": ("train", "test"), "N": SIZES}, lambda r: r["N"] ** -0.2)
+    functions = [
+        {"task": task, "N": SIZES[-1], "x": x, "target": x / 4, "one_bit": x / 5, "full": x / 4.5}
+        for task in curves
+        for x in (-3.0, 0.0, 3.0)
+    ]
+    found = {
+        f"exponent in N of the difference, {task}, {points} points": -0.2
+        for task in curves
+        for points in ("train", "test")
+    }
+    tables = {"against epochs": losses + apart, "after training": after, "functions": functions}
+    return [
+        entry("C5", {"loss against parameters": scaling}, exponents),
+        entry("C5-ratio", {}, {}),
+        entry("C5-similar", tables, found),
+    ]
+
+
+def _bitnet() -> list[dict[str, Any]]:
+    losses = [
+        {"arm": arm, "size": f"1x{n}", "parameters": n, "loss": (loss := times * 20 * n**-0.2)}
+        | {"low": 0.99 * loss, "high": 1.01 * loss, "joules": (1 if arm == "full" else 0.2) * 1e-9 * n}
+        for arm, times in ARMS.items()
+        for n in SIZES
+    ]
+    laws = [
+        {
+            "arm": arm,
+            "parameters": n,
+            "loss": (loss := ARMS[arm] * 20 * n**-0.2),
+            "low": 0.98 * loss,
+            "high": 1.02 * loss,
+        }
+        for arm in ("full", "bitnet")
+        for n in SIZES
+    ]
+    gap = [{"N": n, "value": 2 * n**-0.2, "low": 1.9 * n**-0.2, "high": 2.1 * n**-0.2} for n in SIZES]
+    excess = [
+        {
+            "arm": arm,
+            "times": times,
+            "excess": times / 10,
+            "low": times / 11,
+            "high": times / 9,
+            "diverged": int(times > 20),
+        }
+        for arm in ("full", "bitnet")
+        for times in (1.0, 4.0, 64.0)
+    ]
+    first = entry("C6", {"losses": losses, "laws": laws, "gap": gap}, {"exponent of the gap in N": -0.2})
+    first["measures"].append({"kind": "number", "name": "loss of the trigram model", "value": 2.0})
+    return [
+        first,
+        entry("C6-stable", {"excess": excess}, {}),
+        entry("C6-energy", {"loss against energy": losses}, {}),
+    ]
+
+
+def _c7() -> dict[str, Any]:
+    sizes = (("125M", 8.5e7, 8.8), ("6.7B", 6.4e9, 29.1), ("30B", 3.0e10, 38.8))
+    spent = {"full32": lambda n, _: 1e-9 * n, "full16": lambda n, _: 3e-10 * n, "bitnet": lambda n, r: 3e-10 * n / r}
+    countings = ("w23", "exact", "exact, wide")
+    energy = [
+        {"size": size, "parameters": n, "arm": arm} | {f"{c}, 7nm (J)": joules(n, ratio) for c in countings}
+        for size, n, ratio in sizes
+        for arm, joules in spent.items()
+    ]
+    bits = {"full32": 32, "full16": 16, "int8-absmax": 8, "b158": 2, "bitnet": 1}
+    memory = [
+        {"size": size, "parameters": n, "bitnet, whole (GB)": n / 7e9}
+        | {f"{arm}, linear (GB)": n * width / 8e9 for arm, width in bits.items()}
+        for size, n, _ in sizes
+    ]
+    return entry("C7", {"energy": energy, "memory": memory}, {})
+
+
+def _c7_table() -> dict[str, Any]:
+    common = {"node": "7nm", "recomputed": 1.0, "short": 0.0}
+    figures = [
+        {"group": "BitNet", "size": size, "arm": "bitnet", "what": what, "printed": 0.05, "agrees": agrees} | common
+        for size, agrees in (("6.7B", "no"), ("30B", "yes"))
+        for what in ("mul", "add")
+    ]
+    figures += [
+        {
+            "group": "reduction",
+            "size": "125M",
+            "arm": "full16 / bitnet",
+            "what": "ratio",
+            "printed": 8.8,
+            "agrees": "yes",
+        }
+        | common
+    ]
+    return entry("C7-table", {"figures": figures}, {})
