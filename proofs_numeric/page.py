@@ -40,6 +40,11 @@ FIGURES = {
     "C3": "gap",
     "C3b": "flip-noise",
     "C4": "scaling",
+    "4.4": "feed-forward",
+    "C5": "deep-scaling",
+    "C5-similar": "deep-similarity",
+    "C6": "bitnet",
+    "C7": "energy",
 }
 
 _LONGEST_TABLE = 42  # rows; longer tables are in verdicts.json only
