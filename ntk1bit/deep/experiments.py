@@ -19,7 +19,8 @@ from ntk1bit.deep.data import GRID, cube_data, curve_data, curve_inputs
 from ntk1bit.errors import InputError
 from ntk1bit.nets import mlp
 from ntk1bit.nets.mlp import MLP, Parameterisation
-from ntk1bit.nets.training import NEVER, Optimiser, Schedule, Trained, Training, train
+from ntk1bit.nets.optimisation import Optimiser, Schedule, Training
+from ntk1bit.nets.training import NEVER, Trained, train
 from ntk1bit.two_layer import Precision
 
 BIAS_DEVIATION = 0.5  # spreads the kinks of the first layer over the cube, where biases of 0 let all meet at its centre

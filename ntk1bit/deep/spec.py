@@ -3,12 +3,15 @@
 `smoke` takes seconds and shows the machinery; `quick` takes minutes; `standard` a night; `full` has D25's own sizes and
 numbers of steps, and takes days on a laptop.
 
-**Learning rates.** D25 gives none. Those of Fig. 1 are the best of a short search, one for each precision and depth:
+**Learning rates.** D25 gives none. Those of Fig. 1 start from a short search, for each precision and depth:
 `pilot_rates` repeats it. It uses seeds that no experiment uses, two of the six functions, the number of steps of
 `quick` and a size near its lower end (further up, full precision ends at rounding at several rates, and nothing is left
 to choose by), and takes the rate with the least geometric mean of the least training losses. Both precisions are
 searched in the same way, and each gets its own rate: with one rate for both, the comparison would be of how well that
-rate suits either.
+rate suits either. Adam moves every weight by about its rate, so what a step does to an output grows with width, and the
+best rate falls with it: 1-bit networks are trained at smaller rates too, and at each depth and size the one with the
+least geometric mean of the least training losses counts (`tables.at_best_rate`). Full precision is at rounding or near
+it with the rate it has, so nothing is left to choose.
 
 **The rate of Fig. 2 and 3** is one for both precisions and all sizes, 0.01, which is what makes their difference a
 matter of the quantiser alone: of 0.003, 0.01 and 0.03 it gave the least loss of both, or one within 5 % of it, at k =
@@ -32,11 +35,11 @@ from ntk1bit.two_layer import PRECISIONS, Precision
 FIGURES = (1, 2, 3)
 SIZES = ("smoke", "quick", "standard", "full")
 DEPTHS = (3, 5)
-RATES: dict[tuple[str, int], float] = {  # (precision, depth) -> Adam's largest rate: what `pilot_rates` finds
-    ("one_bit", 3): 0.01,
-    ("one_bit", 5): 0.01,
-    ("full", 3): 0.003,
-    ("full", 5): 0.001,
+RATES: dict[tuple[str, int], tuple[float, ...]] = {  # (precision, depth) -> Adam's largest rates, `pilot_rates`' first
+    ("one_bit", 3): (0.01, 0.003, 0.001),
+    ("one_bit", 5): (0.01, 0.003, 0.001),
+    ("full", 3): (0.003,),
+    ("full", 5): (0.001,),
 }
 PILOT_TASKS, PILOT_SEEDS, PILOT_PARAMETERS, PILOT_STEPS = ("f2", "f4"), (1000, 1001, 1002), 2**13, 5000
 PILOT_RATES = (0.0003, 0.001, 0.003, 0.01, 0.03)
@@ -115,7 +118,9 @@ def scaling_measurements(spec: DeepSpec) -> tuple[Measurement, ...]:
     """Return the measurements of Fig. 1: one for each function, depth, precision and size (and group of seeds)."""
     made = []
     # functions innermost: those with as many inputs share what was compiled
-    for parameters, depth, precision, task in itertools.product(spec.parameters, DEPTHS, PRECISIONS, spec.tasks):
+    axes = itertools.product(spec.parameters, DEPTHS, PRECISIONS)
+    every = [(*one, rate, task) for one in axes for rate in RATES[one[2], one[1]] for task in spec.tasks]
+    for parameters, depth, precision, rate, task in every:
         for seeds in _groups(spec.seeds, parameters):
             settings = {
                 "task": task,
@@ -123,7 +128,7 @@ def scaling_measurements(spec: DeepSpec) -> tuple[Measurement, ...]:
                 "precision": precision,
                 "parameters": parameters,
                 "steps": spec.steps,
-                "rate": RATES[precision, depth],
+                "rate": rate,
                 "seeds": seeds,
             }
             made.append(_measurement("scaling", settings, 6.0 * parameters * 100 * spec.steps * len(seeds)))

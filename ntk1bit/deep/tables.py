@@ -27,19 +27,40 @@ CURVES_OF = {  # (precision, what) -> column of `experiments.similarity`
 }
 
 
+def at_best_rate(frame: pd.DataFrame) -> pd.DataFrame:
+    """Keep the networks of Fig. 1 at the best rate of their depth, precision and size.
+
+    The best has the least geometric mean, over functions and seeds, of the least training losses; a rate at which a
+    network diverged is the best only if all are such.
+    """
+    kept = []
+    for _, part in groups(frame, ["depth", "precision", "parameters"]):
+        means = {}
+        for rate, tried in part.groupby("rate"):
+            losses = np.where(tried["diverged_at"].to_numpy() < 0, tried["least_loss"].to_numpy(np.float64), np.inf)
+            means[rate] = float(logarithms(losses).mean())
+        best = min(means, key=lambda rate: means[rate])
+        kept.append(part.loc[part["rate"] == best])
+    return pd.concat(kept, ignore_index=True)
+
+
 def losses_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Summarise Fig. 1.
 
     Returns
     -------
-    A row a (task, depth, precision, N): `value`, `low`, `high` of the least training loss, `test` (mean test loss at
-    the end), `seeds`.
+    A row a (task, depth, precision, N), at the best rate: `value`, `low`, `high` of the least training loss, `test`
+    (mean test loss at the end), `rate`, `seeds`.
     """
     found = []
-    for setting, part in groups(frame, ["task", "depth", "precision", "parameters"]):
+    for setting, part in groups(at_best_rate(frame), ["task", "depth", "precision", "parameters"]):
         row = dict(zip(("task", "depth", "precision", "N"), setting, strict=True))
         test = summary(part["test_loss"])
-        found.append(row | summary(part["least_loss"]) | {"test": test["value"], "seeds": len(part)})
+        found.append(
+            row
+            | summary(part["least_loss"])
+            | {"test": test["value"], "rate": part["rate"].iloc[0], "seeds": len(part)}
+        )
     return pd.DataFrame(found)
 
 

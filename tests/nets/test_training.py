@@ -13,7 +13,8 @@ import pytest
 from ntk1bit.errors import InputError
 from ntk1bit.nets import mlp
 from ntk1bit.nets.mlp import MLP
-from ntk1bit.nets.training import NEVER, Trained, Training, batch_of, rate_shares, train
+from ntk1bit.nets.optimisation import Training, batch_of, rate_shares
+from ntk1bit.nets.training import NEVER, Trained, train
 
 EPSILON = float(np.finfo(np.float32).eps)
 SPEC = MLP(2, (7, 5), bias_deviation=0.2)
@@ -36,14 +37,15 @@ def plain(training: Training, seed: int) -> tuple[list[float], list[float]]:
     x, y = X.astype(np.float32), Y.astype(np.float32)
     params: Any = INIT(seed)
     state = optimiser.init(params)
-    losses, every = [], [float(np.mean((APPLY(params, x) - y) ** 2))]
+    loss_of = jax.jit(lambda p, xs, ys: ((APPLY(p, xs) - ys) ** 2).mean())
+    gradient_of = jax.jit(jax.grad(lambda p, xs, ys: ((APPLY(p, xs) - ys) ** 2).mean()))
+    losses, every = [], [float(loss_of(params, x, y))]
     for step in range(training.steps):
         chosen = slice(None) if training.batch is None else batch_of(seed, step, count=len(x), batch=training.batch)
-        loss, gradient = jax.value_and_grad(lambda p, at=chosen: ((APPLY(p, x[at]) - y[at]) ** 2).mean())(params)
-        updates, state = optimiser.update(gradient, state)
+        losses.append(float(loss_of(params, x[chosen], y[chosen])))
+        updates, state = optimiser.update(gradient_of(params, x[chosen], y[chosen]), state)
         params = optax.apply_updates(params, updates)
-        losses.append(float(loss))
-        every.append(float(np.mean((APPLY(params, x) - y) ** 2)))
+        every.append(float(loss_of(params, x, y)))
     return losses, every
 
 
