@@ -1,11 +1,13 @@
 """One character through a Transformer from packed signs, against the same layers in float32.
 
-    python -m benchmarks.packed_inference [--threads 1,2] [--rounds 9] [--only "packed_step, jax"]
+    python -m benchmarks.packed_inference [--threads 1,2] [--rounds 9] [--widths 1024,2048] [--batches 1,16]
 
 A model of one layer, 64 characters of each sequence read before: embedding, norms, attention over what was read, six
 projections, head. Rivals have the signs times beta as float32 matrices, need no rounding of activations, and keep keys
-and values too: JAX jitted with donated caches, and NumPy on BLAS, each with its matrices stored in both ways. Each
-number of threads has a process of its own, since XLA is told how many when it starts.
+and values too: JAX jitted with donated caches, and NumPy on BLAS, each with its matrices stored in both ways. All take
+turns in one process, and there is one for each number of threads, since XLA is told how many when it starts. With one
+thread the time is the processor's, which other programs on the machine do not lengthen by taking it away; with more it
+is the clock's.
 """
 
 from __future__ import annotations
@@ -15,13 +17,17 @@ import functools
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import threadpoolctl
 
+from benchmarks import report
 from benchmarks.contest import Contest, Pair, Shape
+from benchmarks.rounds import SHORTEST_S, Result
 from ntk1bit import cores
 from ntk1bit.nets.packed import PackedBlock, PackedModel, PackedProjection, PackedShape
 from ntk1bit.nets.packed_attention import rotations
@@ -34,7 +40,7 @@ _ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1
 _CHILD = "--in-this-process"
 
 
-def step(shape: Shape, rng: np.random.Generator, *, rivals: str = "") -> Contest:
+def step(shape: Shape, rng: np.random.Generator) -> Contest:
     """Race one character of n sequences through a layer of width d (m = 4 d is its hidden size)."""
     batch, width = shape.n, shape.d
     model = random_model(width, rng)
@@ -56,7 +62,6 @@ def step(shape: Shape, rng: np.random.Generator, *, rivals: str = "") -> Contest
     if cores.settings().threads >= (os.cpu_count() or 1) or _ONE_THREAD in os.environ.get("XLA_FLAGS", ""):
         found["jax x w'"] = dense.in_jax(last, keys, values, turned=False)
         found["jax x w"] = dense.in_jax(last, keys, values, turned=True)
-    found = {name: run for name, run in found.items() if name.startswith(rivals)}
     expected = ours()
     for run in found.values():
         error = np.asarray(run()) - expected
@@ -178,31 +183,80 @@ class Dense:
         return run
 
 
-SHAPES = tuple(Shape(batch, width, 4 * width) for width in (1024, 2048) for batch in (1, 16))
-PAIRS = tuple(Pair("packed_step", shape, step, goal=5 if shape.n == 1 else None) for shape in SHAPES)
-BY_RIVAL = tuple(
-    Pair(f"packed_step, {rival}", shape, functools.partial(step, rivals=rival), goal=5 if shape.n == 1 else None)
-    for shape in SHAPES
-    for rival in ("jax", "numpy")
+PAIRS = tuple(
+    Pair("packed_step", Shape(batch, width, 4 * width), step, goal=5 if batch == 1 else None)
+    for width in (1024, 2048)
+    for batch in (1, 16)
 )
 
 
+def results(shape: Shape, *, threads: int, rounds: int) -> Iterator[Result]:
+    """Yield a row for JAX and one for NumPy, each at the faster of its two layouts."""
+    clock = time.process_time if threads == 1 else time.perf_counter
+    with cores.using(threads=threads), threadpoolctl.threadpool_limits(limits=threads):
+        contest = step(shape, np.random.default_rng(0))
+        taken = _times({"": contest.ours, **contest.rivals}, rounds, clock)
+    ours = taken.pop("")
+    for kind in ("jax", "numpy"):
+        rival = min((name for name in taken if name.startswith(kind)), key=lambda name: np.median(taken[name]))
+        low, middle, high = (float(value) for value in np.quantile(taken[rival] / ours, (0.25, 0.5, 0.75)))
+        yield Result(
+            product="packed_step",
+            shape=shape,
+            goal=5.0 if shape.n == 1 and kind == "jax" else None,
+            threads=threads,
+            ours_ms=1e3 * float(np.median(ours)),
+            rival_ms=1e3 * float(np.median(taken[rival])),
+            rival=rival,
+            ratio=middle,
+            ratio_low=low,
+            ratio_high=high,
+            ours_bytes=contest.ours_bytes,
+            rival_bytes=contest.rival_bytes,
+        )
+
+
+def _times(
+    contestants: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float]
+) -> dict[str, np.ndarray]:
+    """Return seconds a call, (rounds,) for each contestant, taking turns as in `benchmarks.rounds`."""
+    repeats = {}
+    for name, run in contestants.items():
+        run()
+        start = clock()
+        run()
+        repeats[name] = max(1, round(SHORTEST_S / max(clock() - start, 1e-6)))
+    taken = {name: np.empty(rounds) for name in contestants}
+    for index in range(rounds):
+        for name, run in contestants.items():
+            run()
+            start = clock()
+            for _ in range(repeats[name]):
+                run()
+            taken[name][index] = (clock() - start) / repeats[name]
+    return taken
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Race against each rival by itself, in a process for each number of threads."""
+    """Race in a process for each number of threads."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="python -m benchmarks.packed_inference", description=__doc__)
     parser.add_argument("--threads", default="1,2", metavar="1,2", help="numbers of threads")
     parser.add_argument("--rounds", type=int, default=9, help="rounds a race; the median counts")
-    parser.add_argument("--only", default="", metavar="NAME", help="only races whose name contains this")
+    parser.add_argument("--widths", default="1024,2048", metavar="1024,2048", help="widths d")
+    parser.add_argument("--batches", default="1,16", metavar="1,16", help="sequences read together")
     parser.add_argument(_CHILD, action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(given)
-    counts = [int(part) for part in options.threads.split(",")]
+    threads, widths, batches = (
+        [int(part) for part in text.split(",")] for text in (options.threads, options.widths, options.batches)
+    )
     if options.in_this_process:
-        return _race(options.only, counts[0], options.rounds)
-    for threads in counts:
-        words = ["--threads", str(threads), "--rounds", str(options.rounds), "--only", options.only, _CHILD]
-        command = [sys.executable, "-m", "benchmarks.packed_inference", *words]
-        code = subprocess.run(command, env=_environment(threads)).returncode
+        _race([Shape(n, d, 4 * d) for d in widths for n in batches], threads[0], options.rounds)
+        return 0
+    for count in threads:
+        words = ["--threads", str(count), "--rounds", str(options.rounds), "--widths", options.widths]
+        command = [sys.executable, "-m", "benchmarks.packed_inference", *words, "--batches", options.batches, _CHILD]
+        code = subprocess.run(command, env=_environment(count)).returncode
         if code:
             return code
     return 0
@@ -220,15 +274,11 @@ def _environment(threads: int) -> dict[str, str]:
     return environment
 
 
-def _race(only: str, threads: int, rounds: int) -> int:
-    from benchmarks import report
-    from benchmarks.rounds import measure
-
-    print(report.header())
-    for pair in BY_RIVAL:
-        if only in pair.product:
-            print(report.row(measure(pair, threads=threads, rounds=rounds)), flush=True)
-    return 0
+def _race(shapes: Sequence[Shape], threads: int, rounds: int) -> None:
+    print(report.header(), flush=True)
+    for shape in shapes:
+        for result in results(shape, threads=threads, rounds=rounds):
+            print(report.row(result), flush=True)
 
 
 if __name__ == "__main__":
