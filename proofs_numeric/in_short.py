@@ -76,7 +76,8 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     ),
     (
         {"C6-stable": "supported"},
-        "At a learning rate far too large for full precision, 1-bit training loses less than full precision does.",
+        "A learning rate far too large for full precision costs 1-bit training less, measured by what each arm has to "
+        "lose.",
     ),
     (
         {"C6-stable": "refuted"},
@@ -85,11 +86,11 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     ),
     (
         {"C6-energy": "supported"},
-        "For the energy of its arithmetic the 1-bit Transformer has the lower loss.",
+        "For the energy of its arithmetic, as W23 counts it, the 1-bit Transformer has the lower loss.",
     ),
     (
         {"C6-energy": "refuted"},
-        "For the energy of its arithmetic the 1-bit Transformer does not have the lower loss.",
+        "For the energy of its arithmetic, as W23 counts it, the 1-bit Transformer does not have the lower loss.",
     ),
     (
         {"C7": "supported", "C7-table": "refuted"},

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ntk1bit.deep.data import GRID, curve_targets
 from ntk1bit.deep.plots import draw_frame, fill_scaling, short
-from ntk1bit.deep.tables import ends_table, epochs_table, functions_table, losses_table, summary
+from ntk1bit.deep.tables import at_best_rate, ends_table, epochs_table, functions_table, losses_table, summary
 
 
 def grid(*axes: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
@@ -23,6 +23,7 @@ def fig_1(sizes=(256, 512, 1024), seeds=3) -> pd.DataFrame:
     rows = [
         {"task": task, "depth": depth, "precision": precision, "parameters": size, "seed": seed}
         | {"least_loss": 2.0**seed / size * (1 if precision == "full" else 3), "test_loss": 0.1}
+        | {"rate": 0.01, "diverged_at": -1}
         for task, depth, precision, size, seed in grid(("f1", "f6"), (3, 5), ("one_bit", "full"), sizes, range(seeds))
     ]
     return pd.DataFrame(rows)
@@ -58,6 +59,21 @@ def test_losses_have_a_row_a_setting():
     row = table.loc[(table["task"] == "f6") & (table["precision"] == "one_bit") & (table["N"] == 512)].iloc[0]
     assert row["value"] == pytest.approx(2 * 3 / 512)
     assert (row["seeds"], row["test"]) == (3, pytest.approx(0.1))
+
+
+def test_the_best_rate_is_chosen_by_depth_precision_and_size():
+    frame = fig_1()
+    better = frame.assign(rate=0.003, least_loss=frame["least_loss"] * np.where(frame["parameters"] > 300, 0.5, 2.0))
+    diverged = frame.assign(rate=0.1, least_loss=1e-9, diverged_at=np.where(frame["seed"] == 1, 7, -1))
+    every = pd.concat([frame, better, diverged], ignore_index=True)
+    found = at_best_rate(every)
+    assert len(found) == len(frame)
+    assert set(found.loc[found["parameters"] < 300, "rate"]) == {0.01}
+    assert set(found.loc[found["parameters"] > 300, "rate"]) == {0.003}
+    table = losses_table(every)
+    row = table.loc[(table["task"] == "f1") & (table["precision"] == "full") & (table["N"] == 512)].iloc[0]
+    assert row["value"] == pytest.approx(2 / 512 / 2)
+    assert row["rate"] == 0.003
 
 
 def test_epochs_are_thinned_and_keep_both_ends():

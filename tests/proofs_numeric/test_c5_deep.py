@@ -30,7 +30,7 @@ def losses(one_bit: Law, full: Law, *, noise: float = 0.1, seeds: int = 5) -> pd
         law = one_bit if precision == "one_bit" else full
         value = law(size) * np.exp(noise * rng.standard_normal())
         row = {"task": task, "depth": depth, "precision": precision, "parameters": size, "seed": seed}
-        rows.append(row | {"least_loss": value, "test_loss": 10 * value, "diverged_at": -1})
+        rows.append(row | {"least_loss": value, "test_loss": 10 * value, "diverged_at": -1, "rate": 0.01})
     return pd.DataFrame(rows)
 
 

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from ntk1bit.cli.main import main
+from ntk1bit.cli.training_lm import collect
+from ntk1bit.language.spec import PRESETS
+
+
+def call(*words: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    return int(ended.value.code or 0)
+
+
+def test_a_dry_run_says_what_would_be_trained(capsys, tmp_path):
+    assert call("train-lm", "--sizes", "1x16,2x32", "--tokens", "1e5", "--out", tmp_path / "run", "--dry-run") == 0
+    told = capsys.readouterr().out
+    assert "24,576" in told
+    assert "100,000 a network, in 195 steps of 8 x 64" in told
+    assert str(tmp_path / "run") in told
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_override_the_preset():
+    spec = collect("smoke", sizes="1x16, 1x32", tokens="2e5", seeds="3", stability="4,8", arms=None, tied=False)
+    assert spec.sizes == ("1x16", "1x32")
+    assert spec.tokens == 200_000
+    assert spec.seeds == (0, 1, 2)
+    assert spec.stability == (4.0, 8.0)
+    assert spec.arms == PRESETS["smoke"].arms
+    assert not spec.tied
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--sizes", "64"], "write layers x width"),
+        (["--sizes", ""], "--sizes"),
+        (["--arms", "bitnet,sign-ptq"], "add 'full' to the arms"),
+        (["--tokens", "many"], "--tokens takes a positive whole number"),
+        (["--tokens", "1.5"], "--tokens takes a positive whole number"),
+        (["--tokens", "10"], "less than one step"),
+        (["--preset", "huge"], "choose one of: smoke, quick, standard, night"),
+        (["--text", "bible"], "choose one of: sotu, pydoc"),
+        (["--stability", "-1"], "positive multiples"),
+        (["--arms", "full", "--export", "model.npz"], "add bitnet to --arms"),
+        (["--smoke", "--export", "model.pkl"], "writes a .npz file"),
+        (["--smoke", "--jobs", "0"], "--jobs must be from 1"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(words, said, capsys, tmp_path):
+    assert call("train-lm", "--out", tmp_path / "run", *words) == 2
+    told = capsys.readouterr()
+    assert said in told.err
+    assert told.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_the_smoke_run_trains_prints_writes_resumes_and_generates(capsys, tmp_path):
+    folder, packed = tmp_path / "run", tmp_path / "model.npz"
+    assert call("train-lm", "--smoke", "--out", folder, "--export", packed, "--jobs", 2) == 0
+    told = capsys.readouterr().out
+    for words in ("validation loss", "trigram model", "bitnet minus full", "L(N) = a N^b + c", "x16"):
+        assert words in told
+    table = pd.read_csv(folder / "networks.csv")
+    spec = PRESETS["smoke"]
+    assert len(table) == len(spec.arms) * len(spec.sizes) * len(spec.seeds)
+    assert table["loss"].notna().all()
+    assert (folder / "scaling.png").stat().st_size > 10_000
+    before = (folder / "networks.csv").read_bytes()
+    assert call("train-lm", "--smoke", "--out", folder) == 2
+    assert "add --resume" in capsys.readouterr().err
+    assert call("train-lm", "--smoke", "--out", folder, "--resume") == 0
+    assert (folder / "networks.csv").read_bytes() == before
+    capsys.readouterr()
+    assert call("generate", packed, "--prompt", "The ", "--length", 40) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("The ")
+    assert len(text) == 4 + 40 + 1
