@@ -13,6 +13,7 @@ import pandas as pd
 from ntk1bit.cli.progress import clock, interrupt, progress_bar, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.deep.spec import measurements
+from ntk1bit.styles import PRECISION_NAME
 from ntk1bit.sweeps.measurements import run_measurements
 
 
@@ -67,24 +68,17 @@ def run(figure: int, size: str, *, jobs: int | None, out: Path | None) -> None:
 
 
 def print_losses(frame: pd.DataFrame) -> pd.DataFrame:
-    """Print the least training losses of Fig. 1 as geometric means over functions; return them function by function."""
-    from ntk1bit.deep.tables import groups, losses_table, summary
+    """Print the losses of Fig. 1 at every rate, as means over functions; return those at the best, one by one."""
+    from ntk1bit.deep.tables import losses_table, rates_table
 
     rows = []
-    for (depth, parameters), part in groups(frame, ["depth", "parameters"]):
-        means = {
-            precision: summary(part.loc[part["precision"] == precision, "least_loss"])["value"]
-            for precision in ("one_bit", "full")
-        }
-        test = {
-            precision: summary(part.loc[part["precision"] == precision, "test_loss"])["value"]
-            for precision in ("one_bit", "full")
-        }
-        ratio = means["one_bit"] / means["full"]
-        numbers = [means["one_bit"], means["full"], ratio, test["one_bit"], test["full"]]
-        rows.append([depth, f"{parameters:,}", *(f"{number:.3g}" for number in numbers)])
+    for row in rates_table(frame).sort_values(["depth", "precision", "N", "rate"]).to_dict("records"):
+        name = PRECISION_NAME[row["precision"]]
+        marked = f"{row['rate']:g}{'*' if row['best'] else ''}"
+        rows.append([row["depth"], name, f"{row['N']:,}", marked, f"{row['value']:.3g}", f"{row['test']:.3g}"])
     print("geometric means over functions and seeds of the least training loss, and of the test loss at the end")
-    print_table(["depth", "N", "1-bit", "full", "ratio", "test, 1-bit", "test, full"], rows)
+    print_table(["depth", "precision", "N", "rate", "loss", "test loss"], rows)
+    print("*: the best rate of its depth, precision and size, which table and picture are of")
     return losses_table(frame)
 
 

@@ -44,6 +44,24 @@ def at_best_rate(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(kept, ignore_index=True)
 
 
+def rates_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Summarise Fig. 1 at every rate that was tried, best or not.
+
+    Returns
+    -------
+    A row a (depth, precision, N, rate): `value`, the geometric mean over functions and seeds of the least training
+    loss, and `test` of the test loss at the end; `best`, whether it is the rate of `at_best_rate`.
+    """
+    kept = at_best_rate(frame).to_dict("records")
+    best = {(row["depth"], row["precision"], row["parameters"]): row["rate"] for row in kept}
+    found = []
+    for (depth, precision, size, rate), part in groups(frame, ["depth", "precision", "parameters", "rate"]):
+        row = {"depth": depth, "precision": precision, "N": size, "rate": rate}
+        means = {"value": summary(part["least_loss"])["value"], "test": summary(part["test_loss"])["value"]}
+        found.append(row | means | {"best": best[depth, precision, size] == rate})
+    return pd.DataFrame(found)
+
+
 def losses_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Summarise Fig. 1.
 

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from ntk1bit.cli.deep import deep
 from ntk1bit.deep import spec as specs
-from ntk1bit.deep.spec import DeepSpec
+from ntk1bit.deep.spec import RATES, DeepSpec
 from ntk1bit.errors import InputError
 
 TINY = DeepSpec((100,), 20, ("f3",), (2,), 2, 2, 2)
@@ -32,12 +32,14 @@ def test_figure_1_is_trained_printed_written_and_drawn_and_found_again(call, tmp
     ended = call("--figure", "1")
     assert ended.exit_code == 0, ended.output
     assert "least training loss" in ended.output
+    starred = [line for line in ended.output.splitlines() if "*" in line and not line.startswith("*")]
+    assert len(starred) == 2  # a best rate for each precision
     table = pd.read_csv(tmp_path / "run" / "figure-1.csv")
     assert set(table["N"]) == {100}
     assert set(table["precision"]) == {"one_bit", "full"}
     assert (tmp_path / "run" / "figure-1.png").stat().st_size > 1000
     stored = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*.parquet")}
-    assert len(stored) == 2
+    assert len(stored) == len(RATES["one_bit", 3]) + len(RATES["full", 3])
     again = call("--figure", "1")
     assert again.output == ended.output
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*.parquet")} == stored

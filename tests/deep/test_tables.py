@@ -11,7 +11,15 @@ from matplotlib.figure import Figure
 
 from ntk1bit.deep.data import GRID, curve_targets
 from ntk1bit.deep.plots import draw_frame, fill_scaling, short
-from ntk1bit.deep.tables import at_best_rate, ends_table, epochs_table, functions_table, losses_table, summary
+from ntk1bit.deep.tables import (
+    at_best_rate,
+    ends_table,
+    epochs_table,
+    functions_table,
+    losses_table,
+    rates_table,
+    summary,
+)
 
 
 def grid(*axes: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
@@ -74,6 +82,12 @@ def test_the_best_rate_is_chosen_by_depth_precision_and_size():
     row = table.loc[(table["task"] == "f1") & (table["precision"] == "full") & (table["N"] == 512)].iloc[0]
     assert row["value"] == pytest.approx(2 / 512 / 2)
     assert row["rate"] == 0.003
+    rates = rates_table(every)
+    assert len(rates) == 2 * 2 * 3 * 3
+    assert set(rates.loc[rates["best"] & (rates["N"] == 256), "rate"]) == {0.01}
+    one = rates.loc[(rates["depth"] == 5) & (rates["precision"] == "one_bit") & (rates["N"] == 256)].set_index("rate")
+    assert one.loc[0.01, "value"] == pytest.approx(2 * 3 / 256)
+    assert one.loc[0.003, "value"] == pytest.approx(2 * 2 * 3 / 256)
 
 
 def test_epochs_are_thinned_and_keep_both_ends():
