@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -317,3 +318,16 @@ def test_wrong_tokens_are_refused_in_one_line():
         assert "\n" not in str(refusal.value)
     assert reading.length == 7
     model.step(reading, np.zeros(2, int))
+
+
+def test_what_is_not_finite_spoils_its_own_sequence_from_there_on():
+    shape = Shape(2, 32, 2, 11, 8)
+    model = pack(transformer(shape), shape)
+    tokens = np.array([[1, 2, 3, 4], [5, 6, 7, 3], [1, 2, 5, 4]])
+    clean = model.logits(tokens)
+    embedding = model.embedding.copy()
+    embedding[3, 5] = np.inf
+    spoilt = dataclasses.replace(model, embedding=embedding).logits(tokens)
+    seen = np.logical_or.accumulate(tokens == 3, axis=1)
+    assert np.isnan(spoilt[seen]).all()
+    np.testing.assert_array_equal(spoilt[~seen], clean[~seen])
