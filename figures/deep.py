@@ -19,7 +19,8 @@ def draw_scaling_law(results: Results) -> Figure:
     title = results.sentence(
         "C5",
         supported="The loss of deep 1-bit networks falls with size, and so does its distance to full precision",
-        refuted="The loss of deep 1-bit networks, or its distance to full precision, does not fall with size",
+        refuted="The loss of deep 1-bit networks, or its distance to full precision, does not fall with size at every "
+        "depth",
         otherwise="Whether the loss of deep 1-bit networks and its distance to full precision fall with size is open",
     ) + results.sentence(
         "C5-ratio",
@@ -41,13 +42,11 @@ def draw_scaling_law(results: Results) -> Figure:
 def draw_functions(results: Results) -> Figure:
     """Draw D25's Fig. 2: three functions of one variable, and what both networks made of them."""
     table = results.table("C5-similar", "functions")
-    title = f"Functions as networks of {short(ends(table, 'N')[1])} parameters learn them; with size " + (
-        results.sentence(
-            "C5-similar",
-            supported="both precisions approach each other",
-            refuted="both precisions do not approach each other",
-            otherwise="both precisions may or may not approach each other",
-        )
+    title = f"Functions as networks of {short(ends(table, 'N')[1])} parameters learn them; " + results.sentence(
+        "C5-similar",
+        supported="with size both precisions approach each other",
+        refuted="with size both precisions do not approach each other",
+        otherwise="whether both precisions approach each other with size is open",
     )
     figure = new_figure(PAGE, 4.6, title)
     fill_functions(figure, table)

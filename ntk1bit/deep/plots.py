@@ -130,7 +130,7 @@ def plot_losses(table: pd.DataFrame, *, ax: Axes, labels: Mapping[tuple[str, int
         _series(part, "N", ax, precision, hollow=depth == deepest, label=label)
     if _values(table, "value").min() < 10 * ROUNDING:
         ax.axhspan(ROUNDING / 1e3, ROUNDING, color=GREY, alpha=0.15, linewidth=0)
-        place = (float(_values(table, "N").min()), ROUNDING)
+        place = (float(_values(table, "N").min()), ROUNDING / 1e3)  # below the band, which may be full of points
         ax.annotate("rounding", place, (-3, -2), textcoords="offset points", va="top", fontsize=6.8, color=GREY)
     ax.set_yscale("log")
     _sizes_below(ax, _values(table, "N"))

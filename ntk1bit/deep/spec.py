@@ -10,8 +10,8 @@ to choose by), and takes the rate with the least geometric mean of the least tra
 searched in the same way, and each gets its own rate: with one rate for both, the comparison would be of how well that
 rate suits either. Adam moves every weight by about its rate, so what a step does to an output grows with width, and the
 best rate falls with it: 1-bit networks are trained at smaller rates too, and at each depth and size the one with the
-least geometric mean of the least training losses counts (`tables.at_best_rate`). Full precision is at rounding or near
-it with the rate it has, so nothing is left to choose.
+least geometric mean of the least training losses counts (`tables.at_best_rate`). Full precision keeps the one rate of
+the search: with it most networks end at rounding or near it, f3 excepted.
 
 **The rate of Fig. 2 and 3** is one for both precisions and all sizes, 0.01, which is what makes their difference a
 matter of the quantiser alone: of 0.003, 0.01 and 0.03 it gave the least loss of both, or one within 5 % of it, at k =
