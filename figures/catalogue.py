@@ -145,8 +145,8 @@ _RECIPES = (
         "Character-level Transformers on State of the Union addresses, the same characters for every network. (a) "
         "Validation loss against non-embedding parameters N, with L(N) = a N^b + c and its 95 % band, and the trigram "
         "model. (b) Difference of the two losses, paired by seed. (c) Loss against the energy of a forward pass by "
-        "W23's counting, full precision as FP16. (d) Loss above that at full precision's best rate, at multiples of "
-        f"it, with a quarter of the characters. {_INTERVALS}.",
+        "W23's counting, full precision as FP16; dotted: everything counted. (d) Loss above that at full precision's "
+        f"best rate, at multiples of it, with a quarter of the characters. {_INTERVALS}.",
         draw_bitnet,
     ),
     Recipe(

@@ -23,9 +23,9 @@ def draw_bitnet(results: Results) -> Figure:
         otherwise="Whether both losses follow $aN^b+c$ with a gap that shrinks with $N$ is open",
     ) + results.sentence(
         "C6-energy",
-        supported="; at equal energy the 1-bit network is ahead",
-        refuted="; at equal energy the 1-bit network is behind",
-        otherwise="; which is ahead at equal energy is open",
+        supported="; at equal energy, as W23 counts it, the 1-bit network is ahead",
+        refuted="; at equal energy, as W23 counts it, the 1-bit network is behind",
+        otherwise="; which is ahead at equal energy, as W23 counts it, is open",
     )
     losses = results.table("C6", "losses")
     laws = results.table("C6", "laws")
@@ -46,7 +46,9 @@ def draw_bitnet(results: Results) -> Figure:
     panel(axes["gap"], "b", "loss of 1-bit minus full precision")
 
     spent = results.table("C6-energy", "loss against energy")
-    plot_energy(pd.DataFrame(spent.loc[spent["arm"].isin(_TRAINED)]), ax=axes["energy"])
+    counted = pd.DataFrame(spent.loc[spent["arm"].isin(_TRAINED)])
+    plot_energy(counted, ax=axes["energy"], column="joules_exact", faint=True)
+    plot_energy(counted, ax=axes["energy"])
     panel(axes["energy"], "c", "loss against inference energy (7 nm)")
 
     plot_excess(excess, ax=axes["excess"])

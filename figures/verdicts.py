@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from figures.axes import Look
 from figures.canvas import PAGE, new_figure
@@ -24,7 +25,7 @@ _MARKS = {
     NOT_TESTED: Look("#b0b0b0", "_"),
 }
 _ROW = 0.165  # inches
-_LONGEST = 62  # letters of a title
+_LONGEST = 52  # letters of a title
 
 
 def draw_verdicts(results: Results) -> Figure:
@@ -43,7 +44,7 @@ def draw_verdicts(results: Results) -> Figure:
     first, *others = ((heading, members) for heading, members in groups.items() if members)
     rows = max(len(first[1]) + 1, sum(len(members) + 2 for _, members in others) - 1)
     figure = new_figure(PAGE, 0.4 + _ROW * rows, f"{len(tested)} claims tested by numbers: {told}{waiting}")
-    left, right = figure.subplots(1, 2, width_ratios=(0.465, 0.535))
+    left, right = figure.subplots(1, 2)
     for ax, chosen in ((left, [first]), (right, others)):
         ax.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5))
         ax.set_axis_off()
@@ -51,15 +52,23 @@ def draw_verdicts(results: Results) -> Figure:
         for heading, members in chosen:
             plot_verdicts(members, ax=ax, heading=heading, first=row)
             row += len(members) + 2
+    shown = [outcome for outcome in ORDER if counts[outcome]]
+    handles = [
+        Line2D(
+            [], [], color=look.colour, marker=look.marker, markerfacecolor=look.face, linestyle="none", markersize=5.5
+        )
+        for look in (_MARKS[outcome] for outcome in shown)
+    ]
+    right.legend(handles, shown, loc="lower right", fontsize=6.8, handletextpad=0.3)
     return figure
 
 
 def plot_verdicts(entries: list[dict[str, Any]], *, ax: Axes, heading: str, first: int = 0) -> Axes:
-    """Draw claims as rows from `first` on: a mark and a word for the outcome, the id, and the title."""
+    """Draw claims as rows from `first` on: a mark for the outcome, the id, and the title."""
     place = {name: k for k, name in enumerate(proofs())}
     order = sorted(entries, key=lambda e: (ORDER.index(e["outcome"]), place.get(e["id"], len(place))))
 
-    titles = 0.232 + 0.0165 * max(len(entry["id"]) for entry in order)
+    titles = 0.07 + 0.0165 * max(len(entry["id"]) for entry in order)
 
     def write(x: float, row: int, text: str, *, fontsize: float = 6.2, **how: Any) -> None:
         ax.text(x, row, text, va="center", fontsize=fontsize, **how).set_in_layout(False)
@@ -69,11 +78,9 @@ def plot_verdicts(entries: list[dict[str, Any]], *, ax: Axes, heading: str, firs
         look = _MARKS[entry["outcome"]]
         faint = entry["outcome"] == NOT_TESTED
         ax.plot([0.014], [row], color=look.colour, marker=look.marker, markerfacecolor=look.face, markersize=5.5)
-        if not faint:
-            write(0.042, row, entry["outcome"], fontsize=6.2, color=look.colour)
-        write(0.05 if faint else 0.21, row, entry["id"], fontweight="bold", color=GREY if faint else "black")
+        write(0.045, row, entry["id"], fontweight="bold", color=GREY if faint else "black")
         write(
-            0.125 if faint else titles,
+            titles,
             row,
             as_formulas(shorten(entry["title"], _LONGEST, placeholder=" ...")),
             color=GREY if faint else "black",

@@ -57,7 +57,7 @@ _EVERY = 2  # points of the grid in the tables: every second
 
 CLAIM = Claim(
     id="C5",
-    title="the loss of deep 1-bit networks falls with size, and so does its distance to full precision",
+    title="deep 1-bit networks near full precision with size",
     statement="On f1..f6 the least training loss of 1-bit MLPs of depth 3 and 5, and its difference from that of "
     "full-precision ones, fall as powers of the number of parameters N.",
     source="D25, Fig. 1",
@@ -76,7 +76,7 @@ CLAIM = Claim(
 )
 CLAIM_RATIO = Claim(
     id="C5-ratio",
-    title="on logarithmic axes the losses of both precisions approach each other",
+    title="on logarithmic axes their losses approach too",
     statement="On f1..f6 the ratio of the least training losses, 1-bit to full precision, falls with the number of "
     "parameters N.",
     source="D25, Fig. 1, as it is drawn",
@@ -86,7 +86,7 @@ CLAIM_RATIO = Claim(
 )
 CLAIM_SIMILAR = Claim(
     id="C5-similar",
-    title="the outputs of 1-bit and full precision approach each other with size",
+    title="outputs of both precisions approach with size",
     statement="On three functions of one variable the root mean square difference of the outputs after training falls "
     "with the number of parameters N, on training and on test points.",
     source="D25, Fig. 2 and 3",

@@ -49,7 +49,7 @@ from proofs_numeric.data import widest as widest_widths
 
 CLAIM = Claim(
     id="4.4",
-    title="a 1-bit Transformer's loss is minimised through one feed-forward layer",
+    title="one feed-forward layer minimises the loss",
     statement="Any loss is reached by training one wide feed-forward layer of a 1-bit Transformer, with a width that "
     "grows no faster than eps^-4: the loss reached falls at least as m^-1/4.",
     source="D25, Prop 4.4",

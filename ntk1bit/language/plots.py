@@ -76,7 +76,7 @@ def plot_gap(gap: pd.DataFrame, *, ax: Axes, colour: str = ORANGE, marker: str =
     return readable(ax)
 
 
-def plot_energy(losses: pd.DataFrame, *, ax: Axes, column: str = "joules") -> Axes:
+def plot_energy(losses: pd.DataFrame, *, ax: Axes, column: str = "joules", faint: bool = False) -> Axes:
     """Draw the loss of every arm against the energy of a forward pass.
 
     Parameters
@@ -85,11 +85,17 @@ def plot_energy(losses: pd.DataFrame, *, ax: Axes, column: str = "joules") -> Ax
         As `summary.loss_against_energy`.
     column
         ``"joules"`` (W23's counting) or ``"joules_exact"``.
+    faint
+        Draw thin dotted lines with small marks, for a second counting beside the first.
     """
     table = losses.assign(microjoules=losses[column] * 1e6)
     for arm in shown_arms(losses):
         part = table.loc[table["arm"] == arm].sort_values("microjoules")
-        _points(ax, part, "microjoules", "loss", arm, line=ARM_LINE[arm])
+        if faint:
+            at, loss = (part[name].to_numpy(np.float64) for name in ("microjoules", "loss"))
+            ax.plot(at, loss, ":", color=ARM_COLOUR[arm], marker=ARM_MARKER[arm], ms=2.5, mfc="white", lw=0.8)
+        else:
+            _points(ax, part, "microjoules", "loss", arm, line=ARM_LINE[arm])
     ax.set(xscale="log", yscale="log", xlabel="energy of a forward pass (µJ)", ylabel="loss (nats a character)")
     return readable(ax)
 
@@ -125,7 +131,8 @@ def shown_arms(table: pd.DataFrame) -> list[str]:
 
 
 def readable(ax: Axes) -> Axes:
-    """Tick a logarithmic loss axis that spans less than a decade with plain numbers."""
+    """Tick a logarithmic loss axis of less than a decade with plain numbers, and the other with powers of ten."""
+    ax.xaxis.set_minor_formatter(NullFormatter())
     low, high = ax.get_ylim()
     if ax.get_yscale() == "log" and high < 12 * low:
         steps = np.array([1, 1.2, 1.4, 1.6, 1.8, 2, 2.2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9])

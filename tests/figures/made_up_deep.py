@@ -71,7 +71,12 @@ def _deep() -> list[dict[str, Any]]:
 def _bitnet() -> list[dict[str, Any]]:
     losses = [
         {"arm": arm, "size": f"1x{n}", "parameters": n, "loss": (loss := times * 20 * n**-0.2)}
-        | {"low": 0.99 * loss, "high": 1.01 * loss, "joules": (1 if arm == "full" else 0.2) * 1e-9 * n}
+        | {
+            "low": 0.99 * loss,
+            "high": 1.01 * loss,
+            "joules": (1 if arm == "full" else 0.2) * 1e-9 * n,
+            "joules_exact": 2e-9 * n,
+        }
         for arm, times in ARMS.items()
         for n in SIZES
     ]
