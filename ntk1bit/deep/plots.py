@@ -207,13 +207,13 @@ def short(count: float) -> str:
 
 
 def _series(table: pd.DataFrame, x: str, ax: Axes, look: str, *, hollow: bool, label: str) -> None:
-    """Draw a table of value, low and high in the look of a precision; values that are not positive are left out."""
+    """Draw values with a band from low to high in the look of a precision; those not positive are left out."""
     value = _values(table, "value")
     table = table.loc[np.isfinite(value) & (value > 0)].sort_values(x)
     at, value = _values(table, x), _values(table, "value")
-    reach = np.nan_to_num(np.clip([value - _values(table, "low"), _values(table, "high") - value], 0.0, None))
+    low, high = _values(table, "low"), _values(table, "high")
     colour: Any = PRECISION_COLOUR[look]
-    ax.errorbar(at, value, yerr=reach, color=colour, linestyle="none", capsize=1.8, elinewidth=0.8, capthick=0.8)
+    ax.fill_between(at, low, high, where=np.isfinite(low), color=colour, alpha=0.15, linewidth=0)
     ax.plot(
         at,
         value,
