@@ -21,6 +21,7 @@ ARM_MARKER = {"full": "s", "bitnet": "o", "b158": "D", "int8-absmax": "x", "sign
 ARM_LINE: dict[str, Literal["-", "--", "-.", ":"]] = {
     "full": "--", "bitnet": "-", "b158": "-.", "int8-absmax": ":", "sign-ptq": ":",
 }  # fmt: skip
+_MOST_TICKS = 7
 _FAR = 1.35  # an arm whose loss is above this multiple of the worst trained one is left to the table
 
 
@@ -51,10 +52,12 @@ def plot_losses(losses: pd.DataFrame, laws: pd.DataFrame, *, ax: Axes, trigram: 
         ax.plot(at, curve["loss"].to_numpy(), color=ARM_COLOUR[arm], linestyle=ARM_LINE[arm], linewidth=1.0)
     if trigram is not None:
         ax.axhline(trigram, color=GREY, linewidth=0.8, linestyle=":")
-        ax.annotate(
+        word = ax.annotate(
             "trigram", (1.0, trigram), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=6.5
         )
+        word.set(annotation_clip=True, in_layout=False)  # it may lie beyond the axes
     ax.set(xscale="log", yscale="log", xlabel="non-embedding parameters $N$", ylabel="loss (nats a character)")
+    _around(ax, losses.loc[losses["arm"].isin(shown_arms(losses)), "loss"])
     return readable(ax)
 
 
@@ -72,7 +75,9 @@ def plot_gap(gap: pd.DataFrame, *, ax: Axes, colour: str = ORANGE, marker: str =
         np.clip([value - table["low"].to_numpy(np.float64), table["high"].to_numpy(np.float64) - value], 0, None)
     )
     ax.errorbar(at, value, yerr=reach, color=colour, marker=marker, capsize=2, linewidth=1.0, label=label or None)
-    ax.set(xscale="log", yscale="log", xlabel="non-embedding parameters $N$", ylabel="gap (nats a character)")
+    scale = "log" if float(np.min(value)) > 0 else "linear"  # small networks may have no gap, or a negative one
+    ax.set(xscale="log", yscale=scale, xlabel="non-embedding parameters $N$", ylabel="gap (nats a character)")
+    _around(ax, gap["value"])
     return readable(ax)
 
 
@@ -97,6 +102,7 @@ def plot_energy(losses: pd.DataFrame, *, ax: Axes, column: str = "joules", faint
         else:
             _points(ax, part, "microjoules", "loss", arm, line=ARM_LINE[arm])
     ax.set(xscale="log", yscale="log", xlabel="energy of a forward pass (µJ)", ylabel="loss (nats a character)")
+    _around(ax, losses.loc[losses["arm"].isin(shown_arms(losses)), "loss"])
     return readable(ax)
 
 
@@ -112,12 +118,28 @@ def plot_excess(excess: pd.DataFrame, *, ax: Axes) -> Axes:
         part = excess.loc[excess["arm"] == arm].sort_values("times")
         _points(ax, part, "times", "excess", arm, line=ARM_LINE[arm])
     ax.axhline(0, color=GREY, linewidth=0.6)
-    ax.set(xscale="log", xlabel="rate over the best of full precision", ylabel="loss above that at 1 (nats)")
+    ax.set(xscale="log", xlabel="rate over the best of full", ylabel="loss above that at 1 (nats)")
     times = sorted(set(excess["times"]))
     ax.xaxis.set_major_locator(FixedLocator([float(one) for one in times]))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     return ax
+
+
+def _around(ax: Axes, values: object) -> None:
+    """Cut a loss axis where two seeds give intervals that would hide the values: at a third beyond their range."""
+    finite = np.asarray(values, dtype=np.float64)
+    finite = finite[np.isfinite(finite)]
+    if not len(finite):
+        return
+    low, high = ax.get_ylim()
+    least, most = float(finite.min()), float(finite.max())
+    if ax.get_yscale() == "log":
+        room = max(most / least, 1.05) ** (1 / 3)
+        ax.set_ylim(max(low, least / room), min(high, most * room))
+    else:
+        room = max(most - least, 1e-3) / 3
+        ax.set_ylim(max(low, least - room), min(high, most + room))
 
 
 def shown_arms(table: pd.DataFrame) -> list[str]:
@@ -135,11 +157,12 @@ def readable(ax: Axes) -> Axes:
     ax.xaxis.set_minor_formatter(NullFormatter())
     low, high = ax.get_ylim()
     if ax.get_yscale() == "log" and high < 12 * low:
-        steps = np.array([1, 1.2, 1.4, 1.6, 1.8, 2, 2.2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9])
         decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-        ticks = [float(one) for one in np.outer(decades, steps).ravel() if low <= one <= high]
-        while len(ticks) > 7:
-            ticks = ticks[::2]
+        ticks: list[float] = []
+        for steps in (np.arange(10, 100) / 10, np.array([1, 1.5, 2, 3, 4, 5, 7]), np.array([1, 2, 5])):
+            ticks = [float(one) for one in np.outer(decades, steps).ravel() if low <= one <= high]
+            if len(ticks) <= _MOST_TICKS:
+                break
         ax.yaxis.set_major_locator(FixedLocator(ticks))
         ax.yaxis.set_minor_locator(NullLocator())
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
@@ -156,7 +179,7 @@ def draw_run(run: LanguageRun, path: Path) -> Path:
     excess = summary.mean_excess(run)
     panels = ["losses", *(["gap"] if others else []), "energy", *(["excess"] if len(excess) else [])]
     with mpl.rc_context(rc=paper()):
-        figure = Figure(figsize=(2.4 * len(panels), 2.5))
+        figure = Figure(figsize=(2.6 * len(panels), 2.6))
         FigureCanvasAgg(figure)
         axes = dict(zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True))
         laws = [summary.law_curve(run, arm) for arm in run.spec.trained_arms]
