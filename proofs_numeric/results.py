@@ -15,9 +15,10 @@ import psutil
 
 from ntk1bit.claims import NOT_TESTED, Claim, Count, Estimate, Evidence, Number, Verdict
 from ntk1bit.errors import InputError
+from ntk1bit.files import write_whole
 from ntk1bit.processors import usable_processors
 from ntk1bit.reports.verdicts import FILE, FORMAT, ORDER, read_verdicts
-from ntk1bit.sweeps.store import versions, write_whole
+from ntk1bit.sweeps.store import versions
 
 
 def claim_entry(claim: Claim, verdict: Verdict | None, evidence: Evidence | None) -> dict[str, Any]:

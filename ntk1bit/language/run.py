@@ -21,10 +21,11 @@ import pandas as pd
 import tomli_w
 
 from ntk1bit.errors import InputError
+from ntk1bit.files import write_whole
 from ntk1bit.language.spec import LanguageSpec, Size, read_spec
 from ntk1bit.sweeps import Measurement, run_measurements
 from ntk1bit.sweeps.executors import local_executor, stop
-from ntk1bit.sweeps.store import Store, versions, write_whole
+from ntk1bit.sweeps.store import Store, versions
 
 _FUNCTION = "ntk1bit.language.training:train_language"
 _VERSION = 1  # raised when training means something else, so that stored networks are not taken for new ones

@@ -13,11 +13,11 @@ from scipy import stats
 
 from ntk1bit import scaling
 from ntk1bit.errors import InputError
+from ntk1bit.files import write_whole
 from ntk1bit.language.run import LanguageRun
 from ntk1bit.language.spec import parse_size
 from ntk1bit.nets import energy
 from ntk1bit.scaling.result import Fit
-from ntk1bit.sweeps.store import write_whole
 
 LEVEL = 0.95
 NODE: energy.Node = "7nm"

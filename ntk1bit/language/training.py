@@ -23,11 +23,11 @@ import pandas as pd
 from jaxtyping import Array, Float, Integer
 
 from ntk1bit.errors import InputError
+from ntk1bit.files import write_whole
 from ntk1bit.nets import text as texts
 from ntk1bit.nets.bitlinear import Arm
 from ntk1bit.nets.ste import Surrogate
 from ntk1bit.nets.transformer import Activation, Shape, Transformer, as_arm, check_windows, losses, transformer
-from ntk1bit.sweeps.store import write_whole
 
 CHUNK = 100  # steps between two looks at the loss
 AFTERWARDS: tuple[Arm, ...] = ("int8-absmax", "sign-ptq")

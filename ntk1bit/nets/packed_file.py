@@ -16,8 +16,8 @@ A file is written under another name and renamed when all of it is on disk; the 
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -28,6 +28,7 @@ import numpy as np
 from ntk1bit import cores
 from ntk1bit.cores.bits import packed_shape
 from ntk1bit.errors import InputError
+from ntk1bit.files import write_whole
 from ntk1bit.nets.packed import PackedBlock, PackedModel, PackedProjection, PackedShape
 
 FORMAT = 1
@@ -63,21 +64,9 @@ def save(model: PackedModel, path: Path) -> None:
     """
     require_writable(path)
     arrays = dict(_arrays(model))
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}{SUFFIX}")
-    try:
-        with open(unfinished, "wb") as file:
-            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType] (no array is called allow_pickle)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sink = io.BytesIO()
+    np.savez(sink, **arrays)  # pyright: ignore[reportArgumentType] (no array is called allow_pickle)
+    write_whole(path, sink.getbuffer())
 
 
 def load(path: Path) -> PackedModel:

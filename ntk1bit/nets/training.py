@@ -26,8 +26,8 @@ import pandas as pd
 from jaxtyping import Array, Float, Integer
 
 from ntk1bit.errors import InputError
+from ntk1bit.files import write_whole
 from ntk1bit.nets.optimisation import Training, batches, moves_of, share_of
-from ntk1bit.sweeps.store import write_whole
 
 NEVER = -1  # the step of divergence of a seed that did not diverge
 _SECONDS = 60.0  # between two checkpoints

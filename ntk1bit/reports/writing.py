@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ntk1bit.errors import InputError
+from ntk1bit.files import write_whole
 from ntk1bit.reports import verdicts
-from ntk1bit.sweeps.store import write_whole
 
 NAME = "report.html"
 _ENDINGS = (".html", ".htm")

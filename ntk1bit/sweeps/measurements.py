@@ -26,8 +26,8 @@ import pyarrow.parquet as pq
 
 from ntk1bit import cores
 from ntk1bit.errors import InputError
+from ntk1bit.files import write_whole
 from ntk1bit.sweeps.executors import local_executor, stop
-from ntk1bit.sweeps.store import write_whole
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ import tomli_w
 import ntk1bit
 from ntk1bit import cores
 from ntk1bit.errors import InputError
+from ntk1bit.files import write_whole
 from ntk1bit.sweeps.cells import FORMAT, TERM_COLUMNS, Cell, about_table, digest
 from ntk1bit.sweeps.predictions import COLUMNS as PREDICTION_COLUMNS
 from ntk1bit.sweeps.spec import SweepSpec, read_spec
@@ -295,25 +296,6 @@ def versions() -> dict[str, str]:
     found = {"ntk1bit": ntk1bit.__version__, "python": platform.python_version()}
     found |= {name: metadata.version(name) for name in _VERSIONED}
     return found | {"cores-backend": cores.settings().backend}
-
-
-def write_whole(path: Path, data: bytes | memoryview) -> None:
-    """Write a file so that, whatever happens, either all of it is there under its name or none."""
-    temporary = path.with_name(f".{path.name}.writing-{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _now() -> str:
