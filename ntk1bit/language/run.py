@@ -25,7 +25,7 @@ from ntk1bit.files import write_whole
 from ntk1bit.language.spec import LanguageSpec, Size, read_spec
 from ntk1bit.sweeps import Measurement, run_measurements
 from ntk1bit.sweeps.executors import local_executor, stop
-from ntk1bit.sweeps.store import Store, versions
+from ntk1bit.sweeps.store import Store, require_own_folder, versions
 
 _FUNCTION = "ntk1bit.language.training:train_language"
 _VERSION = 1  # raised when training means something else, so that stored networks are not taken for new ones
@@ -136,7 +136,7 @@ def run_language(
 
     corpus = text.load(spec.text)  # before any worker starts: a missing package is told at once
     text.validation_windows(corpus.validation, context=spec.context, count=spec.windows)
-    _check(spec, folder, resume=resume)
+    require_own_folder(folder, spec, read_spec, resume=resume)
     with Store(folder).lock():
         cells = folder / "cells"
         cells.mkdir(parents=True, exist_ok=True)
@@ -187,8 +187,9 @@ def _stages(spec: LanguageSpec, run: Callable[[str, list[Measurement], float, fl
     sizes, first = spec.shapes, spec.seeds[0]
 
     def search(wanted: list[tuple[Size, str, float]], number: int) -> pd.DataFrame:
+        cells = [cell(spec, size, arm, rate, first) for size, arm, rate in wanted]
         left = 0.4 * 0.3**number  # of all the work: later rounds try few rates
-        return run(f"search for rates, round {number + 1}", _cells(spec, wanted, first), 0.4 - left, 0.7 * left)
+        return run(f"search for rates, round {number + 1}", cells, 0.4 - left, 0.7 * left)
 
     rates, searched = search_rates(spec, search)
     wanted = [
@@ -254,45 +255,18 @@ def search_rates(
 
 def trigram(spec: LanguageSpec) -> dict[str, Any]:
     """Measure the trigram model on the validation windows of a sweep."""
+    from ntk1bit.language.measured import loss_columns
     from ntk1bit.nets import text
     from ntk1bit.nets.ngram import fit_ngram, log_probabilities
 
     corpus = text.load(spec.text)
     windows = text.validation_windows(corpus.validation, context=spec.context, count=spec.windows)
     found = -log_probabilities(fit_ngram(corpus.train, vocabulary=corpus.vocabulary, order=3), windows)
-    mean = text.mean_loss(found)
-    return {
-        "loss": mean.nats,
-        "loss_error": mean.nats_error,
-        "bits": mean.bits_per_character,
-        "bits_error": mean.bits_error,
-        "window_losses": found.mean(axis=1).tolist(),
-    }
-
-
-def _cells(spec: LanguageSpec, wanted: list[tuple[Size, str, float]], seed: int) -> list[Measurement]:
-    return [cell(spec, size, arm, rate, seed) for size, arm, rate in wanted]
+    return loss_columns(found)
 
 
 def _rate(spec: LanguageSpec, exponent: int) -> float:
     return float(f"{spec.rate * spec.rate_factor**exponent:.6g}")
-
-
-def _check(spec: LanguageSpec, folder: Path, *, resume: bool) -> None:
-    stored = folder / "spec.toml"
-    if stored.exists():
-        differences = read_spec(stored).differences(spec)
-        if differences:
-            raise InputError(
-                f"{folder} holds a sweep with other settings ({'; '.join(differences)}); give the same settings to "
-                "resume it, or another --out"
-            )
-        if not resume:
-            raise InputError(f"{folder} already holds this sweep; add --resume to finish it, or another --out")
-    elif folder.exists() and (
-        not folder.is_dir() or any(one.name not in (".lock", "cells") for one in folder.iterdir())
-    ):
-        raise InputError(f"{folder} exists and is not a run (it has no spec.toml); give another --out")
 
 
 def _require_run(folder: Path) -> Path:

@@ -24,9 +24,11 @@ from jaxtyping import Array, Float, Integer
 
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
+from ntk1bit.language.measured import loss_columns
 from ntk1bit.nets import text as texts
 from ntk1bit.nets.bitlinear import Arm
 from ntk1bit.nets.ste import Surrogate
+from ntk1bit.nets.training import serialised
 from ntk1bit.nets.transformer import Activation, Shape, Transformer, as_arm, check_windows, losses, transformer
 
 CHUNK = 100  # steps between two looks at the loss
@@ -107,12 +109,12 @@ def train_language(
         if not bool(jnp.isfinite(found).all()):
             break
         if checkpoint is not None and time.monotonic() - saved > _SECONDS:
-            write_whole(checkpoint, _serialised(at))
+            write_whole(checkpoint, serialised(at))
             saved = time.monotonic()
     curve = np.asarray(at.curve, dtype=np.float64)
     diverged = not np.isfinite(curve).all()
     if scratch is not None:
-        write_whole(scratch.with_suffix(".weights"), _serialised(at.model))
+        write_whole(scratch.with_suffix(".weights"), serialised(at.model))
         scratch.with_suffix(".checkpoint").unlink(missing_ok=True)
     about = {
         "train_loss": float("nan") if diverged else float(curve[-max(steps // 10, 1) :].mean()),
@@ -140,20 +142,7 @@ def evaluate(model: Transformer, windows: Integer[np.ndarray, "count t1"]) -> di
             for low in range(0, len(windows), _AT_ONCE)
         ]
     ).astype(np.float64)
-    if not np.isfinite(found).all():
-        nothing = float("nan")
-        return {
-            **dict.fromkeys(("loss", "loss_error", "bits", "bits_error"), nothing),
-            "window_losses": [nothing] * len(windows),
-        }
-    mean = texts.mean_loss(found)
-    return {
-        "loss": mean.nats,
-        "loss_error": mean.nats_error,
-        "bits": mean.bits_per_character,
-        "bits_error": mean.bits_error,
-        "window_losses": found.mean(axis=1).tolist(),
-    }
+    return loss_columns(found)
 
 
 def load_weights(path: Path, shape: Shape, *, arm: Arm) -> Transformer:
@@ -196,12 +185,6 @@ def _advance(steps: int) -> Callable[..., Any]:
         return model, state, found
 
     return chunk
-
-
-def _serialised(tree: Any) -> bytes:
-    sink = io.BytesIO()
-    eqx.tree_serialise_leaves(sink, tree)
-    return sink.getvalue()
 
 
 def _resumed(checkpoint: Path | None, start: Progress) -> Progress:

@@ -191,7 +191,7 @@ def train(
         if progress is not None:
             progress(steps[place] / training.steps)
         if checkpoint is not None and place + 1 < len(steps) and time.monotonic() - saved >= save_seconds:
-            write_whole(checkpoint, _MARK + digest + _serialised(at))
+            write_whole(checkpoint, _MARK + digest + serialised(at))
             saved = time.monotonic()
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
@@ -305,9 +305,10 @@ def _digest(training: Training, seeds: tuple[int, ...], data: tuple[Array, ...],
     return told.hexdigest().encode()
 
 
-def _serialised(at: _Progress) -> bytes:
+def serialised(tree: Any) -> bytes:
+    """Return the arrays of a pytree as bytes, in NumPy's format; `equinox.tree_deserialise_leaves` reads them."""
     sink = io.BytesIO()
-    eqx.tree_serialise_leaves(sink, at)
+    eqx.tree_serialise_leaves(sink, tree)
     return sink.getvalue()
 
 

@@ -16,14 +16,14 @@ import json
 import os
 import platform
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import filelock
 import pandas as pd
@@ -41,6 +41,18 @@ from ntk1bit.sweeps.spec import SweepSpec, read_spec
 
 _UNFINISHED = ".*.writing-*"  # names of files being written; never taken for finished ones
 _VERSIONED = ("numpy", "scipy", "numba", "pandas", "pyarrow", "scikit-learn")
+
+
+@runtime_checkable
+class Comparable(Protocol):
+    """A specification that can say in what it differs from another of its kind."""
+
+    def differences(self, other: Any, /) -> list[str]:
+        """Name the settings in which two specifications differ."""
+        ...
+
+
+Spec = TypeVar("Spec", bound=Comparable)
 
 
 class DamagedCellError(Exception):
@@ -62,18 +74,7 @@ class Store:
         InputError
             If the folder holds another run, this run and `resume` is not set, or files that are not a run.
         """
-        stored = self.folder / "spec.toml"
-        if stored.exists():
-            differences = read_spec(stored).differences(spec)
-            if differences:
-                raise InputError(
-                    f"{self.folder} holds a sweep with other settings ({'; '.join(differences)}); "
-                    "give the same settings to resume it, or another --out"
-                )
-            if not resume:
-                raise InputError(f"{self.folder} already holds this sweep; add --resume to finish it, or another --out")
-        elif self.folder.exists() and not self._empty():
-            raise InputError(f"{self.folder} exists and is not a run (it has no spec.toml); give another --out")
+        require_own_folder(self.folder, spec, read_spec, resume=resume)
 
     def open(self, spec: SweepSpec, *, resume: bool) -> None:
         """Start a run, or go on with the same one.
@@ -186,13 +187,6 @@ class Store:
             file.flush()
             os.fsync(file.fileno())
 
-    def _empty(self) -> bool:
-        """Say whether nothing is there but what starting a run leaves if it is cut short at once."""
-        if not self.folder.is_dir():
-            return False
-        left = {entry.name for entry in self.folder.iterdir()}
-        return all(name in (".lock", "cells") or fnmatch(name, _UNFINISHED) for name in left)
-
     def _set_aside(self, path: Path, why: str) -> str:
         shelf = self.folder / "set_aside"
         shelf.mkdir(exist_ok=True)
@@ -255,6 +249,47 @@ class Run:
             fixed = {"key": key, **settings, "eta": about["eta"], "diverged": about["diverged"]}
             parts.append(part.assign(**fixed))
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def require_own_folder(folder: Path, spec: Spec, read: Callable[[Path], Spec], *, resume: bool) -> None:
+    """Refuse a folder that a run of this specification must not write to, before anything is written.
+
+    Parameters
+    ----------
+    folder
+        Where the run is to be kept.
+    spec
+        What is asked.
+    read
+        Reads the specification that a spec.toml holds.
+    resume
+        Whether a run of the same specification may be gone on with.
+
+    Raises
+    ------
+    InputError
+        If the folder holds another run, this run and `resume` is not set, or files that are not a run.
+    """
+    stored = folder / "spec.toml"
+    if stored.exists():
+        differences = read(stored).differences(spec)
+        if differences:
+            raise InputError(
+                f"{folder} holds a sweep with other settings ({'; '.join(differences)}); "
+                "give the same settings to resume it, or another --out"
+            )
+        if not resume:
+            raise InputError(f"{folder} already holds this sweep; add --resume to finish it, or another --out")
+    elif folder.exists() and not _begun(folder):
+        raise InputError(f"{folder} exists and is not a run (it has no spec.toml); give another --out")
+
+
+def _begun(folder: Path) -> bool:
+    """Say whether nothing is there but what starting a run leaves if it is cut short at once."""
+    if not folder.is_dir():
+        return False
+    left = {entry.name for entry in folder.iterdir()}
+    return all(name in (".lock", "cells") or fnmatch(name, _UNFINISHED) for name in left)
 
 
 def load_run(folder: Path | str) -> Run:

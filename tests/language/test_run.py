@@ -93,6 +93,17 @@ def test_foreign_folders_are_left_alone(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "notes.txt"]
 
 
+def test_what_a_run_cut_short_at_once_leaves_does_not_block_it(finished, tmp_path):
+    folder, run = finished
+    copy = tmp_path / "copy"
+    (copy / "cells").mkdir(parents=True)
+    (copy / ".lock").touch()
+    (copy / ".spec.toml.writing-123").write_text("half")
+    for path in (folder / "cells").glob("*.parquet"):
+        (copy / "cells" / path.name).write_bytes(path.read_bytes())
+    pd.testing.assert_frame_equal(run_language(TINY, copy).frame, run.frame)
+
+
 @pytest.mark.parametrize(("best", "rounds", "expected"), [(0, 3, 0), (2, 3, 2), (-3, 3, -3), (5, 2, 3), (1, 0, 1)])
 def test_the_search_walks_to_the_best_rate_as_far_as_it_may(best, rounds, expected):
     spec = replace(TINY, rate=0.01, rate_factor=2.0, rate_rounds=rounds, sizes=("1x8",), arms=("full",))
