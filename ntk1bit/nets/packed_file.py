@@ -80,6 +80,9 @@ def load(path: Path) -> PackedModel:
     if not path.is_file():
         raise InputError(f"there is no packed model {str(path)!r}; give a file written by `export`")
     try:
+        with open(path, "rb") as file:
+            if file.read(6) != b"\x93NUMPY" and not zipfile.is_zipfile(path):  # NumPy would propose pickle
+                raise _DamageError("it is not a .npz file, or cut short")
         stored = np.load(path, allow_pickle=False)
         if not isinstance(stored, np.lib.npyio.NpzFile):
             raise _DamageError("it holds a single array")

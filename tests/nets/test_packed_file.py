@@ -232,3 +232,11 @@ def test_a_projection_of_zeros_is_packed(model):
     expected = np.asarray(dead(jnp.asarray(tokens)))
     # Ties of the rounding aside (tests/nets/test_packed.py), which move logits by a few parts in a thousand.
     np.testing.assert_allclose(packed.logits(tokens), expected, rtol=0, atol=0.05 * expected.std())
+
+
+def test_a_file_of_another_kind_is_refused_without_advice_to_unpickle_it(tmp_path):
+    path = tmp_path / "notes.npz"
+    path.write_text("Fellow citizens")
+    with pytest.raises(InputError, match="not a .npz file") as refusal:
+        load(path)
+    assert "pickle" not in str(refusal.value)
