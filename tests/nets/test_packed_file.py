@@ -237,6 +237,6 @@ def test_a_projection_of_zeros_is_packed(model):
 def test_a_file_of_another_kind_is_refused_without_advice_to_unpickle_it(tmp_path):
     path = tmp_path / "notes.npz"
     path.write_text("Fellow citizens")
-    with pytest.raises(InputError, match="not a .npz file") as refusal:
+    with pytest.raises(InputError, match=r"not a \.npz file") as refusal:
         load(path)
     assert "pickle" not in str(refusal.value)
