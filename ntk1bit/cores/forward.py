@@ -3,8 +3,10 @@
     z_r(x) = s_r <q_r, x> + mu_r <1, x>  (1-bit)   or   <w_r, x>  (full precision)
     A[r, i] = 1[z_r(x_i) >= 0],          total[i] = sum_r a_r relu(z_r(x_i))
 
-(D25, section 3). Sums over neurons are taken in the blocks of `half_blocks`, each in a fixed order, and the blocks of
-each half are added in order, so a paired network gives exactly 0.
+(D25, section 3). Every path scales <q, x> and <1, x> after adding them up: where both are exactly 0, so is z, and the
+neuron is active; rounded weights s q + mu would leave a remainder of either sign. Sums over neurons are taken in the
+blocks of `half_blocks`, each in a fixed order, and the blocks of each half are added in order, so a paired network
+gives exactly 0.
 """
 
 from __future__ import annotations
@@ -77,12 +79,12 @@ def forward_one_bit(x: Float32[np.ndarray, "n d"], neurons: PackedNeurons, a: Fl
     if settings().backend == "avx512":
         return _in_vectors(x, a, neurons, None)
     xt = np.ascontiguousarray(x.T)
+    sums = _input_sums(x)
 
     def preactivations(start: int, stop: int) -> Float32[np.ndarray, "block n"]:
-        effective = unpacked_rows(signs, start, stop, low=-1.0, high=1.0)
-        effective *= s[start:stop, None]
-        effective += mu[start:stop, None]
-        return effective @ xt
+        z = unpacked_rows(signs, start, stop, low=-1.0, high=1.0) @ xt
+        _scale_products(z, s[start:stop], mu[start:stop], sums)
+        return z
 
     return _portable(preactivations, a, x.shape[0], dim=x.shape[1])
 
@@ -121,8 +123,9 @@ def forward_one_bit_reference(
 ) -> Forward:
     """Compute `forward_one_bit` plainly: unpack everything, in float64."""
     signs, s, mu = neurons
-    effective = s[:, None].astype(np.float64) * unpack_signs(signs) + mu[:, None]
-    return _forward_reference(effective @ x.T.astype(np.float64), a)
+    x64 = x.astype(np.float64)
+    products = unpack_signs(signs).astype(np.float64) @ x64.T
+    return _forward_reference(s[:, None].astype(np.float64) * products + mu[:, None] * x64.sum(axis=1), a)
 
 
 def forward_full_reference(
@@ -146,7 +149,7 @@ def _in_vectors(
     columns = columns_of(x.T, np.float32)
     groups, depth, lanes = columns.shape
     sums = np.zeros(groups * lanes, dtype=np.float32)
-    sums[:n] = x.sum(axis=1, dtype=np.float64)
+    sums[:n] = _input_sums(x)
     active = PackedBits(np.zeros(packed_shape(width, n), dtype=np.uint32), width, n)
     halves = active.words.reshape(-1).view(np.uint16)
     blocks = half_blocks(width, _BLOCK)
@@ -225,6 +228,11 @@ def _full(columns, w, bounds, first, last, from_group, to_group, acc, a, halves,
                 store(partial, block * partial.shape[1] + other * 16, total)
 
 
+def _input_sums(x: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, " n"]:
+    """Return <1, x_i>, added up in float64."""
+    return x.sum(axis=1, dtype=np.float64).astype(np.float32)
+
+
 @inlined()
 @no_type_check
 def _valid(group, n):
@@ -261,6 +269,16 @@ def sum_of_halves(partial: Float32[np.ndarray, "blocks n"]) -> Float64[np.ndarra
     middle = len(partial) // 2
     first, second = (part.sum(axis=0, dtype=np.float64) for part in (partial[:middle], partial[middle:]))
     return first + second
+
+
+@compiled
+@no_type_check
+def _scale_products(z, s, mu, sums):
+    """Turn <q_r, x_i>, (rows, n), into s_r <q_r, x_i> + mu_r <1, x_i> in place."""
+    for row in range(z.shape[0]):
+        scale, mean = s[row], mu[row]
+        for i in range(z.shape[1]):
+            z[row, i] = scale * z[row, i] + mean * sums[i]
 
 
 @compiled

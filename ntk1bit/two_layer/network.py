@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int, Int64
 
 from ntk1bit import cores
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.quantizers import SCALES, Scale, effective_weights
+from ntk1bit.quantizers import SCALES, Scale, centred_scale
 
 Precision = Literal["one_bit", "full"]
 Init = Literal["iid", "paired"]
@@ -182,11 +182,28 @@ def reference_forward(
     for part in halves(weights.width):
         half_sum = np.zeros_like(total)
         for block in blocks(part):
-            z = (effective_weights(w[block], scale=scale) if precision == "one_bit" else w[block]) @ xt
+            z = preactivations(w[block], xt, precision=precision, scale=scale)
             np.greater_equal(z, 0, out=active[block])
             half_sum += a[block] @ np.maximum(z, 0, out=z)
         total += half_sum
     return active, total
+
+
+def preactivations(
+    w: Float[np.ndarray, "m d"], xt: Float[np.ndarray, "d n"], *, precision: Precision, scale: Scale
+) -> Float[np.ndarray, "m n"]:
+    """Return z_r(x_i) in plain NumPy: `s <q, x> + mu <1, x>` (1-bit), `<w, x>` (full precision); nothing is checked.
+
+    Multiplying the signs, rather than the rounded weights s q + mu, gives exactly 0 where <q, x> and <1, x> are 0.
+    """
+    if precision == "full":
+        return w @ xt
+    c, s, mu = centred_scale(w, scale=scale)
+    np.copysign(1.0, c, out=c)
+    z = c @ xt
+    z *= s[:, None]
+    z += mu[:, None] * xt.sum(axis=0)
+    return z
 
 
 def _packed_forward(

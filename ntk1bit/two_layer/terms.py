@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError
-from ntk1bit.quantizers import Scale, effective_weights
+from ntk1bit.quantizers import Scale
 from ntk1bit.two_layer.network import (
     Precision,
     Weights,
@@ -35,6 +35,7 @@ from ntk1bit.two_layer.network import (
     checked_inputs,
     coactive_counts,
     outputs_reference,
+    preactivations,
 )
 
 _BLOCK = 1024  # neurons; with n = 256 inputs each float64 array of pre-activations is 2 MB
@@ -117,20 +118,18 @@ def step_terms(
     if not loss > 0:
         raise InputError("the network fits its targets exactly, so a step has no terms")
 
-    def effective(w: np.ndarray) -> np.ndarray:
-        return effective_weights(w, scale=scale) if precision == "one_bit" else w
-
+    xt = np.ascontiguousarray(x.T)
     active = np.empty((wide.width, x.shape[0]), dtype=bool)
     moved = np.empty_like(wide.w)
     linear, linear_switched, unseen, unseen_switched = np.zeros((4, x.shape[0]))
     for block in blocks(slice(0, wide.width), _BLOCK):
         w, signed = wide.w[block], factor * wide.a[block]
-        before = effective(w) @ x.T
+        before = preactivations(w, xt, precision=precision, scale=scale)
         on = active[block] = before >= 0
         move = (-eta * signed)[:, None] * (on @ (r[:, None] * x))
         moved[block] = w + move
-        after = effective(moved[block]) @ x.T
-        delta = np.where(on, move @ x.T, 0.0)
+        after = preactivations(moved[block], xt, precision=precision, scale=scale)
+        delta = np.where(on, move @ xt, 0.0)
         rest = np.maximum(after, 0) - np.maximum(before, 0) - delta
         switched = (after >= 0) != on
         linear += signed @ delta

@@ -89,6 +89,20 @@ def test_forward(n, d, m, rng):
 
 
 @pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("d", [4, 16, 64])
+def test_a_pre_activation_of_exactly_zero_is_active(d, rng):
+    """Inputs of +-1/sqrt(d), a power of two, half of each sign: <1, x> = 0, and sums of them are exact."""
+    x = rng.permuted(np.tile(np.where(np.arange(d) % 2, 1.0, -1.0), (20, 1)), axis=1) / np.sqrt(d)
+    x = x.astype(np.float32)
+    w = rng.standard_normal((700, d)).astype(np.float32)
+    neurons = cores.pack_neurons(w)
+    zero = cores.unpack_signs(neurons.signs) @ x.T == 0
+    assert zero.any(axis=0).all()
+    for run in (cores.forward_one_bit, cores.forward_one_bit_reference):
+        assert cores.unpack_bits(run(x, neurons, np.ones(700, np.float32)).active)[zero].all()
+
+
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("half", [*range(1, 40), 63, 64, 65, 100, 255, 256, 257, 511, 512, 513, 1000, 1023, 2049])
 def test_a_paired_network_is_exactly_zero(half, rng):
     x, w, _ = network(rng, 37, 41, half)

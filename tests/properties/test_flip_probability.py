@@ -210,7 +210,9 @@ def test_a_neuron_at_exactly_zero_stays_active_until_a_sign_flips(m, half_log, s
     safe = least > 1e-5
     moved = w + (push * least / np.sqrt(1 - 1 / d))[:, None] * towards_a_flip(w)
     zero = (q @ x.T == 0) & safe[:, None] & (least * (1 - push) > 1e-5)[:, None]
-    for now in (start, two_layer.Weights(moved.astype(np.float32), start.a)):
+    single = two_layer.Weights(moved.astype(np.float32), start.a)
+    double = two_layer.Weights(moved, start.a.astype(np.float64))  # in plain NumPy
+    for now in (start, single, double):
         for scale in ("std", "absmean"):
             assert two_layer.activities(x, now, scale=scale)[zero].all()
 
