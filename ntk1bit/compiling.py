@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import caching, event
+import numpy as np
+from numba.core import caching, config, event
 
 Kernel = Callable[..., Any]
 
@@ -29,8 +30,15 @@ CONTRACT = frozenset({"contract", "nsz"})
 REASSOCIATE = frozenset({"contract", "nsz", "reassoc"})
 
 
+def compiles() -> bool:
+    """Tell whether numba compiles here; with NUMBA_DISABLE_JIT kernels run as the plain Python they are written in."""
+    return not getattr(config, "DISABLE_JIT", 0)  # numba makes this name at run time
+
+
 def compiled(kernel: Kernel) -> Kernel:
     """Compile a kernel on its first call, keep the machine code on disk, and release the GIL while it runs."""
+    if not compiles():
+        return np.errstate(all="ignore")(kernel)  # as quiet about overflow and NaN as compiled code
     dispatcher: Any = numba.njit(nogil=True, error_model="numpy", boundscheck=False)(kernel)
     with contextlib.suppress(RuntimeError):  # nowhere to write: compiled in every process, but usable
         dispatcher._cache = _RoomCache(dispatcher.py_func)
@@ -50,8 +58,8 @@ def inlined(*, fastmath: frozenset[str] = frozenset()) -> Callable[[Kernel], Ker
 
 
 def is_compiled(kernel: Any) -> bool:
-    """Tell whether this process has compiled the kernel, or loaded it from disk."""
-    return bool(kernel.signatures)
+    """Tell whether this process has compiled the kernel, or loaded it from disk, or never will."""
+    return not compiles() or bool(kernel.signatures)
 
 
 class _RoomCache(caching.FunctionCache):

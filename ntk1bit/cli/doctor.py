@@ -18,6 +18,7 @@ def doctor() -> None:
     import threadpoolctl
 
     from ntk1bit.cli.tables import print_table
+    from ntk1bit.compiling import compiles
     from ntk1bit.sweeps.store import versions
 
     importlib.import_module("scipy.linalg")  # loads every BLAS in use, so that it can be described
@@ -33,6 +34,8 @@ def doctor() -> None:
     rows = [["machine", f"{platform.machine()} {platform.system()}, {os.cpu_count()} cores"]]
     rows += [["memory free", f"{psutil.virtual_memory().available / 1e9:.1f} GB"]]
     rows += [["numba threads", str(numba.get_num_threads())]]
+    if not compiles():
+        rows += [["numba kernels", "run as plain Python, slowly: NUMBA_DISABLE_JIT is set"]]
     for pool in threadpoolctl.threadpool_info():
         kernel = pool.get("architecture", "")
         rows += [[f"{pool['internal_api']} threads", f"{pool['num_threads']} {kernel}".strip()]]

@@ -15,6 +15,7 @@ from typing import Literal, get_args
 
 import llvmlite.binding
 
+from ntk1bit.compiling import compiles
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.processors import usable_processors
 
@@ -47,8 +48,8 @@ def cpu_features() -> frozenset[str]:
 
 @functools.cache
 def available_backends() -> tuple[Backend, ...]:
-    """Return the backends that run on this processor, the fastest first."""
-    if cpu_features().issuperset(_AVX512):
+    """Return the backends that run on this processor, the fastest first; explicit vectors have no plain Python form."""
+    if compiles() and cpu_features().issuperset(_AVX512):
         return ("avx512", "portable")
     return ("portable",)
 

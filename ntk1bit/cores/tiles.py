@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import no_type_check
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.extending import overload
 
 from ntk1bit.cores.simd import Vector, operation, pointer_to, splat
 
@@ -194,11 +196,20 @@ def transpose(_typing, array, _index, _stride, target, _target_index, _target_st
     return types.void(array, i64, i64, target, i64, i64, streaming), codegen
 
 
+def popcount64(word: np.uint64) -> int:
+    """Count the ones of a 64-bit word; LLVM turns loops over it into vectors."""
+    return int(np.bitwise_count(word))
+
+
+@overload(popcount64, inline="always")
+@no_type_check
+def _compiled_popcount64(_word):
+    return lambda _word: _ctpop(_word)
+
+
 @operation
 @no_type_check
-def popcount64(_typing, _word):
-    """Count the ones of a 64-bit word; LLVM turns loops over it into vectors."""
-
+def _ctpop(_typing, _word):
     def codegen(_context, builder, _signature, args):
         return builder.ctpop(args[0])
 
