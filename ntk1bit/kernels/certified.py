@@ -25,7 +25,9 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
+from ntk1bit.kernels.precision import Dtype, finite, power_of_four
 from ntk1bit.kernels.spectrum import require_symmetric
 
 _UNIT = 2.0**-53
@@ -62,7 +64,9 @@ class CertifiedBound(NamedTuple):
         )
 
 
-def certified_lambda_min(kernel: Float[np.ndarray, "n n"]) -> CertifiedBound:
+def certified_lambda_min(
+    kernel: Float[np.ndarray, "n n"] | ArrayLike, *, computed_in: Dtype | None = None
+) -> CertifiedBound:
     """Prove a lower bound on lambda_min of a symmetric matrix of floats.
 
     The bound lies below the truth by about n^2 eps mean(diagonal): for n = 1,000 and a diagonal of 1/2, by 1e-10.
@@ -71,19 +75,28 @@ def certified_lambda_min(kernel: Float[np.ndarray, "n n"]) -> CertifiedBound:
     Parameters
     ----------
     kernel
-        (n, n), float32 or float64, entries taken as exact.
+        (n, n), any type of real numbers; entries taken as exact.
+    computed_in
+        As for `spectrum`. It decides by how much (i, j) and (j, i) may differ, and nothing else: the bound is one on the
+        matrix that is given, not on the kernel that this matrix is a rounded form of.
 
     Raises
     ------
     InputError
-        If the kernel is not square, empty, not finite or not symmetric.
+        If the kernel is not square, empty, complex, not finite or not symmetric.
     """
-    h = require_symmetric(kernel)
+    h, _ = require_symmetric(kernel, computed_in)
     n = h.shape[0]
+    given = np.asarray(kernel)
+    held = finite("the kernel", given)
+    # What is longer than float64 is rounded to it, and (H + H^T)/2 again, by at most u times the entries each. For a
+    # matrix of float64 numbers that is exactly symmetric both are exact.
+    with np.errstate(invalid="ignore"):
+        exact = bool((held == h).all() and (held.astype(given.dtype) == given).all())
+    size = power_of_four(float(np.abs(h).max()))
+    h, held = h / size, held / size  # exact, so that squares stay in range
+    averaging = 0.0 if exact else 2 * _UNIT * float(np.linalg.norm(held)) * _SAFETY
     estimate = float(np.linalg.eigvalsh(h)[0])
-    # (H + H^T)/2 is rounded in float64, by at most u |h_ij|; for a matrix that is exactly symmetric it is exact.
-    exact = bool((np.asarray(kernel, dtype=np.float64) == h).all())
-    averaging = 0.0 if exact else _UNIT * float(np.linalg.norm(h)) * _SAFETY
     slack = n * _UNIT * float(np.abs(np.diagonal(h)).sum()) + 4 * _UNIT * float(np.abs(h).max())
     best = -np.inf
     for _ in range(_ATTEMPTS):
@@ -93,7 +106,7 @@ def certified_lambda_min(kernel: Float[np.ndarray, "n n"]) -> CertifiedBound:
             best = shift - (_residual_bound(h, shift, factor) + averaging) * _SAFETY
             break
         slack *= 4
-    return CertifiedBound(float(np.nextafter(best, -np.inf)), estimate)
+    return CertifiedBound(float(np.nextafter(best * size, -np.inf)), estimate * size)
 
 
 def _cholesky(h: Float[np.ndarray, "n n"], shift: float) -> Float[np.ndarray, "n n"] | None:

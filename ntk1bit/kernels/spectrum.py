@@ -13,8 +13,19 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
+from ntk1bit.arguments import whole
 from ntk1bit.errors import InputError
+from ntk1bit.kernels.precision import (
+    Dtype,
+    finite,
+    kernel_entries,
+    negative_within,
+    power_of_four,
+    symmetric_within,
+    unresolved,
+)
 
 _REFINED = 4  # eigenvalues refined at each end
 
@@ -50,10 +61,13 @@ class Spectrum:
         (n,) float64, descending. Rounding may leave the smallest ones slightly below 0.
     eigenvectors
         (n, n); column k belongs to `eigenvalues[k]`.
+    rounding
+        The size up to which an eigenvalue cannot be told from 0, given the dtype in which the kernel was made.
     """
 
     eigenvalues: Float[np.ndarray, " n"]
     eigenvectors: Float[np.ndarray, "n n"]
+    rounding: float = 0.0
 
     @property
     def effective_rank(self) -> float:
@@ -65,14 +79,15 @@ class Spectrum:
     @property
     def participation(self) -> float:
         """(sum lambda)^2 / sum lambda^2: the number of directions that carry the trace."""
-        squares = float((self.eigenvalues**2).sum())
-        return float(self.eigenvalues.sum()) ** 2 / squares if squares > 0 else 0.0
+        size = float(np.abs(self.eigenvalues).max(initial=0.0))
+        share = self.eigenvalues / power_of_four(size)  # exact, and squares stay in range
+        return float(share.sum()) ** 2 / float((share**2).sum()) if size > 0 else 0.0
 
     @property
     def condition_number(self) -> float:
-        """lambda_max / lambda_min; infinite when lambda_min is not above 0."""
+        """lambda_max / lambda_min; infinite when lambda_min is not above 0, or not above `rounding`."""
         smallest = float(self.eigenvalues[-1])
-        return float(self.eigenvalues[0]) / smallest if smallest > 0 else float("inf")
+        return float(self.eigenvalues[0]) / smallest if smallest > self.rounding else float("inf")
 
     def decay(self, *, first: int = 2, last: int | None = None) -> Decay:
         """Fit lambda_k = A k^-exponent to the ranks `first`..`last` (by default 2 to n/2, away from both ends).
@@ -83,7 +98,8 @@ class Spectrum:
             If the range holds fewer than 3 eigenvalues, leaves 1..n, or contains one that is not positive.
         """
         n = len(self.eigenvalues)
-        last = max(n // 2, first + 2) if last is None else last
+        first = whole("first", first, allowed="a rank", least=0)
+        last = max(n // 2, first + 2) if last is None else whole("last", last, allowed="a rank", least=0)
         if first < 1 or last > n or last - first < 2:
             raise InputError(f"a decay needs at least 3 ranks within 1..{n}, got {first}..{last}")
         values = self.eigenvalues[first - 1 : last]
@@ -96,85 +112,120 @@ class Spectrum:
         error = float(np.sqrt(residual @ residual / max(len(rank) - 2, 1) / (centred @ centred)))
         return Decay(-slope, float(np.exp(size.mean() - slope * rank.mean())), error, first, last)
 
-    def loss_by_direction(self, residual: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """Split L = 1/2 norm(r)^2 over the eigenvectors: 1/2 <v_k, r>^2.
+    def loss_by_direction(self, residual: Float[np.ndarray, "n *k"] | ArrayLike) -> Float[np.ndarray, " n"]:
+        """Split L = 1/2 norm(r)^2 over the eigenvectors: 1/2 <v_k, r>^2, summed over outputs where there are several.
 
         Under kernel descent with learning rate eta the part of direction k falls as (1 - eta lambda_k)^(2t).
 
         Raises
         ------
         InputError
-            If the residual does not have n finite entries.
+            If the residual is not (n,) or (n, outputs), or not finite.
         """
-        _require_vector("residual", residual, len(self.eigenvalues))
-        return 0.5 * (self.eigenvectors.T @ np.asarray(residual, dtype=np.float64)) ** 2
+        parts = 0.5 * (self.eigenvectors.T @ _targets("residual", residual, len(self.eigenvalues))) ** 2
+        return parts if parts.ndim == 1 else parts.sum(axis=1)
 
 
-def spectrum(kernel: Float[np.ndarray, "n n"]) -> Spectrum:
+def spectrum(kernel: Float[np.ndarray, "n n"] | ArrayLike, *, computed_in: Dtype | None = None) -> Spectrum:
     """Decompose a symmetric positive semi-definite kernel.
 
     Parameters
     ----------
     kernel
-        (n, n), any float type; symmetric to rounding of that type.
+        (n, n), any type of real numbers.
+    computed_in
+        The dtype in which the kernel was made, to whose rounding it is symmetric and positive semi-definite; by default
+        its own, and float32 for a float64 array that holds float32 numbers only (see `ntk1bit.kernels.precision`).
 
     Raises
     ------
     InputError
-        If the kernel is not square, empty, not finite, not symmetric, or has an eigenvalue below -n eps lambda_max.
+        If the kernel is not square, empty, complex, not finite, not symmetric, or has an eigenvalue below
+        -8 n eps lambda_max.
     """
-    h = require_symmetric(kernel)
+    h, eps = require_symmetric(kernel, computed_in)
     values, vectors = np.linalg.eigh(h)
     for k in {*range(min(_REFINED, len(values))), *range(max(len(values) - _REFINED, 0), len(values))}:
         values[k] = _rayleigh(h, vectors[:, k])
     order = np.argsort(values)[::-1]
     values, vectors = values[order], vectors[:, order]
-    rounding = 8 * len(values) * _eps(kernel) * max(float(values[0]), 0.0)
-    if values[-1] < -rounding:
+    if values[-1] < -negative_within(values, eps):
         raise InputError(
             f"the kernel is not positive semi-definite: lambda_min = {values[-1]:.3g}, lambda_max = {values[0]:.3g}; "
-            "an NTK cannot be, so check where it comes from (a noisy estimate needs more samples)"
+            "an NTK cannot be, so check where it comes from (a noisy estimate needs more samples; for one made in lower "
+            "precision than it is held in, give computed_in)"
         )
-    return Spectrum(values, vectors)
+    return Spectrum(values, vectors, unresolved(values, eps))
 
 
-def alignment(kernel: Float[np.ndarray, "n n"], y: Float[np.ndarray, " n"]) -> float:
-    """Return the kernel-target alignment <H, y y^T>_F / (norm_F(H) norm(y)^2), in [-1, 1] (Cristianini et al. 2001).
+def alignment(
+    kernel: Float[np.ndarray, "n n"] | ArrayLike,
+    y: Float[np.ndarray, "n *k"] | ArrayLike,
+    *,
+    computed_in: Dtype | None = None,
+) -> float:
+    """Return the kernel-target alignment <H, y y^T>_F / (norm_F(H) norm_F(y y^T)), in [-1, 1] (Cristianini et al. 2001).
+
+    Parameters
+    ----------
+    kernel, computed_in
+        As for `spectrum`; it need not be positive semi-definite.
+    y
+        (n,) targets, or (n, outputs).
 
     Raises
     ------
     InputError
         If the kernel is not symmetric and finite, the targets do not match it, or either is zero.
     """
-    h = require_symmetric(kernel)
-    _require_vector("targets", y, h.shape[0])
-    y64 = np.asarray(y, dtype=np.float64)
-    size = float(np.linalg.norm(h) * (y64 @ y64))
+    h, _ = require_symmetric(kernel, computed_in)
+    y64 = _targets("targets", y, h.shape[0])
+    # scaled by powers of four, which is exact: squares stay in range
+    h = h / power_of_four(float(np.abs(h).max()))
+    y64 = y64 / power_of_four(float(np.abs(y64).max(initial=0.0)))
+    size = float(np.linalg.norm(h) * np.linalg.norm(y64.T @ y64))
     if not size > 0:
         raise InputError("the alignment of a zero kernel or of zero targets is not defined")
-    return float(y64 @ h @ y64) / size
+    return float((y64 * (h @ y64)).sum()) / size
 
 
-def require_symmetric(kernel: Float[np.ndarray, "n n2"]) -> Float[np.ndarray, "n n2"]:
-    """Return the symmetric part in float64 of a kernel that is symmetric up to rounding.
+def require_symmetric(
+    kernel: Float[np.ndarray, "n n"] | ArrayLike, computed_in: Dtype | None = None
+) -> tuple[Float[np.ndarray, "n n"], float]:
+    """Return the symmetric part, in float64, of a kernel that is symmetric up to rounding, and that rounding's eps.
+
+    Parameters
+    ----------
+    kernel, computed_in
+        As for `spectrum`.
 
     Raises
     ------
     InputError
-        If it is not square, empty or not finite, or if entries differ by more than 64 eps of the largest one.
+        If it is not square, empty, complex or not finite, or if entries differ by more than 64 eps of the largest one.
     """
-    if kernel.shape[0] != kernel.shape[1] or kernel.shape[0] == 0:
-        raise InputError(f"a square kernel with at least one row is needed, got shape {kernel.shape}")
-    if not np.isfinite(kernel).all():
-        raise InputError("the kernel contains NaN or infinity; the network it belongs to has diverged")
-    h = np.asarray(kernel, dtype=np.float64)
-    gap = float(np.abs(h - h.T).max())
-    if gap > 64 * _eps(kernel) * float(np.abs(h).max()):
+    h, eps = kernel_entries("the kernel", kernel, computed_in)
+    if h.shape[0] != h.shape[1] or h.shape[0] == 0:
+        raise InputError(f"a square kernel with at least one row is needed, got shape {h.shape}")
+    gap = asymmetry_of(h)
+    if gap > symmetric_within(eps) * float(np.abs(h).max()):
         raise InputError(
             f"the kernel is not symmetric: entries (i,j) and (j,i) differ by up to {gap:.3g}; "
-            "for an effective kernel take symmetric_part(K) first"
+            "for an effective kernel take symmetric_part(K) first, and for one made in lower precision than it is held "
+            "in, give computed_in"
         )
-    return (h + h.T) / 2
+    return halved_sum(h), eps
+
+
+def asymmetry_of(h: Float[np.ndarray, "n n"]) -> float:
+    """Return by how much entries (i, j) and (j, i) differ at most."""
+    with np.errstate(over="ignore"):
+        return float(np.abs(h - h.T).max(initial=0.0))
+
+
+def halved_sum(h: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+    """Return (H + H^T)/2, for entries up to the largest float."""
+    return h / 2 + h.T / 2
 
 
 def _rayleigh(h: Float[np.ndarray, "n n"], vector: Float[np.ndarray, " n"]) -> float:
@@ -182,12 +233,9 @@ def _rayleigh(h: Float[np.ndarray, "n n"], vector: Float[np.ndarray, " n"]) -> f
     return float((v @ (h.astype(np.longdouble) @ v)) / (v @ v))
 
 
-def _eps(kernel: np.ndarray) -> float:
-    return float(np.finfo(kernel.dtype).eps)
-
-
-def _require_vector(name: str, values: np.ndarray, length: int) -> None:
-    if values.shape != (length,):
-        raise InputError(f"{name} of shape {values.shape} do not match a kernel of {length} points")
-    if not np.isfinite(values).all():
-        raise InputError(f"{name} contain NaN or infinity; remove those points first")
+def _targets(name: str, values: object, length: int) -> Float[np.ndarray, "n *k"]:
+    """Return targets, (n,) or (n, outputs), in float64."""
+    found = finite(name, values)
+    if found.ndim not in (1, 2) or found.shape[0] != length:
+        raise InputError(f"{name} of shape {found.shape} do not match a kernel of {length} points")
+    return found
