@@ -33,19 +33,21 @@ def ntk(
     """
     from ntk1bit import tasks
     from ntk1bit.kernels.measure import Settings, measure, require_writable
-    from ntk1bit.kernels.plots import draw_measurement
+    from ntk1bit.kernels.plots import draw_measurement, require_picture
 
-    if out is not None:
-        require_writable(out)
-    data = tasks.load(task, n_train=n_train, n_test=0, seed=data_seed)
     settings = Settings(
         width=width, precision=precision, init=init, kappa=kappa, scale=scale, seed=seed, samples=samples
     )
+    picture = out.with_suffix(".png") if plot is None and out is not None else plot
+    if out is not None:
+        require_writable(out)
+    if picture is not None:
+        require_picture(picture)
+    data = tasks.load(task, n_train=n_train, n_test=0, seed=data_seed)
     measured = measure(data.x, data.y, settings, limit=limit, effective=effective, with_spectrum=spectrum)
     for name, value in measured.rows():
         print(f"{name:36} {value}")
     if out is not None:
         measured.save(out)
-    picture = out.with_suffix(".png") if plot is None and out is not None else plot
     if picture is not None:
         draw_measurement(measured, picture)

@@ -47,22 +47,26 @@ sum replaces the sampled one (a control variate with coefficient 1), which leave
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
+from numpy.typing import ArrayLike
 
+from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.kernels.limits import Estimate, chunks, gaussian_coactivity, paired_inputs, require_sampling
+from ntk1bit.kernels.limits import Estimate, checked_sampling, chunks, gaussian_coactivity, paired_inputs
+from ntk1bit.kernels.precision import finite, power_of_four
+from ntk1bit.kernels.spectrum import halved_sum
 from ntk1bit.quantizers import SCALES, Scale, centred_scale
 
 SLOWDOWN: dict[str, float] = {"std": float(np.sqrt(2 / np.pi)), "absmean": float(2 / np.pi)}
 """The constant c: K_eff / H for large d and inputs with zero mean."""
 
-_BATCHES = 64  # independent batches for the standard error, whose own relative error is then 1/sqrt(2*63) = 9 %
+LEAST_SAMPLES = 64  # one for each independent batch: the standard error's own relative error is 1/sqrt(2*63) = 9 %
 _STREAM = 0x22  # keeps these draws apart from those of `two_layer.init` and `limit_ntk` at the same seed
 
 
 def effective_ntk(
-    x: Float[np.ndarray, "n d"],
-    x2: Float[np.ndarray, "n2 d"] | None = None,
+    x: Float[np.ndarray, "n d"] | ArrayLike,
+    x2: Float[np.ndarray, "n2 d"] | ArrayLike | None = None,
     *,
     kappa: float = 1.0,
     scale: Scale = "std",
@@ -93,15 +97,16 @@ def effective_ntk(
     ------
     InputError
         If d < 2 (a single coordinate equals its mean: there is nothing to quantise), shapes do not match, inputs are
-        not finite, an option is unknown, or `samples` or `seed` is out of range.
+        not finite, an option is unknown, or `kappa`, `samples` or `seed` is out of range.
     """
     require_choice("scale", scale, SCALES)
-    require_sampling(samples, seed, least=_BATCHES)
+    kappa = checked_kappa(kappa)
+    samples, seed = checked_sampling(samples, seed, least=LEAST_SAMPLES)
     left, right = _inputs_to_quantise(x, x2)
     n, n2, dim = left.shape[0], right.shape[0], left.shape[1]
     rng = np.random.default_rng([seed, _STREAM, dim])
-    batches = np.zeros((_BATCHES, n, n2))
-    sizes = [len(part) for part in np.array_split(np.empty(samples, dtype=bool), _BATCHES)]
+    batches = np.zeros((LEAST_SAMPLES, n, n2))
+    sizes = [len(part) for part in np.array_split(np.empty(samples, dtype=bool), LEAST_SAMPLES)]
     neurons = _Neurons(left.astype(np.float32), right.astype(np.float32), scale)
     for batch, size in zip(batches, sizes, strict=True):
         for part in chunks(size, bytes_each=4 * (8 * (n + n2) + 6 * dim)):
@@ -111,13 +116,13 @@ def effective_ntk(
         batch /= size
     weights = np.array(sizes) / samples
     mean = np.tensordot(weights, batches, axes=1)
-    spread = np.einsum("b,bij->ij", weights, (batches - mean) ** 2) / (_BATCHES - 1)
+    spread = np.einsum("b,bij->ij", weights, (batches - mean) ** 2) / (LEAST_SAMPLES - 1)
     return Estimate(kappa**2 * mean, kappa**2 * np.sqrt(spread))
 
 
 def gaussian_effective_ntk(
-    x: Float[np.ndarray, "n d"],
-    x2: Float[np.ndarray, "n2 d"] | None = None,
+    x: Float[np.ndarray, "n d"] | ArrayLike,
+    x2: Float[np.ndarray, "n2 d"] | ArrayLike | None = None,
     *,
     kappa: float = 1.0,
     scale: Scale = "std",
@@ -127,43 +132,62 @@ def gaussian_effective_ntk(
     Arguments and errors are those of `effective_ntk`.
     """
     require_choice("scale", scale, SCALES)
+    kappa = checked_kappa(kappa)
     left, right = _inputs_to_quantise(x, x2)
     along_mean = np.outer(left.mean(axis=1), right.sum(axis=1))
     slowed = SLOWDOWN[scale] * (left @ right.T - along_mean) + along_mean
     return kappa**2 * slowed * gaussian_coactivity(left, right, scale=scale)
 
 
-def symmetric_part(kernel: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
-    """Return (K + K^T)/2, which alone decides how fast the loss falls: d/dt norm(r)^2 = -2 r^T K r."""
-    _require_square(kernel)
-    return (kernel + kernel.T) / 2
+def symmetric_part(kernel: Float[np.ndarray, "n n"] | ArrayLike) -> Shaped[np.ndarray, "n n"]:
+    """Return (K + K^T)/2, in the kernel's own dtype, which alone decides how fast the loss falls.
+
+    Under gradient flow d/dt norm(r)^2 = -2 r^T K r.
+
+    Raises
+    ------
+    InputError
+        If the kernel is not square, real and finite.
+    """
+    return halved_sum(_square(kernel))
 
 
-def asymmetry(kernel: Float[np.ndarray, "n n"]) -> float:
+def asymmetry(kernel: Float[np.ndarray, "n n"] | ArrayLike) -> float:
     """Return norm_F((K - K^T)/2) / norm_F(K): 0 for a symmetric kernel, 1 for an antisymmetric one.
 
     For an estimate, compare with the most that noise alone can give (entries (i,j) and (j,i) share some of it):
     about sqrt(sum(standard_error^2)/2) / norm_F(K).
+
+    Raises
+    ------
+    InputError
+        If the kernel is not square, real and finite.
     """
-    _require_square(kernel)
-    size = float(np.linalg.norm(kernel))
-    return float(np.linalg.norm((kernel - kernel.T) / 2)) / size if size > 0 else 0.0
+    k = _square(kernel).astype(np.float64, copy=False)
+    k = k / power_of_four(float(np.abs(k).max(initial=0.0)))  # exact, and squares stay in range
+    size = float(np.linalg.norm(k))
+    return float(np.linalg.norm((k - k.T) / 2)) / size if size > 0 else 0.0
 
 
-def kernel_ratio(kernel: Float[np.ndarray, "n n2"], reference: Float[np.ndarray, "n n2"]) -> float:
+def kernel_ratio(
+    kernel: Float[np.ndarray, "n n2"] | ArrayLike, reference: Float[np.ndarray, "n n2"] | ArrayLike
+) -> float:
     """Return the c that brings `c reference` closest to `kernel`: <K, H>_F / <H, H>_F.
 
     Raises
     ------
     InputError
-        If the shapes differ or the reference is zero.
+        If the shapes differ, entries are not real and finite, or the reference is zero.
     """
-    if kernel.shape != reference.shape:
-        raise InputError(f"the kernels have shapes {kernel.shape} and {reference.shape}; they must match")
-    size = float(np.vdot(reference, reference))
+    k, h = finite("the kernel", kernel), finite("the reference kernel", reference)
+    if k.shape != h.shape:
+        raise InputError(f"the kernels have shapes {k.shape} and {h.shape}; they must match")
+    unit = power_of_four(float(np.abs(h).max(initial=0.0)))  # exact, and squares stay in range
+    h = h / unit
+    size = float(np.vdot(h, h))
     if not size > 0:
         raise InputError("the reference kernel is zero, so no ratio to it exists")
-    return float(np.vdot(kernel, reference)) / size
+    return float(np.vdot(k / unit, h)) / size
 
 
 class _Neurons:
@@ -221,7 +245,7 @@ def _active(z: Float[np.ndarray, "b n"]) -> Float[np.ndarray, "b n"]:
 
 
 def _inputs_to_quantise(
-    x: Float[np.ndarray, "n d"], x2: Float[np.ndarray, "n2 d2"] | None
+    x: Float[np.ndarray, "n d"] | ArrayLike, x2: Float[np.ndarray, "n2 d2"] | ArrayLike | None
 ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n2 d2"]]:
     left, right = paired_inputs(x, x2)
     if left.shape[1] < 2:
@@ -229,6 +253,9 @@ def _inputs_to_quantise(
     return left, right
 
 
-def _require_square(kernel: np.ndarray) -> None:
-    if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1]:
-        raise InputError(f"a square kernel is needed, got shape {kernel.shape}")
+def _square(kernel: Float[np.ndarray, "n n"] | ArrayLike) -> Shaped[np.ndarray, "n n"]:
+    finite("the kernel", kernel)
+    found = np.asarray(kernel)
+    if found.ndim != 2 or found.shape[0] != found.shape[1]:
+        raise InputError(f"a square kernel is needed, got shape {found.shape}")
+    return found

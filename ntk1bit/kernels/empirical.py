@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from ntk1bit import cores
+from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.quantizers import Scale
 from ntk1bit.two_layer.network import Precision, Weights, activity_kernel, packed_activities
 
 
 def empirical_ntk(
-    x: Float[np.ndarray, "n d"],
+    x: Float[np.ndarray, "n d"] | ArrayLike,
     weights: Weights,
-    x2: Float[np.ndarray, "n2 d"] | None = None,
+    x2: Float[np.ndarray, "n2 d"] | ArrayLike | None = None,
     *,
     precision: Precision = "one_bit",
     kappa: float = 1.0,
@@ -42,8 +44,10 @@ def empirical_ntk(
     Raises
     ------
     InputError
-        If shapes do not match, inputs are not finite, or an option is unknown.
+        If shapes do not match, inputs or weights are not finite, output signs are not -1 or +1, kappa is no number from
+        1e-30 to 1e30, or an option is unknown.
     """
+    kappa = checked_kappa(kappa)
     active = packed_activities(x, weights, precision=precision, scale=scale)
     active2 = None if x2 is None else packed_activities(x2, weights, precision=precision, scale=scale)
     left = np.asarray(x, dtype=np.float64)

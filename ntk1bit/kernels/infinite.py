@@ -25,8 +25,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax._src.config import enable_x64 as _enable_x64
 from jaxtyping import Float, Inexact, Shaped
+from numpy.typing import ArrayLike
 
+from ntk1bit.arguments import number, whole
 from ntk1bit.errors import InputError, require_choice
+from ntk1bit.kernels.limits import paired_inputs
 
 Activation = Literal["relu", "erf", "gelu", "linear"]
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
@@ -76,8 +79,8 @@ def neural_tangents() -> Any:
 
 
 def infinite_ntk(
-    x: Float[np.ndarray, "n d"],
-    x2: Float[np.ndarray, "n2 d"] | None = None,
+    x: Float[np.ndarray, "n d"] | ArrayLike,
+    x2: Float[np.ndarray, "n2 d"] | ArrayLike | None = None,
     *,
     depth: int,
     activation: Activation = "relu",
@@ -102,7 +105,7 @@ def infinite_ntk(
     kind
         ``"ntk"`` or ``"nngp"``.
     weight_std, bias_std
-        Standard deviations of weights and biases.
+        Standard deviations of weights and biases, 0 or more.
 
     Returns
     -------
@@ -111,24 +114,27 @@ def infinite_ntk(
     Raises
     ------
     InputError
-        If an option is unknown, shapes do not match, inputs are not finite, or neural-tangents is missing.
+        If an option is unknown or out of range, shapes do not match, inputs are not finite matrices, the kernel
+        overflows, or neural-tangents is missing.
     """
     require_choice("activation", activation, ACTIVATIONS)
     require_choice("kind", kind, ("ntk", "nngp"))
-    other = x if x2 is None else x2
-    if depth < 0:
-        raise InputError(f"depth is a number of hidden layers, 0 or more, got {depth}")
-    if x.shape[1] == 0 or x.shape[1] != other.shape[1]:
-        raise InputError(f"x has {x.shape[1]} features and x2 has {other.shape[1]}; they must match and be at least 1")
-    if not (np.isfinite(x).all() and np.isfinite(other).all()):
-        raise InputError("inputs contain NaN or infinity; remove or repair those rows first")
+    left, right = paired_inputs(x, x2)
+    depth = whole("depth", depth, allowed="a number of hidden layers, 0 or more", least=0)
+    weight_std = number("weight_std", weight_std, allowed="0 or a positive number", least=0.0)
+    bias_std = number("bias_std", bias_std, allowed="0 or a positive number", least=0.0)
     stax = neural_tangents().stax
     act = {"relu": stax.Relu, "erf": stax.Erf, "gelu": stax.Gelu, "linear": stax.Identity}[activation]
     layers = [layer for _ in range(depth) for layer in (stax.Dense(1, W_std=weight_std, b_std=bias_std), act())]
     _, _, kernel = stax.serial(*layers, stax.Dense(1, W_std=weight_std, b_std=bias_std))
     with _enable_x64(True):  # an angle near 0 from a float32 cosine is off by 3e-4
-        value = kernel(jnp.asarray(x, jnp.float64), None if x2 is None else jnp.asarray(x2, jnp.float64), kind)
-    return np.asarray(value)
+        value = np.asarray(kernel(jnp.asarray(left), None if x2 is None else jnp.asarray(right), kind))
+    if not np.isfinite(value).all():
+        raise InputError(
+            f"the kernel leaves the range of float64 at depth {depth} with weight_std {weight_std:g} and bias_std "
+            f"{bias_std:g}; take standard deviations nearer to 1"
+        )
+    return value
 
 
 def structured_ntk(

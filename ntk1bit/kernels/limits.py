@@ -24,8 +24,11 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from ntk1bit import cores
+from ntk1bit.arguments import input_rows, whole
+from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.quantizers import SCALES, Scale
 from ntk1bit.two_layer.network import PRECISIONS, Precision, Weights, packed_activities
@@ -50,8 +53,8 @@ class Estimate(NamedTuple):
 
 
 def limit_ntk(
-    x: Float[np.ndarray, "n d"],
-    x2: Float[np.ndarray, "n2 d"] | None = None,
+    x: Float[np.ndarray, "n d"] | ArrayLike,
+    x2: Float[np.ndarray, "n2 d"] | ArrayLike | None = None,
     *,
     precision: Precision = "one_bit",
     kappa: float = 1.0,
@@ -83,15 +86,17 @@ def limit_ntk(
     Raises
     ------
     InputError
-        If shapes do not match, inputs are not finite, an option is unknown, or `samples` or `seed` is out of range.
+        If shapes do not match, inputs are not finite, an option is unknown, or `kappa`, `samples` or `seed` is out of
+        range.
     """
     require_choice("precision", precision, PRECISIONS)
     require_choice("scale", scale, SCALES)
+    kappa = checked_kappa(kappa)
     left, right = paired_inputs(x, x2)
     inner = left @ right.T
     if precision == "full":
         return Estimate(kappa**2 * inner * orthant_probability(left, right), np.zeros_like(inner))
-    require_sampling(samples, seed)
+    samples, seed = checked_sampling(samples, seed)
     rng = np.random.default_rng([seed, _STREAM, left.shape[1]])
     x32 = left.astype(np.float32)
     x2_32 = None if x2 is None else right.astype(np.float32)
@@ -109,8 +114,8 @@ def limit_ntk(
 
 
 def gaussian_limit_ntk(
-    x: Float[np.ndarray, "n d"],
-    x2: Float[np.ndarray, "n2 d"] | None = None,
+    x: Float[np.ndarray, "n d"] | ArrayLike,
+    x2: Float[np.ndarray, "n2 d"] | ArrayLike | None = None,
     *,
     kappa: float = 1.0,
     scale: Scale = "std",
@@ -120,6 +125,7 @@ def gaussian_limit_ntk(
     Arguments and errors are those of `limit_ntk`. Its error falls as 1/d or faster for spread-out inputs.
     """
     require_choice("scale", scale, SCALES)
+    kappa = checked_kappa(kappa)
     left, right = paired_inputs(x, x2)
     return kappa**2 * (left @ right.T) * gaussian_coactivity(left, right, scale=scale)
 
@@ -154,32 +160,30 @@ def orthant_probability(u: Float[np.ndarray, "n d"], v: Float[np.ndarray, "n2 d"
 
 
 def paired_inputs(
-    x: Float[np.ndarray, "n d"], x2: Float[np.ndarray, "n2 d2"] | None
+    x: Float[np.ndarray, "n d"] | ArrayLike, x2: Float[np.ndarray, "n2 d2"] | ArrayLike | None
 ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n2 d2"]]:
     """Check two sets of inputs against each other and return them in float64; `x2` defaults to `x`.
 
     Raises
     ------
     InputError
-        If they have no features, different numbers of features, or entries that are not finite.
+        If they are not matrices, have no features, different numbers of features, or entries that float32 cannot hold.
     """
-    left = np.asarray(x, dtype=np.float64)
-    right = left if x2 is None else np.asarray(x2, dtype=np.float64)
+    left = input_rows("x", x).astype(np.float64, copy=False)
+    right = left if x2 is None else input_rows("x2", x2).astype(np.float64, copy=False)
     if left.shape[1] == 0:
         raise InputError(f"inputs need at least one feature, got shape {left.shape}")
     if left.shape[1] != right.shape[1]:
         raise InputError(f"x has {left.shape[1]} features but x2 has {right.shape[1]}; they must match")
-    if not (np.isfinite(left).all() and np.isfinite(right).all()):
-        raise InputError("inputs contain NaN or infinity; remove or repair those rows first")
     return left, right
 
 
-def require_sampling(samples: int, seed: int, *, least: int = 1) -> None:
-    """Raise `InputError` unless `samples >= least` and `seed >= 0`."""
-    if samples < least:
-        raise InputError(f"samples must be at least {least}, got {samples}")
-    if seed < 0:
-        raise InputError(f"seed must be a non-negative integer, got {seed}")
+def checked_sampling(samples: int, seed: int, *, least: int = 1) -> tuple[int, int]:
+    """Return both as plain ints, or raise `InputError` unless `samples >= least` and `seed >= 0`."""
+    return (
+        whole("samples", samples, allowed=f"at least {least}", least=least),
+        whole("seed", seed, allowed="a non-negative integer", least=0),
+    )
 
 
 def chunks(samples: int, *, bytes_each: int) -> list[int]:

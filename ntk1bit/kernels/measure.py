@@ -11,21 +11,30 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from ntk1bit import __version__
-from ntk1bit.errors import InputError
+from ntk1bit.arguments import input_rows, whole
+from ntk1bit.arguments import kappa as checked_kappa
+from ntk1bit.errors import InputError, require_choice
 from ntk1bit.kernels.certified import certified_lambda_min
-from ntk1bit.kernels.effective import asymmetry, effective_ntk, kernel_ratio, symmetric_part
+from ntk1bit.kernels.effective import LEAST_SAMPLES, asymmetry, effective_ntk, kernel_ratio, symmetric_part
 from ntk1bit.kernels.empirical import empirical_ntk
-from ntk1bit.kernels.limits import Estimate, limit_ntk
+from ntk1bit.kernels.limits import Estimate, checked_sampling, limit_ntk
 from ntk1bit.kernels.spectrum import Spectrum, alignment, spectrum
-from ntk1bit.quantizers import Scale
-from ntk1bit.two_layer.network import Init, Precision, init
+from ntk1bit.quantizers import SCALES, Scale
+from ntk1bit.two_layer.network import INITS, PRECISIONS, Init, Precision, checked_targets, init
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which network is measured, with the defaults of `ntk1bit sweep`; `samples` serves the Monte Carlo kernels."""
+    """Which network is measured, with the defaults of `ntk1bit sweep`; `samples` serves the Monte Carlo kernels.
+
+    Raises
+    ------
+    InputError
+        For a setting that is unknown or out of range.
+    """
 
     width: int = 4096
     precision: Precision = "one_bit"
@@ -34,6 +43,16 @@ class Settings:
     scale: Scale = "std"
     seed: int = 0
     samples: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        """Check the settings, and store plain numbers, which JSON can write."""
+        for name, known in (("precision", PRECISIONS), ("init", INITS), ("scale", SCALES)):
+            require_choice(name, getattr(self, name), known)
+        samples, seed = checked_sampling(self.samples, self.seed)
+        width = whole("width", self.width, allowed="a whole number of at least 1", least=1)
+        plain = {"width": width, "kappa": checked_kappa(self.kappa), "samples": samples, "seed": seed}
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +86,7 @@ class Measurement:
         yield "points n", str(h.shape[0])
         yield "trace of H", f"{np.trace(h):.6g}"
         if np.any(self.y) and np.any(h):
-            yield "kernel-target alignment of H", f"{alignment(h, self.y):.4f}"
+            yield "kernel-target alignment of H", f"{alignment(h, self.y, computed_in=h.dtype):.4f}"
         if self.limit is not None:
             value, error = self.limit
             size = float(np.linalg.norm(value))
@@ -87,7 +106,7 @@ class Measurement:
             s = self.spectrum
             yield "lambda_max of H", f"{s.eigenvalues[0]:.6g}"
             yield "lambda_min of H", f"{s.eigenvalues[-1]:.6g}"
-            yield "certified", str(certified_lambda_min(h))
+            yield "certified", str(certified_lambda_min(h, computed_in=h.dtype))
             yield "condition number", f"{s.condition_number:.4g}"
             yield "effective rank", f"{s.effective_rank:.1f}"
             if len(s.eigenvalues) >= 8 and s.eigenvalues[len(s.eigenvalues) // 2 - 1] > 0:
@@ -126,8 +145,8 @@ class Measurement:
 
 
 def measure(
-    x: Float[np.ndarray, "n d"],
-    y: Float[np.ndarray, " n"],
+    x: Float[np.ndarray, "n d"] | ArrayLike,
+    y: Float[np.ndarray, " n"] | ArrayLike,
     settings: Settings,
     *,
     limit: bool = False,
@@ -148,11 +167,18 @@ def measure(
     Raises
     ------
     InputError
-        If a setting is out of range, or K_eff is asked for a full-precision network (where it is H itself).
+        If inputs or targets are not finite or do not match, there are none, a setting is out of range, or K_eff is asked
+        for a full-precision network (where it is H itself).
     """
     s = settings
     if effective and s.precision == "full":
         raise InputError("in full precision the effective kernel is the NTK itself; use precision one_bit or drop it")
+    if effective:
+        checked_sampling(s.samples, s.seed, least=LEAST_SAMPLES)
+    x = input_rows("x", x)
+    if len(x) == 0:
+        raise InputError("there are no inputs to measure a kernel on; at least one is needed")
+    y = checked_targets(y, len(x))
     weights = init(s.width, x.shape[1], seed=s.seed, init=s.init)
     empirical = empirical_ntk(x, weights, precision=s.precision, kappa=s.kappa, scale=s.scale)
     return Measurement(
@@ -163,13 +189,22 @@ def measure(
         if limit
         else None,
         effective=effective_ntk(x, kappa=s.kappa, scale=s.scale, samples=s.samples, seed=s.seed) if effective else None,
-        spectrum=spectrum(empirical) if with_spectrum else None,
+        spectrum=spectrum(empirical, computed_in=empirical.dtype) if with_spectrum else None,
     )
 
 
 def require_writable(path: Path) -> None:
-    """Raise `InputError` unless `path` names an `.npz` file in a folder that exists."""
+    """Raise `InputError` unless `path` names an `.npz` file that can be written: in a folder that exists."""
     if path.suffix != ".npz":
         raise InputError(f"kernels are stored as .npz, so --out must end in .npz, got {str(path)!r}")
+    require_place(path)
+
+
+def require_place(path: Path) -> None:
+    """Raise `InputError` unless a file of this name can be written."""
     if not path.parent.is_dir():
         raise InputError(f"the folder {str(path.parent)!r} does not exist; make it first")
+    if path.is_dir():
+        raise InputError(f"{str(path)!r} is a folder; give the name of a file")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"the folder {str(path.parent)!r} cannot be written to; choose another")

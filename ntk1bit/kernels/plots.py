@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,9 +12,12 @@ from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
+from ntk1bit.errors import InputError
 from ntk1bit.kernels.effective import symmetric_part
-from ntk1bit.kernels.measure import Measurement
+from ntk1bit.kernels.measure import Measurement, require_place
+from ntk1bit.kernels.precision import finite
 from ntk1bit.kernels.spectrum import Spectrum
 
 # Okabe and Ito's palette; line and marker differ as well, so nothing rests on colour alone. The first line is wide, so
@@ -26,7 +30,11 @@ _STYLES = (
 
 
 def plot_kernel(
-    kernel: Float[np.ndarray, "n n2"], *, ax: Axes, y: Float[np.ndarray, " n"] | None = None, label: str = "H"
+    kernel: Float[np.ndarray, "n n2"] | ArrayLike,
+    *,
+    ax: Axes,
+    y: Float[np.ndarray, " n"] | ArrayLike | None = None,
+    label: str = "H",
 ) -> Axes:
     """Draw a kernel as a heat map on a diverging scale centred at 0.
 
@@ -44,11 +52,21 @@ def plot_kernel(
     Notes
     -----
     The scale ends at the 99th percentile of the off-diagonal size, which the diagonal usually exceeds.
+
+    Raises
+    ------
+    InputError
+        If the kernel is no finite matrix, or targets do not match its points.
     """
-    shown = kernel
+    shown = finite("the kernel", kernel)
+    if shown.ndim != 2 or 0 in shown.shape:
+        raise InputError(f"a kernel to draw is a matrix with entries, got shape {shown.shape}")
     if y is not None:
-        order = np.argsort(y, kind="stable")
-        shown = kernel[np.ix_(order, order)]
+        targets = finite("y", y)
+        if not shown.shape == targets.shape * 2:
+            raise InputError(f"targets of shape {targets.shape} cannot order the points of a kernel {shown.shape}")
+        order = np.argsort(targets, kind="stable")
+        shown = shown[np.ix_(order, order)]
     off = np.abs(shown[~np.eye(*shown.shape, dtype=bool)])
     top = float(np.percentile(off, 99)) if off.size and off.any() else float(np.abs(shown).max(initial=0.0)) or 1.0
     image = ax.imshow(shown, cmap=colormaps["RdBu_r"], vmin=-top, vmax=top, interpolation="nearest")
@@ -59,8 +77,8 @@ def plot_kernel(
     return ax
 
 
-def plot_eigenvalues(spectra: Mapping[str, Float[np.ndarray, " k"]], *, ax: Axes) -> Axes:
-    """Draw eigenvalues against rank on logarithmic axes; values that are not positive are left out.
+def plot_eigenvalues(spectra: Mapping[str, Float[np.ndarray, " k"] | ArrayLike], *, ax: Axes) -> Axes:
+    """Draw eigenvalues against rank on logarithmic axes; the legend counts those left out because they are not positive.
 
     Parameters
     ----------
@@ -68,13 +86,23 @@ def plot_eigenvalues(spectra: Mapping[str, Float[np.ndarray, " k"]], *, ax: Axes
         Eigenvalues, largest first, by name.
     ax
         Where to draw.
+
+    Raises
+    ------
+    InputError
+        If one is no list of finite numbers.
     """
-    for (name, values), style in zip(spectra.items(), _STYLES, strict=False):
+    for (name, given), style in zip(spectra.items(), itertools.cycle(_STYLES), strict=False):
+        values = finite(f"the spectrum {name!r}", given)
+        if values.ndim != 1:
+            raise InputError(f"the spectrum {name!r} is a list of eigenvalues, got shape {values.shape}")
         rank = np.arange(1, len(values) + 1)
         keep = values > 0
         # A marker at ranks 1, 2, 4, ... is enough to tell lines apart and does not hide them.
         marked = [i for i, r in enumerate(rank[keep]) if r & (r - 1) == 0]
-        ax.plot(rank[keep], values[keep], markevery=marked, label=name, **style)
+        dropped = len(values) - int(keep.sum())
+        label = f"{name} ({dropped} not positive, not shown)" if dropped else name
+        ax.plot(rank[keep], values[keep], markevery=marked, label=label, **style)
     ax.set(xscale="log", yscale="log", xlabel="rank k", ylabel="eigenvalue")
     ax.legend(frameon=False)
     return ax
@@ -97,6 +125,14 @@ def draw_measurement(measurement: Measurement, path: Path) -> None:
         plot_eigenvalues(spectra, ax=lines)
         lines.set_title("eigenvalues", loc="left")
         figure.savefig(path, dpi=200)
+
+
+def require_picture(path: Path) -> None:
+    """Raise `InputError` unless `path` names a file of a kind that can be drawn, in a folder that can be written to."""
+    kinds = FigureCanvasAgg.get_supported_filetypes()
+    if path.suffix and path.suffix[1:].lower() not in kinds:  # without an ending Matplotlib adds its own
+        raise InputError(f"cannot draw {str(path)!r}: --plot must end in one of {', '.join(f'.{one}' for one in sorted(kinds))}")
+    require_place(path)
 
 
 def _eigenvalues(kernel: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " n"]:

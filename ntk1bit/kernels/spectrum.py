@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from numpy.typing import ArrayLike
 
 from ntk1bit.arguments import whole
@@ -223,7 +223,7 @@ def asymmetry_of(h: Float[np.ndarray, "n n"]) -> float:
         return float(np.abs(h - h.T).max(initial=0.0))
 
 
-def halved_sum(h: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+def halved_sum(h: Shaped[np.ndarray, "n n"]) -> Shaped[np.ndarray, "n n"]:
     """Return (H + H^T)/2, for entries up to the largest float."""
     return h / 2 + h.T / 2
 

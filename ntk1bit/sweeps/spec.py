@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ntk1bit import tasks
+from ntk1bit.arguments import kappa
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.quantizers import SCALES
 from ntk1bit.two_layer import INITS, PRECISIONS
@@ -109,10 +110,10 @@ class SweepSpec:
             for value in values:
                 if not lowest <= value <= _LARGEST_INTEGER:
                     raise InputError(f"{name} must be {lowest} or more (and at most 2^53), got {value}")
-        for name, values in (("kappas", self.kappas), ("eta_rel", (self.eta_rel,))):
-            for value in values:
-                if not (math.isfinite(value) and value > 0):
-                    raise InputError(f"{name} must be positive and finite, got {value}")
+        for value in self.kappas:
+            kappa(value)
+        if not (math.isfinite(self.eta_rel) and self.eta_rel > 0):
+            raise InputError(f"eta_rel must be positive and finite, got {self.eta_rel}")
         odd = [width for width in self.widths if width % 2]
         if "paired" in self.inits and odd:
             raise InputError(f"a paired network needs an even width, got {odd[0]}; leave it out or use init 'iid'")

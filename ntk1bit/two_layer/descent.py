@@ -13,14 +13,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int64
+from numpy.typing import ArrayLike
 
+from ntk1bit.arguments import kappa as checked_kappa
+from ntk1bit.arguments import number, whole, whole_numbers
 from ntk1bit.cores.threads import single_threaded_blas
 from ntk1bit.errors import InputError
 from ntk1bit.quantizers import Scale
 from ntk1bit.two_layer.engines import Engine, PackedEngine, ReferenceEngine
-from ntk1bit.two_layer.network import Precision, Weights, activity_kernel, blocks, checked_inputs
+from ntk1bit.two_layer.network import Precision, Weights, activity_kernel, blocks, checked_inputs, checked_targets
 
 DEFAULT_CHECKPOINTS = 40
+_CHECKPOINTS = "a number of checkpoints, at least 2 (the start and the end)"
 DIVERGED_AT = 1e6  # a loss this many times the starting loss counts as divergence
 
 
@@ -84,7 +88,14 @@ def log_steps(steps: int, count: int = DEFAULT_CHECKPOINTS) -> Int64[np.ndarray,
     """Choose `count` checkpoints spread evenly in log(step): 0, 1, ..., `steps`, without repeats.
 
     Every step is returned when there are no more than `count` of them.
+
+    Raises
+    ------
+    InputError
+        If `steps` is no whole number >= 0 or `count` none >= 2.
     """
+    steps = whole("steps", steps, allowed="a whole number, 0 or more", least=0)
+    count = whole("count", count, allowed=_CHECKPOINTS, least=2)
     if steps + 1 <= count:
         return np.arange(steps + 1)
     if count == 2:
@@ -100,8 +111,8 @@ def log_steps(steps: int, count: int = DEFAULT_CHECKPOINTS) -> Int64[np.ndarray,
 
 
 def train(
-    x: Float[np.ndarray, "n d"],
-    y: Float[np.ndarray, " n"],
+    x: Float[np.ndarray, "n d"] | ArrayLike,
+    y: Float[np.ndarray, " n"] | ArrayLike,
     weights: Weights,
     *,
     precision: Precision = "one_bit",
@@ -109,8 +120,8 @@ def train(
     scale: Scale = "std",
     eta_rel: float = 1.0,
     steps: int = 1000,
-    x_test: Float[np.ndarray, "n_test d"] | None = None,
-    record: int | Sequence[int] = DEFAULT_CHECKPOINTS,
+    x_test: Float[np.ndarray, "n_test d"] | ArrayLike | None = None,
+    record: int | Sequence[int] | ArrayLike = DEFAULT_CHECKPOINTS,
     progress: Callable[[int], None] | None = None,
     observe: Callable[[Weights, float], None] | None = None,
     reference: bool = False,
@@ -151,15 +162,20 @@ def train(
         If shapes do not match, a number is not finite or out of range, or no neuron is active on any input.
     """
     x = checked_inputs(x, weights, precision=precision, scale=scale)
-    _check_settings(x, y, kappa=kappa, eta_rel=eta_rel, steps=steps)
+    if x.shape[0] == 0:
+        raise InputError("there are no training inputs; at least one is needed")
+    y = checked_targets(y, x.shape[0]).astype(x.dtype)
+    kappa = checked_kappa(kappa)
+    eta_rel = number("eta_rel", eta_rel, allowed="a positive number", above=0.0)
+    steps = whole("steps", steps, allowed="a whole number, 0 or more", least=0)
     checkpoints = _checkpoints(record, steps)
+    others = np.empty((0, weights.dim)) if x_test is None else x_test
+    test = checked_inputs(others, weights, precision=precision, scale=scale)
     start = weights
     weights = Weights(start.w.copy(), start.a)
     packed = weights.w.dtype == np.float32 and not reference
     engine = (PackedEngine if packed else ReferenceEngine)(x, weights, precision, kappa, scale)
     observer = _Observer(engine, x, start, weights, kappa)
-    test = np.asarray(np.empty((0, weights.dim)) if x_test is None else x_test, dtype=x.dtype)
-    y = np.asarray(y, dtype=x.dtype)
 
     # one thread: eta comes from an eigenvalue, and its last bits must not depend on how many threads BLAS has
     with single_threaded_blas():
@@ -263,26 +279,11 @@ def _loss(f: np.ndarray, y: np.ndarray) -> float:
     return float(0.5 * (residual @ residual))
 
 
-def _checkpoints(record: int | Sequence[int], steps: int) -> frozenset[int]:
-    if isinstance(record, int):
-        if record < 2:
-            raise InputError(f"at least 2 checkpoints are needed (the start and the end), got {record}")
-        return frozenset(log_steps(steps, record).tolist())
-    asked = {int(step) for step in record} | {0, steps}
-    if min(asked) < 0 or max(asked) > steps:
-        raise InputError(f"checkpoints must lie in 0..{steps}, got {sorted(asked)}")
-    return frozenset(asked)
-
-
-def _check_settings(x: np.ndarray, y: np.ndarray, *, kappa: float, eta_rel: float, steps: int) -> None:
-    if x.shape[0] == 0:
-        raise InputError("there are no training inputs; at least one is needed")
-    if y.shape != (x.shape[0],):
-        raise InputError(f"there are {x.shape[0]} inputs but targets of shape {y.shape}; they must match")
-    if not np.isfinite(y).all():
-        raise InputError("targets contain NaN or infinity; remove or repair those rows first")
-    for name, value in (("kappa", kappa), ("eta_rel", eta_rel)):
-        if not (np.isfinite(value) and value > 0):
-            raise InputError(f"{name} must be a positive number, got {value}")
-    if steps < 0:
-        raise InputError(f"steps must be 0 or more, got {steps}")
+def _checkpoints(record: object, steps: int) -> frozenset[int]:
+    asked = whole_numbers("record", record, allowed=f"{_CHECKPOINTS}, or a list of steps")
+    if asked.ndim == 0:
+        return frozenset(log_steps(steps, whole("record", record, allowed=_CHECKPOINTS, least=2)).tolist())
+    chosen = {*asked.tolist(), 0, steps}
+    if min(chosen) < 0 or max(chosen) > steps:
+        raise InputError(f"checkpoints must lie in 0..{steps}, got {sorted(chosen)}")
+    return frozenset(chosen)

@@ -16,9 +16,8 @@ from ntk1bit.two_layer.network import (
     Weights,
     blocks,
     coactive_counts,
+    evaluate,
     output_factor,
-    outputs,
-    outputs_reference,
     reference_forward,
 )
 
@@ -56,7 +55,7 @@ class PackedEngine:
 
     def outputs(self, x: np.ndarray) -> np.ndarray:
         """Return f on other inputs."""
-        return outputs(x, self.weights, precision=self.precision, kappa=self.kappa, scale=self.scale)
+        return evaluate(x, self.weights, precision=self.precision, kappa=self.kappa, scale=self.scale)
 
     def counts(self) -> np.ndarray:
         """Return the number of neurons active on both inputs of each pair, (n, n) int32."""
@@ -106,7 +105,8 @@ class ReferenceEngine:
 
     def outputs(self, x: np.ndarray) -> np.ndarray:
         """Return f on other inputs."""
-        return outputs_reference(x, self.weights, precision=self.precision, kappa=self.kappa, scale=self.scale)
+        _, total = reference_forward(x, self.weights, precision=self.precision, scale=self.scale)
+        return self.factor * total
 
     def counts(self) -> np.ndarray:
         """Return the number of neurons active on both inputs of each pair, (n, n) int64."""

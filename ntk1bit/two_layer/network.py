@@ -17,8 +17,11 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int64
+from numpy.typing import ArrayLike
 
 from ntk1bit import cores
+from ntk1bit.arguments import input_rows, real_array, require_memory, whole
+from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.quantizers import SCALES, Scale, centred_scale
 
@@ -79,10 +82,10 @@ def init(width: int, dim: int, *, seed: int, init: Init = "iid") -> Weights:
         For a width or dimension below 1, an odd width with ``"paired"``, a negative seed, or an unknown `init`.
     """
     require_choice("init", init, INITS)
-    if width < 1 or dim < 1:
-        raise InputError(f"width and dim must be at least 1, got width={width}, dim={dim}")
-    if seed < 0:
-        raise InputError(f"seed must be a non-negative integer, got {seed}")
+    width = whole("width", width, allowed="a whole number of at least 1", least=1)
+    dim = whole("dim", dim, allowed="a whole number of at least 1", least=1)
+    seed = whole("seed", seed, allowed="a non-negative integer", least=0)
+    require_memory(f"a network of width {width} on {dim} features", 4.0 * width * dim, instead="take a smaller width")
     rng = np.random.default_rng([seed, width, dim])
     if init == "iid":
         w = rng.standard_normal((width, dim), dtype=np.float32)
@@ -96,7 +99,7 @@ def init(width: int, dim: int, *, seed: int, init: Init = "iid") -> Weights:
 
 
 def outputs(
-    x: Float[np.ndarray, "n d"],
+    x: Float[np.ndarray, "n d"] | ArrayLike,
     weights: Weights,
     *,
     precision: Precision = "one_bit",
@@ -125,17 +128,26 @@ def outputs(
     Raises
     ------
     InputError
-        If shapes do not match or an option is unknown.
+        If shapes do not match, inputs or weights are not finite, output signs are not -1 or +1, kappa is no number from
+        1e-30 to 1e30, or an option is unknown.
     """
     x = checked_inputs(x, weights, precision=precision, scale=scale)
+    return evaluate(x, weights, precision=precision, kappa=checked_kappa(kappa), scale=scale)
+
+
+def evaluate(
+    x: Float[np.ndarray, "n d"], weights: Weights, *, precision: Precision, kappa: float, scale: Scale
+) -> Float[np.ndarray, " n"]:
+    """Compute `outputs` of inputs in the weights' dtype; nothing is checked, and weights that diverge give what they do."""
     if weights.w.dtype != np.float32:
-        return outputs_reference(x, weights, precision=precision, kappa=kappa, scale=scale)
+        _, total = reference_forward(x, weights, precision=precision, scale=scale)
+        return output_factor(weights, kappa) * total
     total = _packed_forward(x, weights, precision=precision, scale=scale).total
     return (output_factor(weights, kappa) * total).astype(np.float32)
 
 
 def outputs_reference(
-    x: Float[np.ndarray, "n d"],
+    x: Float[np.ndarray, "n d"] | ArrayLike,
     weights: Weights,
     *,
     precision: Precision = "one_bit",
@@ -145,11 +157,11 @@ def outputs_reference(
     """Compute `outputs` in plain NumPy, in the weights' dtype."""
     x = checked_inputs(x, weights, precision=precision, scale=scale)
     _, total = reference_forward(x, weights, precision=precision, scale=scale)
-    return output_factor(weights, kappa) * total
+    return output_factor(weights, checked_kappa(kappa)) * total
 
 
 def activities(
-    x: Float[np.ndarray, "n d"], weights: Weights, *, precision: Precision = "one_bit", scale: Scale = "std"
+    x: Float[np.ndarray, "n d"] | ArrayLike, weights: Weights, *, precision: Precision = "one_bit", scale: Scale = "std"
 ) -> Bool[np.ndarray, "m n"]:
     """Say which neurons are active on which inputs: `1[z_r(x_i) >= 0]`, shape (m, n).
 
@@ -162,7 +174,7 @@ def activities(
 
 
 def packed_activities(
-    x: Float[np.ndarray, "n d"], weights: Weights, *, precision: Precision = "one_bit", scale: Scale = "std"
+    x: Float[np.ndarray, "n d"] | ArrayLike, weights: Weights, *, precision: Precision = "one_bit", scale: Scale = "std"
 ) -> cores.PackedBits:
     """Return `activities` as packed bits, (m neurons, n inputs)."""
     x = checked_inputs(x, weights, precision=precision, scale=scale)
@@ -270,13 +282,55 @@ def blocks(part: slice, size: int = _BLOCK) -> Iterator[slice]:
 
 
 def checked_inputs(
-    x: Float[np.ndarray, "n d"], weights: Weights, *, precision: str, scale: str
+    x: Float[np.ndarray, "n d"] | ArrayLike, weights: Weights, *, precision: str, scale: str
 ) -> Float[np.ndarray, "n d"]:
-    """Check options and shapes once, before anything is computed, and cast `x` to the weights' dtype."""
+    """Check options, weights and inputs once, before anything is computed, and cast `x` to the weights' dtype.
+
+    Raises
+    ------
+    InputError
+        As `outputs`.
+    """
     require_choice("precision", precision, PRECISIONS)
     require_choice("scale", scale, SCALES)
-    if x.shape[1] != weights.dim:
-        raise InputError(f"inputs have {x.shape[1]} features, but the network takes {weights.dim}")
-    if not np.isfinite(x).all():
-        raise InputError("inputs contain NaN or infinity; remove or repair those rows first")
-    return np.ascontiguousarray(x, dtype=weights.w.dtype)
+    require_network(weights)
+    rows = input_rows("x", x)
+    if rows.shape[1] != weights.dim:
+        raise InputError(f"inputs have {rows.shape[1]} features, but the network takes {weights.dim}")
+    return np.ascontiguousarray(rows, dtype=weights.w.dtype)
+
+
+def checked_targets(y: Float[np.ndarray, " n"] | ArrayLike, n: int) -> Float[np.ndarray, " n"]:
+    """Return one finite target for each of n inputs, as floats of their own dtype.
+
+    Raises
+    ------
+    InputError
+        If these are other numbers, or not as many.
+    """
+    found = real_array("y", y)
+    if found.shape != (n,):
+        raise InputError(f"there are {n} inputs but targets of shape {found.shape}; they must match")
+    if not np.isfinite(found).all():
+        raise InputError("targets contain NaN or infinity; remove or repair those rows first")
+    return found if found.dtype.kind == "f" else found.astype(np.float64)
+
+
+def require_network(weights: Weights) -> None:
+    """Raise `InputError` unless these are finite weights (m, d) and output signs (m,).
+
+    Signs, because kernel and step are written for a^2 = 1 (D25, section 3): with another `a` they belong to another
+    network.
+    """
+    w, a = weights
+    for name, array in (("w", w), ("a", a)):
+        if not (isinstance(array, np.ndarray) and array.dtype.kind == "f"):
+            found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+            raise InputError(f"weights {name} must be a NumPy array of floats, got {found}; use np.asarray(..., np.float32)")
+    if w.ndim != 2 or 0 in w.shape or a.shape != w.shape[:1]:
+        raise InputError(f"a network needs weights w (m, d) and signs a (m,), got shapes {w.shape} and {a.shape}")
+    if not np.isfinite(w).all():
+        raise InputError("the weights contain NaN or infinity; the network has diverged, or was not read in whole")
+    if not (np.abs(a) == 1).all():
+        other = a[np.abs(a) != 1][0]
+        raise InputError(f"output signs a must be -1 or +1, got {other:g}; kernel and step are written for a^2 = 1")

@@ -25,7 +25,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
+from ntk1bit.arguments import kappa as checked_kappa
+from ntk1bit.arguments import number
 from ntk1bit.errors import InputError
 from ntk1bit.quantizers import Scale
 from ntk1bit.two_layer.network import (
@@ -33,9 +36,11 @@ from ntk1bit.two_layer.network import (
     Weights,
     blocks,
     checked_inputs,
+    checked_targets,
     coactive_counts,
     outputs_reference,
     preactivations,
+    require_network,
 )
 
 _BLOCK = 1024  # neurons; with n = 256 inputs each float64 array of pre-activations is 2 MB
@@ -77,8 +82,8 @@ class StepTerms(NamedTuple):
 
 
 def step_terms(
-    x: Float[np.ndarray, "n d"],
-    y: Float[np.ndarray, " n"],
+    x: Float[np.ndarray, "n d"] | ArrayLike,
+    y: Float[np.ndarray, " n"] | ArrayLike,
     weights: Weights,
     *,
     eta: float,
@@ -105,12 +110,12 @@ def step_terms(
         If shapes do not match, inputs are not finite, eta is not positive, or the network already fits exactly (the
         terms are then all zero and have no ratio).
     """
-    if not (np.isfinite(eta) and eta > 0):
-        raise InputError(f"eta must be a positive number, got {eta}")
+    eta = number("eta", eta, allowed="a positive number", above=0.0)
+    kappa = checked_kappa(kappa)
+    require_network(weights)
     wide = Weights(weights.w.astype(np.float64), weights.a.astype(np.float64))
     x = checked_inputs(x, wide, precision=precision, scale=scale)
-    if y.shape != (x.shape[0],):
-        raise InputError(f"there are {x.shape[0]} inputs but targets of shape {y.shape}; they must match")
+    y = checked_targets(y, x.shape[0])
     options: dict[str, Any] = {"precision": precision, "kappa": kappa, "scale": scale}
     factor = kappa / np.sqrt(wide.width)
     r = outputs_reference(x, wide, **options) - y
