@@ -1,4 +1,4 @@
-"""Numbers and arrays that a caller gives: taken in any ordinary form, or refused in one line before anything is computed.
+"""Numbers and arrays that a caller gives: taken in any ordinary form, or refused in one line before work begins.
 
 Python and NumPy numbers, arrays without axes, lists, frames and arrays of JAX (bfloat16 too) all count as what they
 hold. Truth values do not count as numbers, nor complex numbers as real ones.

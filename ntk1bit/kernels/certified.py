@@ -77,8 +77,8 @@ def certified_lambda_min(
     kernel
         (n, n), any type of real numbers; entries taken as exact.
     computed_in
-        As for `spectrum`. It decides by how much (i, j) and (j, i) may differ, and nothing else: the bound is one on the
-        matrix that is given, not on the kernel that this matrix is a rounded form of.
+        As for `spectrum`. It decides by how much (i, j) and (j, i) may differ, and nothing else: the bound is one on
+        the matrix that is given, not on the kernel that this matrix is a rounded form of.
 
     Raises
     ------

@@ -167,8 +167,8 @@ def measure(
     Raises
     ------
     InputError
-        If inputs or targets are not finite or do not match, there are none, a setting is out of range, or K_eff is asked
-        for a full-precision network (where it is H itself).
+        If inputs or targets are not finite or do not match, there are none, a setting is out of range, or K_eff is
+        asked for a full-precision network (where it is H itself).
     """
     s = settings
     if effective and s.precision == "full":

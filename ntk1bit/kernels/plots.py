@@ -78,7 +78,7 @@ def plot_kernel(
 
 
 def plot_eigenvalues(spectra: Mapping[str, Float[np.ndarray, " k"] | ArrayLike], *, ax: Axes) -> Axes:
-    """Draw eigenvalues against rank on logarithmic axes; the legend counts those left out because they are not positive.
+    """Draw eigenvalues against rank on logarithmic axes; the legend counts those that are not positive and left out.
 
     Parameters
     ----------
@@ -131,7 +131,9 @@ def require_picture(path: Path) -> None:
     """Raise `InputError` unless `path` names a file of a kind that can be drawn, in a folder that can be written to."""
     kinds = FigureCanvasAgg.get_supported_filetypes()
     if path.suffix and path.suffix[1:].lower() not in kinds:  # without an ending Matplotlib adds its own
-        raise InputError(f"cannot draw {str(path)!r}: --plot must end in one of {', '.join(f'.{one}' for one in sorted(kinds))}")
+        raise InputError(
+            f"cannot draw {str(path)!r}: --plot must end in one of {', '.join(f'.{one}' for one in sorted(kinds))}"
+        )
     require_place(path)
 
 

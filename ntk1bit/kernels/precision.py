@@ -1,9 +1,9 @@
-r"""In which precision a kernel was made, and what follows: when it counts as symmetric, and which eigenvalues as 0.
+"""In which precision a kernel was made, and what follows: when it counts as symmetric, and which eigenvalues as 0.
 
-An entry K_ij = <J_i, J_j> computed in a dtype with spacing eps is off by a few eps sqrt(K_ii K_jj) (Higham 2002, section
-3.1, and Cauchy-Schwarz). The matrix of sqrt(K_ii K_jj) has Frobenius norm trace(K), so eigenvalues are off by a few
-eps trace(K), whatever dtype the kernel is *held* in later: `astype(float64)` brings nothing back. In that range an
-eigenvalue says nothing, not even its sign, and neither does what a test kernel makes of its eigenvector. Directions
+An entry K_ij = <J_i, J_j> computed in a dtype with spacing eps is off by a few eps sqrt(K_ii K_jj) (Higham 2002,
+section 3.1, and Cauchy-Schwarz). The matrix of sqrt(K_ii K_jj) has Frobenius norm trace(K), so eigenvalues are off by
+a few eps trace(K), whatever dtype the kernel is *held* in later: `astype(float64)` brings nothing back. In that range
+an eigenvalue says nothing, not even its sign, and neither does what a test kernel makes of its eigenvector. Directions
 with such eigenvalues count as what they are in a kernel of low rank: outside its range.
 
 Measured (linear and relu networks, 1 to 65,536 parameters, float32, means far from 0 or not): at most 0.13 eps trace.
@@ -39,8 +39,8 @@ def spacing(kernel: Shaped[np.ndarray, ...], computed_in: Dtype | None = None) -
         That dtype, if it is not the one the kernel is held in. By default the kernel's own; but a float64 (or longer)
         array all of whose entries are float32 numbers was made in float32 and converted. An array computed in float64
         passes for that by chance with a probability of 2^-29 for each entry; matrices written by hand do not, as one
-        whose entries are whole multiples of about 2^-20 of the largest counts as exact. Lower precisions held in a longer
-        dtype cannot be told from such matrices: name them.
+        whose entries are whole multiples of about 2^-20 of the largest counts as exact. Lower precisions held in a
+        longer dtype cannot be told from such matrices: name them.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def symmetric_within(eps: float) -> float:
 
 
 def negative_within(values: Float[np.ndarray, " n"], eps: float) -> float:
-    """Return how far below 0 rounding may take an eigenvalue of a PSD kernel: 8 n eps lambda_max, at most a tenth of it."""
+    """Return how far below 0 rounding may take an eigenvalue of a PSD kernel: 8 n eps lambda_max, at most a tenth."""
     return min(8 * len(values) * eps, 0.1) * float(values.max(initial=0.0))
 
 

@@ -47,26 +47,26 @@ class Prediction(NamedTuple):
     """
 
     steps: Int64[np.ndarray, " c"]
-    train: Float[np.ndarray, "c n *k"]
-    test: Float[np.ndarray, "c n_test *k"]
+    train: Float[np.ndarray, "c n ..."]
+    test: Float[np.ndarray, "c n_test ..."]
 
 
 class Regression(NamedTuple):
     """Outputs of kernel regression on the training points, (n,) or (n, k), and on the test points, the same way."""
 
-    train: Float[np.ndarray, "n *k"]
-    test: Float[np.ndarray, "n_test *k"]
+    train: Float[np.ndarray, "n ..."]
+    test: Float[np.ndarray, "n_test ..."]
 
 
 def predict(
     kernel: Float[np.ndarray, "n n"] | ArrayLike,
-    y: Float[np.ndarray, "n *k"] | ArrayLike,
+    y: Float[np.ndarray, "n ..."] | ArrayLike,
     *,
     eta: float,
     steps: int | Sequence[int] | ArrayLike,
     kernel_test: Float[np.ndarray, "n_test n"] | ArrayLike | None = None,
-    f0: Float[np.ndarray, "n *k"] | ArrayLike | None = None,
-    f0_test: Float[np.ndarray, "n_test *k"] | ArrayLike | None = None,
+    f0: Float[np.ndarray, "n ..."] | ArrayLike | None = None,
+    f0_test: Float[np.ndarray, "n_test ..."] | ArrayLike | None = None,
     computed_in: Dtype | None = None,
 ) -> Prediction:
     """Predict full-batch gradient descent on L = 1/2 sum_i (f(x_i) - y_i)^2 with a kernel that does not move.
@@ -115,12 +115,12 @@ def predict(
 
 def kernel_regression(
     kernel: Float[np.ndarray, "n n"] | ArrayLike,
-    y: Float[np.ndarray, "n *k"] | ArrayLike,
+    y: Float[np.ndarray, "n ..."] | ArrayLike,
     *,
     kernel_test: Float[np.ndarray, "n_test n"] | ArrayLike | None = None,
     ridge: float = 0.0,
-    f0: Float[np.ndarray, "n *k"] | ArrayLike | None = None,
-    f0_test: Float[np.ndarray, "n_test *k"] | ArrayLike | None = None,
+    f0: Float[np.ndarray, "n ..."] | ArrayLike | None = None,
+    f0_test: Float[np.ndarray, "n_test ..."] | ArrayLike | None = None,
     computed_in: Dtype | None = None,
 ) -> Regression:
     """Return where kernel descent ends: f* = f*_0 + K* (K + ridge I)^-1 (y - f_0), and the same on the training points.
@@ -161,10 +161,10 @@ class _Problem(NamedTuple):
     """A checked prediction task in float64; `residual` is f_0 - y, `eps` the rounding with which K was made."""
 
     kernel: Float[np.ndarray, "n n"]
-    y: Float[np.ndarray, "n *k"]
-    residual: Float[np.ndarray, "n *k"]
+    y: Float[np.ndarray, "n ..."]
+    residual: Float[np.ndarray, "n ..."]
     kernel_test: Float[np.ndarray, "n_test n"]
-    f0_test: Float[np.ndarray, "n_test *k"]
+    f0_test: Float[np.ndarray, "n_test ..."]
     eps: float
 
     @classmethod
@@ -199,7 +199,7 @@ class _Problem(NamedTuple):
 
 def _by_steps(
     problem: _Problem, eta: float, at: Int64[np.ndarray, " c"]
-) -> tuple[Float[np.ndarray, "c n *k"], Float[np.ndarray, "c n_test *k"]]:
+) -> tuple[Float[np.ndarray, "c n ..."], Float[np.ndarray, "c n_test ..."]]:
     """Descend as written, one step after the other."""
     step = np.eye(len(problem.residual)) - eta * problem.kernel
     residual, pushed = problem.residual, np.zeros_like(problem.residual)  # r_t, and the sum of all residuals before t
@@ -218,7 +218,7 @@ def _by_steps(
 
 def _by_directions(
     problem: _Problem, eta: float, at: Int64[np.ndarray, " c"]
-) -> tuple[Float[np.ndarray, "c n *k"], Float[np.ndarray, "c n_test *k"]]:
+) -> tuple[Float[np.ndarray, "c n ..."], Float[np.ndarray, "c n_test ..."]]:
     """Descend along the directions that can be told from 0 (this module's text)."""
     n, n_test = len(problem.residual), len(problem.f0_test)
     outputs = problem.residual.size // n if n else 1
@@ -301,12 +301,12 @@ def _by_squaring(
         yield z[None], s[None]
 
 
-def _infinite_where_diverged(outputs: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+def _infinite_where_diverged(outputs: Float[np.ndarray, ...]) -> Float[np.ndarray, ...]:
     """Say infinity for what infinities of both signs have added up to."""
     return np.where(np.isnan(outputs), np.inf, outputs)
 
 
-def _down(values: Float[np.ndarray, " r"], like: Float[np.ndarray, "n *k"]) -> Float[np.ndarray, "r *one"]:
+def _down(values: Float[np.ndarray, " r"], like: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "r ..."]:
     """Turn one number for each direction into a column, where outputs such as `like` are columns."""
     return values.reshape(-1, *(1,) * (like.ndim - 1))
 

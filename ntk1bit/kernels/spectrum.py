@@ -112,7 +112,7 @@ class Spectrum:
         error = float(np.sqrt(residual @ residual / max(len(rank) - 2, 1) / (centred @ centred)))
         return Decay(-slope, float(np.exp(size.mean() - slope * rank.mean())), error, first, last)
 
-    def loss_by_direction(self, residual: Float[np.ndarray, "n *k"] | ArrayLike) -> Float[np.ndarray, " n"]:
+    def loss_by_direction(self, residual: Float[np.ndarray, "n ..."] | ArrayLike) -> Float[np.ndarray, " n"]:
         """Split L = 1/2 norm(r)^2 over the eigenvectors: 1/2 <v_k, r>^2, summed over outputs where there are several.
 
         Under kernel descent with learning rate eta the part of direction k falls as (1 - eta lambda_k)^(2t).
@@ -152,19 +152,19 @@ def spectrum(kernel: Float[np.ndarray, "n n"] | ArrayLike, *, computed_in: Dtype
     if values[-1] < -negative_within(values, eps):
         raise InputError(
             f"the kernel is not positive semi-definite: lambda_min = {values[-1]:.3g}, lambda_max = {values[0]:.3g}; "
-            "an NTK cannot be, so check where it comes from (a noisy estimate needs more samples; for one made in lower "
-            "precision than it is held in, give computed_in)"
+            "an NTK cannot be, so check where it comes from (a noisy estimate needs more samples; if it was made in "
+            "lower precision than it is held in, give computed_in)"
         )
     return Spectrum(values, vectors, unresolved(values, eps))
 
 
 def alignment(
     kernel: Float[np.ndarray, "n n"] | ArrayLike,
-    y: Float[np.ndarray, "n *k"] | ArrayLike,
+    y: Float[np.ndarray, "n ..."] | ArrayLike,
     *,
     computed_in: Dtype | None = None,
 ) -> float:
-    """Return the kernel-target alignment <H, y y^T>_F / (norm_F(H) norm_F(y y^T)), in [-1, 1] (Cristianini et al. 2001).
+    """Return the kernel-target alignment <H, y y^T>_F / (norm_F(H) norm_F(y y^T)), in [-1, 1] (Cristianini 2001).
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def _rayleigh(h: Float[np.ndarray, "n n"], vector: Float[np.ndarray, " n"]) -> f
     return float((v @ (h.astype(np.longdouble) @ v)) / (v @ v))
 
 
-def _targets(name: str, values: object, length: int) -> Float[np.ndarray, "n *k"]:
+def _targets(name: str, values: object, length: int) -> Float[np.ndarray, "n ..."]:
     """Return targets, (n,) or (n, outputs), in float64."""
     found = finite(name, values)
     if found.ndim not in (1, 2) or found.shape[0] != length:

@@ -138,7 +138,7 @@ def outputs(
 def evaluate(
     x: Float[np.ndarray, "n d"], weights: Weights, *, precision: Precision, kappa: float, scale: Scale
 ) -> Float[np.ndarray, " n"]:
-    """Compute `outputs` of inputs in the weights' dtype; nothing is checked, and weights that diverge give what they do."""
+    """Compute `outputs` of inputs in the weights' dtype; nothing is checked, so a diverged network gives NaN."""
     if weights.w.dtype != np.float32:
         _, total = reference_forward(x, weights, precision=precision, scale=scale)
         return output_factor(weights, kappa) * total
@@ -326,7 +326,9 @@ def require_network(weights: Weights) -> None:
     for name, array in (("w", w), ("a", a)):
         if not (isinstance(array, np.ndarray) and array.dtype.kind == "f"):
             found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-            raise InputError(f"weights {name} must be a NumPy array of floats, got {found}; use np.asarray(..., np.float32)")
+            raise InputError(
+                f"weights {name} must be a NumPy array of floats, got {found}; use np.asarray(..., np.float32)"
+            )
     if w.ndim != 2 or 0 in w.shape or a.shape != w.shape[:1]:
         raise InputError(f"a network needs weights w (m, d) and signs a (m,), got shapes {w.shape} and {a.shape}")
     if not np.isfinite(w).all():
