@@ -222,8 +222,8 @@ def _by_directions(
     """Descend along the directions that can be told from 0 (this module's text)."""
     n, n_test = len(problem.residual), len(problem.f0_test)
     outputs = problem.residual.size // n if n else 1
-    residual = problem.residual.reshape(n, outputs)
-    if problem.symmetric:
+    residual, symmetric = problem.residual.reshape(n, outputs), problem.symmetric
+    if symmetric:
         values, basis = np.linalg.eigh(halved_sum(problem.kernel))
         small = unresolved(values, problem.eps)
         psd = float(values.min(initial=0.0)) >= -small
@@ -236,14 +236,14 @@ def _by_directions(
         small = unresolved(sizes, problem.eps)
         basis = rows.T[:, (sizes > small) | _moves_elsewhere(problem, rows.T, small, psd=False)]
         states = _by_squaring(eta * basis.T @ problem.kernel @ basis, basis.T @ residual, at)
-    moved, response = problem.kernel @ basis, problem.kernel_test @ basis
     still = problem.y.reshape(n, outputs) + residual - basis @ (basis.T @ residual)
-    moved -= basis @ (basis.T @ moved)
+    moved, response = problem.kernel @ basis, problem.kernel_test @ basis
+    outside = moved - basis @ (basis.T @ moved)  # of what a step does; nothing for a symmetric kernel
     train, test = np.empty((len(at), n, outputs)), np.empty((len(at), n_test, outputs))
     first = 0
     for z, s in states:
         block = slice(first, first := first + len(z))
-        train[block] = still - eta * (moved @ s) + basis @ z
+        train[block] = still + basis @ z - (0.0 if symmetric else eta * (outside @ s))
         test[block] = problem.f0_test.reshape(n_test, outputs) - eta * (response @ s)
     return train.reshape(len(at), *problem.residual.shape), test.reshape(len(at), *problem.f0_test.shape)
 

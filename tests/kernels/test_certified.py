@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import ml_dtypes
 import numpy as np
 import pytest
 from scipy.linalg import hilbert
@@ -78,7 +79,7 @@ def test_an_indefinite_matrix_gets_a_true_negative_bound():
 
 
 def test_extreme_scales():
-    for size in (1e-150, 1e150):
+    for size in (1e-290, 1e-150, 1e150, 1e300):
         bound = certified_lambda_min(size * np.array([[2.0, 1.0], [1.0, 2.0]]))
         assert size * (1 - 1e-12) < bound.lower_bound <= size
 
@@ -95,6 +96,28 @@ def test_a_rounded_asymmetry_is_paid_for():
     bound = certified_lambda_min(h)
     exact = 1 - (0.5 + float(h[0, 1])) / 2
     assert exact - 1e-14 < bound.lower_bound <= exact
+
+
+@pytest.mark.parametrize("dtype", [np.longdouble, np.int64, np.uint64])
+def test_entries_that_float64_cannot_hold_are_paid_for(dtype):
+    """2^60 + 1 and 2^60 - 63 are rounded to multiples of 256; the bound is one on the matrix before that."""
+    diagonal, off = 2**60 + 1, 2**60 - 63
+    matrix = np.array([[diagonal, off], [off, diagonal]], dtype=dtype)
+    if int(matrix[0, 0]) != diagonal:
+        pytest.skip("this platform has no extended precision")
+    bound = certified_lambda_min(matrix)
+    assert bound.lower_bound <= diagonal - off  # 64, the smallest eigenvalue
+    assert bound.lower_bound > -(2.0**60) * 1e-14
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_bound_is_true_of_rounded_kernels_of_any_dtype(seed):
+    rng = np.random.default_rng(seed)
+    dtype = [np.float16, np.float32, ml_dtypes.bfloat16, np.int16][seed % 4]
+    features = 5 * rng.standard_normal((5, 7))
+    matrix = (features @ features.T).astype(dtype)
+    bound = certified_lambda_min(matrix, computed_in=None if seed % 2 else np.float16)
+    assert positive_definite_exactly(matrix.astype(np.float64), float(np.nextafter(bound.lower_bound, -np.inf)))
 
 
 def test_a_wrong_factor_never_gives_a_wrong_bound(monkeypatch):

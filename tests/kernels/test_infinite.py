@@ -124,6 +124,19 @@ def test_importing_our_module_does_not_import_theirs():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@needs_it
+@pytest.mark.usefixtures("untyped")
+def test_ordinary_python_values():
+    x = np.array([[1, 0], [2, 1]])
+    expected = infinite_ntk(x.astype(np.float64), depth=1, weight_std=1.0, bias_std=0.5)
+    for given in (x, x.tolist(), x.astype(np.float32), jnp.asarray(x)):
+        found = infinite_ntk(given, depth=np.int64(1), weight_std=np.float32(1), bias_std=np.float64(0.5))
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(infinite_ntk(x, x.tolist(), depth=1, bias_std=0.5), expected)
+    # without weights all that is left is the last bias
+    np.testing.assert_allclose(infinite_ntk(x, depth=2, weight_std=0, bias_std=2), 4.0)
+
+
 @pytest.mark.usefixtures("untyped")
 @pytest.mark.parametrize(
     ("change", "message"),
@@ -133,6 +146,20 @@ def test_importing_our_module_does_not_import_theirs():
         ({"kind": "nngpp"}, "did you mean 'nngp'"),
         ({"x": np.array([[np.nan]])}, "NaN"),
         ({"x2": np.ones((2, 3))}, "must match"),
+        ({"x": np.ones(3)}, "a matrix with a row for each input"),
+        ({"x": np.ones((2, 8, 8, 1))}, "reshape images to rows"),
+        ({"x": np.eye(2) * 1j}, "complex"),
+        ({"x": [["a"]]}, "not numbers"),
+        ({"x": np.full((2, 2), 1e39)}, "too large"),
+        ({"x": np.empty((2, 0))}, "at least one feature"),
+        ({"x2": np.full((1, 2), np.inf)}, "NaN"),
+        *(({"depth": value}, "depth must be a number of hidden layers") for value in (0.5, np.nan, "2", None, True, [1])),
+        *(
+            ({name: value}, f"{name} must be 0 or a positive number")
+            for name in ("weight_std", "bias_std")
+            for value in (np.nan, np.inf, -1.0, "1", None, 1j, np.ones(2))
+        ),
+        pytest.param({"weight_std": 1e100, "depth": 3}, "leaves the range of float64", marks=needs_it),
     ],
 )
 def test_mistakes_are_named(change, message):

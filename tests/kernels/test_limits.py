@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 
 from ntk1bit.errors import InputError
-from ntk1bit.kernels import empirical_ntk, gaussian_limit_ntk, limit_ntk
+from ntk1bit.kernels import effective_ntk, empirical_ntk, gaussian_effective_ntk, gaussian_limit_ntk, limit_ntk
 from ntk1bit.kernels import limits as limits_module
 from ntk1bit.quantizers import effective_weights
 from ntk1bit.two_layer import Weights, init
@@ -165,14 +167,39 @@ def test_no_inputs_give_an_empty_kernel():
         ({"x": np.array([[np.nan, 1.0]])}, "NaN or infinity"),
         ({"x": np.ones((2, 0))}, "at least one feature"),
         ({"x": np.ones((2, 3)), "x2": np.ones((2, 4))}, "3 features but x2 has 4"),
-        ({"x": np.ones((2, 3)), "samples": 0}, "samples must be at least 1"),
+        ({"x": np.ones((2, 3)), "samples": 0}, "samples must be at least"),
         ({"x": np.ones((2, 3)), "seed": -1}, "seed must be"),
+        *(({"samples": value}, "samples must be at least") for value in (0.5, np.nan, None, "9", True)),
+        *(({"seed": value}, "seed must be a non-negative integer") for value in (0.5, np.nan, None, "9", True)),
+        *(({"kappa": value}, "kappa must be") for value in (np.nan, np.inf, 0.0, -1.0, 1e200, None, "1")),
+        ({"x": np.ones(3)}, "a matrix with a row for each input"),
+        ({"x": np.ones((2, 3, 3, 1))}, "reshape images"),
+        ({"x": np.ones((2, 3)) * 1j}, "complex"),
+        ({"x": [[1.0], [1.0, 2.0]]}, "cannot be read"),
+        ({"x": np.full((2, 3), 1e200)}, "too large for float32"),
+        ({"x": np.full((2, 3), 1e-200)}, "too small for float32"),
+        ({"x2": np.full((2, 3), np.nan)}, "x2: inputs contain NaN"),
+        ({"scale": "no"}, "unknown scale"),
     ],
 )
+@pytest.mark.parametrize("function", [limit_ntk, effective_ntk, gaussian_limit_ntk, gaussian_effective_ntk])
 @pytest.mark.usefixtures("untyped")
-def test_mistakes_are_named(arguments, message):
-    with pytest.raises(InputError, match=message):
-        limit_ntk(**arguments)
+def test_mistakes_are_named(function, arguments, message):
+    known = {name: arguments[name] for name in arguments if name in inspect.signature(function).parameters}
+    if known == arguments:
+        with pytest.raises(InputError, match=message):
+            function(**{"x": np.ones((2, 3)), **known})
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize("function", [limit_ntk, effective_ntk, gaussian_limit_ntk, gaussian_effective_ntk])
+def test_ordinary_python_values(function):
+    x = np.array([[1, 0, 2], [0, -1, 1]])
+    drawn = "samples" in inspect.signature(function).parameters
+    expected = function(x.astype(np.float64), kappa=0.5, **({"samples": 100, "seed": 3} if drawn else {}))
+    more = {"samples": np.int64(100), "seed": np.uint8(3)} if drawn else {}
+    for given in (x, x.tolist(), x.astype(np.float32)):
+        np.testing.assert_array_equal(function(given, kappa=np.float32(0.5), **more), expected)
 
 
 def test_the_standard_error_of_counted_neurons():

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
+import pandas as pd
 import pytest
 
 from ntk1bit.errors import InputError
-from ntk1bit.kernels import empirical_ntk, infinite, kernel_regression, predict
+from ntk1bit.kernels import empirical_ntk, infinite, kernel_regression, ntk, predict
 from ntk1bit.two_layer import init, train
 
 
@@ -111,6 +113,177 @@ def test_a_wide_full_precision_network_follows_its_kernel():
     assert max(gaps[1]) < 0.05  # outputs are of size 1
 
 
+LAST_STEP = 2**63 - 1
+HORIZONS = [0, 1, 300, 10**5, 10**7, 10**9, 10**15, LAST_STEP]
+
+
+@pytest.fixture(scope="module")
+def linear_map():
+    """The kernels of f = x @ p in float32, 8 parameters and 60 points, and features in float64."""
+    rng = np.random.default_rng(0)
+    x, x_test = (rng.standard_normal((n, 8)).astype(np.float32) for n in (60, 5))
+    p = np.ones(8, np.float32)
+
+    def f(p, x):
+        return x @ p
+
+    return ntk(f, p, x), ntk(f, p, x_test, x), x.astype(np.float64), x_test.astype(np.float64), rng.standard_normal(60)
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [(np.float32, {}), (np.float64, {}), (np.float64, {"computed_in": np.float32}), (np.longdouble, {})],
+)
+def test_a_kernel_of_low_rank_made_in_float32(linear_map, held, said):
+    kernel, kernel_test, x, x_test, y = linear_map
+    kernel = kernel.astype(held)
+    solved = np.linalg.lstsq(x, y)[0]
+    limit = kernel_regression(kernel, y, kernel_test=kernel_test, **said)
+    # entries are good to 6e-8 and the 8 eigenvalues lie within a factor of 10 of each other
+    np.testing.assert_allclose(limit.test, x_test @ solved, atol=1e-6)
+    np.testing.assert_allclose(limit.train, x @ solved, atol=1e-6)
+    eta = 1 / np.linalg.eigvalsh(kernel.astype(np.float64))[-1]
+    found = predict(kernel, y, kernel_test=kernel_test, eta=eta, steps=HORIZONS, **said)
+    exact_train, exact_test = descend_features(x, x_test, y[:, None], eta, HORIZONS)
+    np.testing.assert_allclose(found.test, exact_test[..., 0], atol=1e-6)
+    np.testing.assert_allclose(found.train, exact_train[..., 0], atol=1e-6)
+
+
+def descend_features(features, features_test, y, eta, steps):
+    """Descent on linear weights from 0, in closed form, from the singular values of the features: no kernel is formed."""
+    left, s, right = np.linalg.svd(features, full_matrices=False)
+    keep = s > 1e-10 * s[0]
+    left, s, right = left[:, keep], s[keep], right[keep]
+    train_f, test_f = [], []
+    for step in steps:
+        done = -np.expm1(float(step) * np.log1p(-eta * s**2))[:, None]
+        weights = right.T @ (done * (left.T @ y) / s[:, None])
+        train_f.append(features @ weights)
+        test_f.append(features_test @ weights)
+    return np.array(train_f), np.array(test_f)
+
+
+def test_random_kernels_of_random_precision_at_random_horizons():
+    """300 networks that are linear in their weights, fewer of them than points: what features give, kernels give."""
+    rng = np.random.default_rng(1)
+    tried = 0
+    while tried < 300:
+        dtype = rng.choice([np.float64, np.float32, np.float16, ml_dtypes.bfloat16], p=[0.3, 0.4, 0.15, 0.15])
+        eps = float(np.spacing(dtype(1)))
+        n, n_test, outputs = rng.integers(2, 40), rng.integers(0, 4), rng.integers(1, 4)
+        rank = rng.integers(1, n)
+        size, shift = (10.0 ** rng.integers(-3, 4) if eps < 1e-6 else 1.0), rng.choice([0.0, 3.0])
+        x, x_test = (
+            (size * (rng.standard_normal((rows, rank)) + shift)).astype(dtype).astype(np.float64)
+            for rows in (n, n_test)
+        )
+        s = np.linalg.svd(x, compute_uv=False)
+        if s[-1] ** 2 < 20 * eps * (s**2).sum():  # an eigenvalue that the dtype cannot tell from 0
+            continue
+        tried += 1
+        kernel, kernel_test = ((one @ x.T).astype(dtype) for one in (x, x_test))
+        said = {"computed_in": dtype} if rng.random() < 0.5 or eps > 1e-6 else {}
+        if rng.random() < 0.5:
+            kernel, kernel_test = kernel.astype(np.float64), kernel_test.astype(np.float64)
+        y = rng.standard_normal((n, outputs))
+        eta, at = 0.9 / s[0] ** 2, np.sort(rng.choice(HORIZONS, 3, replace=False))
+        given = {"kernel": kernel, "y": y, "kernel_test": kernel_test, **said}
+        found, limit = predict(**given, eta=eta, steps=at), kernel_regression(**given)
+        train_f, test_f = descend_features(x, x_test, y, eta, [*at, LAST_STEP])
+        # kernels are off by eps relatively, what they solve by as much times their condition number; a factor 4 for the
+        # sums over eigenvectors, and 300 steps of rounded sums over 40 points, 40 * 300 * 2e-16, a few times over where
+        # test points respond more than training points do
+        slack = (4 * eps * (s[0] / s[-1]) ** 2 + 2e-11) * max(1.0, np.abs(test_f).max(initial=0.0))
+        np.testing.assert_allclose(found.train, train_f[:-1], atol=slack, rtol=0)
+        np.testing.assert_allclose(found.test, test_f[:-1], atol=slack, rtol=0)
+        np.testing.assert_allclose(limit.train, train_f[-1], atol=slack, rtol=0)
+        np.testing.assert_allclose(limit.test, test_f[-1], atol=slack, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["full rank", "low rank", "foreign test kernel", "not symmetric", "repeated points"])
+def test_long_horizons_are_those_of_the_recursion(kind):
+    """Beyond what is computed step by step (8 n log2 T), against the recursion in extended precision where there is one."""
+    rng = np.random.default_rng(2)
+    n, steps = 5, 3000
+    features = rng.standard_normal((n, 3 if kind in ("low rank", "foreign test kernel") else n + 2))
+    kernel, kernel_test = features @ features.T, rng.standard_normal((3, features.shape[1])) @ features.T
+    if kind == "foreign test kernel":  # it moves along directions in which training does nothing: without end
+        kernel_test = rng.standard_normal((3, n))
+    if kind in ("not symmetric", "repeated points"):
+        skew = rng.standard_normal((n, n))
+        kernel = kernel + skew - skew.T
+    if kind == "repeated points":
+        again = [0, 1, 2, 3, 4, 0, 1]
+        kernel, kernel_test = kernel[np.ix_(again, again)], kernel_test[:, again]
+    y = rng.standard_normal(len(kernel))
+    eta = 0.3 / np.linalg.norm(kernel, 2)
+    wide = {"kernel": kernel.astype(np.longdouble), "kernel_test": kernel_test.astype(np.longdouble), "y": y}
+    start = {"f0": np.zeros(len(y), np.longdouble), "f0_test": np.zeros(3, np.longdouble)}
+    train_f, test_f = descend_reference(**wide, **start, eta=eta, steps=steps)
+    found = predict(kernel, y, kernel_test=kernel_test, eta=eta, steps=[steps - 1, steps])
+    # 3000 steps of 1e-16, times entries of size 10
+    np.testing.assert_allclose(found.train, train_f[-2:].astype(float), atol=1e-11)
+    np.testing.assert_allclose(found.test, test_f[-2:].astype(float), atol=1e-10, rtol=1e-12)
+    if kind != "foreign test kernel":
+        late = predict(kernel, y, kernel_test=kernel_test, eta=eta, steps=[10**12, LAST_STEP])
+        np.testing.assert_allclose(late.test[1], late.test[0], rtol=1e-12)
+        np.testing.assert_allclose(late.test[0], test_f[-1].astype(float), atol=0.1)
+        assert np.linalg.norm(late.train[1] - y) <= np.linalg.norm(found.train[1] - y) * (1 + 1e-12)
+
+
+def test_rates_on_both_sides_of_one_and_of_the_edge():
+    """One point: r_t = (1 - eta k)^t r_0 exactly, alternating beyond 1, for ever at 2, away beyond."""
+    for rate, at_even, at_odd in ((1.0, 0.0, 0.0), (1.5, 0.0, 0.0), (2.0, 1.0, -1.0), (2.1, np.inf, -np.inf)):
+        found = predict(np.array([[1.0]]), np.array([0.0]), f0=np.array([1.0]), eta=rate, steps=[10**9, 10**9 + 1])
+        np.testing.assert_array_equal(found.train[:, 0], [at_even, at_odd])
+    # a direction with a negative eigenvalue that is no rounding goes away too
+    gone = predict(np.diag([1.0, -0.5]), np.array([0.0, 0.0]), f0=np.ones(2), eta=0.5, steps=[50, 10**6])
+    np.testing.assert_allclose(gone.train[0], [0.5**50, 1.25**50], rtol=1e-12)
+    assert np.isinf(gone.train[1]).any()
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_several_outputs_are_so_many_predictions(symmetric):
+    p = problem(6, 4, symmetric=symmetric)
+    rng = np.random.default_rng(5)
+    many = {**p, **{name: rng.standard_normal((*p[name].shape, 3)) for name in ("y", "f0", "f0_test")}}
+    at = [0, 2, 10**6]
+    found, limit = predict(**many, eta=0.1, steps=at), kernel_regression(**many, ridge=0.1)
+    assert found.train.shape == (3, 6, 3)
+    assert found.test.shape == (3, 4, 3)
+    for k in range(3):
+        one = {**p, **{name: many[name][..., k] for name in ("y", "f0", "f0_test")}}
+        single, end = predict(**one, eta=0.1, steps=at), kernel_regression(**one, ridge=0.1)
+        # the same sums in another order
+        np.testing.assert_allclose(found.train[..., k], single.train, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(found.test[..., k], single.test, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(limit.train[..., k], end.train, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(limit.test[..., k], end.test, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize(
+    "steps",
+    [3, np.int64(3), np.uint8(3), 3.0, np.array(3), [0, 1, 2, 3], range(4), np.arange(4.0), pd.Index([0, 1, 2, 3])],
+)
+def test_steps_and_arrays_in_any_ordinary_form(steps):
+    p = problem(4, 2, symmetric=True)
+    plain = {name: one.tolist() for name, one in p.items()}
+    found, expected = predict(**plain, eta=np.float32(0.25), steps=steps), predict(**p, eta=0.25, steps=3)
+    np.testing.assert_array_equal(found.steps, [0, 1, 2, 3])
+    np.testing.assert_array_equal(found.train, expected.train)
+    np.testing.assert_array_equal(found.test, expected.test)
+    np.testing.assert_array_equal(kernel_regression(**plain).test, kernel_regression(**p).test)
+
+
+def test_a_small_ridge_does_not_bring_rounding_back(linear_map):
+    kernel, kernel_test, x, x_test, y = linear_map
+    solved = np.linalg.lstsq(x, y)[0]
+    for ridge in (1e-30, 1e-12, 1e-6):  # all below what float32 leaves of 0, 60 points times 1e-6
+        found = kernel_regression(kernel.astype(np.float64), y, kernel_test=kernel_test, ridge=ridge)
+        np.testing.assert_allclose(found.test, x_test @ solved, atol=2e-6)
+
+
 @pytest.mark.skipif(not infinite.available(), reason="neural-tangents is not installed")
 def test_against_neural_tangents():
     """Its gradient flow under K' = -log(I - eta K)/eta is, at time eta t, descent under K after t steps."""
@@ -143,13 +316,21 @@ def test_against_neural_tangents():
 def test_too_large_a_rate_diverges_without_an_error():
     p = problem(3, 2, symmetric=True)
     found = predict(**p, eta=1e3, steps=[0, 10**6])
-    assert not np.isfinite(found.train[1]).any()
+    assert np.isinf(found.train[1]).all()
+    assert np.isinf(found.test[1]).all()
+    one_by_one = predict(**p, eta=1e3, steps=150)
+    assert np.isinf(one_by_one.train[-1]).any()
+    assert not np.isnan(one_by_one.train).any()
+    skew = predict(**problem(3, 2, symmetric=False), eta=1e3, steps=[10**6])
+    assert np.isinf(skew.train).all()
     np.testing.assert_allclose(found.train[0], p["f0"], rtol=1e-15, atol=1e-15)  # y + (f_0 - y)
 
 
 def test_no_points_at_all():
     found = predict(np.empty((0, 0)), np.empty(0), eta=1.0, steps=2)
     assert found.train.shape == (3, 0)
+    assert predict(np.empty((0, 0)), np.empty(0), eta=1.0, steps=[10**12]).train.shape == (1, 0)
+    assert kernel_regression(np.empty((0, 0)), np.empty(0)).train.shape == (0,)
 
 
 @pytest.mark.usefixtures("untyped")
@@ -166,6 +347,29 @@ def test_no_points_at_all():
         ({"steps": -1}, "steps must be"),
         ({"steps": [3, 2]}, "increasing"),
         ({"steps": []}, "increasing"),
+        ({"steps": [0.5, 1.9, 3.7]}, r"steps must be a whole number .* got \[0.5, 1.9, 3.7\]"),
+        ({"steps": [1, np.nan]}, "whole number"),
+        ({"steps": np.nan}, "whole number"),
+        ({"steps": True}, "whole number"),
+        ({"steps": "10"}, "whole number"),
+        ({"steps": None}, "whole number"),
+        ({"steps": 2**63}, "below 2\\^63"),
+        ({"steps": [0, 2**63]}, "below 2\\^63"),
+        ({"steps": [[1, 2]]}, "whole number"),
+        ({"steps": 10**12}, r"5 outputs at each of 1,000,000,000,001 steps would take .* GiB, .* give the steps wanted"),
+        ({"steps": 2**63 - 1}, "would take .* GiB"),
+        ({"eta": np.inf}, "eta must be"),
+        ({"eta": None}, "eta must be"),
+        ({"eta": np.ones(2)}, "eta must be"),
+        ({"eta": 1j}, "eta must be"),
+        ({"y": 1.0}, "y has shape"),
+        ({"y": np.ones((3, 1, 1))}, "y has shape"),
+        ({"y": np.ones(3) * 1j}, "y is complex"),
+        ({"y": np.ones((3, 2)), "f0_test": None}, "f0 has shape"),
+        ({"f0": np.full(3, np.nan)}, "f0 contains NaN"),
+        ({"kernel_test": np.full((2, 3), np.inf)}, "kernel_test contains NaN"),
+        ({"kernel": np.ones((3, 3, 2, 2))}, "kernel must be a matrix"),
+        ({"computed_in": int}, "computed_in must be"),
     ],
 )
 def test_mistakes_are_named(change, message):
@@ -173,8 +377,16 @@ def test_mistakes_are_named(change, message):
         predict(**{**problem(3, 2, symmetric=True), "eta": 0.1, "steps": 3, **change})
 
 
+@pytest.mark.usefixtures("untyped")
 def test_mistakes_of_regression_are_named():
     with pytest.raises(InputError, match="ridge"):
         kernel_regression(np.eye(2), np.ones(2), ridge=-1.0)
+    for ridge in (np.nan, np.inf, "1", None):
+        with pytest.raises(InputError, match="ridge"):
+            kernel_regression(np.eye(2), np.ones(2), ridge=ridge)
     with pytest.raises(InputError, match="singular and not symmetric"):
         kernel_regression(np.array([[1.0, 1.0], [0.0, 0.0]]), np.ones(2))
+    nearly = np.array([[1.0, 1.0], [1.0 - 1e-3, 1.0 + 1e-9]])  # singular values 2 and 5e-4: so to bfloat16, not float64
+    kernel_regression(nearly, np.ones(2))
+    with pytest.raises(InputError, match="singular and not symmetric"):
+        kernel_regression(np.array([[1.0, 1.3], [1.0, 1.301]]), np.ones(2), computed_in=ml_dtypes.bfloat16)

@@ -109,6 +109,39 @@ def test_loss_by_direction_adds_up_and_decays():
     np.testing.assert_allclose(after, parts * (1 - eta * found.eigenvalues) ** 2, rtol=1e-9, atol=1e-14)
 
 
+def test_several_outputs():
+    rng = np.random.default_rng(0)
+    a, y = rng.standard_normal((6, 9)), rng.standard_normal((6, 3))
+    h = a @ a.T
+    # <H, Y Y^T>_F over the norms, entry by entry
+    expected = (h * (y @ y.T)).sum() / np.sqrt((h**2).sum() * ((y @ y.T) ** 2).sum())
+    assert alignment(h, y) == pytest.approx(expected, rel=1e-13)
+    assert alignment(h.tolist(), y.tolist()) == alignment(h, y)
+    assert alignment(h, [1, 2, 3, 4, 5, 6]) == alignment(h, np.arange(1.0, 7.0))
+    found = spectrum(h)
+    parts = found.loss_by_direction(y)
+    np.testing.assert_allclose(parts, sum(found.loss_by_direction(column) for column in y.T), rtol=1e-13)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-160, 1.0, 1e160, 1e300])
+def test_sizes_at_the_ends_of_the_range(size):
+    """Everything but eigenvalues is free of units; squares of these sizes are not floats."""
+    h, y = np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([1.0, 3.0])
+    found = spectrum(size * h)
+    np.testing.assert_allclose(found.eigenvalues, [3 * size, size], rtol=1e-14)
+    assert found.participation == pytest.approx(1.6, rel=1e-13)
+    assert found.effective_rank == pytest.approx(4 / 3**0.75, rel=1e-13)
+    assert found.condition_number == pytest.approx(3, rel=1e-13)
+    assert alignment(size * h, size * y) == pytest.approx(alignment(h, y), rel=1e-14)
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize("value", [0.5, np.nan, None, "2", True, -1])
+def test_ranks_that_are_none(value):
+    with pytest.raises(InputError, match="rank|at least 3 ranks"):
+        Spectrum(np.ones(10), np.eye(10)).decay(first=value)
+
+
 def test_float32_kernels_are_symmetric_to_their_own_precision():
     h = np.array([[1.0, 0.5], [0.5, 1.0]], dtype=np.float32)
     h[0, 1] += np.float32(1e-7)
@@ -139,6 +172,12 @@ def test_vectors_that_do_not_fit_are_refused():
         spectrum(np.eye(2)).loss_by_direction(np.array([np.nan, 0.0]))
     with pytest.raises(InputError, match="zero"):
         alignment(np.eye(2), np.zeros(2))
+    for y in (1.0, np.ones((2, 1, 1)), np.ones((2, 2, 2))):
+        with pytest.raises(InputError, match="do not match"):
+            alignment(np.eye(2), y)
+    for y, message in ((np.ones(2) * 1j, "complex"), (["a", "b"], "not numbers"), ([1.0, np.nan], "NaN")):
+        with pytest.raises(InputError, match=message):
+            alignment(np.eye(2), y)
 
 
 def test_hilbert_matrix_is_accepted_though_nearly_singular():
