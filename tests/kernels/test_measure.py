@@ -106,6 +106,37 @@ def test_eigenvalues_leave_out_what_a_logarithm_cannot_show(axes):
     plot_eigenvalues({"H": np.array([2.0, 1.0, -1e-17]), "limit": np.array([1.0, 0.5, 0.1])}, ax=axes)
     assert [len(line.get_xdata()) for line in axes.lines] == [2, 3]
     assert axes.get_xscale() == axes.get_yscale() == "log"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["H (1 not positive, not shown)", "limit"]
+
+
+def test_more_spectra_than_there_are_styles(axes):
+    plot_eigenvalues({f"kernel {i}": [2.0, 1.0] for i in range(5)}, ax=axes)
+    assert len(axes.lines) == 5
+
+
+@pytest.mark.parametrize(
+    ("kernel", "y", "message"),
+    [
+        (np.array([[1.0, np.nan], [np.nan, 1.0]]), None, "NaN or infinity"),
+        (np.eye(2) * 1j, None, "complex"),
+        (np.ones(3), None, "a matrix with entries"),
+        (np.empty((0, 0)), None, "a matrix with entries"),
+        (np.eye(2), np.ones(3), "cannot order"),
+        (np.ones((2, 3)), np.ones(2), "cannot order"),
+        (np.eye(2), np.array([1.0, np.nan]), "NaN"),
+    ],
+)
+def test_heat_maps_of_what_is_no_kernel(axes, kernel, y, message):
+    with pytest.raises(InputError, match=message):
+        plot_kernel(kernel, ax=axes, y=y)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"), [([1.0, np.nan], "NaN"), ([[1.0]], "a list of eigenvalues"), ([1j], "complex")]
+)
+def test_spectra_that_are_none(axes, values, message):
+    with pytest.raises(InputError, match=message):
+        plot_eigenvalues({"H": values}, ax=axes)
 
 
 def test_picture(tmp_path):
@@ -156,6 +187,90 @@ def test_command_refuses_a_bad_file_before_it_works(tasks):
     with pytest.raises(InputError, match=r"must end in \.npz"):
         run("--out", str(Path("H.txt")))
     assert not tasks
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        *(({"kappa": value}, "kappa must be") for value in (np.nan, np.inf, 0.0, -1.0, 1e200, None, "1")),
+        *(({"width": value}, "width must be") for value in (0, -1, 0.5, np.nan, None, "64")),
+        *(({"samples": value}, "samples must be") for value in (0, 0.5, np.nan, None)),
+        *(({"seed": value}, "seed must be") for value in (-1, 0.5, None)),
+        ({"precision": "half"}, "unknown precision"),
+        ({"init": "zero"}, "unknown init"),
+        ({"scale": "max"}, "unknown scale"),
+    ],
+)
+def test_settings_check_themselves(change, message):
+    with pytest.raises(InputError, match=message):
+        Settings(**change)
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.ones((2, 3)), np.ones(3), "they must match"),
+        (np.ones((2, 3)), [1.0, np.nan], "targets contain NaN"),
+        (np.ones((2, 3)), [1.0, 1j], "complex"),
+        (np.ones((2, 3)), ["a", "b"], "not numbers"),
+        (np.ones((2, 3, 1, 1)), np.ones(2), "a matrix"),
+        (np.ones((0, 3)), np.ones(0), "at least one is needed"),
+        (np.ones((2, 0)), np.ones(2), "dim must be"),
+        ([[np.nan]], [1.0], "NaN"),
+    ],
+)
+def test_data_that_cannot_be_measured(x, y, message):
+    with pytest.raises(InputError, match=message):
+        measure(x, y, SETTINGS)
+
+
+@pytest.mark.usefixtures("untyped")
+def test_ordinary_python_values_are_measured_and_stored(tmp_path):
+    x, y = data()
+    settings = Settings(width=np.int64(64), kappa=np.float32(1), samples=1e3, seed=np.uint8(3))
+    assert settings == SETTINGS
+    found = measure(x.astype(np.float64).tolist(), y.astype(int).tolist(), settings, with_spectrum=True)
+    np.testing.assert_array_equal(found.empirical, measure(x, y, SETTINGS).empirical)
+    found.save(tmp_path / "H.npz")  # JSON takes plain numbers only
+    assert dict(found.rows())["kernel-target alignment of H"]
+
+
+def test_too_few_samples_for_the_effective_kernel_are_told_first():
+    with pytest.raises(InputError, match="samples must be at least 64, got 63"):
+        measure(*data(), Settings(width=8, samples=63), effective=True, limit=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--plot", "p.xyz"), r"cannot draw 'p\.xyz': --plot must end in one of .*\.png"),
+        (("--plot", "no/such/p.png"), "does not exist"),
+        (("--kappa", "1e200"), "kappa must be a positive number, from 1e-30 to 1e30, got 1e.200"),
+        (("--kappa", "nan"), "kappa must be"),
+        (("--kappa", "-1"), "kappa must be"),
+        (("--width", "0"), "width must be"),
+        (("--width", "1000000000000000"), "GiB, and this machine has"),
+        (("--samples", "0"), "samples must be"),
+        (("--seed", "-1"), "seed must be"),
+        (("--out", "folder.npz"), "is a folder"),
+    ],
+)
+def test_command_refuses_before_it_works(tasks, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(InputError, match=message):
+        run("--n-train", "5", *arguments)
+    assert not tasks or "--width" in arguments  # the width meets memory where the network is drawn, after the data
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.npz"]
+
+
+@pytest.mark.usefixtures("tasks")
+@pytest.mark.parametrize("name", ["p.png", "p.PDF", "p.svg", "p"])
+def test_command_draws_what_it_is_asked_to(tmp_path, name):
+    run("--width", "8", "--n-train", "5", "--plot", str(tmp_path / name))
+    assert [path.name for path in tmp_path.iterdir()] == [name if "." in name else f"{name}.png"]
 
 
 @pytest.mark.usefixtures("tasks")
