@@ -60,6 +60,7 @@ def test_numbers_name_the_option():
         ({"inits": ("pairs",)}, "unknown init"),
         ({"kappas": (0.0,)}, "positive"),
         ({"kappas": (float("nan"),)}, "positive"),
+        ({"kappas": (1.0, 1e200)}, "positive number, from 1e-30 to 1e30, got 1e.200"),
         ({"eta_rel": float("inf")}, "positive"),
         ({"steps": 0}, "1 or more"),
         ({"n_train": (0,)}, "1 or more"),

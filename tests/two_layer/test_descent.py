@@ -180,6 +180,76 @@ def test_default_checkpoints_are_thirty_or_more():
 
 
 @pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize("reference", [False, True])
+def test_ordinary_python_values(reference):
+    """Whole numbers of NumPy, lists, whole-valued floats: the same training, bit for bit."""
+    x, start = unit(4, 3), two_layer.init(16, 3, seed=0)
+    y = np.array([1.0, -1.0, 1.0, 1.0])
+    options = {"x_test": x[:2], "reference": reference}
+    expected = two_layer.train(x, y, start, steps=20, record=5, kappa=0.5, eta_rel=0.5, **options)
+    for steps, record in (
+        (np.int64(20), np.int64(5)),
+        (20.0, np.array(5)),
+        (expected.steps[-1], expected.steps),
+        (20, expected.steps.tolist()),
+        (20, expected.steps.astype(float)),
+    ):
+        found = two_layer.train(
+            x.tolist(),
+            y.astype(int).tolist(),
+            start,
+            steps=steps,
+            record=record,
+            kappa=np.float32(0.5),
+            eta_rel=np.float64(0.5),
+            x_test=x[:2].tolist(),
+            reference=reference,
+        )
+        np.testing.assert_array_equal(found.loss, expected.loss)
+        np.testing.assert_array_equal(found.steps, expected.steps)
+        np.testing.assert_array_equal(found.test_outputs, expected.test_outputs)
+        np.testing.assert_array_equal(found.final.w, expected.final.w)
+    np.testing.assert_array_equal(two_layer.log_steps(np.int64(100), np.uint8(7)), two_layer.log_steps(100, 7))
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        *(({"steps": value}, "steps must be a whole number, 0 or more") for value in (0.5, np.nan, None, "9", True)),
+        *(({"record": value}, "record must be a number of checkpoints") for value in (0, 2.5, np.nan, None, "5", True)),
+        *(({"record": value}, "or a list of steps") for value in ([0.5], [np.nan], ["1"], [[1]])),
+        ({"record": [-1]}, r"0\.\.9"),
+        *(({"kappa": value}, "kappa must be") for value in (np.nan, 1e200, 1e-200, None, "1")),
+        *(({"eta_rel": value}, "eta_rel must be") for value in (np.nan, 0, -1.0, None, "1", 1j)),
+        ({"y": [1.0, 2.0]}, "they must match"),
+        ({"y": np.ones((4, 1))}, "they must match"),
+        ({"y": ["a"] * 4}, "not numbers"),
+        ({"y": np.ones(4) * 1j}, "complex"),
+        ({"x_test": np.ones((2, 5))}, "inputs have 5 features"),
+        ({"x_test": np.full((2, 3), np.nan)}, "NaN"),
+        ({"x_test": np.ones(3)}, "a matrix"),
+    ],
+)
+def test_arguments_that_are_none_are_told_before_any_step(change, message):
+    def stepped(_):
+        raise AssertionError
+
+    given = {"x": unit(4, 3), "y": np.ones(4), "weights": two_layer.init(6, 3, seed=0), "steps": 9, **change}
+    with pytest.raises(InputError, match=message):
+        two_layer.train(**given, progress=stepped)
+
+
+def test_weights_that_leave_the_range_in_training_do_not_raise():
+    """A step of 1e30 times what is stable: a diverged run is returned, not refused as a network that is none."""
+    x, start = unit(4, 3), two_layer.init(16, 3, seed=0)
+    for precision in ("one_bit", "full"):
+        with np.errstate(all="ignore"):
+            run = two_layer.train(x, np.ones(4), start, precision=precision, steps=30, eta_rel=1e30, x_test=x, record=30)
+        assert run.diverged
+
+
+@pytest.mark.usefixtures("untyped")
 def test_mistakes_are_told():
     start = two_layer.init(8, 3, seed=0)
     x, y = unit(4, 3), np.linspace(-1, 1, 4).astype(np.float32)

@@ -97,6 +97,16 @@ def test_a_rate_that_is_no_rate_is_refused(eta):
         step_terms(x, y, weights, eta=eta)
 
 
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize("eta", [None, "0.1", 1j, True, np.ones(1)])
+def test_a_rate_that_is_no_number_is_refused(eta):
+    weights = two_layer.init(4, 3, seed=0)
+    with pytest.raises(InputError, match="eta must be"):
+        step_terms(np.eye(3), np.ones(3), weights, eta=eta)
+    listed = step_terms(np.eye(3).tolist(), [1, 1, 1], weights, eta=np.float64(0.5))
+    assert listed == step_terms(np.eye(3), np.ones(3), weights, eta=0.5)
+
+
 def test_a_fitted_network_has_no_terms():
     x, _, weights = problem(init="paired", m=34)
     with pytest.raises(InputError, match="exactly"):
