@@ -80,7 +80,8 @@ def fit(
     )
 
 
-def _load_sweep(path: Path) -> pd.DataFrame:
-    from ntk1bit.sweeps import load_run
+def _load_sweep(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    from ntk1bit.sweeps import absent_cells, load_run
 
-    return load_run(path).frame(["test_loss"])
+    run = load_run(path)
+    return run.frame(["test_loss"]), absent_cells(run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -36,7 +35,7 @@ from ntk1bit.reports.page import (
 )
 from ntk1bit.reports.pictures import embedded
 from ntk1bit.styles import PRECISION_NAME
-from ntk1bit.sweeps import Cell, Run, load_run, make_plan
+from ntk1bit.sweeps import Cell, Run, load_run, make_plan, read_failures
 
 _CELL_COLUMNS = ("task", "dim", "n_train", "init", "kappa", "scale", "precision", "width", "seed")
 _WITHIN = ("precision", "scale")  # settings that share a page's section; the others make a section of their own
@@ -80,7 +79,7 @@ class _Cells:
         self.run = run
         self.steps = {} if frame.empty else dict(pd.Series(frame.groupby("key")["step"].max()))
         self.asked = asked
-        self.failures = _failures(run.folder)
+        self.failures = read_failures(run.folder)
         about = run.about
         self.state: dict[Cell, str] = {}
         for cell in sorted(asked, key=lambda one: tuple(getattr(one, name) for name in _CELL_COLUMNS)):
@@ -148,20 +147,6 @@ def _stored(folder: Path, name: str) -> dict[str, str]:
     """Return what spec.toml records besides the settings; nothing if somebody has put something else there."""
     found = tomllib.loads((folder / "spec.toml").read_text(encoding="utf-8")).get(name, {})
     return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
-
-
-def _failures(folder: Path) -> dict[str, str]:
-    """Read why cells failed, the last reason of each; lines that are cut short are passed over."""
-    path = folder / "failures.jsonl"
-    found: dict[str, str] = {}
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                entry = json.loads(line)
-                found[str(entry["key"])] = str(entry["why"])
-            except (ValueError, KeyError, TypeError, RecursionError):
-                continue
-    return found
 
 
 def _header(name: str, run: Run, cells: _Cells) -> Html:

@@ -22,10 +22,12 @@ from ntk1bit.scaling.frontier import (
     isoflop_frontier,
     parametric_frontier,
 )
+from ntk1bit.scaling.labels import parts
 from ntk1bit.scaling.laws import Law, get_law
 from ntk1bit.scaling.objective import HUBER_DELTA
 from ntk1bit.scaling.report import Report
 from ntk1bit.scaling.result import Fit
+from ntk1bit.scaling.selection import Selection, run_ends
 
 _BUDGETS = 9
 
@@ -77,8 +79,24 @@ class Question:
     threads: int | None = None
 
 
-def analyse(frame: pd.DataFrame, question: Question, *, progress: Progress | None = None) -> Report:
+def analyse(
+    frame: pd.DataFrame,
+    question: Question,
+    *,
+    left_out: Sequence[str] = (),
+    remarks: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Report:
     """Fit, compare, extrapolate and allocate, as asked.
+
+    Parameters
+    ----------
+    frame, question
+        A table and what is asked of it.
+    left_out, remarks
+        What is already known to be missing from the table, and to be said of its columns; the report repeats both.
+    progress
+        As in `fit`.
 
     Raises
     ------
@@ -86,7 +104,8 @@ def analyse(frame: pd.DataFrame, question: Question, *, progress: Progress | Non
         For anything in the table or the question that cannot be used.
     """
     laws = [question.law, *(_rival(question.law, name) for name in question.rivals)]
-    rows = final_rows(frame, question)
+    ends = _ends(frame, question)
+    rows = ends.rows
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", IdentificationWarning)  # the report carries the same lines
         fits = _fits(rows, question, progress)
@@ -107,22 +126,24 @@ def analyse(frame: pd.DataFrame, question: Question, *, progress: Progress | Non
         laws=ranking,
         extrapolation=held_out,
         frontiers=_frontiers(frame, rows, first, question) if question.frontier else (),
+        left_out=(*left_out, *ends.left_out),
+        remarks=tuple(remarks),
     )
 
 
 def final_rows(frame: pd.DataFrame, question: Question) -> pd.DataFrame:
     """Return the last row of each run, if a column names runs, or all rows if runs are the clusters as well.
 
-    Losses along the way are comparable with final ones only if the learning rate was not decayed towards the end
-    (Hoffmann et al. 2022, App. B), so using them must be asked for.
+    Runs are told apart by their name and their group. Losses along the way are comparable with final ones only if the
+    learning rate was not decayed towards the end (Hoffmann et al. 2022, App. B), so using them must be asked for.
     """
+    return _ends(frame, question).rows
+
+
+def _ends(frame: pd.DataFrame, question: Question) -> Selection:
     if question.run is None or question.cluster == question.run:
-        return frame
-    if question.run not in frame.columns:
-        raise InputError(f"there is no column {question.run!r}; the table has {', '.join(map(str, frame.columns))}")
-    moment = question.x.get("D", next(iter(question.x.values())))
-    order = frame.sort_values(moment, kind="stable")
-    return order.groupby(question.run, sort=True).tail(1).sort_index()
+        return Selection(frame)
+    return run_ends(frame, run=question.run, group=question.group, x=question.x, loss=question.loss)
 
 
 def _fits(rows: pd.DataFrame, question: Question, progress: Progress | None) -> dict[Hashable, Fit]:
@@ -176,7 +197,7 @@ def _rival(law: Law, name: str) -> Law:
 def _parts(rows: pd.DataFrame, question: Question) -> list[tuple[str, pd.DataFrame]]:
     if question.group is None:
         return [("all", rows)]
-    return [(str(name), part) for name, part in rows.groupby(question.group, sort=True)]
+    return [(str(name), part) for name, part in parts(rows, question.group).items()]
 
 
 def _extrapolate(rows: pd.DataFrame, laws: Sequence[Law], question: Question) -> pd.DataFrame:

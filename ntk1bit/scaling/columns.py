@@ -3,38 +3,113 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+import re
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
 
 from ntk1bit.errors import InputError
+from ntk1bit.scaling.labels import one_column
 from ntk1bit.scaling.laws import Law
+from ntk1bit.scaling.observations import number_column
 
 _ALIASES: dict[str, tuple[str, ...]] = {
     "N": ("N", "params", "parameters", "n_params", "num_params", "non_embedding_params", "model_size", "model size"),
     "D": ("D", "tokens", "n_tokens", "training_tokens", "training tokens", "samples", "examples", "n_train", "data"),
     "C": ("C", "flops", "training_flops", "training flop", "compute", "ops", "operations"),
     "x": ("x", "N", "params", "parameters", "n_params", "model_size", "width", "D", "tokens", "n_train", "C", "flops"),
-    "loss": ("loss", "L", "val_loss", "test_loss", "final_loss", "eval_loss", "validation_loss", "train_loss"),
+    "loss": ("loss", "val_loss", "test_loss", "final_loss", "eval_loss", "validation_loss", "train_loss"),
+    "step": ("step", "steps", "iteration", "iterations", "global_step", "epoch"),
 }
+_NUMERAL = re.compile(r"\s*[-+~<>$€£]*\s*\.?\d", re.ASCII)
+_LAST_RESORT = {"loss": ("L",)}  # L may as well count layers
+_TOGETHER = 0.99  # log correlation at which two variables share their effects
 
 
-def guess_column(role: str, columns: Sequence[str]) -> str | None:
-    """Return the column most likely to play a role ("N", "D", "C", "x", "loss"), or None.
+@dataclass(frozen=True)
+class Roles:
+    """Which column plays which part in a fit.
+
+    Attributes
+    ----------
+    x, loss
+        Column of each variable of the law, and of the loss.
+    remarks
+        Sentences about columns that might have been meant as well, and about variables that the law does not use.
+    """
+
+    x: dict[str, str]
+    loss: str
+    remarks: tuple[str, ...]
+
+
+def choose_roles(
+    frame: pd.DataFrame,
+    law: Law,
+    given: Mapping[str, str | None],
+    loss: str | None = None,
+    labels: Collection[str] = (),
+) -> Roles:
+    """Find the columns of a table for a law: those named, and a guess for the others.
+
+    Parameters
+    ----------
+    frame
+        The table. Text that begins like a number ("125M") counts as a number here, so that it is refused later by name
+        instead of being passed over.
+    law
+        Whose variables are wanted.
+    given, loss
+        Columns the user named (None for those to be guessed).
+    labels
+        Columns that name groups, runs or clusters, or weigh; none of these is guessed.
+
+    Raises
+    ------
+    InputError
+        As `guess_columns`.
+    """
+    columns = [str(name) for name in frame.columns]
+    free = [name for name in columns if name not in labels and _like_numbers(one_column(frame, name))]
+    x, found = guess_columns(law, free, given, loss, known=columns)
+    remarks = []
+    unused = [name for name in free if name not in {*x.values(), found}]
+    for role, chosen, named in (("loss", found, loss), *((each, x[each], given.get(each)) for each in law.variables)):
+        others = candidates(role, unused) if named is None and role != "x" else []
+        if others:
+            remarks.append(
+                f"{role} is taken to be {chosen!r}; {_listed(others)} might be meant too: choose with --{role}"
+            )
+    return Roles(x, found, (*remarks, *_unused_variables(frame, law, x, unused)))
+
+
+def candidates(role: str, columns: Sequence[str]) -> list[str]:
+    """Return the columns that may play a role ("N", "D", "C", "x", "loss", "step"), the most likely first.
 
     Names are compared without case, spaces, hyphens and underscores; exact spelling goes first.
     """
     known = (role, *_ALIASES.get(role, ()))
-    for alias in known:
-        if alias in columns:
-            return alias
-    plain = {_plain(name): name for name in reversed(columns)}
-    for alias in known:
-        if len(alias) > 1 and _plain(alias) in plain:
-            return plain[_plain(alias)]
-    return None
+    exact = [alias for alias in known if alias in columns]
+    plain = [_plain(alias) for alias in known if len(alias) > 1]
+    alike = sorted((name for name in columns if _plain(name) in plain), key=lambda name: plain.index(_plain(name)))
+    return list(dict.fromkeys([*exact, *alike, *(name for name in _LAST_RESORT.get(role, ()) if name in columns)]))
+
+
+def guess_column(role: str, columns: Sequence[str]) -> str | None:
+    """Return the column most likely to play a role, the first of `candidates`, or None."""
+    return next(iter(candidates(role, columns)), None)
 
 
 def guess_columns(
-    law: Law, columns: Sequence[str], given: Mapping[str, str | None], loss: str | None = None
+    law: Law,
+    columns: Sequence[str],
+    given: Mapping[str, str | None],
+    loss: str | None = None,
+    *,
+    known: Sequence[str] | None = None,
 ) -> tuple[dict[str, str], str]:
     """Fill in the columns the user did not name.
 
@@ -43,11 +118,13 @@ def guess_columns(
     law
         Whose variables are wanted.
     columns
-        The table's columns.
+        The columns to guess from.
     given
         Columns the user named for some variables (None for the others).
     loss
         The column of losses, if named.
+    known
+        All columns of the table, which the user may name; by default `columns`.
 
     Returns
     -------
@@ -59,31 +136,95 @@ def guess_columns(
     InputError
         If a named column does not exist, or one cannot be guessed.
     """
+    every = list(columns if known is None else known)
     taken = {name for name in (*given.values(), loss) if name is not None}
     for name in taken:
-        if name not in columns:
-            close = difflib.get_close_matches(name, list(columns), n=1)
+        if name not in every:
+            close = difflib.get_close_matches(name, every, n=1)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise InputError(f"there is no column {name!r}{hint}; the table has {', '.join(columns)}")
+            raise InputError(f"there is no column {name!r}{hint}; the table has {', '.join(every)}")
     if loss is None:
-        loss = _require("loss", "--loss", [name for name in columns if name not in taken], columns)
+        loss = _require("loss", [name for name in columns if name not in taken], every)
         taken.add(loss)
     x: dict[str, str] = {}
     for variable in law.variables:
         named = given.get(variable)
         free = [name for name in columns if name not in taken]
-        x[variable] = named if named is not None else _require(variable, f"--{variable}", free, columns)
+        x[variable] = named if named is not None else _require(variable, free, every)
         taken.add(x[variable])
     return x, loss
 
 
-def _require(role: str, option: str, free: Sequence[str], columns: Sequence[str]) -> str:
+def _require(role: str, free: Sequence[str], every: Sequence[str]) -> str:
     guess = guess_column(role, free)
-    if guess is None:
-        raise InputError(
-            f"cannot tell which column is {role}; name it with {option} (the table has {', '.join(columns)})"
-        )
-    return guess
+    if guess is not None:
+        return guess
+    hint = ""
+    if role in ("N", "D"):
+        other, compute = guess_column("D" if role == "N" else "N", every), guess_column("C", every)
+        if other is not None and compute is not None:
+            hint = f"; if {compute} is 6 N D, add a column {role} = {compute} / (6 {other})"
+    raise InputError(
+        f"cannot tell which column is {role}; name it with --{role}{hint} (the table has {', '.join(every)})"
+    )
+
+
+def _unused_variables(frame: pd.DataFrame, law: Law, x: Mapping[str, str], unused: Sequence[str]) -> list[str]:
+    """Say which columns look like variables of the loss, vary, and are not in the law."""
+    used = {role: name for role in ("N", "D", "C") for name in x.values() if name in candidates(role, [name])}
+    used |= {variable: name for variable, name in x.items() if variable != "x"}
+    found: dict[str, str] = {}
+    for role in ("N", "D", "C"):
+        name = None if role in used else guess_column(role, unused)
+        if name is not None and _varies(frame, name):
+            found[role] = name
+    both = {**found, **used}
+    if {"N", "D"} <= set(both):
+        found.pop("C", None)  # a product of the others
+    remarks = []
+    for role, name in found.items():
+        together = [other for other in x.values() if _together(frame, name, other)]
+        if together and role != "C":
+            remarks.append(f"column {name!r} grows with {together[0]!r}: what is fitted is the effect of both")
+        elif not together and {"N", "D"} <= set(both) and law.variables == ("x",):
+            advice = f"--law chinchilla --N {shlex.quote(both['N'])} --D {shlex.quote(both['D'])} is a law of both"
+            remarks.append(f"column {name!r} looks like a variable ({role}) and law {law.name!r} ignores it: {advice}")
+        elif not together:
+            advice = f"hold it with --where, or fit its values apart with --group {shlex.quote(name)}"
+            remarks.append(f"column {name!r} looks like a variable ({role}) and law {law.name!r} ignores it: {advice}")
+    return remarks
+
+
+def _varies(frame: pd.DataFrame, name: str) -> bool:
+    try:
+        return len(np.unique(number_column(frame, name))) > 1
+    except InputError:
+        return False
+
+
+def _together(frame: pd.DataFrame, name: str, other: str) -> bool:
+    try:
+        first, second = number_column(frame, name), number_column(frame, other)
+    except InputError:
+        return False
+    seen = np.isfinite(first) & np.isfinite(second) & (first > 0) & (second > 0)
+    a, b = np.log(first[seen]), np.log(second[seen])
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return False
+    return abs(float(np.corrcoef(a, b)[0, 1])) > _TOGETHER
+
+
+def _like_numbers(column: pd.Series) -> bool:
+    """Say whether a column holds numbers, or text some of which begins like one."""
+    if column.dtype.kind in "iuf":
+        return True
+    if column.dtype.kind in "bmMc":
+        return False
+    return any(_NUMERAL.match(str(each)) for each in column if each is not None)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))
 
 
 def _plain(name: str) -> str:

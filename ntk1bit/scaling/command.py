@@ -18,12 +18,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.scaling.analysis import Question, analyse
 from ntk1bit.scaling.bootstrap import checked_level
-from ntk1bit.scaling.columns import guess_columns
+from ntk1bit.scaling.columns import choose_roles
 from ntk1bit.scaling.fit import Progress as ProgressCall
-from ntk1bit.scaling.from_sweeps import losses_from_sweep, require_one_setting
+from ntk1bit.scaling.labels import one_column
 from ntk1bit.scaling.laws import Law, get_law
 from ntk1bit.scaling.report import FORMATS, Report
-from ntk1bit.scaling.tables import read_table, select_rows
+from ntk1bit.scaling.selection import load_rows
 
 _PICTURES = (".pdf", ".png", ".svg")
 
@@ -54,34 +54,33 @@ def run_fit(
     out: Path | None,
     plot: Path | None,
     threads: int | None,
-    load_sweep: Callable[[Path], pd.DataFrame],
+    load_sweep: Callable[[Path], tuple[pd.DataFrame, pd.DataFrame]],
 ) -> None:
     """Do what `ntk1bit fit` was asked; see the command's help for the options.
 
-    `load_sweep` reads the folder of a sweep: this room knows tables only.
+    `load_sweep` reads the folder of a sweep (see `load_rows`): this room knows tables only.
     """
     chosen = _held(get_law(law), fix)
     _check_options(chosen, given, level=level, cost=cost, threads=threads, out=out, plot=plot)
     moment = int(at) if at.isdigit() else require_choice("moment", at, ["last", "best", "a step's number"])
     which = cast("Literal['train', 'test']", require_choice("loss", measured, ["train", "test"]))
-    if file.is_dir():
-        rows = select_rows(load_sweep(file), where)
-        frame = losses_from_sweep(rows, at=cast("Literal['last', 'best']", moment), loss=which)
-        require_one_setting(frame, apart_from=[group] if group else [])
-    else:
-        frame = select_rows(read_table(file), where)
+    selected = load_rows(
+        file,
+        where=where,
+        at=cast("Literal['last', 'best']", moment),
+        measured=which,
+        group=group,
+        load_sweep=load_sweep,
+    )
+    frame = selected.rows
     if file.is_dir():
         group = group or ("precision" if len(np.unique(frame["precision"])) > 1 else None)
         loss = loss or "loss"
-    named = {name for name in (group, cluster, weight, run) if name is not None}
-    for name in named:
-        if name not in frame.columns:
-            raise InputError(f"there is no column {name!r}; the table has {', '.join(map(str, frame.columns))}")
-    numeric = [str(name) for name in frame.columns if pd.api.types.is_numeric_dtype(frame[name])]
-    free = [name for name in numeric if name not in named]
-    asked = {given.get(variable) for variable in chosen.variables} | {loss}
-    columns = free + [name for name in map(str, frame.columns) if name in asked and name not in free]
-    x, loss = guess_columns(chosen, columns, given, loss)
+    labels = {name for name in (group, cluster, weight, run) if name is not None}
+    for name in labels:
+        one_column(frame, name)
+    roles = choose_roles(frame, chosen, given, loss, labels)
+    x, loss = roles.x, roles.loss
     question = Question(
         law=chosen,
         x=x,
@@ -106,7 +105,7 @@ def run_fit(
         f"columns: {used}, loss = {loss}" + (f", group = {group}" if group else ""), markup=False
     )
     with _progress() as progress:
-        report = analyse(frame, question, progress=progress)
+        report = analyse(frame, question, left_out=selected.left_out, remarks=roles.remarks, progress=progress)
     _deliver(report, out, plot)
 
 

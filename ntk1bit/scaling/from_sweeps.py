@@ -16,10 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.scaling.fit import Progress, fit
+from ntk1bit.scaling.labels import parts
 from ntk1bit.scaling.laws import REAL, Law, Parameter, get_law
 from ntk1bit.scaling.result import Fit
 
@@ -91,8 +92,9 @@ def losses_from_sweep(
     Returns
     -------
     DataFrame
-        One row a cell: its settings, `step`, `N`, `n`, `C` and `loss`. Cells that diverged, or whose loss there is
-        not positive, are left out; `attrs["left_out"]` counts them.
+        One row a cell: its settings, `step`, `N`, `n`, `C` and `loss`. Cells that diverged, or that have no positive
+        loss there, are left out: `attrs["left_out"]` counts them, and `attrs["why_left_out"]` holds a sentence for each
+        reason that names them.
 
     Raises
     ------
@@ -100,9 +102,9 @@ def losses_from_sweep(
         For missing columns, a step no cell has, or if no cell is left.
     """
     rows = _known(frame, loss)
-    cells = frame.groupby(list(CELL), sort=True, dropna=False).ngroups
-    rows = rows.loc[~np.asarray(rows["diverged"], dtype=bool)]
     keys = list(CELL)
+    diverged = frame.loc[np.asarray(frame["diverged"], dtype=bool), keys].drop_duplicates()
+    rows = rows.loc[~np.asarray(rows["diverged"], dtype=bool)]
     if isinstance(at, int) and not isinstance(at, bool):
         picked = rows.loc[np.asarray(rows["step"]) == at]
         if len(picked) == 0:
@@ -116,41 +118,74 @@ def losses_from_sweep(
         require_choice("moment", at, ["last", "best", "a step's number"])
         picked = rows.loc[rows.groupby(keys, dropna=False)["measured"].idxmin()]
     table = _with_sizes(picked)
-    table = table.loc[np.asarray(table["loss"]) > 0].reset_index(drop=True)
+    positive = np.asarray(table["loss"]) > 0
+    spent, table = table.loc[~positive, keys], table.loc[positive].reset_index(drop=True)
     if len(table) == 0:
         raise InputError(
             "no cell is left: all diverged or have no positive loss; check the sweep or choose another step"
         )
-    table.attrs["left_out"] = int(cells - len(table))
+    cells = frame[keys].drop_duplicates()
+    others = pd.concat([table[keys], diverged, spent])
+    unmeasured = cells.loc[~_same_cells(cells, others)]
+    moment = f"at step {at}" if isinstance(at, int) else "at any step"
+    table.attrs["left_out"] = len(cells) - len(table)
+    table.attrs["why_left_out"] = _account(
+        cells,
+        (diverged, "diverged"),
+        (spent, f"a {loss} loss that is not positive"),
+        (unmeasured, f"no {loss} loss {moment}"),
+    )
     return table
+
+
+def name_cells(cells: pd.DataFrame, *, among: pd.DataFrame, shown: int = 5) -> str:
+    """Name cells by the settings in which those of `among` differ: `width 64 seed 0; width 64 seed 1; and 3 more`."""
+    telling = [name for name in CELL if name in cells.columns and len(set(map(str, among[name]))) > 1]
+    names = [" ".join(f"{name} {row[name]}" for name in telling) for row in cells.head(shown).to_dict("records")]
+    more = len(cells) - len(names)
+    return ("; ".join(names) or "the only one") + (f"; and {more} more" if more else "")
 
 
 def curves_from_sweep(
     frame: pd.DataFrame, *, loss: Literal["train", "test"] = "train", moments: int = 30
 ) -> pd.DataFrame:
-    """Return training curves at up to `moments` steps, even in log(step), with `N`, `n`, `D` (= n), `C` and `cell`."""
+    """Return training curves at up to `moments` steps, even in log(step), with `N`, `n`, `D` (= n), `C` and `cell`.
+
+    Cells that diverged and losses that are not positive are left out; `attrs["why_left_out"]` counts and names them.
+    """
     rows = _known(frame, loss)
-    rows = rows.loc[~np.asarray(rows["diverged"], dtype=bool) & (np.asarray(rows["measured"]) > 0)]
+    diverged, positive = np.asarray(rows["diverged"], dtype=bool), np.asarray(rows["measured"]) > 0
+    account = _account(
+        rows[list(CELL)].drop_duplicates(),
+        (rows.loc[diverged, list(CELL)].drop_duplicates(), "diverged"),
+        (
+            rows.loc[~diverged & ~positive, list(CELL)].drop_duplicates(),
+            f"moments at a {loss} loss that is not positive",
+        ),
+    )
+    rows = rows.loc[~diverged & positive]
     steps = np.unique(np.asarray(rows["step"], dtype=np.int64))
     if len(steps) > moments:
         wanted = np.geomspace(1, max(int(steps[-1]), 1), moments)
         steps = np.unique(steps[np.clip(np.searchsorted(steps, wanted), 0, len(steps) - 1)])
     table = _with_sizes(rows.loc[np.isin(np.asarray(rows["step"]), steps)])
     table["cell"] = table.groupby(list(CELL), sort=True, dropna=False).ngroup()
-    return table.assign(D=table["n"]).sort_values(["cell", "step"], ignore_index=True)
+    table = table.assign(D=table["n"]).sort_values(["cell", "step"], ignore_index=True)
+    table.attrs["why_left_out"] = account
+    return table
 
 
 def compute_envelope(curves: pd.DataFrame, bins: int = 30) -> pd.DataFrame:
     """Return, per precision, the smallest loss reached with at most each of `bins` budgets, where it is a new best."""
-    parts = []
-    for _, part in curves.groupby("precision", sort=True):
+    envelopes = []
+    for part in parts(curves, "precision", "precision").values():
         ordered = part.sort_values("C", ignore_index=True)
         spent, losses = ordered["C"].to_numpy(), ordered["loss"].to_numpy()
         lowest = losses <= np.minimum.accumulate(losses)
         best = ordered.loc[lowest]
         place = np.digitize(spent[lowest], np.geomspace(spent[0], spent[-1] * (1 + 1e-12), bins + 1))
-        parts.append(best.assign(bin=place).sort_values("loss").drop_duplicates("bin").sort_values("C"))
-    return pd.concat(parts, ignore_index=True).drop(columns="bin")
+        envelopes.append(best.assign(bin=place).sort_values("loss").drop_duplicates("bin").sort_values("C"))
+    return pd.concat(envelopes, ignore_index=True).drop(columns="bin")
 
 
 def sweep_fits(
@@ -171,7 +206,7 @@ def sweep_fits(
     Returns
     -------
     dict
-        From (precision, "L(N)" | "L(n)" | "L(C)", law name) to the fit.
+        From (precision, "L(N)" | "L(n)" | "L(C)", law name) to the fit, whose warnings name the cells left out.
 
     Raises
     ------
@@ -187,11 +222,12 @@ def sweep_fits(
     }
     fits: dict[tuple[str, str, str], Fit] = {}
     for x, source in tables.items():
-        for precision, part in source.groupby("precision", sort=True):
+        for precision, part in parts(source, "precision", "precision").items():
             for law in map(get_law, laws):
                 if len(np.unique(part[x])) > len(law.parameters):
                     key = (str(precision), _RELATIONS[x], law.name)
-                    fits[key] = fit(part, law, x=x, bootstrap=bootstrap, seed=seed, progress=progress)
+                    found = fit(part, law, x=x, bootstrap=bootstrap, seed=seed, progress=progress)
+                    fits[key] = _with_account(found, table)
     if not fits:
         raise InputError("the sweep varies neither width nor n_train enough for a law; sweep at least three widths")
     return fits
@@ -203,8 +239,8 @@ def require_one_setting(frame: pd.DataFrame, *, apart_from: Sequence[str] = ()) 
     Losses of different tasks, initialisations or kappa do not lie on one curve.
     """
     for name in (each for each in _SETTINGS if each not in apart_from):
-        for _, part in frame.groupby("precision"):
-            values = sorted(map(str, np.unique(np.asarray(part[name]))))
+        for part in parts(frame, "precision", "precision").values():
+            values = sorted(map(str, set(part[name])))
             if len(values) > 1:
                 raise InputError(
                     f"the sweep varies {name} ({', '.join(values)}), whose losses do not lie on one curve; "
@@ -228,7 +264,8 @@ def proposition_fits(
 ) -> dict[str, Fit]:
     """Fit D25's Prop 4.3 and its rivals to training curves of one precision; whole cells are resampled."""
     options: dict[str, Any] = {"bootstrap": bootstrap, "seed": seed, "cluster": "cell", "progress": progress}
-    return {law.name: fit(curves, law, x=("N", "D", "C"), **options) for law in proposition_laws(curves)}
+    fits = {law.name: fit(curves, law, x=("N", "D", "C"), **options) for law in proposition_laws(curves)}
+    return {name: _with_account(found, curves) for name, found in fits.items()}
 
 
 def _known(frame: pd.DataFrame, loss: str) -> pd.DataFrame:
@@ -249,6 +286,23 @@ def _with_sizes(rows: pd.DataFrame) -> pd.DataFrame:
     width, dim, n, step = (rows[name].to_numpy(np.float64) for name in ("width", "dim", "n_train", "step"))
     table = rows[[*CELL, "step"]].assign(N=width * dim, n=n, C=operations(width, dim, n, step), loss=rows["measured"])
     return table.reset_index(drop=True)
+
+
+def _account(cells: pd.DataFrame, *reasons: tuple[pd.DataFrame, str]) -> tuple[str, ...]:
+    return tuple(
+        f"{len(those)} cell(s) of {len(cells)}, {why}: {name_cells(those, among=cells)}"
+        for those, why in reasons
+        if len(those)
+    )
+
+
+def _with_account(found: Fit, table: pd.DataFrame) -> Fit:
+    return found.with_warnings((*found.warnings, *(f"left out: {why}" for why in table.attrs.get("why_left_out", ()))))
+
+
+def _same_cells(cells: pd.DataFrame, others: pd.DataFrame) -> Bool[np.ndarray, " cells"]:
+    known = {tuple(map(str, row)) for row in others.itertuples(index=False)}
+    return np.array([tuple(map(str, row)) in known for row in cells.itertuples(index=False)], dtype=bool)
 
 
 def _span(steps: np.ndarray) -> str:

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 
 from ntk1bit.errors import InputError
 from ntk1bit.scaling.bootstrap import checked_level, checked_replicates
+from ntk1bit.scaling.labels import read_labels
 from ntk1bit.scaling.observations import positive_column
 from ntk1bit.scaling.result import Fit
 
@@ -243,14 +244,15 @@ def curve_losses(
     curves: pd.DataFrame, c: Float[np.ndarray, " c"], *, run: str, n: str, d: str, loss: str, cost: float
 ) -> tuple[Float[np.ndarray, " runs"], Float[np.ndarray, "runs c"]]:
     """Interpolate every run's log loss at each budget; NaN beyond the run's own range."""
-    if run not in curves.columns:
-        raise InputError(f"there is no column {run!r} to tell runs apart; the table has {', '.join(map(str, curves))}")
     columns = [positive_column(curves, name) for name in (n, d, loss)]
     log_n, table = [], []
-    for rows in curves.groupby(run, sort=True).indices.values():
+    for name, rows in read_labels(curves, run, "run").rows():
         size, data, losses = (column[rows] for column in columns)
         if np.ptp(size) > 0:
-            raise InputError(f"a run has several values of {n!r}; column {run!r} must name runs of one size each")
+            raise InputError(
+                f"run {name} has several values of {n!r}; column {run!r} must name runs of one size each (with runs "
+                "numbered anew in several arms, fit each arm as a group)"
+            )
         order = np.argsort(data, kind="stable")
         spent = np.log(cost * size[order] * data[order])
         log_n.append(float(np.log(size[0])))

@@ -10,6 +10,7 @@ import pandas as pd
 from jaxtyping import Float, Int64
 
 from ntk1bit.errors import InputError
+from ntk1bit.scaling.labels import one_column, read_labels
 from ntk1bit.scaling.laws import Law
 
 
@@ -138,38 +139,51 @@ def observe(
 
 def positive_column(frame: pd.DataFrame, name: str) -> Float[np.ndarray, " n"]:
     """Return one column as float64, or refuse it if it is absent, repeated, or not positive and finite."""
-    column = _column(frame, name)
-    try:
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError):
-        raise InputError(f"column {name!r} is not numeric; give a column of numbers") from None
+    values = number_column(frame, name)
     bad = ~(np.isfinite(values) & (values > 0))
     if bad.any():
         first = int(np.argmax(bad))
         raise InputError(
             f"column {name!r} must be positive and finite (it is fitted in logarithms), but {int(bad.sum())} of "
-            f"{len(values)} values are not, first {values[first]:g} in row {first}; remove those rows"
+            f"{len(values)} values are not, first {values[first]:g} in row {frame.index[first]}; remove those rows"
         )
     return values
 
 
-def _column(frame: pd.DataFrame, name: str) -> pd.Series:
-    if name not in frame.columns:
-        raise InputError(f"there is no column {name!r}; the table has {', '.join(map(str, frame.columns))}")
-    column = frame[name]
-    if isinstance(column, pd.DataFrame):
-        raise InputError(f"the table has {column.shape[1]} columns named {name!r}; rename or drop all but one")
-    return column
+def number_column(frame: pd.DataFrame, name: str) -> Float[np.ndarray, " n"]:
+    """Return one column as float64, NaN where nothing stands; numbers written as text are read.
+
+    Raises
+    ------
+    InputError
+        If the column is absent, repeated, or holds anything that is no number.
+    """
+    column = one_column(frame, name)
+    if column.dtype.kind in "iufb":
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    values, wrong = np.full(len(column), np.nan), []
+    if column.dtype.kind not in "mMc":
+        missing = column.isna().to_numpy(dtype=bool)
+        for i in np.flatnonzero(~missing):
+            try:
+                values[i] = float(column.iloc[i])
+            except (TypeError, ValueError, OverflowError):
+                wrong.append(int(i))
+    else:
+        wrong = list(range(len(column)))
+    if wrong:
+        raise InputError(
+            f"column {name!r} is not numeric: {len(wrong)} of {len(column)} values are no numbers, first "
+            f"{str(column.iloc[wrong[0]])!r} in row {frame.index[wrong[0]]}; write plain numbers, as in 1000, 0.032 or "
+            "1.25e8, or name another column"
+        )
+    return values
 
 
 def _cluster_codes(frame: pd.DataFrame, cluster: str | Sequence[str] | None) -> Int64[np.ndarray, " n"] | None:
     if cluster is None:
         return None
-    wanted = [cluster] if isinstance(cluster, str) else list(cluster)
-    keys = [_column(frame, name) for name in wanted]
-    if any(key.isna().any() for key in keys):
-        raise InputError(f"column(s) {', '.join(wanted)} for clusters contain missing values; fill or drop them")
-    codes = frame.groupby(wanted, sort=True).ngroup().to_numpy(dtype=np.int64)
-    if codes.max(initial=0) < 1:
-        raise InputError(f"there is only one cluster in {', '.join(wanted)}; at least two are needed to resample")
-    return codes
+    labels = read_labels(frame, cluster, "cluster")
+    if len(labels.keys) < 2:
+        raise InputError(f"there is only one cluster in {', '.join(labels.names)}; at least two are needed to resample")
+    return labels.codes

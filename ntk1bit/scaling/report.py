@@ -36,6 +36,10 @@ class Report:
         Held-out errors by law and distance, if asked for.
     frontiers
         Routes to the compute-optimal allocation, if asked for.
+    left_out
+        A sentence for each reason why rows or cells were not fitted, with their number and names.
+    remarks
+        Sentences about columns: which others might have been meant, which variables the law ignores.
     """
 
     fits: Mapping[Hashable, Fit]
@@ -44,6 +48,8 @@ class Report:
     laws: pd.DataFrame | None = None
     extrapolation: pd.DataFrame | None = None
     frontiers: tuple[Frontier, ...] = field(default=())
+    left_out: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def parameters(self) -> pd.DataFrame:
         """Return one row for each group and parameter."""
@@ -55,6 +61,8 @@ class Report:
         """Return plain numbers, strings, lists and dicts; infinities and NaN become None."""
         content: dict[str, Any] = {
             "level": self.level,
+            "left_out": list(self.left_out),
+            "remarks": list(self.remarks),
             "fits": {
                 str(name): {**fit.summary(), "parameters": fit.to_frame(self.level).to_dict("records")}
                 for name, fit in self.fits.items()
@@ -81,7 +89,8 @@ class Report:
 
     def markdown(self) -> str:
         """Return the report as Markdown."""
-        lines: list[str] = []
+        about = [*(f"- left out: {line}" for line in self.left_out), *(f"- note: {line}" for line in self.remarks)]
+        lines = [*about, ""] if about else []
         for name, fit in self.fits.items():
             lines += [*_fit_markdown(name, fit, self.level, grouped=len(self.fits) > 1), ""]
         percent = f"{100 * self.level:g} %"

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.scaling.formula import evaluate_reference
+from ntk1bit.scaling.labels import read_labels
 from ntk1bit.scaling.laws import Law, get_law
 from ntk1bit.scaling.observations import choose_columns, positive_column
 
@@ -67,8 +68,8 @@ def draw_losses(
     truth = np.broadcast_to(evaluate_reference(chosen.expression, values), len(frame))
     log_loss = np.log(truth) + noise * rng.standard_normal(len(frame))
     if cluster is not None:
-        codes = frame.groupby(cluster, sort=True).ngroup().to_numpy()
-        log_loss = log_loss + cluster_noise * rng.standard_normal(codes.max() + 1)[codes]
+        labels = read_labels(frame, cluster, "cluster")
+        log_loss = log_loss + cluster_noise * rng.standard_normal(len(labels.keys))[labels.codes]
     hit = rng.permutation(len(frame))[: round(outliers * len(frame))]
     log_loss[hit] += np.log(outlier_factor)
     return frame.assign(**{loss: np.exp(log_loss)})

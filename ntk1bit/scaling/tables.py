@@ -1,22 +1,52 @@
-"""Read a table of losses from a file."""
+"""Read a table of losses from a file, and keep the rows asked for.
+
+Cells of a text file become numbers where a whole column is written as numbers, blanks aside. Everything else stays
+text, letter by letter: a label may be called NA, None or nan. Blank cells alone are missing.
+"""
 
 from __future__ import annotations
 
+import bz2
+import codecs
 import csv
+import gzip
+import io
+import json
+import lzma
+import re
+import zlib
 from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from ntk1bit.errors import InputError
+from ntk1bit.scaling.labels import one_column
 
+_SEPARATORS = {".csv": ",;\t|", ".tsv": "\t,;|", ".txt": ",;\t|"}  # the usual one of each form first
+_JSON = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
-_CSV = (".csv", ".tsv", ".txt")
+_PACKED: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+_NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+_INT64 = np.iinfo(np.int64)
+_PAIR = re.compile(r'\s*("(?:[^"]|"")*"|[^",=]*?)\s*=\s*("(?:[^"]|"")*"|[^,]*?)\s*(,|$)')
+_HOW_TO_SELECT = (
+    "write column=value, by commas, as in kappa=1,init=paired; what holds a comma stands in quotes, as in "
+    'opt="adam,0.9"'
+)
+_SHOWN = 8
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV, TSV or Parquet file.
+    """Read a CSV, TSV, JSON lines or Parquet file; text may be packed with gzip, bzip2 or xz.
+
+    Columns may be separated by commas, semicolons, tabs or bars. Whole numbers beyond 64 bits are kept exactly, as
+    Python's integers.
 
     Raises
     ------
@@ -25,12 +55,31 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     if not path.exists():
         raise InputError(f"there is no file or run {str(path)!r}; give a CSV or Parquet file or the folder of a sweep")
-    suffix = path.suffix.lower()
-    if suffix not in (*_PARQUET, *_CSV):
-        raise InputError(
-            f"cannot read {path.name!r}: give a file that ends in .csv, .tsv or .parquet, or a sweep's folder"
-        )
-    frame = _read_parquet(path) if suffix in _PARQUET else _read_csv(path, "\t" if suffix == ".tsv" else ",")
+    packing = path.suffix.lower() if path.suffix.lower() in _PACKED else ""
+    suffix = (path.with_suffix("") if packing else path).suffix.lower()
+    try:
+        if suffix in _SEPARATORS:
+            frame = _delimited(_text(path, packing), _SEPARATORS[suffix])
+        elif suffix in _JSON:
+            frame = _records(_text(path, packing))
+        elif suffix in _PARQUET and not packing:
+            frame = _with_index(pd.read_parquet(path))
+        else:
+            raise InputError(
+                f"cannot read {path.name!r}: give a file that ends in .csv, .tsv, .jsonl (or one of these and .gz) or "
+                ".parquet, or a sweep's folder"
+            )
+    except _UnreadableError as problem:
+        raise InputError(f"cannot read {path.name!r} as a table: {problem}") from None
+    except (OSError, EOFError, ValueError, csv.Error, lzma.LZMAError, zlib.error, RecursionError) as problem:
+        if isinstance(problem, InputError):
+            raise
+        form = "Parquet" if suffix in _PARQUET else "a table"
+        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        raise InputError(f"cannot read {path.name!r} as {form}: {reason}") from None
+    # pandas would rename a repeated column quietly and fit whichever came first
+    if repeated := _repeated(list(map(str, frame.columns))):
+        raise InputError(f"{path.name!r} has several columns named {', '.join(repeated)}; rename or drop all but one")
     if frame.empty:
         raise InputError(f"{path.name!r} has no rows; a table of losses is needed")
     return frame
@@ -45,59 +94,165 @@ def select_rows(frame: pd.DataFrame, where: str | None) -> pd.DataFrame:
         Any table.
     where
         `column=value` pairs, by commas, such as `kappa=1,init=paired`; all rows by default. Numbers are compared as
-        numbers, anything else as text.
+        numbers, anything else as text. A value or a name that holds a comma, an equals sign or outer spaces stands in
+        double quotes (a quote within them is written twice); `""` asks for blank cells.
 
     Raises
     ------
     InputError
         If a pair cannot be read, a column does not exist, or no row is left.
     """
-    for pair in where.split(",") if where else ():
-        name, equals, value = (part.strip() for part in pair.partition("="))
-        if not (name and equals and value):
-            raise InputError(
-                f"cannot read {pair!r} in --where; write column=value, by commas, as in kappa=1,init=paired"
-            )
-        if name not in frame.columns:
-            raise InputError(f"there is no column {name!r}; the table has {', '.join(map(str, frame.columns))}")
-        column = frame[name]
-        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-            try:
-                matches = np.asarray(column) == float(value)
-            except ValueError:
-                raise InputError(
-                    f"column {name!r} holds numbers, but --where asks for {value!r}; give a number"
-                ) from None
-        else:
-            matches = np.asarray(column.astype(str)) == value
-        known = sorted(map(str, np.unique(column)))
-        frame = frame.loc[matches]
-        if frame.empty:
-            shown = ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")
+    for name, value in read_conditions(where):
+        column = one_column(frame, name)
+        kept = frame.loc[holds(column, value)]
+        if kept.empty:
+            blanks = column.isna().to_numpy(dtype=bool)
+            known = sorted({"a blank" if blank else str(each) for each, blank in zip(column, blanks, strict=True)})
+            shown = ", ".join(known[:_SHOWN]) + (", ..." if len(known) > _SHOWN else "")
             raise InputError(f"no row is left with {name}={value}; the column holds {shown}")
+        frame = kept
     return frame
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path.name!r} as Parquet: {_first_line(error)}") from None
+def read_conditions(where: str | None) -> list[tuple[str, str]]:
+    """Read the pairs of column and value in `where`; see `select_rows`."""
+    found: list[tuple[str, str]] = []
+    place, text = 0, where or ""
+    while place < len(text):
+        pair = _PAIR.match(text, place)
+        if pair is None or not pair[1] or not pair[2]:
+            raise InputError(f"cannot read {text[place:].strip()!r} in --where; {_HOW_TO_SELECT}")
+        found.append((_unquoted(pair[1]), _unquoted(pair[2])))
+        place = pair.end()
+    return found
 
 
-def _read_csv(path: Path, separator: str) -> pd.DataFrame:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header = next(csv.reader(file, delimiter=separator), [])
-        # pandas would rename a repeated column quietly and fit whichever came first
-        if repeated := [name for name, count in Counter(header).items() if count > 1]:
+def _unquoted(text: str) -> str:
+    return text[1:-1].replace('""', '"') if len(text) > 1 and text[0] == text[-1] == '"' else text
+
+
+def holds(column: pd.Series, value: str) -> Bool[np.ndarray, " n"]:
+    """Say in which rows a column has a value: as a number in a column of numbers, else as text; "" is a blank."""
+    missing = column.isna().to_numpy(dtype=bool)
+    if column.dtype.kind in "iuf":
+        if not value:
+            return missing
+        try:
+            number = int(value) if column.dtype.kind in "iu" and _WHOLE.fullmatch(value) else float(value)
+        except ValueError:
             raise InputError(
-                f"{path.name!r} has several columns named {', '.join(repeated)}; rename or drop all but one"
+                f"column {str(column.name)!r} holds numbers, but --where asks for {value!r}; give a number"
+            ) from None
+        return ~missing & (column == number).to_numpy(dtype=bool, na_value=False)
+    texts = ["" if gap else str(each) for each, gap in zip(column, missing, strict=True)]
+    matches = np.array([text == value for text in texts], dtype=bool)
+    if not matches.any() and _NUMBER.fullmatch(value):  # 1 for 1.0, in a column that holds words as well
+        matches = np.array(
+            [bool(_NUMBER.fullmatch(text)) and float(text) == float(value) for text in texts], dtype=bool
+        )
+    return matches
+
+
+class _UnreadableError(Exception):
+    """Says in what a file is not a table."""
+
+
+def _text(path: Path, packing: str) -> str:
+    content = path.read_bytes()
+    if packing:
+        content = _PACKED[packing](content)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise _UnreadableError("it is written in UTF-16; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise _UnreadableError(f"byte {problem.start} is not UTF-8; save it as UTF-8") from None
+
+
+def _delimited(text: str, separators: str) -> pd.DataFrame:
+    rows = _rows(text, _separator(text, separators))
+    line, first = next(rows, (0, []))
+    if not first:
+        raise _UnreadableError("it is empty")
+    names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(first)]
+    cells: list[list[str]] = []
+    for line, row in rows:
+        if any(cell.strip() for cell in row[len(names) :]):
+            raise _UnreadableError(
+                f"line {line} has {len(row)} cells, the header {len(names)}; quote cells with separators"
             )
-        return pd.read_csv(path, sep=separator, encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
-        raise InputError(f"cannot read {path.name!r} as a table: {_first_line(error)}") from None
+        cells.append(row[: len(names)] + [""] * (len(names) - len(row)))
+    columns = [_column(column) for column in zip(*cells, strict=True)] if cells else [pd.Series([])] * len(names)
+    frame = pd.concat(columns, axis=1)
+    return frame.set_axis(names, axis=1)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _separator(text: str, separators: str) -> str:
+    """Choose the first separator that cuts the header and the next row into as many cells, or at least the header."""
+    cutting = []
+    for separator in separators:
+        rows = _rows(text, separator, strict=False)
+        (_, header), (_, row) = next(rows, (0, [])), next(rows, (0, []))
+        if len(header) > 1:
+            if len(row) == len(header):
+                return separator
+            cutting.append(separator)
+    return cutting[0] if cutting else separators[0]
+
+
+def _rows(text: str, separator: str, *, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row that is not blank with the number of its (last) line."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict)
+    for row in reader:
+        if len(row) > 1 or (row and row[0].strip()):
+            yield reader.line_num, row
+
+
+def _column(cells: Sequence[str]) -> pd.Series:
+    """Return one column: integers, floats with NaN for blanks, or text with None for blanks."""
+    stripped = [cell.strip() for cell in cells]
+    if not all(not cell or _NUMBER.fullmatch(cell) for cell in stripped):
+        return pd.Series([cell if bare else None for cell, bare in zip(cells, stripped, strict=True)])
+    if all(_WHOLE.fullmatch(cell) for cell in stripped):
+        whole = [int(cell) for cell in stripped]
+        exact = all(_INT64.min <= value <= _INT64.max for value in whole)
+        return pd.Series(whole, dtype=np.int64 if exact else object)
+    return pd.Series([float(cell) if cell else np.nan for cell in stripped], dtype=np.float64)
+
+
+def _records(text: str) -> pd.DataFrame:
+    if text.lstrip().startswith("["):
+        numbered = enumerate(_parsed(text, "it"), start=1)
+    else:
+        lines = enumerate(text.split("\n"), start=1)
+        numbered = ((number, _parsed(line, f"line {number}")) for number, line in lines if line.strip())
+    records = []
+    for number, record in numbered:
+        if not isinstance(record, dict):
+            raise _UnreadableError(
+                f'row {number} is not an object; write one object a row, as in {{"N": 1000, "loss": 2.5}}'
+            )
+        records.append(record)
+    return pd.DataFrame(records)
+
+
+def _parsed(text: str, what: str) -> Any:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if repeated := _repeated([name for name, _ in pairs]):
+            raise _UnreadableError(f"{what} names {', '.join(repeated)} twice; keep one")
+        return dict(pairs)
+
+    try:
+        return json.loads(text, object_pairs_hook=once)
+    except ValueError as problem:
+        raise _UnreadableError(f"{what} is not JSON ({problem}); write one object a line") from None
+
+
+def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """Bring named indices back as columns, and number the rows."""
+    named: list[Hashable] = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    return frame.reset_index(level=named).reset_index(drop=True) if named else frame.reset_index(drop=True)
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]

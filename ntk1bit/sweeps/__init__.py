@@ -1,5 +1,6 @@
 """Sweeps: many networks trained, one file each, that can be stopped, resumed and read back as one frame."""
 
+from ntk1bit.sweeps.absent import absent_cells, read_failures
 from ntk1bit.sweeps.cells import Cell, run_cell
 from ntk1bit.sweeps.executors import local_executor
 from ntk1bit.sweeps.measurements import Measurement, run_measurements
@@ -16,6 +17,7 @@ __all__ = [
     "Run",
     "Store",
     "SweepSpec",
+    "absent_cells",
     "compute_cell",
     "load_run",
     "local_executor",
@@ -23,6 +25,7 @@ __all__ = [
     "parse_numbers",
     "parse_seeds",
     "parse_widths",
+    "read_failures",
     "read_spec",
     "run_cell",
     "run_measurements",

@@ -16,7 +16,7 @@ from ntk1bit.scaling.columns import guess_column, guess_columns
         ("N", ["n", "d"], None),  # single letters are matched as written only
         ("N", ["N", "params"], "N"),
         ("C", ["Training FLOP"], "Training FLOP"),
-        ("loss", ["L", "Loss"], "L"),
+        ("loss", ["L", "Loss"], "Loss"),  # L may count layers
         ("loss", ["final loss"], "final loss"),
         ("x", ["seed", "width"], "width"),
         ("D", [], None),

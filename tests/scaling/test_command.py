@@ -76,6 +76,7 @@ def test_a_sweep_is_read_through_its_own_room(
     room = ModuleType("ntk1bit.sweeps")
     frame = sweep()
     loaded = SimpleNamespace(frame=lambda _columns=None: frame)
+    monkeypatch.setattr(room, "absent_cells", lambda _run: pd.DataFrame(), raising=False)
     monkeypatch.setattr(room, "load_run", lambda _path: loaded, raising=False)
     monkeypatch.setitem(sys.modules, "ntk1bit.sweeps", room)
     shown = run(str(tmp_path), "--law", "power", *QUICK)
