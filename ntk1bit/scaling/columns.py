@@ -78,8 +78,8 @@ def choose_roles(
     remarks = []
     unused = [name for name in free if name not in {*x.values(), found}]
     for role, chosen, named in (("loss", found, loss), *((each, x[each], given.get(each)) for each in law.variables)):
-        others = candidates(role, unused) if named is None and role != "x" else []
-        if others:
+        others = [] if named is not None or role == "x" else candidates(role, unused)
+        if others and others[0] not in _LAST_RESORT.get(role, ()):
             remarks.append(
                 f"{role} is taken to be {chosen!r}; {_listed(others)} might be meant too: choose with --{role}"
             )
@@ -95,7 +95,7 @@ def candidates(role: str, columns: Sequence[str]) -> list[str]:
     exact = [alias for alias in known if alias in columns]
     plain = [_plain(alias) for alias in known if len(alias) > 1]
     alike = sorted((name for name in columns if _plain(name) in plain), key=lambda name: plain.index(_plain(name)))
-    return list(dict.fromkeys([*exact, *alike, *(name for name in _LAST_RESORT.get(role, ()) if name in columns)]))
+    return list(dict.fromkeys([*exact, *alike])) or [name for name in _LAST_RESORT.get(role, ()) if name in columns]
 
 
 def guess_column(role: str, columns: Sequence[str]) -> str | None:

@@ -180,4 +180,5 @@ def _deliver(report: Report, out: Path | None, plot: Path | None) -> None:
     if plot is not None:
         from ntk1bit.scaling.plots import summary_figure
 
-        summary_figure(report.fits, report.frontiers, level=report.level).savefig(plot, dpi=150)
+        figure = summary_figure(report.fits, report.frontiers, level=report.level, left_out=report.left_out)
+        figure.savefig(plot, dpi=150)

@@ -160,7 +160,7 @@ def curves_from_sweep(
         (rows.loc[diverged, list(CELL)].drop_duplicates(), "diverged"),
         (
             rows.loc[~diverged & ~positive, list(CELL)].drop_duplicates(),
-            f"moments at a {loss} loss that is not positive",
+            f"their moments at which the {loss} loss is not positive",
         ),
     )
     rows = rows.loc[~diverged & positive]
@@ -290,7 +290,7 @@ def _with_sizes(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _account(cells: pd.DataFrame, *reasons: tuple[pd.DataFrame, str]) -> tuple[str, ...]:
     return tuple(
-        f"{len(those)} cell(s) of {len(cells)}, {why}: {name_cells(those, among=cells)}"
+        f"{len(those)} of {len(cells)} cells ({why}): {name_cells(those, among=cells)}"
         for those, why in reasons
         if len(those)
     )

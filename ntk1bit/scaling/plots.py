@@ -123,8 +123,14 @@ def plot_frontier(frontiers: Sequence[Frontier], *, ax: Axes, level: float = 0.9
     return _plain(ax)
 
 
-def summary_figure(fits: Mapping[Hashable, Fit], frontiers: Sequence[Frontier] = (), *, level: float = 0.95) -> Figure:
-    """Return a figure of all that applies: data with fit, residuals, exponents, frontier."""
+def summary_figure(
+    fits: Mapping[Hashable, Fit],
+    frontiers: Sequence[Frontier] = (),
+    *,
+    level: float = 0.95,
+    left_out: Sequence[str] = (),
+) -> Figure:
+    """Return a figure of all that applies: data with fit, residuals, exponents, frontier; below, what was left out."""
     first = next(iter(fits.values()))
     scatter = len(first.replicates) > 1 and bool(first.law.exponents)
     panels = 2 + scatter + bool(frontiers)
@@ -140,6 +146,9 @@ def summary_figure(fits: Mapping[Hashable, Fit], frontiers: Sequence[Frontier] =
         plot_frontier(frontiers, ax=next(axes), level=level)
     for spare in axes:
         spare.remove()
+    if left_out:
+        short = "; ".join(line.partition(": ")[0] for line in left_out)
+        figure.supxlabel(f"left out: {short}", x=0.01, ha="left", fontsize="small", parse_math=False, wrap=True)
     return figure
 
 

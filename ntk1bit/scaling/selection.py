@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from ntk1bit.errors import InputError
 from ntk1bit.scaling.columns import guess_column
-from ntk1bit.scaling.from_sweeps import losses_from_sweep, name_cells, require_one_setting
+from ntk1bit.scaling.from_sweeps import CELL, losses_from_sweep, name_cells, require_one_setting
 from ntk1bit.scaling.labels import Labels, read_labels
 from ntk1bit.scaling.observations import number_column
 from ntk1bit.scaling.tables import holds, read_conditions, read_table, select_rows
@@ -73,11 +73,12 @@ def load_rows(
         return Selection(rows, _not_asked_for(len(table) - len(rows), len(table), where))
     frame, absent = load_sweep(file)
     chosen = select_rows(frame, where) if len(frame) else frame
-    left_out = []
-    for state, cells in absent.groupby("state", sort=True) if len(absent) else ():
-        asked = _asked_for(cells, where)
-        if len(asked):
-            left_out.append(f"{len(asked)} cell(s) of the sweep, {state}: {name_cells(asked, among=absent)}")
+    asked = _asked_for(absent, where)
+    total = len(asked) + (chosen.groupby(list(CELL), dropna=False).ngroups if len(chosen) else 0)
+    left_out = [
+        f"{len(cells)} of {total} cells ({state}): {name_cells(cells, among=absent)}"
+        for state, cells in (asked.groupby("state", sort=True) if len(asked) else ())
+    ]
     table = losses_from_sweep(chosen, at=at, loss=measured)
     require_one_setting(table, apart_from=[group] if group else [])
     return Selection(table, (*left_out, *table.attrs["why_left_out"]))

@@ -32,7 +32,7 @@ _JSON = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
 _PACKED: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
 _NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d{1,300}", re.ASCII)
 _INT64 = np.iinfo(np.int64)
 _PAIR = re.compile(r'\s*("(?:[^"]|"")*"|[^",=]*?)\s*=\s*("(?:[^"]|"")*"|[^,]*?)\s*(,|$)')
 _HOW_TO_SELECT = (
@@ -177,11 +177,13 @@ def _delimited(text: str, separators: str) -> pd.DataFrame:
     names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(first)]
     cells: list[list[str]] = []
     for line, row in rows:
-        if any(cell.strip() for cell in row[len(names) :]):
-            raise _UnreadableError(
-                f"line {line} has {len(row)} cells, the header {len(names)}; quote cells with separators"
-            )
-        cells.append(row[: len(names)] + [""] * (len(names) - len(row)))
+        if len(row) != len(names):
+            if any(cell.strip() for cell in row[len(names) :]):
+                raise _UnreadableError(
+                    f"line {line} has {len(row)} cells, the header {len(names)}; quote cells that hold separators"
+                )
+            row = row[: len(names)] + [""] * (len(names) - len(row))
+        cells.append(row)
     columns = [_column(column) for column in zip(*cells, strict=True)] if cells else [pd.Series([])] * len(names)
     frame = pd.concat(columns, axis=1)
     return frame.set_axis(names, axis=1)
@@ -209,15 +211,26 @@ def _rows(text: str, separator: str, *, strict: bool = True) -> Iterator[tuple[i
 
 
 def _column(cells: Sequence[str]) -> pd.Series:
-    """Return one column: integers, floats with NaN for blanks, or text with None for blanks."""
+    """Return one column: integers, floats with NaN for blanks, text or large integers with None for blanks."""
     stripped = [cell.strip() for cell in cells]
-    if not all(not cell or _NUMBER.fullmatch(cell) for cell in stripped):
+    if not _all(_NUMBER, stripped):
         return pd.Series([cell if bare else None for cell, bare in zip(cells, stripped, strict=True)])
-    if all(_WHOLE.fullmatch(cell) for cell in stripped):
-        whole = [int(cell) for cell in stripped]
-        exact = all(_INT64.min <= value <= _INT64.max for value in whole)
-        return pd.Series(whole, dtype=np.int64 if exact else object)
+    if _all(_WHOLE, stripped):
+        whole = [int(cell) if cell else None for cell in stripped]
+        held = [value for value in whole if value is not None]
+        if held and len(held) == len(whole) and min(held) >= _INT64.min and max(held) <= _INT64.max:
+            return pd.Series(whole, dtype=np.int64)
+        if any(float(value) != value for value in held):  # as floats, different numbers of runs would become one
+            return pd.Series(whole, dtype=object)
     return pd.Series([float(cell) if cell else np.nan for cell in stripped], dtype=np.float64)
+
+
+def _all(pattern: re.Pattern[str], cells: Sequence[str]) -> bool:
+    """Match every cell that is not blank, in one go: a large table has millions."""
+    one = f"(?:{pattern.pattern})?"
+    joined = "\n".join(cells)
+    whole = re.fullmatch(f"{one}(?:\n{one})*", joined, pattern.flags)
+    return whole is not None and joined.count("\n") == len(cells) - 1
 
 
 def _records(text: str) -> pd.DataFrame:
@@ -233,6 +246,8 @@ def _records(text: str) -> pd.DataFrame:
                 f'row {number} is not an object; write one object a row, as in {{"N": 1000, "loss": 2.5}}'
             )
         records.append(record)
+    if len(records) == 1 and records[0] and all(isinstance(each, list | dict) for each in records[0].values()):
+        raise _UnreadableError("it is one object of columns; write one object a row, as pandas' orient='records' does")
     return pd.DataFrame(records)
 
 

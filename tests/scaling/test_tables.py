@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ntk1bit.errors import InputError
+from ntk1bit.scaling.observations import number_column
 from ntk1bit.scaling.tables import read_table, select_rows
 
 FRAME = pd.DataFrame({"N": [1.0, 2.0], "loss": [0.5, 0.25]})
@@ -28,7 +35,25 @@ def test_every_form_reads_back(tmp_path: Path, name: str) -> None:
         ("a.csv", b"N,loss\n", "no rows"),
         ("a.csv", b"N,loss,N\n1,2,3\n", "several columns named N"),
         ("a.csv", b"a,b\n1,2\n1,2,3,4\n", "cannot read"),
-        ("a.csv", b"\xff\xfe\x00\x81", "cannot read"),
+        ("a.csv", b"\xff\xfe\x00\x81", "cannot read .* UTF-16; save it as UTF-8"),
+        ("a.csv", b"N,loss\n1,\xe9\n", "byte 9 is not UTF-8; save it as UTF-8"),
+        ("a.csv", b"\xef\xbb\xbfN,loss,N\n1,2,3\n", "several columns named N"),
+        ("a.csv", b"\nN,loss,N\n1,2,3\n", "several columns named N"),
+        ("a.csv", b" \n\n\nN;loss;N\n1;2;3\n", "several columns named N"),
+        ("a.tsv", b"\r\n\r\nN\tloss\tN\r\n1\t2\t3\r\n", "several columns named N"),
+        ("a.csv", b"N, loss, N\n1, 2, 3\n", "several columns named N"),
+        ("a.csv", b"N,loss\n1,2,3\n4,5,6\n", "line 2 has 3 cells, the header 2"),  # pandas takes N for an index
+        ("a.csv", b'N,loss\n1,"2\n3,4\n', "cannot read"),  # an open quote would swallow the other rows
+        ("a.jsonl", b'{"N": 1, "N": 2, "loss": 3}', "line 1 names N twice"),
+        ("a.jsonl", b'{"N": 1, "loss": 3}\n{"N": 2, "loss"', "line 2 is not JSON"),
+        ("a.jsonl", b"[1, 2]", "row 1 is not an object"),
+        ("a.jsonl", b"[" * 100_000, "cannot read"),
+        ("a.json", b'{"N": {"0": 1}, "loss": {"0": 2}}', "one object of columns; write one object a row"),
+        ("a.csv.gz", b"N,loss\n1,2\n", "Not a gzipped file"),
+        ("a.csv.gz", gzip.compress(b"N,loss\n1,2\n")[:-9], "cannot read"),
+        ("a.csv.xz", b"N,loss\n1,2\n", "cannot read"),
+        ("a.csv.zip", b"PK", r"ends in \.csv"),
+        ("a.parquet.gz", b"", r"ends in \.csv"),
         ("a.parquet", b"not parquet", "as Parquet"),
         ("a.xlsx", b"x", r"ends in \.csv"),
     ],
@@ -55,9 +80,123 @@ def test_rows_are_kept_by_number_and_by_text() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", b"\xef\xbb\xbfN,loss\n1,0.5\n2,0.25\n"),
+        ("t.csv", b"\n \n\nN,loss\n1,0.5\n\n2,0.25\n\n"),
+        ("t.csv", b"N;loss\n1;0.5\n2;0.25\n"),
+        ("t.csv", b"N\tloss\r\n1\t0.5\r\n2\t0.25\r\n"),
+        ("t.tsv", b"N,loss\n1,0.5\n2,0.25\n"),
+        ("t.txt", b"N|loss\n1|0.5\n2|0.25"),
+        ("t.csv", b"N , loss\n 1, 0.5\n2 ,2.5e-1\n"),
+        ("t.csv", b"N,loss\n1,0.5,\n2,0.25,,\n"),
+        ("t.csv.gz", gzip.compress(b"N;loss\n1;0.5\n2;0.25\n")),
+        ("t.csv.bz2", bz2.compress(b"N,loss\n1,0.5\n2,0.25\n")),
+        ("T.TSV.XZ", lzma.compress(b"N\tloss\n1\t0.5\n2\t0.25\n")),
+        ("t.jsonl", b'{"N": 1, "loss": 0.5}\n\n{"loss": 0.25, "N": 2}\n'),
+        ("t.ndjson.gz", gzip.compress(b'{"N": 1, "loss": 0.5}\n{"N": 2, "loss": 0.25}')),
+        ("t.json", b'\xef\xbb\xbf [{"N": 1, "loss": 0.5},\n {"N": 2, "loss": 0.25}]'),
+    ],
+)
+def test_every_dialect_reads_alike(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    pd.testing.assert_frame_equal(read_table(path), FRAME, check_dtype=False)
+
+
+def test_whole_numbers_beyond_64_bits_are_kept_exactly(tmp_path: Path) -> None:
+    large = [2**63 - 1, 2**63, 2**64 + 1, 2**64 + 3, 10**30]
+    for name, rows in (("t.csv", [f"{n},1" for n in large]), ("t.jsonl", [f'{{"C": {n}, "loss": 1}}' for n in large])):
+        path = tmp_path / name
+        path.write_text("\n".join(rows if name == "t.jsonl" else ["C,loss", *rows]))
+        frame = read_table(path)
+        assert frame["C"].tolist() == large
+        np.testing.assert_array_equal(number_column(frame, "C"), np.array(large, dtype=np.float64))
+        assert select_rows(frame, f"C={2**64 + 1}")["C"].tolist() == [2**64 + 1]
+    path = tmp_path / "gap.csv"
+    path.write_text("run,loss\n9007199254740992,1\n,1\n9007199254740993,1\n")
+    assert read_table(path)["run"].tolist() == [2**53, None, 2**53 + 1]
+
+
+def test_text_is_text_and_blanks_alone_are_missing(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("arm,step,note,loss\nNone,1,,nan\nnan,2,,1\n,,,2\nNA,4, ,3\n")
+    frame = read_table(path)
+    assert frame["arm"].fillna("(blank)").tolist() == ["None", "nan", "(blank)", "NA"]
+    np.testing.assert_array_equal(frame["step"], [1.0, 2.0, np.nan, 4.0])
+    assert frame["note"].isna().all()
+    assert select_rows(frame, "arm=nan").index.tolist() == [1]
+    assert select_rows(frame, 'arm=""').index.tolist() == [2]
+    assert select_rows(frame, 'step=""').index.tolist() == [2]
+    np.testing.assert_array_equal(number_column(frame, "loss"), [np.nan, 1.0, 2.0, 3.0])
+
+
+def test_a_named_index_of_a_parquet_file_is_a_column(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    FRAME.set_index("N").to_parquet(path)
+    pd.testing.assert_frame_equal(read_table(path), FRAME)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.floats(allow_nan=False, allow_infinity=False),
+            st.integers(-(2**70), 2**70),
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_numbers_are_read_to_the_last_bit(tmp_path_factory: pytest.TempPathFactory, values: list[float]) -> None:
+    path = tmp_path_factory.getbasetemp() / "numbers.csv"
+    path.write_text("v,w\n" + "".join(f"{value!r},x\n" for value in values))
+    frame = read_table(path)
+    np.testing.assert_array_equal(number_column(frame, "v"), np.array(list(map(float, values))))
+    for value in values:
+        assert float(value) in select_rows(frame, f"v={value!r}")["v"].map(float).tolist()
+
+
+def test_a_gap_in_a_column_of_text_or_numbers_is_no_obstacle() -> None:
+    frame = pd.DataFrame(
+        {"opt": ["a", None, "b"], "kappa": [1.0, np.nan, 2.0], "n": pd.array([1, None, 2], dtype="Int64")}
+    )
+    assert select_rows(frame, "opt=a").index.tolist() == [0]
+    assert select_rows(frame, "kappa=2").index.tolist() == [2]
+    assert select_rows(frame, "n=1").index.tolist() == [0]
+    assert select_rows(frame, 'n=""').index.tolist() == [1]
+    with pytest.raises(InputError, match="the column holds a, a blank, b"):
+        select_rows(frame, "opt=nan")
+
+
+@pytest.mark.parametrize(
+    ("where", "rows"),
+    [
+        ('opt="a,b"', [0]),
+        ('opt="a,b",k=1', [0]),
+        ('k=1, opt="a,b"', [0]),
+        ('opt="b=1,c"', [1]),
+        ("opt=b=2", [2]),
+        ('opt="""q"""', [3]),
+        ('"x,y"=2', [1, 3]),
+        ("m=1", [0]),  # a column of numbers and a word, where 1 is written 1.0
+        ("m=two", [1]),
+    ],
+)
+def test_values_with_commas_are_named_in_quotes(where: str, rows: list[int]) -> None:
+    frame = pd.DataFrame(
+        {"opt": ["a,b", "b=1,c", "b=2", '"q"'], "k": [1, 2, 1, 2], "x,y": [1, 2, 1, 2], "m": ["1.0", "two", "3", "4"]}
+    )
+    assert select_rows(frame, where).index.tolist() == rows
+
+
+@pytest.mark.parametrize(
     ("where", "message"),
     [
         ("kappa", "write column=value"),
+        ("kappa=1,b", r"cannot read 'b' in --where.*in quotes, as in opt=\"adam,0.9\""),
+        ("=1", "write column=value"),
+        ("kappa=", "write column=value"),
+        ('kappa="1', "give a number"),
         ("kapa=1", "no column 'kapa'"),
         ("kappa=one", "give a number"),
         ("kappa=2", "the column holds 0.5, 1.0"),

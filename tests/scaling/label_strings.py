@@ -1,0 +1,140 @@
+"""Names that people and programs give to groups, runs and arms, and that tables tend to lose."""
+
+from __future__ import annotations
+
+import random
+
+_KNOWN = (
+    *(
+        "None",
+        "NA",
+        "N/A",
+        "n/a",
+        "#N/A",
+        "<NA>",
+        "null",
+        "NULL",
+        "nan",
+        "NaN",
+        "-nan",
+        "NaT",
+        "inf",
+        "-inf",
+        "Infinity",
+    ),
+    *(
+        "True",
+        "False",
+        "true",
+        "yes",
+        "no",
+        "-",
+        "--",
+        ".",
+        "?",
+        "*",
+        "0",
+        "00",
+        "007",
+        "7",
+        "7.0",
+        "1e5",
+        "1_000",
+        "0x10",
+    ),
+    *(
+        "$",
+        "$x$",
+        "$^$",
+        "x_$^$",
+        "one_bit$x$",
+        "_",
+        "_full",
+        "__",
+        "%",
+        "100%",
+        "%s",
+        "{}",
+        "{0}",
+        "{name}",
+        "}{",
+        "\\alpha",
+    ),
+    *(
+        "\\",
+        "\\n",
+        "/",
+        "a/b",
+        "a,b",
+        "a=b",
+        "a=b,c=d",
+        '"',
+        '"quoted"',
+        "'",
+        "it's",
+        ";",
+        "a;b",
+        "a\tb",
+        "a|b",
+        "|",
+        "#",
+        "&",
+    ),
+    *(
+        "a\nb",
+        "a\r\nb",
+        "a\rb",
+        "\nfirst",
+        "last\n",
+        " leading",
+        "trailing ",
+        "two  spaces",
+        "<b>",
+        "&amp;",
+        "<script>",
+    ),
+    *(
+        "é",
+        "e\u0301",
+        "ß",
+        "İ",
+        "日本語",
+        "עברית",
+        "العربية",
+        "\u202eabc",
+        "\u200b",
+        "a\u200bb",
+        "\ufeff",
+        "🙂",
+        "👩‍🔬",
+        "𝔘",
+    ),
+    *(
+        "x" * 200,
+        "long " * 40,
+        "group",
+        "all",
+        "index",
+        "level_0",
+        "Unnamed: 0",
+        "loss",
+        "x",
+        "run",
+        "a b",
+        "A",
+        "a",
+        "ª",
+    ),
+)
+
+
+def label_strings(count: int = 200) -> list[str]:
+    """Return that many different labels, none of them blank, the known ones first."""
+    rng = random.Random(0)
+    alphabet = "aAbBzZ019 _-.,;:|$%^&*{}[]()<>\\/'\"#@!?~`+=\n\téßжλא中🙂\u200d\u202e"
+    labels = dict.fromkeys(_KNOWN)
+    while len(labels) < count:
+        label = "".join(rng.choices(alphabet, k=rng.randint(1, 12)))
+        if label.strip():
+            labels[label] = None
+    return list(labels)[:count]
