@@ -103,7 +103,7 @@ def losses_from_sweep(
     """
     rows = _known(frame, loss)
     keys = list(CELL)
-    diverged = frame.loc[np.asarray(frame["diverged"], dtype=bool), keys].drop_duplicates()
+    diverged = _cells(frame.loc[np.asarray(frame["diverged"], dtype=bool)])
     rows = rows.loc[~np.asarray(rows["diverged"], dtype=bool)]
     if isinstance(at, int) and not isinstance(at, bool):
         picked = rows.loc[np.asarray(rows["step"]) == at]
@@ -124,7 +124,7 @@ def losses_from_sweep(
         raise InputError(
             "no cell is left: all diverged or have no positive loss; check the sweep or choose another step"
         )
-    cells = frame[keys].drop_duplicates()
+    cells = _cells(frame)
     others = pd.concat([table[keys], diverged, spent])
     unmeasured = cells.loc[~_same_cells(cells, others)]
     moment = f"at step {at}" if isinstance(at, int) else "at any step"
@@ -155,13 +155,12 @@ def curves_from_sweep(
     """
     rows = _known(frame, loss)
     diverged, positive = np.asarray(rows["diverged"], dtype=bool), np.asarray(rows["measured"]) > 0
+    cells = _cells(frame)
     account = _account(
-        rows[list(CELL)].drop_duplicates(),
-        (rows.loc[diverged, list(CELL)].drop_duplicates(), "diverged"),
-        (
-            rows.loc[~diverged & ~positive, list(CELL)].drop_duplicates(),
-            f"their moments at which the {loss} loss is not positive",
-        ),
+        cells,
+        (_cells(rows.loc[diverged]), "diverged"),
+        (_cells(rows.loc[~diverged & ~positive]), f"their moments at which the {loss} loss is not positive"),
+        (cells.loc[~_same_cells(cells, _cells(rows))], f"no {loss} loss"),
     )
     rows = rows.loc[~diverged & positive]
     steps = np.unique(np.asarray(rows["step"], dtype=np.int64))
@@ -286,6 +285,10 @@ def _with_sizes(rows: pd.DataFrame) -> pd.DataFrame:
     width, dim, n, step = (rows[name].to_numpy(np.float64) for name in ("width", "dim", "n_train", "step"))
     table = rows[[*CELL, "step"]].assign(N=width * dim, n=n, C=operations(width, dim, n, step), loss=rows["measured"])
     return table.reset_index(drop=True)
+
+
+def _cells(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.drop_duplicates(list(CELL)).loc[:, list(CELL)]
 
 
 def _account(cells: pd.DataFrame, *reasons: tuple[pd.DataFrame, str]) -> tuple[str, ...]:

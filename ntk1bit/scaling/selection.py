@@ -14,7 +14,7 @@ from jaxtyping import Float
 from ntk1bit.errors import InputError
 from ntk1bit.scaling.columns import guess_column
 from ntk1bit.scaling.from_sweeps import CELL, losses_from_sweep, name_cells, require_one_setting
-from ntk1bit.scaling.labels import Labels, read_labels
+from ntk1bit.scaling.labels import Labels, one_column, read_labels
 from ntk1bit.scaling.observations import number_column
 from ntk1bit.scaling.tables import holds, read_conditions, read_table, select_rows
 
@@ -74,10 +74,10 @@ def load_rows(
     frame, absent = load_sweep(file)
     chosen = select_rows(frame, where) if len(frame) else frame
     asked = _asked_for(absent, where)
-    total = len(asked) + (chosen.groupby(list(CELL), dropna=False).ngroups if len(chosen) else 0)
+    cells = pd.concat([chosen.drop_duplicates(list(CELL)) if len(chosen) else chosen, asked])
     left_out = [
-        f"{len(cells)} of {total} cells ({state}): {name_cells(cells, among=absent)}"
-        for state, cells in (asked.groupby("state", sort=True) if len(asked) else ())
+        f"{len(lost)} of {len(cells)} cells ({state}): {name_cells(lost, among=cells)}"
+        for state, lost in (asked.groupby("state", sort=True) if len(asked) else ())
     ]
     table = losses_from_sweep(chosen, at=at, loss=measured)
     require_one_setting(table, apart_from=[group] if group else [])
@@ -178,5 +178,5 @@ def _asked_for(cells: pd.DataFrame, where: str | None) -> pd.DataFrame:
     """Keep the cells that have the values asked for; what only finished cells have, such as a step, tells nothing."""
     for name, value in read_conditions(where):
         if name in cells.columns:
-            cells = cells.loc[holds(cells[name], value)]
+            cells = cells.loc[holds(one_column(cells, name), value)]
     return cells

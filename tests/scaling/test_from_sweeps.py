@@ -62,8 +62,34 @@ def test_diverged_and_exhausted_cells_are_left_out_and_counted(sweep: Sweep) -> 
     table = losses_from_sweep(frame)
     assert table.attrs["left_out"] == 2 + 3
     assert len(table) == 36 - 5
+    assert table.attrs["why_left_out"] == (
+        "2 of 36 cells (diverged): width 64 precision full seed 0; width 64 precision one_bit seed 0",
+        "3 of 36 cells (a train loss that is not positive): width 128 precision full seed 0; width 128 precision full "
+        "seed 1; width 128 precision full seed 2",
+    )
+    frame.loc[(frame["width"] == 256) & (frame["step"] == 8), "loss"] = np.nan
+    assert (
+        losses_from_sweep(frame, at=8).attrs["why_left_out"][1].startswith("6 of 36 cells (no train loss at step 8): ")
+    )
+    assert losses_from_sweep(frame, at=8).attrs["left_out"] == 2 + 6
     with pytest.raises(InputError, match="no cell is left"):
         losses_from_sweep(frame.assign(diverged=True))
+
+
+def test_fits_of_a_sweep_carry_what_was_left_out(sweep: Sweep) -> None:
+    frame = sweep()
+    frame.loc[(frame["width"] == 64) & (frame["seed"] == 0), "diverged"] = True
+    frame.loc[(frame["width"] == 128) & (frame["seed"] == 1), "loss"] = np.nan
+    curves = curves_from_sweep(frame)
+    assert [line.partition(":")[0] for line in curves.attrs["why_left_out"]] == [
+        "2 of 36 cells (diverged)",
+        "2 of 36 cells (no train loss)",
+    ]
+    for found in sweep_fits(frame, laws=("power",), bootstrap=0).values():
+        assert any(line.startswith("left out: 2 of 36 cells (diverged): width 64") for line in found.warnings)
+    part = curves.loc[curves["precision"] == "full"]
+    (first, *_) = proposition_fits(part, bootstrap=0).values()
+    assert any(line.startswith("left out: 2 of 36 cells (diverged): width 64") for line in first.warnings)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling import IdentificationWarning, fit, get_law
+from ntk1bit.scaling import fit, get_law
 from ntk1bit.scaling.analysis import Question, analyse, final_rows
 from ntk1bit.scaling.compare import fit_groups
 from ntk1bit.scaling.frontier import curve_losses
@@ -19,6 +18,8 @@ from ntk1bit.scaling.labels import parts, read_labels
 from ntk1bit.scaling.synthetic import draw_losses
 from ntk1bit.scaling.tables import read_table, select_rows
 from tests.scaling.label_strings import label_strings
+
+pytestmark = pytest.mark.filterwarnings("ignore::ntk1bit.scaling.IdentificationWarning")
 
 LABELS = label_strings()
 SIZES = np.array([1.0, 4.0, 16.0])
@@ -50,9 +51,7 @@ def test_two_hundred_labels_are_read_letter_by_letter(tmp_path: Path) -> None:
 def test_no_group_is_lost_in_a_fit() -> None:
     """Losses are exact powers, so an exponent tells which label its rows had."""
     chosen = LABELS[:60]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", IdentificationWarning)
-        fits = fit_groups(labelled(chosen), "power", group="arm", bootstrap=0)
+    fits = fit_groups(labelled(chosen), "power", group="arm", bootstrap=0)
     assert set(fits) == set(chosen)
     for i, label in enumerate(chosen):
         assert fits[label].params["alpha"] == pytest.approx(0.1 + 0.01 * i, abs=1e-6)  # far below the steps of 0.01
@@ -139,8 +138,8 @@ def test_every_row_is_in_one_part(rows: list[tuple[int, str]]) -> None:
     frame = pd.DataFrame(rows, columns=["g", "h"], index=[0] * len(rows))
     places = np.concatenate([at for _, at in read_labels(frame, ["g", "h"]).rows()])
     assert sorted(places.tolist()) == list(range(len(rows)))
-    for (g, h), part in parts(frame, ["g", "h"]).items():
-        assert [(g, h)] * len(part) == list(part.itertuples(index=False, name=None))
+    for key, part in parts(frame, ["g", "h"]).items():
+        assert [key] * len(part) == list(part.itertuples(index=False, name=None))
 
 
 def test_a_repeated_index_changes_nothing() -> None:
@@ -149,10 +148,8 @@ def test_a_repeated_index_changes_nothing() -> None:
     )
     options = {"group": "arm", "cluster": "seed", "bootstrap": 20}
     assert not frame.index.is_unique
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", IdentificationWarning)
-        once = fit_groups(frame, "power", **options)
-        again = fit_groups(frame.reset_index(drop=True), "power", **options)
+    once = fit_groups(frame, "power", **options)
+    again = fit_groups(frame.reset_index(drop=True), "power", **options)
     for name in ("a", "b"):
         np.testing.assert_array_equal(once[name].replicates, again[name].replicates)
 
@@ -160,6 +157,6 @@ def test_a_repeated_index_changes_nothing() -> None:
 def test_a_refused_group_is_named() -> None:
     frame = labelled(["a", "b"])
     frame.loc[4, "loss"] = np.nan
-    for options in ({}, {"cluster": "x"}):
+    for cluster in (None, "x"):
         with pytest.raises(InputError, match=r"^arm = b: column 'loss' must be positive.* first nan in row 4"):
-            fit_groups(frame, "power", group="arm", bootstrap=0, **options)
+            fit_groups(frame, "power", group="arm", bootstrap=0, cluster=cluster)

@@ -126,10 +126,10 @@ def test_cells_of_a_sweep_that_are_not_there_are_counted_and_named(sweep, tmp_pa
     selected = load_rows(tmp_path, where=None, **options)
     assert len(selected.rows) == 28
     assert selected.left_out == (
-        "1 of 36 cells (damaged): precision full seed 0",
-        "1 of 36 cells (failed): precision one_bit seed 0",
-        "4 of 36 cells (unfinished): precision full seed 1; precision full seed 2; precision one_bit seed 1; "
-        "precision one_bit seed 2",
+        "1 of 36 cells (damaged): width 2048 precision full seed 0",
+        "1 of 36 cells (failed): width 2048 precision one_bit seed 0",
+        "4 of 36 cells (unfinished): width 2048 precision full seed 1; width 2048 precision full seed 2; "
+        "width 2048 precision one_bit seed 1; width 2048 precision one_bit seed 2",
         "2 of 30 cells (diverged): width 64 precision full seed 0; width 64 precision one_bit seed 0",
     )
     only = load_rows(tmp_path, where="precision=one_bit,step=256", **options)
