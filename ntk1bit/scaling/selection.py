@@ -111,19 +111,25 @@ def run_ends(frame: pd.DataFrame, *, run: str, group: str | None, x: Mapping[str
         return Selection(frame)
     _require_one_size(frame, runs, x)
     name, moment = _moment(frame, runs, x)
-    losses = number_column(frame, loss)
-    kept = np.zeros(len(frame), dtype=bool)
-    for key, rows in runs.rows():
-        last = rows[moment[rows] == moment[rows].max()]
-        if len(last) != 1 and len(np.unique(losses[last])) > 1:
-            raise InputError(
-                f"{runs.describe(key)} has {len(last)} rows with different losses at its last {name} = "
-                f"{moment[last[0]]:g}; {_reused(group)}"
-            )
-        kept[last[-1]] = True
-    without = len(frame) - int(kept.sum())
-    ends = f"{without} of {len(frame)} rows, moments before the last {name} of {len(runs.keys)} runs"
-    return Selection(frame.loc[kept], (ends,))
+    table = pd.DataFrame({"run": runs.codes, "moment": moment, "loss": number_column(frame, loss)})
+    end = table.groupby("run")["moment"].transform("max").to_numpy()
+    distinct = table.assign(last=moment == end).drop_duplicates()
+    twice = distinct.loc[distinct.duplicated(["run", "moment"], keep=False)]
+    if twice["last"].any():
+        tied = twice.loc[twice["last"]].iloc[0]
+        raise InputError(
+            f"{runs.describe(runs.keys[int(tied['run'])])} has several losses at its last {name} = {tied['moment']:g}; "
+            f"{_reused(group)}"
+        )
+    last = table.loc[moment == end]
+    kept = last.loc[~last.duplicated("run", keep="last")].index
+    ends = f"{len(frame) - len(kept)} of {len(frame)} rows, moments before the last {name} of {len(runs.keys)} runs"
+    if twice.empty:
+        return Selection(frame.iloc[kept], (ends,))
+    doubt = (
+        f"in {twice['run'].nunique()} of these runs the loss at one {name} is given more than once; {_reused(group)}"
+    )
+    return Selection(frame.iloc[kept], (ends, doubt))
 
 
 def _require_one_size(frame: pd.DataFrame, runs: Labels, x: Mapping[str, str]) -> None:

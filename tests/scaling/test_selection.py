@@ -52,12 +52,23 @@ def test_ends_are_counted_and_named() -> None:
     assert run_ends(selected.rows, run="run", group="arm", x=X, loss="loss").left_out == ()
 
 
+def test_moments_that_come_twice_in_a_run_are_told() -> None:
+    """Two arms in one file without a column of arms: the longer run of each name is taken, and that is said."""
+    frame = pd.concat([arms(("a",)), arms(("a",)).query("D < 1e11").assign(loss=lambda t: t["loss"] + 1)])
+    selected = run_ends(frame, run="run", group=None, x=X, loss="loss")
+    assert len(selected.rows) == 8
+    assert selected.left_out[1].startswith(
+        "8 of 8 runs have several losses at one D, and their last row was kept; a run's"
+    )
+    assert "as the group" in selected.left_out[1]
+
+
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
         (
             arms().assign(D=arms()["D"].round(-9).clip(upper=1e10)),
-            r"run = 0 has 4 rows with different losses at its last D",
+            r"run = 0 has several losses at its last D",
         ),
         (
             arms().assign(N=lambda t: t["N"] * (1 + (t["arm"] == "b"))),
