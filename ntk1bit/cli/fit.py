@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def fit(
-    file: Annotated[Path, typer.Argument(help="A CSV or Parquet table of losses, or the folder of a sweep.")],
+    file: Annotated[
+        Path, typer.Argument(help="A table of losses (CSV, TSV, JSON lines, Parquet), or the folder of a sweep.")
+    ],
     law: Annotated[str, typer.Option(help="power, power+floor, kaplan, chinchilla, max, broken or broken2.")] = "power",
     fix: Annotated[str | None, typer.Option(help="Hold parameters: alpha=0.25,gamma=0.")] = None,
     x: Annotated[str | None, typer.Option("--x", help="Column of x, for laws of one variable.")] = None,
@@ -34,7 +36,9 @@ def fit(
         str | None,
         typer.Option(help="Column of training runs, for rows that are moments of runs; the last ones are fitted."),
     ] = None,
-    where: Annotated[str | None, typer.Option(help="Keep rows with these values: kappa=1,init=paired.")] = None,
+    where: Annotated[
+        str | None, typer.Option(help='Keep rows with these values: kappa=1,init=paired; opt="a,b" in quotes.')
+    ] = None,
     at: Annotated[str, typer.Option(help="For a sweep: last, best, or a step.")] = "last",
     measured: Annotated[str, typer.Option(help="For a sweep: train or test loss.")] = "train",
     delta: Annotated[float, typer.Option(help="Width of the Huber loss.")] = 1e-3,

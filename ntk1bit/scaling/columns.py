@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling.labels import one_column
+from ntk1bit.scaling.labels import one_column, shown
 from ntk1bit.scaling.laws import Law
 from ntk1bit.scaling.observations import number_column
 
@@ -142,7 +142,7 @@ def guess_columns(
         if name not in every:
             close = difflib.get_close_matches(name, every, n=1)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise InputError(f"there is no column {name!r}{hint}; the table has {', '.join(every)}")
+            raise InputError(f"there is no column {name!r}{hint}; the table has {', '.join(map(shown, every))}")
     if loss is None:
         loss = _require("loss", [name for name in columns if name not in taken], every)
         taken.add(loss)
@@ -164,9 +164,8 @@ def _require(role: str, free: Sequence[str], every: Sequence[str]) -> str:
         other, compute = guess_column("D" if role == "N" else "N", every), guess_column("C", every)
         if other is not None and compute is not None:
             hint = f"; if {compute} is 6 N D, add a column {role} = {compute} / (6 {other})"
-    raise InputError(
-        f"cannot tell which column is {role}; name it with --{role}{hint} (the table has {', '.join(every)})"
-    )
+    table = ", ".join(map(shown, every))
+    raise InputError(f"cannot tell which column is {role}; name it with --{role}{hint} (the table has {table})")
 
 
 def _unused_variables(frame: pd.DataFrame, law: Law, x: Mapping[str, str], unused: Sequence[str]) -> list[str]:

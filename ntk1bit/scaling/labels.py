@@ -46,7 +46,7 @@ class Labels:
     def describe(self, key: Hashable) -> str:
         """Name a label for people: `arm = a, run = 3`."""
         values = key if isinstance(key, tuple) and len(self.names) > 1 else (key,)
-        return ", ".join(f"{name} = {value}" for name, value in zip(self.names, values, strict=True))
+        return ", ".join(f"{shown(name)} = {shown(value)}" for name, value in zip(self.names, values, strict=True))
 
     @contextmanager
     def naming(self, key: Hashable) -> Iterator[None]:
@@ -94,6 +94,12 @@ def parts(frame: pd.DataFrame, names: str | Sequence[str], use: str = "group") -
     return {key: frame.iloc[rows] for key, rows in read_labels(frame, names, use).rows()}
 
 
+def shown(label: Hashable) -> str:
+    """Return a label as it stands, or with escapes if it holds line ends or other signs that do not print."""
+    text = str(label)
+    return text if text.isprintable() else repr(text)
+
+
 def one_column(frame: pd.DataFrame, name: str) -> pd.Series:
     """Return the one column of this name.
 
@@ -103,7 +109,7 @@ def one_column(frame: pd.DataFrame, name: str) -> pd.Series:
         If there is none, or there are several.
     """
     if name not in frame.columns:
-        raise InputError(f"there is no column {name!r}; the table has {', '.join(map(str, frame.columns))}")
+        raise InputError(f"there is no column {name!r}; the table has {', '.join(map(shown, frame.columns))}")
     column = frame[name]
     if isinstance(column, pd.DataFrame):
         raise InputError(f"the table has {column.shape[1]} columns named {name!r}; rename or drop all but one")
@@ -129,7 +135,7 @@ def _factorize(column: pd.Series, use: str) -> tuple[Int64[np.ndarray, " n"], li
         if clash := [text for code, text in pairs if spelled[text] > 1 or meant[code] > 1]:
             raise InputError(
                 f"column {column.name!r} writes the same {use} in several ways, as number and as text "
-                f"({', '.join(sorted(set(clash))[:4])}); write it in one"
+                f"({', '.join(map(shown, sorted(set(clash))[:4]))}); write it in one"
             )
     return codes.astype(np.int64), list(uniques)
 

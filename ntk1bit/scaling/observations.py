@@ -162,15 +162,11 @@ def number_column(frame: pd.DataFrame, name: str) -> Float[np.ndarray, " n"]:
     if column.dtype.kind in "iufb":
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     values, wrong = np.full(len(column), np.nan), []
-    if column.dtype.kind not in "mMc":
-        missing = column.isna().to_numpy(dtype=bool)
-        for i in np.flatnonzero(~missing):
-            try:
-                values[i] = float(column.iloc[i])
-            except (TypeError, ValueError, OverflowError):
-                wrong.append(int(i))
-    else:
-        wrong = list(range(len(column)))
+    for i, (each, missing) in enumerate(zip(column, column.isna(), strict=True)):
+        try:
+            values[i] = np.nan if missing else float(each)
+        except (TypeError, ValueError, OverflowError):  # words, dates, complex numbers, whole numbers beyond 1e308
+            wrong.append(i)
     if wrong:
         raise InputError(
             f"column {name!r} is not numeric: {len(wrong)} of {len(column)} values are no numbers, first "

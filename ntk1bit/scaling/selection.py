@@ -14,7 +14,7 @@ from jaxtyping import Float
 from ntk1bit.errors import InputError
 from ntk1bit.scaling.columns import guess_column
 from ntk1bit.scaling.from_sweeps import CELL, losses_from_sweep, name_cells, require_one_setting
-from ntk1bit.scaling.labels import Labels, one_column, read_labels
+from ntk1bit.scaling.labels import Labels, one_column, read_labels, shown
 from ntk1bit.scaling.observations import number_column
 from ntk1bit.scaling.tables import holds, read_conditions, read_table, select_rows
 
@@ -106,8 +106,7 @@ def run_ends(frame: pd.DataFrame, *, run: str, group: str | None, x: Mapping[str
         last moment), or nothing tells which row is the last.
     """
     runs = read_labels(frame, run if group is None or group == run else [group, run], "run")
-    several = len(runs.keys) < len(frame)
-    if not several:
+    if len(runs.keys) == len(frame):
         return Selection(frame)
     _require_one_size(frame, runs, x)
     name, moment = _moment(frame, runs, x)
@@ -124,12 +123,11 @@ def run_ends(frame: pd.DataFrame, *, run: str, group: str | None, x: Mapping[str
     last = table.loc[moment == end]
     kept = last.loc[~last.duplicated("run", keep="last")].index
     ends = f"{len(frame) - len(kept)} of {len(frame)} rows, moments before the last {name} of {len(runs.keys)} runs"
-    if twice.empty:
-        return Selection(frame.iloc[kept], (ends,))
-    doubt = (
-        f"in {twice['run'].nunique()} of these runs the loss at one {name} is given more than once; {_reused(group)}"
-    )
-    return Selection(frame.iloc[kept], (ends, doubt))
+    if len(twice):
+        ends += (
+            f"; in {twice['run'].nunique()} of them the loss at one {name} is given more than once: {_reused(group)}"
+        )
+    return Selection(frame.iloc[kept], (ends,))
 
 
 def _require_one_size(frame: pd.DataFrame, runs: Labels, x: Mapping[str, str]) -> None:
@@ -147,7 +145,7 @@ def _require_one_size(frame: pd.DataFrame, runs: Labels, x: Mapping[str, str]) -
 
 def _reused(group: str | None) -> str:
     told = "a column that tells them apart" if group is None else f"more than {group!r} to tell them apart"
-    return f"a run's name must be its own: where names are used again, give {told} as the group, or rename the runs"
+    return f"where several runs share a name, give {told} as the group, choose rows with --where, or rename the runs"
 
 
 def _moment(frame: pd.DataFrame, runs: Labels, x: Mapping[str, str]) -> tuple[str, Float[np.ndarray, " n"]]:
@@ -177,7 +175,7 @@ def _moment(frame: pd.DataFrame, runs: Labels, x: Mapping[str, str]) -> tuple[st
 
 
 def _not_asked_for(without: int, rows: int, where: str | None) -> tuple[str, ...]:
-    return (f"{without} of {rows} rows, which --where {where} does not ask for",) if without else ()
+    return (f"{without} of {rows} rows, which --where {shown(where)} does not ask for",) if without else ()
 
 
 def _asked_for(cells: pd.DataFrame, where: str | None) -> pd.DataFrame:

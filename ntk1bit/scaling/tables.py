@@ -25,7 +25,7 @@ import pandas as pd
 from jaxtyping import Bool
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling.labels import one_column
+from ntk1bit.scaling.labels import one_column, shown
 
 _SEPARATORS = {".csv": ",;\t|", ".tsv": "\t,;|", ".txt": ",;\t|"}  # the usual one of each form first
 _JSON = (".jsonl", ".ndjson", ".json")
@@ -79,7 +79,9 @@ def read_table(path: Path) -> pd.DataFrame:
         raise InputError(f"cannot read {path.name!r} as {form}: {reason}") from None
     # pandas would rename a repeated column quietly and fit whichever came first
     if repeated := _repeated(list(map(str, frame.columns))):
-        raise InputError(f"{path.name!r} has several columns named {', '.join(repeated)}; rename or drop all but one")
+        raise InputError(
+            f"{path.name!r} has several columns named {', '.join(map(shown, repeated))}; rename or drop all but one"
+        )
     if frame.empty:
         raise InputError(f"{path.name!r} has no rows; a table of losses is needed")
     return frame
@@ -107,9 +109,9 @@ def select_rows(frame: pd.DataFrame, where: str | None) -> pd.DataFrame:
         kept = frame.loc[holds(column, value)]
         if kept.empty:
             blanks = column.isna().to_numpy(dtype=bool)
-            known = sorted({"a blank" if blank else str(each) for each, blank in zip(column, blanks, strict=True)})
-            shown = ", ".join(known[:_SHOWN]) + (", ..." if len(known) > _SHOWN else "")
-            raise InputError(f"no row is left with {name}={value}; the column holds {shown}")
+            known = sorted({"a blank" if blank else shown(each) for each, blank in zip(column, blanks, strict=True)})
+            listed = ", ".join(known[:_SHOWN]) + (", ..." if len(known) > _SHOWN else "")
+            raise InputError(f"no row is left with {shown(name)}={shown(value)}; the column holds {listed}")
         frame = kept
     return frame
 
@@ -254,7 +256,7 @@ def _records(text: str) -> pd.DataFrame:
 def _parsed(text: str, what: str) -> Any:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if repeated := _repeated([name for name, _ in pairs]):
-            raise _UnreadableError(f"{what} names {', '.join(repeated)} twice; keep one")
+            raise _UnreadableError(f"{what} names {', '.join(map(shown, repeated))} twice; keep one")
         return dict(pairs)
 
     try:

@@ -57,6 +57,14 @@ def test_no_group_is_lost_in_a_fit() -> None:
         assert fits[label].params["alpha"] == pytest.approx(0.1 + 0.01 * i, abs=1e-6)  # far below the steps of 0.01
 
 
+def test_labels_are_named_in_one_line_each() -> None:
+    found = read_labels(labelled(LABELS), "arm")
+    for key in found.keys:
+        assert found.describe(key).isprintable()
+    assert found.describe("a\nb") == r"arm = 'a\nb'"
+    assert found.describe("one_bit$x$") == "arm = one_bit$x$"
+
+
 def test_arms_called_none_and_na_are_arms(tmp_path: Path) -> None:
     path = tmp_path / "arms.csv"
     arms = ["bitnet", "full", "None", "NA"]

@@ -32,7 +32,11 @@ def _with(column: str, row: int, value: float) -> pd.DataFrame:
         (GOOD.assign(x=2.0), {}, "'x' has one value, 2, so alpha cannot be fitted.*--fix alpha=0"),
         (GOOD.assign(x=[1.0, 2.0] * 4 + [1.0]), {"law": "power+floor"}, "only 2 distinct"),
         (GOOD, {"x": "width"}, "no column 'width'; the table has x, loss, name"),
-        (GOOD, {"x": "name"}, "not numeric"),
+        (GOOD, {"x": "name"}, "'name' is not numeric: 9 of 9 values are no numbers, first 'a' in row 0"),
+        (GOOD.assign(x=pd.date_range("2020", periods=9)), {}, "not numeric: 9 of 9"),
+        (GOOD.assign(x=GOOD["x"] * 1j), {}, "not numeric: 9 of 9"),
+        (GOOD.assign(x=[10**400, *range(1, 9)]), {}, "not numeric: 1 of 9"),
+        (GOOD.assign(x=[[1.0]] * 9), {}, "not numeric: 9 of 9"),
         (GOOD, {"x": "loss"}, "used twice"),
         (GOOD, {"x": ("x", "name")}, "needs 1 column"),
         (GOOD, {"x": {"N": "x"}}, "has the variables x"),
@@ -67,6 +71,13 @@ def test_whole_numbers_nullable_and_single_precision_columns_are_read() -> None:
     data = observe(frame, get_law("power"))
     assert data.columns.dtype == data.loss.dtype == np.float64
     assert data.ranges() == {"x": (1.0, 4.0)}
+
+
+def test_numbers_written_as_text_and_whole_numbers_of_any_size_are_read() -> None:
+    frame = pd.DataFrame({"x": ["1", "2e3", " 4.5 "], "loss": [2**64 + 1, 3, 10**30]})
+    data = observe(frame, get_law("power"))
+    np.testing.assert_array_equal(data.columns[0], [1.0, 2000.0, 4.5])
+    np.testing.assert_array_equal(data.loss, [2.0**64, 3.0, 1e30])
 
 
 def test_clusters_of_two_columns_are_their_pairs() -> None:

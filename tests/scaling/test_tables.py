@@ -205,3 +205,71 @@ def test_values_with_commas_are_named_in_quotes(where: str, rows: list[int]) -> 
 def test_selections_that_cannot_be_made(where: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         select_rows(pd.DataFrame({"kappa": [1.0, 0.5]}), where)
+
+
+_PIECES = st.sampled_from(
+    [
+        *(
+            "N",
+            "loss",
+            ",",
+            ";",
+            "\t",
+            "|",
+            "\n",
+            "\r\n",
+            '"',
+            '""',
+            " ",
+            "1",
+            "-2.5e3",
+            "nan",
+            "None",
+            "{",
+            "}",
+            "[",
+            "]",
+        ),
+        *(":", "\ufeff", "\x00", "\\ud800", "é", "9" * 400, "1e999", "#", "="),
+    ]
+)
+
+
+def read_or_refusal(path: Path) -> tuple[pd.DataFrame, str]:
+    try:
+        return read_table(path), ""
+    except InputError as problem:
+        return pd.DataFrame(), str(problem)
+
+
+@given(st.lists(_PIECES, max_size=40).map("".join), st.sampled_from([".csv", ".tsv", ".txt", ".jsonl", ".json"]))
+def test_any_text_is_read_or_refused_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, text: str, suffix: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"any{suffix}"
+    path.write_text(text, encoding="utf-8")
+    frame, refusal = read_or_refusal(path)
+    assert "\n" not in refusal
+    assert refusal or (frame.columns.is_unique and len(frame))
+
+
+@given(st.binary(max_size=60), st.sampled_from([".csv", ".csv.gz", ".tsv.bz2", ".txt.xz", ".json", ".parquet"]))
+def test_any_bytes_are_read_or_refused_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, suffix: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"any{suffix}"
+    path.write_bytes(content)
+    frame, refusal = read_or_refusal(path)
+    assert "\n" not in refusal
+    assert refusal or len(frame)
+
+
+@given(st.text(st.sampled_from('ab,="\n 1'), max_size=20))
+def test_any_choice_of_rows_is_read_or_refused_in_one_line(where: str) -> None:
+    frame = pd.DataFrame({"a": ["a", "b", "a,b", None], "b": [1.0, np.nan, 2.0, 11.0], "a b": [1, 2, 3, 4]})
+    try:
+        chosen, refusal = select_rows(frame, where), ""
+    except InputError as problem:
+        chosen, refusal = frame.iloc[:0], str(problem)
+    assert "\n" not in refusal
+    assert refusal or len(chosen)
