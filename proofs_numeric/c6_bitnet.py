@@ -42,6 +42,7 @@ from proofs_numeric.data import Data, grouped, rows
 
 STUDIES = ("language",)
 _STUDY = "language"
+EXACT_DIFFERENCE = "bitnet minus full at equal energy, our exact counting"
 HELD_OUT_ERROR = 0.02  # of the predicted loss at the largest size, relative: seen in W23's figure as "on the curve"
 
 CLAIM = Claim(
@@ -90,7 +91,7 @@ CLAIM_ENERGY = Claim(
     assumptions="as C6; energy of arithmetic only, no movement of data; full precision in FP16 as in W23.",
     refuted_by="a 1-bit loss above the full-precision one",
     criteria=(Inside("bitnet minus full at equal energy", high=0.0),),
-    context=(Inside("bitnet minus full at equal energy, our exact counting", high=0.0),),
+    context=(Inside(EXACT_DIFFERENCE, high=0.0),),
 )
 
 
@@ -197,7 +198,7 @@ def evidence_energy(data: Data) -> Evidence:
     measures, tables = [], []
     countings: tuple[tuple[Model, str], ...] = (
         ("w23", "bitnet minus full at equal energy"),
-        ("exact", "bitnet minus full at equal energy, our exact counting"),
+        ("exact", EXACT_DIFFERENCE),
     )
     for model, name in countings:
         found = summary.at_equal_energy(run, model=model)

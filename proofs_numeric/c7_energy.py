@@ -20,7 +20,7 @@ the head are left out by W23 and put back by the context criteria. W23 charges a
 8-bit additions, though n of them need 8 + log2(n) bits: a context criterion charges all sums to 32-bit accumulators.
 
 **Experiment.** Counts for W23's eight sizes, by its equations and of everything our Transformer does (tests hold these
-against a Transformer in plain loops that counts its own operations); matrices really packed; each printed figure
+against its own forward pass, in plain loops and as a program); matrices really packed; each printed figure
 recomputed and compared at its printed digits. The verdict is on the equations to the letter; where they leave a choice,
 all 32 readings are tried, each on all figures at once. The six reductions are given to the six of eight sizes, in
 order, that fit best; the second best choice is told. Nothing here is drawn at random.
@@ -132,7 +132,7 @@ def evidence(data: Data) -> Evidence:
         ("bytes of the whole model, 1-bit / float32", whole["bitnet"] / whole["full32"]),
         ("bytes of the whole model, 1-bit / float16", whole["bitnet"] / whole["full16"]),
     ):
-        meaning = "largest ratio over sizes; the whole model: also FP16 embedding, positions and norms, head tied"
+        meaning = "largest ratio over sizes; the whole model: also FP16 embedding and norms, head tied"
         measures.append(Number(name, meaning, highest(ratio), span, "energy"))
     sizes = list(SIZES)
     first, last = sizes[0], sizes[-1]

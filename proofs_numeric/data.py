@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +27,17 @@ class Data:
         The verification's folder.
     measured
         Frames of the studies of measurements, by name.
+    languages
+        Language runs that are at hand already, by name.
     """
 
-    def __init__(self, folder: Path, measured: dict[str, pd.DataFrame]) -> None:
+    def __init__(
+        self, folder: Path, measured: dict[str, pd.DataFrame], *, languages: Mapping[str, LanguageRun] | None = None
+    ) -> None:
         self.folder = folder
         self._measured = measured
         self._runs: dict[str, Run] = {}
-        self._languages: dict[str, LanguageRun] = {}
+        self._languages: dict[str, LanguageRun] = dict(languages or {})
         self._frames: dict[str, pd.DataFrame] = {}
 
     def run(self, study: str) -> Run:

@@ -43,7 +43,7 @@ def claim_entry(claim: Claim, verdict: Verdict | None, evidence: Evidence | None
 
 def document(preset: str, studies: dict[str, dict[str, Any]], claims: list[dict[str, Any]]) -> dict[str, Any]:
     """Put together what verdicts.json holds; its `seconds` are those of one core, over all studies."""
-    return _plain(
+    return plain(
         {
             "format": FORMAT,
             "preset": preset,
@@ -130,12 +130,12 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Turn NumPy numbers into Python's, round floats to six digits, and NaN and infinity into null."""
     if isinstance(value, dict):
-        return {str(name): _plain(entry) for name, entry in value.items()}
+        return {str(name): plain(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, float):

@@ -381,10 +381,10 @@ def _deep(preset: str) -> list[Study]:
 
 
 def _energy() -> Study:
-    names = ("layers", "width", "tokens", "heads", "vocabulary")
+    function, names = "ntk1bit.nets.energy_published:measure_energy", ("layers", "width", "tokens", "heads", "vocabulary")
     sizes = [tuple((name, getattr(shape, name)) for name in names) for shape in SIZES.values()]
     return Study(
         "energy",
         "operations, energy and memory of W23's eight sizes, counted",
-        measurements=tuple(Measurement("ntk1bit.nets.energy_published:measure_energy", one, 0.1) for one in sizes),
+        measurements=tuple(Measurement(function, one, 0.1, version=2) for one in sizes),
     )

@@ -114,7 +114,7 @@ def _print_totals(shapes: Mapping[str, Shape], arms: tuple[Arm, ...], counts: Co
     print(
         "full32/arm, full16/arm: energy of that arm at 7nm over this arm's. linear MB: weights of the linear maps and"
     )
-    print("their scales, in 10^6 bytes; all MB: also norms and, with a vocabulary, embedding and positions.")
+    print("their scales, in 10^6 bytes; all MB: also norms and, with a vocabulary, the embedding.")
     for arm in arms:
         print(f"{arm}: {_ARM_WORDS[arm]}.")
 

@@ -52,7 +52,7 @@ def print_plan(spec: LanguageSpec, *, jobs: int | None, out: Path | None) -> Non
             rows.append([str(size), f"{size.parameters:,}", arm, len(spec.seeds) + 2, clock(seconds)])
     print_table(["size", "N", "arm", "networks", "time each"], rows)
     print()
-    print(f"characters  {spec.tokens:,} a network, in {spec.steps:,} steps of {spec.batch} x {spec.context}")
+    print(f"characters  {spec.trained_tokens:,} a network, in {spec.steps:,} steps of {spec.batch} x {spec.context}")
     print(f"time        about {clock(planned_seconds(spec) / jobs)} with {jobs} jobs")
     print(f"folder      {out or default_folder(spec)}")
 

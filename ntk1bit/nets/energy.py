@@ -5,9 +5,10 @@ A count is a number of additions and multiplications in a number format; energy 
     w23     W23's Eqs. 16 to 18: the products of matrices and, in quantised arms, the scaling of inputs and outputs.
             A product (m, n) x (n, p) takes m n p multiplications and m (n-1) p additions; per layer, for T tokens,
             12 d^2 T in linear maps, 2 T^2 d in attention, 18 d T in scales.
-    exact   all that `ntk1bit.nets.transformer` does: also norms, softmax, GELU, residuals, embedding and head, and
-            attention head by head. Causal attention is counted in full: masked scores are computed too. A division,
-            root, exponential or tanh counts as one multiplication; comparisons and rounding count as nothing.
+    exact   all that `ntk1bit.nets.transformer` does: also norms, the rotation of queries and keys, softmax, activation,
+            residuals and head, and attention head by head. Causal attention is counted in full: masked scores are
+            computed too. A division, root, exponential or tanh counts as one multiplication; comparisons, rounding and
+            the look-up of embeddings count as nothing, and so do cosines and sines of positions, which are constants.
 
 Nothing here is a measurement: moving data, which real chips spend most on, is not counted.
 """
@@ -26,9 +27,11 @@ Format = Literal["fp32", "fp16", "int32", "int8"]
 Node = Literal["7nm", "45nm"]
 Arm = Literal["full32", "full16", "int8-absmax", "bitnet", "b158", "sign-ptq"]
 Model = Literal["w23", "exact"]
+Activation = Literal["gelu", "squared-relu"]
 NODES: tuple[Node, ...] = get_args(Node)
 ARMS: tuple[Arm, ...] = get_args(Arm)
 MODELS: tuple[Model, ...] = get_args(Model)
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 TERNARY_DENSITY = 2 / 3  # three values equally often; absmean rounding of Gaussian weights leaves 0.69 of them
 _MOST = 2**62  # operations: counts are 64-bit integers
 
@@ -47,7 +50,7 @@ COSTS: dict[Node, dict[Format, Cost]] = {
     "45nm": {"fp32": Cost(0.9, 3.7), "fp16": Cost(0.4, 1.1), "int32": Cost(0.1, 3.1), "int8": Cost(0.03, 0.2)},
 }
 KINDS = (
-    "embedding", "norms", "qkv", "attention scores", "softmax", "attention values", "attention output", "ff up",
+    "norms", "qkv", "rotation", "attention scores", "softmax", "attention values", "attention output", "ff up",
     "activation", "ff down", "scales", "biases", "residuals", "head",
 )  # fmt: skip
 
@@ -61,7 +64,7 @@ class Shape:
     layers, width
         Number of blocks and d.
     tokens
-        T, the tokens of one forward pass, and the positions that memory counts.
+        T, the tokens of one forward pass.
     ff
         Hidden size of the feed-forward part over d.
     vocabulary
@@ -70,11 +73,13 @@ class Shape:
         Attention heads; divides `width`.
     tied
         Whether the head is the transposed embedding, which then costs no memory of its own.
+    activation
+        Of the feed-forward part: ``"gelu"`` (its tanh form) or ``"squared-relu"``.
 
     Raises
     ------
     InputError
-        If a number is out of range, or there would be more operations than 64-bit integers count.
+        If a number is out of range, the activation is unknown, or there would be more operations than 64-bit integers count.
     """
 
     layers: int
@@ -84,9 +89,11 @@ class Shape:
     vocabulary: int = 0
     heads: int = 1
     tied: bool = True
+    activation: Activation = "gelu"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built, or counted."""
+        require_choice("activation", self.activation, ACTIVATIONS)
         for name in ("layers", "width", "tokens", "ff", "heads"):
             if getattr(self, name) < 1:
                 raise InputError(f"a Transformer needs {name} of at least 1, got {getattr(self, name)}")
@@ -179,7 +186,8 @@ def count_operations(
     Raises
     ------
     InputError
-        For an unknown arm or model, or a density outside (0, 1].
+        For an unknown arm or model, or a density outside (0, 1]; for ``"exact"``, if `width / heads` is odd: such a
+        Transformer cannot be built, as pairs of entries are rotated.
     """
     require_choice("arm", arm, ARMS)
     require_choice("model", model, MODELS)
@@ -200,6 +208,7 @@ class _Tally:
         self.float: Format = "fp32" if arm == "full32" else "fp16"
         self.scales_inputs = arm in ("int8-absmax", "bitnet", "b158")
         self.scales_outputs = self.scales_inputs or arm == "sign-ptq"
+        self.scales_rows = arm in ("int8-absmax", "sign-ptq")  # one a row of weights, not one a matrix
         self.multiplies = arm in ("full32", "full16", "int8-absmax")
         self.terms: Format = "int8" if self.scales_inputs else self.float
         self.density, self.wide = density, wide
@@ -247,6 +256,12 @@ def _count_exact(tally: _Tally, shape: Shape) -> None:
     d, t, heads = shape.width, shape.tokens, shape.heads
     hidden, rows = shape.ff * d, shape.layers * t
 
+    if d % (2 * heads):
+        raise InputError(
+            f"'exact' counts our Transformer, whose heads have an even number of entries (pairs are rotated), got width "
+            f"{d} and {heads} heads; give others, or count by 'w23'"
+        )
+
     def norm(many: int, n: int) -> None:
         # a row: mean (n-1, 1), centring (n, 0), variance (n-1, n+1), epsilon and root (1, 1), division and gain (0, 2n)
         tally.elementwise("norms", many * (3 * n - 1), many * (3 * n + 3))
@@ -256,18 +271,19 @@ def _count_exact(tally: _Tally, shape: Shape) -> None:
     norm(t, d)
     for kind, n, p, many in shape.maps:
         tally.linear(kind, rows * (n - 1) * p * many, rows * n * p * many)
-        # a row: Q_b/gamma and its product with n inputs; beta gamma/Q_b and its product with p outputs. Where no input
-        # is scaled (sign-ptq), each output has a factor that is stored
-        inputs, factor = (n + 1) * tally.scales_inputs, int(tally.scales_inputs)
-        tally.elementwise("scales", 0, rows * many * (inputs + (p + factor) * tally.scales_outputs))
+        # a row: Q_b/gamma and its product with n inputs; the factor of its outputs (one, or p where each row of weights
+        # has a scale of its own) and its product with p outputs. A factor is stored where no input is scaled (sign-ptq)
+        inputs, factors = (n + 1) * tally.scales_inputs, (p if tally.scales_rows else 1) * tally.scales_inputs
+        tally.elementwise("scales", 0, rows * many * (inputs + (p + factors) * tally.scales_outputs))
+    tally.elementwise("rotation", 2 * rows * d, 4 * rows * d)  # queries and keys: (x cos - y sin, x sin + y cos)
     tally.product("attention scores", rows * t * (d - heads), rows * t * d)
     # 1/sqrt(d/heads), exponential, division; the largest taken off, the sum
     tally.elementwise("softmax", rows * heads * (2 * t - 1), 3 * rows * heads * t)
     tally.product("attention values", rows * (t - 1) * d, rows * t * d)
-    tally.elementwise("activation", 2 * rows * hidden, 7 * rows * hidden)  # GELU, tanh form
+    adds, muls = (2, 7) if shape.activation == "gelu" else (0, 1)
+    tally.elementwise("activation", adds * rows * hidden, muls * rows * hidden)
     tally.elementwise("residuals", 2 * rows * d, 0)
     if shape.vocabulary:
-        tally.elementwise("embedding", t * d, 0)
         tally.product("head", t * (d - 1) * shape.vocabulary, t * d * shape.vocabulary)
 
 

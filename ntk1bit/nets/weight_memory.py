@@ -26,7 +26,7 @@ class Memory:
     scales
         Their scales, float32: one a matrix, or one a row where rows were quantised after training.
     rest
-        Gains of norms, embedding, positions, head: in high precision in every arm (FP32 in ``"full32"``, else FP16).
+        Gains of norms, embedding, head: in high precision in every arm (FP32 in ``"full32"``, else FP16).
     """
 
     linear: int
@@ -56,7 +56,7 @@ def weight_bytes(shape: Shape, arm: Arm) -> Memory:
         linear += many * (n * p * _BYTES[arm] if arm in _BYTES else packed_bytes(p, n) * (2 if arm == "b158" else 1))
         scales += 4 * many * {"bitnet": 1, "b158": 1, "int8-absmax": p, "sign-ptq": p}.get(arm, 0)
     gains = shape.layers * (3 + shape.ff) * shape.width + shape.width
-    tables = shape.vocabulary * (1 if shape.tied else 2) + (shape.tokens if shape.vocabulary else 0)
+    tables = shape.vocabulary * (1 if shape.tied else 2)  # positions are rotations, which have no weights
     rest = (gains + tables * shape.width) * (4 if arm == "full32" else 2)
     return Memory(shape.layers * linear, shape.layers * scales, rest)
 

@@ -62,7 +62,7 @@ def test_resuming_trains_nothing_again_and_another_spec_is_refused(finished):
     pd.testing.assert_frame_equal(again.frame, run.frame)
     with pytest.raises(InputError, match="add --resume"):
         run_language(TINY, folder)
-    with pytest.raises(InputError, match=r"other settings \(tokens 10240 against 20480\)"):
+    with pytest.raises(InputError, match=r"other settings \(tokens 6400 against 20480\)"):
         run_language(replace(TINY, tokens=20_480), folder, resume=True)
 
 

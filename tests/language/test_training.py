@@ -10,6 +10,8 @@ import pytest
 
 from ntk1bit.errors import InputError
 from ntk1bit.language import training
+from ntk1bit.language.run import cell
+from ntk1bit.language.spec import LanguageSpec
 from ntk1bit.language.training import evaluate, load_weights, schedule, train_language
 from ntk1bit.nets import text
 from ntk1bit.nets.transformer import Shape, Transformer, losses, transformer
@@ -38,6 +40,34 @@ def test_the_loss_falls_and_is_measured_on_the_validation_text(tmp_path):
     assert row["window_losses"] == pytest.approx(plain.mean(axis=1), abs=1e-5)
     assert row["bits"] == pytest.approx(row["loss"] / np.log(2))
     assert [path.name for path in tmp_path.iterdir()] == ["one.weights"]
+
+
+@pytest.mark.parametrize("steps", [1, 99, 100, 101, 250])
+def test_tokens_told_are_tokens_trained(monkeypatch, steps):
+    """Every step that the tokens are enough for is made, whether or not the looks at the loss divide them."""
+    seen = []
+    plain = training.texts.training_batches
+
+    def recorded(*args, **kwargs):
+        seen.append(plain(*args, **kwargs))
+        return seen[-1]
+
+    monkeypatch.setattr(training.texts, "training_batches", recorded)
+    spec = LanguageSpec(text="pydoc", sizes=("1x8",), tokens=steps * 64 + 63, batch=4, context=16, windows=16)
+    told = dict(cell(spec, spec.shapes[0], "bitnet", 0.01, 3).settings)
+    (row,) = train_language(**told).to_dict("records")
+    drawn = np.concatenate(seen)
+    assert row["steps"] == spec.steps == steps
+    assert drawn[..., 1:].size == told["tokens"] == spec.trained_tokens == steps * 64
+    assert len({one.tobytes() for one in drawn}) == steps  # each step has a batch of its own
+    assert len(row["curve"]) == -(-steps // 100)
+    assert np.isfinite(row["curve"]).all()
+
+
+def test_less_than_one_step_is_told():
+    settings: dict[str, Any] = SETTINGS | {"tokens": 63}
+    with pytest.raises(InputError, match="less than one step of 4 x 16"):
+        train_language(**settings)
 
 
 def test_one_step_is_adams(tmp_path):

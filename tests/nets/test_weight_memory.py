@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 
 from ntk1bit.cores import pack_signs
 from ntk1bit.errors import InputError
+from ntk1bit.nets.bitlinear import Projection
 from ntk1bit.nets.energy import ARMS, Shape
+from ntk1bit.nets.transformer import Shape as transformer_shape
+from ntk1bit.nets.transformer import transformer
 from ntk1bit.nets.weight_memory import packed_bytes, weight_bytes
 
 
@@ -22,12 +26,28 @@ def test_bytes_by_hand():
     assert made["bitnet"].linear * 8 == made["sign-ptq"].linear * 8 == made["b158"].linear * 4 == weights
     assert made["bitnet"].scales == made["b158"].scales == 4 * 6 * 2
     assert made["sign-ptq"].scales == made["int8-absmax"].scales == 4 * 2 * 9 * 64
-    rest = 2 * (3 + 4) * 64 + 64 + (100 + 10) * 64
+    rest = 2 * (3 + 4) * 64 + 64 + 100 * 64
     assert made["bitnet"].rest * 2 == made["full32"].rest == 4 * rest
     untied = weight_bytes(Shape(2, 64, tokens=10, vocabulary=100, heads=2, tied=False), "full32")
     assert untied.rest - made["full32"].rest == 4 * 64 * 100
     assert weight_bytes(Shape(2, 64), "full32").rest == 4 * (2 * 7 * 64 + 64)
     assert made["bitnet"].total == made["bitnet"].linear + made["bitnet"].scales + made["bitnet"].rest
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_bytes_are_those_of_the_network_that_is_trained(tied):
+    shape = Shape(3, 64, tokens=64, vocabulary=88, heads=4, tied=tied)
+    arrays = jax.eval_shape(lambda: transformer(transformer_shape(3, 64, 4, 88, 64, tied=tied), arm="full"))
+    told = weight_bytes(shape, "full32")
+    assert told.total == sum(one.size * one.dtype.itemsize for one in jax.tree.leaves(arrays))
+    linear = sum(one.weight.size * 4 for one in jax.tree.leaves(arrays, is_leaf=is_projection) if is_projection(one))
+    assert told.linear == linear
+    if tied:
+        assert told.rest == 28_160
+
+
+def is_projection(one):
+    return isinstance(one, Projection)
 
 
 @pytest.mark.usefixtures("untyped")

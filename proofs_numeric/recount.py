@@ -1,0 +1,141 @@
+"""Judge anew what rests on counting, from stored results and without training: `python -m proofs_numeric.recount`.
+
+C7 and C7-table rest on nothing but counts, which are made again. C6-energy sets counts beside losses: they are read from
+language.csv, whose six digits carry a comparison at equal energy to 1e-5 nats. What rests on losses alone, or on W23's
+counting, which is fixed, is kept as it was stored. Afterwards: `python -m figures` and `python -m proofs_numeric.page`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ntk1bit.claims import Evidence
+from ntk1bit.errors import InputError
+from ntk1bit.language.run import LanguageRun
+from ntk1bit.language.spec import spec_from_dict
+from ntk1bit.sweeps.measurements import measure, run_measurements
+from proofs_numeric import c6_bitnet, c7_energy
+from proofs_numeric.data import Data
+from proofs_numeric.page import RESULTS
+from proofs_numeric.results import claim_entry, evidence_of, plain, read_results, table, write_results
+from proofs_numeric.results import measure as stored_measure
+from proofs_numeric.studies import studies
+
+NETWORKS = "language.csv"
+
+
+def recount(results: dict[str, Any], networks: pd.DataFrame) -> dict[str, Any]:
+    """Return the results with the claims that rest on counting judged by today's counts.
+
+    Parameters
+    ----------
+    results
+        What verdicts.json holds.
+    networks
+        The networks behind it, as `ntk1bit.language.summary.networks`.
+
+    Raises
+    ------
+    InputError
+        If the results lack a claim that is needed, or the text of the networks cannot be read.
+    """
+    entries = {entry["id"]: entry for entry in results["claims"]}
+    missing = [one.id for one in (c6_bitnet.CLAIM, c6_bitnet.CLAIM_ENERGY) if one.id not in entries]
+    if missing:
+        raise InputError(f"the results lack {', '.join(missing)}; a recount needs all claims on language models")
+    run = stored_run(results, entries[c6_bitnet.CLAIM.id], networks)
+    data = Data(Path(), {"energy": _counted(results["preset"])}, languages={"language": run})
+    made = {}
+    for claim, evidence in (
+        (c7_energy.CLAIM, c7_energy.evidence(data)),
+        (c7_energy.CLAIM_TABLE, c7_energy.evidence_table(data)),
+        (
+            c6_bitnet.CLAIM_ENERGY,
+            _recounted(evidence_of(entries[c6_bitnet.CLAIM_ENERGY.id]), c6_bitnet.evidence_energy(data)),
+        ),
+    ):
+        made[claim.id] = plain(claim_entry(claim, claim.judge(evidence), evidence))
+    return results | {"claims": [made.get(entry["id"], entry) for entry in results["claims"]]}
+
+
+def stored_run(results: dict[str, Any], entry: dict[str, Any], networks: pd.DataFrame) -> LanguageRun:
+    """Put a run together again from its stored tables: its networks at their best rates, and the search for these.
+
+    Parameters
+    ----------
+    results, networks
+        As in `recount`.
+    entry
+        The claim that holds what the search saw.
+    """
+    spec = spec_from_dict(results["studies"]["language"]["settings"])
+    tried = table(entry, "rates tried")
+    best = tried.loc[tried["best"]].to_dict("records")
+    frame = pd.concat(
+        [
+            networks.assign(
+                stage="seeds",
+                evaluated=networks["arm"],
+                arm=[arm if arm in spec.trained_arms else "full" for arm in networks["arm"]],
+            ),
+            tried.assign(stage="search", evaluated=tried["arm"]),
+        ],
+        ignore_index=True,
+    )
+    rates = {(str(row["arm"]), str(row["size"])): float(row["rate"]) for row in best}
+    return LanguageRun(spec, frame, rates, {"loss": stored_measure(entry, "loss of the trigram model")["value"]})
+
+
+def _recounted(stored: Evidence, found: Evidence) -> Evidence:
+    """Take from what was found the energies and all that rests on the exact counting, and the rest as it was stored."""
+    measures = [
+        one if one.name == c6_bitnet.EXACT_DIFFERENCE else stored.get(one.name) or one for one in found.measures
+    ]
+    losses, counted = (one.tables["loss against energy"] for one in (stored, found))
+    keys = ["arm", "size"]
+    if losses[keys].to_numpy().tolist() != counted[keys].to_numpy().tolist():
+        raise InputError(f"{NETWORKS} and verdicts.json are not of the same networks; verify anew")
+    energies = {name: counted[name] for name in counted.columns if name.startswith("joules")}
+    equal = [
+        one.tables["at equal energy"].query(f"counting == '{counting}'")
+        for one, counting in ((stored, "w23"), (found, "exact"))
+    ]
+    tables = {"loss against energy": losses.assign(**energies), "at equal energy": pd.concat(equal, ignore_index=True)}
+    return Evidence(tuple(measures), tables, found.remarks)
+
+
+def _counted(preset: str) -> pd.DataFrame:
+    """Count the sizes of the study of energy."""
+    measurements = studies(preset)["energy"].measurements
+    with tempfile.TemporaryDirectory() as name:
+        for one in measurements:
+            measure(Path(name), one)
+        return run_measurements(measurements, Path(name))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Recount the results of a folder; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m proofs_numeric.recount", description=__doc__)
+    parser.add_argument("--results", type=Path, default=RESULTS, help=f"folder of verdicts.json and {NETWORKS}")
+    given = parser.parse_args(arguments)
+    try:
+        path = given.results / NETWORKS
+        if not path.is_file():
+            raise InputError(f"there is no {NETWORKS} in {given.results}; `make verify` writes it")
+        found = recount(read_results(given.results), pd.read_csv(path))
+    except InputError as problem:
+        print(f"proofs_numeric.recount: {problem}", file=sys.stderr)
+        return 2
+    print(write_results(found, given.results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
