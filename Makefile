@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 RUN ?= runs/digits
 
-.PHONY: help setup sweep verify test test-slow lint types check clean
+.PHONY: help setup sweep verify recount test test-slow lint types check clean
 
 help:            ## show what can be made
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,11 @@ verify: setup    ## judge all claims on the standard experiments (about three ho
 	cp runs/verify-standard/verdicts.json results/standard/verdicts.json
 	cp runs/verify-standard/studies/language/networks.csv results/standard/language.csv
 	$(BIN)/python -m figures
+	$(BIN)/python -m proofs_numeric.page
+
+recount: setup   ## judge anew what rests on counted energy and memory, from stored losses, and write figures and page
+	$(BIN)/python -m proofs_numeric.recount
+	$(BIN)/python -m figures bitnet energy
 	$(BIN)/python -m proofs_numeric.page
 
 test: setup      ## the quick tests

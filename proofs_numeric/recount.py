@@ -2,12 +2,13 @@
 
 C7 and C7-table rest on nothing but counts, which are made again. C6-energy sets counts beside losses: they are read from
 language.csv, whose six digits carry a comparison at equal energy to 1e-5 nats. What rests on losses alone, or on W23's
-counting, which is fixed, is kept as it was stored. Afterwards: `python -m figures` and `python -m proofs_numeric.page`.
+counting, which is fixed, is kept as it was stored. `make recount` then also writes the figures and the page.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -44,7 +45,7 @@ def recount(results: dict[str, Any], networks: pd.DataFrame) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the results lack a claim that is needed, or the text of the networks cannot be read.
+        If the results lack a claim that is needed, the networks are not theirs, or their text cannot be read.
     """
     entries = {entry["id"]: entry for entry in results["claims"]}
     missing = [one.id for one in (c6_bitnet.CLAIM, c6_bitnet.CLAIM_ENERGY) if one.id not in entries]
@@ -74,8 +75,16 @@ def stored_run(results: dict[str, Any], entry: dict[str, Any], networks: pd.Data
         As in `recount`.
     entry
         The claim that holds what the search saw.
+
+    Raises
+    ------
+    InputError
+        If the networks are not those of the results.
     """
     spec = spec_from_dict(results["studies"]["language"]["settings"])
+    wanted = list(itertools.product(spec.arms, map(str, spec.shapes), spec.seeds))
+    if list(networks[["arm", "size", "seed"]].itertuples(index=False, name=None)) != wanted:
+        raise InputError(f"{NETWORKS} and verdicts.json are not of the same networks; verify anew")
     tried = table(entry, "rates tried")
     best = tried.loc[tried["best"]].to_dict("records")
     frame = pd.concat(
@@ -99,9 +108,6 @@ def _recounted(stored: Evidence, found: Evidence) -> Evidence:
         one if one.name == c6_bitnet.EXACT_DIFFERENCE else stored.get(one.name) or one for one in found.measures
     ]
     losses, counted = (one.tables["loss against energy"] for one in (stored, found))
-    keys = ["arm", "size"]
-    if losses[keys].to_numpy().tolist() != counted[keys].to_numpy().tolist():
-        raise InputError(f"{NETWORKS} and verdicts.json are not of the same networks; verify anew")
     energies = {name: counted[name] for name in counted.columns if name.startswith("joules")}
     equal = [
         one.tables["at equal energy"].query(f"counting == '{counting}'")

@@ -96,16 +96,20 @@ def print_summary(found: LanguageRun) -> None:
             _interval(one["loss"], one["low"], one["high"]),
             f"{one['bits']:.3f}",
             f"{one['joules'] * 1e6:.3g}",
+            "" if math.isnan(one["joules_float32"]) else f"{one['joules_float32'] * 1e6:.3g}",
             one["diverged"],
         ]
         for one in losses.to_dict("records")
     ]
-    print_table(["arm", "size", "N", "rate", "loss", "bits", "uJ", "diverged"], rows)
+    print_table(["arm", "size", "N", "rate", "loss", "bits", "uJ", "uJ float32", "diverged"], rows)
     print(
         f"trigram model: {found.trigram['loss']:.4f} nats, {found.trigram['bits']:.3f} bits; "
         f"standard error of any loss over the text: {losses['text_error'].median():.3f} nats"
     )
-    print(f"uJ: microjoules of a forward pass over {spec.context} characters at 7 nm, by W23's counting")
+    print(
+        f"uJ: microjoules of a forward pass over {spec.context} characters at 7 nm, by W23's counting, floats as FP16 in "
+        "every arm\nuJ float32: the same of full in the float32 that it is trained in"
+    )
     if any(losses["at_edge"]):
         print("*: the best rate was the last one tried on its side")
     for arm in spec.arms[1:] if spec.arms[0] == "full" else ():

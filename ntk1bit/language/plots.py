@@ -89,7 +89,7 @@ def plot_energy(losses: pd.DataFrame, *, ax: Axes, column: str = "joules", faint
     losses
         As `summary.loss_against_energy`.
     column
-        ``"joules"`` (W23's counting) or ``"joules_exact"``.
+        ``"joules"`` (W23's counting) or ``"joules_exact"``; floats count as FP16 in both.
     faint
         Draw thin dotted lines with small marks, for a second counting beside the first.
     """
@@ -101,7 +101,7 @@ def plot_energy(losses: pd.DataFrame, *, ax: Axes, column: str = "joules", faint
             ax.plot(at, loss, ":", color=ARM_COLOUR[arm], marker=ARM_MARKER[arm], ms=2.5, mfc="white", lw=0.8)
         else:
             _points(ax, part, "microjoules", "loss", arm, line=ARM_LINE[arm])
-    ax.set(xscale="log", yscale="log", xlabel="energy of a forward pass (µJ)", ylabel="loss (nats a character)")
+    ax.set(xscale="log", yscale="log", xlabel="energy of a forward pass (µJ, floats as FP16)", ylabel="loss (nats a character)")
     _around(ax, losses.loc[losses["arm"].isin(shown_arms(losses)), "loss"])
     return readable(ax)
 

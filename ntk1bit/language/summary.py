@@ -21,7 +21,7 @@ from ntk1bit.scaling.result import Fit
 
 LEVEL = 0.95
 NODE: energy.Node = "7nm"
-_COUNTED: dict[str, energy.Arm] = {  # what an arm's operations are counted as
+_COUNTED: dict[str, energy.Arm] = {  # what an arm's operations are counted as: floats have 16 bits, as in W23
     "full": "full16",
     "bitnet": "bitnet",
     "b158": "b158",
@@ -202,10 +202,16 @@ def held_out_error(run: LanguageRun, arm: str) -> float:
     return abs(float(predicted[0]) / float(largest["loss"]) - 1)
 
 
-def joules(run: LanguageRun, size: str, arm: str, *, model: energy.Model = "w23") -> float:
-    """Return the energy of one forward pass over a context at 7 nm, by counting (`ntk1bit.nets.energy`)."""
+def joules(
+    run: LanguageRun, size: str, arm: str, *, model: energy.Model = "w23", counted: energy.Arm | None = None
+) -> float:
+    """Return the energy of one forward pass over a context at 7 nm, by counting (`ntk1bit.nets.energy`).
+
+    Floats count as FP16 in every arm, as in W23, unless `counted` says what the arm is counted as: ``"full32"`` for
+    `full` in the float32 that it is trained in.
+    """
     shape, spec = parse_size(size), run.spec
-    counted = energy.Shape(
+    made = energy.Shape(
         shape.layers,
         shape.width,
         spec.context,
@@ -214,15 +220,25 @@ def joules(run: LanguageRun, size: str, arm: str, *, model: energy.Model = "w23"
         tied=spec.tied,
         activation=cast(energy.Activation, spec.activation),
     )
-    return energy.joules(energy.count_operations(counted, _COUNTED[arm], model=model), NODE).total
+    return energy.joules(energy.count_operations(made, counted or _COUNTED[arm], model=model), NODE).total
 
 
 def loss_against_energy(run: LanguageRun) -> pd.DataFrame:
-    """Return `losses` with the joules of a forward pass: `joules` by W23's counting, `joules_exact` by ours."""
+    """Return `losses` with the joules of a forward pass.
+
+    Returns
+    -------
+    Further columns `joules`, by W23's counting, and `joules_exact`, by ours, with floats as FP16 in every arm; and
+    `joules_float32`, by W23's counting with `full` in the float32 that it is trained in (NaN for other arms).
+    """
     table = losses(run)
-    for name, model in (("joules", "w23"), ("joules_exact", "exact")):
-        pairs = zip(table["size"], table["arm"], strict=True)
-        table[name] = [joules(run, str(size), str(arm), model=model) for size, arm in pairs]  # pyright: ignore[reportArgumentType]
+    pairs = [(str(size), str(arm)) for size, arm in zip(table["size"], table["arm"], strict=True)]
+    models: tuple[tuple[str, energy.Model], ...] = (("joules", "w23"), ("joules_exact", "exact"))
+    for name, model in models:
+        table[name] = [joules(run, size, arm, model=model) for size, arm in pairs]
+    table["joules_float32"] = [
+        joules(run, size, arm, counted="full32") if arm == "full" else math.nan for size, arm in pairs
+    ]
     return table
 
 

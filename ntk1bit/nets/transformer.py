@@ -7,9 +7,8 @@
 
 Pre-norm, with a second norm LN' (SubLN) before the last projection of each half, so that every quantised projection
 reads normalised rows, as W23 has it. Q, K, V, O, U, D are the arm's `Projection`; embeddings, norms and head stay in
-full precision (W23, section 2). Positions enter by rotating queries and keys (Su et al. 2021): with learned position
-vectors small models take millions of characters before they look at the character before. Non-embedding parameters:
-N = 12 layers width^2, norms not counted.
+full precision (W23, section 2). Positions enter by rotating queries and keys (Su et al. 2021), which has no parameters.
+Non-embedding parameters: N = 12 layers width^2, norms not counted.
 """
 
 from __future__ import annotations
