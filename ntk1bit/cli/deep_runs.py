@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ntk1bit.cli.progress import clock, interrupt, progress_bar, usable_jobs
+from ntk1bit.cli.progress import clock, progress_bar, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.deep.spec import measurements
 from ntk1bit.styles import PRECISION_NAME
@@ -42,7 +41,6 @@ def run(figure: int, size: str, *, jobs: int | None, out: Path | None) -> None:
     """Train what is missing with a progress bar; then print, write and draw what was found."""
     made = measurements(figure, size)
     folder, jobs = out or default_folder(size), usable_jobs(jobs)
-    signal.signal(signal.SIGTERM, interrupt)
     try:
         with progress_bar() as bar:
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,13 +12,27 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from ntk1bit.errors import InputError
 from ntk1bit.processors import usable_processors
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, float], None] | None]:
-    """Show a bar while the body runs.
+    """Show a bar while the body runs, which Ctrl-C and SIGTERM interrupt, once.
 
     Yields a function of what is being done and of the share done; None where nobody watches.
     """
+    before = {one: signal.signal(one, _interrupt) for one in _STOPPING}
+    try:
+        with _bar() as report:
+            yield report
+    finally:
+        if signal.getsignal(signal.SIGINT) is _interrupt:
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[str, float], None] | None]:
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None
@@ -47,8 +62,10 @@ def usable_jobs(jobs: int | None) -> int:
     return jobs
 
 
-def interrupt(*_: object) -> None:
-    """Handle SIGTERM as Ctrl-C is handled."""
+def _interrupt(*_: object) -> None:
+    """Interrupt the program, and let it end in peace: further signals are ignored from here on."""
+    for one in _STOPPING:
+        signal.signal(one, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import shlex
-import signal
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from ntk1bit import tasks
-from ntk1bit.cli.progress import clock, interrupt, progress_bar, usable_jobs
+from ntk1bit.cli.progress import clock, progress_bar, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.sweeps import (
     Cell,
@@ -84,7 +83,6 @@ def run(spec: SweepSpec, *, jobs: int | None, out: Path | None, resume: bool) ->
     """Run a sweep with a progress bar; return the exit code."""
     folder = out or default_folder(spec)
     jobs = usable_jobs(jobs)
-    signal.signal(signal.SIGTERM, interrupt)
     began = time.monotonic()
     try:
         with progress_bar() as bar:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 import shlex
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ntk1bit.cli.progress import clock, interrupt, progress_bar, usable_jobs
+from ntk1bit.cli.progress import clock, progress_bar, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.language.run import LanguageRun, cell, planned_seconds, run_language
@@ -65,7 +64,6 @@ def run(spec: LanguageSpec, *, jobs: int | None, out: Path | None, resume: bool,
     if export is not None:
         _require_exportable(spec, export)
     folder, jobs = out or default_folder(spec), usable_jobs(jobs)
-    signal.signal(signal.SIGTERM, interrupt)
     try:
         with progress_bar() as bar:
             found = run_language(spec, folder, jobs=jobs, resume=resume, progress=bar)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib.util
 import shlex
 import shutil
-import signal
 import sys
 import textwrap
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ntk1bit.cli.progress import clock, interrupt, progress_bar, usable_jobs
+from ntk1bit.cli.progress import clock, progress_bar, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError
 
@@ -45,7 +44,6 @@ def run(names: list[str], *, preset: str, out: Path | None, seeds: int | None, j
         print_table(["study", "seconds", "purpose"], rows)
         print(f"\nabout {clock(sum(one.seconds for one in work) / jobs)} with {jobs} jobs, rough; folder {folder}")
         return 0
-    signal.signal(signal.SIGTERM, interrupt)
     try:
         with progress_bar() as report:
             results = verification.verify(chosen, work, preset=preset, folder=folder, jobs=jobs, progress=report)

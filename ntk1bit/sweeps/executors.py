@@ -7,10 +7,26 @@ import multiprocessing
 import os
 import signal
 import threading
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing.process import BaseProcess
+from typing import ParamSpec, TypeVar
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _XLA_FLAGS = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"  # read when a worker imports JAX
+
+
+class _LocalExecutor(ProcessPoolExecutor):
+    """Starts its workers, which it does when something is submitted, with Ctrl-C blocked from their first moment."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Submit a call."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited; one that comes now waits
+        try:
+            return super().submit(fn, *args, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def local_executor(jobs: int) -> ProcessPoolExecutor:
@@ -19,7 +35,7 @@ def local_executor(jobs: int) -> ProcessPoolExecutor:
     One thread a process makes the results independent of the number of jobs, and beats several threads that share
     cores. Workers leave Ctrl-C to the main process, and end with it, even when it is killed.
     """
-    return ProcessPoolExecutor(
+    return _LocalExecutor(
         max_workers=jobs, mp_context=multiprocessing.get_context("spawn"), initializer=single_threaded_worker
     )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ntk1bit import tasks
 from ntk1bit.arguments import kappa
@@ -16,6 +16,7 @@ from ntk1bit.errors import InputError, require_choice
 from ntk1bit.quantizers import SCALES
 from ntk1bit.two_layer import INITS, PRECISIONS
 
+T = TypeVar("T")
 _LARGEST_INTEGER = 2**53  # beyond it an integer is a typing mistake, and float arithmetic on it is no longer exact
 
 
@@ -136,7 +137,25 @@ def spec_from_dict(settings: Mapping[str, Any]) -> SweepSpec:
     InputError
         For an unknown field or a value of the wrong type, and as `SweepSpec`.
     """
-    kinds = {field.name: str(field.type) for field in fields(SweepSpec)}
+    return SweepSpec(**typed_settings(settings, SweepSpec))
+
+
+def typed_settings(settings: Mapping[str, Any], of: type[Any]) -> dict[str, Any]:
+    """Check settings against the fields of a specification and turn them into these fields' types.
+
+    Parameters
+    ----------
+    settings
+        What a TOML file or a command line gives; a single value where a tuple belongs is a tuple of one.
+    of
+        A dataclass whose fields are int, float, str, bool, or tuples of one of these.
+
+    Raises
+    ------
+    InputError
+        For an unknown field or a value, or an entry of a tuple, of the wrong type.
+    """
+    kinds = {field.name: str(field.type) for field in fields(of)}
     checked: dict[str, Any] = {}
     for name, value in settings.items():
         require_choice("setting", name, kinds)
@@ -146,7 +165,7 @@ def spec_from_dict(settings: Mapping[str, Any]) -> SweepSpec:
             checked[name] = tuple(_typed(name, entry, kind[6:].split(",")[0]) for entry in values)
         else:
             checked[name] = _typed(name, value, kind)
-    return SweepSpec(**checked)
+    return checked
 
 
 def read_spec(path: Path) -> SweepSpec:
@@ -157,19 +176,30 @@ def read_spec(path: Path) -> SweepSpec:
     InputError
         If the file cannot be read, is not TOML, has no [sweep] table, or holds a bad value; the message names the file.
     """
+    return read_table(path, "sweep", spec_from_dict)
+
+
+def read_table(path: Path, name: str, make: Callable[[dict[str, Any]], T]) -> T:
+    """Read one table of a TOML file and make a specification of it.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is not TOML, has no such table, or holds a bad value; the message names the file.
+    """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as problem:
         raise InputError(f"cannot read {path}: {problem.strerror}") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path} is not a text file in UTF-8; give a TOML file with a [sweep] table") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as problem:
+        raise InputError(f"{path} is not a text file in UTF-8; give a TOML file with a [{name}] table") from None
+    except (ValueError, RecursionError) as problem:  # TOMLDecodeError, or a number of thousands of digits
         raise InputError(f"{path} is not valid TOML: {problem}") from None
-    table = document.get("sweep")
+    table = document.get(name)
     if not isinstance(table, dict):
-        raise InputError(f"{path} has no [sweep] table; put the settings under a line [sweep]")
+        raise InputError(f"{path} has no [{name}] table; put the settings under a line [{name}]")
     try:
-        return spec_from_dict(table)
+        return make(table)
     except InputError as problem:
         raise InputError(f"{path}: {problem}") from None
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import datetime
+import itertools
+import math
+from dataclasses import fields, replace
 
 import pytest
 import tomli_w
@@ -9,11 +12,15 @@ from ntk1bit.errors import InputError
 from ntk1bit.language.run import cell, planned_seconds
 from ntk1bit.language.spec import PRESETS, LanguageSpec, Size, parse_size, read_spec, spec_from_dict
 from ntk1bit.nets import bitlinear, ste, text, transformer
+from ntk1bit.sweeps import SweepSpec
+from ntk1bit.sweeps import read_spec as read_sweep
+from ntk1bit.sweeps.spec import spec_from_dict as sweep_from_dict
 
 
 def test_sizes_are_parsed_counted_and_ordered():
     assert parse_size(" 3x64 ") == Size(3, 64)
     assert str(Size(3, 64)) == "3x64"
+    assert LanguageSpec(sizes=("1 x 16", " 02X32", "3×64")).sizes == ("1x16", "2x32", "3x64")
     assert Size(3, 64).parameters == 12 * 3 * 64**2
     spec = LanguageSpec(sizes=("4x96", "1x32", "2x48"))
     assert [str(one) for one in spec.shapes] == ["1x32", "2x48", "4x96"]
@@ -54,6 +61,11 @@ def test_names_are_those_of_the_nets():
     [
         ({"sizes": ()}, "sizes is empty"),
         ({"sizes": ("3x64", "3x64")}, "repeated"),
+        ({"sizes": ("3x64", "3 x 064")}, "repeated"),
+        ({"arms": ("full", "bitnet", "full")}, "repeated"),
+        ({"arms": ("BitNet",)}, "did you mean 'bitnet'"),
+        ({"seeds": (1, 2, 1)}, "repeated"),
+        ({"seeds": (0, 2**32)}, "below 2\\^32"),
         ({"sizes": ("3 by 64",)}, "write layers x width, as in 3x64"),
         ({"sizes": ("0x64",)}, "1 to 256 layers"),
         ({"sizes": ("1x63",)}, "even width"),
@@ -66,6 +78,9 @@ def test_names_are_those_of_the_nets():
         ({"rate": float("nan")}, "positive and finite"),
         ({"rate_factor": 1.0}, "above 1"),
         ({"stability": (0.0,)}, "positive multiples"),
+        ({"stability": (4.0, 4.0)}, "differ from each other"),
+        ({"stability": (1.0, 4.0)}, "1 is always tried"),
+        ({"stability": (1 + 1e-9,)}, "1 is always tried"),
         ({"windows": 1}, "windows must be 2 or more"),
     ],
 )
@@ -90,8 +105,50 @@ def test_unreadable_files_and_wrong_types_are_told(tmp_path):
         read_spec(tmp_path / "other.toml")
     with pytest.raises(InputError, match="did you mean 'tokens'"):
         spec_from_dict({"token": 5})
-    with pytest.raises(InputError, match="tokens takes a int"):
+    with pytest.raises(InputError, match="tokens must be a whole number"):
         spec_from_dict({"tokens": "many"})
+
+
+KINDS = {"int": int, "float": float, "str": str, "bool": bool}
+VALUES = [
+    "a", "", "1", 0, -1, 3, 2**80, 10**400, 1.5, math.nan, math.inf, -math.inf, True, None, [], ["a"], [1, "a"], [[1]], [3, 3],
+    [True], [None], [1.5], [math.nan], {"a": 1}, [{"a": 1}], datetime.date(2000, 1, 1), "x" * 10_000,
+]  # fmt: skip
+
+
+def fits(kind, value):
+    """Say whether a value has the type of a field."""
+    if kind.startswith("tuple"):
+        return all(fits(kind[6:].split(",")[0], one) for one in (value if isinstance(value, list) else [value]))
+    if isinstance(value, bool) or kind == "bool":
+        return isinstance(value, bool) and kind == "bool"
+    return isinstance(value, KINDS[kind]) or (kind == "float" and isinstance(value, int))
+
+
+@pytest.mark.parametrize("of", [LanguageSpec, SweepSpec])
+def test_every_setting_takes_its_type_and_tells_any_other_in_a_line(of):
+    """All settings against all wrong values: whatever comes back is a specification, or one line."""
+    make = spec_from_dict if of is LanguageSpec else sweep_from_dict
+    for field, value in itertools.product(fields(of), VALUES):
+        try:
+            made = make({field.name: value})
+        except InputError as problem:
+            assert "\n" not in str(problem)
+        else:
+            assert fits(str(field.type), value), (field.name, value)
+            assert isinstance(made, of)
+
+
+@pytest.mark.parametrize(("table", "read"), [("language", read_spec), ("sweep", read_sweep)])
+def test_a_file_with_a_wrong_type_is_named(tmp_path, table, read):
+    path = tmp_path / "spec.toml"
+    path.write_text(f'\ufeff[{table}]\nseeds = ["a"]\n', encoding="utf-8")
+    with pytest.raises(InputError, match="spec.toml: seeds must be a whole number, got 'a'"):
+        read(path)
+    for damage in (b"\xff\xfe", b"[", b"a = " + b"[" * 5000, b"a = " + b"9" * 5000, f"{table} = 5".encode()):
+        path.write_bytes(damage)
+        with pytest.raises(InputError, match="spec.toml"):
+            read(path)
 
 
 def test_a_networks_name_depends_on_what_is_trained_only():

@@ -42,7 +42,7 @@ def test_the_loss_falls_and_is_measured_on_the_validation_text(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["one.weights"]
 
 
-@pytest.mark.parametrize("steps", [1, 99, 100, 101, 250])
+@pytest.mark.parametrize("steps", [99, 101])
 def test_tokens_told_are_tokens_trained(monkeypatch, steps):
     """Every step that the tokens are enough for is made, whether or not the looks at the loss divide them."""
     seen = []

@@ -1,0 +1,63 @@
+"""Ctrl-C in a terminal reaches every process of the program, and comes twice from an impatient hand."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ntk1bit.cli.progress import progress_bar
+
+COMMANDS = {
+    "sweep": ["--widths", "64..4096", "--seeds", "5"],
+    "deep": ["--figure", "1", "--size", "smoke"],
+    "train-lm": ["--smoke"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_ctrl_c_twice_ends_in_one_line_that_says_how_to_go_on(tmp_path, command):
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ntk1bit", command, *COMMANDS[command], "--jobs", "2", "--out", str(folder)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    end = time.monotonic() + 120
+    while not folder.exists():  # the workers are about to start
+        assert process.poll() is None
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
+    time.sleep(0.3)
+    for _ in range(2):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.3)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert len(errors.splitlines()) == 1, errors
+    assert errors.startswith("note: stopped; finished")
+    assert f"ntk1bit {command}" in errors
+
+
+def test_signals_are_heard_once_and_put_back():
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    with progress_bar():
+        assert signal.getsignal(signal.SIGINT) is signal.getsignal(signal.SIGTERM)
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
+    try:
+        with pytest.raises(KeyboardInterrupt), progress_bar():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        os.kill(os.getpid(), signal.SIGINT)  # ignored: the program is on its way out
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        for one, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(one, handler)
