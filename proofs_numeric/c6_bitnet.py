@@ -213,7 +213,7 @@ def evidence_energy(data: Data) -> Evidence:
     largest = spent.loc[spent["arm"] == "full"].sort_values("parameters").iloc[-1]
     sixteen, more = float(largest["joules"]), float(largest["joules_float32"])
     remark = (
-        f"Floats count as FP16 in every arm, as in W23. In the float32 that full precision is trained in here, it takes "
+        "Floats count as FP16 in every arm, as in W23. In the float32 that full precision is trained in here, it takes "
         f"{more / sixteen:.3g} times as much at {largest['size']}: {more * 1e6:.3g} against {sixteen * 1e6:.3g} "
         "microjoules (`joules_float32` and `joules` in the table)."
     )

@@ -1,8 +1,8 @@
 """Judge anew what rests on counting, from stored results and without training: `python -m proofs_numeric.recount`.
 
-C7 and C7-table rest on nothing but counts, which are made again. C6-energy sets counts beside losses: they are read from
-language.csv, whose six digits carry a comparison at equal energy to 1e-5 nats. What rests on losses alone, or on W23's
-counting, which is fixed, is kept as it was stored. `make recount` then also writes the figures and the page.
+C7 and C7-table rest on nothing but counts, which are made again. C6-energy sets counts beside losses: they are read
+from language.csv, whose six digits carry a comparison at equal energy to 1e-5 nats. What rests on losses alone, or on
+W23's counting, which is fixed, is kept as it was stored. `make recount` then also writes the figures and the page.
 """
 
 from __future__ import annotations

@@ -381,7 +381,8 @@ def _deep(preset: str) -> list[Study]:
 
 
 def _energy() -> Study:
-    function, names = "ntk1bit.nets.energy_published:measure_energy", ("layers", "width", "tokens", "heads", "vocabulary")
+    function = "ntk1bit.nets.energy_published:measure_energy"
+    names = ("layers", "width", "tokens", "heads", "vocabulary")
     sizes = [tuple((name, getattr(shape, name)) for name in names) for shape in SIZES.values()]
     return Study(
         "energy",

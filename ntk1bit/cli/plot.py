@@ -9,15 +9,30 @@ import typer
 
 
 def plot(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run, of `ntk1bit sweep` or `ntk1bit train-lm`.")],
     out: Annotated[
-        Path | None, typer.Option(help="File name without ending, for the PDF and the PNG. Default: RUN/overview.")
+        Path | None,
+        typer.Option(
+            help="File name without ending, for the PDF and the PNG. Default: RUN/overview; of train-lm RUN/scaling."
+        ),
     ] = None,
 ) -> None:
     """Draw a run in four panels: loss against step, and drift, floor and gap against width. Writes a PDF and a PNG.
 
+    Of language models: losses with their laws, gap, energy and stability.
+
     Example: ntk1bit plot runs/first
     """
+    from ntk1bit.language.run import is_language_run, load_language_run
+
+    if is_language_run(run):
+        from ntk1bit.language.plots import draw_run
+
+        found, stem = load_language_run(run), out or run / "scaling"
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        for ending in (".pdf", ".png"):
+            print(draw_run(found, stem.with_name(stem.name + ending)))
+        return
     from ntk1bit.plots import save_overview
     from ntk1bit.sweeps import load_run
 

@@ -145,10 +145,10 @@ def _print_json(run: Run, found: Overview, notes: list[str], cells: int) -> None
         "spec": run.spec.as_dict(),
         "cells": {"asked": cells, "finished": len(run.about)},
         "notes": notes,
-        "values": _records(found.values()),
-        "exponents": _records(found.exponents()),
+        "values": records(found.values()),
+        "exponents": records(found.exponents()),
         "width_needed": [
-            {"settings": needed.settings, "table": _records(needed.table), "notes": list(needed.notes)}
+            {"settings": needed.settings, "table": records(needed.table), "notes": list(needed.notes)}
             for needed in found.needed
         ],
     }
@@ -156,8 +156,9 @@ def _print_json(run: Run, found: Overview, notes: list[str], cells: int) -> None
     print()
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return json.loads(table.to_json(orient="records", double_precision=15) or "[]")  # NaN becomes null
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table as plain values for JSON; NaN becomes null."""
+    return json.loads(table.to_json(orient="records", double_precision=15) or "[]")
 
 
 def _of_group(exponents: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:

@@ -9,15 +9,24 @@ import typer
 
 
 def summary(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run, of `ntk1bit sweep` or `ntk1bit train-lm`.")],
     csv: Annotated[bool, typer.Option("--csv", help="Print the values as CSV.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print values, exponents and notes as JSON.")] = False,
     settings: Annotated[bool, typer.Option("--settings", help="Print the run's settings as well.")] = False,
 ) -> None:
     """Print what a run shows: drift, convergence, gap and spread against width, and exponents with intervals.
 
+    Of language models: losses, gaps, laws, energy and stability; --csv prints a row a network.
+
     Example: ntk1bit summary runs/first
     """
+    from ntk1bit.language.run import is_language_run
+
+    if is_language_run(run):
+        from ntk1bit.cli import training_lm
+
+        training_lm.show(run, as_csv=csv, as_json=json, with_settings=settings)
+        return
     from ntk1bit.cli import summarising
 
     summarising.show(run, as_csv=csv, as_json=json, with_settings=settings)

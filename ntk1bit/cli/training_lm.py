@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import shlex
 import sys
@@ -14,9 +15,11 @@ import pandas as pd
 from ntk1bit.cli.progress import clock, progress_bar, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.language.run import LanguageRun, cell, planned_seconds, run_language
+from ntk1bit.language.run import LanguageRun, cell, load_language_run, planned_seconds, run_language
 from ntk1bit.language.spec import PRESETS, LanguageSpec, spec_from_dict
 from ntk1bit.sweeps import parse_numbers, parse_seeds
+
+EXPORTED = "bitnet"  # the arm that can be packed
 
 
 def collect(preset: str, **options: Any) -> LanguageSpec:
@@ -61,12 +64,14 @@ def run(spec: LanguageSpec, *, jobs: int | None, out: Path | None, resume: bool,
     from ntk1bit.language.plots import draw_run
     from ntk1bit.language.summary import write_networks
 
-    if export is not None:
-        _require_exportable(spec, export)
     folder, jobs = out or default_folder(spec), usable_jobs(jobs)
+    if export is not None:
+        _require_exportable(spec, export, folder)
     try:
         with progress_bar() as bar:
             found = run_language(spec, folder, jobs=jobs, resume=resume, progress=bar)
+            if export is not None:
+                found = _with_weights(found, folder)
     except KeyboardInterrupt:
         command = shlex.join(["ntk1bit", *sys.argv[1:], *([] if resume else ["--resume"])])
         say(f"stopped; finished networks are in {folder}. To go on: {command}")
@@ -76,6 +81,44 @@ def run(spec: LanguageSpec, *, jobs: int | None, out: Path | None, resume: bool,
     print(f"\n{found.count} networks, {clock(found.seconds)} of one core. Written: {table} {picture}")
     if export is not None:
         _export(folder, export)
+
+
+def _with_weights(found: LanguageRun, folder: Path) -> LanguageRun:
+    """Return the run with the weights of the network that is exported on disk, trained again where they are lost."""
+    from ntk1bit.language.exporting import restore_network
+
+    if not restore_network(folder, arm=EXPORTED):
+        return found
+    say(f"the weights of the {EXPORTED} network {found.spec.shapes[-1]} could not be read: it was trained again")
+    return load_language_run(folder)
+
+
+def show(folder: Path, *, as_csv: bool, as_json: bool, with_settings: bool) -> None:
+    """Print what a finished run shows, as `ntk1bit summary` does: tables, its networks as CSV, or all of it as JSON."""
+    from ntk1bit.language import summary
+
+    found = load_language_run(folder)
+    if as_csv:
+        summary.networks(found).to_csv(sys.stdout, index=False)
+        return
+    if as_json:
+        from ntk1bit.cli.summarising import records
+
+        gaps = [summary.gaps(found, of=arm).assign(arm=arm) for arm in _compared(found.spec)]
+        tables = {
+            "networks": summary.networks(found),
+            "losses": summary.loss_against_energy(found),
+            "gaps": pd.concat(gaps) if gaps else pd.DataFrame(),
+            "stability": summary.mean_excess(found),
+        }
+        document = {"run": str(folder), "spec": found.spec.as_dict(), "trigram": float(found.trigram["loss"])}
+        document |= {name: records(table) for name, table in tables.items()}
+        print(json.dumps(document, indent=1, allow_nan=False))
+        return
+    if with_settings:
+        print_table(["setting", "value"], [[name, value] for name, value in found.spec.as_dict().items()])
+        print()
+    print_summary(found)
 
 
 def print_summary(found: LanguageRun) -> None:
@@ -105,12 +148,12 @@ def print_summary(found: LanguageRun) -> None:
         f"standard error of any loss over the text: {losses['text_error'].median():.3f} nats"
     )
     print(
-        f"uJ: microjoules of a forward pass over {spec.context} characters at 7 nm, by W23's counting, floats as FP16 in "
-        "every arm\nuJ float32: the same of full in the float32 that it is trained in"
+        f"uJ: microjoules of a forward pass over {spec.context} characters at 7 nm, by W23's counting, "
+        "floats as FP16 in every arm\nuJ float32: the same of full in the float32 that it is trained in"
     )
     if any(losses["at_edge"]):
         print("*: the best rate was the last one tried on its side")
-    for arm in spec.arms[1:] if spec.arms[0] == "full" else ():
+    for arm in _compared(spec):
         _print_gap(summary.gaps(found, of=arm), arm)
     _print_laws(found)
     equal = summary.at_equal_energy(found) if {"full", "bitnet"} <= set(spec.arms) else pd.DataFrame()
@@ -118,6 +161,11 @@ def print_summary(found: LanguageRun) -> None:
         value, low, high = summary.mean_interval(equal.loc[equal["size"] == size, "difference"].to_numpy())
         print(f"at the energy of full {size}: bitnet minus full {_interval(value, low, high)} nats")
     _print_excess(summary.mean_excess(found))
+
+
+def _compared(spec: LanguageSpec) -> tuple[str, ...]:
+    """Return the arms that are held against full precision: all others, where it is the first."""
+    return spec.arms[1:] if spec.arms[0] == "full" else ()
 
 
 def _print_gap(paired: pd.DataFrame, arm: str) -> None:
@@ -172,16 +220,23 @@ def _export(folder: Path, path: Path) -> None:
     from ntk1bit.language.exporting import read_network
     from ntk1bit.nets.packed_export import export
 
-    trained = read_network(folder, arm="bitnet")
+    trained = read_network(folder, arm=EXPORTED)
     export(trained.model, trained.shape, path, alphabet=trained.alphabet)
     print(f"Packed: {path}. Try it with: ntk1bit generate {shlex.quote(str(path))} --prompt 'The '")
 
 
-def _require_exportable(spec: LanguageSpec, path: Path) -> None:
-    if "bitnet" not in spec.arms:
-        raise InputError("--export writes a bitnet network; add bitnet to --arms")
+def _require_exportable(spec: LanguageSpec, path: Path, folder: Path) -> None:
+    """Refuse, before anything is trained, an export that could not be written afterwards."""
+    from ntk1bit.nets.packed_file import require_writable
+
+    if EXPORTED not in spec.arms:
+        raise InputError(f"--export writes a {EXPORTED} network; add {EXPORTED} to --arms")
     if path.suffix != ".npz":
         raise InputError(f"--export writes a .npz file, got {path}")
+    if path.is_dir():
+        raise InputError(f"--export writes a file, and {path} is a folder")
+    if path.parent.resolve() != folder.resolve():  # the run makes its own folder
+        require_writable(path)
 
 
 def _count(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Find a trained network of a run and read its weights back."""
+"""Find a trained network of a run and read its weights back, or train it again where they are lost."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from ntk1bit.language.training import load_weights
 from ntk1bit.nets import text
 from ntk1bit.nets.bitlinear import Arm
 from ntk1bit.nets.transformer import Activation, Shape, Transformer
+from ntk1bit.sweeps import Measurement, run_measurements
+from ntk1bit.sweeps.store import Store
 
 
 class Trained(NamedTuple):
@@ -40,6 +42,36 @@ def read_network(folder: Path, *, size: str | None = None, arm: str = "bitnet", 
     InputError
         If the run is not finished or has no such network, or its weights cannot be read.
     """
+    measurement, shape, alphabet = _place(folder, size=size, arm=arm, seed=seed)
+    return Trained(load_weights(_weights(folder, measurement), shape, arm=cast(Arm, arm)), shape, alphabet)
+
+
+def restore_network(folder: Path, *, size: str | None = None, arm: str = "bitnet", seed: int | None = None) -> bool:
+    """Train a network of a finished run again if its weights cannot be read; return whether that was needed.
+
+    Parameters
+    ----------
+    folder, size, arm, seed
+        As in `read_network`.
+
+    Raises
+    ------
+    InputError
+        If the run is not finished, has no such network, or cannot be written.
+    """
+    measurement, shape, _ = _place(folder, size=size, arm=arm, seed=seed)
+    try:
+        load_weights(_weights(folder, measurement), shape, arm=cast(Arm, arm))
+    except InputError:
+        with Store(folder).lock():
+            (folder / "cells" / f"{measurement.key}.parquet").unlink(missing_ok=True)
+            run_measurements([measurement], folder / "cells")
+        return True
+    return False
+
+
+def _place(folder: Path, *, size: str | None, arm: str, seed: int | None) -> tuple[Measurement, Shape, str]:
+    """Return the measurement that trained a network, its shape and its alphabet."""
     run = load_language_run(folder)
     spec = run.spec
     sizes = {str(one): one for one in spec.shapes}
@@ -48,7 +80,7 @@ def read_network(folder: Path, *, size: str | None = None, arm: str = "bitnet", 
     seed = spec.seeds[0] if seed is None else seed
     if seed not in spec.seeds:
         raise InputError(f"{folder} has no seed {seed}; it has: {', '.join(map(str, spec.seeds))}")
-    key = cell(spec, chosen, arm, run.rates[arm, str(chosen)], seed).key
+    measurement = cell(spec, chosen, arm, run.rates[arm, str(chosen)], seed)
     alphabet = text.load(spec.text).alphabet
     shape = Shape(
         chosen.layers,
@@ -59,5 +91,8 @@ def read_network(folder: Path, *, size: str | None = None, arm: str = "bitnet", 
         cast(Activation, spec.activation),
         spec.tied,
     )
-    model = load_weights(folder / "cells" / f"{key}.weights", shape, arm=cast(Arm, arm))
-    return Trained(model, shape, alphabet)
+    return measurement, shape, alphabet
+
+
+def _weights(folder: Path, measurement: Measurement) -> Path:
+    return folder / "cells" / f"{measurement.key}.weights"

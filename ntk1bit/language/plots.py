@@ -101,7 +101,8 @@ def plot_energy(losses: pd.DataFrame, *, ax: Axes, column: str = "joules", faint
             ax.plot(at, loss, ":", color=ARM_COLOUR[arm], marker=ARM_MARKER[arm], ms=2.5, mfc="white", lw=0.8)
         else:
             _points(ax, part, "microjoules", "loss", arm, line=ARM_LINE[arm])
-    ax.set(xscale="log", yscale="log", xlabel="energy of a forward pass (µJ, floats as FP16)", ylabel="loss (nats a character)")
+    ax.set(xscale="log", yscale="log", ylabel="loss (nats a character)")
+    ax.set_xlabel("energy of a forward pass (µJ, floats as FP16)")
     _around(ax, losses.loc[losses["arm"].isin(shown_arms(losses)), "loss"])
     return readable(ax)
 

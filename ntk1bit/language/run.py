@@ -10,6 +10,7 @@ Which rates are tried depends on losses only, so a resumed run makes the same ch
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -182,6 +183,15 @@ def load_language_run(folder: Path) -> LanguageRun:
         return run_measurements(these, folder / "cells")
 
     return _stages(spec, read)
+
+
+def is_language_run(folder: Path) -> bool:
+    """Say whether a folder is kept by a run of language models: whether its spec.toml has their table."""
+    try:
+        document = tomllib.loads((folder / "spec.toml").read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return False  # whoever reads it says what is wrong
+    return isinstance(document.get("language"), dict)
 
 
 def _stages(spec: LanguageSpec, run: Callable[[str, list[Measurement], float, float], pd.DataFrame]) -> LanguageRun:

@@ -93,7 +93,7 @@ class LanguageSpec:
         Of ``"full"``, ``"bitnet"``, ``"b158"``, and of ``"int8-absmax"`` and ``"sign-ptq"``, which quantise the trained
         networks of ``"full"`` and so need it.
     tokens
-        Training characters, the same for every network; what is left over of whole steps (`trained_tokens`) is not read.
+        Training characters, the same for every network; what whole steps leave over (`trained_tokens`) is not read.
     batch, context
         Windows a step, and characters predicted in each.
     seeds
@@ -169,8 +169,8 @@ class LanguageSpec:
         times = [round(one, TIMES_DIGITS) for one in self.stability]
         if len({0.0, 1.0, *times}) < len(times) + 2:
             raise InputError(
-                f"stability takes multiples that differ from each other and from 0 and 1 in {TIMES_DIGITS} digits after "
-                f"the point (1 is always tried), got {', '.join(f'{one:g}' for one in self.stability)}"
+                f"stability takes multiples that differ from each other and from 0 and 1 in {TIMES_DIGITS} digits "
+                f"after the point (1 is always tried), got {', '.join(f'{one:g}' for one in self.stability)}"
             )
         if self.steps < 1:
             raise InputError(

@@ -84,7 +84,8 @@ def train_language(
     A row for the arm itself, and one for each arm that quantises a trained ``full`` network: `evaluated`, the arm
     measured; `loss`, `loss_error` in nats a character and `bits`, `bits_error`; `window_losses`, the mean loss of each
     validation window; `train_loss`, mean over the last tenth of the steps; `curve`, mean training loss of each `chunk`
-    steps, the last of which may be fewer; `steps`, how many were made; `parameters`, N; `diverged`, whether a loss was not finite (then losses are NaN).
+    steps, the last of which may be fewer; `steps`, how many were made; `parameters`, N; `diverged`, whether a loss was
+    not finite (then losses are NaN).
 
     Raises
     ------
@@ -162,7 +163,10 @@ def load_weights(path: Path, shape: Shape, *, arm: Arm) -> Transformer:
         )
     except (OSError, ValueError, RuntimeError, EOFError) as problem:
         reason = " ".join(str(problem).split())[:200]
-        raise InputError(f"cannot read the weights in {path} ({reason}); run the same sweep again") from None
+        raise InputError(
+            f"cannot read the weights in {path} ({reason}); train this network again with: "
+            "ntk1bit train-lm --resume --export, and the settings of its run"
+        ) from None
 
 
 @eqx.filter_jit

@@ -79,7 +79,8 @@ class Shape:
     Raises
     ------
     InputError
-        If a number is out of range, the activation is unknown, or there would be more operations than 64-bit integers count.
+        If a number is out of range, the activation is unknown, or there would be more operations than 64-bit integers
+        count.
     """
 
     layers: int
@@ -258,8 +259,8 @@ def _count_exact(tally: _Tally, shape: Shape) -> None:
 
     if d % (2 * heads):
         raise InputError(
-            f"'exact' counts our Transformer, whose heads have an even number of entries (pairs are rotated), got width "
-            f"{d} and {heads} heads; give others, or count by 'w23'"
+            f"'exact' counts our Transformer, whose heads have an even number of entries (pairs are rotated), got "
+            f"width {d} and {heads} heads; give others, or count by 'w23'"
         )
 
     def norm(many: int, n: int) -> None:

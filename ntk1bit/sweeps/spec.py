@@ -17,6 +17,8 @@ from ntk1bit.quantizers import SCALES
 from ntk1bit.two_layer import INITS, PRECISIONS
 
 T = TypeVar("T")
+COMMANDS = {"sweep": "sweep", "language": "train-lm"}  # what makes the runs whose spec.toml has such a table
+TABLES = {"sweep": "", "language": " or ntk1bit plot; its networks are in networks.csv, which ntk1bit fit reads"}
 _LARGEST_INTEGER = 2**53  # beyond it an integer is a typing mistake, and float arithmetic on it is no longer exact
 
 
@@ -197,6 +199,12 @@ def read_table(path: Path, name: str, make: Callable[[dict[str, Any]], T]) -> T:
         raise InputError(f"{path} is not valid TOML: {problem}") from None
     table = document.get(name)
     if not isinstance(table, dict):
+        for other, command in COMMANDS.items():
+            if isinstance(document.get(other), dict):
+                raise InputError(
+                    f"{path} is of a run of ntk1bit {command}, not of ntk1bit {COMMANDS[name]}; see it with: "
+                    f"ntk1bit summary {path.parent}{TABLES[other]}"
+                )
         raise InputError(f"{path} has no [{name}] table; put the settings under a line [{name}]")
     try:
         return make(table)

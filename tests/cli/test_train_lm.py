@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ntk1bit.cli import training_lm
 from ntk1bit.cli.main import main
 from ntk1bit.cli.training_lm import collect
 from ntk1bit.language.spec import PRESETS
@@ -48,6 +49,13 @@ def test_options_override_the_preset():
         (["--stability", "-1"], "positive multiples"),
         (["--arms", "full", "--export", "model.npz"], "add bitnet to --arms"),
         (["--smoke", "--export", "model.pkl"], "writes a .npz file"),
+        (["--smoke", "--export", "nowhere/model.npz"], "the folder 'nowhere' does not exist"),
+        (["--sizes", "1 x 16,1X16"], "repeated values: 1x16, 1x16"),
+        (["--arms", "full, full"], "repeated"),
+        (["--arms", "Full"], "did you mean 'full'"),
+        (["--seeds", "1, 2, 1"], "repeated"),
+        (["--seeds", "1 2"], "cannot read --seeds"),
+        (["--stability", "4,4.0"], "differ from each other"),
         (["--smoke", "--jobs", "0"], "--jobs must be from 1"),
     ],
 )
@@ -57,6 +65,21 @@ def test_mistakes_are_one_line_and_leave_nothing(words, said, capsys, tmp_path):
     assert said in told.err
     assert told.err.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("folder", ["there.npz", "run"])
+def test_an_export_that_cannot_be_written_is_refused_before_training(capsys, tmp_path, folder):
+    (tmp_path / "there.npz").mkdir()
+    path = tmp_path / "there.npz" if folder == "there.npz" else tmp_path / "run" / "deeper" / "model.npz"
+    assert call("train-lm", "--smoke", "--out", tmp_path / "run", "--export", path) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("written", ["1 x 16, 1x24 ,1 X 32", "1x16,1x24,1x32"])
+def test_sizes_have_one_spelling(written):
+    assert collect("smoke", sizes=written) == PRESETS["smoke"]
+    assert training_lm.default_folder(collect("smoke", sizes=written)) == training_lm.default_folder(PRESETS["smoke"])
 
 
 @pytest.mark.slow

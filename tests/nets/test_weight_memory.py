@@ -8,7 +8,7 @@ from ntk1bit.cores import pack_signs
 from ntk1bit.errors import InputError
 from ntk1bit.nets.bitlinear import Projection
 from ntk1bit.nets.energy import ARMS, Shape
-from ntk1bit.nets.transformer import Shape as transformer_shape
+from ntk1bit.nets.transformer import Shape as Built
 from ntk1bit.nets.transformer import transformer
 from ntk1bit.nets.weight_memory import packed_bytes, weight_bytes
 
@@ -37,7 +37,7 @@ def test_bytes_by_hand():
 @pytest.mark.parametrize("tied", [True, False])
 def test_bytes_are_those_of_the_network_that_is_trained(tied):
     shape = Shape(3, 64, tokens=64, vocabulary=88, heads=4, tied=tied)
-    arrays = jax.eval_shape(lambda: transformer(transformer_shape(3, 64, 4, 88, 64, tied=tied), arm="full"))
+    arrays = jax.eval_shape(lambda: transformer(Built(3, 64, 4, 88, 64, tied=tied), arm="full"))
     told = weight_bytes(shape, "full32")
     assert told.total == sum(one.size * one.dtype.itemsize for one in jax.tree.leaves(arrays))
     linear = sum(one.weight.size * 4 for one in jax.tree.leaves(arrays, is_leaf=is_projection) if is_projection(one))
