@@ -33,6 +33,10 @@ def energy(
     heads: Annotated[int | None, typer.Option(help="Its heads. Default: width/64, or 1.")] = None,
     vocabulary: Annotated[int, typer.Option(help="Its vocabulary; 0 leaves embedding and head out.")] = 0,
     tokens: Annotated[int, typer.Option(help="Tokens of one forward pass.")] = 512,
+    activation: Annotated[
+        Literal["gelu", "squared-relu"], typer.Option(help="Of the feed-forward part; counted by exact.")
+    ] = "gelu",
+    untied: Annotated[bool, typer.Option("--untied", help="The head has weights of its own.")] = False,
     arm: Annotated[
         Literal["full32", "full16", "int8-absmax", "bitnet", "b158", "sign-ptq", "all"] | None,
         typer.Option(help="How linear maps are computed. Default: full32, full16 and bitnet."),
@@ -58,17 +62,19 @@ def energy(
     from ntk1bit.nets.energy_published import SIZES
 
     own = (layers, width, heads, vocabulary or None)
+    made = {"tokens": tokens, "activation": activation, "tied": not untied}
     if published:
-        if arm is not None or any(one is not None for one in own) or tokens != 512 or model != "w23" or wide:
+        others = (arm is not None, made != {"tokens": 512, "activation": "gelu", "tied": True}, model != "w23", wide)
+        if any(one is not None for one in own) or any(others):
             raise InputError("--published recomputes W23's figures at W23's settings; of other options it takes --csv")
         return _show_published(csv)
     if layers is None or width is None:
         if any(one is not None for one in own):
             raise InputError("one Transformer needs both --layers and --width; without options W23's sizes are counted")
-        shapes = {name: replace(shape, tokens=tokens) for name, shape in SIZES.items()}
+        shapes = {name: replace(shape, **made) for name, shape in SIZES.items()}
     else:
         split = heads if heads is not None else (width // 64 if width > 0 and width % 64 == 0 else 1)
-        shapes = {f"{layers}x{width}": Shape(layers, width, tokens, heads=split, vocabulary=vocabulary)}
+        shapes = {f"{layers}x{width}": Shape(layers, width, heads=split, vocabulary=vocabulary, **made)}
     shown: tuple[Arm, ...] = _SHOWN if arm is None else ARMS if arm == "all" else (arm,)
     counts: Counts = {
         (size, one): count_operations(shape, one, model=model, density=density, wide=wide)

@@ -71,6 +71,38 @@ def test_one_transformer_in_every_arm(capsys, tmp_path):
     assert "\nsoftmax" in out
 
 
+def test_what_a_network_is_made_of_is_counted(capsys, tmp_path):
+    file = tmp_path / "rows.csv"
+    size = (
+        "--layers",
+        "2",
+        "--width",
+        "64",
+        "--tokens",
+        "7",
+        "--vocabulary",
+        "50",
+        "--arm",
+        "bitnet",
+        "--csv",
+        str(file),
+    )
+    out = call(capsys, *size, "--model", "exact", "--activation", "squared-relu", "--untied")
+    shape = Shape(2, 64, 7, vocabulary=50, tied=False, activation="squared-relu")
+    counts = count_operations(shape, "bitnet", model="exact")
+    assert pd.read_csv(file)["count"].tolist() == counts["count"].tolist()
+    assert float(cells(out, "2x64", "bitnet")["all MB"]) == pytest.approx(
+        weight_bytes(shape, "bitnet").total / 1e6, abs=0.06
+    )
+    with pytest.raises(InputError, match="of other options it takes --csv"):
+        call(capsys, "--published", "--untied")
+
+
+def test_odd_heads_are_told(capsys):
+    with pytest.raises(InputError, match="even number of entries"):
+        call(capsys, "--layers", "1", "--width", "9", "--model", "exact")
+
+
 def test_heads_default_to_64_columns_where_that_divides(capsys, tmp_path):
     for width, heads in (("128", 2), ("100", 1)):
         file = tmp_path / f"{width}.csv"
@@ -83,9 +115,9 @@ def test_tokens_apply_to_the_eight_sizes(capsys):
     out = call(capsys, "--tokens", "64", "--arm", "b158")
     assert "64 tokens" in out
     assert "arm b158" in out
-    assert float(cells(out, "125M", "b158")["all MB"]) < float(
-        cells(call(capsys, "--arm", "b158"), "125M", "b158")["all MB"]
-    )
+    longer = cells(call(capsys, "--arm", "b158"), "125M", "b158")
+    assert float(cells(out, "125M", "b158")["J 7nm"]) < float(longer["J 7nm"]) / 8  # attention takes fewer still
+    assert cells(out, "125M", "b158")["all MB"] == longer["all MB"]  # positions have no weights
 
 
 def test_published_figures_are_all_shown_with_what_they_miss(capsys, tmp_path):
