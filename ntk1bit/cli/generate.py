@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,12 @@ def generate(
     packed = load(model)
     if about:
         for name, value in packed.rows():
-            print(f"{name:36} {value}")
+            _show(f"{name:36} {value}")
         return
-    print(prompt + continue_text(packed, prompt, length=length, temperature=temperature, seed=seed))
+    _show(prompt + continue_text(packed, prompt, length=length, temperature=temperature, seed=seed))
+
+
+def _show(text: str) -> None:
+    r"""Print a text; characters that the terminal's encoding lacks as \uXXXX, since an alphabet may hold any."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))

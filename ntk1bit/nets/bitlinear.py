@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.nets.ste import Surrogate, absmax, neuron_wise, tensor_wise, ternary
+from ntk1bit.nets.ste import Surrogate, absmax, centred_signs, tensor_wise, ternary
 
 Arm = Literal["full", "bitnet", "b158", "int8-absmax", "sign-ptq"]
 ARMS: tuple[str, ...] = get_args(Arm)
@@ -151,7 +151,6 @@ def quantized_factors(
     if arm == "int8-absmax":
         return absmax(x), absmax(weight)
     if arm == "sign-ptq":
-        rows = neuron_wise(weight, scale="absmean")
-        return x, rows - weight.mean(axis=1, keepdims=True)
+        return x, centred_signs(weight)
     require_choice("arm", arm, ARMS)
     raise AssertionError

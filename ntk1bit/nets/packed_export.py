@@ -57,6 +57,10 @@ def pack(model: Transformer, shape: Shape, *, alphabet: str = "", note: str = ""
             f"the alphabet of a model with {shape.vocabulary} tokens needs as many distinct characters, "
             f"got {len(alphabet)} of which {len(set(alphabet))} distinct"
         )
+    for name, text in (("alphabet", alphabet), ("note", note)):
+        lone = next((character for character in text if "\ud800" <= character <= "\udfff"), None)
+        if lone is not None:
+            raise InputError(f"the {name} holds {lone!r}, half a character, which no file in UTF-8 can; leave it out")
     table = (shape.vocabulary, shape.width)
     if len(model.blocks) != shape.layers or (model.head is None) != shape.tied:
         raise InputError(

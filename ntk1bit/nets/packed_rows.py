@@ -18,7 +18,7 @@ from jaxtyping import Float, Float32, Int8, Int32
 from ntk1bit.compiling import CONTRACT, REASSOCIATE, compiled, inlined
 from ntk1bit.cores import settings
 from ntk1bit.cores.threads import run_pieces
-from ntk1bit.quantizers import quantize_activations
+from ntk1bit.quantizers import LIFT, SMALL, quantize_activations
 
 LEVELS = 128  # Q_b of 8 bits
 _EPSILON = 1e-5  # of LayerNorm, as in `ntk1bit.nets.bitlinear`
@@ -176,10 +176,11 @@ def _normalize(h, gain, q, gamma, first, stop):
         largest[0] = _largest_bits(x)
         top = largest.view(np.float32)[0]
         gamma[i] = top
-        factor = np.float32(LEVELS) / (top if top > 0 else np.float32(1))
+        lift = np.float32(LIFT) if top < np.float32(SMALL) else np.float32(1)  # as `quantizers.levels` has it
+        factor = np.float32(LEVELS) / ((top if top > 0 else np.float32(1)) * lift)
         row = q[i]
         for k in range(len(row)):
-            level = np.rint(x[k] * factor)
+            level = np.rint(x[k] * lift * factor)
             level = min(max(level, np.float32(1 - LEVELS)), np.float32(LEVELS - 1))
             row[k] = np.int8(np.int32(level))
 

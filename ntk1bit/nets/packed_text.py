@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError
 from ntk1bit.nets.packed import PackedModel
-from ntk1bit.nets.text import decode, encode
+from ntk1bit.nets.packed_file import NORMS
 
 _STREAM = 0x9E  # keeps these draws apart from others at the same seed
 
@@ -27,7 +29,7 @@ def generate(model: PackedModel, prompt: str, *, length: int, temperature: float
     length
         Characters to add.
     temperature
-        0 takes the most probable character every time (the first of equals).
+        0 or more and finite; 0 takes the most probable character every time (the first of equals).
     seed
         Of the draws.
 
@@ -38,17 +40,17 @@ def generate(model: PackedModel, prompt: str, *, length: int, temperature: float
     Raises
     ------
     InputError
-        If the model has no alphabet, the prompt is empty or has characters outside it, or a number is out of range.
+        If the model has no alphabet, the prompt is empty or has characters outside it, a number is out of range, or
+        the logits are not finite, because weights are too large.
     """
     if not model.alphabet:
         raise InputError("this model was exported without its alphabet, so its tokens cannot be shown as text")
     if not prompt:
         raise InputError("the prompt is empty; give at least one character to continue")
-    if length < 0 or seed < 0:
-        raise InputError(f"length and seed must be 0 or more, got length {length} and seed {seed}")
+    length, seed = (_whole(name, number) for name, number in (("length", length), ("seed", seed)))
     if not 0 <= temperature < np.inf:
         raise InputError(f"the temperature must be 0 or more and finite, got {temperature}")
-    known = encode(prompt, model.alphabet).tolist()
+    known = _tokens(prompt, model.alphabet)
     first = len(known)
     rng = np.random.default_rng([seed, _STREAM])
     keep = max(1, model.shape.context // 2)
@@ -58,15 +60,55 @@ def generate(model: PackedModel, prompt: str, *, length: int, temperature: float
         if len(unread) > reading.room:
             reading, unread = model.start(), known[-keep:]
         logits = model.feed(reading, np.array([unread]))[0, -1]
+        if not np.isfinite(logits).all():
+            raise InputError(
+                f"the model's logits after {len(known)} characters are not finite: its weights are too large "
+                f"({_largest(model)}), as after a training that diverged; export another network"
+            )
         known.append(draw(logits, temperature=temperature, rng=rng))
         unread = known[-1:]
-    return decode(np.array(known[first:], dtype=np.uint8), model.alphabet)
+    return "".join([model.alphabet[token] for token in known[first:]])
 
 
 def draw(logits: Float[np.ndarray, " vocabulary"], *, temperature: float, rng: np.random.Generator) -> int:
     """Draw a token from softmax(logits/temperature), or take the largest at temperature 0."""
     if temperature == 0:
         return int(np.argmax(logits))
-    scaled = (logits.astype(np.float64) - logits.max()) / temperature
+    with np.errstate(over="ignore"):  # at tiny temperatures: exp(-inf) = 0 is what such a share rounds to
+        scaled = (logits.astype(np.float64) - logits.max()) / temperature
     sums = np.cumsum(np.exp(scaled))
-    return int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))
+    # A product may round up to the whole sum, which belongs to no token.
+    below = min(rng.random() * sums[-1], np.nextafter(sums[-1], 0))
+    return int(np.searchsorted(sums, below, side="right"))
+
+
+def _largest(model: PackedModel) -> str:
+    """Say which of a model's floats are the largest."""
+    gains = [model.norm, *(getattr(block, name) for block in model.blocks for name in NORMS)]
+    scales = [np.array([signs.beta for block in model.blocks for signs in block.projections()])]
+    parts = {"embedding": [model.embedding], "head": [model.head], "gains": gains, "projections": scales}
+    sizes = {name: max(float(np.abs(array).max()) for array in arrays) for name, arrays in parts.items()}
+    name = max(sizes, key=lambda name: sizes[name])
+    return f"{name} of up to {sizes[name]:.3g}"
+
+
+def _tokens(text: str, alphabet: str) -> list[int]:
+    """Return the position in the alphabet of every character; unlike a corpus, for alphabets of any size."""
+    places = {character: place for place, character in enumerate(alphabet)}
+    for where, character in enumerate(text):
+        if character not in places:
+            raise InputError(
+                f"character {character!r} at position {where} is not in the model's alphabet of {len(alphabet)}; "
+                "fold the text first"
+            )
+    return [places[character] for character in text]
+
+
+def _whole(name: str, number: int) -> int:
+    try:
+        whole = operator.index(number)
+    except TypeError:
+        raise InputError(f"{name} must be an integer, got {number!r}") from None
+    if whole < 0:
+        raise InputError(f"{name} must be 0 or more, got {whole}")
+    return whole

@@ -15,6 +15,7 @@ All are `jax.custom_jvp` at heart, so forward mode, reverse mode, `vmap` and `nt
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import jax
@@ -22,11 +23,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.quantizers import SCALES, Scale
+from ntk1bit.quantizers import FAR_MEAN, ONE_SIDED, SCALES, Scale, in_range, levels
 
 Surrogate = Literal["identity", "clipped", "sign"]
 SURROGATES: tuple[str, ...] = get_args(Surrogate)
-_SMALLEST = 1e-30  # keeps the scale of an all-zero tensor from being a divisor; far below any float32 weight
+Hold = Callable[[Array], Array]  # from a mean to the mean
+Measure = Callable[[Array, Hold], tuple[Array, Array]]  # to a mean and a size
 
 
 def straight_through(value: Array, surrogate: Array) -> Array:
@@ -75,13 +77,26 @@ def neuron_wise(
         If `scale` or `surrogate` is unknown or `w` is not a matrix with at least one column.
     """
     require_choice("scale", scale, SCALES)
-    _require_matrix(w, surrogate)
-    mu = w.mean(axis=1, keepdims=True)
-    c = w - mu
-    s = jnp.sqrt((c**2).mean(axis=1, keepdims=True)) if scale == "std" else jnp.abs(c).mean(axis=1, keepdims=True)
-    value = s * sign(c) + mu
-    inside = jnp.abs(c) <= s
-    return straight_through(value, _passing(w, inside) if surrogate == "clipped" else w)
+    w, at = _matrix(w, surrogate)
+    mu, s = _of_rows(at, scale)
+    value = s * _above(at, mu) + mu
+    inside = jnp.abs(at - mu) <= s
+    return straight_through(value.astype(w.dtype), _passing(w, inside) if surrogate == "clipped" else w)
+
+
+def centred_signs(w: Float[Array, "m d"]) -> Float[Array, "m d"]:
+    """Quantise each row to `s_r Sign(w - mu_r)`, s_r = mean_k |w_k - mu_r|; the mean is not added back.
+
+    For networks that are quantised after training; the derivative is that of w - mu.
+
+    Raises
+    ------
+    InputError
+        If `w` is not a matrix with at least one entry.
+    """
+    w, at = _matrix(w, "identity")
+    mu, s = _of_rows(at, "absmean")
+    return straight_through((s * _above(at, mu)).astype(w.dtype), w - w.mean(axis=1, keepdims=True))
 
 
 def tensor_wise(w: Float[Array, "m d"], *, surrogate: Surrogate = "identity") -> Float[Array, "m d"]:
@@ -97,35 +112,40 @@ def tensor_wise(w: Float[Array, "m d"], *, surrogate: Surrogate = "identity") ->
     InputError
         If `surrogate` is unknown or `w` is not a matrix with at least one entry.
     """
-    _require_matrix(w, surrogate)
-    alpha, beta = w.mean(), jnp.abs(w).mean()
-    signs = sign(w - alpha)
+    w, at = _matrix(w, surrogate)
+    alpha, beta = _measured(at, _of_tensor, axis=None, most=ONE_SIDED)
+    signs = _above(at, alpha)
+    value = (beta * signs).astype(w.dtype)
     if surrogate == "sign":
-        return straight_through(signs, w - alpha) * beta
-    inside = jnp.abs(w - alpha) <= 1
-    return straight_through(beta * signs, _passing(w, inside) if surrogate == "clipped" else w)
+        slope, signs = beta.astype(w.dtype), signs.astype(w.dtype)
+        return straight_through(value, slope * (w - w.mean()) + signs * jnp.abs(w).mean())
+    inside = jnp.abs(at - alpha) <= 1
+    return straight_through(value, _passing(w, inside) if surrogate == "clipped" else w)
 
 
 def ternary(w: Float[Array, "m d"], *, surrogate: Surrogate = "identity") -> Float[Array, "m d"]:
     """Quantise a matrix to {-1, 0, +1} with one scale (BitNet b1.58, Ma et al. 2024).
 
-    Value: `beta clip(round(W/beta), -1, 1)`, beta = mean|W|; round to even at halves.
+    Value: `beta clip(round(W/beta), -1, 1)`, beta = mean|W|; round to even at halves; a matrix of zeros stays zero.
 
     Surrogates: ``"identity"`` is dW; ``"clipped"`` passes dW where |W| <= 1.5 beta, beyond which the value is held at
-    the end of its range; ``"sign"`` differentiates beta and W/beta as written.
+    the end of its range; ``"sign"`` differentiates beta and W/beta as written: dW + (q - W/beta) dbeta, q being the
+    integers. At beta = 0 there is no W/beta, and what is left is dW.
 
     Raises
     ------
     InputError
         If `surrogate` is unknown or `w` is not a matrix with at least one entry.
     """
-    _require_matrix(w, surrogate)
-    beta = jnp.maximum(jnp.abs(w).mean(), _SMALLEST)
-    levels = jnp.clip(jnp.round(w / beta), -1, 1)
+    w, at = _matrix(w, surrogate)
+    _, beta = _measured(at, _without_mean, axis=None, most=ONE_SIDED)
+    ratio = at / jnp.where(beta > 0, beta, 1)
+    q = jnp.clip(jnp.round(ratio), -1, 1)
+    value = (beta * q).astype(w.dtype)
     if surrogate == "sign":
-        return straight_through(levels, w / beta) * beta
-    inside = jnp.abs(w) <= 1.5 * beta
-    return straight_through(beta * levels, _passing(w, inside) if surrogate == "clipped" else w)
+        return straight_through(value, w + jax.lax.stop_gradient(q - ratio).astype(w.dtype) * jnp.abs(w).mean())
+    inside = jnp.abs(at) <= 1.5 * beta
+    return straight_through(value, _passing(w, inside) if surrogate == "clipped" else w)
 
 
 def absmax(x: Float[Array, "... d"], *, bits: int = 8, surrogate: Surrogate = "identity") -> Float[Array, "... d"]:
@@ -143,11 +163,13 @@ def absmax(x: Float[Array, "... d"], *, bits: int = 8, surrogate: Surrogate = "i
         If `bits` is not in 2..8 or `surrogate` is not identity or clipped.
     """
     require_choice("surrogate", surrogate, ("identity", "clipped"))
+    x = _real(x)
     q, gamma, top = absmax_integers(x, bits=bits)
-    value = q * (gamma / top)
+    # q/Q_b is exact and gamma/Q_b need not be: it may lie below the smallest float.
+    value = (q * (1 / top) * gamma).astype(x.dtype)
     if surrogate == "identity":
         return straight_through(value, x)
-    inside = jnp.abs(x) * top <= (top - 1) * gamma
+    inside = jnp.abs(_wide(x)) <= (top - 1) / top * gamma
     return straight_through(value, _passing(x, inside))
 
 
@@ -164,9 +186,75 @@ def absmax_integers(
     if not 2 <= bits <= 8:
         raise InputError(f"activations can have 2 to 8 bits, got {bits}")
     top = 2 ** (bits - 1)
+    x = jax.lax.stop_gradient(_wide(_real(x)))
     gamma = jnp.abs(x).max(axis=-1, keepdims=True)
-    q = jnp.clip(jnp.round(x * (top / jnp.where(gamma > 0, gamma, 1))), -top + 1, top - 1)
-    return q, gamma, top
+    return levels(x, gamma, top, xp=jnp), gamma, top
+
+
+def _of_rows(w: Array, scale: Scale) -> tuple[Array, Array]:
+    """Return the mean and the size about it of every row, (m, 1) each."""
+
+    def measure(v: Array, hold: Hold) -> tuple[Array, Array]:
+        mean = hold(v.mean(axis=1, keepdims=True))
+        c = v - mean
+        if scale == "std":
+            return mean, jnp.sqrt((c**2).mean(axis=1, keepdims=True))
+        return mean, jnp.abs(c).mean(axis=1, keepdims=True)
+
+    return _measured(w, measure, axis=1, most=FAR_MEAN)
+
+
+def _measured(w: Array, measure: Measure, *, axis: int | None, most: float) -> tuple[Array, Array]:
+    """Return the mean and the size that `measure` finds, whatever the exponents of w are; no derivative.
+
+    Where the plain numbers cannot be relied on, they are measured again on w divided by a power of two, with the mean
+    held between the smallest and the largest weight. A loop rather than a condition, because `vmap` computes both sides of a condition.
+    """
+    w = jax.lax.stop_gradient(w)
+    about = jnp.finfo(w.dtype)
+
+    def again(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        fine, mean, size = state
+        rest = jnp.where(fine, 0, w)  # what depends on the state is not taken out of the loop by the compiler
+        power = jax.lax.reduce_precision(jnp.abs(rest).max(axis=axis, keepdims=True), about.nexp, 0)
+        power = jnp.clip(power, about.tiny, 2.0 ** (about.maxexp - 2))
+        v = rest / power
+        low, high = v.min(axis=axis, keepdims=True), v.max(axis=axis, keepdims=True)
+        mean_near_one, size_near_one = measure(v, lambda mean: jnp.clip(mean, low, high))
+        mean, size = jnp.where(fine, mean, mean_near_one * power), jnp.where(fine, size, size_near_one * power)
+        return jnp.ones_like(fine), mean, size
+
+    mean, size = measure(w, lambda mean: mean)
+    fine = in_range(mean, size, most)
+    return jax.lax.while_loop(lambda state: ~state[0].all(), again, (fine, mean, size))[1:]
+
+
+def _of_tensor(v: Array, hold: Hold) -> tuple[Array, Array]:
+    return hold(v.mean(keepdims=True)), jnp.abs(v).mean(keepdims=True)
+
+
+def _without_mean(v: Array, hold: Hold) -> tuple[Array, Array]:
+    del hold
+    return jnp.zeros((1, 1), v.dtype), jnp.abs(v).mean(keepdims=True)
+
+
+def _above(w: Array, mean: Array) -> Array:
+    """Return Sign(w - mean): comparing is exact, while XLA takes a difference below the smallest normal float for 0."""
+    one = jnp.ones((), w.dtype)
+    return jnp.where(w >= mean, one, -one)
+
+
+def _real(x: Array) -> Array:
+    """Return floating-point numbers."""
+    x = jnp.asarray(x)
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        raise InputError(f"a quantiser needs real numbers, got {x.dtype}")
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
+
+
+def _wide(x: Array) -> Array:
+    """Return x in the precision that quantisers compute in: float32 or more."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _passing(w: Array, inside: Array) -> Array:
@@ -174,7 +262,10 @@ def _passing(w: Array, inside: Array) -> Array:
     return jnp.where(inside, w, jax.lax.stop_gradient(w))
 
 
-def _require_matrix(w: Array, surrogate: str) -> None:
+def _matrix(w: Array, surrogate: str) -> tuple[Array, Array]:
+    """Check a matrix of weights; return it as floats and in the precision to compute in."""
     require_choice("surrogate", surrogate, SURROGATES)
+    w = _real(w)
     if w.ndim != 2 or w.size == 0:
         raise InputError(f"a quantiser of weights needs a matrix with at least one entry, got shape {w.shape}")
+    return w, _wide(w)
