@@ -23,7 +23,8 @@ from ntk1bit.errors import InputError, require_choice
 Scale = Literal["std", "absmean"]
 SCALES: tuple[str, ...] = get_args(Scale)
 
-SMALL, LIFT = 2.0**-60, 2.0**64  # rows of activations below the first are multiplied by the second before rounding
+SMALL, LARGE = 2.0**-60, 2.0**60  # scales between these are divided by as they are
+LIFT = 2.0**64  # what others are multiplied or divided by first
 ONE_SIDED = 15 / 16  # of mean|W|: a |mean W| above it means that nearly all weights have one sign
 FAR_MEAN = 16.0  # times the size of w - mu: a |mu| above it means that the weights of a row are nearly equal
 _LEAST = 2.0**-50  # sizes from here on: squares that are lost below the smallest float are no part of their mean
@@ -69,13 +70,16 @@ def in_range(mean: Any, size: Any, most: float) -> Any:
 
 
 def levels(x: Any, gamma: Any, top: int, *, xp: Any = np) -> Any:
-    """Return clip(round(x top/gamma), 1 - top, top - 1), halves to even, as floats; for `xp` NumPy or JAX.
+    """Return clip(round(x top/gamma), 1 - top, top - 1)/top, halves to even, for `xp` NumPy or JAX.
 
-    `x top/gamma` is `x (top/gamma)` to the bit; rows too small for `top/gamma` to be a float are lifted first.
+    `x top/gamma` is `x (top/gamma)` to the bit; rows too small for `top/gamma` to be a float are lifted first. Chosen
+    by `where`, not by a factor of one: compilers may contract two products with constants of a row to one, which would
+    then leave the range of floats. The division by top is exact and stands before the clip for the same reason.
     """
-    lift = xp.where(gamma < SMALL, LIFT, 1.0).astype(x.dtype)
-    factor = top / (xp.where(gamma > 0, gamma, 1.0).astype(x.dtype) * lift)
-    return xp.clip(xp.rint(x * lift * factor), 1 - top, top - 1)
+    divisor = xp.where(gamma > 0, gamma, 1).astype(x.dtype)
+    small = divisor < SMALL
+    factor = top / xp.where(small, divisor * LIFT, divisor)
+    return xp.clip(xp.rint(xp.where(small, x * LIFT, x) * factor) / top, (1 - top) / top, (top - 1) / top)
 
 
 def centred_scale(
@@ -187,7 +191,10 @@ def quantize_activations(x: Float[np.ndarray, "n d"], *, bits: int = 8) -> Activ
         raise InputError("activations contain NaN or infinity; remove those rows first")
     wide = _wide(x)
     gamma = np.abs(wide).max(axis=1, initial=0.0, keepdims=True)
-    return ActivationsQuantized(levels(wide, gamma, 2 ** (bits - 1)).astype(np.int8), _narrow(gamma[:, 0], x))
+    top = 2 ** (bits - 1)
+    with np.errstate(over="ignore"):  # of rows that are not to be lifted
+        q = levels(wide, gamma, top) * top
+    return ActivationsQuantized(q.astype(np.int8), _narrow(gamma[:, 0], x))
 
 
 def _measured(

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.quantizers import FAR_MEAN, ONE_SIDED, SCALES, Scale, in_range, levels
+from ntk1bit.quantizers import FAR_MEAN, LARGE, LIFT, ONE_SIDED, SCALES, Scale, in_range, levels
 
 Surrogate = Literal["identity", "clipped", "sign"]
 SURROGATES: tuple[str, ...] = get_args(Surrogate)
@@ -118,7 +118,8 @@ def tensor_wise(w: Float[Array, "m d"], *, surrogate: Surrogate = "identity") ->
     value = (beta * signs).astype(w.dtype)
     if surrogate == "sign":
         slope, signs = beta.astype(w.dtype), signs.astype(w.dtype)
-        return straight_through(value, slope * (w - w.mean()) + signs * jnp.abs(w).mean())
+        scaled = slope * w  # scaled first, so that backwards it comes last: sums of gradients stay in range
+        return straight_through(value, scaled - scaled.mean() + signs * jnp.abs(w).mean())
     inside = jnp.abs(at - alpha) <= 1
     return straight_through(value, _passing(w, inside) if surrogate == "clipped" else w)
 
@@ -139,7 +140,8 @@ def ternary(w: Float[Array, "m d"], *, surrogate: Surrogate = "identity") -> Flo
     """
     w, at = _matrix(w, surrogate)
     _, beta = _measured(at, _without_mean, axis=None, most=ONE_SIDED)
-    ratio = at / jnp.where(beta > 0, beta, 1)
+    large = beta > LARGE  # 1/beta, which XLA multiplies by, might be below the smallest normal float
+    ratio = jnp.where(large, at / LIFT, at) / jnp.where(large, beta / LIFT, jnp.where(beta > 0, beta, 1))
     q = jnp.clip(jnp.round(ratio), -1, 1)
     value = (beta * q).astype(w.dtype)
     if surrogate == "sign":
@@ -164,9 +166,8 @@ def absmax(x: Float[Array, "... d"], *, bits: int = 8, surrogate: Surrogate = "i
     """
     require_choice("surrogate", surrogate, ("identity", "clipped"))
     x = _real(x)
-    q, gamma, top = absmax_integers(x, bits=bits)
-    # q/Q_b is exact and gamma/Q_b need not be: it may lie below the smallest float.
-    value = (q * (1 / top) * gamma).astype(x.dtype)
+    shares, gamma, top = _levels(x, bits)
+    value = (shares * gamma).astype(x.dtype)  # and not q (gamma/Q_b): gamma/Q_b may be below the smallest float
     if surrogate == "identity":
         return straight_through(value, x)
     inside = jnp.abs(_wide(x)) <= (top - 1) / top * gamma
@@ -183,10 +184,15 @@ def absmax_integers(
     InputError
         If `bits` is not in 2..8.
     """
+    shares, gamma, top = _levels(_real(x), bits)
+    return shares * top, gamma, top
+
+
+def _levels(x: Array, bits: int) -> tuple[Array, Array, int]:
+    """Return q/Q_b, gamma and Q_b of `absmax`."""
     if not 2 <= bits <= 8:
         raise InputError(f"activations can have 2 to 8 bits, got {bits}")
-    top = 2 ** (bits - 1)
-    x = jax.lax.stop_gradient(_wide(_real(x)))
+    x, top = jax.lax.stop_gradient(_wide(x)), 2 ** (bits - 1)
     gamma = jnp.abs(x).max(axis=-1, keepdims=True)
     return levels(x, gamma, top, xp=jnp), gamma, top
 
@@ -213,20 +219,21 @@ def _measured(w: Array, measure: Measure, *, axis: int | None, most: float) -> t
     w = jax.lax.stop_gradient(w)
     about = jnp.finfo(w.dtype)
 
+    mean, size = measure(w, lambda mean: mean)
+    fine = in_range(mean, size, most)
+
     def again(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        fine, mean, size = state
-        rest = jnp.where(fine, 0, w)  # what depends on the state is not taken out of the loop by the compiler
+        done, mean, size = state
+        rest = jnp.where(done, 0, w)  # what depends on the state is not taken out of the loop by the compiler
         power = jax.lax.reduce_precision(jnp.abs(rest).max(axis=axis, keepdims=True), about.nexp, 0)
         power = jnp.clip(power, about.tiny, 2.0 ** (about.maxexp - 2))
         v = rest / power
         low, high = v.min(axis=axis, keepdims=True), v.max(axis=axis, keepdims=True)
         mean_near_one, size_near_one = measure(v, lambda mean: jnp.clip(mean, low, high))
         mean, size = jnp.where(fine, mean, mean_near_one * power), jnp.where(fine, size, size_near_one * power)
-        return jnp.ones_like(fine), mean, size
+        return jnp.ones_like(done), mean, size
 
-    mean, size = measure(w, lambda mean: mean)
-    fine = in_range(mean, size, most)
-    return jax.lax.while_loop(lambda state: ~state[0].all(), again, (fine, mean, size))[1:]
+    return jax.lax.while_loop(lambda state: ~state[0], again, (fine.all(), mean, size))[1:]
 
 
 def _of_tensor(v: Array, hold: Hold) -> tuple[Array, Array]:

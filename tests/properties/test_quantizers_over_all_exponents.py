@@ -264,14 +264,13 @@ def test_gradients_in_jax(in_jax):
             assert np.isin(slope, [0, 1]).all()
     beta = np.abs(real).mean(axis=(1, 2), keepdims=True)
     ratio = real / np.where(beta > 0, beta, 1)
-    near = (np.abs(np.abs(ratio) - 0.5) <= COLUMNS * p.eps).any(axis=(1, 2)) | (beta[:, 0, 0] < 16 * p.least)
+    near = (np.abs(np.abs(ratio) - 0.5) <= COLUMNS * p.eps).any(axis=(1, 2), keepdims=True) | (beta < 16 * p.least)
     q = np.sign(real) * (np.abs(ratio) > 0.5)
     # d sum(beta q) = sum dW + sum(q - W/beta) dbeta, dbeta = sum Sign(W) dW/12
     expected = 1 + (q - ratio).sum(axis=(1, 2), keepdims=True) * np.sign(real) / 12
     rounding = 16 * COLUMNS * p.last  # sums of 12 terms of up to 12
-    np.testing.assert_allclose(
-        exact(found["slopes"]["ternary sign"])[~near], expected[~near], rtol=0, atol=rounding
-    )
+    wrong = np.abs(exact(found["slopes"]["ternary sign"]) - expected) > rounding
+    assert not wrong[~near & (real != 0)].any()  # |W| has no derivative at 0
     assert near.mean() < 0.35
 
 
@@ -289,11 +288,13 @@ def test_a_row_that_is_not_finite_stays_alone():
 
 @pytest.mark.parametrize("value", [0.1, 0.3, 0.7, -0.1, 1e-38, 3.3e38, 5e-39, 0.0])
 def test_equal_weights_are_quantised_to_plus_one(value):
-    for n in (1, 3, 7, 10, 100):
+    for n in (1, 2, 3, 5, 7, 10, 30, 100):
         w = np.full((n, n), value, np.float32)
         assert (quantizers.quantize_tensor(w).q == 1).all()
         assert (quantizers.quantize_neurons(w).q == 1).all()
         assert not quantizers.quantize_neurons(w).s.any()
+        if n not in (7, 100):  # enough to compile
+            continue
         assert not np.signbit(np.asarray(ste.tensor_wise(jnp.asarray(w)))).any()
         flushed = w if abs(value) > 2e-38 else np.zeros_like(w)
         np.testing.assert_allclose(ste.neuron_wise(jnp.asarray(w)), flushed, rtol=0, atol=1.2e-38)
@@ -304,7 +305,7 @@ def test_the_reported_rows():
     scale = float(np.float16(1e-3)) / 128
     np.testing.assert_array_equal(half, np.array([[127 * scale, 0, -64 * scale]]).astype(np.float16))
     small = ste.absmax(jnp.array([[4e-38, 0, 2e-38]], jnp.float32))
-    np.testing.assert_array_equal(small, np.array([[127 / 128, 0, 0.5]]) * float(np.float32(4e-38)))
+    np.testing.assert_array_equal(small, np.array([[127 / 128, 0, 0.5]], np.float32) * np.float32(4e-38))
     assert quantizers.quantize_activations(np.array([[3e-37, 0, 1e-37]], np.float32)).q.tolist() == [[127, 0, 43]]
     assert quantizers.quantize_activations(np.array([[1e-37, 0, 1e-38]], np.float32)).q.tolist() == [[127, 0, 13]]
     assert ste.absmax_integers(jnp.array([[3e-37, 0, 1e-37]], jnp.float32))[0].tolist() == [[127, 0, 43]]
