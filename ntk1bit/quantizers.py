@@ -27,7 +27,7 @@ SMALL, LARGE = 2.0**-60, 2.0**60  # scales between these are divided by as they 
 LIFT = 2.0**64  # what others are multiplied or divided by first
 ONE_SIDED = 15 / 16  # of mean|W|: a |mean W| above it means that nearly all weights have one sign
 FAR_MEAN = 16.0  # times the size of w - mu: a |mu| above it means that the weights of a row are nearly equal
-_LEAST = 2.0**-50  # sizes from here on: squares that are lost below the smallest float are no part of their mean
+LEAST = 2.0**-50  # sizes from here on: squares that are lost below the smallest float are no part of their mean
 
 
 class NeuronQuantized(NamedTuple):
@@ -63,10 +63,10 @@ class ActivationsQuantized(NamedTuple):
 def in_range(mean: Any, size: Any, most: float) -> Any:
     """Tell for which rows a mean and a size taken plainly can be relied on, as booleans (NumPy or JAX).
 
-    They cannot where a sum or a square left the range of floats, and where |mean| > most size, so that the mean might be
-    rounded to beyond all weights (of a constant row above all).
+    They cannot where a sum or a square left the range of floats, and where |mean| > most size: there the mean might be
+    rounded to beyond all weights, of a constant row above all.
     """
-    return (size >= _LEAST) & (size < float("inf")) & (abs(mean) <= most * size)
+    return (size >= LEAST) & (size < float("inf")) & (abs(mean) <= most * size)
 
 
 def levels(x: Any, gamma: Any, top: int, *, xp: Any = np) -> Any:
@@ -166,7 +166,7 @@ def quantize_ternary(w: Float[np.ndarray, "m d"]) -> TernaryQuantized:
     wide, exponent = _wide(w), 0
     with np.errstate(over="ignore"):
         beta = np.abs(wide).mean()
-    if not _LEAST <= beta < np.inf:  # out of the range of sums, or rounded to zero beside weights that are not
+    if not LEAST <= beta < np.inf:  # out of the range of sums, or rounded to zero beside weights that are not
         exponent = int(np.frexp(np.abs(wide).max())[1])
         wide = np.ldexp(wide, -exponent)
         beta = np.abs(wide).mean()

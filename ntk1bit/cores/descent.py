@@ -23,7 +23,7 @@ from ntk1bit.cores.neurons import (
     empty_neurons,
     pack_neurons_reference,
     quantize_row,
-    quantize_row_vectors,
+    quantize_rows_vectors,
 )
 from ntk1bit.cores.simd import broadcast, load, multiply_add, read, store
 from ntk1bit.cores.threads import aligned_empty, run_pieces, single_threaded_blas
@@ -191,8 +191,7 @@ def _descend_rows(columns, active, start, stop, tables, acc, w, moves, quantized
                 for k in range(first, dim):
                     w[row, k] -= moves[row] * acc[(row - start) * 16 + k - first]
     if quantized:
-        for row in range(start, stop):
-            quantize_row_vectors(w, row, std, halves, s, mu)
+        quantize_rows_vectors(w, start, stop, std, halves, s, mu)
 
 
 @compiled

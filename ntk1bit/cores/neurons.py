@@ -34,6 +34,8 @@ Scale = Literal["std", "absmean"]
 SCALES: tuple[str, ...] = get_args(Scale)
 
 _ROWS = 512  # neurons a piece
+# Of `ntk1bit.quantizers`: the sizes and means that float32 sums can be relied on for.
+FAR_MEAN, LEAST = 16.0, 2.0**-50
 
 
 class PackedNeurons(NamedTuple):
@@ -90,9 +92,8 @@ def pack_neurons(w: Float32[np.ndarray, "m d"], *, scale: str = "std") -> Packed
 def pack_neurons_reference(w: Float32[np.ndarray, "m d"], *, scale: str = "std") -> PackedNeurons:
     """Compute `pack_neurons` plainly, with means taken in float64."""
     mu = w.mean(axis=1, dtype=np.float64).astype(np.float32)
-    c = w - mu[:, None]
-    c64 = c.astype(np.float64)
-    s = np.sqrt((c64 * c64).mean(axis=1)) if scale == "std" else np.abs(c64).mean(axis=1)
+    c = w.astype(np.float64) - mu[:, None].astype(np.float64)
+    s = np.sqrt((c * c).mean(axis=1)) if scale == "std" else np.abs(c).mean(axis=1)
     return PackedNeurons(pack_signs(c >= 0), s.astype(np.float32), mu)
 
 
@@ -118,13 +119,28 @@ def _quantize(w, start, stop, std, words, s, mu):
 @compiled
 @no_type_check
 def _quantize_vectors(w, start, stop, std, halves, s, mu):
-    for row in range(start, stop):
-        quantize_row_vectors(w, row, std, halves, s, mu)
+    quantize_rows_vectors(w, start, stop, std, halves, s, mu)
 
 
 @inlined()
 @no_type_check
-def quantize_row_vectors(w, row, std, halves, s, mu):
+def quantize_rows_vectors(w, start, stop, std, halves, s, mu):
+    """Quantise and pack rows of w in vectors, and those that float32 sums are not enough for once more in float64.
+
+    These are rows whose sums leave the range of float32, or whose weights are so nearly equal that the mean may be
+    rounded to beyond all of them.
+    """
+    for row in range(start, stop):
+        _quantize_row_vectors(w, row, std, halves, s, mu)
+    for row in range(start, stop):
+        size = s[row]
+        if not (size >= np.float32(LEAST) and size < np.inf and abs(mu[row]) <= np.float32(FAR_MEAN) * size):
+            quantize_row(w, row, std, halves.view(np.uint32), s, mu)
+
+
+@inlined()
+@no_type_check
+def _quantize_row_vectors(w, row, std, halves, s, mu):
     """Do as `quantize_row` does, 16 weights at a time and with float32 sums; `halves`: the words as uint16."""
     dim = w.shape[1]
     at, whole = row * dim, dim >> 4 << 4
@@ -176,6 +192,11 @@ def quantize_row(w, row, std, words, s, mu):
     for k in range(dim):
         c = np.float64(w[row, k] - mean)
         size += c * c if std else abs(c)
+    if not size < np.inf:  # a difference above the largest float32
+        size = 0.0
+        for k in range(dim):
+            c = np.float64(w[row, k]) - np.float64(mean)
+            size += c * c if std else abs(c)
     mu[row] = mean
     s[row] = np.sqrt(size / dim) if std else size / dim
     for index in range(words.shape[0]):

@@ -11,6 +11,9 @@ at the call, because the papers differ:
 - ``"sign"``: through Sign alone, which becomes the identity; scale and mean are differentiated as they are written.
 
 All are `jax.custom_jvp` at heart, so forward mode, reverse mode, `vmap` and `ntk1bit.kernels.ntk` work on them.
+
+Values are right for weights of any size, as in the NumPy form. But XLA takes numbers below the smallest normal float
+(1.2e-38 in float32 and bfloat16) for zero on CPUs, and so do these functions there, where NumPy quantises them.
 """
 
 from __future__ import annotations
@@ -214,7 +217,8 @@ def _measured(w: Array, measure: Measure, *, axis: int | None, most: float) -> t
     """Return the mean and the size that `measure` finds, whatever the exponents of w are; no derivative.
 
     Where the plain numbers cannot be relied on, they are measured again on w divided by a power of two, with the mean
-    held between the smallest and the largest weight. A loop rather than a condition, because `vmap` computes both sides of a condition.
+    held between the smallest and the largest weight. That is a loop of at most one turn rather than a condition,
+    because `vmap` computes both sides of a condition.
     """
     w = jax.lax.stop_gradient(w)
     about = jnp.finfo(w.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -59,6 +60,28 @@ def test_mistakes_are_told_in_one_line(stored, tmp_path):
         problem = run(*words).exception
         assert isinstance(problem, InputError)
         assert "\n" not in str(problem)
+
+
+def test_characters_that_the_terminal_lacks_are_escaped(tmp_path):
+    alphabet = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
+    shape = Shape(1, 32, 2, len(alphabet), 8)
+    export(transformer(shape), shape, tmp_path / "m.npz", alphabet=alphabet)
+    words = [
+        sys.executable,
+        "-m",
+        "ntk1bit",
+        "generate",
+        str(tmp_path / "m.npz"),
+        "--prompt",
+        alphabet[:1],
+        "--length",
+        "3",
+    ]
+    for encoding, length in (("ascii", 4 * 6), ("utf-8", 4)):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run(words, capture_output=True, text=True, encoding=encoding, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.strip()) == length
 
 
 def test_jax_is_not_needed(stored):

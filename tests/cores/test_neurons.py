@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ntk1bit import cores
+from ntk1bit import cores, quantizers
+from ntk1bit.cores import neurons
 from ntk1bit.errors import InputError
 
 EPS = float(np.finfo(np.float32).eps)
@@ -65,6 +66,48 @@ def test_sign_of_zero_is_plus_one():
     neurons = cores.pack_neurons(constant)
     assert (cores.unpack_signs(neurons.signs) == 1).all()
     np.testing.assert_array_equal(neurons.s, 0)
+
+
+def in_vectors(w, scale):
+    """Quantise with the kernel of the AVX-512 backend, which LLVM makes of shorter vectors on other processors."""
+    found = neurons.empty_neurons(*w.shape, scale=scale)
+    neurons._quantize_vectors(w, 0, len(w), scale == "std", found.signs.words.view(np.uint16), found.s, found.mu)
+    return found
+
+
+def in_turn(w, scale):
+    with cores.using(backend="portable"):
+        return cores.pack_neurons(w, scale=scale)
+
+
+def plainly(w, scale):
+    return cores.pack_neurons_reference(w, scale=scale)
+
+
+@pytest.mark.parametrize("d", [1, 7, 16, 33, 100])
+@pytest.mark.parametrize("scale", ["std", "absmean"])
+@pytest.mark.parametrize("quantize", [in_vectors, in_turn, plainly])
+def test_rows_of_any_size_are_quantised_as_in_real_arithmetic(quantize, scale, d, rng):
+    assert (neurons.FAR_MEAN, neurons.LEAST) == (quantizers.FAR_MEAN, quantizers.LEAST)
+    most = float(np.finfo(np.float32).max)
+    w = np.clip(rng.standard_normal((300, d)) * np.exp2(rng.uniform(-149, 128, (300, 1))), -most, most)
+    w[:40] = rng.uniform(-1, 1, (40, 1)) * np.exp2(rng.uniform(-149, 128, (40, 1)))  # constant
+    w[40:60] = rng.choice([-most, most], (20, d))
+    w = w.astype(np.float32)
+    real = w.astype(np.longdouble)
+    mu = real.mean(axis=1, keepdims=True)
+    c = real - mu
+    s = np.sqrt((c * c).mean(axis=1)) if scale == "std" else np.abs(c).mean(axis=1)
+    found = quantize(w, scale)
+    # Sums of d terms of at most max|w|; deviations from a mean that is off by that much itself; half a smallest float.
+    slack = d * EPS * np.abs(real).max(axis=1) + 2.0**-150
+    assert (np.abs(found.mu - mu[:, 0]) <= slack).all()
+    assert (np.abs(found.s - s) <= 3 * slack).all()
+    q = cores.unpack_signs(found.signs)
+    clear = np.abs(c) > slack[:, None]
+    np.testing.assert_array_equal(q[clear], np.where(c >= 0, 1, -1)[clear])
+    assert (q[:40] == 1).all()
+    assert (found.s[:40] == 0).all()
 
 
 @pytest.mark.usefixtures("backend")

@@ -218,6 +218,21 @@ def test_rows_of_zeros_stay_zero_and_bad_rows_stay_alone():
     np.testing.assert_array_equal(gamma[[0, 4]], clean.gamma[[0, 4]])
 
 
+@pytest.mark.parametrize("exponent", [-148, -140, -130, -120, -110, -60, 0, 60, 120])
+def test_rounding_does_not_depend_on_the_size_of_a_row(exponent):
+    """A gain that is a power of two changes gamma and no integer, down to the smallest floats."""
+    h = np.random.default_rng(5).choice(np.float32([1, -1, 3, -3, 0.5, 7]), (40, 33))
+    gain = np.ones(33, np.float32)
+    expected, found = packed_rows.normalize(h, gain), packed_rows.normalize(h, np.ldexp(gain, exponent))
+    lost = np.ldexp(np.float64(1), -149 - exponent)  # half of it is what subnormal numbers round by, before the power
+    assert (np.abs(np.ldexp(found.gamma.astype(float), -exponent) - expected.gamma) <= lost).all()
+    if exponent >= -120:
+        np.testing.assert_array_equal(found.q, expected.q)
+    plain = packed_rows.normalize_reference(h.astype(np.float64), np.ldexp(gain.astype(np.float64), exponent))
+    steps = np.abs(found.q.astype(int) - plain.q)
+    assert steps.max() <= 1 + 256 * lost / expected.gamma.min()
+
+
 @pytest.mark.parametrize("gelu", [True, False])
 @pytest.mark.parametrize(("n", "m"), [(1, 1), (3, 33), (2, 512), (5, 1300)])
 def test_activation(n, m, gelu):

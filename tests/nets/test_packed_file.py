@@ -209,6 +209,8 @@ def test_what_cannot_be_packed_is_refused(model, tmp_path):
         (lambda: export(model, SHAPE, tmp_path / "none" / "m.npz"), "does not exist"),
         (lambda: export(model, SHAPE, out, alphabet="abc"), "5 tokens needs as many distinct characters, got 3"),
         (lambda: export(model, SHAPE, out, alphabet="aabcd"), "5 of which 4 distinct"),
+        (lambda: export(model, SHAPE, out, alphabet="abc\ud800d"), "the alphabet holds '.ud800', half a character"),
+        (lambda: export(model, SHAPE, out, note="\udfff"), "the note holds"),
         (lambda: export(nan, SHAPE, out), "up of layer 1 holds NaN"),
         (lambda: export(model, Shape(1, 36, 3, 5, 8, "gelu", False), out), "2 layers and a head of its own"),
         (lambda: export(model, Shape(2, 36, 3, 5, 8, "gelu", True), out), "tied=True"),

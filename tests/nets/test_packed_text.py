@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import cast
+
 import numpy as np
 import pytest
 
 from ntk1bit.errors import InputError
-from ntk1bit.nets.packed_export import pack
+from ntk1bit.nets.packed_export import export, pack
+from ntk1bit.nets.packed_file import load
 from ntk1bit.nets.packed_text import draw, generate
 from ntk1bit.nets.transformer import Shape, transformer
 
@@ -80,8 +84,10 @@ def test_what_cannot_be_continued_is_refused(model):
         (lambda: generate(silent, "a", length=3), "without its alphabet"),
         (lambda: generate(model, "", length=3), "prompt is empty"),
         (lambda: generate(model, "abz", length=3), "'z' at position 2"),
-        (lambda: generate(model, "a", length=-1), "0 or more, got length -1"),
-        (lambda: generate(model, "a", length=3, seed=-1), "seed -1"),
+        (lambda: generate(model, "a", length=-1), "length must be 0 or more, got -1"),
+        (lambda: generate(model, "a", length=cast(int, 2.5)), "length must be an integer, got 2.5"),
+        (lambda: generate(model, "a", length=3, seed=-1), "seed must be 0 or more, got -1"),
+        (lambda: generate(model, "a", length=3, seed=cast(int, "7")), "seed must be an integer, got '7'"),
         (lambda: generate(model, "a", length=3, temperature=-0.5), "temperature"),
         (lambda: generate(model, "a", length=3, temperature=float("nan")), "temperature"),
         (lambda: generate(model, "a", length=3, temperature=float("inf")), "temperature"),
@@ -89,4 +95,73 @@ def test_what_cannot_be_continued_is_refused(model):
     for call, message in cases:
         with pytest.raises(InputError, match=message) as refusal:
             call()
+        assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("temperature", [5e-324, 1e-310, 1e-300, 1e-40, 1e-5])
+def test_tiny_temperatures_draw_the_most_probable_without_a_warning(model, temperature):
+    rng = np.random.default_rng(0)
+    for logits in ([0.0, 1.0, -2.0, 2.5, -np.inf], [3e38, -3e38, 0.0, 1.0, 2.0], [-5.0, -5.001, -6.0, -7.0, -8.0]):
+        row = np.array(logits, np.float32)
+        assert {draw(row, temperature=temperature, rng=rng) for _ in range(20)} == {int(row.argmax())}
+    assert generate(model, "abc", length=30, temperature=temperature) == generate(
+        model, "abc", length=30, temperature=0.0
+    )
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("temperature", [1e20, 1e300, 1.7e308])
+def test_at_huge_temperatures_all_characters_are_equally_likely(temperature):
+    rng, count = np.random.default_rng(0), 8_000
+    logits = np.array([0.0, 1.0, -2.0, 2.5], np.float32)
+    shares = np.bincount([draw(logits, temperature=temperature, rng=rng) for _ in range(count)], minlength=4) / count
+    assert (np.abs(shares - 0.25) <= 5 * (0.25 * 0.75 / count) ** 0.5).all()  # five standard errors
+
+
+class Last:
+    """Draws the largest number below one, as any generator may."""
+
+    def random(self):
+        return 1 - 2.0**-53
+
+
+def test_a_draw_at_the_very_end_is_a_token_of_positive_probability():
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        logits = np.append(rng.standard_normal(rng.integers(1, 40)) * 10, [-np.inf] * rng.integers(0, 3))
+        token = draw(logits.astype(np.float32), temperature=float(rng.uniform(0.1, 3)), rng=Last())  # pyright: ignore[reportArgumentType]
+        assert np.isfinite(logits[token])
+
+
+def test_an_alphabet_of_more_than_256_characters_can_be_spoken(tmp_path):
+    """Tokens of a text are bytes in a corpus, but not in a model."""
+    alphabet = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
+    shape = Shape(1, 32, 2, len(alphabet), 8)
+    export(transformer(shape, seed=2), shape, tmp_path / "m.npz", alphabet=alphabet)
+    text = generate(load(tmp_path / "m.npz"), alphabet[-3:], length=200, temperature=3.0)
+    assert set(text) <= set(alphabet)
+    assert set(text) & set(alphabet[256:])  # 44 of 300 characters, nearly equally likely: missed with (256/300)^200
+    with pytest.raises(InputError, match="'a' at position 1 is not in the model's alphabet of 300"):
+        generate(load(tmp_path / "m.npz"), alphabet[0] + "a", length=3)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda m: {"embedding": np.full_like(m.embedding, 3e38)}, "embedding of up to 3e\\+38"),
+        (lambda m: {"head": m.head * np.float32(1e38)}, "head of up to"),
+        (lambda m: {"norm": np.full_like(m.norm, 3e38)}, "gains of up to 3e\\+38"),
+        (
+            lambda m: {"blocks": tuple(dataclasses.replace(b, output=b.output._replace(beta=1e30)) for b in m.blocks)},
+            "projections of up to 1e\\+30",
+        ),
+    ],
+)
+def test_finite_weights_that_are_too_large_are_told_as_such(model, change, named):
+    huge = dataclasses.replace(model, **change(model))
+    for temperature in (0.0, 0.8):
+        with pytest.raises(InputError, match=f"logits after 2 characters are not finite.*{named}") as refusal:
+            generate(huge, "ab", length=3, temperature=temperature)
         assert "\n" not in str(refusal.value)

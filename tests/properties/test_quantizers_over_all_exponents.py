@@ -5,7 +5,8 @@ Real arithmetic is `numpy.longdouble`: 64 bits, and exponents that no sum or squ
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import functools
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ import pytest
 
 from ntk1bit import quantizers
 from ntk1bit.nets import ste
-from ntk1bit.nets.bitlinear import ARMS, LayerNorm, Projection, bit_linear
+from ntk1bit.nets.bitlinear import ARMS, Arm, Projection, bit_linear
 
 DTYPES = [np.float16, ml_dtypes.bfloat16, np.float32, np.float64]
 ROWS, COLUMNS = 300, 12
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="long
 
 
 class Precision(NamedTuple):
-    """What a dtype rounds by: `eps` of what is computed, `last` of what is returned, `least` below which it is coarse."""
+    """What rounds: `eps` of what is computed, `last` of what is returned, `least` below which floats are coarse."""
 
     eps: float
     last: float
@@ -98,8 +99,11 @@ def means(w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
     """Return mean, root mean square and mean absolute value about it, and largest magnitude of every row, exactly."""
     mu = w.mean(axis=1, keepdims=True)
     c = w - mu
-    return mu, np.sqrt((c * c).mean(axis=1, keepdims=True)), np.abs(c).mean(axis=1, keepdims=True), np.abs(w).max(
-        axis=1, keepdims=True
+    return (
+        mu,
+        np.sqrt((c * c).mean(axis=1, keepdims=True)),
+        np.abs(c).mean(axis=1, keepdims=True),
+        np.abs(w).max(axis=1, keepdims=True),
     )
 
 
@@ -134,7 +138,8 @@ def test_matrices(dtype, kind):
     mu, _, _, most = means(exact(w))
     size = np.abs(exact(w)).mean(axis=1)
     for row, mean, beta, largest in zip(w, mu[:, 0], size, most[:, 0], strict=True):
-        tensor, three = (quantize(row.reshape(3, 4)) for quantize in (quantizers.quantize_tensor, quantizers.quantize_ternary))
+        tensor = quantizers.quantize_tensor(row.reshape(3, 4))
+        three = quantizers.quantize_ternary(row.reshape(3, 4))
         real = exact(row).reshape(3, 4)
         check_signs(tensor.q.ravel(), real.ravel(), mean, largest, p)
         slack = COLUMNS * p.eps * largest + p.least
@@ -197,7 +202,8 @@ def slopes(w: Any) -> dict[str, Any]:
     for quantize in (ste.neuron_wise, ste.tensor_wise, ste.ternary, ste.absmax):
         for surrogate in ("identity", "clipped", "sign"):
             if (quantize, surrogate) != (ste.absmax, "sign"):
-                found[f"{quantize.__name__} {surrogate}"] = jax.grad(lambda v: quantize(v, surrogate=surrogate).sum())(w)  # noqa: B023
+                quantizer = functools.partial(quantize, surrogate=surrogate)
+                found[f"{quantize.__name__} {surrogate}"] = jax.vjp(quantizer, w)[1](jnp.ones_like(w))[0]
     return found
 
 
@@ -315,9 +321,12 @@ def test_the_reported_rows():
 @pytest.mark.parametrize("surrogate", ["identity", "clipped", "sign"])
 def test_layers_of_zero_weights_have_finite_gradients(surrogate):
     x = jnp.asarray(drawn(np.float32, "one size")[:4, :3])
-    for arm in ARMS:
-        layer = Projection(jnp.zeros((2, 3)), arm, surrogate)
-        slopes = jax.grad(lambda weight, at: Projection(weight, arm, surrogate)(at).sum(), argnums=(0, 1))(  # noqa: B023
-            layer.weight, x
-        )
-        assert all(np.isfinite(np.asarray(one)).all() for one in slopes)
+
+    @jax.jit
+    def slopes_of_arms(weight, x):
+        sums = [lambda weight, x, arm=arm: Projection(weight, cast(Arm, arm), surrogate)(x).sum() for arm in ARMS]
+        layer = bit_linear(3, 2, key=jax.random.key(0), surrogate=surrogate)
+        return [jax.grad(one, argnums=(0, 1))(weight, x) for one in sums], jax.grad(lambda at: layer(at).sum())(x * 0)
+
+    for slope in jax.tree.leaves(slopes_of_arms(jnp.zeros((2, 3)), x)):
+        assert np.isfinite(np.asarray(slope)).all()
