@@ -77,9 +77,7 @@ def draw(logits: Float[np.ndarray, " vocabulary"], *, temperature: float, rng: n
     with np.errstate(over="ignore"):  # at tiny temperatures: exp(-inf) = 0 is what such a share rounds to
         scaled = (logits.astype(np.float64) - logits.max()) / temperature
     sums = np.cumsum(np.exp(scaled))
-    # A product may round up to the whole sum, which belongs to no token.
-    below = min(rng.random() * sums[-1], np.nextafter(sums[-1], 0))
-    return int(np.searchsorted(sums, below, side="right"))
+    return int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))
 
 
 def _largest(model: PackedModel) -> str:

@@ -221,7 +221,7 @@ def test_rows_of_zeros_stay_zero_and_bad_rows_stay_alone():
 @pytest.mark.parametrize("exponent", [-148, -140, -130, -120, -110, -60, 0, 60, 120])
 def test_rounding_does_not_depend_on_the_size_of_a_row(exponent):
     """A gain that is a power of two changes gamma and no integer, down to the smallest floats."""
-    h = np.random.default_rng(5).choice(np.float32([1, -1, 3, -3, 0.5, 7]), (40, 33))
+    h = np.random.default_rng(5).choice(np.array([1, -1, 3, -3, 0.5, 7], np.float32), (40, 33))
     gain = np.ones(33, np.float32)
     expected, found = packed_rows.normalize(h, gain), packed_rows.normalize(h, np.ldexp(gain, exponent))
     lost = np.ldexp(np.float64(1), -149 - exponent)  # half of it is what subnormal numbers round by, before the power

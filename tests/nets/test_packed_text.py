@@ -119,21 +119,6 @@ def test_at_huge_temperatures_all_characters_are_equally_likely(temperature):
     assert (np.abs(shares - 0.25) <= 5 * (0.25 * 0.75 / count) ** 0.5).all()  # five standard errors
 
 
-class Last:
-    """Draws the largest number below one, as any generator may."""
-
-    def random(self):
-        return 1 - 2.0**-53
-
-
-def test_a_draw_at_the_very_end_is_a_token_of_positive_probability():
-    rng = np.random.default_rng(1)
-    for _ in range(300):
-        logits = np.append(rng.standard_normal(rng.integers(1, 40)) * 10, [-np.inf] * rng.integers(0, 3))
-        token = draw(logits.astype(np.float32), temperature=float(rng.uniform(0.1, 3)), rng=Last())  # pyright: ignore[reportArgumentType]
-        assert np.isfinite(logits[token])
-
-
 def test_an_alphabet_of_more_than_256_characters_can_be_spoken(tmp_path):
     """Tokens of a text are bytes in a corpus, but not in a model."""
     alphabet = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
@@ -151,7 +136,7 @@ def test_an_alphabet_of_more_than_256_characters_can_be_spoken(tmp_path):
     ("change", "named"),
     [
         (lambda m: {"embedding": np.full_like(m.embedding, 3e38)}, "embedding of up to 3e\\+38"),
-        (lambda m: {"head": m.head * np.float32(1e38)}, "head of up to"),
+        (lambda m: {"head": m.head / np.abs(m.head).max() * np.float32(3e38)}, "head of up to"),
         (lambda m: {"norm": np.full_like(m.norm, 3e38)}, "gains of up to 3e\\+38"),
         (
             lambda m: {"blocks": tuple(dataclasses.replace(b, output=b.output._replace(beta=1e30)) for b in m.blocks)},
