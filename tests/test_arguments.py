@@ -73,7 +73,19 @@ def test_lists_of_whole_numbers(given, expected):
 
 @pytest.mark.parametrize(
     "given",
-    [[0.5, 1.9], [1, np.nan], [np.inf], ["1"], [True], [None], [2**63], [1, 2**70], [[1], [1, 2]], np.ones((2, 2)), "12"],
+    [
+        [0.5, 1.9],
+        [1, np.nan],
+        [np.inf],
+        ["1"],
+        [True],
+        [None],
+        [2**63],
+        [1, 2**70],
+        [[1], [1, 2]],
+        np.ones((2, 2)),
+        "12",
+    ],
 )
 def test_lists_of_anything_else(given):
     with pytest.raises(InputError, match="steps must be whole, got"):
@@ -125,6 +137,6 @@ def test_rows_may_hold_zeros_and_entries_that_vanish_beside_others():
 
 
 def test_what_does_not_fit_into_memory_is_refused():
-    with pytest.raises(InputError, match="the table would take 1.07e.09 GiB, and this machine has .*; take less"):
+    with pytest.raises(InputError, match=r"the table would take 1.07e.09 GiB, and this machine has .*; take less"):
         require_memory("the table", 2.0**60, instead="take less")
     require_memory("the table", 1e3, instead="take less")

@@ -6,9 +6,9 @@ a few eps trace(K), whatever dtype the kernel is *held* in later: `astype(float6
 an eigenvalue says nothing, not even its sign, and neither does what a test kernel makes of its eigenvector. Directions
 with such eigenvalues count as what they are in a kernel of low rank: outside its range.
 
-Measured (linear and relu networks, 1 to 65,536 parameters, float32, means far from 0 or not): at most 0.13 eps trace.
-`unresolved` takes 2 eps trace, and adds 2 sqrt(n) eps lambda_max for the decomposition itself, done in float64
-(measured: up to 0.65 sqrt(n), n <= 1000). Where noise is larger than that (products in reduced precision on
+`unresolved` takes 2 eps trace, and adds 2 sqrt(n) eps lambda_max for the decomposition itself, done in float64.
+tests/kernels/test_precision.py measures what rounding makes of 0, in low-rank kernels of 2 to 300 points with means far
+from 0 or not: less than an eighth of that in float32, less than half in float64. Where noise is larger than that (products in reduced precision on
 accelerators), the most negative eigenvalue of a kernel that has none in truth shows how large, and twice that is taken.
 """
 

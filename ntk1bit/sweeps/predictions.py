@@ -56,6 +56,7 @@ def distances(
             kernel_test=kernel[len(x) :],
             f0=trajectory.outputs[0],
             f0_test=trajectory.test_outputs[0],
+            computed_in=np.float64,
         )
         columns[name] = _rms(trajectory.outputs - found.train)
         if task.n_test:

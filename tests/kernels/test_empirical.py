@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,13 +96,10 @@ def test_networks_that_are_none_are_refused_everywhere(name, precision, dtype):
     ):
         with pytest.raises(InputError, match=message):
             call(two_layer.Weights(weights.w.astype(dtype), weights.a.astype(dtype)))
-    for weights in (
-        two_layer.Weights([[1.0, 2.0, 3.0]], np.ones(1)),
-        two_layer.Weights(np.ones((1, 3), int), np.ones(1)),
-        two_layer.Weights(np.ones((1, 3), complex), np.ones(1)),
-    ):
+    others: list[Any] = [[[1.0, 2.0, 3.0]], np.ones((1, 3), int), np.ones((1, 3), complex)]
+    for w in others:
         with pytest.raises(InputError, match="w must be a NumPy array of floats"):
-            call(weights)
+            call(two_layer.Weights(w, np.ones(1)))
 
 
 @pytest.mark.usefixtures("untyped")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -129,9 +130,9 @@ def test_importing_our_module_does_not_import_theirs():
 def test_ordinary_python_values():
     x = np.array([[1, 0], [2, 1]])
     expected = infinite_ntk(x.astype(np.float64), depth=1, weight_std=1.0, bias_std=0.5)
+    numbers: dict[str, Any] = {"depth": np.int64(1), "weight_std": np.float32(1), "bias_std": np.array(0.5)}
     for given in (x, x.tolist(), x.astype(np.float32), jnp.asarray(x)):
-        found = infinite_ntk(given, depth=np.int64(1), weight_std=np.float32(1), bias_std=np.float64(0.5))
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(infinite_ntk(given, **numbers), expected)
     np.testing.assert_array_equal(infinite_ntk(x, x.tolist(), depth=1, bias_std=0.5), expected)
     # without weights all that is left is the last bias
     np.testing.assert_allclose(infinite_ntk(x, depth=2, weight_std=0, bias_std=2), 4.0)
@@ -153,7 +154,7 @@ def test_ordinary_python_values():
         ({"x": np.full((2, 2), 1e39)}, "too large"),
         ({"x": np.empty((2, 0))}, "at least one feature"),
         ({"x2": np.full((1, 2), np.inf)}, "NaN"),
-        *(({"depth": value}, "depth must be a number of hidden layers") for value in (0.5, np.nan, "2", None, True, [1])),
+        *(({"depth": value}, "depth must be a number of") for value in (0.5, np.nan, "2", None, True, [1])),
         *(
             ({name: value}, f"{name} must be 0 or a positive number")
             for name in ("weight_std", "bias_std")

@@ -4,6 +4,7 @@ import json
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
@@ -229,7 +230,8 @@ def test_data_that_cannot_be_measured(x, y, message):
 @pytest.mark.usefixtures("untyped")
 def test_ordinary_python_values_are_measured_and_stored(tmp_path):
     x, y = data()
-    settings = Settings(width=np.int64(64), kappa=np.float32(1), samples=1e3, seed=np.uint8(3))
+    numbers: dict[str, Any] = {"width": np.int64(64), "kappa": np.float32(1), "samples": 1e3, "seed": np.uint8(3)}
+    settings = Settings(**numbers)
     assert settings == SETTINGS
     found = measure(x.astype(np.float64).tolist(), y.astype(int).tolist(), settings, with_spectrum=True)
     np.testing.assert_array_equal(found.empirical, measure(x, y, SETTINGS).empirical)

@@ -61,7 +61,7 @@ def test_what_rounding_makes_of_zero_is_below_the_bound(dtype, shift):
             features = (rng.standard_normal((n, rank)) + shift).astype(dtype)
             values = np.linalg.eigvalsh((features @ features.T).astype(np.float64))
             bound = unresolved(values, float(np.finfo(dtype).eps))
-            assert np.abs(values[: n - rank]).max() < bound
+            assert np.abs(values[: n - rank]).max() < bound / (8 if dtype is np.float32 else 2)
             # and the bound is no larger than float arithmetic calls for: n eps lambda_max, a few times over
             assert bound <= 4 * max(n, 4) * np.finfo(dtype).eps * values[-1]
 
@@ -120,7 +120,7 @@ def test_a_rounding_is_taken_for_what_the_caller_says(name):
     told = FUNCTIONS[name](kernel, computed_in=np.float16)
     np.testing.assert_allclose(told, FUNCTIONS[name](symmetric_part(kernel)), rtol=1e-3)
     if name not in ("predict", "kernel_regression"):  # these take kernels that are not symmetric
-        with pytest.raises(InputError, match="not symmetric.*give computed_in"):
+        with pytest.raises(InputError, match=r"not symmetric.*give computed_in"):
             FUNCTIONS[name](kernel)
 
 
@@ -130,7 +130,7 @@ def test_a_kernel_that_is_psd_to_the_rounding_of_its_dtype():
     assert found.eigenvalues[-1] < 0
     assert found.rounding > -found.eigenvalues[-1]
     assert found.condition_number == np.inf  # lambda_min cannot be told from 0
-    with pytest.raises(InputError, match="not positive semi-definite.*computed_in"):
+    with pytest.raises(InputError, match=r"not positive semi-definite.*computed_in"):
         # the same noise, seen as that of a kernel made in float64
         spectrum(np.diag([1.0, 1.0, -1e-7 / 3]), computed_in=np.float64)
     assert spectrum(np.diag([1.0, 1.0, -1e-7 / 3]), computed_in=np.float32).rounding >= 2e-7 / 3

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import ml_dtypes
 import numpy as np
 import pandas as pd
@@ -114,6 +116,7 @@ def test_a_wide_full_precision_network_follows_its_kernel():
 
 
 LAST_STEP = 2**63 - 1
+DTYPES: list[Any] = [np.float64, np.float32, np.float16, ml_dtypes.bfloat16]
 HORIZONS = [0, 1, 300, 10**5, 10**7, 10**9, 10**15, LAST_STEP]
 
 
@@ -150,7 +153,7 @@ def test_a_kernel_of_low_rank_made_in_float32(linear_map, held, said):
 
 
 def descend_features(features, features_test, y, eta, steps):
-    """Descent on linear weights from 0, in closed form, from the singular values of the features: no kernel is formed."""
+    """Descent on linear weights from 0, in closed form from singular values of the features: no kernel is formed."""
     left, s, right = np.linalg.svd(features, full_matrices=False)
     keep = s > 1e-10 * s[0]
     left, s, right = left[:, keep], s[keep], right[keep]
@@ -164,11 +167,11 @@ def descend_features(features, features_test, y, eta, steps):
 
 
 def test_random_kernels_of_random_precision_at_random_horizons():
-    """300 networks that are linear in their weights, fewer of them than points: what features give, kernels give."""
+    """300 linear networks with fewer weights than points: what features give, kernels give."""
     rng = np.random.default_rng(1)
     tried = 0
     while tried < 300:
-        dtype = rng.choice([np.float64, np.float32, np.float16, ml_dtypes.bfloat16], p=[0.3, 0.4, 0.15, 0.15])
+        dtype = DTYPES[rng.choice(len(DTYPES), p=[0.3, 0.4, 0.15, 0.15])]
         eps = float(np.spacing(dtype(1)))
         n, n_test, outputs = rng.integers(2, 40), rng.integers(0, 4), rng.integers(1, 4)
         rank = rng.integers(1, n)
@@ -202,7 +205,7 @@ def test_random_kernels_of_random_precision_at_random_horizons():
 
 @pytest.mark.parametrize("kind", ["full rank", "low rank", "foreign test kernel", "not symmetric", "repeated points"])
 def test_long_horizons_are_those_of_the_recursion(kind):
-    """Beyond what is computed step by step (8 n log2 T), against the recursion in extended precision where there is one."""
+    """Beyond what is computed step by step (8 n log2 T), against the recursion in extended precision."""
     rng = np.random.default_rng(2)
     n, steps = 5, 3000
     features = rng.standard_normal((n, 3 if kind in ("low rank", "foreign test kernel") else n + 2))
@@ -216,7 +219,7 @@ def test_long_horizons_are_those_of_the_recursion(kind):
         again = [0, 1, 2, 3, 4, 0, 1]
         kernel, kernel_test = kernel[np.ix_(again, again)], kernel_test[:, again]
     y = rng.standard_normal(len(kernel))
-    eta = 0.3 / np.linalg.norm(kernel, 2)
+    eta = float(0.3 / np.linalg.norm(kernel, 2))
     wide = {"kernel": kernel.astype(np.longdouble), "kernel_test": kernel_test.astype(np.longdouble), "y": y}
     start = {"f0": np.zeros(len(y), np.longdouble), "f0_test": np.zeros(3, np.longdouble)}
     train_f, test_f = descend_reference(**wide, **start, eta=eta, steps=steps)
@@ -269,7 +272,8 @@ def test_several_outputs_are_so_many_predictions(symmetric):
 def test_steps_and_arrays_in_any_ordinary_form(steps):
     p = problem(4, 2, symmetric=True)
     plain = {name: one.tolist() for name, one in p.items()}
-    found, expected = predict(**plain, eta=np.float32(0.25), steps=steps), predict(**p, eta=0.25, steps=3)
+    rate: Any = np.float32(0.25)
+    found, expected = predict(**plain, eta=rate, steps=steps), predict(**p, eta=0.25, steps=3)
     np.testing.assert_array_equal(found.steps, [0, 1, 2, 3])
     np.testing.assert_array_equal(found.train, expected.train)
     np.testing.assert_array_equal(found.test, expected.test)
@@ -356,7 +360,7 @@ def test_no_points_at_all():
         ({"steps": 2**63}, "below 2\\^63"),
         ({"steps": [0, 2**63]}, "below 2\\^63"),
         ({"steps": [[1, 2]]}, "whole number"),
-        ({"steps": 10**12}, r"5 outputs at each of 1,000,000,000,001 steps would take .* GiB, .* give the steps wanted"),
+        ({"steps": 10**12}, r"5 outputs at each of 1,000,000,000,001 steps would take .* GiB.*; give the steps"),
         ({"steps": 2**63 - 1}, "would take .* GiB"),
         ({"eta": np.inf}, "eta must be"),
         ({"eta": None}, "eta must be"),
@@ -381,7 +385,8 @@ def test_mistakes_are_named(change, message):
 def test_mistakes_of_regression_are_named():
     with pytest.raises(InputError, match="ridge"):
         kernel_regression(np.eye(2), np.ones(2), ridge=-1.0)
-    for ridge in (np.nan, np.inf, "1", None):
+    others: list[Any] = [np.nan, np.inf, "1", None, 1j]
+    for ridge in others:
         with pytest.raises(InputError, match="ridge"):
             kernel_regression(np.eye(2), np.ones(2), ridge=ridge)
     with pytest.raises(InputError, match="singular and not symmetric"):

@@ -138,7 +138,7 @@ def test_sizes_at_the_ends_of_the_range(size):
 @pytest.mark.usefixtures("untyped")
 @pytest.mark.parametrize("value", [0.5, np.nan, None, "2", True, -1])
 def test_ranks_that_are_none(value):
-    with pytest.raises(InputError, match="rank|at least 3 ranks"):
+    with pytest.raises(InputError, match=r"rank|at least 3 ranks"):
         Spectrum(np.ones(10), np.eye(10)).decay(first=value)
 
 

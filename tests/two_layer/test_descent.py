@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -187,29 +188,22 @@ def test_ordinary_python_values(reference):
     y = np.array([1.0, -1.0, 1.0, 1.0])
     options = {"x_test": x[:2], "reference": reference}
     expected = two_layer.train(x, y, start, steps=20, record=5, kappa=0.5, eta_rel=0.5, **options)
-    for steps, record in (
-        (np.int64(20), np.int64(5)),
-        (20.0, np.array(5)),
-        (expected.steps[-1], expected.steps),
-        (20, expected.steps.tolist()),
-        (20, expected.steps.astype(float)),
-    ):
-        found = two_layer.train(
-            x.tolist(),
-            y.astype(int).tolist(),
-            start,
-            steps=steps,
-            record=record,
-            kappa=np.float32(0.5),
-            eta_rel=np.float64(0.5),
-            x_test=x[:2].tolist(),
-            reference=reference,
-        )
+    forms: list[dict[str, Any]] = [
+        {"steps": np.int64(20), "record": np.int64(5)},
+        {"steps": 20.0, "record": np.array(5)},
+        {"steps": expected.steps[-1], "record": expected.steps},
+        {"steps": 20, "record": expected.steps.tolist()},
+        {"steps": 20, "record": expected.steps.astype(float)},
+    ]
+    more: dict[str, Any] = {"kappa": np.float32(0.5), "eta_rel": np.array(0.5), "x_test": x[:2].tolist()}
+    for form in forms:
+        found = two_layer.train(x.tolist(), y.astype(int).tolist(), start, **form, **more, reference=reference)
         np.testing.assert_array_equal(found.loss, expected.loss)
         np.testing.assert_array_equal(found.steps, expected.steps)
         np.testing.assert_array_equal(found.test_outputs, expected.test_outputs)
         np.testing.assert_array_equal(found.final.w, expected.final.w)
-    np.testing.assert_array_equal(two_layer.log_steps(np.int64(100), np.uint8(7)), two_layer.log_steps(100, 7))
+    numbers: list[Any] = [np.int64(100), np.uint8(7)]
+    np.testing.assert_array_equal(two_layer.log_steps(*numbers), two_layer.log_steps(100, 7))
 
 
 @pytest.mark.usefixtures("untyped")
@@ -244,8 +238,9 @@ def test_weights_that_leave_the_range_in_training_do_not_raise():
     """A step of 1e30 times what is stable: a diverged run is returned, not refused as a network that is none."""
     x, start = unit(4, 3), two_layer.init(16, 3, seed=0)
     for precision in ("one_bit", "full"):
+        options: dict[str, Any] = {"precision": precision, "steps": 30, "eta_rel": 1e30, "x_test": x, "record": 30}
         with np.errstate(all="ignore"):
-            run = two_layer.train(x, np.ones(4), start, precision=precision, steps=30, eta_rel=1e30, x_test=x, record=30)
+            run = two_layer.train(x, np.ones(4), start, **options)
         assert run.diverged
 
 
