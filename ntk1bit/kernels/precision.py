@@ -8,8 +8,9 @@ with such eigenvalues count as what they are in a kernel of low rank: outside it
 
 `unresolved` takes 2 eps trace, and adds 2 sqrt(n) eps lambda_max for the decomposition itself, done in float64.
 tests/kernels/test_precision.py measures what rounding makes of 0, in low-rank kernels of 2 to 300 points with means far
-from 0 or not: less than an eighth of that in float32, less than half in float64. Where noise is larger than that (products in reduced precision on
-accelerators), the most negative eigenvalue of a kernel that has none in truth shows how large, and twice that is taken.
+from 0 or not: less than an eighth of that in float32, less than half in float64. Where noise is larger than that
+(products in reduced precision on accelerators), the most negative eigenvalue of a kernel that has none in truth shows
+how large, and twice that is taken.
 """
 
 from __future__ import annotations
