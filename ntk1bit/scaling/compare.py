@@ -10,8 +10,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.scaling.bootstrap import checked_level, cluster_draws
+from ntk1bit.scaling.bootstrap import checked_level, drawn_counts
 from ntk1bit.scaling.fit import Progress, checked_settings, fit, fit_observations
+from ntk1bit.scaling.labels import read_labels
 from ntk1bit.scaling.laws import Law, get_law
 from ntk1bit.scaling.objective import HUBER_DELTA
 from ntk1bit.scaling.observations import observe
@@ -70,17 +71,19 @@ def fit_groups(
     cluster: str | None = None,
     weight: str | None = None,
     delta: float = HUBER_DELTA,
+    tilt: float = 0.5,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> dict[Hashable, Fit]:
     """Fit one law to each group of rows.
 
     With `cluster`, the same clusters are drawn for all groups in each replicate: groups that share seeds are
-    resampled as pairs, and the noise they share cancels in their differences. Without, groups are independent.
+    resampled as pairs, and the noise they share cancels in their differences. Without, groups are independent: group
+    i, from 0, is what `fit` gives for its rows with `seed` + i.
 
     Parameters
     ----------
-    frame, law, x, loss, bootstrap, seed, weight, delta, threads, progress
+    frame, law, x, loss, bootstrap, seed, weight, delta, tilt, threads, progress
         As in `fit`.
     group
         The column that tells the groups apart, such as a precision.
@@ -92,38 +95,37 @@ def fit_groups(
     dict
         From each value of `group`, sorted, to its fit.
     """
-    if group not in frame.columns:
-        raise InputError(
-            f"there is no column {group!r} to group by; the table has {', '.join(map(str, frame.columns))}"
-        )
-    parts = dict(iter(frame.groupby(group, sort=True)))
+    groups = read_labels(frame, group)
+    parts = dict(groups.rows())
     if not parts:
         raise InputError(f"column {group!r} has no values to group by")
-    if cluster is None:
-        return {
-            name: fit(
-                part,
-                law,
-                x=x,
-                loss=loss,
-                bootstrap=bootstrap,
-                seed=seed + i,
-                weight=weight,
-                delta=delta,
-                threads=threads,
-                progress=progress,
-            )
-            for i, (name, part) in enumerate(parts.items())
-        }
-    observe(frame, get_law(law), x=x, loss=loss, weight=weight, cluster=cluster)
-    settings = checked_settings(delta=delta, tilt=0.5, bootstrap=bootstrap, seed=seed)
-    labels = frame.groupby(cluster, sort=True).ngroup()
-    draws = cluster_draws(labels.to_numpy(np.int64), bootstrap, seed) if bootstrap else None
     fits: dict[Hashable, Fit] = {}
-    for name, part in parts.items():
-        data = observe(part, get_law(law), x=x, loss=loss, weight=weight, cluster=cluster)
-        weights = None if draws is None else draws[:, labels.loc[part.index].to_numpy(np.int64)] * data.weight
-        fits[name] = fit_observations(data, get_law(law), settings, weights, threads=threads, progress=progress)
+    if cluster is None:
+        for i, (name, rows) in enumerate(parts.items()):
+            with groups.naming(name):
+                fits[name] = fit(
+                    frame.iloc[rows],
+                    law,
+                    x=x,
+                    loss=loss,
+                    bootstrap=bootstrap,
+                    seed=seed + i,
+                    weight=weight,
+                    delta=delta,
+                    tilt=tilt,
+                    threads=threads,
+                    progress=progress,
+                )
+        return fits
+    labels = read_labels(frame, cluster, "cluster")
+    settings = checked_settings(delta=delta, tilt=tilt, bootstrap=bootstrap, seed=seed)
+    draws = drawn_counts(len(labels.keys), bootstrap, seed) if bootstrap else None
+    for name, rows in parts.items():
+        with groups.naming(name):
+            data = observe(frame.iloc[rows], get_law(law), x=x, loss=loss, weight=weight, cluster=cluster)
+            present = np.unique(labels.codes[rows])  # in the order of the part's own clusters
+            counts = None if draws is None else draws[:, present]
+            fits[name] = fit_observations(data, get_law(law), settings, counts, threads=threads, progress=progress)
     return fits
 
 

@@ -1,0 +1,138 @@
+"""Labels that tell the rows of a table apart: groups, runs, clusters.
+
+A label is any text or number. What has none is refused, since a row without a label would otherwise vanish from every
+grouping; and so are labels that read alike but are not the same, such as the number 1 and the text "1".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int64
+
+from ntk1bit.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Which label each row has.
+
+    Attributes
+    ----------
+    names
+        The column(s) they stand in.
+    keys
+        The labels, sorted; tuples if they stand in several columns.
+    codes
+        (n,) the place of each row's label in `keys`.
+    """
+
+    names: tuple[str, ...]
+    keys: tuple[Hashable, ...]
+    codes: Int64[np.ndarray, " n"]
+
+    def rows(self) -> Iterator[tuple[Hashable, Int64[np.ndarray, " rows"]]]:
+        """Yield each label with the positions of its rows, in the order of the table."""
+        order = np.argsort(self.codes, kind="stable")
+        ends = np.searchsorted(self.codes[order], np.arange(len(self.keys) + 1))
+        for key, start, stop in zip(self.keys, ends[:-1], ends[1:], strict=True):
+            yield key, order[start:stop]
+
+    def describe(self, key: Hashable) -> str:
+        """Name a label for people: `arm = a, run = 3`."""
+        values = key if isinstance(key, tuple) and len(self.names) > 1 else (key,)
+        return ", ".join(f"{name} = {value}" for name, value in zip(self.names, values, strict=True))
+
+    @contextmanager
+    def naming(self, key: Hashable) -> Iterator[None]:
+        """Put the label before what is said of its rows."""
+        try:
+            yield
+        except InputError as problem:
+            raise InputError(f"{self.describe(key)}: {problem}") from None
+
+
+def read_labels(frame: pd.DataFrame, names: str | Sequence[str], use: str = "group") -> Labels:
+    """Read the labels of every row.
+
+    Parameters
+    ----------
+    frame
+        Any table.
+    names
+        One column, or several whose combinations are the labels.
+    use
+        What they name, for messages: "group", "run", "cluster".
+
+    Raises
+    ------
+    InputError
+        If a column is absent or repeated, lacks a label in some row, or holds labels that only look alike.
+    """
+    wanted = (names,) if isinstance(names, str) else tuple(names)
+    keys: list[list[Hashable]] = []
+    codes = np.zeros(len(frame), dtype=np.int64)
+    for name in wanted:
+        found, uniques = _factorize(one_column(frame, name), use)
+        codes = codes * max(len(uniques), 1) + found
+        keys.append(uniques)
+    present, codes = np.unique(codes, return_inverse=True)
+    if len(wanted) == 1:
+        return Labels(wanted, tuple(keys[0][i] for i in present), codes.astype(np.int64))
+    places = np.unravel_index(present, [max(len(each), 1) for each in keys])
+    tuples = zip(*([each[i] for i in place] for each, place in zip(keys, places, strict=True)), strict=True)
+    return Labels(wanted, tuple(tuples), codes.astype(np.int64))
+
+
+def parts(frame: pd.DataFrame, names: str | Sequence[str], use: str = "group") -> dict[Hashable, pd.DataFrame]:
+    """Return the rows of each label; see `read_labels` for what is refused."""
+    return {key: frame.iloc[rows] for key, rows in read_labels(frame, names, use).rows()}
+
+
+def one_column(frame: pd.DataFrame, name: str) -> pd.Series:
+    """Return the one column of this name.
+
+    Raises
+    ------
+    InputError
+        If there is none, or there are several.
+    """
+    if name not in frame.columns:
+        raise InputError(f"there is no column {name!r}; the table has {', '.join(map(str, frame.columns))}")
+    column = frame[name]
+    if isinstance(column, pd.DataFrame):
+        raise InputError(f"the table has {column.shape[1]} columns named {name!r}; rename or drop all but one")
+    return column
+
+
+def _factorize(column: pd.Series, use: str) -> tuple[Int64[np.ndarray, " n"], list[Hashable]]:
+    missing = column.isna().to_numpy(dtype=bool)
+    if missing.any():
+        raise InputError(
+            f"column {column.name!r} has missing values in {int(missing.sum())} of {len(column)} rows, first in row "
+            f"{column.index[int(np.argmax(missing))]}; name every {use}, or drop these rows"
+        )
+    try:
+        codes, uniques = pd.factorize(column, sort=True)
+    except TypeError:
+        raise InputError(
+            f"column {column.name!r} holds {_kind(column)}; a {use} is named by text or a number"
+        ) from None
+    if column.dtype == object:
+        pairs = set(zip(codes.tolist(), map(str, column), strict=True))
+        spelled, meant = Counter(text for _, text in pairs), Counter(code for code, _ in pairs)
+        if clash := [text for code, text in pairs if spelled[text] > 1 or meant[code] > 1]:
+            raise InputError(
+                f"column {column.name!r} writes the same {use} in several ways, as number and as text "
+                f"({', '.join(sorted(set(clash))[:4])}); write it in one"
+            )
+    return codes.astype(np.int64), list(uniques)
+
+
+def _kind(column: pd.Series) -> str:
+    return next((f"a {type(each).__name__}" for each in column if not isinstance(each, Hashable)), "mixed values")
