@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,7 +24,7 @@ from ntk1bit.scaling.frontier import (
     isoflop_frontier,
     parametric_frontier,
 )
-from ntk1bit.scaling.labels import read_labels
+from ntk1bit.scaling.labels import parts
 from ntk1bit.scaling.laws import Law, get_law
 from ntk1bit.scaling.objective import HUBER_DELTA
 from ntk1bit.scaling.report import Report
@@ -138,9 +139,9 @@ def final_rows(frame: pd.DataFrame, question: Question) -> pd.DataFrame:
     if question.run not in frame.columns:
         raise InputError(f"there is no column {question.run!r}; the table has {', '.join(map(str, frame.columns))}")
     moment = question.x.get("D", next(iter(question.x.values())))
-    order = frame.sort_values(moment, kind="stable")
+    order = frame.reset_index(drop=True).sort_values(moment, kind="stable")
     names = [name for name in (question.group, question.run) if name is not None]
-    return order.groupby(names, sort=True).tail(1).sort_index()
+    return frame.iloc[np.sort(order.groupby(names, sort=True).tail(1).index)]
 
 
 def _checked_laws(question: Question) -> list[Law]:
@@ -207,15 +208,24 @@ def _rival(law: Law, name: str) -> Law:
     return rival
 
 
-def _parts(rows: pd.DataFrame, question: Question) -> Iterator[tuple[Hashable | None, pd.DataFrame]]:
-    """Yield each group with its rows, or None with all of them; what is refused of a group is said with its name."""
-    if question.group is None:
-        yield None, rows
-        return
-    groups = read_labels(rows, question.group)
-    for name, places in groups.rows():
-        with groups.naming(name):
-            yield name, rows.iloc[places]
+def _parts(rows: pd.DataFrame, question: Question) -> list[tuple[Hashable | None, pd.DataFrame]]:
+    """Return each group with its rows, or None with all of them."""
+    return [(None, rows)] if question.group is None else list(parts(rows, question.group).items())
+
+
+@contextmanager
+def _naming(name: Hashable | None, question: Question) -> Iterator[None]:
+    """Put the group's name before what is said of its rows."""
+    try:
+        yield
+    except NoRoute as problem:
+        raise NoRoute(_named(name, question, problem)) from None
+    except InputError as problem:
+        raise InputError(_named(name, question, problem)) from None
+
+
+def _named(name: Hashable | None, question: Question, problem: InputError) -> str:
+    return str(problem) if name is None else f"{question.group} = {name}: {problem}"
 
 
 def _extrapolate(rows: pd.DataFrame, laws: Sequence[Law], question: Question) -> pd.DataFrame:
@@ -223,8 +233,8 @@ def _extrapolate(rows: pd.DataFrame, laws: Sequence[Law], question: Question) ->
         raise InputError("no share to hold out is given")
     tables = []
     for name, part in _parts(rows, question):
-        table = extrapolation_error(
-            extrapolate(
+        with _naming(name, question):
+            errors = extrapolate(
                 part,
                 laws,
                 x=question.x,
@@ -235,8 +245,7 @@ def _extrapolate(rows: pd.DataFrame, laws: Sequence[Law], question: Question) ->
                 tilt=question.tilt,
                 threads=question.threads,
             )
-        )
-        tables.append(table.assign(group="all" if name is None else str(name)))
+        tables.append(extrapolation_error(errors).assign(group="all" if name is None else str(name)))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -261,9 +270,10 @@ def _frontiers(
     for name, part in _parts(rows, question):
         for route in _routes(curves[name], part, fits["all" if name is None else name], question):
             try:
-                found.append(route().of(name))
+                with _naming(name, question):
+                    found.append(route().of(name))
             except NoRoute as reason:
-                missing.append(f"{'' if name is None else f'{question.group} = {name}: '}{reason}")
+                missing.append(str(reason))
     return tuple(found), tuple(missing)
 
 
