@@ -54,7 +54,7 @@ def inlined(*, fastmath: frozenset[str] = frozenset()) -> Callable[[Kernel], Ker
         LLVM's flags: `CONTRACT` (fused multiply-add), or `REASSOCIATE` (and sums in any order, as vector
         instructions need).
     """
-    return numba.njit(nogil=True, error_model="numpy", boundscheck=False, fastmath=set(fastmath))
+    return numba.njit(nogil=True, error_model="numpy", boundscheck=False, fastmath=set(fastmath), forceinline=True)
 
 
 def is_compiled(kernel: Any) -> bool:

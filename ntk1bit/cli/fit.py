@@ -31,7 +31,7 @@ def fit(
     against: Annotated[str | None, typer.Option(help="Rival laws, by commas: ranked by AICc.")] = None,
     holdout: Annotated[float | None, typer.Option(help="Share of the largest runs to predict, not fit.")] = None,
     frontier: Annotated[bool, typer.Option("--frontier", help="Compute-optimal N and D.")] = False,
-    cost: Annotated[float, typer.Option(help="k in C = k N D.")] = 6.0,
+    cost: Annotated[float | None, typer.Option(help="k in C = k N D of the frontier; 6 by default.")] = None,
     run: Annotated[
         str | None,
         typer.Option(help="Column of training runs, for rows that are moments of runs; the last ones are fitted."),
@@ -39,8 +39,8 @@ def fit(
     where: Annotated[
         str | None, typer.Option(help='Keep rows with these values: kappa=1,init=paired; opt="a,b" in quotes.')
     ] = None,
-    at: Annotated[str, typer.Option(help="For a sweep: last, best, or a step.")] = "last",
-    measured: Annotated[str, typer.Option(help="For a sweep: train or test loss.")] = "train",
+    at: Annotated[str | None, typer.Option(help="For a sweep: last, best, or a step; last by default.")] = None,
+    measured: Annotated[str | None, typer.Option(help="For a sweep: train or test loss; train by default.")] = None,
     delta: Annotated[float, typer.Option(help="Width of the Huber loss.")] = 1e-3,
     tilt: Annotated[float, typer.Option(help="Below 0.5 for a lower envelope.")] = 0.5,
     out: Annotated[Path | None, typer.Option(help="Write the report: .json, .csv (parameters) or .md.")] = None,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from ntk1bit.scaling.fit import IdentificationWarning, Progress, fit
 from ntk1bit.scaling.frontier import (
     FLOPS_PER_PARAMETER_TOKEN,
     Frontier,
+    NoRoute,
     envelope_frontier,
     isoflop_frontier,
     parametric_frontier,
@@ -89,6 +91,9 @@ def analyse(
 ) -> Report:
     """Fit, compare, extrapolate and allocate, as asked.
 
+    With groups, each is fitted, extrapolated and given its frontiers by its own rows alone. What costs little is done
+    first, so that a mistake is told before the work.
+
     Parameters
     ----------
     frame, question
@@ -103,31 +108,25 @@ def analyse(
     InputError
         For anything in the table or the question that cannot be used.
     """
-    laws = [question.law, *(_rival(question.law, name) for name in question.rivals)]
+    laws = _checked_laws(question)
     ends = _ends(frame, question)
     rows = ends.rows
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", IdentificationWarning)  # the report carries the same lines
+        held_out = None if question.holdout is None else _extrapolate(rows, laws, question)
+        rivals = [_one(rows, law, question, bootstrap=0) for law in laws[1:]]
         fits = _fits(rows, question, progress)
-        first = next(iter(fits.values()))
-        ranking = None
-        if len(laws) > 1:
-            if question.group is not None:
-                raise InputError("laws are compared on one table; leave out the groups or filter the table first")
-            ranking = compare_laws([first, *(_one(rows, law, question, bootstrap=0) for law in laws[1:])])
-        held_out = None
-        if question.holdout is not None:
-            tables = [_extrapolate(part, laws, question).assign(group=name) for name, part in _parts(rows, question)]
-            held_out = pd.concat(tables, ignore_index=True)
+    routes, missing = _frontiers(frame, rows, fits, question) if question.frontier else ((), ())
     return Report(
         fits=fits,
         level=question.level,
+        group=question.group,
         differences=_differences(fits, question.level),
-        laws=ranking,
+        laws=compare_laws([*fits.values(), *rivals]) if rivals else None,
         extrapolation=held_out,
-        frontiers=_frontiers(frame, rows, first, question) if question.frontier else (),
+        frontiers=routes,
         left_out=(*left_out, *ends.left_out),
-        remarks=tuple(remarks),
+        remarks=(*remarks, *missing),
     )
 
 
@@ -146,11 +145,26 @@ def _ends(frame: pd.DataFrame, question: Question) -> Selection:
     return run_ends(frame, run=question.run, group=question.group, x=question.x, loss=question.loss)
 
 
+def _checked_laws(question: Question) -> list[Law]:
+    """Return the law and its rivals, or refuse what does not go together, before anything is fitted."""
+    law = question.law
+    laws = [law, *(_rival(law, name) for name in question.rivals)]
+    names = [each.name for each in laws]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"law {', '.join(repeated)} is named twice; compare different laws")
+    if question.group is not None and len(laws) > 1:
+        raise InputError("laws are compared on one table; leave out the groups or filter the table first")
+    for use, column in (("cluster", question.cluster), ("run", question.run)):
+        if column is not None and column == question.group:
+            raise InputError(f"column {column!r} cannot be both group and {use}; a group holds several of them")
+    if question.frontier and law.variables != ("N", "D"):
+        raise InputError(f"a frontier needs a law of N and D, such as chinchilla or kaplan, not {law.name!r}")
+    return laws
+
+
 def _fits(rows: pd.DataFrame, question: Question, progress: Progress | None) -> dict[Hashable, Fit]:
     if question.group is None:
         return {"all": _one(rows, question.law, question, bootstrap=question.bootstrap, progress=progress)}
-    if question.tilt != 0.5:
-        raise InputError("a tilt other than 0.5 is for one table; leave out the groups or filter the table first")
     return fit_groups(
         rows,
         question.law,
@@ -162,6 +176,7 @@ def _fits(rows: pd.DataFrame, question: Question, progress: Progress | None) -> 
         cluster=question.cluster,
         weight=question.weight,
         delta=question.delta,
+        tilt=question.tilt,
         threads=question.threads,
         progress=progress,
     )
@@ -194,26 +209,45 @@ def _rival(law: Law, name: str) -> Law:
     return rival
 
 
-def _parts(rows: pd.DataFrame, question: Question) -> list[tuple[str, pd.DataFrame]]:
-    if question.group is None:
-        return [("all", rows)]
-    return [(str(name), part) for name, part in parts(rows, question.group).items()]
+def _parts(rows: pd.DataFrame, question: Question) -> list[tuple[Hashable | None, pd.DataFrame]]:
+    """Return each group with its rows, or None with all of them."""
+    return [(None, rows)] if question.group is None else list(parts(rows, question.group).items())
+
+
+@contextmanager
+def _naming(name: Hashable | None, question: Question) -> Iterator[None]:
+    """Put the group's name before what is said of its rows."""
+    try:
+        yield
+    except NoRoute as problem:
+        raise NoRoute(_named(name, question, problem)) from None
+    except InputError as problem:
+        raise InputError(_named(name, question, problem)) from None
+
+
+def _named(name: Hashable | None, question: Question, problem: InputError) -> str:
+    return str(problem) if name is None else f"{question.group} = {name}: {problem}"
 
 
 def _extrapolate(rows: pd.DataFrame, laws: Sequence[Law], question: Question) -> pd.DataFrame:
-    holdout = 0.3 if question.holdout is None else question.holdout
-    return extrapolation_error(
-        extrapolate(
-            rows,
-            laws,
-            x=question.x,
-            loss=question.loss,
-            holdout=holdout,
-            weight=question.weight,
-            delta=question.delta,
-            threads=question.threads,
-        )
-    )
+    if question.holdout is None:
+        raise InputError("no share to hold out is given")
+    tables = []
+    for name, part in _parts(rows, question):
+        with _naming(name, question):
+            errors = extrapolate(
+                part,
+                laws,
+                x=question.x,
+                loss=question.loss,
+                holdout=question.holdout,
+                weight=question.weight,
+                delta=question.delta,
+                tilt=question.tilt,
+                threads=question.threads,
+            )
+        tables.append(extrapolation_error(errors).assign(group="all" if name is None else str(name)))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _differences(fits: Mapping[Hashable, Fit], level: float) -> pd.DataFrame | None:
@@ -227,17 +261,41 @@ def _differences(fits: Mapping[Hashable, Fit], level: float) -> pd.DataFrame | N
     return pd.concat(tables)
 
 
-def _frontiers(frame: pd.DataFrame, rows: pd.DataFrame, fitted: Fit, question: Question) -> tuple[Frontier, ...]:
-    if fitted.law.variables != ("N", "D"):
-        raise InputError(f"a frontier needs a law of N and D, such as chinchilla or kaplan, not {fitted.law.name!r}")
-    spent = question.cost * fitted.observations.columns[0] * fitted.observations.columns[1]
-    budgets = np.geomspace(spent.min(), spent.max(), _BUDGETS)
-    names = {"n": question.x["N"], "d": question.x["D"], "loss": question.loss}
-    common: dict[str, Any] = {"cost": question.cost, "bootstrap": question.bootstrap, "seed": question.seed}
-    routes = [parametric_frontier(fitted, budgets, cost=question.cost)]
-    with contextlib.suppress(InputError):  # without runs of equal budget this route does not apply
-        routes.append(isoflop_frontier(rows, **names, **common))
+def _frontiers(
+    frame: pd.DataFrame, rows: pd.DataFrame, fits: Mapping[Hashable, Fit], question: Question
+) -> tuple[tuple[Frontier, ...], tuple[str, ...]]:
+    """Return every group's frontiers, and a line for each route that its runs do not show."""
+    found: list[Frontier] = []
+    missing: list[str] = []
+    curves = dict(_parts(frame, question))
+    for name, part in _parts(rows, question):
+        for route in _routes(curves[name], part, fits["all" if name is None else name], question):
+            try:
+                with _naming(name, question):
+                    found.append(route().of(name))
+            except NoRoute as reason:
+                missing.append(str(reason))
+    return tuple(found), tuple(missing)
+
+
+def _routes(curves: pd.DataFrame, rows: pd.DataFrame, fitted: Fit, question: Question) -> list[Callable[[], Frontier]]:
+    """List the routes to the frontier of one group, each with the group's own seed."""
+    n, d = fitted.observations.columns
+    low, high = (float(end) for end in (np.min(question.cost * n * d), np.max(question.cost * n * d)))
+    common: dict[str, Any] = {
+        "n": question.x["N"],
+        "d": question.x["D"],
+        "loss": question.loss,
+        "cluster": question.cluster,
+        "cost": question.cost,
+        "bootstrap": question.bootstrap,
+        "seed": fitted.settings.seed,
+    }
+    routes: list[Callable[[], Frontier]] = [
+        partial(parametric_frontier, fitted, np.geomspace(low, high, _BUDGETS), cost=question.cost),
+        partial(isoflop_frontier, rows, weight=question.weight, **common),
+    ]
     if question.run is not None:
-        finer = np.geomspace(spent.min(), spent.max(), 2 * _BUDGETS)
-        routes.append(envelope_frontier(frame, finer, run=question.run, **names, **common))
-    return tuple(routes)
+        finer = np.geomspace(low, high, 2 * _BUDGETS)
+        routes.append(partial(envelope_frontier, curves, finer, run=question.run, **common))
+    return routes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from ntk1bit.scaling.analysis import Question, analyse
 from ntk1bit.scaling.bootstrap import checked_level
 from ntk1bit.scaling.columns import choose_roles
 from ntk1bit.scaling.fit import Progress as ProgressCall
+from ntk1bit.scaling.frontier import FLOPS_PER_PARAMETER_TOKEN
 from ntk1bit.scaling.labels import one_column
 from ntk1bit.scaling.laws import Law, get_law
 from ntk1bit.scaling.report import FORMATS, Report
@@ -44,11 +46,11 @@ def run_fit(
     against: str | None,
     holdout: float | None,
     frontier: bool,
-    cost: float,
+    cost: float | None,
     run: str | None,
     where: str | None,
-    at: str,
-    measured: str,
+    at: str | None,
+    measured: str | None,
     delta: float,
     tilt: float,
     out: Path | None,
@@ -61,20 +63,25 @@ def run_fit(
     `load_sweep` reads the folder of a sweep (see `load_rows`): this room knows tables only.
     """
     chosen = _held(get_law(law), fix)
-    _check_options(chosen, given, level=level, cost=cost, threads=threads, out=out, plot=plot)
-    moment = int(at) if at.isdigit() else require_choice("moment", at, ["last", "best", "a step's number"])
-    which = cast("Literal['train', 'test']", require_choice("loss", measured, ["train", "test"]))
-    selected = load_rows(
-        file,
-        where=where,
-        at=cast("Literal['last', 'best']", moment),
-        measured=which,
-        group=group,
-        load_sweep=load_sweep,
-    )
+    _check_options(chosen, given, level=level, cost=cost, threads=threads)
+    for path, allowed in ((out, FORMATS), (plot, _PICTURES)):
+        if path is not None:
+            _check_place(path, allowed, file)
+    moment = _moment("last" if at is None else at)
+    which = cast("Literal['train', 'test']", require_choice("loss", measured or "train", ["train", "test"]))
+    _check_source(file, run=run, at=at, measured=measured)
+    if cost is not None and not frontier:
+        raise InputError("--cost is k in C = k N D of the frontier; ask for it with --frontier")
+    selected = load_rows(file, where=where, at=moment, measured=which, group=group, load_sweep=load_sweep)
     frame = selected.rows
     if file.is_dir():
-        group = group or ("precision" if len(np.unique(frame["precision"])) > 1 else None)
+        precisions = sorted(map(str, np.unique(frame["precision"])))
+        if group not in (None, "precision") and len(precisions) > 1:
+            raise InputError(
+                f"the sweep holds several precisions ({', '.join(precisions)}), whose losses do not lie on one curve; "
+                f"group by precision, or choose one with --where precision={precisions[0]}"
+            )
+        group = group or ("precision" if len(precisions) > 1 else None)
         loss = loss or "loss"
     labels = {name for name in (group, cluster, weight, run) if name is not None}
     for name in labels:
@@ -93,8 +100,8 @@ def run_fit(
         level=level,
         rivals=tuple(name.strip() for name in against.split(",")) if against else (),
         holdout=holdout,
-        frontier=frontier or run is not None,
-        cost=cost,
+        frontier=frontier,
+        cost=FLOPS_PER_PARAMETER_TOKEN if cost is None else cost,
         run=run,
         delta=delta,
         tilt=tilt,
@@ -114,31 +121,57 @@ def _check_options(
     given: Mapping[str, str | None],
     *,
     level: float,
-    cost: float,
+    cost: float | None,
     threads: int | None,
-    out: Path | None,
-    plot: Path | None,
 ) -> None:
     for variable, column in given.items():
         if column is not None and variable not in law.variables:
             wanted = ", ".join(f"--{each}" for each in law.variables)
             raise InputError(f"law {law.name!r} has no variable {variable}; name its columns with {wanted}")
     checked_level(level)
-    if not (math.isfinite(cost) and cost > 0):
+    if cost is not None and not (math.isfinite(cost) and cost > 0):
         raise InputError(f"cost must be a positive number, got {cost}; 6 is usual for Transformers")
     if threads is not None and threads < 1:
         raise InputError(f"threads must be 1 or more, got {threads}")
-    for path, allowed in ((out, FORMATS), (plot, _PICTURES)):
-        if path is not None and path.suffix.lower() not in allowed:
-            raise InputError(f"cannot write {path.name!r}: choose a name that ends in {', '.join(allowed)}")
-        if path is not None and not path.resolve().parent.is_dir():
-            raise InputError(f"there is no folder {str(path.parent)!r} to write {path.name!r} into; make it first")
+
+
+def _check_place(path: Path, allowed: tuple[str, ...], source: Path) -> None:
+    """Refuse, before the work, a place that cannot be written to or must not be."""
+    if path.suffix.lower() not in allowed:
+        raise InputError(f"cannot write {path.name!r}: choose a name that ends in {', '.join(allowed)}")
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {str(path.parent)!r} to write {path.name!r} into; make it first")
+    if path.is_dir():
+        raise InputError(f"cannot write {str(path)!r}: it is a folder; choose another name")
+    if path.resolve() == source.resolve():
+        raise InputError(f"{str(path)!r} is the table itself; choose another name to write to")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise InputError(f"cannot write {str(path)!r}: permission denied; choose another place")
+
+
+def _check_source(file: Path, *, run: str | None, at: str | None, measured: str | None) -> None:
+    """Refuse options that are for tables with the folder of a sweep, and the other way round."""
+    if file.is_dir() and run is not None:
+        raise InputError("--run is for tables of moments; of a sweep's folder one row a cell is fitted: see --at")
+    for name, value in (("at", at), ("measured", measured)):
+        if value is not None and file.is_file():
+            raise InputError(f"--{name} is for the folder of a sweep; choose rows of a table with --where or --run")
+
+
+def _moment(at: str) -> Literal["last", "best"] | int:
+    if at.isascii() and at.isdigit() and len(at) < 19:  # steps are 64-bit numbers
+        return int(at)
+    return cast("Literal['last', 'best']", require_choice("moment", at, ["last", "best", "a step's number"]))
 
 
 def _held(law: Law, fix: str | None) -> Law:
     values: dict[str, float] = {}
     for pair in fix.split(",") if fix else ():
         name, _, value = (part.strip() for part in pair.partition("="))
+        require_choice(f"parameter of law {law.name!r}", name, law.parameter_names)
+        if name in values:
+            raise InputError(f"--fix names {name} twice; give it one value")
         try:
             values[name] = float(value)
         except ValueError:

@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.scaling.bootstrap import checked_level, cluster_draws
+from ntk1bit.scaling.bootstrap import checked_level, drawn_counts
 from ntk1bit.scaling.fit import Progress, checked_settings, fit, fit_observations
 from ntk1bit.scaling.labels import read_labels
 from ntk1bit.scaling.laws import Law, get_law
@@ -71,17 +71,19 @@ def fit_groups(
     cluster: str | None = None,
     weight: str | None = None,
     delta: float = HUBER_DELTA,
+    tilt: float = 0.5,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> dict[Hashable, Fit]:
     """Fit one law to each group of rows.
 
     With `cluster`, the same clusters are drawn for all groups in each replicate: groups that share seeds are
-    resampled as pairs, and the noise they share cancels in their differences. Without, groups are independent.
+    resampled as pairs, and the noise they share cancels in their differences. Without, groups are independent: group
+    i, from 0, is what `fit` gives for its rows with `seed` + i.
 
     Parameters
     ----------
-    frame, law, x, loss, bootstrap, seed, weight, delta, threads, progress
+    frame, law, x, loss, bootstrap, seed, weight, delta, tilt, threads, progress
         As in `fit`.
     group
         The column that tells the groups apart, such as a precision.
@@ -110,18 +112,20 @@ def fit_groups(
                     seed=seed + i,
                     weight=weight,
                     delta=delta,
+                    tilt=tilt,
                     threads=threads,
                     progress=progress,
                 )
         return fits
-    labels = read_labels(frame, cluster, "cluster").codes
-    settings = checked_settings(delta=delta, tilt=0.5, bootstrap=bootstrap, seed=seed)
-    draws = cluster_draws(labels, bootstrap, seed) if bootstrap else None
+    labels = read_labels(frame, cluster, "cluster")
+    settings = checked_settings(delta=delta, tilt=tilt, bootstrap=bootstrap, seed=seed)
+    draws = drawn_counts(len(labels.keys), bootstrap, seed) if bootstrap else None
     for name, rows in parts.items():
         with groups.naming(name):
             data = observe(frame.iloc[rows], get_law(law), x=x, loss=loss, weight=weight, cluster=cluster)
-            weights = None if draws is None else draws[:, labels[rows]] * data.weight
-            fits[name] = fit_observations(data, get_law(law), settings, weights, threads=threads, progress=progress)
+            present = np.unique(labels.codes[rows])  # in the order of the part's own clusters
+            counts = None if draws is None else draws[:, present]
+            fits[name] = fit_observations(data, get_law(law), settings, counts, threads=threads, progress=progress)
     return fits
 
 

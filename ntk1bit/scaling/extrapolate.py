@@ -24,6 +24,7 @@ def extrapolate(
     holdout: float = 0.3,
     weight: str | None = None,
     delta: float = HUBER_DELTA,
+    tilt: float = 0.5,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
@@ -31,7 +32,7 @@ def extrapolate(
 
     Parameters
     ----------
-    frame, x, loss, weight, delta, threads, progress
+    frame, x, loss, weight, delta, tilt, threads, progress
         As in `fit`.
     laws
         One or more laws with the same variables.
@@ -54,7 +55,7 @@ def extrapolate(
     several = [laws] if isinstance(laws, str | Law) else list(laws)
     chosen = [get_law(law) for law in several]
     small, large, size, label = split_by_size(frame, chosen[0], x=x, by=by, holdout=holdout)
-    settings = checked_settings(delta=delta, tilt=0.5, bootstrap=0, seed=0)
+    settings = checked_settings(delta=delta, tilt=tilt, bootstrap=0, seed=0)
     edge = float(size[small].max())
     fitted_rows, held_rows = frame.loc[small], frame.loc[large]
     tables = []

@@ -16,7 +16,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int64
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling.bootstrap import checked_replicates, resampled_weights
+from ntk1bit.scaling.bootstrap import Counts, blocks, checked_replicates, drawn_counts, point_weights
 from ntk1bit.scaling.identification import identification_warnings
 from ntk1bit.scaling.laws import Law, get_law
 from ntk1bit.scaling.objective import HUBER_DELTA
@@ -111,7 +111,7 @@ def fit(
     chosen = get_law(law)
     observations = observe(frame, chosen, x=x, loss=loss, weight=weight, cluster=cluster)
     settings = checked_settings(delta=delta, tilt=tilt, bootstrap=bootstrap, seed=seed)
-    replicates = resampled_weights(observations, bootstrap, seed) if bootstrap else None
+    replicates = drawn_counts(observations.clusters, bootstrap, seed) if bootstrap else None
     result = fit_observations(
         observations, chosen, settings, replicates, starts=starts, threads=threads, progress=progress
     )
@@ -124,13 +124,16 @@ def fit_observations(
     observations: Observations,
     law: Law,
     settings: Settings,
-    replicates: Float[np.ndarray, "b n"] | None,
+    replicates: Counts | None,
     *,
     starts: Starting | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Fit:
-    """Fit checked observations with given bootstrap weights; `fit` for callers that resample in their own way."""
+    """Fit checked observations with given replicates (how often each point, or cluster, enters each of them).
+
+    This is `fit` for callers that resample in their own way.
+    """
     solver = _Solver(observations, law, settings, threads)
     grid = law.starts(observations.columns, observations.loss, starts)
     theta, objective = solver(
@@ -240,30 +243,39 @@ class _Solver:
     def best_of(
         self,
         candidates: Float[np.ndarray, "c p"],
-        weights: Float[np.ndarray, "r n"],
+        counts: Counts,
         progress: Callable[[int], None] | None = None,
     ) -> tuple[Float[np.ndarray, "r p"], Bool[np.ndarray, " r"]]:
-        """Minimise each row of weights from every candidate; return the best of each and whether it is finite.
+        """Minimise each replicate from every candidate; return the best of each and whether it is finite.
 
         After a heat of a few steps from all candidates, only the one in front is followed to the end.
         """
+        theta, objective = np.empty((len(counts), candidates.shape[1])), np.empty(len(counts))
+        for block in blocks(len(counts), self.observations.points):
+            weights = point_weights(counts[block], self.observations)
+            theta[block], objective[block] = self._best_of_block(candidates, weights, progress)
+        return theta, np.isfinite(objective)
+
+    def _best_of_block(
+        self,
+        candidates: Float[np.ndarray, "c p"],
+        weights: Float[np.ndarray, "r n"],
+        progress: Callable[[int], None] | None,
+    ) -> tuple[Float[np.ndarray, "r p"], Float[np.ndarray, " r"]]:
         count, choices = len(weights), len(candidates)
+        starts = np.tile(candidates, (count, 1))
         if choices > 1:
             rows = np.repeat(np.arange(count, dtype=np.int64), choices)
-            starts = np.tile(candidates, (count, 1))
             theta, objective = self(starts, weights, rows, progress, stopping=_REPLICATE_HEAT)
             winner = np.argmin(objective.reshape(count, choices), axis=1)
             starts = theta.reshape(count, choices, -1)[np.arange(count), winner]
-        else:
-            starts = np.tile(candidates, (count, 1))
-        theta, objective = self(starts, weights, np.arange(count, dtype=np.int64), progress, stopping=_REPLICATE)
-        return theta, np.isfinite(objective)
+        return self(starts, weights, np.arange(count, dtype=np.int64), progress, stopping=_REPLICATE)
 
-    def refit(self, candidates: Float[np.ndarray, "c p"]) -> Callable[[np.ndarray], np.ndarray]:
-        """Return a function from rows of weights to the latent parameters fitted with them."""
+    def refit(self, candidates: Float[np.ndarray, "c p"]) -> Callable[[Counts], np.ndarray]:
+        """Return a function from replicates to the latent parameters fitted to them."""
 
-        def refitted(weights: np.ndarray) -> np.ndarray:
-            theta, finite = self.best_of(candidates, weights)
+        def refitted(counts: Counts) -> np.ndarray:
+            theta, finite = self.best_of(candidates, counts)
             return theta[finite]
 
         return refitted

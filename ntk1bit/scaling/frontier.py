@@ -8,15 +8,15 @@ runs of equal budget). They share data but not assumptions, so their disagreemen
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling.bootstrap import checked_level, checked_replicates
+from ntk1bit.scaling.bootstrap import checked_level, checked_replicates, drawn_counts
 from ntk1bit.scaling.labels import read_labels
 from ntk1bit.scaling.observations import positive_column
 from ntk1bit.scaling.result import Fit
@@ -27,6 +27,10 @@ _SEARCH_MARGIN = np.log(1e8)  # how far beyond the fitted N the parametric optim
 _SAME_BUDGET = 0.05  # runs whose log budgets differ by less belong to one IsoFLOP curve
 _BUDGET_SPREAD = 0.15  # a chain of runs whose log budgets reach further apart than this is no budget
 _LEAST_RUNS, _LEAST_SIZES = 5, 4
+
+
+class NoRoute(InputError):
+    """The runs are sound, but show no optimum by this route."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +49,8 @@ class Frontier:
         (1 + b, c) log L_min.
     cost
         k in C = k N D.
+    group
+        The group of runs it is of, if there are several.
     """
 
     route: str
@@ -52,6 +58,16 @@ class Frontier:
     log_n: Float[np.ndarray, "rows c"]
     log_loss: Float[np.ndarray, "rows c"]
     cost: float
+    group: Hashable | None = None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What tells it from other frontiers: its group, if there are several, and its route."""
+        return ({} if self.group is None else {"group": str(self.group)}) | {"route": self.route}
+
+    def of(self, group: Hashable) -> Frontier:
+        """Return it with the name of its group."""
+        return replace(self, group=group)
 
     def table(self, level: float = 0.95) -> pd.DataFrame:
         """Return C, N_opt, D_opt and L_min with percentile intervals, one row a budget."""
@@ -60,15 +76,15 @@ class Frontier:
         for name, rows in (("N_opt", self.log_n), ("D_opt", log_d), ("L_min", self.log_loss)):
             low, high = _interval(rows[1:], level)
             table |= {name: np.exp(rows[0]), f"{name}_low": np.exp(low), f"{name}_high": np.exp(high)}
-        return pd.DataFrame({"route": self.route, **table})
+        return pd.DataFrame({**self.labels, **table})
 
     def exponents(self, level: float = 0.95) -> pd.DataFrame:
         """Return a and b of N_opt ~ C^a, D_opt ~ C^b (least squares over the budgets) with percentile intervals."""
         slopes = self.slopes()
         low, high = _interval(slopes[1:, None], level)
         rows = [
-            {"route": self.route, "of": "N_opt", "exponent": slopes[0], "low": low[0], "high": high[0]},
-            {"route": self.route, "of": "D_opt", "exponent": 1 - slopes[0], "low": 1 - high[0], "high": 1 - low[0]},
+            {**self.labels, "of": "N_opt", "exponent": slopes[0], "low": low[0], "high": high[0]},
+            {**self.labels, "of": "D_opt", "exponent": 1 - slopes[0], "low": 1 - high[0], "high": 1 - low[0]},
         ]
         return pd.DataFrame(rows).assign(C_min=self.budgets[0], C_max=self.budgets[-1], budgets=len(self.budgets))
 
@@ -129,6 +145,7 @@ def envelope_frontier(
     n: str = "N",
     d: str = "D",
     loss: str = "loss",
+    cluster: str | None = None,
     cost: float = FLOPS_PER_PARAMETER_TOKEN,
     bootstrap: int = 1000,
     seed: int = 0,
@@ -146,14 +163,23 @@ def envelope_frontier(
         Values of C.
     run, n, d, loss
         Columns.
+    cluster
+        Column of clusters of runs, resampled in place of runs.
     cost, bootstrap, seed
         k in C = k N D; replicates; seed of the resampling.
+
+    Raises
+    ------
+    NoRoute
+        If fewer than two budgets have an optimum inside the runs.
+    InputError
+        If the table cannot be used.
     """
     c = checked_budgets(budgets)
     log_n, table = curve_losses(curves, c, run=run, n=n, d=d, loss=loss, cost=cost)
-    rng = np.random.default_rng(seed)
+    units = np.arange(len(log_n)) if cluster is None else _clusters_of_runs(curves, run, cluster)
     present = np.ones((1 + checked_replicates(bootstrap), len(log_n)), dtype=bool)
-    present[1:] = rng.multinomial(len(log_n), np.full(len(log_n), 1 / len(log_n)), size=bootstrap) > 0
+    present[1:] = drawn_counts(int(units.max()) + 1, bootstrap, seed)[:, units] > 0
     best_n, best_loss = np.full((len(present), len(c)), np.nan), np.full((len(present), len(c)), np.nan)
     for j in range(len(c)):
         _lowest(present, log_n, table[:, j], best_n[:, j], best_loss[:, j])
@@ -166,6 +192,8 @@ def isoflop_frontier(
     n: str = "N",
     d: str = "D",
     loss: str = "loss",
+    cluster: str | None = None,
+    weight: str | None = None,
     cost: float = FLOPS_PER_PARAMETER_TOKEN,
     bootstrap: int = 1000,
     seed: int = 0,
@@ -173,30 +201,44 @@ def isoflop_frontier(
     """Fit a parabola of log loss in log N to the runs of each budget; points are resampled within budgets.
 
     Runs whose C = cost N D differ by less than 5 % share a budget, which may span 15 % in all. A budget needs five
-    runs of at least four different N and a minimum within their range.
+    runs of at least four different N and a minimum within their range. With `cluster`, whole clusters are drawn, the
+    same ones for all budgets; with `weight`, squares of residuals are weighted.
+
+    Raises
+    ------
+    NoRoute
+        If fewer than two budgets have such runs and such a minimum.
+    InputError
+        If the table cannot be used.
     """
     size, data, losses = (positive_column(frame, name) for name in (n, d, loss))
+    own = np.ones(len(frame)) if weight is None else positive_column(frame, weight)
     rng = np.random.default_rng(seed)
     bootstrap = checked_replicates(bootstrap)
+    labels = None if cluster is None else read_labels(frame, cluster, "cluster")
+    together = None if labels is None else drawn_counts(len(labels.keys), bootstrap, seed)[:, labels.codes]
     c, best_n, best_loss = [], [], []
     for rows in budget_groups(cost * size * data):
         if len(rows) < _LEAST_RUNS or len(np.unique(size[rows])) < _LEAST_SIZES:
             continue
         weights = np.ones((1 + bootstrap, len(rows)))
-        weights[1:] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=bootstrap)
-        log_n, log_loss = _parabola_minimum(np.log(size[rows]), np.log(losses[rows]), weights)
+        if together is None:
+            weights[1:] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=bootstrap)
+        else:
+            weights[1:] = together[:, rows]
+        log_n, log_loss = _parabola_minimum(np.log(size[rows]), np.log(losses[rows]), weights * own[rows])
         c.append(float(np.exp(np.mean(np.log(cost * size[rows] * data[rows])))))
         best_n.append(log_n)
         best_loss.append(log_loss)
     if not c:
-        raise InputError(
+        raise NoRoute(
             "no budget has five runs of four different sizes; an IsoFLOP frontier needs runs of different N at equal C"
         )
     return _seen_budgets("isoflop", np.array(c), np.stack(best_n, axis=1), np.stack(best_loss, axis=1), cost)
 
 
 def disagreement(frontiers: Sequence[Frontier], level: float = 0.95) -> pd.DataFrame:
-    """Compare routes pairwise where their budgets overlap.
+    """Compare the routes of each group pairwise where their budgets overlap.
 
     Returns
     -------
@@ -206,8 +248,11 @@ def disagreement(frontiers: Sequence[Frontier], level: float = 0.95) -> pd.DataF
     """
     rows = []
     for first, second in itertools.combinations(frontiers, 2):
+        if first.group != second.group:
+            continue
         low, high = max(first.budgets[0], second.budgets[0]), min(first.budgets[-1], second.budgets[-1])
-        row: dict[str, object] = {"first": first.route, "second": second.route, "C_min": low, "C_max": high}
+        row: dict[str, object] = {} if first.group is None else {"group": str(first.group)}
+        row |= {"first": first.route, "second": second.route, "C_min": low, "C_max": high}
         count = min(len(first.log_n), len(second.log_n))
         gap = first.slopes()[:count] - second.slopes()[:count]
         ends = _interval(gap[1:, None], level)
@@ -260,6 +305,16 @@ def curve_losses(
     return np.array(log_n), np.array(table)
 
 
+def _clusters_of_runs(curves: pd.DataFrame, run: str, cluster: str) -> Int64[np.ndarray, " runs"]:
+    clusters = read_labels(curves, cluster, "cluster").codes
+    found = []
+    for name, rows in read_labels(curves, run, "run").rows():
+        if np.ptp(clusters[rows]) > 0:
+            raise InputError(f"run {name} has rows in several clusters; {cluster!r} must be one value for a whole run")
+        found.append(clusters[rows[0]])
+    return np.array(found, dtype=np.int64)
+
+
 def _lowest(
     present: Bool[np.ndarray, "rows runs"],
     log_n: Float[np.ndarray, " runs"],
@@ -304,7 +359,7 @@ def _parabola_minimum(
 def _seen_budgets(route: str, c: np.ndarray, log_n: np.ndarray, log_loss: np.ndarray, cost: float) -> Frontier:
     seen = np.isfinite(log_n[0])
     if seen.sum() < 2:
-        raise InputError(
+        raise NoRoute(
             f"the {route} route finds an optimum inside the measured sizes at {int(seen.sum())} budget(s), two are "
             "needed; add smaller or larger runs, or choose other budgets"
         )

@@ -15,6 +15,7 @@ _POINTS_PER_PARAMETER = 3
 _COLLINEAR = 0.99
 _NOISE_MARGIN = 3.0  # robust standard deviations a loss may fall below the floor by chance
 _NEGLIGIBLE_FLOOR = 1e-3
+_ROUNDING = 1e-9  # changes of a log loss below this are the solver's rounding
 
 
 def identification_warnings(fit: Fit) -> tuple[str, ...]:
@@ -72,12 +73,44 @@ def _about_parameters(fit: Fit) -> list[str]:
             lines.append(f"floor {each.name} = {value:.4g} lies above the smallest loss, {smallest:.4g}")
         if each.role == "floor" and value < _NEGLIGIBLE_FLOOR * smallest:
             lines.append(f"floor {each.name} is indistinguishable from 0: consider a law without one")
+    ends = fit.latent, fit.latent
     if len(fit.latent_replicates) > 1:
-        low, high = fit.law.natural(np.array(percentile_interval(fit.latent_replicates, 0.95)))
-        for j, each in enumerate(fit.law.parameters):
-            if each.role == "exponent" and low[j] <= 0 <= high[j]:
-                lines.append(f"exponent {each.name}: its 95 % interval [{low[j]:.3g}, {high[j]:.3g}] contains 0")
+        ends = percentile_interval(fit.latent_replicates, 0.95)
+    low, high = fit.law.natural(np.array(ends))
+    for j, each in enumerate(fit.law.parameters):
+        if each.role != "exponent":
+            continue
+        near = _indistinguishable(fit, each.of)
+        if high[j] - low[j] <= near and abs(fit.estimate[j]) <= near:
+            column = fit.observations.x.get(each.of or "", "x")
+            lines.append(f"exponent {each.name} is 0 to rounding: the losses do not change with {column}")
+        elif len(fit.latent_replicates) > 1 and low[j] - near <= 0 <= high[j] + near:
+            lines.append(f"exponent {each.name}: its 95 % interval [{low[j]:z.3g}, {high[j]:z.3g}] contains 0")
+    if unseen := _unseen(fit):
+        lines.append(f"{', '.join(unseen)}: not identified, no predicted loss changes with them")
+    if len(fit.latent_replicates) > 1 and np.max(np.abs(fit.log_residuals)) <= _ROUNDING:
+        lines.append("the losses lie on the curve to rounding: intervals of no width say nothing of noise")
     return lines
+
+
+def _indistinguishable(fit: Fit, variable: str | None) -> float:
+    """How large an exponent may be without changing any log loss over the range of its variable by more than rounding."""
+    rows = [row for name, row in zip(fit.law.variables, fit.observations.columns, strict=True) if name == variable]
+    span = float(np.log(rows[0].max() / rows[0].min())) if rows else 1.0
+    return _ROUNDING / span if span > 0 else 0.0
+
+
+def _unseen(fit: Fit) -> list[str]:
+    """Name the parameters that move no prediction, floors aside (these have lines of their own)."""
+    columns, names = list(fit.observations.columns), []
+    here = fit.law.log_predict(fit.latent, columns)
+    for j, each in enumerate(fit.law.parameters):
+        shift = np.zeros_like(fit.latent)
+        shift[j] = 1.0
+        moved = [fit.law.log_predict(fit.latent + sign * shift, columns) for sign in (1.0, -1.0)]
+        if each.role != "floor" and np.max(np.abs(np.array(moved) - here)) <= _ROUNDING:
+            names.append(each.name)
+    return names
 
 
 def _about_optimum(fit: Fit) -> list[str]:

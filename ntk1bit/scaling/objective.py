@@ -250,9 +250,9 @@ def _huber_sum(prediction, target, weight, delta, above, below, pull, n):  # pra
     return total
 
 
-@compiled
+@inlined()
 @no_type_check
-def objective_and_gradient(tape, theta, work, delta, tilt, n, gradient):  # pragma: no cover
+def evaluate(tape, theta, work, delta, tilt, n, gradient):  # pragma: no cover
     """Return the objective at `theta` and write its gradient; infinity and zeros where it is undefined.
 
     Parameters
@@ -292,6 +292,13 @@ def objective_and_gradient(tape, theta, work, delta, tilt, n, gradient):  # prag
             return np.inf
     gradient[:] = ds[:p]
     return total
+
+
+@compiled
+@no_type_check
+def objective_and_gradient(tape, theta, work, delta, tilt, n, gradient):  # pragma: no cover
+    """Call `evaluate` alone: what the solver minimises, for those who want the value and its gradient only."""
+    return evaluate(tape, theta, work, delta, tilt, n, gradient)
 
 
 def objective_reference(

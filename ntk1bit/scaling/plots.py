@@ -28,9 +28,17 @@ def plot_fit(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.95) -> 
     """Draw losses, fitted curves and their bands on log axes.
 
     A law of one variable is drawn against it, a colour a group. A law of several is drawn against its first one, in
-    slices: each curve holds the others at a value seen in the data, and points wear the colour of theirs.
+    slices: each curve holds the others at a value seen in the data, and points wear the colour of theirs, so that each
+    group needs axes of its own.
+
+    Raises
+    ------
+    InputError
+        If several groups of a law of several variables are to share the axes.
     """
     first = next(iter(fits.values()))
+    if len(fits) > 1 and len(first.law.variables) > 1:
+        raise InputError("a law of several variables is drawn in slices, one group on its own axes; give one fit")
     if len(first.law.variables) == 1:
         for i, (name, fit) in enumerate(fits.items()):
             _plot_curve(name, fit, ax, COLOURS[i % len(COLOURS)], _MARKERS[i % len(_MARKERS)], level)
@@ -65,6 +73,8 @@ def plot_residuals(fits: Mapping[Hashable, Fit], *, ax: Axes) -> Axes:
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.set(xscale="log", xlabel=f"predicted {next(iter(fits.values())).observations.loss_name}", ylabel="residual (%)")
     ax.set_title("residuals; band: 2 robust std.", fontsize="medium", loc="left")
+    if len(fits) > 1:
+        ax.legend(frameon=False)
     _readable_decade(ax, x_only=True)
     return _plain(ax)
 
@@ -103,20 +113,27 @@ def plot_exponents(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.9
 
 
 def plot_frontier(frontiers: Sequence[Frontier], *, ax: Axes, level: float = 0.95) -> Axes:
-    """Draw N_opt against C by every route, with its exponent and its interval in the legend."""
+    """Draw N_opt against C by every route, with its exponent and its interval in the legend.
+
+    Frontiers of groups wear the colour of their group, and a marker by route.
+    """
     if not frontiers:
         raise InputError("there is no frontier to draw; give at least one route")
-    for i, each in enumerate(frontiers):
+    groups, routes = (list(dict.fromkeys(names)) for names in zip(*((f.group, f.route) for f in frontiers), strict=True))
+    for each in frontiers:
         table, exponent = each.table(level), each.exponents(level).iloc[0]
-        colour = COLOURS[i % len(COLOURS)]
-        label = f"{each.route}: C^{exponent['exponent']:.3f} [{exponent['low']:.3f}, {exponent['high']:.3f}]"
+        marker = _MARKERS[routes.index(each.route) % len(_MARKERS)]
+        place = groups.index(each.group) if each.group is not None else routes.index(each.route)
+        colour = COLOURS[place % len(COLOURS)]
+        label = ", ".join(each.labels.values())
+        label += f": C^{exponent['exponent']:.3f} [{exponent['low']:.3f}, {exponent['high']:.3f}]"
         best, low, high = (table[f"N_opt{end}"].to_numpy() for end in ("", "_low", "_high"))
         if each.route == "parametric":
             ax.fill_between(table["C"], low, high, color=colour, alpha=0.15, lw=0)
             ax.plot(table["C"], best, color=colour, label=label)
         else:
             bars = np.nan_to_num(np.maximum([best - low, high - best], 0.0))
-            ax.errorbar(table["C"], best, bars, fmt=_MARKERS[i], color=colour, ms=4, lw=0.8, label=label)
+            ax.errorbar(table["C"], best, bars, fmt=marker, color=colour, ms=4, lw=0.8, label=label)
     ax.set(xscale="log", yscale="log", xlabel="compute C (operations)", ylabel="optimal N")
     ax.set_title("compute-optimal size", fontsize="medium", loc="left")
     ax.legend(frameon=False, fontsize="small")
@@ -130,15 +147,23 @@ def summary_figure(
     level: float = 0.95,
     left_out: Sequence[str] = (),
 ) -> Figure:
-    """Return a figure of all that applies: data with fit, residuals, exponents, frontier; below, what was left out."""
+    """Return a figure of all that applies: data with fit (each group's, if in slices), residuals, exponents, frontier.
+
+    Below stands what was left out, by number and reason.
+    """
     first = next(iter(fits.values()))
-    scatter = len(first.replicates) > 1 and bool(first.law.exponents)
-    panels = 2 + scatter + bool(frontiers)
+    scatter = all(len(fit.replicates) > 1 for fit in fits.values()) and bool(first.law.exponents)
+    shared = len(first.law.variables) == 1
+    views = [fits] if shared else [{name: fit} for name, fit in fits.items()]
+    panels = len(views) + 1 + scatter + bool(frontiers)
     columns = 2 if panels % 2 == 0 else 3
     rows = -(-panels // columns)
     figure = Figure(figsize=(5.2 * columns, 3.9 * rows), layout="constrained")
     axes = iter(np.ravel(figure.subplots(rows, columns)))
-    plot_fit(fits, ax=next(axes), level=level)
+    for view in views:
+        ax = plot_fit(view, ax=next(axes), level=level)
+        if len(views) > 1:
+            ax.set_title(f"{next(iter(view))}: {ax.get_title(loc='left')}", fontsize="medium", loc="left")
     plot_residuals(fits, ax=next(axes))
     if scatter:
         plot_exponents(fits, ax=next(axes), level=level)
@@ -194,10 +219,10 @@ def _headline(fits: Mapping[Hashable, Fit], level: float) -> str:
         return first.law.formula
     parts = []
     for each in shown:
-        text = f"{each.name} = {first.params[each.name]:.3f}"
+        text = f"{each.name} = {first.params[each.name]:z.3f}"
         if len(first.replicates) > 1:
             row = first.interval(level).loc[each.name]
-            text += f" [{row['low']:.3f}, {row['high']:.3f}]"
+            text += f" [{row['low']:z.3f}, {row['high']:z.3f}]"
         parts.append(text)
     return ", ".join(parts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from ntk1bit.scaling.frontier import Frontier, disagreement
 from ntk1bit.scaling.result import Fit
 
 FORMATS = (".json", ".csv", ".md")
+_MARKS = re.compile(r"[\\`*|<]|(?<![^\W_])_|_(?![^\W_])")  # underscores within words are no marks
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +37,14 @@ class Report:
     extrapolation
         Held-out errors by law and distance, if asked for.
     frontiers
-        Routes to the compute-optimal allocation, if asked for.
+        Routes to the compute-optimal allocation of each group, if asked for.
     left_out
         A sentence for each reason why rows or cells were not fitted, with their number and names.
     remarks
-        Sentences about columns: which others might have been meant, which variables the law ignores.
+        Sentences about columns and routes: which others might have been meant, which variables the law ignores, which
+        routes to the frontier the runs do not show.
+    group
+        The column whose values are fitted apart, if one is.
     """
 
     fits: Mapping[Hashable, Fit]
@@ -50,6 +55,7 @@ class Report:
     frontiers: tuple[Frontier, ...] = field(default=())
     left_out: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    group: str | None = None
 
     def parameters(self) -> pd.DataFrame:
         """Return one row for each group and parameter."""
@@ -61,6 +67,7 @@ class Report:
         """Return plain numbers, strings, lists and dicts; infinities and NaN become None."""
         content: dict[str, Any] = {
             "level": self.level,
+            "group": self.group,
             "left_out": list(self.left_out),
             "remarks": list(self.remarks),
             "fits": {
@@ -77,7 +84,7 @@ class Report:
         if self.frontiers:
             content["frontier"] = [
                 {
-                    "route": each.route,
+                    **each.labels,
                     "cost": each.cost,
                     "exponents": each.exponents(self.level).to_dict("records"),
                     "table": each.table(self.level).to_dict("records"),
@@ -91,8 +98,9 @@ class Report:
         """Return the report as Markdown."""
         about = [*(f"- left out: {line}" for line in self.left_out), *(f"- note: {line}" for line in self.remarks)]
         lines = [*about, ""] if about else []
+        grouped = self.group is not None or len(self.fits) > 1
         for name, fit in self.fits.items():
-            lines += [*_fit_markdown(name, fit, self.level, grouped=len(self.fits) > 1), ""]
+            lines += [*_fit_markdown(name, fit, self.level, grouped=grouped), ""]
         percent = f"{100 * self.level:g} %"
         tables = {
             "Difference of the groups": None if self.differences is None else self.differences.reset_index(),
@@ -103,9 +111,8 @@ class Report:
             tables |= {
                 "Compute-optimal exponents": pd.concat([each.exponents(self.level) for each in self.frontiers]),
                 "Compute-optimal allocation": pd.concat([each.table(self.level) for each in self.frontiers]),
+                "Disagreement of the routes": disagreement(self.frontiers, self.level),
             }
-            if len(self.frontiers) > 1:
-                tables["Disagreement of the routes"] = disagreement(self.frontiers, self.level)
         for title, table in tables.items():
             if table is not None and len(table):
                 note = f" ({percent} intervals)" if "low" in table or "N_opt_low" in table else ""
@@ -130,9 +137,9 @@ class Report:
 
 
 def markdown_table(table: pd.DataFrame) -> str:
-    """Return a table in Markdown, numbers to four digits."""
+    """Return a table in Markdown, numbers to four digits, text as it stands (see `literal_markdown`)."""
     rows = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
-    head = [str(name) for name in table.columns]
+    head = [literal_markdown(str(name)) for name in table.columns]
     width = [max(len(row[j]) for row in [head, *rows]) for j in range(len(head))]
     lines = [head, ["-" * w for w in width], *rows]
     return "\n".join(
@@ -140,9 +147,15 @@ def markdown_table(table: pd.DataFrame) -> str:
     )
 
 
+def literal_markdown(text: str) -> str:
+    """Escape what Markdown would read as marks, so that a label is shown letter by letter, on one line."""
+    one_line = "\\n".join(text.splitlines()) if text.splitlines() != [text] else text
+    return _MARKS.sub(r"\\\g<0>", one_line)
+
+
 def _fit_markdown(name: Hashable, fit: Fit, level: float, *, grouped: bool) -> list[str]:
     data, residuals = fit.observations, fit.residual_diagnostics
-    title = f"## {fit.law.name}: {name}" if grouped else f"## {fit.law.name}"
+    title = f"## {fit.law.name}: {literal_markdown(str(name))}" if grouped else f"## {fit.law.name}"
     ranges = ", ".join(f"{column} {low:.4g} .. {high:.4g}" for column, (low, high) in data.ranges().items())
     resampled = "points" if data.cluster is None else f"{data.clusters} clusters"
     lines = [
@@ -153,7 +166,8 @@ def _fit_markdown(name: Hashable, fit: Fit, level: float, *, grouped: bool) -> l
         "",
         _parameter_table(fit, level),
         "",
-        f"- {data.points} points; {ranges}; {len(fit.replicates)} bootstrap replicates of {resampled}",
+        f"- {data.points} points; {ranges}; {len(fit.replicates)} bootstrap replicates of {resampled}"
+        + _jackknife_note(fit),
         f"- objective (sum of Huber, delta {fit.settings.delta:g}) {fit.objective:.8g}; AICc {fit.aicc:.2f}; "
         f"{fit.starts.reached_best} of {fit.starts.tried} starts reached it",
         f"- log residuals: robust std {residuals['robust_std']:.3g}, largest {residuals['largest']:.3g}, "
@@ -163,6 +177,11 @@ def _fit_markdown(name: Hashable, fit: Fit, level: float, *, grouped: bool) -> l
         pairs = ", ".join(f"{a} and {b} ({value:+.3f})" for a, b, value in fit.flat_directions)
         lines.append(f"- hardly told apart (rank correlation): {pairs}")
     return lines + [f"- **warning:** {line}" for line in fit.warnings]
+
+
+def _jackknife_note(fit: Fit) -> str:
+    units, parts = fit.observations.clusters, fit.jackknife_parts
+    return f"; for BCa, {parts} random parts of them left out in turn" if len(fit.replicates) and parts < units else ""
 
 
 def _parameter_table(fit: Fit, level: float) -> str:
@@ -181,8 +200,8 @@ def _parameter_table(fit: Fit, level: float) -> str:
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.4g}"
-    return str(value)
+        return "" if math.isnan(value) else f"{value:z.4g}"
+    return literal_markdown(str(value))
 
 
 def _plain(value: Any) -> Any:

@@ -14,10 +14,12 @@ from jaxtyping import Bool, Float
 
 from ntk1bit.errors import InputError
 from ntk1bit.scaling.bootstrap import (
+    Counts,
+    LeftOut,
     bca_interval,
     checked_level,
     checked_method,
-    jackknife_weights,
+    left_out,
     percentile_interval,
 )
 from ntk1bit.scaling.laws import Law
@@ -85,7 +87,7 @@ class Fit:
     warnings
         What the data do not identify, a line each.
     refit
-        Latent parameters for other weights (rows), as the jackknife needs them.
+        Latent parameters for other replicates, as the jackknife needs them.
     """
 
     law: Law
@@ -98,7 +100,7 @@ class Fit:
     starts: Starts
     finite_replicates: Bool[np.ndarray, " drawn"]
     warnings: tuple[str, ...]
-    refit: Callable[[np.ndarray], np.ndarray]
+    refit: Callable[[Counts], np.ndarray]
 
     @cached_property
     def estimate(self) -> Float[np.ndarray, " p"]:
@@ -120,10 +122,19 @@ class Fit:
         """Natural parameters by name."""
         return dict(zip(self.law.parameter_names, map(float, self.estimate), strict=True))
 
+    @property
+    def jackknife_parts(self) -> int:
+        """How many parts the jackknife behind BCa leaves out in turn: each unit, or random parts if they are many."""
+        return self._left_out.parts
+
     @cached_property
     def jackknife(self) -> Float[np.ndarray, "u p"]:
-        """Latent parameters with each point, or cluster, left out once."""
-        return self.refit(jackknife_weights(self.observations))
+        """Latent parameters with each point, or cluster, left out once; in random parts if they are many."""
+        return self.refit(self._left_out)
+
+    @property
+    def _left_out(self) -> LeftOut:
+        return left_out(self.observations.clusters, self.settings.seed)
 
     def interval(self, level: float = 0.95, method: str = "percentile") -> pd.DataFrame:
         """Return bootstrap intervals of the natural parameters.
@@ -283,6 +294,7 @@ class Fit:
             "tilt": self.settings.tilt,
             "bootstrap": self.settings.bootstrap,
             "failed_replicates": self.failed_replicates,
+            "jackknife_parts": self.jackknife_parts if len(self.replicates) else None,
             "seed": self.settings.seed,
             "starts": self.starts.tried,
             "starts_at_best": self.starts.reached_best,
