@@ -280,7 +280,11 @@ def _frontiers(
 def _routes(curves: pd.DataFrame, rows: pd.DataFrame, fitted: Fit, question: Question) -> list[Callable[[], Frontier]]:
     """List the routes to the frontier of one group, each with the group's own seed."""
     n, d = fitted.observations.columns
-    low, high = (float(end) for end in (np.min(question.cost * n * d), np.max(question.cost * n * d)))
+    with np.errstate(over="ignore", under="ignore"):
+        spent = question.cost * n * d
+    low, high = float(spent.min()), float(spent.max())
+    if not (low > 0 and np.isfinite(high)):
+        raise InputError(f"C = {question.cost:g} N D lies beyond what float64 holds; give N, D and the cost in other units")
     common: dict[str, Any] = {
         "n": question.x["N"],
         "d": question.x["D"],
