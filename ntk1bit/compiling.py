@@ -5,8 +5,8 @@ another processor is compiled anew there, never run. By itself it would notice a
 stands in; since kernels are made of pieces from several files, the source of the whole room (the kernel's folder) is
 part of the key here.
 
-Each kernel runs its own copies of the pieces it is made of. numba links a piece into its callers under one name, and the
-loader takes that name from whichever code it met first: one process would run a piece as compiled by itself and
+Each kernel runs its own copies of the pieces it is made of. numba links a piece into its callers under one name, and
+the loader takes that name from whichever code it met first: one process would run a piece as compiled by itself and
 another, with a fuller cache, the one optimised along with its kernel, whose fused and reordered sums end in other bits.
 So the copies of a kernel are renamed after it, and kernels do not call each other.
 
@@ -33,7 +33,8 @@ Kernel = Callable[..., Any]
 
 CONTRACT = frozenset({"contract", "nsz"})
 REASSOCIATE = frozenset({"contract", "nsz", "reassoc"})
-_OURS = f"{len(__package__)}{__package__}"  # as names of functions hold the package's
+_PACKAGE = __name__.partition(".")[0]
+_OURS = f"{len(_PACKAGE)}{_PACKAGE}"  # how numba's names of functions spell the package
 
 
 def compiled(kernel: Kernel) -> Kernel:

@@ -145,7 +145,9 @@ def test_code_from_disk_gives_the_bits_of_code_just_compiled(tmp_path):
     def bits(folder, first=""):
         environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / folder)}
         program = FITS.format(first=first)
-        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        )
         return done.stdout
 
     compiled = bits("whole")

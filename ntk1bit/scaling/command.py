@@ -21,8 +21,8 @@ from ntk1bit.scaling.analysis import Question, analyse
 from ntk1bit.scaling.bootstrap import checked_level
 from ntk1bit.scaling.columns import guess_columns
 from ntk1bit.scaling.fit import Progress as ProgressCall
-from ntk1bit.scaling.frontier import FLOPS_PER_PARAMETER_TOKEN
 from ntk1bit.scaling.from_sweeps import losses_from_sweep, require_one_setting
+from ntk1bit.scaling.frontier import FLOPS_PER_PARAMETER_TOKEN
 from ntk1bit.scaling.laws import Law, get_law
 from ntk1bit.scaling.report import FORMATS, Report
 from ntk1bit.scaling.tables import read_table, select_rows

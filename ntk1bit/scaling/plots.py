@@ -119,7 +119,8 @@ def plot_frontier(frontiers: Sequence[Frontier], *, ax: Axes, level: float = 0.9
     """
     if not frontiers:
         raise InputError("there is no frontier to draw; give at least one route")
-    groups, routes = (list(dict.fromkeys(names)) for names in zip(*((f.group, f.route) for f in frontiers), strict=True))
+    groups = list(dict.fromkeys(each.group for each in frontiers))
+    routes = list(dict.fromkeys(each.route for each in frontiers))
     for each in frontiers:
         table, exponent = each.table(level), each.exponents(level).iloc[0]
         marker = _MARKERS[routes.index(each.route) % len(_MARKERS)]
@@ -141,7 +142,7 @@ def plot_frontier(frontiers: Sequence[Frontier], *, ax: Axes, level: float = 0.9
 
 
 def summary_figure(fits: Mapping[Hashable, Fit], frontiers: Sequence[Frontier] = (), *, level: float = 0.95) -> Figure:
-    """Return a figure of all that applies: data with fit (each group's, if in slices), residuals, exponents, frontier."""
+    """Return a figure of all that applies: data with fit (slices: a panel a group), residuals, exponents, frontier."""
     first = next(iter(fits.values()))
     scatter = all(len(fit.replicates) > 1 for fit in fits.values()) and bool(first.law.exponents)
     shared = len(first.law.variables) == 1

@@ -117,7 +117,10 @@ def test_a_sweep_is_read_through_its_own_room(
         (["{table}", "--law", "chinchilla", "--cost", "6"], "ask for it with --frontier"),
         (["{table}", "--out", "{table}"], "is the table itself"),
         (["{table}", "--law", "chinchilla", "--bootstrap", "9" * 15], "do not fit into memory"),
-        (["{table}", "--law", "chinchilla", "--bootstrap", "0", "--frontier", "--cost", "1e300"], "beyond what float64 holds"),
+        (
+            ["{table}", "--law", "chinchilla", "--bootstrap", "0", "--frontier", "--cost", "1e300"],
+            "beyond what float64 holds",
+        ),
     ],
 )
 def test_mistakes_are_one_line(table: str, arguments: list[str], message: str) -> None:

@@ -84,7 +84,13 @@ def test_markdown_tables_are_aligned() -> None:
 
 @pytest.mark.parametrize(
     ("label", "shown"),
-    [("one_bit", "one_bit"), ("_full", "\\_full"), ("a|b", "a\\|b"), ("*x*", "\\*x\\*"), ("two\nlines", "two\\\\nlines")],
+    [
+        ("one_bit", "one_bit"),
+        ("_full", "\\_full"),
+        ("a|b", "a\\|b"),
+        ("*x*", "\\*x\\*"),
+        ("two\nlines", "two\\\\nlines"),
+    ],
 )
 def test_labels_are_shown_letter_by_letter_on_one_line(label: str, shown: str) -> None:
     text = markdown_table(pd.DataFrame({"group": [label], "n": [1.0]}))
