@@ -5,6 +5,11 @@ another processor is compiled anew there, never run. By itself it would notice a
 stands in; since kernels are made of pieces from several files, the source of the whole room (the kernel's folder) is
 part of the key here.
 
+Each kernel runs its own copies of the pieces it is made of. numba links a piece into its callers under one name, and
+the loader takes that name from whichever code it met first: one process would run a piece as compiled by itself and
+another, with a fuller cache, the one optimised along with its kernel, whose fused and reordered sums end in other bits.
+So the copies of a kernel are renamed after it, and kernels do not call each other.
+
 Kernels are marked `typing.no_type_check`, because the run-time type checks of the tests would otherwise replace the
 very function that is to be compiled.
 """
@@ -22,12 +27,15 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core import caching, config, event
+from llvmlite import binding as llvm
+from numba.core import caching, codegen, compiler, config, event
 
 Kernel = Callable[..., Any]
 
 CONTRACT = frozenset({"contract", "nsz"})
 REASSOCIATE = frozenset({"contract", "nsz", "reassoc"})
+_PACKAGE = __name__.partition(".")[0]
+_OURS = f"{len(_PACKAGE)}{_PACKAGE}"  # how numba's names of functions spell the package
 
 
 def compiles() -> bool:
@@ -39,7 +47,9 @@ def compiled(kernel: Kernel) -> Kernel:
     """Compile a kernel on its first call, keep the machine code on disk, and release the GIL while it runs."""
     if not compiles():
         return np.errstate(all="ignore")(kernel)  # as quiet about overflow and NaN as compiled code
-    dispatcher: Any = numba.njit(nogil=True, error_model="numpy", boundscheck=False)(kernel)
+    dispatcher: Any = numba.njit(nogil=True, error_model="numpy", boundscheck=False, pipeline_class=_KernelCompiler)(
+        kernel
+    )
     with contextlib.suppress(RuntimeError):  # nowhere to write: compiled in every process, but usable
         dispatcher._cache = _RoomCache(dispatcher.py_func)
     return dispatcher
@@ -54,12 +64,33 @@ def inlined(*, fastmath: frozenset[str] = frozenset()) -> Callable[[Kernel], Ker
         LLVM's flags: `CONTRACT` (fused multiply-add), or `REASSOCIATE` (and sums in any order, as vector
         instructions need).
     """
-    return numba.njit(nogil=True, error_model="numpy", boundscheck=False, fastmath=set(fastmath), forceinline=True)
+    return numba.njit(nogil=True, error_model="numpy", boundscheck=False, fastmath=set(fastmath))
 
 
 def is_compiled(kernel: Any) -> bool:
     """Tell whether this process has compiled the kernel, or loaded it from disk, or never will."""
     return not compiles() or bool(kernel.signatures)
+
+
+class _KernelLibrary(codegen.JITCodeLibrary):
+    """The machine code of one kernel, whose pieces bear its name."""
+
+    def _optimize_final_module(self) -> None:
+        ours = [each for each in self._final_module.functions if not each.is_declaration and _OURS in each.name]
+        kernel = next(each.name for each in ours if each.linkage == llvm.Linkage.external)
+        for piece in [each for each in ours if each.linkage == llvm.Linkage.linkonce_odr]:
+            piece.name = f"{piece.name}.in.{kernel}"
+        super()._optimize_final_module()
+
+
+class _KernelCompiler(compiler.Compiler):
+    """numba's compiler, writing into a `_KernelLibrary`."""
+
+    def __init__(self, typingctx: Any, targetctx: Any, library: Any, *settings: Any) -> None:
+        super().__init__(typingctx, targetctx, library, *settings)
+        if self.state.library is None:
+            self.state.library = _KernelLibrary(self.state.targetctx.codegen(), "kernel")
+            self.state.library.enable_object_caching()  # without it, the code could not be kept on disk
 
 
 class _RoomCache(caching.FunctionCache):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
+from numba.core.dispatcher import Dispatcher
 
+import ntk1bit
 from ntk1bit import compiling
 
 PROGRAM = """
@@ -88,3 +93,99 @@ def test_without_a_compiler_kernels_run_as_plain_python():
         [sys.executable, "-m", "ntk1bit", "doctor"], env=environment, capture_output=True, text=True, check=True
     )
     assert "NUMBA_DISABLE_JIT is set" in doctor.stdout
+
+
+def dispatchers() -> Iterator[Dispatcher]:
+    """All kernels and pieces of kernels, each once."""
+    root = Path(ntk1bit.__file__).parent
+    for source in sorted(root.rglob("*.py")):
+        if "from ntk1bit.compiling import" in source.read_text(encoding="utf-8"):
+            room = importlib.import_module(".".join(source.relative_to(root.parent).with_suffix("").parts))
+            yield from (each for each in vars(room).values() if isinstance(each, Dispatcher) and made_in(each, room))
+
+
+def made_in(dispatcher, room):
+    return dispatcher.py_func.__module__ == room.__name__
+
+
+def is_kernel(dispatcher):
+    return isinstance(dispatcher._cache, compiling._RoomCache)
+
+
+def test_kernels_do_not_call_each_other():
+    """A kernel is stored with its own code; what it would call might come from disk, or not."""
+    found = list(dispatchers())
+    assert len(found) > 40
+    for each in filter(is_kernel, found):
+        used = [each.py_func.__globals__.get(name) for name in each.py_func.__code__.co_names]
+        assert not [other for other in used if isinstance(other, Dispatcher) and is_kernel(other)], each
+
+
+PIECES = """
+import numpy as np
+from ntk1bit import cores
+from ntk1bit.cores import neurons
+cores.pack_neurons(np.ones((30, 40), np.float32))
+for kernel in (neurons._quantize, neurons._quantize_vectors):
+    for compiled in kernel.overloads.values():
+        for function in compiled.library.get_defined_functions():
+            if function.linkage.name == "linkonce_odr":
+                print(kernel.py_func.__name__, function.name)
+"""
+
+
+def test_the_pieces_of_a_kernel_bear_its_name(tmp_path):
+    """A weak symbol under a piece's own name would be taken from whichever code was loaded first."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", PIECES], env=environment, capture_output=True, text=True, check=True)
+    weak = [line.split() for line in done.stdout.splitlines()]
+    ours = [(kernel, name) for kernel, name in weak if "7ntk1bit" in name]
+    assert ours
+    for kernel, name in ours:
+        assert f".in._ZN7ntk1bit5cores7neurons{len(kernel)}{kernel}" in name
+
+
+FITS = """
+import sys, hashlib, warnings
+import numpy as np
+{first}
+from ntk1bit.scaling import fit
+from ntk1bit.scaling.synthetic import BESIROGLU, chinchilla_design, draw_losses, width_design
+warnings.simplefilter("ignore")
+runs = draw_losses(chinchilla_design(60), "chinchilla", BESIROGLU, noise=0.01, outliers=0.03, seed=1)
+widths = draw_losses(width_design(), "power+floor", {{"E": 0.02, "A": 3.0, "alpha": 0.8}}, noise=0.05, seed=3)
+digest = hashlib.sha256()
+for frame, law, x in ((runs, "chinchilla", ("N", "D")), (runs, "kaplan", ("N", "D")), (widths, "broken", "x")):
+    found = fit(frame, law, x=x, bootstrap=20)
+    for part in (found.latent, found.latent_replicates, found.starts.objectives, found.jackknife):
+        digest.update(part.tobytes())
+    digest.update(str((found.starts.reached_best, found.gradient)).encode())
+print(digest.hexdigest())
+"""
+# Calls the objective by itself, so that it and its pieces are compiled, or loaded, before the solver.
+OBJECTIVE_FIRST = """
+from ntk1bit.scaling.laws import get_law
+from ntk1bit.scaling.objective import objective_and_gradient
+tape = get_law("power").tape
+work = tuple(np.zeros(shape) for shape in (9, 9, (9, 4), (9, 4), (9, 4), 4, 4))
+objective_and_gradient(tuple(tape), np.ones(2), work, 1e-3, 0.5, 4, np.ones(2))
+"""
+
+
+@pytest.mark.slow
+def test_code_from_disk_gives_the_bits_of_code_just_compiled(tmp_path):
+    def bits(folder, first=""):
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / folder)}
+        program = FITS.format(first=first)
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    compiled = bits("whole")
+    assert bits("whole") == compiled  # all of it from disk
+    assert bits("other", OBJECTIVE_FIRST) == compiled  # the objective compiled first
+    for file in (tmp_path / "other").rglob("lbfgs*"):
+        file.unlink()
+    assert bits("other", OBJECTIVE_FIRST) == compiled  # the objective from disk, the solver compiled
+    assert bits("other") == compiled

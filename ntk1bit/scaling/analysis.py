@@ -19,7 +19,7 @@ from ntk1bit.scaling.fit import IdentificationWarning, Progress, fit
 from ntk1bit.scaling.frontier import (
     FLOPS_PER_PARAMETER_TOKEN,
     Frontier,
-    NoRoute,
+    NoRouteError,
     envelope_frontier,
     isoflop_frontier,
     parametric_frontier,
@@ -219,8 +219,8 @@ def _naming(name: Hashable | None, question: Question) -> Iterator[None]:
     """Put the group's name before what is said of its rows."""
     try:
         yield
-    except NoRoute as problem:
-        raise NoRoute(_named(name, question, problem)) from None
+    except NoRouteError as problem:
+        raise NoRouteError(_named(name, question, problem)) from None
     except InputError as problem:
         raise InputError(_named(name, question, problem)) from None
 
@@ -273,7 +273,7 @@ def _frontiers(
             try:
                 with _naming(name, question):
                     found.append(route().of(name))
-            except NoRoute as reason:
+            except NoRouteError as reason:
                 missing.append(str(reason))
     return tuple(found), tuple(missing)
 
@@ -281,7 +281,13 @@ def _frontiers(
 def _routes(curves: pd.DataFrame, rows: pd.DataFrame, fitted: Fit, question: Question) -> list[Callable[[], Frontier]]:
     """List the routes to the frontier of one group, each with the group's own seed."""
     n, d = fitted.observations.columns
-    low, high = (float(end) for end in (np.min(question.cost * n * d), np.max(question.cost * n * d)))
+    with np.errstate(over="ignore", under="ignore"):
+        spent = question.cost * n * d
+    low, high = float(spent.min()), float(spent.max())
+    if not (low > 0 and np.isfinite(high)):
+        raise InputError(
+            f"C = {question.cost:g} N D lies beyond what float64 holds; give N, D and the cost in other units"
+        )
     common: dict[str, Any] = {
         "n": question.x["N"],
         "d": question.x["D"],

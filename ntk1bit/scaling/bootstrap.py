@@ -35,9 +35,11 @@ class LeftOut:
     parts: int
 
     def __len__(self) -> int:
+        """Return the number of rows."""
         return self.parts
 
     def __getitem__(self, rows: slice) -> Float[np.ndarray, "r u"]:
+        """Return (r, u) counts, 0 or 1, of these rows."""
         left_out = np.arange(*rows.indices(self.parts))
         return (self.part != left_out[:, None]).astype(np.float64)
 

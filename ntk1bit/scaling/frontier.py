@@ -7,19 +7,31 @@ runs of equal budget). They share data but not assumptions, so their disagreemen
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int64
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling.bootstrap import checked_level, checked_replicates, drawn_counts
+from ntk1bit.scaling.allocation import Frontier, NoRouteError, disagreement
+from ntk1bit.scaling.bootstrap import checked_replicates, drawn_counts
 from ntk1bit.scaling.labels import read_labels
 from ntk1bit.scaling.observations import positive_column
 from ntk1bit.scaling.result import Fit
+
+__all__ = [
+    "FLOPS_PER_PARAMETER_TOKEN",
+    "Frontier",
+    "NoRouteError",
+    "budget_groups",
+    "checked_budgets",
+    "curve_losses",
+    "disagreement",
+    "envelope_frontier",
+    "isoflop_frontier",
+    "parametric_frontier",
+]
 
 FLOPS_PER_PARAMETER_TOKEN = 6.0
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
@@ -27,77 +39,6 @@ _SEARCH_MARGIN = np.log(1e8)  # how far beyond the fitted N the parametric optim
 _SAME_BUDGET = 0.05  # runs whose log budgets differ by less belong to one IsoFLOP curve
 _BUDGET_SPREAD = 0.15  # a chain of runs whose log budgets reach further apart than this is no budget
 _LEAST_RUNS, _LEAST_SIZES = 5, 4
-
-
-class NoRoute(InputError):
-    """The runs are sound, but show no optimum by this route."""
-
-
-@dataclass(frozen=True, eq=False)
-class Frontier:
-    """Optimal allocation against compute.
-
-    Attributes
-    ----------
-    route
-        "parametric", "envelope" or "isoflop".
-    budgets
-        (c,) values of C, ascending.
-    log_n
-        (1 + b, c) log N_opt: row 0 the estimate, the others bootstrap replicates; NaN where undefined.
-    log_loss
-        (1 + b, c) log L_min.
-    cost
-        k in C = k N D.
-    group
-        The group of runs it is of, if there are several.
-    """
-
-    route: str
-    budgets: Float[np.ndarray, " c"]
-    log_n: Float[np.ndarray, "rows c"]
-    log_loss: Float[np.ndarray, "rows c"]
-    cost: float
-    group: Hashable | None = None
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """What tells it from other frontiers: its group, if there are several, and its route."""
-        return ({} if self.group is None else {"group": str(self.group)}) | {"route": self.route}
-
-    def of(self, group: Hashable) -> Frontier:
-        """Return it with the name of its group."""
-        return replace(self, group=group)
-
-    def table(self, level: float = 0.95) -> pd.DataFrame:
-        """Return C, N_opt, D_opt and L_min with percentile intervals, one row a budget."""
-        log_d = np.log(self.budgets / self.cost) - self.log_n
-        table: dict[str, np.ndarray] = {"C": self.budgets}
-        for name, rows in (("N_opt", self.log_n), ("D_opt", log_d), ("L_min", self.log_loss)):
-            low, high = _interval(rows[1:], level)
-            table |= {name: np.exp(rows[0]), f"{name}_low": np.exp(low), f"{name}_high": np.exp(high)}
-        return pd.DataFrame({**self.labels, **table})
-
-    def exponents(self, level: float = 0.95) -> pd.DataFrame:
-        """Return a and b of N_opt ~ C^a, D_opt ~ C^b (least squares over the budgets) with percentile intervals."""
-        slopes = self.slopes()
-        low, high = _interval(slopes[1:, None], level)
-        rows = [
-            {**self.labels, "of": "N_opt", "exponent": slopes[0], "low": low[0], "high": high[0]},
-            {**self.labels, "of": "D_opt", "exponent": 1 - slopes[0], "low": 1 - high[0], "high": 1 - low[0]},
-        ]
-        return pd.DataFrame(rows).assign(C_min=self.budgets[0], C_max=self.budgets[-1], budgets=len(self.budgets))
-
-    def slopes(self) -> Float[np.ndarray, " rows"]:
-        """Slope of log N_opt against log C: estimate first, then replicates (NaN with fewer than two budgets)."""
-        x = np.log(self.budgets)
-        seen = np.isfinite(self.log_n)
-        count = seen.sum(axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            centre = (seen * x).sum(axis=1) / count
-            away = seen * (x - centre[:, None])
-            slope = np.sum(away * np.where(seen, self.log_n, 0.0), axis=1) / np.sum(away**2, axis=1)
-        return np.where(count >= 2, slope, np.nan)
 
 
 def parametric_frontier(
@@ -170,7 +111,7 @@ def envelope_frontier(
 
     Raises
     ------
-    NoRoute
+    NoRouteError
         If fewer than two budgets have an optimum inside the runs.
     InputError
         If the table cannot be used.
@@ -206,7 +147,7 @@ def isoflop_frontier(
 
     Raises
     ------
-    NoRoute
+    NoRouteError
         If fewer than two budgets have such runs and such a minimum.
     InputError
         If the table cannot be used.
@@ -231,40 +172,10 @@ def isoflop_frontier(
         best_n.append(log_n)
         best_loss.append(log_loss)
     if not c:
-        raise NoRoute(
+        raise NoRouteError(
             "no budget has five runs of four different sizes; an IsoFLOP frontier needs runs of different N at equal C"
         )
     return _seen_budgets("isoflop", np.array(c), np.stack(best_n, axis=1), np.stack(best_loss, axis=1), cost)
-
-
-def disagreement(frontiers: Sequence[Frontier], level: float = 0.95) -> pd.DataFrame:
-    """Compare the routes of each group pairwise where their budgets overlap.
-
-    Returns
-    -------
-    DataFrame
-        One row a pair: the difference of the exponents of N_opt with its percentile interval (replicates of the two
-        routes taken as independent), and the median and largest |log10| ratio of N_opt and of L_min.
-    """
-    rows = []
-    for first, second in itertools.combinations(frontiers, 2):
-        if first.group != second.group:
-            continue
-        low, high = max(first.budgets[0], second.budgets[0]), min(first.budgets[-1], second.budgets[-1])
-        row: dict[str, object] = {} if first.group is None else {"group": str(first.group)}
-        row |= {"first": first.route, "second": second.route, "C_min": low, "C_max": high}
-        count = min(len(first.log_n), len(second.log_n))
-        gap = first.slopes()[:count] - second.slopes()[:count]
-        ends = _interval(gap[1:, None], level)
-        row |= {"exponent_difference": gap[0], "low": ends[0][0], "high": ends[1][0]}
-        if low < high:
-            grid = np.linspace(np.log(low), np.log(high), 21)
-            for name in ("log_n", "log_loss"):
-                apart = np.abs(_along(first, name, grid) - _along(second, name, grid)) / np.log(10)
-                label = "N_opt" if name == "log_n" else "L_min"
-                row |= {f"{label}_decades_median": np.median(apart), f"{label}_decades_largest": np.max(apart)}
-        rows.append(row)
-    return pd.DataFrame(rows)
 
 
 def checked_budgets(budgets: Sequence[float] | Float[np.ndarray, " c"]) -> Float[np.ndarray, " c"]:
@@ -359,20 +270,8 @@ def _parabola_minimum(
 def _seen_budgets(route: str, c: np.ndarray, log_n: np.ndarray, log_loss: np.ndarray, cost: float) -> Frontier:
     seen = np.isfinite(log_n[0])
     if seen.sum() < 2:
-        raise NoRoute(
+        raise NoRouteError(
             f"the {route} route finds an optimum inside the measured sizes at {int(seen.sum())} budget(s), two are "
             "needed; add smaller or larger runs, or choose other budgets"
         )
     return Frontier(route, c[seen], log_n[:, seen], log_loss[:, seen], cost)
-
-
-def _interval(rows: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    tail = (1.0 - checked_level(level)) / 2.0
-    columns = [column[np.isfinite(column)] for column in rows.T]
-    ends = [np.quantile(each, [tail, 1 - tail]) if len(each) > 1 else np.array([np.nan, np.nan]) for each in columns]
-    low, high = np.array(ends).reshape(-1, 2).T
-    return low, high
-
-
-def _along(frontier: Frontier, name: str, grid: np.ndarray) -> np.ndarray:
-    return np.interp(grid, np.log(frontier.budgets), getattr(frontier, name)[0])

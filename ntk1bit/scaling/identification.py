@@ -94,7 +94,7 @@ def _about_parameters(fit: Fit) -> list[str]:
 
 
 def _indistinguishable(fit: Fit, variable: str | None) -> float:
-    """How large an exponent may be without changing any log loss over the range of its variable by more than rounding."""
+    """How large an exponent may be without changing a log loss, over its variable's range, by more than rounding."""
     rows = [row for name, row in zip(fit.law.variables, fit.observations.columns, strict=True) if name == variable]
     span = float(np.log(rows[0].max() / rows[0].min())) if rows else 1.0
     return _ROUNDING / span if span > 0 else 0.0

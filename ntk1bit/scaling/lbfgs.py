@@ -101,50 +101,46 @@ def _direction(gradient, steps, changes, inverse, count, newest, memory, weights
 @inlined()
 @no_type_check
 def _minimise(tape, theta, work, n, delta, tilt, tolerance, least, limit, memory):  # pragma: no cover
-    """Minimise from `theta` (overwritten by the result); return objective, gradient size and evaluations.
-
-    The objective is compiled into the one place that calls it, so the start is evaluated there too: as a step of
-    length 0 that is taken whatever comes of it.
-    """
+    """Minimise from `theta` (overwritten by the result); return objective, gradient size and evaluations."""
     p = theta.shape[0]
     unit = 0.0
     for i in range(n):
         unit += work[6][i]
     unit *= delta
     gradient, trial_gradient = np.zeros(p), np.zeros(p)
-    trial, direction = np.empty(p), np.zeros(p)
+    trial, direction = np.empty(p), np.empty(p)
     steps, changes, inverse = np.zeros((memory, p)), np.zeros((memory, p)), np.zeros(memory)
     weights = np.zeros(memory)
-    count, newest, evaluations = 0, -1, 0
-    f, earlier = np.inf, np.inf
-    for iteration in range(-1, limit):
-        slope, step, forced = 0.0, 0.0, iteration < 0
-        if iteration >= 0:
-            if np.max(np.abs(gradient)) <= tolerance:
+    count, newest, evaluations = 0, -1, 1
+    f = evaluate(tape, theta, work, delta, tilt, n, gradient) / unit
+    gradient /= unit
+    if not math.isfinite(f):
+        return np.inf, np.inf, evaluations
+    earlier = np.inf
+    for iteration in range(limit):
+        if np.max(np.abs(gradient)) <= tolerance:
+            break
+        if iteration % _PATIENCE == 0:
+            if earlier - f <= least * abs(f):
                 break
-            if iteration % _PATIENCE == 0:
-                if earlier - f <= least * abs(f):
-                    break
-                earlier = f
-            _direction(gradient, steps, changes, inverse, count, newest, memory, weights, direction)
-            slope = _dot(gradient, direction)
-            if not slope < 0.0:
-                if count == 0:
-                    break
-                count = 0
-                continue
-            step = 1.0 if count > 0 else min(1.0, 1.0 / math.sqrt(_dot(gradient, gradient)))
+            earlier = f
+        _direction(gradient, steps, changes, inverse, count, newest, memory, weights, direction)
+        slope = _dot(gradient, direction)
+        if not slope < 0.0:
+            if count == 0:
+                break
+            count = 0
+            continue
+        step = 1.0 if count > 0 else min(1.0, 1.0 / math.sqrt(_dot(gradient, gradient)))
         low, f_low, g_low = 0.0, f, slope
         high, f_high, g_high = np.inf, 0.0, 0.0
         accepted, f_trial = False, f
-        for attempt in range(_LINE_STEPS + 1):
+        for _ in range(_LINE_STEPS):
             for j in range(p):
                 trial[j] = theta[j] + step * direction[j]
             f_trial = evaluate(tape, trial, work, delta, tilt, n, trial_gradient) / unit
             trial_gradient /= unit
             evaluations += 1
-            if forced:
-                break
             g_trial = _dot(trial_gradient, direction)
             flat = f_trial <= f + _ROUNDING * abs(f) and g_trial <= (2.0 * _ARMIJO - 1.0) * slope
             if not (f_trial <= f + _ARMIJO * step * slope or flat):
@@ -154,22 +150,24 @@ def _minimise(tape, theta, work, n, delta, tilt, tolerance, least, limit, memory
             else:
                 accepted = True
                 break
-            bracketed = math.isfinite(high)
-            if attempt == _LINE_STEPS - 1 or (bracketed and high - low <= 1e-15 * high):
-                if not low > 0.0:
+            if math.isfinite(high):
+                if high - low <= 1e-15 * high:
                     break
-                step, forced = low, True  # no step is good enough: the best one known is evaluated anew and taken
-            elif bracketed:
                 step = _between(low, f_low, g_low, high, f_high, g_high)
             else:
                 step *= 4.0
-        if not (accepted or forced):
-            if count == 0:
+        if not accepted:
+            if low > 0.0:
+                for j in range(p):
+                    trial[j] = theta[j] + low * direction[j]
+                f_trial = evaluate(tape, trial, work, delta, tilt, n, trial_gradient) / unit
+                trial_gradient /= unit
+                evaluations += 1
+            elif count == 0:
                 break
-            count = 0
-            continue
-        if not math.isfinite(f_trial):
-            return np.inf, np.inf, evaluations
+            else:
+                count = 0
+                continue
         bend = 0.0
         for j in range(p):
             bend += (trial[j] - theta[j]) * (trial_gradient[j] - gradient[j])

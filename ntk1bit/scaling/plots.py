@@ -119,7 +119,8 @@ def plot_frontier(frontiers: Sequence[Frontier], *, ax: Axes, level: float = 0.9
     """
     if not frontiers:
         raise InputError("there is no frontier to draw; give at least one route")
-    groups, routes = (list(dict.fromkeys(names)) for names in zip(*((f.group, f.route) for f in frontiers), strict=True))
+    groups = list(dict.fromkeys(each.group for each in frontiers))
+    routes = list(dict.fromkeys(each.route for each in frontiers))
     for each in frontiers:
         table, exponent = each.table(level), each.exponents(level).iloc[0]
         marker = _MARKERS[routes.index(each.route) % len(_MARKERS)]
@@ -147,7 +148,7 @@ def summary_figure(
     level: float = 0.95,
     left_out: Sequence[str] = (),
 ) -> Figure:
-    """Return a figure of all that applies: data with fit (each group's, if in slices), residuals, exponents, frontier.
+    """Return a figure of all that applies: data with fit (slices: a panel a group), residuals, exponents, frontier.
 
     Below stands what was left out, by number and reason.
     """

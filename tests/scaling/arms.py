@@ -19,7 +19,9 @@ def best_size(amplitude: float, budget: float) -> float:
     return scale * (budget / 6) ** (beta / (alpha + beta))
 
 
-def isoflops(amplitude: float, budgets: Sequence[float] = tuple(np.geomspace(1e18, 1e21, 7)), sizes: int = 9) -> pd.DataFrame:
+def isoflops(
+    amplitude: float, budgets: Sequence[float] = tuple(np.geomspace(1e18, 1e21, 7)), sizes: int = 9
+) -> pd.DataFrame:
     """Runs of equal budget around the optimum, without noise."""
     around = np.geomspace(0.2, 5.0, sizes)
     rows = [(n, c / 6 / n) for c in budgets for n in best_size(amplitude, c) * around]

@@ -56,7 +56,20 @@ def report(table: Path, folder: Path, options: dict[str, Any]) -> dict[str, Any]
         "frontier": False,
     }
     silent = dict.fromkeys(
-        ("group", "cluster", "weight", "against", "holdout", "cost", "run", "where", "at", "measured", "plot", "threads")
+        (
+            "group",
+            "cluster",
+            "weight",
+            "against",
+            "holdout",
+            "cost",
+            "run",
+            "where",
+            "at",
+            "measured",
+            "plot",
+            "threads",
+        )
     )
     out = folder / "fit.json"
     command.run_fit(table, **{**silent, **given, **options, "out": out, "load_sweep": pd.read_csv})
@@ -66,9 +79,7 @@ def report(table: Path, folder: Path, options: dict[str, Any]) -> dict[str, Any]
 def part(content: dict[str, Any], group: str) -> dict[str, Any]:
     """Return what a report says of one group, without its name."""
     named = {name: content.get(name, []) for name in ("extrapolation", "frontier", "frontier_disagreement")}
-    mine = {
-        name: [_unnamed(row) for row in rows if row.get("group", group) == group] for name, rows in named.items()
-    }
+    mine = {name: [_unnamed(row) for row in rows if row.get("group", group) == group] for name, rows in named.items()}
     return {"fit": content["fits"][group], **mine}
 
 

@@ -109,6 +109,19 @@ def test_a_sweep_is_read_through_its_own_room(
         (["{table}", "--law", "max", "--fix", "gamma"], "parameter=number"),
         (["{table}", "--law", "max", "--where", "C"], "column=value"),
         (["{table}", "--seed", "-1", "--x", "params"], "seed must be"),
+        (["{table}", "--law", "power", "--fix", "self=1"], "unknown parameter of law 'power' 'self'"),
+        (["{table}", "--law", "power", "--fix", "A=1,A=2"], "names A twice"),
+        (["{table}", "--at", "\u00b2"], "choose one of: last, best"),
+        (["{table}", "--at", "9" * 30], "choose one of: last, best"),
+        (["{table}", "--at", "16"], "--at is for the folder of a sweep"),
+        (["{table}", "--measured", "test"], "--measured is for the folder of a sweep"),
+        (["{table}", "--law", "chinchilla", "--cost", "6"], "ask for it with --frontier"),
+        (["{table}", "--out", "{table}"], "is the table itself"),
+        (["{table}", "--law", "chinchilla", "--bootstrap", "9" * 15], "do not fit into memory"),
+        (
+            ["{table}", "--law", "chinchilla", "--bootstrap", "0", "--frontier", "--cost", "1e300"],
+            "beyond what float64 holds",
+        ),
     ],
 )
 def test_mistakes_are_one_line(table: str, arguments: list[str], message: str) -> None:
@@ -120,3 +133,37 @@ def test_mistakes_are_one_line(table: str, arguments: list[str], message: str) -
 def test_mistakes_are_told_before_the_work(table: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder"):
         run(table, "--law", "chinchilla", "--plot", str(tmp_path / "none" / "a.pdf"), "--bootstrap", "1000000")
+
+
+def test_ends_of_runs_are_fitted_without_a_frontier_nobody_asked_for(
+    make_curves: Callable[..., pd.DataFrame], tmp_path: Path
+) -> None:
+    path = tmp_path / "curves.csv"
+    curves = make_curves(0.01)
+    curves.assign(x=6 * curves["N"] * curves["D"]).drop(columns=["N", "D"]).to_csv(path, index=False)
+    shown = run(str(path), "--law", "power", "--x", "x", "--run", "run", *QUICK)
+    assert "40 points" in shown
+    assert "Compute-optimal" not in shown
+
+
+def test_places_that_cannot_be_written_are_told_before_the_work(table: str, tmp_path: Path) -> None:
+    (tmp_path / "taken.pdf").mkdir()
+    for option, name in (("--plot", "taken.pdf"), ("--plot", "no/fit.pdf"), ("--plot", "fit.xyz"), ("--out", "fit")):
+        with pytest.raises(InputError, match=r"cannot write|no folder"):
+            run(table, "--law", "chinchilla", option, str(tmp_path / name), "--bootstrap", "1000000")
+
+
+def test_groups_of_a_sweep_do_not_pool_precisions(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sweep: Callable[..., pd.DataFrame]
+) -> None:
+    frame = sweep()
+    frame["kappa"] = 1.0 + frame["seed"] % 2
+    monkeypatch.setattr("ntk1bit.cli.fit._load_sweep", lambda _path: _loaded(frame))
+    with pytest.raises(InputError, match="several precisions"):
+        run(str(tmp_path), "--group", "kappa", *QUICK)
+    with pytest.raises(InputError, match="--run is for tables"):
+        run(str(tmp_path), "--run", "seed", *QUICK)
+
+
+def _loaded(frame: pd.DataFrame) -> object:
+    return frame

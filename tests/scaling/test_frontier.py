@@ -128,3 +128,34 @@ def test_an_optimum_beyond_the_search_is_not_reported() -> None:
     fitted = fit(frame, "chinchilla", x=("N", "D"), bootstrap=0)
     n_opt = parametric_frontier(fitted, BUDGETS).table()["N_opt"].to_numpy()
     assert np.all(np.isnan(n_opt) | (n_opt < np.min(frame["N"])))
+
+
+def test_clusters_and_weights_reach_the_parabolas() -> None:
+    frame = _isoflops(0.01)
+    frame = frame.assign(seed=np.arange(len(frame)) % 4, w=1.0 + np.arange(len(frame)) % 3)
+    weighted = isoflop_frontier(frame, weight="w", bootstrap=0)
+    for j, c in enumerate(weighted.budgets):
+        own = frame.loc[np.isclose(6 * frame["N"] * frame["D"], c)]
+        square, slope, _ = np.polyfit(np.log(own["N"]), np.log(own["loss"]), 2, w=np.sqrt(own["w"]))
+        # centred here, not in log N as written by polyfit, whose normal equations lose half the digits
+        assert weighted.log_n[0, j] == pytest.approx(-slope / (2 * square), rel=1e-6)
+    apart = isoflop_frontier(frame, bootstrap=200)
+    together = isoflop_frontier(frame, cluster="seed", bootstrap=200)
+    np.testing.assert_array_equal(together.log_n[0], apart.log_n[0])
+    # One draw of clusters serves all budgets, so that replicates without some seed shift all optima.
+    counts = {len(np.unique(np.round(column[np.isfinite(column)], 9))) for column in together.log_n[1:].T}
+    assert max(counts) <= 35  # ways to draw 4 of 4 seeds, order aside
+    assert min(len(np.unique(column)) for column in apart.log_n[1:].T) > 100
+
+
+def test_clusters_of_runs_are_drawn_for_the_envelope(make_curves: Curves) -> None:
+    curves = make_curves(0.002)
+    curves["seed"] = curves["run"].str[-1]
+    plain = envelope_frontier(curves, BUDGETS, bootstrap=50)
+    by_run = envelope_frontier(curves, BUDGETS, bootstrap=50, cluster="run")
+    np.testing.assert_array_equal(by_run.log_n, plain.log_n)
+    by_seed = envelope_frontier(curves, BUDGETS, bootstrap=50, cluster="seed")
+    np.testing.assert_array_equal(by_seed.log_n[0], plain.log_n[0])
+    assert not np.array_equal(by_seed.log_n, plain.log_n)
+    with pytest.raises(InputError, match="run run00 has rows in several clusters"):
+        envelope_frontier(curves.assign(moment=np.arange(len(curves)) % 3), BUDGETS, cluster="moment", bootstrap=0)

@@ -53,6 +53,31 @@ def test_an_exponent_that_may_be_zero_is_told() -> None:
     assert "contains 0" in _lines(frame, "power")
 
 
+@pytest.mark.parametrize("law", ["power", "power+floor"])
+@pytest.mark.parametrize("bootstrap", [0, 50])
+@pytest.mark.parametrize("loss", [1.0, 2.5, 0.3, 1e-6, 1e9])
+def test_a_constant_loss_has_an_exponent_of_0(law: str, bootstrap: int, loss: float) -> None:
+    frame = pd.DataFrame({"width": np.geomspace(1, 1e4, 12), "loss": loss})
+    told = _lines(frame, law, bootstrap=bootstrap, x="width")
+    assert "exponent alpha is 0 to rounding: the losses do not change with width" in told
+    assert ("intervals of no width say nothing of noise" in told) == (bootstrap > 0)
+
+
+def test_parameters_that_move_nothing_are_told() -> None:
+    design = pd.DataFrame([(n, d) for n in np.geomspace(1e6, 1e9, 8) for d in np.geomspace(2e7, 2e10, 8)])
+    frame = design.set_axis(["N", "D"], axis=1).assign(loss=2.0)
+    told = _lines(frame, "chinchilla", x=("N", "D"))
+    assert "B, beta: not identified, no predicted loss changes with them" in told
+    assert "exponent alpha is 0 to rounding" in told
+
+
+def test_exact_losses_have_intervals_of_no_width() -> None:
+    frame = draw_losses(width_design(seeds=1), "power", {"A": 3.0, "alpha": 0.7})
+    assert "the losses lie on the curve to rounding" in _lines(frame, "power")
+    noisy = draw_losses(width_design(seeds=1), "power", {"A": 3.0, "alpha": 0.7}, noise=1e-6)
+    assert "on the curve" not in _lines(noisy, "power")
+
+
 def test_variables_that_move_together_are_told() -> None:
     design = chinchilla_design(60)
     design["D"] = 20 * design["N"] * np.exp(np.random.default_rng(0).normal(0, 0.01, 60))

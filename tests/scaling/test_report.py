@@ -82,6 +82,22 @@ def test_markdown_tables_are_aligned() -> None:
     assert text.splitlines() == ["| a | long name |", "| - | --------- |", "| 1 | x         |", "|   | yy        |"]
 
 
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [
+        ("one_bit", "one_bit"),
+        ("_full", "\\_full"),
+        ("a|b", "a\\|b"),
+        ("*x*", "\\*x\\*"),
+        ("two\nlines", "two\\\\nlines"),
+    ],
+)
+def test_labels_are_shown_letter_by_letter_on_one_line(label: str, shown: str) -> None:
+    text = markdown_table(pd.DataFrame({"group": [label], "n": [1.0]}))
+    assert len(text.splitlines()) == 3
+    assert f"| {shown} |" in text.splitlines()[2].replace("  ", " ")
+
+
 def test_other_forms_and_places_are_refused(full: Report, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"ends in \.json, \.csv, \.md"):
         full.write(tmp_path / "fit.xlsx")
