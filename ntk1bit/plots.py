@@ -16,7 +16,7 @@ from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from ntk1bit.errors import InputError
 from ntk1bit.estimators import AgainstWidth, PowerFit, distance_to_predictions, drift, floor, gap, loss_at_end
-from ntk1bit.estimators.against_width import SETTINGS
+from ntk1bit.estimators.columns import SETTINGS
 from ntk1bit.estimators.predictions import PREDICTION_COLUMNS
 from ntk1bit.styles import (
     GREY,

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.estimators import Overview, overview
-from ntk1bit.estimators.against_width import SETTINGS
+from ntk1bit.estimators.columns import SETTINGS
 from ntk1bit.estimators.overview import COLUMNS
 from ntk1bit.sweeps import Run, load_run, make_plan
 

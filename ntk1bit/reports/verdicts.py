@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
-from ntk1bit.claims import NOT_TESTED, OUTCOMES
+from ntk1bit.claims import NOT_TESTED, OUTCOMES, Evidence
+from ntk1bit.claims.claim import require_outcome
+from ntk1bit.claims.evidence import stored_measure
 from ntk1bit.errors import InputError
 
 FILE = "verdicts.json"
@@ -112,6 +114,8 @@ def read_verdicts(folder: Path) -> Verdicts:
     try:
         _check(found, _VERDICTS, "")
         _require_one_of_each(found["claims"])
+        for claim in found["claims"]:
+            _require_evidence(claim)
     except InputError as problem:
         raise InputError(f"{path} is damaged: {problem}; {_AGAIN}") from None
     return cast(Verdicts, found)
@@ -225,3 +229,14 @@ def _require_one_of_each(claims: list[dict[str, Any]]) -> None:
     twice = sorted({name for name in ids if ids.count(name) > 1})
     if twice:
         raise InputError(f"claim {' '.join(twice[0].split())[:60]} is there twice")
+
+
+def _require_evidence(claim: dict[str, Any]) -> None:
+    """Refuse measures that are none, and an outcome that the claim's own findings do not give."""
+    try:
+        Evidence(tuple(map(stored_measure, claim["measures"])))
+        if claim["outcome"] != NOT_TESTED:
+            require_outcome(claim["id"], claim["outcome"], [one["outcome"] for one in claim["findings"]])
+    except InputError as problem:
+        name, why = (" ".join(words.split()) for words in (claim["id"], str(problem)))
+        raise InputError(f"claim {name[:60]}: {why[:200]}") from None
