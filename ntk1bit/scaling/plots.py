@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,12 +16,15 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, Symmetri
 from ntk1bit.errors import InputError
 from ntk1bit.scaling.frontier import Frontier
 from ntk1bit.scaling.result import Fit
+from ntk1bit.styles import drawing, literal
 
 # Okabe & Ito 2008: told apart with every common colour blindness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _INK, _PALE = "#333333", "#DDDDDD"
 _SLICES = 4
+_MOST_LINES = 8  # of a legend inside a panel
+_LINE = 0.22  # inches of a line of a legend below the panels
 _GRID = 200
 
 
@@ -35,11 +39,11 @@ def plot_fit(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.95) -> 
         for i, (name, fit) in enumerate(fits.items()):
             _plot_curve(name, fit, ax, COLOURS[i % len(COLOURS)], _MARKERS[i % len(_MARKERS)], level)
         if len(fits) > 1:
-            ax.legend(frameon=False)
+            ax.legend(frameon=False).set_in_layout(False)  # a long one would leave no room for the axes
     else:
         _plot_slices(first, ax, level)
-    ax.set(xscale="log", yscale="log", xlabel=next(iter(first.observations.x.values())))
-    ax.set_ylabel(first.observations.loss_name)
+    ax.set(xscale="log", yscale="log", xlabel=literal(next(iter(first.observations.x.values()))))
+    ax.set_ylabel(literal(first.observations.loss_name))
     ax.set_title(_headline(fits, level), fontsize="medium", loc="left")
     _readable_decade(ax)
     return _plain(ax)
@@ -48,6 +52,7 @@ def plot_fit(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.95) -> 
 def plot_residuals(fits: Mapping[Hashable, Fit], *, ax: Axes) -> Axes:
     """Draw residuals against the predicted loss, in percent, with a band of two robust standard deviations."""
     spreads, extremes = [], []
+    loss_name = next(iter(fits.values())).observations.loss_name
     for i, (name, fit) in enumerate(fits.items()):
         predicted = fit.observations.loss / np.exp(fit.log_residuals)
         percent = 100 * np.expm1(fit.log_residuals)
@@ -55,7 +60,7 @@ def plot_residuals(fits: Mapping[Hashable, Fit], *, ax: Axes) -> Axes:
         extremes += [float(percent.min()), float(percent.max())]
         colour, marker = COLOURS[i % len(COLOURS)], _MARKERS[i % len(_MARKERS)]
         ax.axhspan(-2 * spreads[-1], 2 * spreads[-1], color=colour, alpha=0.08, lw=0)
-        ax.plot(predicted, percent, color=colour, marker=marker, ls="", ms=3, alpha=0.6, label=str(name))
+        ax.plot(predicted, percent, color=colour, marker=marker, ls="", ms=3, alpha=0.6, label=literal(name))
     ax.axhline(0, color=_INK, lw=0.8)
     linear = 4 * max(spreads)
     if max(np.abs(extremes)) > 3 * linear > 0:  # one outlier must not flatten everything else
@@ -63,7 +68,7 @@ def plot_residuals(fits: Mapping[Hashable, Fit], *, ax: Axes) -> Axes:
         ax.set_ylim(min(-1.2 * linear, 1.6 * min(extremes)), max(1.2 * linear, 1.6 * max(extremes)))
         ax.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=linear, subs=(1.0, 3.0)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.set(xscale="log", xlabel=f"predicted {next(iter(fits.values())).observations.loss_name}", ylabel="residual (%)")
+    ax.set(xscale="log", xlabel=f"predicted {literal(loss_name)}", ylabel="residual (%)")
     ax.set_title("residuals; band: 2 robust std.", fontsize="medium", loc="left")
     _readable_decade(ax, x_only=True)
     return _plain(ax)
@@ -85,20 +90,20 @@ def plot_exponents(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.9
             ax.plot([low[names[0]], high[names[0]]], [best[names[1]]] * 2, color=_INK, lw=1.2)
             ax.plot([best[names[0]]] * 2, [low[names[1]], high[names[1]]], color=_INK, lw=1.2)
             ax.plot(
-                best[names[0]], best[names[1]], _MARKERS[i % len(_MARKERS)], color=colour, mec=_INK, label=str(name)
+                best[names[0]], best[names[1]], _MARKERS[i % len(_MARKERS)], color=colour, mec=_INK, label=literal(name)
             )
         else:
-            ax.hist(columns[0], bins=40, density=True, color=colour, alpha=0.4, label=str(name))
+            ax.hist(columns[0], bins=40, density=True, color=colour, alpha=0.4, label=literal(name))
             estimate, low, high = ends.loc[names[0], ["estimate", "low", "high"]].to_numpy(dtype=np.float64)
             ax.axvline(estimate, color=colour, lw=1.5)
             ax.axvline(low, color=colour, lw=1, ls=":")
             ax.axvline(high, color=colour, lw=1, ls=":")
     if len(names) == 2:
         _trim(ax, [fit.replicates[:, [fit.law.parameter_names.index(each) for each in names]] for fit in fits.values()])
-    ax.set(xlabel=names[0], ylabel=names[1] if len(names) == 2 else "density of replicates")
+    ax.set(xlabel=literal(names[0]), ylabel=literal(names[1]) if len(names) == 2 else "density of replicates")
     ax.set_title(f"bootstrap of the exponents; {100 * level:g} % intervals", fontsize="medium", loc="left")
     if len(fits) > 1:
-        ax.legend(frameon=False)
+        ax.legend(frameon=False).set_in_layout(False)
     return _plain(ax)
 
 
@@ -109,14 +114,16 @@ def plot_frontier(frontiers: Sequence[Frontier], *, ax: Axes, level: float = 0.9
     for i, each in enumerate(frontiers):
         table, exponent = each.table(level), each.exponents(level).iloc[0]
         colour = COLOURS[i % len(COLOURS)]
-        label = f"{each.route}: C^{exponent['exponent']:.3f} [{exponent['low']:.3f}, {exponent['high']:.3f}]"
+        label = f"{literal(each.route)}: C^{exponent['exponent']:.3f} [{exponent['low']:.3f}, {exponent['high']:.3f}]"
         best, low, high = (table[f"N_opt{end}"].to_numpy() for end in ("", "_low", "_high"))
         if each.route == "parametric":
             ax.fill_between(table["C"], low, high, color=colour, alpha=0.15, lw=0)
             ax.plot(table["C"], best, color=colour, label=label)
         else:
             bars = np.nan_to_num(np.maximum([best - low, high - best], 0.0))
-            ax.errorbar(table["C"], best, bars, fmt=_MARKERS[i], color=colour, ms=4, lw=0.8, label=label)
+            ax.errorbar(
+                table["C"], best, bars, fmt=_MARKERS[i % len(_MARKERS)], color=colour, ms=4, lw=0.8, label=label
+            )
     ax.set(xscale="log", yscale="log", xlabel="compute C (operations)", ylabel="optimal N")
     ax.set_title("compute-optimal size", fontsize="medium", loc="left")
     ax.legend(frameon=False, fontsize="small")
@@ -130,17 +137,34 @@ def summary_figure(fits: Mapping[Hashable, Fit], frontiers: Sequence[Frontier] =
     panels = 2 + scatter + bool(frontiers)
     columns = 2 if panels % 2 == 0 else 3
     rows = -(-panels // columns)
-    figure = Figure(figsize=(5.2 * columns, 3.9 * rows), layout="constrained")
+    width, height = 5.2 * columns, 3.9 * rows
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = iter(np.ravel(figure.subplots(rows, columns)))
-    plot_fit(fits, ax=next(axes), level=level)
+    groups = [plot_fit(fits, ax=next(axes), level=level)]
     plot_residuals(fits, ax=next(axes))
     if scatter:
-        plot_exponents(fits, ax=next(axes), level=level)
+        groups.append(plot_exponents(fits, ax=next(axes), level=level))
     if frontiers:
         plot_frontier(frontiers, ax=next(axes), level=level)
     for spare in axes:
         spare.remove()
+    handles, labels = groups[0].get_legend_handles_labels()
+    lines = sum(label.count("\n") + 1 for label in labels)
+    if lines > _MOST_LINES:  # more than a panel has room for: one legend for all, below them
+        for ax in groups:
+            if (legend := ax.get_legend()) is not None:
+                legend.remove()
+        figure.set_size_inches(width, height + _LINE * -(-lines // columns))
+        figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False, fontsize="small")
     return figure
+
+
+def write_summary(
+    fits: Mapping[Hashable, Fit], frontiers: Sequence[Frontier], path: Path, *, level: float = 0.95
+) -> None:
+    """Write `summary_figure` to a picture; its ending decides the format."""
+    with drawing():
+        summary_figure(fits, frontiers, level=level).savefig(path, dpi=150)
 
 
 def _plot_curve(name: Hashable, fit: Fit, ax: Axes, colour: str, marker: str, level: float) -> None:
@@ -151,7 +175,7 @@ def _plot_curve(name: Hashable, fit: Fit, ax: Axes, colour: str, marker: str, le
         band = fit.band(grid, level)
         ax.fill_between(grid[column], band["low"], band["high"], color=colour, alpha=0.2, lw=0)
     ax.plot(x, fit.observations.loss, marker, color=colour, ms=4, alpha=0.6, mec="none", ls="")
-    ax.plot(grid[column], fit.predict(grid), color=colour, lw=1.5, label=str(name), marker="")
+    ax.plot(grid[column], fit.predict(grid), color=colour, lw=1.5, label=literal(name), marker="")
 
 
 def _plot_slices(fit: Fit, ax: Axes, level: float) -> None:
@@ -172,20 +196,19 @@ def _plot_slices(fit: Fit, ax: Axes, level: float) -> None:
             ax.fill_between(grid, band["low"], band["high"], color=colour, alpha=0.2, lw=0)
         ax.plot(grid, fit.predict(table), color=colour, lw=1.5)
     if ax.figure is not None:
-        ax.figure.colorbar(points, ax=ax, label=names[1], pad=0.01)
-    ax.legend(
-        handles=[Line2D([], [], color=_INK, lw=1.5, label=f"fit at {len(held)} values of {names[1]}")], frameon=False
-    )
+        ax.figure.colorbar(points, ax=ax, label=literal(names[1]), pad=0.01)
+    label = f"fit at {len(held)} values of {literal(names[1])}"
+    ax.legend(handles=[Line2D([], [], color=_INK, lw=1.5, label=label)], frameon=False)
 
 
 def _headline(fits: Mapping[Hashable, Fit], level: float) -> str:
     first = next(iter(fits.values()))
     shown = first.law.exponents[:2]
     if len(fits) > 1 or not shown:
-        return first.law.formula
+        return literal(first.law.formula)
     parts = []
     for each in shown:
-        text = f"{each.name} = {first.params[each.name]:.3f}"
+        text = f"{literal(each.name)} = {first.params[each.name]:.3f}"
         if len(first.replicates) > 1:
             row = first.interval(level).loc[each.name]
             text += f" [{row['low']:.3f}, {row['high']:.3f}]"

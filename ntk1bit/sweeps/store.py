@@ -35,7 +35,7 @@ import ntk1bit
 from ntk1bit import cores
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
-from ntk1bit.sweeps.cells import FORMAT, TERM_COLUMNS, Cell, about_table, digest
+from ntk1bit.sweeps.cells import FORMAT, NO_SCALE, TERM_COLUMNS, Cell, about_table, digest
 from ntk1bit.sweeps.predictions import COLUMNS as PREDICTION_COLUMNS
 from ntk1bit.sweeps.spec import SweepSpec, read_spec
 
@@ -309,11 +309,27 @@ def load_run(folder: Path | str) -> Run:
     problems: list[str] = []
     for path in sorted(store.cells.glob("*.parquet")) if store.cells.is_dir() else ():
         try:
-            about[path.stem] = store.read(path.stem)[0]
+            found = store.read(path.stem)[0]
+            if not _asked_for(Cell(**found["cell"]), spec):
+                raise DamagedCellError("is not a cell of this sweep")
+            about[path.stem] = found
         except DamagedCellError as problem:
-            problems.append(f"{path.name} left out: {problem}; run the sweep with --resume to compute it again")
+            problems.append(f"{path.name} left out: {problem}; run the sweep with --resume to set it right")
     ordered = dict(sorted(about.items(), key=lambda item: _reading_order(item[1]["cell"])))
     return Run(folder, spec, ordered, tuple(problems))
+
+
+def _asked_for(cell: Cell, spec: SweepSpec) -> bool:
+    """Say whether a cell has settings that a specification asks for."""
+    axes = ("widths", "tasks", "precisions", "seeds", "n_train", "inits", "kappas")
+    singular = {name: name.removesuffix("s") if name != "n_train" else name for name in axes}
+    single = ("n_test", "data_seed", "eta_rel", "steps", "checkpoints", "predictions", "terms")
+    return (
+        all(getattr(cell, one) in getattr(spec, axis) for axis, one in singular.items())
+        and all(getattr(cell, name) == getattr(spec, name) for name in single)
+        and (not spec.dims or cell.dim in spec.dims)
+        and (cell.scale == NO_SCALE if cell.precision == "full" else cell.scale in spec.scales)
+    )
 
 
 def _reading_order(cell: dict[str, Any]) -> tuple[Any, ...]:
