@@ -47,11 +47,6 @@ def usable_jobs(jobs: int | None) -> int:
     return jobs
 
 
-def interrupt(*_: object) -> None:
-    """Handle SIGTERM as Ctrl-C is handled."""
-    raise KeyboardInterrupt
-
-
 def clock(seconds: float) -> str:
     """Write a time as minutes:seconds, with hours where there are any."""
     minutes, rest = divmod(round(seconds), 60)

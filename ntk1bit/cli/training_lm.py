@@ -12,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from ntk1bit.cli.progress import clock, interrupt, progress_bar, usable_jobs
+from ntk1bit.cli.interrupts import interrupt
+from ntk1bit.cli.progress import clock, progress_bar, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.language.run import LanguageRun, cell, planned_seconds, run_language

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ntk1bit.errors import InputError, require_choice
+from ntk1bit.files import read_settings
 
 _TEXTS = ("sotu", "pydoc")
 _ARMS = ("full", "bitnet", "b158", "int8-absmax", "sign-ptq")
@@ -225,13 +225,11 @@ def read_spec(path: Path) -> LanguageSpec:
     InputError
         If the file cannot be read, has no such table, or holds something wrong.
     """
+    table = read_settings(path, "language")
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise InputError(f"cannot read {path}: {problem}") from None
-    if not isinstance(document.get("language"), dict):
-        raise InputError(f"{path} has no [language] table; see docs/language.md for an example")
-    return spec_from_dict(document["language"])
+        return spec_from_dict(table)
+    except InputError as problem:
+        raise InputError(f"{path}: {problem}") from None
 
 
 PRESETS: dict[str, LanguageSpec] = {

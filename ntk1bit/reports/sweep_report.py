@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from ntk1bit.estimators import AgainstWidth, Overview, overview
 from ntk1bit.estimators.against_width import groups
 from ntk1bit.estimators.convergence import WidthNeeded
 from ntk1bit.estimators.overview import COLUMNS
+from ntk1bit.files import read_toml
 from ntk1bit.plots import group_title, overview_figure
 from ntk1bit.reports.page import (
     LEVEL,
@@ -127,7 +127,7 @@ class _Cells:
 
 def _stored(folder: Path, name: str) -> dict[str, str]:
     """Return what spec.toml records besides the settings; nothing if somebody has put something else there."""
-    found = tomllib.loads((folder / "spec.toml").read_text(encoding="utf-8")).get(name, {})
+    found = read_toml(folder / "spec.toml").get(name, {})
     return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 

@@ -12,6 +12,7 @@ from ntk1bit.claims import NOT_TESTED, OUTCOMES, Evidence
 from ntk1bit.claims.claim import require_outcome
 from ntk1bit.claims.evidence import stored_measure
 from ntk1bit.errors import InputError
+from ntk1bit.files import read_text
 
 FILE = "verdicts.json"
 FORMAT = 1
@@ -98,13 +99,13 @@ def read_verdicts(folder: Path) -> Verdicts:
         If it is missing, damaged or of another format, or lacks something; the message names the place.
     """
     path = folder / FILE
+    if not path.exists():
+        raise InputError(f"{folder} has no {FILE}; make it with: ntk1bit verify --out {folder}")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{folder} has no {FILE}; make it with: ntk1bit verify --out {folder}") from None
-    except OSError as problem:
-        raise InputError(f"cannot read {path}: {problem.strerror}") from None
-    except (ValueError, RecursionError) as problem:  # not JSON, not UTF-8, or a number of thousands of digits
+        found = json.loads(read_text(path))
+    except InputError as problem:
+        raise InputError(f"{problem}, or {_AGAIN}") from None
+    except (ValueError, RecursionError) as problem:  # not JSON, or a number of thousands of digits
         reason = " ".join(str(problem).split())[:120]
         raise InputError(f"{path} is damaged ({reason}); {_AGAIN}") from None
     if not isinstance(found, dict) or "format" not in found:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ntk1bit import tasks
 from ntk1bit.errors import InputError, require_choice
+from ntk1bit.files import read_settings
 from ntk1bit.quantizers import SCALES
 from ntk1bit.two_layer import INITS, PRECISIONS
 
+_LARGEST_SCALE = 2.0**40  # kernels scale with kappa^2, so that they stay far within float32's range of 2^-126 to 2^127
 _LARGEST_INTEGER = 2**53  # beyond it an integer is a typing mistake, and float arithmetic on it is no longer exact
 
 
@@ -81,7 +84,9 @@ class SweepSpec:
     terms: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a specification that could not run."""
+        """Refuse a specification that could not run; numbers become Python's own."""
+        for field in fields(self):
+            object.__setattr__(self, field.name, _plain(field.name, getattr(self, field.name)))
         for axis in ("widths", "tasks", "precisions", "seeds", "n_train", "inits", "scales", "kappas"):
             values = getattr(self, axis)
             if not values:
@@ -113,6 +118,8 @@ class SweepSpec:
             for value in values:
                 if not (math.isfinite(value) and value > 0):
                     raise InputError(f"{name} must be positive and finite, got {value}")
+                if not 1 / _LARGEST_SCALE <= value <= _LARGEST_SCALE:
+                    raise InputError(f"{name} must be between 2^-40 and 2^40, so that float32 holds it, got {value}")
         odd = [width for width in self.widths if width % 2]
         if "paired" in self.inits and odd:
             raise InputError(f"a paired network needs an even width, got {odd[0]}; leave it out or use init 'iid'")
@@ -135,17 +142,10 @@ def spec_from_dict(settings: Mapping[str, Any]) -> SweepSpec:
     InputError
         For an unknown field or a value of the wrong type, and as `SweepSpec`.
     """
-    kinds = {field.name: str(field.type) for field in fields(SweepSpec)}
-    checked: dict[str, Any] = {}
-    for name, value in settings.items():
+    kinds = [field.name for field in fields(SweepSpec)]
+    for name in settings:
         require_choice("setting", name, kinds)
-        kind = kinds[name]
-        if kind.startswith("tuple"):
-            values = list(value) if isinstance(value, list | tuple) else [value]
-            checked[name] = tuple(_typed(name, entry, kind[6:].split(",")[0]) for entry in values)
-        else:
-            checked[name] = _typed(name, value, kind)
-    return SweepSpec(**checked)
+    return SweepSpec(**{name: _plain(name, value) for name, value in settings.items()})
 
 
 def read_spec(path: Path) -> SweepSpec:
@@ -156,17 +156,7 @@ def read_spec(path: Path) -> SweepSpec:
     InputError
         If the file cannot be read, is not TOML, has no [sweep] table, or holds a bad value; the message names the file.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise InputError(f"cannot read {path}: {problem.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not a text file in UTF-8; give a TOML file with a [sweep] table") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as problem:
-        raise InputError(f"{path} is not valid TOML: {problem}") from None
-    table = document.get("sweep")
-    if not isinstance(table, dict):
-        raise InputError(f"{path} has no [sweep] table; put the settings under a line [sweep]")
+    table = read_settings(path, "sweep")
     try:
         return spec_from_dict(table)
     except InputError as problem:
@@ -229,7 +219,18 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(range(seeds[0]))
 
 
+def _plain(name: str, value: object) -> Any:
+    """Return the value of a field as the type it has, a single entry of an axis as the axis."""
+    kind = str(SweepSpec.__dataclass_fields__[name].type)
+    if not kind.startswith("tuple"):
+        return _typed(name, value, kind)
+    entries = value if isinstance(value, tuple | list | range | np.ndarray) else (value,)
+    return tuple(_typed(name, entry, kind[6:].split(",")[0]) for entry in entries)
+
+
 def _typed(name: str, value: object, kind: str) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
     if kind == "float" and isinstance(value, int | float) and not isinstance(value, bool):
         try:
             return float(value)
@@ -242,4 +243,4 @@ def _typed(name: str, value: object, kind: str) -> Any:
     if kind == "bool" and isinstance(value, bool):
         return value
     wanted = {"int": "a whole number", "float": "a number", "str": "a name", "bool": "true or false"}[kind]
-    raise InputError(f"{name} must be {wanted}, got {value!r}")
+    raise InputError(f"{name} must be {wanted}, got {str(repr(value))[:60]}")
