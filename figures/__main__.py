@@ -15,6 +15,7 @@ from typing import Any
 from figures.canvas import write
 from figures.catalogue import RECIPES, draw_one
 from figures.recipe import MissingError, Recipe
+from ntk1bit.cli.interrupts import interruptible
 from ntk1bit.cli.progress import progress_bar, usable_jobs
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.reports.verdicts import FILE
@@ -30,6 +31,11 @@ OUT = ROOT / "docs" / "figures"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw the figures named, all by default; return the exit code."""
     given = _options(arguments)
+    with interruptible():
+        return _run(given)
+
+
+def _run(given: argparse.Namespace) -> int:
     try:
         return _draw(given)
     except InputError as problem:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, LogFormatterMathtext, LogLocator, NullFormatter, StrMethodFormatter
 
 from figures.tables import values
-from ntk1bit.styles import GREY, PRECISION_COLOUR, PRECISION_LINE, PRECISION_MARKER
+from ntk1bit.styles import GREY, PRECISION_COLOUR, PRECISION_LINE, PRECISION_MARKER, Formula
 
 Line = Literal["-", "--", ":", "-.", "none"]
 Place = Literal["upper left", "upper right", "lower left", "lower right", "center left"]
@@ -182,9 +182,9 @@ def power_text(measure: dict[str, Any], symbol: str = "m") -> str:
     return f"{text} {bounds}"
 
 
-def with_power(name: str, measure: dict[str, Any], symbol: str = "m") -> str:
+def with_power(name: str, measure: dict[str, Any], symbol: str = "m") -> Formula:
     """Write a name with its measured exponent, for a legend."""
-    return f"{name} {power_text(measure, symbol)}".rstrip()
+    return Formula(f"{name} {power_text(measure, symbol)}".rstrip())
 
 
 def log_axes(ax: Axes, x: Sequence[float] | np.ndarray, *, most: int = 5, y: bool = True) -> None:

@@ -6,12 +6,11 @@ import logging
 import re
 from pathlib import Path
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ntk1bit.styles import paper
+from ntk1bit.styles import drawing, paper
 
 COLUMN, PAGE = 3.25, 6.75  # inches: one column, and the full width
 _LETTERS_AN_INCH = 13.6  # of a title in its size, so that it is broken before it is cut off
@@ -42,7 +41,7 @@ def write(figure: Figure, stem: Path) -> list[Path]:
     written = []
     for ending, undated in (("pdf", {"CreationDate": None, "Producer": None}), ("png", {"Software": None})):
         path = stem.with_name(f"{stem.name}.{ending}")
-        with mpl.rc_context(rc=paper()):
+        with drawing(paper()):
             figure.savefig(path, metadata=undated)
         written.append(path)
     return written

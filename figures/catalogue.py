@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from figures.deep import draw_functions, draw_scaling_law, draw_similarity
@@ -18,7 +17,7 @@ from figures.losses import draw_floor, draw_scaling
 from figures.outputs import draw_flip_noise, draw_gap
 from figures.recipe import MissingError, Recipe, Results
 from figures.verdicts import draw_verdicts
-from ntk1bit.styles import paper
+from ntk1bit.styles import drawing, paper
 
 _INTERVALS = "Error bars and brackets are 95 % intervals over seeds"
 
@@ -171,7 +170,7 @@ def draw_one(recipe: Recipe, results: Mapping[str, Any]) -> Figure:
     MissingError
         If the results lack a claim, a table or a measure that it needs.
     """
-    with mpl.rc_context(rc=paper()):
+    with drawing(paper()):
         return recipe.draw(Results(results))
 
 

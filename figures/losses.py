@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -134,7 +136,9 @@ def draw_scaling(results: Results) -> Figure:
     return figure
 
 
-def plot_loss_against_parameters(losses: pd.DataFrame, band: pd.DataFrame, *, ax: Axes, labels: dict[str, str]) -> Axes:
+def plot_loss_against_parameters(
+    losses: pd.DataFrame, band: pd.DataFrame, *, ax: Axes, labels: Mapping[str, str]
+) -> Axes:
     """Draw the final loss of both tasks against N = m d, the fitted law with its band, and D25's slope."""
     losses = losses.assign(N=values(losses, "width") * _DIM)
     grid = values(band, "N")

@@ -15,7 +15,7 @@ from figures.canvas import PAGE, new_figure
 from figures.recipe import Results
 from ntk1bit.claims import NOT_TESTED
 from ntk1bit.reports.verdicts import ORDER
-from ntk1bit.styles import BLUE, GREY, ORANGE
+from ntk1bit.styles import BLUE, GREY, ORANGE, literal
 from proofs_numeric.catalogue import proofs
 
 _MARKS = {
@@ -78,11 +78,11 @@ def plot_verdicts(entries: list[dict[str, Any]], *, ax: Axes, heading: str, firs
         look = _MARKS[entry["outcome"]]
         faint = entry["outcome"] == NOT_TESTED
         ax.plot([0.014], [row], color=look.colour, marker=look.marker, markerfacecolor=look.face, markersize=5.5)
-        write(0.045, row, entry["id"], fontweight="bold", color=GREY if faint else "black")
+        write(0.045, row, literal(entry["id"]), fontweight="bold", color=GREY if faint else "black")
         write(
             titles,
             row,
-            as_formulas(shorten(entry["title"], _LONGEST, placeholder=" ...")),
+            as_formulas(literal(shorten(entry["title"], _LONGEST, placeholder=" ..."), letters=_LONGEST)),
             color=GREY if faint else "black",
         )
     return ax

@@ -1,9 +1,95 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, files that people wrote, and files that other systems leave behind."""
 
 from __future__ import annotations
 
+import codecs
 import os
+import tomllib
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
+
+from ntk1bit.errors import InputError
+
+_MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32"}  # the first begins like UTF-16's
+_MARKS |= {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+_OF_OTHERS = (
+    "._*",  # macOS: the other half of a file, on a disk that knows no such halves
+    ".DS_Store",
+    ".localized",
+    ".Spotlight-V100",
+    ".Trashes",
+    ".Trash-*",
+    ".fseventsd",
+    "__MACOSX",
+    "Icon\r",
+    "Thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    ".nfs*",  # deleted on a network disk while somebody had it open
+    ".fuse_hidden*",
+    ".directory",
+    ".~lock.*#",
+    ".*.sw?",  # editors
+    "*~",
+    "#*#",
+    ".#*",
+    ".ipynb_checkpoints",
+    ".dropbox*",
+    ".stfolder",
+    ".syncthing.*",
+)
+
+
+def left_by_others(name: str) -> bool:
+    """Say whether a file of this name is an operating system's, a disk's or an editor's.
+
+    Such a file is none of ours and none of the user's work: it is neither read nor moved, and a folder with nothing
+    else in it is empty.
+    """
+    folded = name.casefold()
+    return any(fnmatchcase(folded, pattern.casefold()) for pattern in _OF_OTHERS)
+
+
+def read_text(path: Path) -> str:
+    """Read a text that a person may have written: UTF-8, with or without a byte order mark.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is written otherwise.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        raise InputError(f"cannot read {path}: {problem.strerror or problem}") from None
+    for mark, encoding in _MARKS.items():
+        if data.startswith(mark):
+            raise InputError(f"{path} is written in {encoding}; save it as UTF-8")
+    try:
+        if b"\0" not in data:
+            return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        pass
+    raise InputError(f"{path} is not a text file in UTF-8; save it as UTF-8")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises
+    ------
+    InputError
+        As `read_text`, and if it is not TOML.
+    """
+    try:
+        return tomllib.loads(read_text(path))
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as problem:  # not TOML, or a number of thousands of digits
+        raise InputError(f"{path} is not valid TOML: {' '.join(str(problem).split())[:200]}") from None
 
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
@@ -23,3 +109,15 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def is_unfinished(name: str) -> bool:
+    """Say whether a file of this name is being written, or was when its process was killed."""
+    return fnmatchcase(name, ".*.writing-*")
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder that nobody else writes to."""
+    for path in folder.iterdir():
+        if is_unfinished(path.name):
+            path.unlink(missing_ok=True)

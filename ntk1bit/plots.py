@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -16,7 +17,7 @@ from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from ntk1bit.errors import InputError
 from ntk1bit.estimators import AgainstWidth, PowerFit, distance_to_predictions, drift, floor, gap, loss_at_end
-from ntk1bit.estimators.against_width import SETTINGS
+from ntk1bit.estimators.against_width import groups
 from ntk1bit.estimators.predictions import PREDICTION_COLUMNS
 from ntk1bit.styles import (
     GREY,
@@ -24,10 +25,15 @@ from ntk1bit.styles import (
     PRECISION_LINE,
     PRECISION_MARKER,
     PRECISION_NAME,
+    Formula,
+    drawing,
+    literal,
     paper,
 )
 from ntk1bit.sweeps import Run
+from ntk1bit.sweeps.states import left_out
 
+_TITLE, _CAPTION = 100, 150  # letters in a line
 _MOST_CURVES = 5  # widths drawn in one panel; more cannot be told apart
 
 
@@ -81,19 +87,24 @@ def plot_against_width(
     ax
         Where to draw.
     names
-        What to call them in the legend; the precision by default.
+        What to call them in the legend, shown letter by letter unless they are a `styles.Formula`; the precision by
+        default.
     settled
         The same quantities at the widths where they have settled; other widths are drawn hollow.
     """
     seen: dict[str, int] = {}
+    missing: list[str] = []
     for i, one in enumerate(quantities):
         table = one.table.loc[one.table["value"] > 0]
-        if table.empty:
-            continue
         precision = one.settings["precision"]
         colour, marker = PRECISION_COLOUR[precision], PRECISION_MARKER[precision]
         again = seen[precision] = seen.get(precision, -1) + 1
-        name = names[i] if names is not None else PRECISION_NAME[precision]
+        name = literal(names[i]) if names is not None else PRECISION_NAME[precision]
+        if len(table) < len(one.table):
+            name = f"{name} ({len(one.table) - len(table)} of {len(one.table)} widths: nothing above 0)"
+        if table.empty:
+            missing += [name] * (len(one.table) > 0)
+            continue
         fit = one.power_with_floor if one.power_with_floor is not None and one.power_with_floor.warranted else one.power
         if fit.warranted:
             name = f"{name}: {exponent_text(fit)}"
@@ -113,6 +124,8 @@ def plot_against_width(
         face = "white" if hollow.all() else colour
         ax.plot([], [], color=colour, marker=marker, markerfacecolor=face, linestyle="none", label=name)
     if ax.lines:
+        for name in missing:
+            ax.plot([], [], linestyle="none", label=name)
         ax.set(xscale="log", yscale="log")
         _label_widths(ax, np.concatenate([np.asarray(one.table["width"]) for one in quantities]))
         low, high = ax.get_ylim()
@@ -122,7 +135,7 @@ def plot_against_width(
             ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ax.legend(loc="upper right")
     else:
-        ax.text(0.5, 0.5, "nothing to show", transform=ax.transAxes, ha="center", color=GREY)
+        ax.text(0.5, 0.5, "\n".join(["nothing to show", *missing]), transform=ax.transAxes, ha="center", color=GREY)
     ax.set_xlabel("width m")
     return ax
 
@@ -165,17 +178,38 @@ def exponent_text(fit: PowerFit) -> str:
     return f"{text}, bends" if fit.note.startswith("bends") else text
 
 
-def overview_figure(frame: pd.DataFrame, title: str) -> Figure:
-    """Draw one group of settings: loss against step; drift, final loss, gap and, if any, predictions against width."""
-    with mpl.rc_context(rc=paper()):
+def group_title(settings: Mapping[str, Any]) -> Formula:
+    """Title a group of cells by its settings."""
+    title = f"{literal(settings['task'])}, d = {settings['dim']}, n = {settings['n_train']}, "
+    title += f"init {literal(settings['init'])}, $\\kappa$ = {settings['kappa']:g}, "
+    return Formula(f"{title}$\\eta_{{rel}}$ = {settings['eta_rel']:g}")
+
+
+def overview_figure(frame: pd.DataFrame, title: str, left_out: Sequence[str] = ()) -> Figure:
+    """Draw one group of settings: loss against step; drift, final loss, gap and, if any, predictions against width.
+
+    Parameters
+    ----------
+    frame
+        Rows of one group of settings from `Run.frame`.
+    title
+        Shown letter by letter unless it is a `styles.Formula`.
+    left_out
+        Sentences about cells that the run lacks; written below the panels, with those about widths that the estimates
+        leave out.
+    """
+    with drawing(paper()):
         predicted = "from_h" in frame
         figure = Figure(figsize=(7.2, 8.0 if predicted else 5.4))
         FigureCanvasAgg(figure)
         top, bottom, *more = figure.subplots(3 if predicted else 2, 2)
-        plot_loss(frame, ax=top[0]).set_title("(a) training loss: mean over seeds")
-        plot_against_width(drift(frame), ax=top[1])
+        widths = len(set(frame["width"]))
+        some = f", {_MOST_CURVES} of {widths} widths" if widths > _MOST_CURVES else ""
+        plot_loss(frame, ax=top[0]).set_title(f"(a) training loss: mean over seeds{some}")
+        drifts, ends = drift(frame), loss_at_end(frame)
+        plot_against_width(drifts, ax=top[1])
         top[1].set(title="(b) kernel drift", ylabel=r"max$_t$ ‖H(t)-H(0)‖ / ‖H(0)‖")
-        plot_against_width(loss_at_end(frame), ax=bottom[0], settled=floor(frame))
+        plot_against_width(ends, ax=bottom[0], settled=floor(frame))
         bottom[0].set(
             title="(c) loss at the end (hollow: not level yet)", ylabel="training loss L, last tenth of steps"
         )
@@ -191,18 +225,23 @@ def overview_figure(frame: pd.DataFrame, title: str) -> Figure:
             )
             found = distance_to_predictions(frame)
             names = [
-                f"{PRECISION_NAME[o.settings['precision']]}, {o.quantity.replace('K_eff', '$K_{eff}$')}" for o in found
+                Formula(f"{PRECISION_NAME[o.settings['precision']]}, {o.quantity.replace('K_eff', '$K_{eff}$')}")
+                for o in found
             ]
             plot_against_width(found, ax=last[1], names=names)
             last[1].set(title="(f) the same, mean while L > L(0)/10", ylabel="RMS over training inputs")
-        figure.suptitle(title, fontsize=9)
+        figure.suptitle(literal(title, letters=_TITLE), fontsize=9)
+        notes = [f"{note[:1].upper()}{note[1:]}." for one in (*drifts, *ends, *gaps) for note in one.notes]
+        words = [literal(one, letters=_CAPTION) for one in dict.fromkeys([*left_out, *notes])]
+        if words:
+            figure.supxlabel("\n".join(words), x=0.01, ha="left", fontsize=6.5, color=GREY)
     return figure
 
 
 def save_overview(run: Run, stem: Path) -> list[Path]:
     """Draw the overview of each group of settings in a run and write `stem`.pdf and .png.
 
-    With several groups, files are numbered: `stem`-1.pdf and so on.
+    What the run lacks is written below the panels. With several groups, files are numbered: `stem`-1.pdf and so on.
 
     Raises
     ------
@@ -212,19 +251,16 @@ def save_overview(run: Run, stem: Path) -> list[Path]:
     frame = run.frame(["test_outputs", *PREDICTION_COLUMNS])
     if frame.empty:
         raise InputError(f"{run.folder} has no finished cells to draw; finish it with: ntk1bit sweep --resume ...")
-    names = [name for name in SETTINGS if name not in ("precision", "scale")]
-    parts = list(frame.groupby(names, dropna=False))
+    parts = groups(frame, without=("precision", "scale"))
+    lacking = left_out(run)
     written = []
-    for number, (_, part) in enumerate(parts, start=1):
-        first = part.iloc[0]
-        title = f"{first['task']}, d = {first['dim']}, n = {first['n_train']}, init {first['init']}, "
-        title += f"$\\kappa$ = {first['kappa']:g}, $\\eta_{{rel}}$ = {first['eta_rel']:g}"
-        figure = overview_figure(part, title)
+    for number, (settings, part) in enumerate(parts, start=1):
+        figure = overview_figure(part, group_title(settings), lacking)
         name = stem.name if len(parts) == 1 else f"{stem.name}-{number}"
         stem.parent.mkdir(parents=True, exist_ok=True)
         for ending in (".pdf", ".png"):
             path = stem.with_name(name + ending)
-            with mpl.rc_context(rc=paper()):
+            with drawing(paper()):
                 figure.savefig(path)
             written.append(path)
     return written

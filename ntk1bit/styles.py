@@ -1,8 +1,18 @@
-"""Looks of figures as dictionaries of rcParams, to be merged and applied in an `rc_context`. No LaTeX is needed."""
+"""Looks of figures, what every figure of ours depends on whatever the user's style, and labels shown letter by letter.
+
+No LaTeX is needed: formulas are matplotlib's own.
+"""
 
 from __future__ import annotations
 
+import functools
+import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
+
+import matplotlib as mpl
+from matplotlib import font_manager
 
 # Okabe and Ito's palette: distinguishable with any colour vision; order chosen so that neighbours differ in grey too.
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#595959"
@@ -10,6 +20,58 @@ PRECISION_COLOUR = {"one_bit": ORANGE, "full": BLUE, "one_bit - full": GREEN}
 PRECISION_MARKER = {"one_bit": "o", "full": "s", "one_bit - full": "D"}
 PRECISION_LINE: dict[str, Literal["-", "--"]] = {"one_bit": "-", "full": "--", "one_bit - full": "-"}
 PRECISION_NAME = {"one_bit": "1-bit", "full": "full precision", "one_bit - full": "1-bit minus full"}
+
+
+_FALLBACK = "DejaVu Sans"  # comes with matplotlib
+_LETTERS = 40  # of a label in a line: half a panel
+_INVISIBLE = "\u200b"  # matplotlib leaves labels that begin with an underscore out of legends; this is put before them
+
+
+class Formula(str):
+    """Text of our own in which $...$ is a formula; `literal` leaves it as it is."""
+
+    __slots__ = ()
+
+
+def literal(label: object, *, letters: int = _LETTERS) -> str:
+    r"""Return a name that somebody chose, of a group, a column, an arm, so that matplotlib shows it letter by letter.
+
+    Nothing in it is read as a formula, no legend leaves it out, lines have at most `letters` letters, and what cannot
+    be seen is written out: controls as in Python (``\n``), letters that no font at hand has by number (``<U+1F9E0>``),
+    a blank name as ``(blank: ' ')``. Two names look alike only if one spells out what stands for the other. A `Formula`
+    comes back unchanged.
+    """
+    if isinstance(label, Formula):
+        return label
+    name = str(label)
+    known = frozenset().union(*(_letters(path) for family in _families() if (path := _font(family))))
+    shown = "".join(_shown(letter, known) for letter in name) if name.strip() else _blank(name)
+    lines = textwrap.wrap(shown, letters, drop_whitespace=False, replace_whitespace=False, expand_tabs=False)
+    escaped = "\n".join(lines).replace("$", r"\$")
+    return _INVISIBLE + escaped if escaped.startswith("_") else escaped
+
+
+@contextmanager
+def drawing(look: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Apply a look, and what our figures depend on, while a figure is made or written; the rest is the user's style.
+
+    Formulas are not left to a LaTeX that may be missing. Series are told apart by the looks they are given, to which a
+    user's cycle of lines and markers must add nothing. Text has a font for every letter that `literal` lets through:
+    families that are not installed are passed over, and matplotlib's own comes last. A layout is ours where we ask for
+    one.
+    """
+    needed = {
+        "text.usetex": False,
+        "text.parse_math": True,
+        "axes.prop_cycle": mpl.rcParamsDefault["axes.prop_cycle"],
+        "figure.autolayout": False,
+        "pdf.use14corefonts": False,  # Latin letters only
+        "ps.useafm": False,
+        "font.family": _families(),
+    }
+    rc: Any = dict(look or {}) | needed
+    with mpl.rc_context(rc=rc):
+        yield
 
 
 def paper() -> Any:
@@ -35,3 +97,35 @@ def paper() -> Any:
         "savefig.dpi": 200,
         "pdf.fonttype": 42,
     }
+
+
+def _families() -> list[str]:
+    """Return the families of the user's style that are installed, and last one that has many letters."""
+    found = {family: path for family in mpl.rcParams["font.family"] if (path := _font(family))}
+    last = [] if _font(_FALLBACK) in found.values() else [_FALLBACK]
+    return [*found, *last]
+
+
+@functools.lru_cache(maxsize=8)
+def _letters(path: str) -> frozenset[int]:
+    """Return the characters that a font can draw."""
+    return frozenset(font_manager.get_font(path).get_charmap())
+
+
+def _font(family: str) -> str | None:
+    try:
+        return font_manager.findfont(
+            font_manager.FontProperties(family=[family]), fallback_to_default=False, rebuild_if_missing=False
+        )
+    except ValueError:  # not installed
+        return None
+
+
+def _blank(name: str) -> str:
+    return f"(blank: {name!r})" if name else "(empty)"
+
+
+def _shown(letter: str, known: frozenset[int]) -> str:
+    if not letter.isprintable() and letter != "\u00a0":
+        return letter.encode("unicode_escape").decode("ascii")
+    return letter if ord(letter) in known else f"<U+{ord(letter):04X}>"

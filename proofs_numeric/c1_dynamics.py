@@ -21,7 +21,7 @@ import pandas as pd
 
 from ntk1bit import kernels, tasks
 from ntk1bit.claims import Claim, Estimate, Evidence, Inside
-from ntk1bit.claims.measures import at, exponent, seeds_interval, select
+from ntk1bit.claims.measures import at, estimated, exponent, seeds_interval, select
 from ntk1bit.estimators import distance_to_predictions
 from ntk1bit.estimators.against_width import AgainstWidth
 from proofs_numeric.data import Data, rows, widest
@@ -112,7 +112,7 @@ def _closer(frame: pd.DataFrame) -> Estimate:
     value, low, high = (float(np.exp(v)) for v in (found.value, found.low, found.high))
     name = "distance to H over distance to K_eff, at the widest"
     meaning = "geometric mean over seeds of the ratio of root mean square distances"
-    return Estimate(name, meaning, value, low, high, found.seeds, found.span, found.study)
+    return estimated(name, meaning, value, low, high, found.seeds, found.span, found.study)
 
 
 def _convergence(frame: pd.DataFrame) -> pd.DataFrame:

@@ -22,7 +22,7 @@ import pandas as pd
 
 from ntk1bit import scaling
 from ntk1bit.claims import Claim, Estimate, Evidence, Inside
-from ntk1bit.claims.measures import against, exponent, seeds_interval, select, span
+from ntk1bit.claims.measures import against, estimated, exponent, seeds_interval, select, span
 from ntk1bit.estimators import loss_at_end
 from ntk1bit.estimators.against_width import AgainstWidth
 from ntk1bit.estimators.drift import recorded_steps
@@ -68,7 +68,7 @@ def evidence(data: Data) -> Evidence:
     fitted = scaling.fit(ends, law="power", x="N", loss="loss_end", bootstrap=1000, seed=0)
     low, high = (float(fitted.interval(0.95).loc["alpha", end]) for end in ("low", "high"))
     measures.append(
-        Estimate(
+        estimated(
             "exponent in N by scaling.fit, sphere",
             "-alpha of L = A N^-alpha, Huber residuals in logarithms, bootstrap over networks",
             -fitted.params["alpha"],
@@ -112,7 +112,7 @@ def evidence(data: Data) -> Evidence:
 
 def _bend(one: AgainstWidth, name: str, study: str) -> Estimate:
     fit = one.power
-    return Estimate(
+    return estimated(
         f"bend in N, {name}",
         "quadratic coefficient of log L in ln m: 0 for a power law",
         fit.bend,

@@ -35,7 +35,7 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.claims import Claim, Estimate, Evidence, Exact, Inside, Number
-from ntk1bit.claims.measures import against, exponent, seeds_interval
+from ntk1bit.claims.measures import against, estimated, exponent, seeds_interval
 from ntk1bit.language import summary
 from ntk1bit.language.run import LanguageRun
 from ntk1bit.nets.energy import Model
@@ -233,13 +233,13 @@ def _law(run: LanguageRun, arm: str, span: str) -> tuple[list[Estimate | Number]
     seeds = len(run.spec.seeds)
     if fitted is None:
         nothing = (math.nan, math.nan, math.nan)
-        made = [Estimate(f"{name} of {arm}", "", *nothing, seeds, span, _STUDY, "no fit") for name in ("b", "c")]
+        made = [estimated(f"{name} of {arm}", "", *nothing, seeds, span, _STUDY, "no fit") for name in ("b", "c")]
         return list(made), pd.DataFrame()
     bounds = fitted.interval()
     note = "; ".join(fitted.warnings)
     alpha, floor = bounds.loc["alpha"], bounds.loc["E"]
     estimates: list[Estimate | Number] = [
-        Estimate(
+        estimated(
             f"b of {arm}",
             "exponent of L(N) = a N^b + c, bootstrap over networks",
             -float(alpha["estimate"]),
@@ -250,7 +250,7 @@ def _law(run: LanguageRun, arm: str, span: str) -> tuple[list[Estimate | Number]
             _STUDY,
             note,
         ),
-        Estimate(
+        estimated(
             f"c of {arm}",
             "floor of L(N) = a N^b + c in nats, at these characters a network",
             float(floor["estimate"]),
@@ -268,7 +268,7 @@ def _difference(run: LanguageRun, of: str, against_arm: str, parameters: int, na
     missing = [arm for arm in (of, against_arm) if arm not in run.spec.arms]
     span = f"N = {parameters:,}"
     if missing:
-        return Estimate(name, "", math.nan, math.nan, math.nan, 0, span, _STUDY, f"no arm {missing[0]} in this run")
+        return estimated(name, "", math.nan, math.nan, math.nan, 0, span, _STUDY, f"no arm {missing[0]} in this run")
     found = summary.gaps(run, of=of, against=against_arm)
     found = found.loc[found["parameters"] == parameters]
     return seeds_interval(found["gap"].to_numpy(), name, "nats a character, paired by seed", span, _STUDY)

@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 import psutil
 
-from ntk1bit.claims import NOT_TESTED, Claim, Count, Estimate, Evidence, Number, Verdict
+from ntk1bit.claims import NOT_TESTED, Claim, Evidence, Verdict
+from ntk1bit.claims.evidence import kind_of, stored_measure
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
 from ntk1bit.processors import usable_processors
@@ -35,7 +36,7 @@ def claim_entry(claim: Claim, verdict: Verdict | None, evidence: Evidence | None
         "reason": verdict.reason,
         "findings": [asdict(one) for one in verdict.findings],
         "context": [asdict(one) for one in verdict.context],
-        "measures": [{"kind": _kind(one)} | asdict(one) for one in evidence.measures],
+        "measures": [{"kind": kind_of(one)} | asdict(one) for one in evidence.measures],
         "tables": {name: _records(table) for name, table in evidence.tables.items()},
         "remarks": list(evidence.remarks),
     }
@@ -82,17 +83,8 @@ def read_results(folder: Path) -> dict[str, Any]:
 
 def evidence_of(entry: dict[str, Any]) -> Evidence:
     """Return the evidence of a claim's entry, so that a rule can be applied to it again; nulls become NaN."""
-    kinds: dict[str, type[Estimate] | type[Count] | type[Number]] = {
-        "estimate": Estimate,
-        "count": Count,
-        "number": Number,
-    }
-    made = []
-    for one in entry["measures"]:
-        fields = {name: value for name, value in one.items() if name != "kind"}
-        fields |= {name: math.nan for name in ("value", "low", "high") if name in fields and fields[name] is None}
-        made.append(kinds[one["kind"]](**fields))
-    return Evidence(tuple(made), {name: table(entry, name) for name in entry["tables"]}, tuple(entry["remarks"]))
+    made = tuple(map(stored_measure, entry["measures"]))
+    return Evidence(made, {name: table(entry, name) for name in entry["tables"]}, tuple(entry["remarks"]))
 
 
 def table(entry: dict[str, Any], name: str) -> pd.DataFrame:
@@ -120,10 +112,6 @@ def measure(entry: dict[str, Any], name: str) -> dict[str, Any]:
         if one["name"] == name:
             return one
     raise InputError(f"claim {entry['id']} has no measure {name!r}")
-
-
-def _kind(one: object) -> str:
-    return "estimate" if isinstance(one, Estimate) else "count" if isinstance(one, Count) else "number"
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

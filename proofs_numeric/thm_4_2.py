@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from ntk1bit.claims import Claim, Estimate, Evidence, Inside, Number
-from ntk1bit.claims.measures import against, exponent, seeds_interval, select, span
+from ntk1bit.claims.measures import against, estimated, exponent, seeds_interval, select, span
 from ntk1bit.estimators import first_below, loss_at_end, width_needed
 from ntk1bit.estimators.against_width import AgainstWidth
 from proofs_numeric.data import DELTA, Data, cells, highest
@@ -68,7 +68,7 @@ def evidence(data: Data) -> Evidence:
     return Evidence(
         (
             exponent(loss, "exponent of the loss in m", "floor"),
-            Estimate(
+            estimated(
                 "exponent of the width needed in eps",
                 "exponent p of m ~ eps^p, m being the width at which the mean loss reaches eps",
                 fit.exponent,
@@ -101,7 +101,7 @@ def _in_points(data: Data, loss: AgainstWidth) -> Estimate:
     """Exponent in n of the width at which the loss reaches a given value: L ~ n^p m^-q gives m ~ n^(p/q)."""
     in_n = against(cells(data.frame("floor-points")), "n_train", "loss_end", meaning="the loss")
     p, q = in_n.power, loss.power
-    return Estimate(
+    return estimated(
         "exponent of the width needed in n",
         "p/q of L ~ n^p m^-q, trained until level; the interval takes both ends of p and of q",
         -p.exponent / q.exponent,

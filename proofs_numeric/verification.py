@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from ntk1bit.errors import InputError
+from ntk1bit.files import left_by_others
 from ntk1bit.language.run import LanguageRun, planned_seconds, run_language
 from ntk1bit.language.summary import write_networks
 from ntk1bit.reports.verdicts import FILE
@@ -240,7 +241,8 @@ def _earlier(folder: Path, preset: str) -> dict[str, Any]:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file, not a folder; give another --out")
     if not (folder / FILE).exists():
-        if folder.exists() and any(path.name not in ("studies", "measured") for path in folder.iterdir()):
+        ours = ("studies", "measured")
+        if folder.exists() and any(p.name not in ours and not left_by_others(p.name) for p in folder.iterdir()):
             raise InputError(f"{folder} exists and is not a verification; give another --out")
         return {}
     found = read_results(folder)

@@ -13,7 +13,6 @@ from ntk1bit.claims.criteria import Criterion, Finding, Outcome
 from ntk1bit.claims.evidence import Evidence
 from ntk1bit.errors import InputError
 
-OUTCOMES: tuple[Outcome, ...] = ("refuted", "inconclusive", "supported")  # the order of tables: bad news first
 NOT_TESTED = "not yet tested"
 
 
@@ -55,6 +54,8 @@ class Claim:
 
     def __post_init__(self) -> None:
         """Refuse a claim without a rule, unless it says what is missing."""
+        if not self.id.strip():
+            raise InputError("a claim needs an id, such as C1")
         if not self.criteria and not self.missing:
             raise InputError(f"claim {self.id!r} has no criteria, so nothing could refute it; give a rule")
 
@@ -85,6 +86,11 @@ class Verdict:
         One for each criterion of the rule.
     context
         One for each criterion that does not decide.
+
+    Raises
+    ------
+    InputError
+        If the outcome is not that of the findings.
     """
 
     claim: Claim
@@ -92,11 +98,28 @@ class Verdict:
     findings: tuple[Finding, ...]
     context: tuple[Finding, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse an outcome that the findings do not give."""
+        require_outcome(self.claim.id, self.outcome, [one.outcome for one in self.findings])
+
     @property
     def reason(self) -> str:
         """The findings that decided: those that refute, or are open, or all that support."""
         decisive = [one for one in self.findings if one.outcome == self.outcome]
         return "; ".join(f"{one.measure} {one.why}" for one in decisive)
+
+
+def require_outcome(claim: str, outcome: str, findings: Iterable[Outcome]) -> None:
+    """Refuse a verdict that the outcomes of its findings do not give.
+
+    Raises
+    ------
+    InputError
+        Naming the claim, and the outcome that they give.
+    """
+    given = combine(findings)
+    if outcome != given:
+        raise InputError(f"the verdict on claim {claim!r} is {outcome!r}, but its findings make it {given!r}")
 
 
 def combine(outcomes: Iterable[Outcome]) -> Outcome:

@@ -1,23 +1,26 @@
 """Criteria: how one measure speaks for or against a claim.
 
-Each is a frozen description with its numbers in it, made before any data is seen. Given evidence it finds
-*supported* (all values within the error are as the claim says), *refuted* (none is), or *inconclusive*: the interval
-reaches both sides, there are too few seeds, or the measure could not be made.
+Each is a frozen description with its numbers in it, made before any data is seen; numbers that everything or nothing
+could meet are refused when it is made. Given evidence it finds *supported* (all values within the error are as the
+claim says), *refuted* (none is), or *inconclusive*: the interval reaches both sides, there are too few seeds, or the
+measure could not be made.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 from scipy import stats
 
 from ntk1bit.claims.evidence import Count, Estimate, Evidence, Number
-from ntk1bit.errors import InputError
+from ntk1bit.errors import InputError, require_choice
 
 Outcome = Literal["refuted", "inconclusive", "supported"]
 
+OUTCOMES: tuple[Outcome, ...] = ("refuted", "inconclusive", "supported")  # the order of tables: bad news first
 LEVEL = 0.95
 ENOUGH_SEEDS = 5  # an interval over fewer seeds is an indication, not a result
 
@@ -36,12 +39,21 @@ class Finding:
         The criterion in words.
     why
         The numbers that led there.
+
+    Raises
+    ------
+    InputError
+        For another outcome.
     """
 
     outcome: Outcome
     measure: str
     rule: str
     why: str
+
+    def __post_init__(self) -> None:
+        """Refuse an outcome that is none."""
+        require_choice("outcome", self.outcome, OUTCOMES)
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,12 @@ class Inside:
     low, high
         The range the claim allows; infinite on one side for a bound.
     seeds
-        Fewest seeds for a finding.
+        Fewest seeds for a finding, at least 1.
+
+    Raises
+    ------
+    InputError
+        For a range that everything or nothing lies in, or no seeds.
     """
 
     measure: str
@@ -66,7 +83,9 @@ class Inside:
     def __post_init__(self) -> None:
         """Refuse a range that everything or nothing lies in."""
         if not self.low < self.high or (math.isinf(self.low) and math.isinf(self.high)):
-            raise InputError(f"criterion on {self.measure!r} needs low < high, one of them finite")
+            given = f"got {self.low} and {self.high}"
+            raise InputError(f"criterion on {self.measure!r} needs low < high, one of them finite, {given}")
+        _require_count(self.measure, "seeds", self.seeds)
 
     @property
     def rule(self) -> str:
@@ -83,7 +102,7 @@ class Inside:
         if not isinstance(found, Estimate):
             return _missing(self.measure, self.rule, found)
         seen = f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
-        if not all(math.isfinite(v) for v in (found.value, found.low, found.high)):
+        if math.isnan(found.low):  # a measure has both bounds or none
             return Finding("inconclusive", self.measure, self.rule, found.note or f"no interval: {seen}")
         if found.seeds < self.seeds:
             why = f"{seen} from {found.seeds} seeds; a finding needs {self.seeds}"
@@ -97,10 +116,21 @@ class Inside:
 
 @dataclass(frozen=True)
 class Exact:
-    """A number without statistical error is at most `at_most` (an identity to rounding, a deterministic bound)."""
+    """A number without statistical error is at most `at_most` (an identity to rounding, a deterministic bound).
+
+    Raises
+    ------
+    InputError
+        If the bound is not finite.
+    """
 
     measure: str
     at_most: float
+
+    def __post_init__(self) -> None:
+        """Refuse a bound that every number meets, or none."""
+        if not math.isfinite(self.at_most):
+            raise InputError(f"criterion on {self.measure!r} needs a finite bound, got {self.at_most}")
 
     @property
     def rule(self) -> str:
@@ -120,10 +150,20 @@ class Exact:
 
 @dataclass(frozen=True)
 class Never:
-    """No failure in at least `trials` trials: for statements that allow none, where a single one refutes."""
+    """No failure in at least `trials` trials: for statements that allow none, where a single one refutes.
+
+    Raises
+    ------
+    InputError
+        If `trials` is not a whole number of at least 1.
+    """
 
     measure: str
     trials: int
+
+    def __post_init__(self) -> None:
+        """Refuse a rule that nothing could contradict."""
+        _require_count(self.measure, "trials", self.trials)
 
     @property
     def rule(self) -> str:
@@ -149,6 +189,11 @@ class Rarely:
 
     Supported when the upper end of the Clopper-Pearson 95 % interval is at most `rate`, refuted when its lower end is
     above it.
+
+    Raises
+    ------
+    InputError
+        If the rate is not between 0 and 1.
     """
 
     measure: str
@@ -192,6 +237,11 @@ def binomial_interval(failures: int, trials: int) -> tuple[float, float]:
 def number(value: float) -> str:
     """Write a number with three significant digits."""
     return f"{value:.3g}" if abs(value) < 1e5 else f"{value:.2e}"
+
+
+def _require_count(measure: str, what: str, value: object) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise InputError(f"criterion on {measure!r} needs a whole number of {what}, at least 1, got {value!r}")
 
 
 def _missing(measure: str, rule: str, found: object) -> Finding:

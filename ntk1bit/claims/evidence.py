@@ -1,9 +1,15 @@
-"""What was measured for a claim: estimates with intervals, counts of failures, numbers, and the tables behind them."""
+"""What was measured for a claim: estimates with intervals, counts of failures, numbers, and the tables behind them.
+
+A measure checks itself when it is made, whoever makes it: an experiment, a test, or the reader of stored verdicts. A
+rule that is applied to it afterwards only has to compare.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 
 import pandas as pd
 
@@ -21,15 +27,21 @@ class Estimate:
     meaning
         What it is, in words, with its normalisation.
     value, low, high
-        The estimate and its interval. NaN bounds: there is no interval (`note` says why).
+        The estimate and its interval, low <= value <= high, all finite. NaN for both bounds: there is no interval
+        (`note` says why); then the value may be NaN as well.
     seeds
-        Fewest independent networks behind any point of it.
+        Fewest independent networks behind any point of it; at least 1 behind an interval.
     span
         The range it holds for: `m = 64..16384, 9 widths`.
     study
         The run behind it.
     note
         A caution, or why there is no number; may be empty.
+
+    Raises
+    ------
+    InputError
+        If these numbers are not an estimate with its interval.
     """
 
     name: str
@@ -42,6 +54,21 @@ class Estimate:
     study: str
     note: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse an interval that is none, or is not around its value."""
+        seen = f"got {self.value} [{self.low}, {self.high}]"
+        for value in (self.value, self.low, self.high):
+            if not _is_number(value) or math.isinf(value):
+                raise InputError(f"estimate {self.name!r} needs finite numbers (or NaN for an unknown one), {seen}")
+        if not _is_count(self.seeds):
+            raise InputError(f"estimate {self.name!r} needs a whole number of seeds, 0 or more, got {self.seeds!r}")
+        if math.isnan(self.low) and math.isnan(self.high):
+            return
+        if not self.low <= self.value <= self.high:
+            raise InputError(f"estimate {self.name!r} needs low <= value <= high, or NaN for both bounds; {seen}")
+        if self.seeds < 1:
+            raise InputError(f"estimate {self.name!r} has an interval, so it needs at least one seed; {seen} of 0")
+
 
 @dataclass(frozen=True)
 class Count:
@@ -52,7 +79,13 @@ class Count:
     name, meaning, span, study, note
         As in `Estimate`; `meaning` says what counts as a failure.
     failures, trials
-        0 <= failures <= trials.
+        Whole numbers, 0 <= failures <= trials, and at least one trial: where nothing was tried, leave the count out of
+        the evidence, which then decides nothing.
+
+    Raises
+    ------
+    InputError
+        If the numbers are not such a count.
     """
 
     name: str
@@ -64,9 +97,14 @@ class Count:
     note: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse counts that cannot be."""
-        if not 0 <= self.failures <= self.trials:
-            raise InputError(f"count {self.name!r} needs 0 <= failures <= trials, got {self.failures} of {self.trials}")
+        """Refuse counts that cannot be, and one of no trials, which is no evidence."""
+        seen = f"got {self.failures} of {self.trials}"
+        if not (_is_count(self.failures) and _is_count(self.trials)):
+            raise InputError(f"count {self.name!r} needs whole numbers of failures and trials, {seen}")
+        if not self.failures <= self.trials:
+            raise InputError(f"count {self.name!r} needs 0 <= failures <= trials, {seen}")
+        if self.trials < 1:
+            raise InputError(f"count {self.name!r} needs at least one trial, {seen}; leave out what was not tried")
 
 
 @dataclass(frozen=True)
@@ -78,7 +116,12 @@ class Number:
     name, meaning, span, study
         As in `Estimate`.
     value
-        The number.
+        The number; NaN or infinite if it came out so, which decides nothing.
+
+    Raises
+    ------
+    InputError
+        If the value is no number.
     """
 
     name: str
@@ -86,6 +129,15 @@ class Number:
     value: float
     span: str
     study: str
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number."""
+        if not _is_number(self.value):
+            raise InputError(f"number {self.name!r} needs a real number, got {self.value!r}")
+
+
+Measure = Estimate | Count | Number
+_KINDS: dict[str, type[Measure]] = {"estimate": Estimate, "count": Count, "number": Number}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +159,7 @@ class Evidence:
         If two measures have one name.
     """
 
-    measures: tuple[Estimate | Count | Number, ...]
+    measures: tuple[Measure, ...]
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
@@ -118,6 +170,33 @@ class Evidence:
         if twice:
             raise InputError(f"measures of one evidence need names of their own; given twice: {', '.join(twice)}")
 
-    def get(self, name: str) -> Estimate | Count | Number | None:
+    def get(self, name: str) -> Measure | None:
         """Return the measure of this name, or None if it was not made."""
         return next((one for one in self.measures if one.name == name), None)
+
+
+def kind_of(measure: Measure) -> str:
+    """Return what a stored measure calls its kind: ``"estimate"``, ``"count"`` or ``"number"``."""
+    return next(name for name, kind in _KINDS.items() if isinstance(measure, kind))
+
+
+def stored_measure(entry: Mapping[str, object]) -> Measure:
+    """Return a measure as verdicts.json holds it: its fields beside its ``kind``, with null where there is no number.
+
+    Raises
+    ------
+    InputError
+        If its numbers are not a measure of that kind; it must have all its fields already.
+    """
+    kind = _KINDS[str(entry["kind"])]
+    given = {one.name: entry[one.name] for one in fields(kind) if one.name in entry}
+    unknown = {name: math.nan for name in ("value", "low", "high") if name in given and given[name] is None}
+    return kind(**(given | unknown))  # pyright: ignore[reportArgumentType] - each class checks what it is given
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0

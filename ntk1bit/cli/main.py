@@ -21,6 +21,7 @@ from ntk1bit.cli.doctor import doctor
 from ntk1bit.cli.energy import energy
 from ntk1bit.cli.fit import fit
 from ntk1bit.cli.generate import generate
+from ntk1bit.cli.interrupts import interruptible
 from ntk1bit.cli.ntk import ntk
 from ntk1bit.cli.plot import plot
 from ntk1bit.cli.report import report
@@ -59,25 +60,29 @@ def ntk1bit(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit: 0 done, 1 some cells failed, 2 a user's mistake, 130 interrupted."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    with interruptible():
+        sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _run(words: list[str]) -> int:
     code: object = 0
     try:
         code = app(args=words or ["--help"], prog_name="ntk1bit", standalone_mode=False)
         sys.stdout.flush()
     except (typer.TyperException, InputError) as problem:
         message = problem.format_message() if isinstance(problem, typer.TyperException) else str(problem)
-        _fail(re.sub(r"\S{80,}", lambda word: word[0][:40] + "...", " ".join(message.split())))
+        return _fail(re.sub(r"\S{80,}", lambda word: word[0][:40] + "...", " ".join(message.split())))
     except BrokenPipeError:  # the reader of a pipe, such as `head`, had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as problem:
         where = f"{problem.filename}: " if problem.filename else ""
-        _fail(f"{where}{problem.strerror or problem}")
+        return _fail(f"{where}{problem.strerror or problem}")
     except (KeyboardInterrupt, typer.Abort):
         print("ntk1bit: interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    sys.exit(code if isinstance(code, int) else 0)
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> int:
     print(f"ntk1bit: {message}", file=sys.stderr)
-    sys.exit(USER_ERROR)
+    return USER_ERROR

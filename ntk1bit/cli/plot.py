@@ -23,6 +23,7 @@ def plot(
 
     Example: ntk1bit plot runs/first
     """
+    from ntk1bit.cli.tables import say
     from ntk1bit.language.run import is_language_run, load_language_run
 
     if is_language_run(run):
@@ -35,6 +36,10 @@ def plot(
         return
     from ntk1bit.plots import save_overview
     from ntk1bit.sweeps import load_run
+    from ntk1bit.sweeps.states import left_out
 
-    for path in save_overview(load_run(run), out or run / "overview"):
+    opened = load_run(run)
+    for path in save_overview(opened, out or run / "overview"):
         print(path)
+    for sentence in left_out(opened):
+        say(sentence)

@@ -1,8 +1,7 @@
-"""Long work on a terminal: a bar with the time left, how many processes to use, and how to stop."""
+"""Long work on a terminal: a bar with the time left, and how many processes to use."""
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,27 +11,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from ntk1bit.errors import InputError
 from ntk1bit.processors import usable_processors
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
-
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, float], None] | None]:
-    """Show a bar while the body runs, which Ctrl-C and SIGTERM interrupt, once.
+    """Show a bar while the body runs.
 
     Yields a function of what is being done and of the share done; None where nobody watches.
     """
-    before = {one: signal.signal(one, _interrupt) for one in _STOPPING}
-    try:
-        with _bar() as report:
-            yield report
-    finally:
-        if signal.getsignal(signal.SIGINT) is _interrupt:
-            for one, handler in before.items():
-                signal.signal(one, handler)
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[str, float], None] | None]:
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None
@@ -60,13 +45,6 @@ def usable_jobs(jobs: int | None) -> int:
     if not 1 <= jobs <= 1024:
         raise InputError(f"--jobs must be from 1 to 1024, got {jobs}")
     return jobs
-
-
-def _interrupt(*_: object) -> None:
-    """Interrupt the program, and let it end in peace: further signals are ignored from here on."""
-    for one in _STOPPING:
-        signal.signal(one, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def clock(seconds: float) -> str:

@@ -13,9 +13,10 @@ import pandas as pd
 
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.estimators import Overview, overview
-from ntk1bit.estimators.against_width import SETTINGS
+from ntk1bit.estimators.columns import SETTINGS
 from ntk1bit.estimators.overview import COLUMNS
 from ntk1bit.sweeps import Run, load_run, make_plan
+from ntk1bit.sweeps.states import CellStates, cell_states, damaged
 
 _PRECISION_IN_SHORT = {"one_bit": "1-bit", "full": "full", "one_bit - full": ""}
 _TABLES = {
@@ -25,7 +26,6 @@ _TABLES = {
     "Training outputs against the predictions of fixed kernels": ("from H", "from K_eff"),
     "Outputs on test inputs": ("gap (start)", "gap (end)", "gap (largest)", "spread"),
 }
-_MOST_PROBLEMS = 3
 _GROUP = tuple(name for name in SETTINGS if name not in ("precision", "scale"))
 
 
@@ -33,14 +33,13 @@ def show(folder: Path, *, as_csv: bool, as_json: bool, with_settings: bool) -> N
     """Print the overview of a run in the form asked for."""
     run = load_run(folder)
     found = overview(run.frame(COLUMNS))
-    cells = len(make_plan(run.spec).cells)
-    notes = [*run.problems[:_MOST_PROBLEMS], *found.notes]
-    if len(run.problems) > _MOST_PROBLEMS:
-        notes.insert(_MOST_PROBLEMS, f"and {len(run.problems) - _MOST_PROBLEMS} more files like these")
+    states = cell_states(run, make_plan(run.spec).cells)
+    cells = len(states.of)
+    notes = [*states.sentences(), *damaged(run), *found.notes]
     if len(run.about) < cells:
         notes.insert(0, f"{len(run.about)} of {cells} cells are finished; go on with: ntk1bit sweep --resume ...")
     if as_json:
-        _print_json(run, found, notes, cells)
+        _print_json(run, found, notes, states)
     elif as_csv:
         _print_csv(found, notes)
     else:
@@ -139,17 +138,27 @@ def _print_csv(found: Overview, notes: list[str]) -> None:
         say(note)
 
 
-def _print_json(run: Run, found: Overview, notes: list[str], cells: int) -> None:
+def _print_json(run: Run, found: Overview, notes: list[str], states: CellStates) -> None:
     document = {
         "run": str(run.folder),
         "spec": run.spec.as_dict(),
-        "cells": {"asked": cells, "finished": len(run.about)},
+        "cells": {
+            "asked": len(states.of),
+            "finished": len(run.about),
+            **{name: states.counts[name] for name in ("diverged", "failed", "unfinished")},
+            "unreadable": len(run.problems),
+        },
         "notes": notes,
         "values": records(found.values()),
         "exponents": records(found.exponents()),
         "width_needed": [
             {"settings": needed.settings, "table": records(needed.table), "notes": list(needed.notes)}
             for needed in found.needed
+        ],
+        "left_out": [
+            {"quantity": one.quantity, "settings": one.settings, "notes": list(one.notes)}
+            for one in found.quantities
+            if one.notes
         ],
     }
     json.dump(document, sys.stdout, indent=1, allow_nan=False)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -17,7 +16,16 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, StrMethod
 
 from ntk1bit.deep.data import CUBES, CURVES
 from ntk1bit.deep.tables import ROUNDING, ends_table, epochs_table, functions_table, losses_table
-from ntk1bit.styles import GREY, PRECISION_COLOUR, PRECISION_LINE, PRECISION_MARKER, PRECISION_NAME, paper
+from ntk1bit.styles import (
+    GREY,
+    PRECISION_COLOUR,
+    PRECISION_LINE,
+    PRECISION_MARKER,
+    PRECISION_NAME,
+    drawing,
+    literal,
+    paper,
+)
 from ntk1bit.tasks.functions import CURVE_FUNCTIONS
 
 POINTS = ("train", "test")
@@ -39,7 +47,7 @@ def draw_frame(frame: pd.DataFrame, which: int, path: Path) -> Path:
     path
         Where to write it; the ending decides the format.
     """
-    with mpl.rc_context(rc=paper()):
+    with drawing(paper()):
         figure = Figure(figsize=(_WIDTH, {1: 4.4, 2: 4.4, 3: 5.4}[which]))
         FigureCanvasAgg(figure)
         if which == 1:
@@ -62,7 +70,7 @@ def fill_scaling(figure: Figure, table: pd.DataFrame, labels: Mapping[tuple[str,
     table
         As `losses_table`.
     labels
-        What the legend calls each (precision, depth).
+        What the legend calls each (precision, depth), letter by letter unless it is a `styles.Formula`.
     """
     depths = sorted({int(depth) for depth in table["depth"]})
     named = labels or {(p, d): f"{PRECISION_NAME[p]}, depth {d}" for d in depths for p in ("one_bit", "full")}
@@ -104,7 +112,7 @@ def fill_similarity(
     epochs, ends
         As `epochs_table` and `ends_table`.
     labels
-        What the legend calls the difference of each (task, points).
+        What the legend calls the difference of each (task, points), letter by letter unless it is a `styles.Formula`.
     """
     present = _present(epochs, CURVES)
     size = float(_values(epochs, "N").max())
@@ -127,7 +135,7 @@ def plot_losses(table: pd.DataFrame, *, ax: Axes, labels: Mapping[tuple[str, int
     deepest = max(depth for _, depth in labels)
     for (precision, depth), label in labels.items():
         part = _pick(table, precision=precision, depth=depth)
-        _series(part, "N", ax, precision, hollow=depth == deepest, label=label)
+        _series(part, "N", ax, precision, hollow=depth == deepest, label=literal(label))
     if _values(table, "value").min() < 10 * ROUNDING:
         ax.axhspan(ROUNDING / 1e3, ROUNDING, color=GREY, alpha=0.15, linewidth=0)
         place = (float(_values(table, "N").min()), ROUNDING / 1e3)  # below the band, which may be full of points
@@ -193,7 +201,7 @@ def plot_last_differences(table: pd.DataFrame, *, ax: Axes, labels: Mapping[str,
     """Draw the difference after training against N, on training and on test points (hollow)."""
     for points in POINTS:
         part = _pick(table, points=points)
-        _series(part, "N", ax, "one_bit - full", hollow=points == "test", label=labels[points])
+        _series(part, "N", ax, "one_bit - full", hollow=points == "test", label=literal(labels[points]))
     _sizes_below(ax, _values(table, "N"))
     _plain_log(ax, room=0.35)
     _legend(ax, columns=1)
@@ -207,9 +215,11 @@ def short(count: float) -> str:
 
 
 def _series(table: pd.DataFrame, x: str, ax: Axes, look: str, *, hollow: bool, label: str) -> None:
-    """Draw values with a band from low to high in the look of a precision; those not positive are left out."""
+    """Draw values with a band from low to high in the look of a precision; those not positive are counted instead."""
     value = _values(table, "value")
-    table = table.loc[np.isfinite(value) & (value > 0)].sort_values(x)
+    shown = np.isfinite(value) & (value > 0)
+    label += f" ({int(np.sum(~shown))} not positive or finite)" if not shown.all() else ""
+    table = table.loc[shown].sort_values(x)
     at, value = _values(table, x), _values(table, "value")
     low, high = _values(table, "low"), _values(table, "high")
     colour: Any = PRECISION_COLOUR[look]

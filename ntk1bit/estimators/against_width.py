@@ -18,10 +18,10 @@ import pandas as pd
 from jaxtyping import Float
 from scipy import stats
 
+from ntk1bit.estimators.columns import SETTINGS
 from ntk1bit.estimators.power import LEVEL, PowerFit, fit_power, fit_power_with_floor, interval
 
 RESAMPLES = 2000
-SETTINGS = ("task", "dim", "n_train", "init", "kappa", "eta_rel", "scale", "precision")
 ENOUGH_SEEDS = 5  # below this an interval is an indication, not a result
 
 

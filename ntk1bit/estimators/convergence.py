@@ -21,6 +21,7 @@ from ntk1bit.estimators.against_width import (
     mean_of,
     per_cell,
 )
+from ntk1bit.estimators.columns import reads
 from ntk1bit.estimators.power import PowerFit, interval
 
 LAST_PART = 0.1  # of the steps; a 1-bit loss jumps from step to step, so "the loss at the end" is a mean over this part
@@ -28,6 +29,7 @@ LEVEL_SLOPE = 0.2  # |d log L / d log t| over the last half decade of steps belo
 LOSS_LEVELS = (1e-1, 1e-2, 1e-3)  # shares of the starting loss whose first crossing is looked for
 
 
+@reads()
 def loss_at_end(frame: pd.DataFrame) -> list[AgainstWidth]:
     """Mean training loss over the last tenth of the steps, against width (claim C2 at fixed steps).
 
@@ -44,6 +46,7 @@ def loss_at_end(frame: pd.DataFrame) -> list[AgainstWidth]:
     return per_cell(frame, "loss", meaning, lambda cell: _end(cell["loss"].to_numpy()), with_floor=True)
 
 
+@reads()
 def floor(frame: pd.DataFrame) -> list[AgainstWidth]:
     """Level at which the loss stops falling, L_inf(m): only at widths where it has become level.
 
@@ -73,6 +76,7 @@ def floor(frame: pd.DataFrame) -> list[AgainstWidth]:
     return found
 
 
+@reads("eta", "lambda_min")
 def decay_rate(frame: pd.DataFrame) -> list[AgainstWidth]:
     """Smallest rate of decay per step in units of `eta lambda_min(H(0))`, while the loss falls by its first factor 10.
 
@@ -96,6 +100,7 @@ def decay_rate(frame: pd.DataFrame) -> list[AgainstWidth]:
     return per_cell(frame, "rate", meaning, rate, fit=False)
 
 
+@reads("eta", "lambda_max")
 def steps_needed(frame: pd.DataFrame, share: float) -> list[AgainstWidth]:
     """Count steps until the loss is first at most `share` of its start, in units of 1/(eta lambda_max).
 
@@ -133,6 +138,7 @@ class WidthNeeded:
     notes: tuple[str, ...] = ()
 
 
+@reads()
 def width_needed(frame: pd.DataFrame, *, losses: int = 5) -> list[WidthNeeded]:
     """Estimate the width at which the loss after the given steps is at most eps, for several eps seen in the run.
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from ntk1bit.estimators.against_width import ENOUGH_SEEDS, SETTINGS, AgainstWidth
+from ntk1bit.estimators.against_width import ENOUGH_SEEDS, AgainstWidth
+from ntk1bit.estimators.columns import SETTINGS, reads
 from ntk1bit.estimators.convergence import (
     LOSS_LEVELS,
     WidthNeeded,
@@ -61,6 +62,7 @@ class Overview:
         return pd.DataFrame([row for row in rows if row["note"] != "no exponent is fitted to this quantity"])
 
 
+@reads("eta", *COLUMNS[: -len(PREDICTION_COLUMNS)])
 def overview(frame: pd.DataFrame) -> Overview:
     """Estimate everything a run has data for.
 
@@ -88,7 +90,7 @@ def overview(frame: pd.DataFrame) -> Overview:
         *spread(frame),
     ]
     notes = []
-    seeds = int(frame.groupby([*SETTINGS, "width"])["seed"].nunique().to_numpy().min())
+    seeds = int(frame.groupby([*SETTINGS, "width"], dropna=False)["seed"].nunique().to_numpy().min())
     if seeds < ENOUGH_SEEDS:
         notes.append(f"{seeds} seeds: intervals are an indication; use {ENOUGH_SEEDS} or more for a result")
     return Overview(tuple(quantities), tuple(width_needed(frame)), tuple(notes))

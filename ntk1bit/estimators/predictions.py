@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.estimators.against_width import AgainstWidth, per_cell
+from ntk1bit.estimators.columns import reads
 
 PREDICTION_COLUMNS = ("from_h", "from_k_eff")
 _UNTIL = 0.1  # of the starting loss
 
 
+@reads()
 def distance_to_predictions(frame: pd.DataFrame) -> list[AgainstWidth]:
     """Distance of the training outputs to the predictions of H(0) and of K_eff, while the loss falls by a factor 10.
 

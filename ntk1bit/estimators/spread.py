@@ -16,8 +16,10 @@ from ntk1bit.estimators.against_width import (
     groups,
     recorded_steps,
 )
+from ntk1bit.estimators.columns import reads
 
 
+@reads("test_outputs")
 def spread(frame: pd.DataFrame) -> list[AgainstWidth]:
     """Root mean square, over test inputs and pairs of seeds, of `(f_seed1 - f_seed2)/sqrt(2)` after training.
 
@@ -36,12 +38,16 @@ def spread(frame: pd.DataFrame) -> list[AgainstWidth]:
     found = []
     for settings, part in groups(recorded_steps(frame)):
         kept, notes = converged_cells(part)
-        samples = []
+        samples, single = [], []
         for width, cells in kept.groupby("width"):
             last = cells.loc[cells["step"] == cells["step"].max()].sort_values("seed")
             outputs = np.stack([np.asarray(entry, np.float64) for entry in last["test_outputs"]])
             if len(outputs) > 1 and outputs.shape[1]:
                 samples.append(Samples(int(str(width)), len(outputs), spread_of(outputs)))
+            elif outputs.shape[1]:
+                single.append(str(width))
+        if samples and single:
+            notes = (*notes, f"one seed only at widths {', '.join(single)}: they are left out")
         if samples:
             meaning = "seed-to-seed standard deviation of f on test inputs, after training"
             found.append(against_width("spread", meaning, settings, samples, notes=notes))

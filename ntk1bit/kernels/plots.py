@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib import colormaps, rc_context
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -19,6 +19,7 @@ from ntk1bit.kernels.effective import symmetric_part
 from ntk1bit.kernels.measure import Measurement, require_place
 from ntk1bit.kernels.precision import finite
 from ntk1bit.kernels.spectrum import Spectrum
+from ntk1bit.styles import drawing, literal
 
 # Okabe and Ito's palette; line and marker differ as well, so nothing rests on colour alone. The first line is wide, so
 # that it shows under a second one that agrees with it.
@@ -70,7 +71,7 @@ def plot_kernel(
     off = np.abs(shown[~np.eye(*shown.shape, dtype=bool)])
     top = float(np.percentile(off, 99)) if off.size and off.any() else float(np.abs(shown).max(initial=0.0)) or 1.0
     image = ax.imshow(shown, cmap=colormaps["RdBu_r"], vmin=-top, vmax=top, interpolation="nearest")
-    ax.figure.colorbar(image, ax=ax, extend="both", label=label, shrink=0.85)
+    ax.figure.colorbar(image, ax=ax, extend="both", label=literal(label), shrink=0.85)
     ordered = ", ordered by target" if y is not None else ""
     ax.set(xlabel=f"point{ordered}", ylabel="point")
     ax.grid(visible=False)
@@ -98,11 +99,10 @@ def plot_eigenvalues(spectra: Mapping[str, Float[np.ndarray, " k"] | ArrayLike],
             raise InputError(f"the spectrum {name!r} is a list of eigenvalues, got shape {values.shape}")
         rank = np.arange(1, len(values) + 1)
         keep = values > 0
+        left_out = f" ({int(np.sum(~keep))} not positive)" if not keep.all() else ""
         # A marker at ranks 1, 2, 4, ... is enough to tell lines apart and does not hide them.
         marked = [i for i, r in enumerate(rank[keep]) if r & (r - 1) == 0]
-        dropped = len(values) - int(keep.sum())
-        label = f"{name} ({dropped} not positive, not shown)" if dropped else name
-        ax.plot(rank[keep], values[keep], markevery=marked, label=label, **style)
+        ax.plot(rank[keep], values[keep], markevery=marked, label=literal(name) + left_out, **style)
     ax.set(xscale="log", yscale="log", xlabel="rank k", ylabel="eigenvalue")
     ax.legend(frameon=False)
     return ax
@@ -116,7 +116,7 @@ def draw_measurement(measurement: Measurement, path: Path) -> None:
         spectra["limit"] = _eigenvalues(measurement.limit.value)
     if measurement.effective is not None:
         spectra["K_eff, symmetric part"] = _eigenvalues(symmetric_part(measurement.effective.value))
-    with rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
+    with drawing({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(7.0, 2.9), layout="constrained")
         FigureCanvasAgg(figure)
         heat, lines = figure.subplots(1, 2)

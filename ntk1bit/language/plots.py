@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Literal
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,13 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from ntk1bit.language.run import LanguageRun
-from ntk1bit.styles import BLUE, GREEN, GREY, ORANGE, PURPLE, paper
+from ntk1bit.styles import BLUE, GREEN, GREY, ORANGE, PURPLE, drawing, literal, paper
 
 ARM_COLOUR = {"full": BLUE, "bitnet": ORANGE, "b158": GREEN, "int8-absmax": GREY, "sign-ptq": PURPLE}
 ARM_MARKER = {"full": "s", "bitnet": "o", "b158": "D", "int8-absmax": "x", "sign-ptq": "v"}
 ARM_LINE: dict[str, Literal["-", "--", "-.", ":"]] = {
     "full": "--", "bitnet": "-", "b158": "-.", "int8-absmax": ":", "sign-ptq": ":",
 }  # fmt: skip
+_OTHER_COLOURS, _OTHER_MARKERS = ("#E69F00", "#56B4E9", "#000000", "#8c6bb1", "#7f6000"), ("^", "<", ">", "P", "*", "X")
 _MOST_TICKS = 7
 _FAR = 1.35  # an arm whose loss is above this multiple of the worst trained one is left to the table
 
@@ -42,14 +43,14 @@ def plot_losses(losses: pd.DataFrame, laws: pd.DataFrame, *, ax: Axes, trigram: 
     fitted = set(laws["arm"]) if len(laws) else set()
     for arm in shown_arms(losses):
         part = losses.loc[losses["arm"] == arm].sort_values("parameters")
-        _points(ax, part, "parameters", "loss", arm, line="none" if arm in fitted else ARM_LINE[arm])
+        _points(ax, part, "parameters", "loss", arm, line="none" if arm in fitted else _look(arm)[2])
     for arm in fitted:
         curve = laws.loc[laws["arm"] == arm]
-        at = curve["parameters"].to_numpy()
-        ax.fill_between(
-            at, curve["low"].to_numpy(), curve["high"].to_numpy(), color=ARM_COLOUR[arm], alpha=0.2, linewidth=0
-        )
-        ax.plot(at, curve["loss"].to_numpy(), color=ARM_COLOUR[arm], linestyle=ARM_LINE[arm], linewidth=1.0)
+        colour, _, line = _look(arm)
+        at, low, high = (curve[name].to_numpy() for name in ("parameters", "low", "high"))
+        ax.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
+        ax.plot(at, curve["loss"].to_numpy(), color=colour, linestyle=line, linewidth=1.0)
+    _name_left_out(ax, losses)
     if trigram is not None:
         ax.axhline(trigram, color=GREY, linewidth=0.8, linestyle=":")
         word = ax.annotate(
@@ -74,7 +75,8 @@ def plot_gap(gap: pd.DataFrame, *, ax: Axes, colour: str = ORANGE, marker: str =
     reach = np.nan_to_num(
         np.clip([value - table["low"].to_numpy(np.float64), table["high"].to_numpy(np.float64) - value], 0, None)
     )
-    ax.errorbar(at, value, yerr=reach, color=colour, marker=marker, capsize=2, linewidth=1.0, label=label or None)
+    name = literal(label) if label else None
+    ax.errorbar(at, value, yerr=reach, color=colour, marker=marker, capsize=2, linewidth=1.0, label=name)
     scale = "log" if float(np.min(value)) > 0 else "linear"  # small networks may have no gap, or a negative one
     ax.set(xscale="log", yscale=scale, xlabel="non-embedding parameters $N$", ylabel="gap (nats a character)")
     _around(ax, gap["value"])
@@ -98,9 +100,12 @@ def plot_energy(losses: pd.DataFrame, *, ax: Axes, column: str = "joules", faint
         part = table.loc[table["arm"] == arm].sort_values("microjoules")
         if faint:
             at, loss = (part[name].to_numpy(np.float64) for name in ("microjoules", "loss"))
-            ax.plot(at, loss, ":", color=ARM_COLOUR[arm], marker=ARM_MARKER[arm], ms=2.5, mfc="white", lw=0.8)
+            colour, marker, _ = _look(arm)
+            ax.plot(at, loss, ":", color=colour, marker=marker, ms=2.5, mfc="white", lw=0.8)
         else:
-            _points(ax, part, "microjoules", "loss", arm, line=ARM_LINE[arm])
+            _points(ax, part, "microjoules", "loss", arm, line=_look(arm)[2])
+    if not faint:
+        _name_left_out(ax, losses)
     ax.set(xscale="log", yscale="log", ylabel="loss (nats a character)")
     ax.set_xlabel("energy of a forward pass (µJ, floats as FP16)")
     _around(ax, losses.loc[losses["arm"].isin(shown_arms(losses)), "loss"])
@@ -117,7 +122,7 @@ def plot_excess(excess: pd.DataFrame, *, ax: Axes) -> Axes:
     """
     for arm in shown_arms(excess):
         part = excess.loc[excess["arm"] == arm].sort_values("times")
-        _points(ax, part, "times", "excess", arm, line=ARM_LINE[arm])
+        _points(ax, part, "times", "excess", arm, line=_look(arm)[2])
     ax.axhline(0, color=GREY, linewidth=0.6)
     ax.set(xscale="log", xlabel="rate over the best of full", ylabel="loss above that at 1 (nats)")
     times = sorted(set(excess["times"]))
@@ -144,13 +149,18 @@ def _around(ax: Axes, values: object) -> None:
 
 
 def shown_arms(table: pd.DataFrame) -> list[str]:
-    """Return the arms of a table in their usual order, without those so far off that they would flatten the rest."""
-    arms = [arm for arm in ARM_COLOUR if arm in set(table["arm"])]
+    """Return the arms of a table, the known ones first, without those so far off that they would flatten the rest.
+
+    Without a finite loss an arm is left out, too; `plot_losses` and `plot_energy` name those that are.
+    """
+    present = list(dict.fromkeys(table["arm"]))
+    arms = [arm for arm in ARM_COLOUR if arm in present] + [arm for arm in present if arm not in ARM_COLOUR]
     if "loss" not in table or "parameters" not in table:
         return arms
-    trained = table.loc[table["arm"].isin(["full", "bitnet", "b158"]), "loss"]
-    limit = _FAR * float(np.nanmax(trained.to_numpy(np.float64), initial=0.0))
-    return [arm for arm in arms if float(np.nanmin(table.loc[table["arm"] == arm, "loss"].to_numpy())) <= limit]
+    known = table.loc[table["arm"].isin(["full", "bitnet", "b158"]), "loss"].to_numpy(np.float64)
+    limit = _FAR * float(np.max(known[np.isfinite(known)], initial=0.0)) or np.inf  # of networks that were trained
+    least = {arm: np.min(table.loc[table["arm"] == arm, "loss"].to_numpy(np.float64)) for arm in arms}
+    return [arm for arm in arms if np.isfinite(least[arm]) and least[arm] <= limit]
 
 
 def readable(ax: Axes) -> Axes:
@@ -179,7 +189,7 @@ def draw_run(run: LanguageRun, path: Path) -> Path:
     others = [arm for arm in run.spec.trained_arms if arm != "full"] if "full" in run.spec.arms else []
     excess = summary.mean_excess(run)
     panels = ["losses", *(["gap"] if others else []), "energy", *(["excess"] if len(excess) else [])]
-    with mpl.rc_context(rc=paper()):
+    with drawing(paper()):
         figure = Figure(figsize=(2.6 * len(panels), 2.6))
         FigureCanvasAgg(figure)
         axes = dict(zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True))
@@ -197,7 +207,27 @@ def draw_run(run: LanguageRun, path: Path) -> Path:
     return path
 
 
+def _look(arm: str) -> tuple[str, str, Literal["-", "--", "-.", ":"]]:
+    """Return colour, marker and line of an arm; one that is not known has the same everywhere, by its name."""
+    if arm in ARM_COLOUR:
+        return ARM_COLOUR[arm], ARM_MARKER[arm], ARM_LINE[arm]
+    mark = zlib.crc32(str(arm).encode("utf-8", "backslashreplace"))
+    kinds = len(_OTHER_COLOURS)
+    return _OTHER_COLOURS[mark % kinds], _OTHER_MARKERS[mark // kinds % len(_OTHER_MARKERS)], "-."
+
+
+def _name_left_out(ax: Axes, table: pd.DataFrame) -> None:
+    """Name in a panel the arms that `shown_arms` leaves to the table."""
+    shown = shown_arms(table)
+    far = [literal(arm) for arm in dict.fromkeys(table["arm"]) if arm not in shown]
+    if far:
+        words = f"not shown, far above or not finite: {', '.join(far)}"
+        note = ax.annotate(words, (0.02, 0.02), xycoords="axes fraction", fontsize=5.5, color=GREY)
+        note.set_in_layout(False)
+
+
 def _points(ax: Axes, table: pd.DataFrame, x: str, y: str, arm: str, *, line: str) -> None:
+    colour, marker, _ = _look(arm)
     value = table[y].to_numpy(np.float64)
     low, high = (table[name].to_numpy(np.float64) for name in ("low", "high"))
     reach = np.nan_to_num(np.clip([value - low, high - value], 0, None))
@@ -205,10 +235,10 @@ def _points(ax: Axes, table: pd.DataFrame, x: str, y: str, arm: str, *, line: st
         table[x].to_numpy(np.float64),
         value,
         yerr=reach,
-        color=ARM_COLOUR[arm],
-        marker=ARM_MARKER[arm],
+        color=colour,
+        marker=marker,
         linestyle=line,
         linewidth=1.0,
         capsize=2,
-        label=arm,
+        label=literal(arm),
     )

@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from ntk1bit.errors import InputError
 from ntk1bit.reports.page import Html, element
-from ntk1bit.styles import paper
+from ntk1bit.styles import drawing, paper
 
 LARGEST_SVG = 300_000  # bytes; a figure with more in it is smaller, and faster to show, as pixels
 DPI = 150
@@ -93,7 +92,7 @@ def data_uri(figure: Figure) -> str:
 
     The same figure gives the same bytes: no date is stored, and ids inside an SVG do not change from run to run.
     """
-    with mpl.rc_context(rc=paper() | {"svg.fonttype": "path", "svg.hashsalt": "ntk1bit"}):
+    with drawing(paper() | {"svg.fonttype": "path", "svg.hashsalt": "ntk1bit"}):
         vector = io.BytesIO()
         figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
         if vector.tell() <= LARGEST_SVG:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,8 @@ from ntk1bit.estimators import AgainstWidth, Overview, overview
 from ntk1bit.estimators.against_width import groups
 from ntk1bit.estimators.convergence import WidthNeeded
 from ntk1bit.estimators.overview import COLUMNS
-from ntk1bit.plots import overview_figure
+from ntk1bit.files import read_toml
+from ntk1bit.plots import group_title, overview_figure
 from ntk1bit.reports.page import (
     LEVEL,
     SHORT_TABLE,
@@ -35,9 +35,9 @@ from ntk1bit.reports.page import (
 )
 from ntk1bit.reports.pictures import embedded
 from ntk1bit.styles import PRECISION_NAME
-from ntk1bit.sweeps import Cell, Run, load_run, make_plan, read_failures
+from ntk1bit.sweeps import Cell, Run, load_run, make_plan
+from ntk1bit.sweeps.states import ORDER, cell_states
 
-_CELL_COLUMNS = ("task", "dim", "n_train", "init", "kappa", "scale", "precision", "width", "seed")
 _WITHIN = ("precision", "scale")  # settings that share a page's section; the others make a section of their own
 
 
@@ -79,32 +79,14 @@ class _Cells:
         self.run = run
         self.steps = {} if frame.empty else dict(pd.Series(frame.groupby("key")["step"].max()))
         self.asked = asked
-        self.failures = read_failures(run.folder)
-        about = run.about
-        self.state: dict[Cell, str] = {}
-        for cell in sorted(asked, key=lambda one: tuple(getattr(one, name) for name in _CELL_COLUMNS)):
-            if cell.key in about:
-                self.state[cell] = "diverged" if about[cell.key]["diverged"] else "finished"
-            else:
-                self.state[cell] = "failed" if cell.key in self.failures else "unfinished"
-        self.counts = Counter(self.state.values())
-
-    @property
-    def there(self) -> int:
-        return self.counts["finished"] + self.counts["diverged"]
+        self.states = cell_states(run, asked)
 
     def notes(self) -> list[str]:
         """Return what a reader has to know about missing cells and mixed versions."""
         notes = []
-        if not self.there:
+        if not self.states.there:
             notes.append("The run has no finished cells yet, so there is nothing to show but what was asked for.")
-        if self.counts["unfinished"]:
-            todo = f"Unfinished cells: {self.counts['unfinished']} of {len(self.asked)}"
-            notes.append(f"{todo}; go on with the command that began the sweep and --resume.")
-        if self.counts["failed"]:
-            notes.append(f"Failed cells: {self.counts['failed']}, listed below with why.")
-        if self.counts["diverged"]:
-            notes.append(f"Diverged cells: {self.counts['diverged']}; their widths are left out of estimates.")
+        notes += self.states.sentences()
         started = _stored(self.run.folder, "versions")
         others = Counter(
             f"{name} {version} in place of {started[name]}"
@@ -117,13 +99,13 @@ class _Cells:
 
     def section(self) -> Html:
         """Return the counts at each width, and the cells that are not simply finished."""
-        states = [name for name in ("finished", "diverged", "failed", "unfinished") if self.counts[name]]
-        by_width = Counter((cell.width, state) for cell, state in self.state.items())
+        states = [name for name in ("finished", "diverged", "failed", "unfinished") if self.states.counts[name]]
+        by_width = Counter((cell.width, state) for cell, state in self.states.of.items())
         widths = sorted({cell.width for cell in self.asked})
         rows = [[width, *(by_width[width, state] for state in states)] for width in widths]
         parts = [table(["width", *states], rows, caption="Cells at each width")]
         for state in ("diverged", "failed", "unfinished"):
-            chosen = [cell for cell, its in self.state.items() if its == state]
+            chosen = [cell for cell, its in self.states.of.items() if its == state]
             if chosen:
                 parts += [element("h3", f"Cells that are {state}" if state == "unfinished" else f"Cells that {state}")]
                 parts += [self._listed(chosen, state)]
@@ -133,19 +115,19 @@ class _Cells:
         last = {"diverged": "steps reached", "failed": "why"}.get(state)
         rows: list[list[object]] = []
         for cell in cells:
-            row: list[object] = [_word(getattr(cell, name)) for name in _CELL_COLUMNS]
+            row: list[object] = [_word(getattr(cell, name)) for name in ORDER]
             if state == "diverged":
                 row.append(self.steps[cell.key])
             elif state == "failed":
-                row.append(self.failures[cell.key])
+                row.append(self.states.failures[cell.key])
             rows.append(row)
-        made = table([*_CELL_COLUMNS, *([last] if last else [])], rows)
+        made = table([*ORDER, *([last] if last else [])], rows)
         return fold(f"{len(cells)} cells", made) if len(rows) > SHORT_TABLE else made
 
 
 def _stored(folder: Path, name: str) -> dict[str, str]:
     """Return what spec.toml records besides the settings; nothing if somebody has put something else there."""
-    found = tomllib.loads((folder / "spec.toml").read_text(encoding="utf-8")).get(name, {})
+    found = read_toml(folder / "spec.toml").get(name, {})
     return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
@@ -161,8 +143,8 @@ def _header(name: str, run: Run, cells: _Cells) -> Html:
         element("p", " · ".join(byline), class_="byline"),
         element(
             "p",
-            f"{cells.there} of {len(cells.asked)} networks are trained. Values are estimates over seeds with {LEVEL} "
-            "intervals; an exponent is given only where the data warrant one.",
+            f"{cells.states.there} of {len(cells.asked)} networks are trained. Values are estimates over seeds with "
+            f"{LEVEL} intervals; an exponent is given only where the data warrant one.",
         ),
     )
 
@@ -184,8 +166,6 @@ def describe(settings: Mapping[str, Any]) -> Html:
 
 
 def _group(i: int, settings: dict[str, Any], frame: pd.DataFrame, found: Overview) -> Html:
-    title = f"{settings['task']}, d = {settings['dim']}, n = {settings['n_train']}, init {settings['init']}, "
-    title += f"$\\kappa$ = {settings['kappa']:g}, $\\eta_{{rel}}$ = {settings['eta_rel']:g}"
     caption = "Loss against step; kernel drift, loss at the end and gap against width, "
     caption += f"with {LEVEL} intervals and fitted laws."
     says = f"{caption} The numbers are in the tables below."
@@ -194,7 +174,7 @@ def _group(i: int, settings: dict[str, Any], frame: pd.DataFrame, found: Overvie
     names = list(dict.fromkeys(one.quantity for one in here))
     cards = [_quantity([one for one in here if one.quantity == name]) for name in names]
     parts = [
-        embedded(overview_figure(frame, title), caption, says=says, anchor=f"figure-{i}"),
+        embedded(overview_figure(frame, group_title(settings)), caption, says=says, anchor=f"figure-{i}"),
         element("h3", "Fitted laws"),
         _exponents(found.exponents(), settings),
         element("h3", "Quantities against width"),

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
-from ntk1bit.claims import NOT_TESTED, OUTCOMES
+from ntk1bit.claims import NOT_TESTED, OUTCOMES, Evidence
+from ntk1bit.claims.claim import require_outcome
+from ntk1bit.claims.evidence import stored_measure
 from ntk1bit.errors import InputError
+from ntk1bit.files import read_text
 
 FILE = "verdicts.json"
 FORMAT = 1
@@ -96,13 +99,13 @@ def read_verdicts(folder: Path) -> Verdicts:
         If it is missing, damaged or of another format, or lacks something; the message names the place.
     """
     path = folder / FILE
+    if not path.exists():
+        raise InputError(f"{folder} has no {FILE}; make it with: ntk1bit verify --out {folder}")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{folder} has no {FILE}; make it with: ntk1bit verify --out {folder}") from None
-    except OSError as problem:
-        raise InputError(f"cannot read {path}: {problem.strerror}") from None
-    except (ValueError, RecursionError) as problem:  # not JSON, not UTF-8, or a number of thousands of digits
+        found = json.loads(read_text(path))
+    except InputError as problem:
+        raise InputError(f"{problem}, or {_AGAIN}") from None
+    except (ValueError, RecursionError) as problem:  # not JSON, or a number of thousands of digits
         reason = " ".join(str(problem).split())[:120]
         raise InputError(f"{path} is damaged ({reason}); {_AGAIN}") from None
     if not isinstance(found, dict) or "format" not in found:
@@ -112,6 +115,8 @@ def read_verdicts(folder: Path) -> Verdicts:
     try:
         _check(found, _VERDICTS, "")
         _require_one_of_each(found["claims"])
+        for claim in found["claims"]:
+            _require_evidence(claim)
     except InputError as problem:
         raise InputError(f"{path} is damaged: {problem}; {_AGAIN}") from None
     return cast(Verdicts, found)
@@ -225,3 +230,14 @@ def _require_one_of_each(claims: list[dict[str, Any]]) -> None:
     twice = sorted({name for name in ids if ids.count(name) > 1})
     if twice:
         raise InputError(f"claim {' '.join(twice[0].split())[:60]} is there twice")
+
+
+def _require_evidence(claim: dict[str, Any]) -> None:
+    """Refuse measures that are none, and an outcome that the claim's own findings do not give."""
+    try:
+        Evidence(tuple(map(stored_measure, claim["measures"])))
+        if claim["outcome"] != NOT_TESTED:
+            require_outcome(claim["id"], claim["outcome"], [one["outcome"] for one in claim["findings"]])
+    except InputError as problem:
+        name, why = (" ".join(words.split()) for words in (claim["id"], str(problem)))
+        raise InputError(f"claim {name[:60]}: {why[:200]}") from None

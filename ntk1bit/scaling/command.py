@@ -211,7 +211,6 @@ def _deliver(report: Report, out: Path | None, plot: Path | None) -> None:
     if out is not None:
         report.write(out)
     if plot is not None:
-        from ntk1bit.scaling.plots import summary_figure
+        from ntk1bit.scaling.plots import write_summary
 
-        figure = summary_figure(report.fits, report.frontiers, level=report.level, left_out=report.left_out)
-        figure.savefig(plot, dpi=150)
+        write_summary(report.fits, report.frontiers, plot, level=report.level, left_out=report.left_out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,12 +16,15 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, Symmetri
 from ntk1bit.errors import InputError
 from ntk1bit.scaling.frontier import Frontier
 from ntk1bit.scaling.result import Fit
+from ntk1bit.styles import drawing, literal
 
 # Okabe & Ito 2008: told apart with every common colour blindness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _INK, _PALE = "#333333", "#DDDDDD"
 _SLICES = 4
+_MOST_LINES = 8  # of a legend inside a panel
+_LINE = 0.22  # inches of a line of a legend below the panels
 _GRID = 200
 
 
@@ -43,11 +47,11 @@ def plot_fit(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.95) -> 
         for i, (name, fit) in enumerate(fits.items()):
             _plot_curve(name, fit, ax, COLOURS[i % len(COLOURS)], _MARKERS[i % len(_MARKERS)], level)
         if len(fits) > 1:
-            ax.legend(frameon=False)
+            ax.legend(frameon=False).set_in_layout(False)  # a long one would leave no room for the axes
     else:
         _plot_slices(first, ax, level)
-    ax.set(xscale="log", yscale="log", xlabel=next(iter(first.observations.x.values())))
-    ax.set_ylabel(first.observations.loss_name)
+    ax.set(xscale="log", yscale="log", xlabel=literal(next(iter(first.observations.x.values()))))
+    ax.set_ylabel(literal(first.observations.loss_name))
     ax.set_title(_headline(fits, level), fontsize="medium", loc="left")
     _readable_decade(ax)
     return _plain(ax)
@@ -56,6 +60,7 @@ def plot_fit(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.95) -> 
 def plot_residuals(fits: Mapping[Hashable, Fit], *, ax: Axes) -> Axes:
     """Draw residuals against the predicted loss, in percent, with a band of two robust standard deviations."""
     spreads, extremes = [], []
+    loss_name = next(iter(fits.values())).observations.loss_name
     for i, (name, fit) in enumerate(fits.items()):
         predicted = fit.observations.loss / np.exp(fit.log_residuals)
         percent = 100 * np.expm1(fit.log_residuals)
@@ -63,7 +68,7 @@ def plot_residuals(fits: Mapping[Hashable, Fit], *, ax: Axes) -> Axes:
         extremes += [float(percent.min()), float(percent.max())]
         colour, marker = COLOURS[i % len(COLOURS)], _MARKERS[i % len(_MARKERS)]
         ax.axhspan(-2 * spreads[-1], 2 * spreads[-1], color=colour, alpha=0.08, lw=0)
-        ax.plot(predicted, percent, color=colour, marker=marker, ls="", ms=3, alpha=0.6, label=str(name))
+        ax.plot(predicted, percent, color=colour, marker=marker, ls="", ms=3, alpha=0.6, label=literal(name))
     ax.axhline(0, color=_INK, lw=0.8)
     linear = 4 * max(spreads)
     if max(np.abs(extremes)) > 3 * linear > 0:  # one outlier must not flatten everything else
@@ -71,7 +76,7 @@ def plot_residuals(fits: Mapping[Hashable, Fit], *, ax: Axes) -> Axes:
         ax.set_ylim(min(-1.2 * linear, 1.6 * min(extremes)), max(1.2 * linear, 1.6 * max(extremes)))
         ax.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=linear, subs=(1.0, 3.0)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.set(xscale="log", xlabel=f"predicted {next(iter(fits.values())).observations.loss_name}", ylabel="residual (%)")
+    ax.set(xscale="log", xlabel=f"predicted {literal(loss_name)}", ylabel="residual (%)")
     ax.set_title("residuals; band: 2 robust std.", fontsize="medium", loc="left")
     if len(fits) > 1:
         ax.legend(frameon=False)
@@ -95,20 +100,20 @@ def plot_exponents(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.9
             ax.plot([low[names[0]], high[names[0]]], [best[names[1]]] * 2, color=_INK, lw=1.2)
             ax.plot([best[names[0]]] * 2, [low[names[1]], high[names[1]]], color=_INK, lw=1.2)
             ax.plot(
-                best[names[0]], best[names[1]], _MARKERS[i % len(_MARKERS)], color=colour, mec=_INK, label=str(name)
+                best[names[0]], best[names[1]], _MARKERS[i % len(_MARKERS)], color=colour, mec=_INK, label=literal(name)
             )
         else:
-            ax.hist(columns[0], bins=40, density=True, color=colour, alpha=0.4, label=str(name))
+            ax.hist(columns[0], bins=40, density=True, color=colour, alpha=0.4, label=literal(name))
             estimate, low, high = ends.loc[names[0], ["estimate", "low", "high"]].to_numpy(dtype=np.float64)
             ax.axvline(estimate, color=colour, lw=1.5)
             ax.axvline(low, color=colour, lw=1, ls=":")
             ax.axvline(high, color=colour, lw=1, ls=":")
     if len(names) == 2:
         _trim(ax, [fit.replicates[:, [fit.law.parameter_names.index(each) for each in names]] for fit in fits.values()])
-    ax.set(xlabel=names[0], ylabel=names[1] if len(names) == 2 else "density of replicates")
+    ax.set(xlabel=literal(names[0]), ylabel=literal(names[1]) if len(names) == 2 else "density of replicates")
     ax.set_title(f"bootstrap of the exponents; {100 * level:g} % intervals", fontsize="medium", loc="left")
     if len(fits) > 1:
-        ax.legend(frameon=False)
+        ax.legend(frameon=False).set_in_layout(False)
     return _plain(ax)
 
 
@@ -126,7 +131,7 @@ def plot_frontier(frontiers: Sequence[Frontier], *, ax: Axes, level: float = 0.9
         marker = _MARKERS[routes.index(each.route) % len(_MARKERS)]
         place = groups.index(each.group) if each.group is not None else routes.index(each.route)
         colour = COLOURS[place % len(COLOURS)]
-        label = ", ".join(each.labels.values())
+        label = literal(", ".join(each.labels.values()))
         label += f": C^{exponent['exponent']:.3f} [{exponent['low']:.3f}, {exponent['high']:.3f}]"
         best, low, high = (table[f"N_opt{end}"].to_numpy() for end in ("", "_low", "_high"))
         if each.route == "parametric":
@@ -159,23 +164,47 @@ def summary_figure(
     panels = len(views) + 1 + scatter + bool(frontiers)
     columns = 2 if panels % 2 == 0 else 3
     rows = -(-panels // columns)
-    figure = Figure(figsize=(5.2 * columns, 3.9 * rows), layout="constrained")
+    width, height = 5.2 * columns, 3.9 * rows
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = iter(np.ravel(figure.subplots(rows, columns)))
+    groups = []
     for view in views:
         ax = plot_fit(view, ax=next(axes), level=level)
+        groups.append(ax)
         if len(views) > 1:
-            ax.set_title(f"{next(iter(view))}: {ax.get_title(loc='left')}", fontsize="medium", loc="left")
+            ax.set_title(f"{literal(next(iter(view)))}: {ax.get_title(loc='left')}", fontsize="medium", loc="left")
     plot_residuals(fits, ax=next(axes))
     if scatter:
-        plot_exponents(fits, ax=next(axes), level=level)
+        groups.append(plot_exponents(fits, ax=next(axes), level=level))
     if frontiers:
         plot_frontier(frontiers, ax=next(axes), level=level)
     for spare in axes:
         spare.remove()
+    handles, labels = groups[0].get_legend_handles_labels()
+    lines = sum(label.count("\n") + 1 for label in labels)
+    if lines > _MOST_LINES:  # more than a panel has room for: one legend for all, below them
+        for ax in groups:
+            if (legend := ax.get_legend()) is not None:
+                legend.remove()
+        figure.set_size_inches(width, height + _LINE * -(-lines // columns))
+        figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False, fontsize="small")
     if left_out:
         short = "; ".join(line.partition(": ")[0] for line in left_out)
-        figure.supxlabel(f"left out: {short}", x=0.01, ha="left", fontsize="small", parse_math=False, wrap=True)
+        figure.supxlabel(literal(f"left out: {short}"), x=0.01, ha="left", fontsize="small", wrap=True)
     return figure
+
+
+def write_summary(
+    fits: Mapping[Hashable, Fit],
+    frontiers: Sequence[Frontier],
+    path: Path,
+    *,
+    level: float = 0.95,
+    left_out: Sequence[str] = (),
+) -> None:
+    """Write `summary_figure` to a picture; its ending decides the format."""
+    with drawing():
+        summary_figure(fits, frontiers, level=level, left_out=left_out).savefig(path, dpi=150)
 
 
 def _plot_curve(name: Hashable, fit: Fit, ax: Axes, colour: str, marker: str, level: float) -> None:
@@ -186,7 +215,7 @@ def _plot_curve(name: Hashable, fit: Fit, ax: Axes, colour: str, marker: str, le
         band = fit.band(grid, level)
         ax.fill_between(grid[column], band["low"], band["high"], color=colour, alpha=0.2, lw=0)
     ax.plot(x, fit.observations.loss, marker, color=colour, ms=4, alpha=0.6, mec="none", ls="")
-    ax.plot(grid[column], fit.predict(grid), color=colour, lw=1.5, label=str(name), marker="")
+    ax.plot(grid[column], fit.predict(grid), color=colour, lw=1.5, label=literal(name), marker="")
 
 
 def _plot_slices(fit: Fit, ax: Axes, level: float) -> None:
@@ -207,20 +236,19 @@ def _plot_slices(fit: Fit, ax: Axes, level: float) -> None:
             ax.fill_between(grid, band["low"], band["high"], color=colour, alpha=0.2, lw=0)
         ax.plot(grid, fit.predict(table), color=colour, lw=1.5)
     if ax.figure is not None:
-        ax.figure.colorbar(points, ax=ax, label=names[1], pad=0.01)
-    ax.legend(
-        handles=[Line2D([], [], color=_INK, lw=1.5, label=f"fit at {len(held)} values of {names[1]}")], frameon=False
-    )
+        ax.figure.colorbar(points, ax=ax, label=literal(names[1]), pad=0.01)
+    label = f"fit at {len(held)} values of {literal(names[1])}"
+    ax.legend(handles=[Line2D([], [], color=_INK, lw=1.5, label=label)], frameon=False)
 
 
 def _headline(fits: Mapping[Hashable, Fit], level: float) -> str:
     first = next(iter(fits.values()))
     shown = first.law.exponents[:2]
     if len(fits) > 1 or not shown:
-        return first.law.formula
+        return literal(first.law.formula)
     parts = []
     for each in shown:
-        text = f"{each.name} = {first.params[each.name]:z.3f}"
+        text = f"{literal(each.name)} = {first.params[each.name]:z.3f}"
         if len(first.replicates) > 1:
             row = first.interval(level).loc[each.name]
             text += f" [{row['low']:z.3f}, {row['high']:z.3f}]"

@@ -1,12 +1,12 @@
 """Sweeps: many networks trained, one file each, that can be stopped, resumed and read back as one frame."""
 
-from ntk1bit.sweeps.absent import absent_cells, read_failures
 from ntk1bit.sweeps.cells import Cell, run_cell
 from ntk1bit.sweeps.executors import local_executor
 from ntk1bit.sweeps.measurements import Measurement, run_measurements
 from ntk1bit.sweeps.plan import Plan, make_plan
 from ntk1bit.sweeps.run import Outcome, compute_cell, run_sweep
 from ntk1bit.sweeps.spec import SweepSpec, parse_numbers, parse_seeds, parse_widths, read_spec
+from ntk1bit.sweeps.states import absent_cells
 from ntk1bit.sweeps.store import Run, Store, load_run
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "parse_numbers",
     "parse_seeds",
     "parse_widths",
-    "read_failures",
     "read_spec",
     "run_cell",
     "run_measurements",

@@ -14,8 +14,8 @@ import importlib
 import inspect
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, Future, as_completed
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from ntk1bit import cores
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
-from ntk1bit.sweeps.executors import local_executor, stop
+from ntk1bit.sweeps.executors import running
 
 
 @dataclass(frozen=True)
@@ -104,25 +104,19 @@ def run_measurements(
     if progress is not None:
         progress(done / total)
     if missing:
-        pool = local_executor(min(jobs, len(missing))) if executor is None else executor
-        futures = {pool.submit(measure, folder, one): one for one in missing}
+        calls = {one: (measure, folder, one) for one in missing}
         try:
-            for future in as_completed(futures):
-                future.result()
-                done += futures[future].cost
-                if progress is not None:
-                    progress(min(done / total, 1.0))
+            with running(calls, jobs=jobs, executor=executor) as done_now:
+                for one, future in done_now:
+                    future.result()
+                    done += one.cost
+                    if progress is not None:
+                        progress(min(done / total, 1.0))
         except OSError as problem:
-            _drop(futures, pool, executor)
             raise InputError(
                 f"cannot write to {folder}: {problem.strerror or problem}; finished measurements are kept: "
                 "free some space and run the same command again"
             ) from None
-        except BaseException:
-            _drop(futures, pool, executor)
-            raise
-        if executor is None:
-            pool.shutdown()
     frames = []
     for one in measurements:
         frame = _read(folder, one)
@@ -130,14 +124,6 @@ def run_measurements(
             raise InputError(f"the measurement {one.key} in {folder} cannot be read back; delete it and run again")
         frames.append(frame)
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-
-def _drop(futures: Iterable[Future[None]], pool: Executor, given: Executor | None) -> None:
-    """Cancel what has not begun; a pool of our own is ended as well."""
-    for future in futures:
-        future.cancel()
-    if given is None:
-        stop(pool)
 
 
 def measure(folder: Path, one: Measurement) -> None:

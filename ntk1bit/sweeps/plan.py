@@ -108,7 +108,11 @@ def require_memory(plan: Plan, jobs: int) -> None:
         return
     fitting = [count for count in range(1, jobs) if plan.memory(count) <= free]
     worst = max(plan.cells, key=lambda cell: cell.memory)
-    advice = f"use --jobs {max(fitting)}" if fitting else "leave out the largest widths or use fewer points"
+    advice = (
+        f"use --jobs {max(fitting)}"
+        if fitting
+        else "leave out the largest widths, or use fewer points, steps or checkpoints"
+    )
     raise InputError(
         f"{jobs} job(s) with cells as large as width {worst.width} would need {plan.memory(jobs) / 1e9:.1f} GB of "
         f"memory, but {free / 1e9:.1f} GB can be used; {advice}"

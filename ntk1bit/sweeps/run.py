@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, as_completed
+from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from ntk1bit import cores
 from ntk1bit.errors import InputError
+from ntk1bit.files import clear_unfinished
 from ntk1bit.sweeps.cells import Cell, about_table, run_cell
-from ntk1bit.sweeps.executors import local_executor, stop
+from ntk1bit.sweeps.executors import running, uninterrupted
 from ntk1bit.sweeps.plan import Plan, make_plan, require_memory
 from ntk1bit.sweeps.spec import SweepSpec
 from ntk1bit.sweeps.store import Store, stored_versions, versions
@@ -89,26 +91,20 @@ def run_sweep(
         missing = [cell for cell in plan.cells if cell not in done]
         report = _Reporter(plan, progress)
         report.start(done)
-        pool = executor if executor is not None or not missing else local_executor(min(jobs, len(missing)))
         diverged = failed = 0
-        if pool is not None and missing:
-            futures = {pool.submit(compute_cell, folder, cell): cell for cell in missing}
-            try:
-                for future in as_completed(futures):
-                    cell = futures[future]
+        calls = {cell: (compute_cell, folder, cell) for cell in missing}
+        try:
+            with running(calls, jobs=jobs, executor=executor) if calls else nullcontext(()) as done_now:
+                for cell, future in done_now:
                     ended = _result(future, cell, store)
                     diverged += ended == "diverged"
                     failed += ended == "failed"
                     report.finish(cell)
-            except BaseException:
-                for future in futures:
-                    future.cancel()
-                if executor is None:
-                    stop(pool)
-                    store.clear_unfinished()
-                raise
+        except BaseException:
             if executor is None:
-                pool.shutdown()
+                with uninterrupted():
+                    clear_unfinished(store.cells)
+            raise
     return Outcome(len(plan.cells), len(done), len(missing) - failed, diverged, failed, (*plan.notes, *notes))
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from ntk1bit import tasks
 from ntk1bit.arguments import kappa
 from ntk1bit.errors import InputError, require_choice
+from ntk1bit.files import read_toml
 from ntk1bit.quantizers import SCALES
 from ntk1bit.two_layer import INITS, PRECISIONS
 
 T = TypeVar("T")
 COMMANDS = {"sweep": "sweep", "language": "train-lm"}  # what makes the runs whose spec.toml has such a table
 TABLES = {"sweep": "", "language": " or ntk1bit plot; its networks are in networks.csv, which ntk1bit fit reads"}
+_LARGEST_SCALE = 2.0**40  # of steps, so that they stay far within float32's range of 2^-126 to 2^127
 _LARGEST_INTEGER = 2**53  # beyond it an integer is a typing mistake, and float arithmetic on it is no longer exact
 
 
@@ -85,7 +88,9 @@ class SweepSpec:
     terms: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a specification that could not run."""
+        """Refuse a specification that could not run; numbers become Python's own."""
+        for field in fields(self):
+            object.__setattr__(self, field.name, _plain(field.name, getattr(self, field.name), str(field.type)))
         for axis in ("widths", "tasks", "precisions", "seeds", "n_train", "inits", "scales", "kappas"):
             values = getattr(self, axis)
             if not values:
@@ -117,6 +122,8 @@ class SweepSpec:
             kappa(value)
         if not (math.isfinite(self.eta_rel) and self.eta_rel > 0):
             raise InputError(f"eta_rel must be positive and finite, got {self.eta_rel}")
+        if not 1 / _LARGEST_SCALE <= self.eta_rel <= _LARGEST_SCALE:
+            raise InputError(f"eta_rel must be between 2^-40 and 2^40, so that float32 holds it, got {self.eta_rel}")
         odd = [width for width in self.widths if width % 2]
         if "paired" in self.inits and odd:
             raise InputError(f"a paired network needs an even width, got {odd[0]}; leave it out or use init 'iid'")
@@ -161,12 +168,7 @@ def typed_settings(settings: Mapping[str, Any], of: type[Any]) -> dict[str, Any]
     checked: dict[str, Any] = {}
     for name, value in settings.items():
         require_choice("setting", name, kinds)
-        kind = kinds[name]
-        if kind.startswith("tuple"):
-            values = list(value) if isinstance(value, list | tuple) else [value]
-            checked[name] = tuple(_typed(name, entry, kind[6:].split(",")[0]) for entry in values)
-        else:
-            checked[name] = _typed(name, value, kind)
+        checked[name] = _plain(name, value, kinds[name])
     return checked
 
 
@@ -189,14 +191,7 @@ def read_table(path: Path, name: str, make: Callable[[dict[str, Any]], T]) -> T:
     InputError
         If the file cannot be read, is not TOML, has no such table, or holds a bad value; the message names the file.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as problem:
-        raise InputError(f"cannot read {path}: {problem.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not a text file in UTF-8; give a TOML file with a [{name}] table") from None
-    except (ValueError, RecursionError) as problem:  # TOMLDecodeError, or a number of thousands of digits
-        raise InputError(f"{path} is not valid TOML: {problem}") from None
+    document = read_toml(path)
     table = document.get(name)
     if not isinstance(table, dict):
         for other, command in COMMANDS.items():
@@ -268,7 +263,17 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(range(seeds[0]))
 
 
+def _plain(name: str, value: object, kind: str) -> Any:
+    """Return the value of a field as the type it has, a single entry of an axis as the axis."""
+    if not kind.startswith("tuple"):
+        return _typed(name, value, kind)
+    entries = value if isinstance(value, tuple | list | range | np.ndarray) else (value,)
+    return tuple(_typed(name, entry, kind[6:].split(",")[0]) for entry in entries)
+
+
 def _typed(name: str, value: object, kind: str) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
     if kind == "float" and isinstance(value, int | float) and not isinstance(value, bool):
         try:
             return float(value)
@@ -281,4 +286,4 @@ def _typed(name: str, value: object, kind: str) -> Any:
     if kind == "bool" and isinstance(value, bool):
         return value
     wanted = {"int": "a whole number", "float": "a number", "str": "a name", "bool": "true or false"}[kind]
-    raise InputError(f"{name} must be {wanted}, got {value!r}")
+    raise InputError(f"{name} must be {wanted}, got {str(repr(value))[:60]}")

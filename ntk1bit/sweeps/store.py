@@ -12,15 +12,14 @@ releases when its process ends, however it ends.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
-import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -34,12 +33,11 @@ import tomli_w
 import ntk1bit
 from ntk1bit import cores
 from ntk1bit.errors import InputError
-from ntk1bit.files import write_whole
-from ntk1bit.sweeps.cells import FORMAT, TERM_COLUMNS, Cell, about_table, digest
+from ntk1bit.files import clear_unfinished, is_unfinished, left_by_others, read_toml, write_whole
+from ntk1bit.sweeps.cells import FORMAT, NO_SCALE, TERM_COLUMNS, Cell, about_table, digest
 from ntk1bit.sweeps.predictions import COLUMNS as PREDICTION_COLUMNS
 from ntk1bit.sweeps.spec import SweepSpec, read_spec
 
-_UNFINISHED = ".*.writing-*"  # names of files being written; never taken for finished ones
 _VERSIONED = ("numpy", "scipy", "numba", "pandas", "pyarrow", "scikit-learn")
 
 
@@ -163,8 +161,10 @@ class Store:
         done: set[Cell] = set()
         notes: list[str] = []
         wanted = {self.path(cell.key): cell for cell in cells}
-        self.clear_unfinished()
+        clear_unfinished(self.cells)
         for path in sorted(self.cells.iterdir()):
+            if left_by_others(path.name):
+                continue
             try:
                 if path not in wanted:
                     raise DamagedCellError("is not a cell of this sweep")
@@ -173,11 +173,6 @@ class Store:
             except DamagedCellError as problem:
                 notes.append(self._set_aside(path, str(problem)))
         return done, notes
-
-    def clear_unfinished(self) -> None:
-        """Remove what killed processes left half-written."""
-        for path in self.cells.glob(_UNFINISHED):
-            path.unlink(missing_ok=True)
 
     def record_failure(self, cell: Cell, why: str) -> None:
         """Add a line to failures.jsonl."""
@@ -190,8 +185,8 @@ class Store:
     def _set_aside(self, path: Path, why: str) -> str:
         shelf = self.folder / "set_aside"
         shelf.mkdir(exist_ok=True)
-        number = sum(1 for _ in shelf.iterdir())
-        target = shelf / f"{path.name}.{number}"
+        names = (shelf / f"{path.name}.{number}" for number in itertools.count(sum(1 for _ in shelf.iterdir())))
+        target = next(one for one in names if not one.exists())
         path.rename(target)
         return f"{path.name} {why}; set aside as set_aside/{target.name}"
 
@@ -288,8 +283,8 @@ def _begun(folder: Path) -> bool:
     """Say whether nothing is there but what starting a run leaves if it is cut short at once."""
     if not folder.is_dir():
         return False
-    left = {entry.name for entry in folder.iterdir()}
-    return all(name in (".lock", "cells") or fnmatch(name, _UNFINISHED) for name in left)
+    left = {entry.name for entry in folder.iterdir() if not left_by_others(entry.name)}
+    return all(name in (".lock", "cells") or is_unfinished(name) for name in left)
 
 
 def load_run(folder: Path | str) -> Run:
@@ -308,12 +303,30 @@ def load_run(folder: Path | str) -> Run:
     about: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
     for path in sorted(store.cells.glob("*.parquet")) if store.cells.is_dir() else ():
+        if left_by_others(path.name):
+            continue
         try:
-            about[path.stem] = store.read(path.stem)[0]
+            found = store.read(path.stem)[0]
+            if not _asked_for(Cell(**found["cell"]), spec):
+                raise DamagedCellError("is not a cell of this sweep")
+            about[path.stem] = found
         except DamagedCellError as problem:
-            problems.append(f"{path.name} left out: {problem}; run the sweep with --resume to compute it again")
+            problems.append(f"{path.name} left out: {problem}; run the sweep with --resume to set it right")
     ordered = dict(sorted(about.items(), key=lambda item: _reading_order(item[1]["cell"])))
     return Run(folder, spec, ordered, tuple(problems))
+
+
+def _asked_for(cell: Cell, spec: SweepSpec) -> bool:
+    """Say whether a cell has settings that a specification asks for."""
+    axes = ("widths", "tasks", "precisions", "seeds", "n_train", "inits", "kappas")
+    singular = {name: name.removesuffix("s") if name != "n_train" else name for name in axes}
+    single = ("n_test", "data_seed", "eta_rel", "steps", "checkpoints", "predictions", "terms")
+    return (
+        all(getattr(cell, one) in getattr(spec, axis) for axis, one in singular.items())
+        and all(getattr(cell, name) == getattr(spec, name) for name in single)
+        and (not spec.dims or cell.dim in spec.dims)
+        and (cell.scale == NO_SCALE if cell.precision == "full" else cell.scale in spec.scales)
+    )
 
 
 def _reading_order(cell: dict[str, Any]) -> tuple[Any, ...]:
@@ -323,7 +336,7 @@ def _reading_order(cell: dict[str, Any]) -> tuple[Any, ...]:
 
 def stored_versions(folder: Path) -> dict[str, str]:
     """Return the versions a run was started with, as its spec.toml has them."""
-    return dict(tomllib.loads((folder / "spec.toml").read_text(encoding="utf-8")).get("versions", {}))
+    return dict(read_toml(folder / "spec.toml").get("versions", {}))
 
 
 def versions() -> dict[str, str]:

@@ -1,12 +1,28 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 from scipy import stats
 
-from ntk1bit.claims import Claim, Count, Estimate, Evidence, Exact, Inside, Never, Number, Rarely, combine
+from ntk1bit.claims import (
+    Claim,
+    Count,
+    Estimate,
+    Evidence,
+    Exact,
+    Finding,
+    Inside,
+    Never,
+    Number,
+    Rarely,
+    Verdict,
+    combine,
+)
 from ntk1bit.claims.criteria import binomial_interval
 from ntk1bit.errors import InputError
 
@@ -137,15 +153,79 @@ def test_combining_nothing_supports_nothing():
     assert combine(["supported", "inconclusive"]) == "inconclusive"
 
 
-def test_claims_rules_and_evidence_that_mean_nothing_are_refused():
-    for refused in (
-        lambda: claim(),
-        lambda: Inside("slope"),
-        lambda: Inside("slope", 1.0, 0.0),
-        lambda: Rarely("fails", 0.0),
-        lambda: Count("x", "", 2, 1, "", ""),
-        lambda: Evidence((estimate(0, 0, 0), estimate(1, 1, 1))),
-    ):
-        with pytest.raises(InputError):
-            refused()
+UNKNOWN: Any = math.nan
+HALF: Any = 0.5
+NOTHING: Any = None
+COMPLEX: Any = 1j
+WORD: Any = "true"
+REFUSED = {
+    "a claim without a rule": lambda: claim(),
+    "a range without an end": lambda: Inside("slope"),
+    "a range the wrong way round": lambda: Inside("slope", 1.0, 0.0),
+    "a range of one value": lambda: Inside("slope", 1.0, 1.0),
+    "a range from infinity": lambda: Inside("slope", low=math.inf),
+    "a range that ends at -infinity": lambda: Inside("slope", high=-math.inf),
+    "a range with an unknown end": lambda: Inside("slope", math.nan, 1.0),
+    "a range for no seeds": lambda: Inside("slope", high=0.0, seeds=0),
+    "a bound that all meet": lambda: Exact("error", math.inf),
+    "a bound that none meets": lambda: Exact("error", -math.inf),
+    "an unknown bound": lambda: Exact("error", math.nan),
+    "a rule for no trials": lambda: Never("beyond", 0),
+    "a rule for fewer": lambda: Never("beyond", -1),
+    "a rule for an unknown number": lambda: Never("beyond", UNKNOWN),
+    "a rule for half a trial": lambda: Never("beyond", HALF),
+    "a rate that none has": lambda: Rarely("fails", 0.0),
+    "an unknown rate": lambda: Rarely("fails", math.nan),
+    "more failures than trials": lambda: Count("x", "", 2, 1, "", ""),
+    "fewer failures than none": lambda: Count("x", "", -1, 1, "", ""),
+    "no trial": lambda: Count("x", "", 0, 0, "", ""),
+    "an unknown number of failures": lambda: Count("x", "", UNKNOWN, 1, "", ""),
+    "half a failure": lambda: Count("x", "", HALF, 1, "", ""),
+    "an interval the wrong way round": lambda: estimate(-1, -0.5, -1.5),
+    "an interval above its value": lambda: estimate(-1, -0.5, 0.5),
+    "an interval below its value": lambda: estimate(1, -0.5, 0.5),
+    "half an interval": lambda: estimate(-1, math.nan, -0.5),
+    "an interval around nothing": lambda: estimate(math.nan, -1, 1),
+    "an endless interval": lambda: estimate(0, -math.inf, 1),
+    "an infinite estimate": lambda: estimate(math.inf, math.nan, math.nan),
+    "an interval from no seed": lambda: estimate(0, -1, 1, seeds=0),
+    "half a seed": lambda: estimate(0, -1, 1, seeds=HALF),
+    "a number that is none": lambda: Number("x", "", NOTHING, "", ""),
+    "a number that is complex": lambda: Number("x", "", COMPLEX, "", ""),
+    "two measures of one name": lambda: Evidence((estimate(0, 0, 0), estimate(1, 1, 1))),
+    "an outcome that is none": lambda: Finding(WORD, "x", "", ""),
+    "a verdict from nothing": lambda: Verdict(claim(Never("x", 1)), "supported", ()),
+    "a verdict against its findings": lambda: Verdict(
+        claim(Never("x", 1)), "supported", (Finding("refuted", "x", "", ""),)
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_claims_rules_and_evidence_that_mean_nothing_are_refused(what, untyped):
+    with pytest.raises(InputError) as told:
+        REFUSED[what]()
+    assert "\n" not in str(told.value)
+
+
+def test_a_claim_that_waits_needs_no_rule():
     assert claim(missing="data").criteria == ()
+
+
+ends = st.floats(allow_nan=True, allow_infinity=True)
+
+
+@hypothesis.given(value=ends, low=ends, high=ends, seeds=st.integers(-1, 3), rule_low=ends, rule_high=ends)
+def test_whatever_is_supported_or_refuted_has_an_interval_around_its_value(
+    value, low, high, seeds, rule_low, rule_high
+):
+    """Any numbers: they are refused, or decide nothing, or are an interval of which the rule says the truth."""
+    try:
+        found = outcome(Inside("slope", rule_low, rule_high, seeds=1), estimate(value, low, high, seeds=seeds))
+    except InputError:
+        return
+    if found == "inconclusive":
+        return
+    assert -math.inf < low <= value <= high < math.inf
+    assert seeds >= 1
+    assert (rule_low <= low and high <= rule_high) if found == "supported" else (high < rule_low or low > rule_high)

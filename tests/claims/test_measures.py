@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntk1bit.claims.measures import against, at, exponent, held_out_bound, seeds_interval, select
+from ntk1bit.claims.measures import against, at, estimated, exponent, held_out_bound, seeds_interval, select
 from ntk1bit.errors import InputError
 from ntk1bit.estimators.against_width import root_mean_square_of
 
@@ -83,3 +83,58 @@ def test_a_bound_needs_two_halves():
 def test_selecting_wants_exactly_one_group():
     with pytest.raises(InputError, match="exactly one"):
         select([], init="iid")
+
+
+def test_a_bound_is_not_held_by_what_was_not_measured():
+    """One NaN among the rows fitted on used to make the constant NaN, so that no row could exceed it."""
+    frame = bounded(1.0)
+    frame.loc[[0, 12], "q"] = np.nan
+    count, constant, _ = held_out_bound(frame, measured="q", bound="bound", name="b", meaning="q", span="", study="")
+    assert (count.failures, count.trials) == (9, 9)
+    assert "2 of 20 configurations were not measured" in count.note
+    assert np.isfinite(constant.value)
+
+
+def test_an_infinite_quantity_fails_where_it_is_tested_and_is_refused_where_it_is_fitted():
+    frame = bounded(-0.5)
+    frame.loc[15, "q"] = np.inf
+    count, _, _ = held_out_bound(frame, measured="q", bound="bound", name="b", meaning="q", span="", study="")
+    assert count.failures == 1
+    for row, column, value in ((0, "q", np.inf), (0, "bound", 0.0), (12, "bound", np.nan), (12, "q", -1.0)):
+        broken = bounded(-0.5)
+        broken.loc[row, column] = value
+        with pytest.raises(InputError, match="bound"):
+            held_out_bound(broken, measured="q", bound="bound", name="b", meaning="q", span="", study="")
+
+
+def test_an_interval_that_is_none_leaves_an_estimate_without_one():
+    for low, high in ((0.5, 1.0), (2.0, 3.0), (np.nan, 2.0), (0.0, np.inf)):
+        found = estimated("p", "", 0.0 if low == 0.5 else 1.5, low, high, 5, "", "", "a caution")
+        assert np.isnan([found.low, found.high]).all()
+        assert "a caution" in found.note
+    assert "[0.5, 1] is not around its value" in estimated("p", "", 0.0, 0.5, 1.0, 5, "", "").note
+    assert np.isnan(estimated("p", "", np.inf, 0.0, 1.0, 5, "", "").value)
+    whole = estimated("p", "", 1.0, 0.5, 1.5, 5, "", "")
+    assert (whole.low, whole.value, whole.high, whole.note) == (0.5, 1.0, 1.5, "")
+
+
+def test_seeds_without_a_value_are_counted():
+    found = seeds_interval(np.array([1.0, np.nan, 2.0, np.inf]), "v", "", "", "")
+    assert (found.seeds, "2 of 4 seeds" in found.note) == (2, True)
+    frame = made(1.0)
+    frame.loc[0, "value"] = np.nan
+    assert "1 of 18 values of a seed are not known" in exponent(against(frame, "x", "value", unit=0.1), "p", "").note
+
+
+def test_what_a_table_lacks_is_named():
+    frame = made(1.0)
+    with pytest.raises(InputError, match="'loss', which the frame lacks"):
+        against(frame, "x", "loss")
+    with pytest.raises(InputError, match="told apart in units of 1"):
+        against(frame, "x", "value")
+    frame["seed"] = frame["seed"].astype(float)
+    frame.loc[3, "seed"] = np.nan
+    with pytest.raises(InputError, match="1 of 18 rows have none"):
+        against(frame, "x", "value", unit=0.1)
+    with pytest.raises(InputError, match="place 3 of 3"):
+        at(against(made(1.0), "x", "value", unit=0.1), "v", "", place=3)

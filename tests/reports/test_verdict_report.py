@@ -112,7 +112,8 @@ def test_badges_say_their_outcome_in_words_once(tmp_path):
 
 
 def test_numbers_that_are_none_show_as_gaps(tmp_path):
-    one = claim("A", "inconclusive", measures=[estimate("x", value=float("nan"), low=None, high=float("inf"))])
+    infinite = {"kind": "number", "name": "y", "meaning": "", "value": float("inf"), "span": "", "study": ""}
+    one = claim("A", "inconclusive", measures=[estimate("x", value=float("nan"), low=None, high=None), infinite])
     page = verdict_page(verification(tmp_path, one, seconds=None))
     read = Reader(page)
     for word in ("nan", "NaN", "inf ", "None", "null"):

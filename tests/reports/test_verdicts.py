@@ -141,3 +141,30 @@ def test_what_cannot_be_is_named(tmp_path, entry, words):
 def test_a_claim_that_is_there_twice(tmp_path):
     assert "claim A b is there twice" in complaint(verification(tmp_path, *[claim("A\nb", "supported")] * 2))
     assert "claim A is there twice" in complaint(verification(tmp_path, *[claim("A", "supported")] * 2))
+
+
+@pytest.mark.parametrize(
+    ("measure", "message"),
+    [
+        (estimate("x", low=-0.1, high=-0.3), "low <= value <= high"),
+        (estimate("x", value=0.5), "low <= value <= high"),
+        (estimate("x", value=None), "low <= value <= high"),
+        (estimate("x", low=None), "low <= value <= high"),
+        (estimate("x", high=float("inf")), "finite"),
+        (estimate("x", seeds=0), "at least one seed"),
+        ({"kind": "count", "failures": 0, "trials": 0}, "at least one trial"),
+        ({"kind": "count", "failures": 2, "trials": 1}, "failures <= trials"),
+    ],
+)
+def test_stored_evidence_is_held_to_what_evidence_must_be(tmp_path, measure, message):
+    words = {"name": "x", "meaning": "", "span": "", "study": "", "note": ""}
+    folder = verification(tmp_path, claim("A", "supported", measures=[words | measure]))
+    assert message in complaint(folder)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "findings"), [("supported", []), ("supported", ["refuted"]), ("refuted", ["supported", "inconclusive"])]
+)
+def test_a_stored_outcome_must_follow_from_its_findings(tmp_path, outcome, findings):
+    entries = [{"outcome": one, "measure": "x", "rule": "", "why": ""} for one in findings]
+    assert "its findings make it" in complaint(verification(tmp_path, claim("A", outcome, findings=entries)))

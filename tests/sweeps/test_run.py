@@ -9,12 +9,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import pandas as pd
+import psutil
 import pytest
 
 from ntk1bit.errors import InputError
-from ntk1bit.sweeps import SweepSpec, load_run, make_plan, run_sweep
+from ntk1bit.sweeps import SweepSpec, executors, load_run, make_plan, run_sweep
 from ntk1bit.sweeps import cells as cells_module
 from ntk1bit.sweeps import run as run_module
+from ntk1bit.sweeps.run import compute_cell
+from ntk1bit.sweeps.store import Store
 
 SPEC = SweepSpec(widths=(8, 64, 600), seeds=(0, 1), steps=30, n_train=(16,), n_test=9)
 
@@ -122,56 +125,136 @@ def test_zero_jobs_are_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-COMMAND = [sys.executable, "-m", "ntk1bit", "sweep", "--widths", "64..4096", "--seeds", "2", "--steps", "60"]
+# the widest networks take minutes, so that the sweep cannot end before it is stopped, however busy the machine is
+LONG = SweepSpec(widths=(2, 65536), seeds=(0, 1), steps=2000, n_train=(64,), n_test=4, checkpoints=2)
+COMMAND = [sys.executable, "-m", "ntk1bit", "sweep", "--resume", "--jobs", "2"]
 
 
-def start(folder, *more):
+def start(folder, *, sigint=signal.SIG_DFL):
+    """Start the sweep as a terminal does, or, with Ctrl-C ignored, as a shell does in the background."""
     return subprocess.Popen(
-        [*COMMAND, "--jobs", "2", "--out", str(folder), *more],
+        [*COMMAND, "--spec", str(folder / "spec.toml"), "--out", str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, sigint),
     )
 
 
-def finished(folder):
-    return len(list((folder / "cells").glob("*.parquet"))) if (folder / "cells").is_dir() else 0
-
-
-def wait_for(condition, seconds=60.0):
+def wait_for(condition, seconds=120.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path, signal_number):
+@pytest.fixture
+def begun(tmp_path):
+    """Return the folder of a run of which the two cheapest cells are finished."""
     folder = tmp_path / "run"
-    process = start(folder)
-    wait_for(lambda: finished(folder) >= 2)
-    if signal_number == signal.SIGINT:
-        os.killpg(process.pid, signal_number)  # as a terminal does: every process of the group
-    else:
-        process.send_signal(signal_number)
-    _, errors = process.communicate(timeout=60)
+    Store(folder).open(LONG, resume=False)
+    for cell in make_plan(LONG).cells[-2:]:
+        compute_cell(folder, cell)
+    return folder
+
+
+def at_work(process):
+    """Return the workers of a sweep once there are two; by then it holds its folder and handles signals."""
+    workers = []
+
+    def both():
+        workers[:] = [one for one in psutil.Process(process.pid).children() if "spawn_main" in " ".join(one.cmdline())]
+        return len(workers) == 2
+
+    wait_for(both)
+    return workers
+
+
+def signal_group(process, number):
+    os.killpg(process.pid, number)  # as a terminal does: every process of the group
+
+
+@pytest.mark.parametrize(
+    ("number", "times"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGINT, 20), (signal.SIGTERM, 2)]
+)
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(begun, number, times):
+    before = {path.name: path.read_bytes() for path in (begun / "cells").iterdir()}
+    process = start(begun)
+    workers = at_work(process)
+    for _ in range(times):
+        if number == signal.SIGINT:
+            signal_group(process, number)
+        else:
+            process.send_signal(number)
+        time.sleep(0.03 * (times == 2))  # the second while it is stopping; twenty as fast as they come
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "Traceback" not in errors
-    assert "--resume" in errors
-    done = finished(folder)
-    assert 2 <= done < 28
-    assert not [path for path in (folder / "cells").iterdir() if ".writing" in path.name]
+    told = errors.strip().splitlines()
+    assert len(told) == 1, errors
+    assert "--resume" in told[0]
+    assert {path.name: path.read_bytes() for path in (begun / "cells").iterdir()} == before
+    assert psutil.wait_procs(workers, timeout=20)[1] == []
 
 
-def test_a_second_sweep_on_the_folder_is_refused(tmp_path):
-    folder = tmp_path / "run"
-    first = start(folder)
-    wait_for(lambda: finished(folder) >= 1)
-    second = start(folder, "--resume")
-    _, errors = second.communicate(timeout=60)
+def test_a_sweep_in_the_background_is_not_stopped_by_ctrl_c(begun):
+    process = start(begun, sigint=signal.SIG_IGN)
+    workers = at_work(process)
+    signal_group(process, signal.SIGINT)
+    time.sleep(0.3)
+    assert process.poll() is None
+    assert all(one.is_running() for one in workers)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=120)
+    assert process.returncode == 130
+
+
+def test_a_second_ctrl_c_does_not_disturb_the_stopping(monkeypatch):
+    """In a notebook, say: workers are ended, and Ctrl-C works again afterwards."""
+    held = signal.signal(signal.SIGINT, signal.default_int_handler)
+    ended = []
+
+    def ending(pool):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        ended.append(pool)
+        pool.shutdown(wait=False, cancel_futures=True)
+
+    monkeypatch.setattr(executors, "local_executor", lambda jobs: ThreadPoolExecutor(jobs))
+    monkeypatch.setattr(executors, "stop", ending)
+
+    def interrupted():
+        with executors.running({1: (pow, 2, 2)}) as done:
+            assert [(key, future.result()) for key, future in done] == [(1, 4)]
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+
+    try:
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            interrupted()
+        assert stopped.value.__context__ is None
+        assert len(ended) == 1
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, held)
+
+
+def test_what_cannot_be_submitted_leaves_no_worker():
+    """An error while calls are handed out, not only afterwards, ends the pool."""
+    given = ThreadPoolExecutor(1)
+    with pytest.raises(TypeError), executors.running({1: (pow, 2, 2), 2: ()}, executor=given):
+        pass
+    assert given.submit(pow, 2, 3).result() == 8  # one of the caller's own goes on
+    given.shutdown()
+
+
+def test_a_second_sweep_on_the_folder_is_refused(begun):
+    first = start(begun)
+    at_work(first)
+    second = start(begun)
+    _, errors = second.communicate(timeout=120)
     assert second.returncode == 2
     assert "another sweep is writing" in errors
     assert len(errors.strip().splitlines()) == 1
-    os.killpg(first.pid, signal.SIGINT)
-    first.communicate(timeout=60)
+    signal_group(first, signal.SIGINT)
+    first.communicate(timeout=120)

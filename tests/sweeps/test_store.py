@@ -12,6 +12,7 @@ import pytest
 
 from ntk1bit.errors import InputError
 from ntk1bit.sweeps import Store, SweepSpec, load_run, make_plan, run_cell
+from ntk1bit.sweeps.states import left_out
 from ntk1bit.sweeps.store import DamagedCellError
 
 SPEC = SweepSpec(widths=(8, 16), seeds=(0,), steps=12, n_train=(10,), n_test=6)
@@ -162,3 +163,69 @@ def test_a_full_disk_leaves_nothing_half_written(stored, monkeypatch):
         store.write(cells[0], table)
     assert store.path(cells[0].key).read_bytes() == kept
     assert not [p for p in store.cells.iterdir() if p.name.startswith(".")]
+
+
+OF_OTHERS = (
+    ".DS_Store", "._KEY.parquet", "._.DS_Store", "Thumbs.db", "desktop.ini", ".nfs000000000001", ".KEY.parquet.swp",
+    ".spec.toml.swo", "spec.toml~", "#spec.toml#", ".#spec.toml", ".directory", ".ipynb_checkpoints", "__MACOSX",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_OTHERS)
+def test_files_of_other_systems_are_neither_read_nor_moved(stored, name, tmp_path):
+    store, cells = stored
+    name = name.replace("KEY", cells[0].key)
+    for folder in (store.folder, store.cells):
+        (folder / name).write_bytes(b"theirs")
+    run = load_run(store.folder)
+    assert (len(run.about), run.problems) == (len(cells), ())
+    done, notes = store.finished(cells)
+    assert (len(done), notes) == (len(cells), [])
+    assert (store.cells / name).read_bytes() == b"theirs"
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / name).write_bytes(b"theirs")
+    Store(new).check(SPEC, resume=False)  # the folder is not in use
+    (new / "thesis.tex").write_text("")
+    with pytest.raises(InputError, match="not a run"):
+        Store(new).check(SPEC, resume=False)
+
+
+def test_cells_of_another_sweep_are_named_and_not_mixed_in(stored):
+    """A readable cell of other settings, copied into the folder: it counted as one of this run."""
+    store, cells = stored
+    for name, value in (("steps", 13), ("kappas", (0.5,)), ("seeds", (7,)), ("widths", (4,)), ("data_seed", 1)):
+        other = make_plan(SweepSpec(**{**vars(SPEC), name: value})).cells[0]
+        store.write(other, run_cell(other))
+    run = load_run(store.folder)
+    assert set(run.about) == {cell.key for cell in cells}
+    assert len(run.problems) == 5
+    assert all("is not a cell of this sweep" in problem for problem in run.problems)
+
+
+def test_nothing_that_was_set_aside_is_overwritten(stored):
+    store, cells = stored
+    shelf = store.folder / "set_aside"
+    for content in (b"one", b"two", b"three"):
+        (store.cells / "odd.parquet").write_bytes(content)
+        store.finished(cells)
+        if content == b"two":
+            (shelf / "odd.parquet.0").unlink()  # the user looked at it
+    assert sorted(path.read_bytes() for path in shelf.iterdir()) == [b"three", b"two"]
+
+
+def test_what_a_run_lacks_is_counted(stored):
+    store, cells = stored
+    assert left_out(load_run(store.folder)) == []
+    store.path(cells[0].key).unlink()
+    store.path(cells[1].key).unlink()
+    store.record_failure(cells[1], "out of luck")
+    diverged = json.loads(pq.read_schema(store.path(cells[2].key)).metadata[b"ntk1bit"]) | {"diverged": True}
+    table = run_cell(cells[2]).replace_schema_metadata({"ntk1bit": json.dumps(diverged)})
+    store.write(cells[2], table)
+    store.path(cells[3].key).write_bytes(b"PAR1")
+    told = left_out(load_run(store.folder))
+    assert told[0].startswith("Unfinished cells: 2 of 4;")  # one is damaged
+    assert told[1].startswith("Failed cells: 1,")
+    assert told[2] == f"Diverged cells: 1; their widths are left out of estimates: {cells[2].width}."
+    assert told[3].startswith(f"{cells[3].key}.parquet left out: not a readable cell")
