@@ -231,7 +231,7 @@ def overview_figure(frame: pd.DataFrame, title: str, left_out: Sequence[str] = (
             plot_against_width(found, ax=last[1], names=names)
             last[1].set(title="(f) the same, mean while L > L(0)/10", ylabel="RMS over training inputs")
         figure.suptitle(literal(title, letters=_TITLE), fontsize=9)
-        notes = [f"{note[:1].upper()}{note[1:]}." for one in (*drifts, *ends, *gaps) for note in one.notes]
+        notes = [f"{one.quantity}: {note}" for one in (*drifts, *ends, *gaps) for note in one.notes]
         words = [literal(one, letters=_CAPTION) for one in dict.fromkeys([*left_out, *notes])]
         if words:
             figure.supxlabel("\n".join(words), x=0.01, ha="left", fontsize=6.5, color=GREY)

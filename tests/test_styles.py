@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import hypothesis.strategies as st
@@ -12,7 +13,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import cycler
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cbook import is_math_text
@@ -30,7 +31,7 @@ from ntk1bit.sweeps import SweepSpec, run_sweep
 from .estimators.frames import run_frame
 from .labels import LABELS
 
-USERS = {
+USERS: Any = {
     "LaTeX": {"text.usetex": True},
     "no formulas": {"text.parse_math": False},
     "numbers as in the locale": {"axes.formatter.use_locale": True},
@@ -187,7 +188,7 @@ def test_figures_are_drawn_whatever_the_users_style(user: str, tmp_path) -> None
 
 
 def test_what_figures_do_not_depend_on_is_left_to_the_user() -> None:
-    style = {"font.size": 17.0, "font.family": ["serif"], "axes.facecolor": "#eeeeee", "savefig.transparent": True}
+    style: Any = {"font.size": 17.0, "font.family": ["serif"], "axes.facecolor": "#eeeeee", "savefig.transparent": True}
     with mpl.rc_context(rc=style), drawing():
         assert {name: mpl.rcParams[name] for name in style} == style | {"font.family": ["serif", "DejaVu Sans"]}
     before = dict(mpl.rcParams)

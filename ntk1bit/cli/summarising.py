@@ -142,12 +142,9 @@ def _print_json(run: Run, found: Overview, notes: list[str], states: CellStates)
     document = {
         "run": str(run.folder),
         "spec": run.spec.as_dict(),
-        "cells": {
-            "asked": len(states.of),
-            "finished": len(run.about),
-            **{name: states.counts[name] for name in ("diverged", "failed", "unfinished")},
-            "unreadable": len(run.problems),
-        },
+        "cells": {"asked": len(states.of), "finished": len(run.about)},
+        "lacking": {name: states.counts[name] for name in ("diverged", "failed", "unfinished")}
+        | {"unreadable": len(run.problems)},
         "notes": notes,
         "values": records(found.values()),
         "exponents": records(found.exponents()),

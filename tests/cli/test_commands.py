@@ -111,6 +111,7 @@ def test_summary_as_tables_csv_and_json(capsys, run):
     code, out, _ = call(capsys, "summary", run, "--json")
     document = json.loads(out)
     assert document["cells"] == {"asked": 32, "finished": 32}
+    assert document["lacking"] == {"diverged": 0, "failed": 0, "unfinished": 0, "unreadable": 0}
     drifts = [row for row in document["exponents"] if row["quantity"] == "drift"]
     assert len(drifts) == 4
     assert all(row["exponent"] < 0 for row in drifts)

@@ -99,7 +99,7 @@ def test_a_specification_that_could_not_run_is_refused(settings, message, untype
 def test_numbers_of_numpy_and_lists_are_plain_numbers(untyped):
     """They have one spelling, so that a network has one key and a specification can be written."""
     given: Any = {"widths": np.array([8, 16]), "seeds": range(2), "steps": np.int64(7), "kappas": [1, np.float32(0.5)]}
-    spec = SweepSpec(**given, eta_rel=np.float64(1), n_train=[np.int32(8)])
+    spec = SweepSpec(**(given | {"eta_rel": np.float64(1), "n_train": [np.int32(8)]}))
     plain = SweepSpec(widths=(8, 16), seeds=(0, 1), steps=7, kappas=(1.0, 0.5), n_train=(8,))
     assert repr(spec) == repr(plain)
     assert tomli_w.dumps(spec.as_dict()) == tomli_w.dumps(plain.as_dict())

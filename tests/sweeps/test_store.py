@@ -171,24 +171,26 @@ OF_OTHERS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", OF_OTHERS)
-def test_files_of_other_systems_are_neither_read_nor_moved(stored, name, tmp_path):
+def test_files_of_other_systems_are_neither_read_nor_moved(stored):
     store, cells = stored
-    name = name.replace("KEY", cells[0].key)
+    theirs = [name.replace("KEY", cells[0].key) for name in OF_OTHERS]
     for folder in (store.folder, store.cells):
-        (folder / name).write_bytes(b"theirs")
+        for name in theirs:
+            (folder / name).write_bytes(b"theirs")
     run = load_run(store.folder)
     assert (len(run.about), run.problems) == (len(cells), ())
     done, notes = store.finished(cells)
     assert (len(done), notes) == (len(cells), [])
-    assert (store.cells / name).read_bytes() == b"theirs"
-    new = tmp_path / "new"
-    new.mkdir()
-    (new / name).write_bytes(b"theirs")
-    Store(new).check(SPEC, resume=False)  # the folder is not in use
-    (new / "thesis.tex").write_text("")
+    assert all((store.cells / name).read_bytes() == b"theirs" for name in theirs)
+
+
+@pytest.mark.parametrize("name", OF_OTHERS)
+def test_a_folder_with_files_of_other_systems_only_is_not_in_use(name, tmp_path):
+    (tmp_path / name).write_bytes(b"theirs")
+    Store(tmp_path).check(SPEC, resume=False)
+    (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(InputError, match="not a run"):
-        Store(new).check(SPEC, resume=False)
+        Store(tmp_path).check(SPEC, resume=False)
 
 
 def test_cells_of_another_sweep_are_named_and_not_mixed_in(stored):
