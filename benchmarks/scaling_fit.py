@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from ntk1bit.processors import usable_processors
 from ntk1bit.scaling import HOFFMANN_STARTS, fit, get_law
-from ntk1bit.scaling.bootstrap import resampled_weights
+from ntk1bit.scaling.bootstrap import drawn_counts, point_weights
 from ntk1bit.scaling.fit import IdentificationWarning
 from ntk1bit.scaling.objective import HUBER_DELTA
 from ntk1bit.scaling.observations import observe
@@ -77,7 +77,7 @@ def compare() -> dict[str, Any]:
     columns, log_loss = observed.columns, np.log(observed.loss)
     data = (np.log(columns[0]), np.log(columns[1]), log_loss)
     starts = LAW.starts(columns, observed.loss)
-    weights = np.vstack([np.ones((1, 240)), resampled_weights(observed, REPLICATES, 0)])
+    weights = np.vstack([np.ones((1, 240)), point_weights(drawn_counts(240, REPLICATES, 0), observed)])
     zeros = np.zeros(len(starts), dtype=np.int64)
     warm = solve(LAW.tape, columns, log_loss, weights[:1], starts, zeros, delta=HUBER_DELTA)
     best = warm.theta[np.argmin(warm.objective)]
@@ -128,7 +128,7 @@ def quality(samples: int = 12) -> dict[str, Any]:
     frame = table()
     found = fit(frame, LAW, bootstrap=samples * 2)
     observed = observe(frame, LAW)
-    weights = resampled_weights(observed, samples * 2, 0)[:samples]
+    weights = point_weights(drawn_counts(observed.points, samples * 2, 0)[:samples], observed)
     starts = LAW.starts(observed.columns, observed.loss, HOFFMANN_STARTS)
     log_loss = np.log(observed.loss)
     worse = []

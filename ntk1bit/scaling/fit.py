@@ -26,6 +26,7 @@ from ntk1bit.scaling.solve import Stopping, solve
 
 SAME_OBJECTIVE = 1e-6  # relative: starts this close to the best have reached it
 _EXACT = 1e-10  # mean absolute log residuals below this are rounding: starts that reach it are as good as any
+_LEAST_DELTA = 1e-12  # below, residuals are rounding; above its inverse, the sum is one of squares
 _RIVALS = 4
 _FOLLOWED = 20
 _FIRST_STAGE = Stopping(limit=200)
@@ -130,10 +131,7 @@ def fit_observations(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Fit:
-    """Fit checked observations with given replicates (how often each point, or cluster, enters each of them).
-
-    This is `fit` for callers that resample in their own way.
-    """
+    """Fit checked observations with given replicates: how often each point, or cluster, enters each of them."""
     solver = _Solver(observations, law, settings, threads)
     grid = law.starts(observations.columns, observations.loss, starts)
     theta, objective = solver(
@@ -168,8 +166,10 @@ def fit_observations(
 
 def checked_settings(*, delta: float, tilt: float, bootstrap: int, seed: int) -> Settings:
     """Check what `fit` was asked, and freeze it."""
-    if not (np.isfinite(delta) and delta > 0):
-        raise InputError(f"delta must be a positive number, got {delta}; 1e-3 is usual")
+    if not _LEAST_DELTA <= delta <= 1 / _LEAST_DELTA:
+        raise InputError(
+            f"delta must lie between {_LEAST_DELTA:g} and {1 / _LEAST_DELTA:g}, got {delta}; 1e-3 is usual"
+        )
     if not 0 < tilt < 1:
         raise InputError(f"tilt must lie between 0 and 1, got {tilt}; 0.5 treats both sides alike")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import random
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -197,3 +198,52 @@ def test_a_refused_group_is_named() -> None:
     table.loc[table["arm"] == "b", "N"] = 1e8
     with pytest.raises(InputError, match="arm = b: column 'N' has one value"):
         analyse(table, replace(EVERYTHING, holdout=None, run=None))
+
+
+NONSENSE: dict[str, list[str | None]] = {
+    "law": ["power", "chinchilla", "kaplan", "max", "broken", "power+floor", "x"],
+    "fix": ["alpha=0.3", "alpha=nan", "E=0", "A=1e-300", "alpha=0,beta=0", "", "=", "self=1"],
+    "x": ["N", "loss", "text", "zero", "", "huge"],
+    "N": ["N", "one", "D", "huge"],
+    "D": ["D", "zero", "huge"],
+    "loss": ["loss", "one", "huge", "text"],
+    "group": ["arm", "run", "loss", "gaps", "one", "N", ""],
+    "cluster": ["run", "name", "one", "gaps", "arm"],
+    "weight": ["w", "zero", "huge", "text"],
+    "bootstrap": ["0", "20", "19", "-1"],
+    "level": ["0.5", "0.999999", "0", "nan"],
+    "seed": ["0", "99999999999999999999", "-1"],
+    "against": ["kaplan", "power", "power+floor,broken", ",", "chinchilla"],
+    "holdout": ["0.3", "0.99", "1e-9", "nan"],
+    "frontier": [None],
+    "cost": ["6", "1e300", "nan", "1e-300"],
+    "run": ["run", "name", "loss", "gaps", "N"],
+    "where": ["arm=a", "gaps=a", "one=1", "N=x", "loss=", "half=1"],
+    "delta": ["1e-3", "1e300", "1e-300", "0", "nan"],
+    "tilt": ["0.1", "0", "1", "1e-12"],
+    "threads": ["1", "0"],
+    "at": ["last", "first"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_any_options_are_done_or_refused_in_one_line(tmp_path: Path, seed: int) -> None:
+    table = two_arms().assign(zero=0.0, one=1.0, huge=1e300, text="x")
+    table["gaps"] = ["a" if i % 3 else None for i in range(len(table))]
+    path = tmp_path / "table.csv"
+    table.to_csv(path, index=False)
+    rng = random.Random(seed)
+    done = 0
+    for _ in range(50):
+        names = rng.sample(list(NONSENSE), rng.choice([1, 2, 3, 4]))
+        words = command(
+            str(path), tmp_path, {"bootstrap": "20", **{name: rng.choice(NONSENSE[name]) for name in names}}
+        )
+        result = CliRunner().invoke(app, words)
+        if result.exit_code == 0:
+            done += 1
+        elif not (result.exit_code == 2 and isinstance(result.exception, SystemExit)):  # typer's own refusals
+            assert isinstance(result.exception, InputError), words
+            assert "\n" not in str(result.exception), words
+    assert 0 < done < 50
