@@ -174,7 +174,7 @@ def by_jacobian(
                 continue
             formed = held[i.start] if x2 is None and i.start in held else jacobian(x, i)
             for j in columns:
-                kernel[i, j] = np.asarray(_contract(formed, held[j.start], trace))
+                kernel[i, j] = np.asarray(_contract(formed, held[j.start], -network.width if trace else network.width))
                 done += 1
                 progress(done, len(pairs))
             del formed  # before the next one is formed: that is all the budget allows
@@ -275,7 +275,8 @@ def _code(network: Network, kind: str, *inputs: Any) -> Code:
         def jacobian(constants: Any, *arrays_and_x: Any) -> tuple[jax.Array, ...]:
             *arrays, x = arrays_and_x
             value, *leaves = jax.vmap(lambda one: row(constants, arrays, one))(x)
-            return (value, *(leaf.reshape(*leaf.shape[:2], -1) for leaf in leaves))
+            # flat, since an axis of length one between two others costs a copy of the whole
+            return (value, *(leaf.reshape(len(leaf), -1) for leaf in leaves))
 
         def products(constants: Any, *arrays_and_inputs: Any) -> tuple[jax.Array, ...]:
             *arrays, x, x2 = arrays_and_inputs
@@ -316,14 +317,17 @@ def _product_row(
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def _contract(left: Any, right: Any, trace: bool) -> jax.Array:
-    """Return J J'^T summed over the parameters: (b, b2) averaged over outputs, or (b, b2, outputs, outputs)."""
+def _contract(left: Any, right: Any, width: int) -> jax.Array:
+    """Return J J'^T of Jacobians (b, outputs * size) a parameter.
+
+    (b, b2, outputs, outputs); or, if `width` is negative, (b, b2), averaged over as many outputs.
+    """
     pairs = list(zip(left, right, strict=True))
     with jax.default_matmul_precision("highest"):
-        if not trace:
-            return functools.reduce(jnp.add, [jnp.einsum("iop,jqp->ijoq", a, b) for a, b in pairs])
-        flat = [a.reshape(len(a), -1) @ b.reshape(len(b), -1).T for a, b in pairs]
-        return functools.reduce(jnp.add, flat) / left[0].shape[1]
+        if width < 0:
+            return functools.reduce(jnp.add, [a @ b.T for a, b in pairs]) / -width
+        split = [(a.reshape(len(a), width, -1), b.reshape(len(b), width, -1)) for a, b in pairs]
+        return functools.reduce(jnp.add, [jnp.einsum("iop,jqp->ijoq", a, b) for a, b in split])
 
 
 def _check_value(value: jax.Array, start: int) -> None:
