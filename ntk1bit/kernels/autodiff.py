@@ -171,7 +171,7 @@ class _Examined:
             given = getattr(value, "shape", type(value).__name__)
             number = "one input" if n == 1 else f"{n} inputs"
             raise InputError(
-                f"f(params, x) must return (n,) or (n, outputs); for {number} it returned {given}{self._hint(inputs)}"
+                f"f(params, x) must return (n,) or (n, outputs); for {number} it returned {given}{self._hint(inputs, given)}"
             )
         if not value.size:
             raise InputError(f"f(params, x) returns no numbers, but shape {value.shape}")
@@ -201,7 +201,7 @@ class _Examined:
 
         return programs.kept(("paths", program.key, self.split.paths), check) if program.complete else check()
 
-    def _hint(self, inputs: Any) -> str:
+    def _hint(self, inputs: Any, given: Any = None) -> str:
         """Say what is likely meant: a network of one input, or inputs that lack an axis."""
         leaves, treedef = jax.tree.flatten(inputs)
         single = [jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype) for leaf in leaves]
@@ -212,7 +212,7 @@ class _Examined:
                 self.frozen,
                 *single,
             )
-            takes_one = len(value.shape) <= 1
+            takes_one = not value.shape or (len(value.shape) == 1 and value.shape != given)
         except Exception:  # whatever f raises for a thing it was not written for
             takes_one = False
         if takes_one:

@@ -7,7 +7,7 @@ and checkpoints too; it is not asked where everything the program ever computes 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -107,6 +107,14 @@ class Code(NamedTuple):
             self.needs[tuple(key)] = results + getattr(analysis, "temp_size_in_bytes", results)
         return self.needs[tuple(key)]
 
+    def guesses(self, size: int, budget: int) -> Iterator[int]:
+        """Yield smaller and smaller numbers of rows, none of them hopeless; the last is 1."""
+        size = max(1, min(size, 4 * budget // max(self.bound, 1)))
+        while size > 1:
+            yield size
+            size //= 2
+        yield 1
+
     def __call__(self, network: Network, *inputs: Any) -> Any:
         """Run it, to the end: two calls at the same time would need twice the memory."""
         arrays = (self.constants, network.trained, network.frozen, network.program.constants)
@@ -119,35 +127,41 @@ class Plan(NamedTuple):
     Attributes
     ----------
     code
-        What computes a block.
+        What is run.
     rows
-        Inputs whose Jacobians are formed, or that are pulled back, at once.
-    beside
-        Blocks of Jacobian held beside the one being formed; or inputs that one call pushes forward through.
+        Inputs whose Jacobians are held, or that are pulled back, at once.
+    part
+        Inputs of a block whose Jacobians are formed at once; or through which one call pushes forward.
     needed
         Bytes at the most, parameters, inputs and the kernel itself not counted.
     """
 
     code: Code
     rows: int
-    beside: int
+    part: int
     needed: int
 
 
 def plan_jacobian(network: Network, x: Any, x2: Any | None, budget: int) -> Plan:
-    """Choose how many Jacobians to form at once; one, if the budget is too small even for that."""
+    """Choose how many Jacobians to hold and to form at once; one, if the budget is too small even for that."""
     code = _code(network, "jacobian", x)
     longer = x if x2 is None or rows.count(x) >= rows.count(x2) else x2
-    whole = rows.count(longer)
-    size = whole if x2 is None and (_COPIES - 1) * whole * network.row_bytes <= budget else 0
-    size = max(1, min(whole, size or budget // (_COPIES * network.row_bytes)))
-    while True:
-        formed = code.bytes(network, budget, size, rows.take(longer, slice(size)))
-        block = size * network.row_bytes
-        needed = formed if x2 is None and size == whole else formed + block
-        if needed <= budget or size == 1:
-            return Plan(code, size, 1 + max(0, budget - needed) // block, needed)
-        size = max(1, int(size * budget / (2 * needed)))
+    whole, row = rows.count(longer), network.row_bytes
+    single = x2 is None and (_COPIES - 1) * whole * row <= budget
+    size = whole if single else max(1, min(whole, budget // (_COPIES * row)))
+    formed = 0
+    for part in code.guesses(size, budget):
+        formed = code.bytes(network, budget, part, rows.take(longer, slice(part)))
+        if part == size and formed + (0 if single else size * row) <= budget:
+            return Plan(code, size, size, formed + (0 if single else size * row))
+        if part == 1 or formed <= budget / 2:
+            size = part
+            break
+    left = budget - formed  # for blocks that are put together from parts: one copy more
+    if x2 is None and 2 * whole * row <= left:
+        return Plan(code, whole, size, formed + 2 * whole * row)
+    block = left // (3 * row)
+    return Plan(code, block, size, formed + 3 * block * row) if block > size else Plan(code, size, size, formed + size * row)
 
 
 def by_jacobian(
@@ -156,28 +170,26 @@ def by_jacobian(
     """Multiply Jacobians block by block; of the kernel of x with itself, only what lies on or below the diagonal."""
     left = _cut(rows.count(x), plan.rows)
     right = left if x2 is None else _cut(rows.count(x2), plan.rows)
-    groups = [right[k : k + plan.beside] for k in range(0, len(right), plan.beside)]
-    pairs = [(i, j) for group in groups for i in left for j in group if x2 is not None or i.start >= j.start]
+    pairs = [(i, j) for j in right for i in left if x2 is not None or i.start >= j.start]
     kernel = _empty(network, rows.count(x), rows.count(x if x2 is None else x2), trace)
 
     def jacobian(inputs: Any, at: slice) -> tuple[jax.Array, ...]:
-        value, *leaves = plan.code(network, rows.take(inputs, at))
-        _check_value(value, at.start)
-        return tuple(leaves)
+        parts = []
+        for start in range(at.start, at.stop, plan.part):
+            value, *leaves = plan.code(network, rows.take(inputs, slice(start, min(start + plan.part, at.stop))))
+            _check_value(value, start)
+            parts.append(leaves)
+        return tuple(jnp.concatenate(leaf) if len(leaf) > 1 else leaf[0] for leaf in zip(*parts, strict=True))
 
-    done = 0
-    for group in groups:
-        held = {j.start: jacobian(x if x2 is None else x2, j) for j in group}
-        for i in left:
-            columns = [j for j in group if x2 is not None or i.start >= j.start]
-            if not columns:
-                continue
-            formed = held[i.start] if x2 is None and i.start in held else jacobian(x, i)
-            for j in columns:
-                kernel[i, j] = np.asarray(_contract(formed, held[j.start], -network.width if trace else network.width))
-                done += 1
-                progress(done, len(pairs))
-            del formed  # before the next one is formed: that is all the budget allows
+    held, right_block = None, ()
+    for done, (i, j) in enumerate(pairs, start=1):
+        if held != j:
+            right_block = ()  # before the next one is formed: two blocks are all the budget allows
+            held, right_block = j, jacobian(x if x2 is None else x2, j)
+        left_block = right_block if x2 is None and i == j else jacobian(x, i)
+        kernel[i, j] = np.asarray(_contract(left_block, right_block, -network.width if trace else network.width))
+        del left_block
+        progress(done, len(pairs))
     return _shaped(network, mirrored(kernel) if x2 is None else kernel, trace)
 
 
@@ -188,13 +200,16 @@ def plan_vector_products(network: Network, x: Any, x2: Any | None, budget: int, 
     through = rows.count(x)
     each = _COPIES * (network.row_bytes + network.width * through * programs.largest_array(network.program.jaxpr))
     size = max(1, min(rows.count(other), budget // max(each, 1)))
-    while True:
-        inputs = (rows.take(x, slice(through)), rows.take(other, slice(size)))
-        needed = code.bytes(network, budget, through * size, *inputs)
-        if needed <= budget or size == through == 1:
+    needed = 0
+    for size in code.guesses(size, budget // through):
+        needed = code.bytes(network, budget, through * size, rows.take(x, slice(through)), rows.take(other, slice(size)))
+        if needed <= budget:
             return Plan(code, size, through, needed)
-        smaller = max(1, int((size if size > 1 else through) * budget / (2 * needed)))
-        size, through = (smaller, through) if size > 1 else (1, smaller)
+    for through in code.guesses(through, budget):
+        needed = code.bytes(network, budget, through, rows.take(x, slice(through)), rows.take(other, slice(1)))
+        if needed <= budget:
+            return Plan(code, 1, through, needed)
+    return Plan(code, 1, 1, needed)
 
 
 def by_vector_products(
@@ -206,7 +221,7 @@ def by_vector_products(
     pairs = [
         (i, j)
         for j in _cut(rows.count(other), plan.rows)
-        for i in _cut(rows.count(x), plan.beside)
+        for i in _cut(rows.count(x), plan.part)
         if x2 is not None or i.stop > j.start
     ]
     for done, (i, j) in enumerate(pairs, start=1):

@@ -68,7 +68,7 @@ def split_parameters(
     named = [("/".join(_key_name(key) for key in path), leaf) for path, leaf in leaves]
     kinds, trained, frozen, others, paths, frozen_paths = [], [], [], [], [], []
     for path, leaf in named:
-        if not isinstance(leaf, (jax.Array, np.ndarray)) or leaf.dtype.kind in "OSUMm":
+        if not isinstance(leaf, (jax.Array, np.ndarray)) or getattr(leaf.dtype, "kind", "") in (*"OSUMm",):
             kind, home = "other", others
         elif jnp.issubdtype(leaf.dtype, jnp.inexact) and (parameters is None or parameters(path)):
             kind, home = ("complex" if jnp.iscomplexobj(leaf) else "trained"), trained
