@@ -3,7 +3,7 @@
     Theta(x, x') = J(x) J(x')^T,   J(x) = d f(params, x)/d params,
 
 by automatic differentiation, so straight-through estimators inside `f` count as their surrogate says. Two ways, both
-without neural-tangents and both in blocks that keep to a memory budget:
+without neural-tangents and both in blocks that keep to a memory budget (`ntk1bit.kernels.blocks`):
 
 - ``"jacobian"``: Jacobians of blocks of inputs, multiplied. Never more than two blocks exist at once.
 - ``"vector_products"``: one pull-back J(x')^T e for each input and output, pushed forward through f for all x at once;
@@ -25,8 +25,9 @@ import numpy as np
 from jaxtyping import Inexact
 
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.kernels import blocks, programs, rows
-from ntk1bit.kernels.blocks import Network, Plan
+from ntk1bit.kernels import blocks, derivatives, programs, rows
+from ntk1bit.kernels.blocks import Plan
+from ntk1bit.kernels.derivatives import Network
 from ntk1bit.kernels.gradient_paths import check_gradient_paths, zero_jacobian_error
 from ntk1bit.kernels.parameters import Split, split_parameters
 from ntk1bit.kernels.programs import Program, explained
@@ -57,12 +58,16 @@ def ntk(
     Parameters
     ----------
     f
-        `f(params, x)` -> (n,) or (n, outputs), each row depending on its own input only (no batch statistics).
-        Compiled code is cached by the identity of `f`: pass the same function object again, not a new lambda.
+        `f(params, x)` -> (n,) or (n, outputs), real, each row depending on its own input only (no batch statistics).
+        It is traced anew at each call; compiled code is found again by what was traced, not by the identity of `f`.
+        An index beyond the end of an array counts as in f itself: as the last one, or as `mode` says.
     params
-        Any pytree. Leaves that are not arrays of floats are passed through and do not count as parameters.
+        Any pytree. Leaves that are not arrays of floats are passed through and do not count as parameters. A complex
+        array counts as twice as many real parameters, its real and imaginary parts.
     x, x2
-        Inputs with the batch on the first axis; `x2` defaults to `x`.
+        Inputs with the batch on the first axis: an array or nested lists, or a dict, a tuple of arrays or another
+        pytree with the batch on the first axis of each array. `x2` defaults to `x`; the kernel of x with itself is
+        symmetric to the last bit.
     method
         ``"jacobian"``, ``"vector_products"``, ``"structured"``, or ``"auto"``: the first if at least 8 rows of the
         Jacobian fit the budget, else the second.
@@ -73,8 +78,8 @@ def ntk(
         Chooses the parameters by path, as in ``lambda path: path.startswith("layers/0/")``; all by default. A path is
         the keys, indices or attribute names that lead to the leaf, joined by ``/``.
     memory_budget
-        Bytes that Jacobian blocks (or pulled-back vectors and what they push through f) may take, the copy made while
-        forming one included. At least one row of each side is always formed.
+        Bytes that blocks of Jacobian (or pulled-back vectors) may take together with the activations and copies made
+        while forming them, by the compiler's account; parameters, inputs and the kernel come on top, and compiling.
     progress
         Called with (blocks done, blocks in total).
 
@@ -86,13 +91,15 @@ def ntk(
     ------
     InputError
         If an option is unknown, shapes do not match, inputs or parameters are not finite, the filter selects nothing,
-        or a Jacobian is zero because something without a derivative (a bare `sign`) stands between parameters and
-        output.
+        JAX cannot trace or differentiate `f`, outputs are complex, integers or NaN, rows influence each other (tried on
+        three of them), or a Jacobian is zero because something without a derivative (a bare `sign`) stands between
+        parameters and output.
 
     Warns
     -----
     UserWarning
-        If a bare `sign` or `round` of parameters reaches the output while another path still carries a gradient.
+        If a bare `sign` or `round` of parameters reaches the output while another path still carries a gradient; if
+        even the smallest block exceeds the budget.
 
     References
     ----------
@@ -121,7 +128,7 @@ def ntk(
         run = blocks.by_jacobian if method == "jacobian" else blocks.by_vector_products
         kernel = run(network, plan, inputs, other, trace=trace, progress=progress or (lambda *_: None))
     sides = [inputs] if other is None else [inputs, other]
-    if not np.any(kernel) and not all(blocks.has_gradient(network, side) for side in sides):
+    if not np.any(kernel) and not all(derivatives.has_gradient(network, side) for side in sides):
         raise zero_jacobian_error(split.paths)
     if not np.isfinite(kernel).all():
         raise InputError("the NTK contains NaN or infinity; check the parameters and f at these inputs")
@@ -170,9 +177,8 @@ class _Examined:
         if not hasattr(value, "dtype") or len(value.shape) not in (1, 2) or value.shape[0] != n:
             given = getattr(value, "shape", type(value).__name__)
             number = "one input" if n == 1 else f"{n} inputs"
-            raise InputError(
-                f"f(params, x) must return (n,) or (n, outputs); for {number} it returned {given}{self._hint(inputs, given)}"
-            )
+            hint = self._hint(inputs, given)
+            raise InputError(f"f(params, x) must return (n,) or (n, outputs); for {number} it returned {given}{hint}")
         if not value.size:
             raise InputError(f"f(params, x) returns no numbers, but shape {value.shape}")
         if jnp.iscomplexobj(value):
@@ -181,7 +187,9 @@ class _Examined:
                 "jnp.stack([z.real, z.imag], axis=-1), or a real function of them"
             )
         if not jnp.issubdtype(value.dtype, jnp.floating):
-            raise InputError(f"f(params, x) returns {value.dtype}, which has no derivative; return the outputs as floats")
+            raise InputError(
+                f"f(params, x) returns {value.dtype}, which has no derivative; return the outputs as floats"
+            )
         return jnp.asarray(value)
 
     def trace(self, inputs: Any) -> Program:
@@ -218,7 +226,9 @@ class _Examined:
         if takes_one:
             return "; it seems to take one input at a time: use lambda p, x: jax.vmap(lambda one: f(p, one))(x)"
         if any(leaf.ndim == 1 for leaf in leaves):
-            return "; x of shape (n,) is n inputs of one number: write x[:, None] for one feature, x[None] for one input"
+            return (
+                "; x of shape (n,) is n inputs of one number: write x[:, None] for one feature, x[None] for one input"
+            )
         return ""
 
 
@@ -245,8 +255,8 @@ def _planned(
             chosen, found = second, other
     if found.needed > budget:
         warnings.warn(
-            f"memory_budget is {budget / 2**20:.1f} MiB, but method {chosen!r} needs {found.needed / 2**20:.1f} MiB for "
-            "the smallest block, activations included; it will take that much",
+            f"memory_budget is {budget / 2**20:.1f} MiB, but method {chosen!r} needs {found.needed / 2**20:.1f} MiB "
+            "for the smallest block, activations included; it will take that much",
             UserWarning,
             stacklevel=3,
         )
@@ -259,7 +269,7 @@ def _by_structure(network: Network, x: Any, x2: Any | None, trace: bool) -> Inex
     if not isinstance(x, jax.Array):
         raise InputError("method 'structured' takes x as one array; use 'jacobian' or 'vector_products'")
     kernel = structured_ntk(
-        blocks.single_function(network, x),
+        derivatives.single_function(network, x),
         network.trained,
         x,
         x2,

@@ -1,9 +1,9 @@
 """A function as the program JAX traces of it, and compiled code found again by that program.
 
-Which function an object stands for cannot be told from its identity: an attribute, a captured cell or a global may have
-changed since it was last called. So a function is traced anew each time, which takes a millisecond where compiling takes
-a second, and what was compiled before is found by what was traced: equations, shapes, constants. The arrays that the
-function captured become arguments of the compiled code, so none of them is kept alive by it.
+Which function an object stands for cannot be told from its identity: an attribute, a captured cell or a global may
+have changed since it was last called. So a function is traced anew each time, which takes a millisecond where
+compiling takes a second, and what was compiled before is found by what was traced: equations, shapes, constants. The
+arrays that the function captured become arguments of the compiled code, so none of them is kept alive by it.
 """
 
 from __future__ import annotations
@@ -74,6 +74,14 @@ def evaluate(jaxpr: Any, constants: Iterable[Any], args: Iterable[Any]) -> list[
     return _evaluate(jaxpr, iter(constants), list(args))
 
 
+def opened(program: Program) -> Any:
+    """Return a program as equations that hold no array: its inputs are the constants, followed by the arguments."""
+    shapes = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in program.jaxpr.invars]
+    return jax.make_jaxpr(lambda constants, args: evaluate(program.jaxpr, constants, args))(
+        program.constants, shapes
+    ).jaxpr
+
+
 def contents(arrays: Iterable[Any]) -> Hashable:
     """Return what tells arrays apart by their values."""
     return tuple(_digest(array) for array in arrays)
@@ -126,8 +134,10 @@ def explained(doing: str, hint: Callable[[], str] = lambda: "") -> Iterator[None
     """
     try:
         yield
-    except (InputError, MemoryError):
+    except MemoryError:
         raise
+    except InputError as error:  # anew, without what JAX appends to it on its way out
+        raise InputError(str(error)) from error.__cause__
     except Exception as error:
         raise InputError(_cause(error) or f"{doing}: {_first_line(error)}{hint()}") from error
 
@@ -141,8 +151,8 @@ def _cause(error: Exception) -> str:
         )
     if "Reverse-mode differentiation does not work" in text:
         return (
-            "f has a lax.while_loop (or a fori_loop with bounds that are not fixed) between parameters and output, which "
-            "cannot be differentiated backwards; use lax.scan, or a fori_loop with fixed bounds"
+            "f has a lax.while_loop (or a fori_loop with bounds that are not fixed) between parameters and output, "
+            "which cannot be differentiated backwards; use lax.scan, or a fori_loop with fixed bounds"
         )
     if isinstance(error, NotImplementedError) and " rule" in text and "'" in text:
         kind = "derivative" if "ifferentiation" in text else "rule for vmap" if "atching" in text else "transpose"
@@ -152,8 +162,8 @@ def _cause(error: Exception) -> str:
         )
     if isinstance(error, _BY_VALUE):
         return (
-            "f cannot be traced, because it looks at values of parameters or inputs (if, while, int(), a boolean index, "
-            "NumPy); use jnp.where, jax.lax.cond and jax.numpy in their place"
+            "f cannot be traced, because it looks at values of parameters or inputs (if, while, int(), a boolean "
+            "index, NumPy); use jnp.where, jax.lax.cond and jax.numpy in their place"
         )
     return ""
 
@@ -175,7 +185,7 @@ class _Walk:
 
         def name(var: Any) -> Hashable:
             if isinstance(var, Literal):
-                return (_digest(var.val), var.aval.dtype, var.aval.weak_type)
+                return (_digest(var.val), str(var.aval))
             return numbers.setdefault(var, len(numbers))
 
         given = tuple(
@@ -235,7 +245,7 @@ def _digest(value: Any) -> Hashable:
     """Return type, shape and bytes of a number or array, so that 0.0, -0.0 and False differ and NaN equals itself."""
     if not isinstance(value, (np.ndarray, jax.Array)):
         return (type(value), repr(value))
-    if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         return (str(value.dtype), _digest(jax.random.key_data(value)))
     array = np.asarray(value)
     if array.dtype == object:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk1bit.errors import InputError
-from ntk1bit.kernels.programs import Program, evaluate, finite, kept
+from ntk1bit.kernels.programs import Program, evaluate, finite, kept, opened
 
 _TOGETHER = 3  # rows: more than two, so that a neighbour is not everyone
 
@@ -62,7 +62,9 @@ def match_inputs(x: Any, x2: Any) -> tuple[Any, Any]:
         If they are not of the same form.
     """
     if jax.tree.structure(x) != jax.tree.structure(x2):
-        raise InputError(f"x and x2 have the forms {jax.tree.structure(x)} and {jax.tree.structure(x2)}; they must match")
+        raise InputError(
+            f"x and x2 have the forms {jax.tree.structure(x)} and {jax.tree.structure(x2)}; they must match"
+        )
     for one, other in zip(jax.tree.leaves(x), jax.tree.leaves(x2), strict=True):
         if one.shape[1:] != other.shape[1:]:
             raise InputError(f"x and x2 have inputs of shapes {one.shape[1:]} and {other.shape[1:]}; they must match")
@@ -126,23 +128,24 @@ def check_rows_apart(together: Program, alone: Program, parameters: tuple[Any, .
     Raises
     ------
     InputError
-        If rows influence each other, if a row gives something else at another place in the batch, or if an output is NaN.
+        If rows influence each other, a row gives something else at another place in the batch, or an output is NaN.
     """
     n, treedef = count(rows), jax.tree.structure(rows)
 
     def make() -> Callable[..., Any]:
-        joint, single = together.jaxpr, alone.jaxpr
+        joint, single = opened(together), opened(alone)
 
         def run(constants: Any, single_constants: Any, parameters: Any, rows: Any) -> tuple[jax.Array, ...]:
             leaves = treedef.flatten_up_to(rows)
             places = jnp.concatenate([jnp.arange(n)[None], jnp.repeat(jnp.arange(n)[:, None], n, axis=1)])
             mixed = jax.lax.map(
-                lambda place: evaluate(joint, constants, [*parameters, *(leaf[place] for leaf in leaves)])[0], places
+                lambda place: evaluate(joint, (), [*constants, *parameters, *(leaf[place] for leaf in leaves)])[0],
+                places,
             )
             ones = [leaf[:, None] for leaf in leaves]
 
             def each(parameters: Any, ones: Any) -> jax.Array:
-                return jax.lax.map(lambda one: evaluate(single, single_constants, [*parameters, *one])[0][0], ones)
+                return jax.lax.map(lambda one: evaluate(single, (), [*single_constants, *parameters, *one])[0][0], ones)
 
             return mixed, each(parameters, ones), each(*jax.tree.map(_shaken, (parameters, ones)))
 
