@@ -80,7 +80,7 @@ def by_jacobian(
             value, *leaves = plan.code(network, rows.take(inputs, slice(start, min(start + plan.part, at.stop))))
             _check_value(value, start)
             parts.append(leaves)
-        return tuple(jnp.concatenate(leaf) if len(leaf) > 1 else leaf[0] for leaf in zip(*parts, strict=True))
+        return tuple(parts[0]) if len(parts) == 1 else tuple(map(jnp.concatenate, zip(*parts, strict=True)))
 
     held: slice | None = None
     right_block: tuple[jax.Array, ...] = ()
