@@ -3,7 +3,7 @@
     Theta(x, x') = J(x) J(x')^T,   J(x) = d f(params, x)/d params,
 
 by automatic differentiation, so straight-through estimators inside `f` count as their surrogate says. Two ways, both
-without neural-tangents and both in blocks that keep to a memory budget:
+without neural-tangents and both in blocks that keep to a memory budget (`ntk1bit.kernels.blocks`):
 
 - ``"jacobian"``: Jacobians of blocks of inputs, multiplied. Never more than two blocks exist at once.
 - ``"vector_products"``: one pull-back J(x')^T e for each input and output, pushed forward through f for all x at once;
@@ -15,18 +15,22 @@ layers' inputs be tapped has a faster way still: `ntk1bit.kernels.layerwise`.
 
 from __future__ import annotations
 
-import functools
+import warnings
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Inexact, Shaped
+from jaxtyping import Inexact
 
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.kernels.gradient_paths import called_program, check_gradient_paths, zero_jacobian_error
+from ntk1bit.kernels import blocks, derivatives, programs, rows
+from ntk1bit.kernels.blocks import Plan
+from ntk1bit.kernels.derivatives import Network
+from ntk1bit.kernels.gradient_paths import check_gradient_paths, zero_jacobian_error
 from ntk1bit.kernels.parameters import Split, split_parameters
+from ntk1bit.kernels.programs import Program, explained
 
 Method = Literal["auto", "jacobian", "vector_products", "structured"]
 METHODS: tuple[str, ...] = get_args(Method)
@@ -40,13 +44,13 @@ _MIN_ROWS = 8  # with fewer Jacobian rows than this in the budget, vector produc
 def ntk(
     f: Function,
     params: Params,
-    x: Shaped[Any, "n ..."],
-    x2: Shaped[Any, "n2 ..."] | None = None,
+    x: Any,
+    x2: Any = None,
     *,
     method: Method = "auto",
     trace_outputs: bool = True,
     parameters: Callable[[str], bool] | None = None,
-    memory_budget: int = 1 << 30,
+    memory_budget: Any = 1 << 30,
     progress: Callable[[int, int], None] | None = None,
 ) -> Inexact[np.ndarray, "n n2 ..."]:
     """Compute the (straight-through) NTK of `f` with respect to its parameters.
@@ -54,12 +58,16 @@ def ntk(
     Parameters
     ----------
     f
-        `f(params, x)` -> (n,) or (n, outputs), each row depending on its own input only (no batch statistics).
-        Compiled code is cached by the identity of `f`: pass the same function object again, not a new lambda.
+        `f(params, x)` -> (n,) or (n, outputs), real, each row depending on its own input only (no batch statistics).
+        It is traced anew at each call; compiled code is found again by what was traced, not by the identity of `f`.
+        An index beyond the end of an array counts as in f itself: as the last one, or as `mode` says.
     params
-        Any pytree. Leaves that are not arrays of floats are passed through and do not count as parameters.
+        Any pytree. Leaves that are not arrays of floats are passed through and do not count as parameters. A complex
+        array counts as twice as many real parameters, its real and imaginary parts.
     x, x2
-        Inputs with the batch on the first axis; `x2` defaults to `x`.
+        Inputs with the batch on the first axis: an array or nested lists, or a dict, a tuple of arrays or another
+        pytree with the batch on the first axis of each array. `x2` defaults to `x`; the kernel of x with itself is
+        symmetric to the last bit.
     method
         ``"jacobian"``, ``"vector_products"``, ``"structured"``, or ``"auto"``: the first if at least 8 rows of the
         Jacobian fit the budget, else the second.
@@ -70,8 +78,8 @@ def ntk(
         Chooses the parameters by path, as in ``lambda path: path.startswith("layers/0/")``; all by default. A path is
         the keys, indices or attribute names that lead to the leaf, joined by ``/``.
     memory_budget
-        Bytes that Jacobian blocks (or pulled-back vectors and what they push through f) may take, the copy made while
-        forming one included. At least one row of each side is always formed.
+        Bytes that blocks of Jacobian (or pulled-back vectors) may take together with the activations and copies made
+        while forming them, by the compiler's account; parameters, inputs and the kernel come on top, and compiling.
     progress
         Called with (blocks done, blocks in total).
 
@@ -83,43 +91,44 @@ def ntk(
     ------
     InputError
         If an option is unknown, shapes do not match, inputs or parameters are not finite, the filter selects nothing,
-        or a Jacobian is zero because something without a derivative (a bare `sign`) stands between parameters and
-        output.
+        JAX cannot trace or differentiate `f`, outputs are complex, integers or NaN, rows influence each other (tried on
+        three of them), or a Jacobian is zero because something without a derivative (a bare `sign`) stands between
+        parameters and output.
 
     Warns
     -----
     UserWarning
-        If a bare `sign` or `round` of parameters reaches the output while another path still carries a gradient.
+        If a bare `sign` or `round` of parameters reaches the output while another path still carries a gradient; if
+        even the smallest block exceeds the budget.
 
     References
     ----------
     Jacot et al. 2018; Novak et al. 2022 (vector products).
     """
     require_choice("method", method, METHODS)
-    x = _checked_array("x", x)
-    other = x if x2 is None else _checked_array("x2", x2)
-    if x.shape[1:] != other.shape[1:]:
-        raise InputError(f"x and x2 have inputs of shapes {x.shape[1:]} and {other.shape[1:]}; they must match")
-    if memory_budget < 1:
-        raise InputError(f"memory_budget is in bytes and must be positive, got {memory_budget}")
+    budget = _budget(memory_budget)
+    inputs = rows.read_inputs("x", x)
+    other = None if x2 is None or x2 is x else rows.read_inputs("x2", x2)
+    if other is not None:
+        inputs, other = rows.match_inputs(inputs, other)
+        other = None if rows.equal_inputs(inputs, other) else other
     split, trained, frozen = split_parameters(params, parameters)
-    outputs = _examine(f, split, _shapes(trained), _shapes(frozen), _shapes((x[:1],)))
-    task = _Task(f, split, trained, frozen, outputs, memory_budget, progress or (lambda *_: None))
-    if method == "auto":
-        method = "jacobian" if memory_budget >= _COPIES * _MIN_ROWS * task.row_bytes else "vector_products"
-    trace = trace_outputs or not outputs
+    examined = _Examined(f, split, trained, frozen)
+    program = examined.trace(rows.shapes(inputs, 1))
+    few = rows.few(inputs if other is None or rows.count(inputs) > 1 else other)
+    rows.check_rows_apart(examined.trace(rows.shapes(few)), program, (*trained, *frozen), few)
+    for message, category in examined.gradient_warnings(program, rows.shapes(inputs, 1)):
+        warnings.warn(message, category, stacklevel=2)
+    network = Network(program, trained, frozen, tuple(program.jaxpr.outvars[0].aval.shape[1:]))
+    trace = bool(trace_outputs) or not network.outputs
     if method == "structured":
-        from ntk1bit.kernels.infinite import structured_ntk
-
-        of_trained = _of_trained(f, split)
-        kernel = structured_ntk(
-            of_trained, trained, x, None if x2 is None else other, constants=frozen, trace_outputs=trace
-        )
-    elif method == "jacobian":
-        kernel = task.by_jacobian(x, None if x2 is None else other, trace=trace)
+        kernel = _by_structure(network, inputs, other, trace)
     else:
-        kernel = task.by_vector_products(x, other, trace=trace)
-    if not np.any(kernel) and not (task.has_gradient(x) and task.has_gradient(other)):
+        method, plan = _planned(network, inputs, other, method, budget, trace)
+        run = blocks.by_jacobian if method == "jacobian" else blocks.by_vector_products
+        kernel = run(network, plan, inputs, other, trace=trace, progress=progress or (lambda *_: None))
+    sides = [inputs] if other is None else [inputs, other]
+    if not np.any(kernel) and not all(derivatives.has_gradient(network, side) for side in sides):
         raise zero_jacobian_error(split.paths)
     if not np.isfinite(kernel).all():
         raise InputError("the NTK contains NaN or infinity; check the parameters and f at these inputs")
@@ -132,190 +141,149 @@ def linearize(f: Function, params: Params) -> Function:
     Parameters
     ----------
     f, params
-        As for `ntk`; every leaf of `params` must be an array of floats.
+        As for `ntk`: leaves that are not arrays of floats are passed through.
 
     Returns
     -------
-    A function of (p, x) whose NTK is that of `f` at `params`, wherever p is.
+    A function of (p, x) whose NTK is that of `f` at `params`, wherever p is. Of p, the arrays of floats count; the
+    other leaves are those of `params`.
+
+    Raises
+    ------
+    InputError
+        As for `ntk`; from the function returned, if p has another form than `params` or `f` cannot be pushed forward.
     """
+    split, trained, frozen = split_parameters(params, None)
 
     def linearized(p: Params, x: Any) -> Any:
-        move = jax.tree.map(jnp.subtract, p, params)
-        value, change = jax.jvp(lambda q: f(q, x), (params,), (move,))
+        move = tuple(jnp.subtract(q, at) for q, at in zip(split.select(p), trained, strict=True))
+        with explained("f cannot be linearised"):
+            value, change = jax.jvp(lambda q: f(split.join(q, frozen), x), (trained,), (move,))
         return jax.tree.map(jnp.add, value, change)
 
     return linearized
 
 
-class _Task(NamedTuple):
-    """One NTK to compute: a function, its parameters and a budget."""
+class _Examined:
+    """A function at its parameters, before anything is computed: what it returns and whether gradients get through."""
 
-    f: Function
-    split: Split
-    trained: tuple[jax.Array, ...]
-    frozen: tuple[jax.Array, ...]
-    outputs: tuple[int, ...]
-    budget: int
-    progress: Callable[[int, int], None]
+    def __init__(self, f: Function, split: Split, trained: Any, frozen: Any) -> None:
+        self.f, self.split = f, split
+        self.trained, self.frozen = rows.shapes((trained, frozen))
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of the Jacobian of one input."""
-        return sum(leaf.size * leaf.dtype.itemsize for leaf in self.trained) * self.width
+    def __call__(self, trained: Any, frozen: Any, inputs: Any) -> jax.Array:
+        value = self.f(self.split.join(trained, frozen), inputs)
+        n = rows.count(inputs)
+        if not hasattr(value, "dtype") or len(value.shape) not in (1, 2) or value.shape[0] != n:
+            given = getattr(value, "shape", type(value).__name__)
+            number = "one input" if n == 1 else f"{n} inputs"
+            hint = self._hint(inputs, given)
+            raise InputError(f"f(params, x) must return (n,) or (n, outputs); for {number} it returned {given}{hint}")
+        if not value.size:
+            raise InputError(f"f(params, x) returns no numbers, but shape {value.shape}")
+        if jnp.iscomplexobj(value):
+            raise InputError(
+                "f(params, x) returns complex numbers; return their real and imaginary parts as outputs, "
+                "jnp.stack([z.real, z.imag], axis=-1), or a real function of them"
+            )
+        if not jnp.issubdtype(value.dtype, jnp.floating):
+            raise InputError(
+                f"f(params, x) returns {value.dtype}, which has no derivative; return the outputs as floats"
+            )
+        return jnp.asarray(value)
 
-    @property
-    def width(self) -> int:
-        """Number of outputs per input."""
-        return int(np.prod(self.outputs))
+    def trace(self, inputs: Any) -> Program:
+        """Trace f at inputs of these shapes."""
+        shapes = ", ".join(str(leaf.shape) for leaf in jax.tree.leaves(inputs))
+        with explained(f"f(params, x) fails for x of shape {shapes}", lambda: self._hint(inputs)):
+            return programs.trace(self, self.trained, self.frozen, inputs)
 
-    def jacobian(self, x: jax.Array) -> tuple[jax.Array, ...]:
-        """Return the Jacobian of each input, (b, outputs, size) a parameter."""
-        return _jacobian(self.f, self.split, self.trained, self.frozen, x)
+    def gradient_warnings(self, program: Program, one: Any) -> list[tuple[str, type[Warning]]]:
+        """Check that gradients get through, once for each program; return what is to be warned of each time."""
 
-    def has_gradient(self, x: jax.Array) -> bool:
-        """Say whether the Jacobian is other than zero at some input."""
-        return any(bool(jnp.any(leaf)) for i in range(len(x)) for leaf in self.jacobian(x[i : i + 1]))
+        def check() -> list[tuple[str, type[Warning]]]:
+            with warnings.catch_warnings(record=True) as caught, explained("f cannot be differentiated"):
+                warnings.simplefilter("always")
+                check_gradient_paths(self, self.trained, (self.frozen, one), self.split.paths)
+            return [(str(warning.message), warning.category) for warning in caught]
 
-    def by_jacobian(self, x: jax.Array, x2: jax.Array | None, *, trace: bool) -> Inexact[np.ndarray, "n n2 ..."]:
-        """Multiply Jacobians block by block; what lies below the diagonal of a symmetric kernel is mirrored."""
-        if x2 is None and (_COPIES - 1) * len(x) * self.row_bytes <= self.budget:
-            jacobian = self.jacobian(x)
-            kernel = np.array(_contract(jacobian, jacobian, trace))
-            self.progress(1, 1)
-            return self._shaped(kernel, trace)
-        rows = max(1, self.budget // (_COPIES * self.row_bytes))
-        left = _cut(len(x), rows)
-        right = left if x2 is None else _cut(len(x2), rows)
-        kernel = self._empty(len(x), len(x if x2 is None else x2), trace)
-        pairs = [(i, j) for i in left for j in right if x2 is not None or j.start >= i.start]
-        at, j_left = None, ()
-        for done, (i, j) in enumerate(pairs, start=1):
-            if at != i:
-                at, j_left = i, self.jacobian(x[i])
-            mirrored = x2 is None and i != j
-            j_right = j_left if x2 is None and i == j else self.jacobian((x if x2 is None else x2)[j])
-            kernel[i, j] = np.asarray(_contract(j_left, j_right, trace))
-            del j_right  # before the next one is formed: two blocks are all the budget allows
-            if mirrored:
-                kernel[j, i] = _transposed(kernel[i, j], trace)
-            self.progress(done, len(pairs))
-        return self._shaped(kernel, trace)
+        return programs.kept(("paths", program.key, self.split.paths), check) if program.complete else check()
 
-    def by_vector_products(self, x: jax.Array, x2: jax.Array, *, trace: bool) -> Inexact[np.ndarray, "n n2 ..."]:
-        """Pull back each output of each x2 and push it forward through all of x."""
-        kernel = self._empty(len(x), len(x2), trace)
-        pushed = _largest_array(self.f, self.split, _shapes(self.trained), _shapes(self.frozen), _shapes((x,)))
-        each = _COPIES * (self.row_bytes + self.width * pushed)
-        parts = _cut(len(x2), max(1, self.budget // each))
-        for done, j in enumerate(parts, start=1):
-            try:
-                block = _push_pull(self.f, self.split, self.trained, self.frozen, x, x2[j], trace)
-            except TypeError as error:
-                if "custom_vjp" not in str(error):
-                    raise
-                raise InputError(
-                    "f uses jax.custom_vjp, which cannot be pushed forward; write the estimator with stop_gradient or "
-                    "custom_jvp, or choose method 'jacobian'"
-                ) from error
-            kernel[:, j] = np.asarray(block)
-            self.progress(done, len(parts))
-        return self._shaped(kernel, trace)
-
-    def _empty(self, n: int, n2: int, trace: bool) -> np.ndarray:
-        dtype = np.dtype(jnp.result_type(*self.trained))
-        return np.zeros((n, n2) if trace else (n, n2, self.width, self.width), dtype=dtype)
-
-    def _shaped(self, kernel: np.ndarray, trace: bool) -> np.ndarray:
-        return kernel if trace else kernel.reshape(*kernel.shape[:2], *self.outputs, *self.outputs)
+    def _hint(self, inputs: Any, given: Any = None) -> str:
+        """Say what is likely meant: a network of one input, or inputs that lack an axis."""
+        leaves, treedef = jax.tree.flatten(inputs)
+        single = [jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype) for leaf in leaves]
+        try:
+            value = jax.eval_shape(
+                lambda t, z, *one: self.f(self.split.join(t, z), treedef.unflatten(one)),
+                self.trained,
+                self.frozen,
+                *single,
+            )
+            takes_one = not value.shape or (len(value.shape) == 1 and value.shape != given)
+        except Exception:  # whatever f raises for a thing it was not written for
+            takes_one = False
+        if takes_one:
+            return "; it seems to take one input at a time: use lambda p, x: jax.vmap(lambda one: f(p, one))(x)"
+        if any(leaf.ndim == 1 for leaf in leaves):
+            return (
+                "; x of shape (n,) is n inputs of one number: write x[:, None] for one feature, x[None] for one input"
+            )
+        return ""
 
 
-@functools.lru_cache(maxsize=64)
-def _examine(f: Function, split: Split, trained: Any, frozen: Any, x: Any) -> tuple[int, ...]:
-    """Trace `f` once: check what it returns and that gradients get through; return the shape of one output."""
-    value = jax.eval_shape(lambda t, z, one: f(split.join(t, z), one), trained, frozen, *x)
-    if not hasattr(value, "shape") or len(value.shape) not in (1, 2) or value.shape[0] != 1:
-        given = getattr(value, "shape", type(value).__name__)
-        raise InputError(f"f(params, x) must return (n,) or (n, outputs); for one input it returned {given}")
-    check_gradient_paths(lambda t, z, one: f(split.join(t, z), one), trained, (frozen, *x), split.paths)
-    return tuple(value.shape[1:])
+def _planned(
+    network: Network, x: Any, x2: Any | None, method: str, budget: int, trace: bool
+) -> tuple[Literal["jacobian", "vector_products"], Plan]:
+    """Choose a method, and blocks for which the budget suffices; say so if there are none."""
+
+    def plan(method: str) -> Plan:
+        if method == "jacobian":
+            return blocks.plan_jacobian(network, x, x2, budget)
+        return blocks.plan_vector_products(network, x, x2, budget, trace=trace)
+
+    first, second = "jacobian", "vector_products"
+    if method == second or (method == "auto" and budget < _COPIES * _MIN_ROWS * network.row_bytes):
+        first, second = second, first
+    chosen, found = first, plan(first)
+    if method == "auto" and found.needed > budget:
+        try:
+            other = plan(second)
+        except InputError:  # a custom_vjp, which the first way can do
+            other = found
+        if other.needed < found.needed:
+            chosen, found = second, other
+    if found.needed > budget:
+        warnings.warn(
+            f"memory_budget is {budget / 2**20:.1f} MiB, but method {chosen!r} needs {found.needed / 2**20:.1f} MiB "
+            "for the smallest block, activations included; it will take that much",
+            UserWarning,
+            stacklevel=3,
+        )
+    return ("jacobian" if chosen == "jacobian" else "vector_products"), found
 
 
-@functools.lru_cache(maxsize=64)
-def _largest_array(f: Function, split: Split, trained: Any, frozen: Any, x: Any) -> int:
-    """Return the bytes of the largest array in f(x): what pushing one direction through f takes, and then some."""
+def _by_structure(network: Network, x: Any, x2: Any | None, trace: bool) -> Inexact[np.ndarray, "n n2 ..."]:
+    from ntk1bit.kernels.infinite import structured_ntk
 
-    def largest(jaxpr: Any) -> int:
-        own = [var.aval.size * var.aval.dtype.itemsize for equation in jaxpr.eqns for var in equation.outvars]
-        inner = [called_program(equation) for equation in jaxpr.eqns]
-        return max([*own, *(largest(program) for program in inner if program is not None)], default=0)
-
-    return largest(jax.make_jaxpr(lambda t, z, inputs: f(split.join(t, z), inputs))(trained, frozen, *x).jaxpr)
-
-
-@functools.lru_cache(maxsize=64)
-def _of_trained(f: Function, split: Split) -> Callable[..., Any]:
-    """Return f as a function of (trained, x, *frozen), the same object each time: compiled code is found by it."""
-    return lambda trained, x, *frozen: f(split.join(trained, frozen), x)
+    if not isinstance(x, jax.Array):
+        raise InputError("method 'structured' takes x as one array; use 'jacobian' or 'vector_products'")
+    kernel = structured_ntk(
+        derivatives.single_function(network, x),
+        network.trained,
+        x,
+        x2,
+        constants=(network.frozen, network.program.constants),
+        trace_outputs=trace,
+    )
+    return blocks.mirrored(np.array(kernel)) if x2 is None else kernel
 
 
-def _shapes(arrays: tuple[jax.Array, ...]) -> tuple[jax.ShapeDtypeStruct, ...]:
-    return tuple(jax.ShapeDtypeStruct(array.shape, array.dtype) for array in arrays)
-
-
-def _at(f: Function, split: Split, frozen: tuple[jax.Array, ...], x: jax.Array) -> Callable[[Any], jax.Array]:
-    """Return the outputs at x, (n, outputs), as a function of the trained parameters."""
-    return lambda trained: f(split.join(trained, frozen), x).reshape(len(x), -1)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _jacobian(f: Function, split: Split, trained: Any, frozen: Any, x: jax.Array) -> tuple[jax.Array, ...]:
-    def rows(one: jax.Array) -> tuple[jax.Array, ...]:
-        return jax.jacrev(lambda t: _at(f, split, frozen, one[None])(t)[0])(trained)
-
-    return tuple(leaf.reshape(*leaf.shape[:2], -1) for leaf in jax.vmap(rows)(x))
-
-
-@functools.partial(jax.jit, static_argnums=2)
-def _contract(left: Any, right: Any, trace: bool) -> jax.Array:
-    """Return J J'^T summed over the parameters: (b, b2) averaged over outputs, or (b, b2, outputs, outputs)."""
-    pairs = list(zip(left, right, strict=True))
-    with jax.default_matmul_precision("highest"):
-        if not trace:
-            return functools.reduce(jnp.add, [jnp.einsum("iop,jqp->ijoq", a, b) for a, b in pairs])
-        flat = [a.reshape(len(a), -1) @ b.reshape(len(b), -1).T for a, b in pairs]
-        return functools.reduce(jnp.add, flat) / left[0].shape[1]
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1, 6))
-def _push_pull(
-    f: Function, split: Split, trained: Any, frozen: Any, x: jax.Array, x2: jax.Array, trace: bool
-) -> jax.Array:
-    """Return J(x) J(x2)^T, (n, b) averaged over outputs or (n, b, outputs, outputs), without forming J(x)."""
-
-    def column(one: jax.Array) -> jax.Array:
-        value, pull = jax.vjp(_at(f, split, frozen, one[None]), trained)
-
-        def pushed(output: jax.Array) -> jax.Array:
-            return jax.jvp(_at(f, split, frozen, x), (trained,), pull(output[None]))[1]
-
-        return jax.vmap(pushed, out_axes=-1)(jnp.eye(value.size, dtype=value.dtype))  # (n, outputs, outputs')
-
-    columns = jax.vmap(column, out_axes=1)(x2)
-    return jnp.einsum("nboo->nb", columns) / columns.shape[-1] if trace else columns
-
-
-def _transposed(block: Any, trace: bool) -> Any:
-    return block.T if trace else block.transpose(1, 0, 3, 2)
-
-
-def _checked_array(name: str, x: Any) -> Shaped[jax.Array, "n ..."]:
-    array = jnp.asarray(x)
-    if array.ndim < 1 or array.shape[0] == 0:
-        raise InputError(f"{name} needs at least one input on its first axis, got shape {array.shape}")
-    if not bool(jnp.isfinite(array).all()):
-        raise InputError(f"{name} contains NaN or infinity; remove or repair those rows first")
-    return array
-
-
-def _cut(length: int, size: int) -> list[slice]:
-    return [slice(start, min(start + size, length)) for start in range(0, length, size)]
+def _budget(given: Any) -> int:
+    try:
+        budget = int(given)
+    except (TypeError, ValueError, OverflowError):
+        budget = 0
+    if budget < 1:
+        raise InputError(f"memory_budget is in bytes and must be positive, got {given!r}")
+    return budget

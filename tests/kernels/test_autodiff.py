@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -105,27 +106,6 @@ def test_blocks_do_not_change_the_result(method, trace, rows):
     np.testing.assert_allclose(rectangular, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_jacobian_beyond_the_budget_is_never_formed(monkeypatch):
-    from ntk1bit.kernels import autodiff
-
-    params = mlp_params([4, 6, 2])
-    row = sum(w.size + b.size for w, b in params) * 2 * 4
-    formed = []
-    honest = autodiff._jacobian
-    monkeypatch.setattr(autodiff, "_jacobian", lambda *a: formed.append(len(a[-1]) * row) or honest(*a))
-    ntk(mlp, params, sphere(32, 4), method="jacobian", memory_budget=8 * row)
-    assert max(formed) * 2 <= 8 * row  # two blocks at a time
-
-
-def test_auto_changes_to_vector_products_when_rows_do_not_fit(monkeypatch):
-    from ntk1bit.kernels import autodiff
-
-    params = mlp_params([4, 6, 2])
-    row = sum(w.size + b.size for w, b in params) * 2 * 4
-    monkeypatch.setattr(autodiff, "_jacobian", None)
-    assert ntk(mlp, params, sphere(3, 4), memory_budget=15 * row).shape == (3, 3)
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_only_the_chosen_parameters_count(method):
     params = {"first": mlp_params([4, 6])[0], "second": mlp_params([6, 1], seed=1)[0]}
@@ -200,6 +180,76 @@ def test_custom_vjp_works_by_jacobian_and_is_explained_elsewhere():
         ntk(f, w, x, method="vector_products")
 
 
+def test_linearised_network_with_leaves_that_are_not_parameters():
+    params = {
+        "w": mlp_params([4, 6])[0][0],
+        "activation": jnp.tanh,
+        "steps": np.int32(2),
+        "key": jax.random.key(0),
+        "i": np.arange(3),
+    }
+
+    def f(p, x):
+        return p["activation"](x @ p["w"])[:, p["i"]].sum(axis=1) * p["steps"] + jax.random.normal(p["key"])
+
+    lin, x = linearize(f, params), sphere(5, 4)
+    moved = {**params, "w": params["w"] + 0.3}
+    j = np.asarray(jax.jacrev(lambda w: f({**params, "w": w}, jnp.asarray(x)))(params["w"])).reshape(5, -1)
+    # float32: sums of 24 terms of size <= 1
+    np.testing.assert_allclose(lin(moved, x), f(params, x) + j @ np.full(24, 0.3), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(ntk(lin, moved, x), ntk(f, params, x), rtol=1e-5)
+    with pytest.raises(InputError, match="have the form"):
+        lin({"w": params["w"]}, x)
+
+
+def test_a_network_that_cannot_be_linearised_is_named():
+    @jax.custom_vjp
+    def sign(w):
+        return jnp.sign(w)
+
+    sign.defvjp(lambda w: (jnp.sign(w), None), lambda _, g: (g,))
+    w = np.ones((3,), np.float32)
+    with pytest.raises(InputError, match="custom_vjp"):
+        linearize(lambda p, x: x @ sign(p), w)(w, sphere(2, 3))
+
+
+@pytest.mark.parametrize("method", [*METHODS, pytest.param("structured", marks=needs_oracle)])
+@pytest.mark.parametrize("trace", [True, False])
+@pytest.mark.parametrize("budget", [1 << 30, 20_000])
+def test_a_kernel_of_x_with_itself_is_symmetric_to_the_last_bit(method, trace, budget):
+    params, x = mlp_params([5, 16, 16, 2]), 3 * sphere(33, 5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the small budget does not suffice
+        kernel = ntk(mlp, params, x, method=method, trace_outputs=trace, memory_budget=budget)
+        again = ntk(mlp, params, x, x.copy(), method=method, trace_outputs=trace, memory_budget=budget)
+    np.testing.assert_array_equal(kernel, kernel.T if trace else kernel.transpose(1, 0, 3, 2))
+    np.testing.assert_array_equal(kernel, again)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_complex_parameters_count_by_their_real_and_imaginary_parts(method):
+    rng = np.random.default_rng(0)
+    w = (rng.standard_normal((4, 3)) + 1j * rng.standard_normal((4, 3))).astype(np.complex64)
+    v = rng.standard_normal(3).astype(np.float32)
+    x, x2 = sphere(6, 4), sphere(5, 4, seed=1)
+
+    def f(p, z):
+        return jnp.abs(jnp.sin(z @ p["w"])) @ p["v"]
+
+    def real(p, z):
+        return f({"w": p["re"] + 1j * p["im"], "v": p["v"]}, z)
+
+    parts = {"re": w.real.copy(), "im": w.imag.copy(), "v": v}
+    kernel = ntk(f, {"w": w, "v": v}, x, method=method)
+    assert np.diag(kernel).min() > 0
+    np.testing.assert_allclose(kernel, ntk(real, parts, x), rtol=1e-4)  # float32: some ten roundings of sin, cosh
+    np.testing.assert_allclose(
+        ntk(f, {"w": w, "v": v}, x, x2, method=method), ntk(real, parts, x, x2), rtol=1e-3, atol=1e-4
+    )
+    lin = linearize(f, {"w": w, "v": v})
+    np.testing.assert_allclose(lin({"w": w, "v": v + 1}, x), f({"w": w, "v": v + 1}, x), rtol=1e-5)  # linear in v
+
+
 def test_linearised_network():
     params = mlp_params([4, 6, 2])
     moved = jax.tree.map(lambda leaf: leaf + 0.3, params)
@@ -247,6 +297,14 @@ def test_structured_derivatives_respect_the_estimator_and_the_filter():
         ({"memory_budget": 0}, "memory_budget"),
         ({"f": lambda p, x: (x @ p[0][0]).sum()}, "must return"),
         ({"f": lambda p, x: (x @ p[0][0])[:, None, :]}, "must return"),
+        ({"f": lambda p, x: (x @ p[0][0], 1)}, "it returned tuple"),
+        ({"f": lambda p, x: (x @ p[0][0])[:, :0]}, "returns no numbers"),
+        ({"f": lambda p, x: x @ p[0][0] + 1j}, "returns complex numbers; return their real and imaginary parts"),
+        ({"f": lambda p, x: jnp.argmax(x @ p[0][0], axis=1)}, "returns int32, which has no derivative"),
+        ({"f": lambda p, x: jnp.log(-1 - (x @ p[0][0]) ** 2).sum(axis=1)}, "is NaN"),
+        ({"memory_budget": float("nan")}, "memory_budget"),
+        ({"parameters": "0/0"}, "parameters is a function of a path"),
+        ({"params": {"a": np.ones(3, np.float32), 3: np.ones(3, np.float32)}}, "not a tree"),
     ],
 )
 def test_mistakes_are_named(change, message):
@@ -259,6 +317,8 @@ def test_a_diverged_network_is_named():
     params[0][0][0, 0] = np.nan
     with pytest.raises(InputError, match="parameter '0/0' contains NaN"):
         ntk(mlp, params, sphere(3, 4))
+    with pytest.raises(InputError, match="parameter '0/0' contains NaN"):
+        ntk(mlp, params, sphere(3, 4), parameters=lambda path: path != "0/0")
 
 
 def test_importing_the_kernels_does_not_import_jax():
