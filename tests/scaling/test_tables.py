@@ -94,7 +94,7 @@ def test_rows_are_kept_by_number_and_by_text() -> None:
         ("t.csv.bz2", bz2.compress(b"N,loss\n1,0.5\n2,0.25\n")),
         ("T.TSV.XZ", lzma.compress(b"N\tloss\n1\t0.5\n2\t0.25\n")),
         ("t.jsonl", b'{"N": 1, "loss": 0.5}\n\n{"loss": 0.25, "N": 2}\n'),
-        ("t.ndjson.gz", gzip.compress(b'{"N": 1, "loss": 0.5}\n{"N": 2, "loss": 0.25}')),
+        ("t.ndjson.gz", gzip.compress(b'{"N": 1, "loss": 0.5}\n{"N": 2, "loss": 0.25}', mtime=0)),
         ("t.json", b'\xef\xbb\xbf [{"N": 1, "loss": 0.5},\n {"N": 2, "loss": 0.25}]'),
     ],
 )
