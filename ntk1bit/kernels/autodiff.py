@@ -104,6 +104,7 @@ def ntk(
         raise InputError(f"memory_budget is in bytes and must be positive, got {memory_budget}")
     split, trained, frozen = split_parameters(params, parameters)
     outputs = _examine(f, split, _shapes(trained), _shapes(frozen), _shapes((x[:1],)))
+    check_gradient_paths(lambda t, z, one: f(split.join(t, z), one), trained, (frozen, x[:1]), split.paths)
     task = _Task(f, split, trained, frozen, outputs, memory_budget, progress or (lambda *_: None))
     if method == "auto":
         method = "jacobian" if memory_budget >= _COPIES * _MIN_ROWS * task.row_bytes else "vector_products"
@@ -236,7 +237,6 @@ def _examine(f: Function, split: Split, trained: Any, frozen: Any, x: Any) -> tu
     if not hasattr(value, "shape") or len(value.shape) not in (1, 2) or value.shape[0] != 1:
         given = getattr(value, "shape", type(value).__name__)
         raise InputError(f"f(params, x) must return (n,) or (n, outputs); for one input it returned {given}")
-    check_gradient_paths(lambda t, z, one: f(split.join(t, z), one), trained, (frozen, *x), split.paths)
     return tuple(value.shape[1:])
 
 
