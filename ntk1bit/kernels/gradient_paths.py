@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.core import eval_jaxpr
 
 from ntk1bit.errors import InputError
-from ntk1bit.kernels.influence import NO_MARKS, POLES, called_program, influence
+from ntk1bit.kernels.influence import NO_MARKS, POLES, influence
 from ntk1bit.kernels.jumps import Probe
+from ntk1bit.kernels.programs import called_program
 
 __all__ = ["MissingGradientWarning", "called_program", "check_gradient_paths", "zero_jacobian_error"]
 
@@ -84,8 +86,8 @@ def check_gradient_paths(f: Callable[..., Any], params: Any, rest: Sequence[Any]
         raise _blocked_error(blocked, steps)
     partly = [paths[index] for index, jumps in alone.items() if jumps.found] or [paths[index] for index in moving]
     warnings.warn(
-        f"{_cause(steps)} of parameters reaches the output without a derivative ({', '.join(partly)}): the output jumps "
-        f"where its gradient does not say so, and this is the NTK of the remaining paths only; {_ADVICE}",
+        f"{_cause(steps)} of parameters reaches the output without a derivative ({', '.join(partly)}): the output "
+        f"jumps where the gradient says that it stays, and this is the NTK of the remaining paths only; {_ADVICE}",
         MissingGradientWarning,
         stacklevel=_outside(),
     )
@@ -104,7 +106,7 @@ def _derivative(traced: Any, params: Any, rest: Sequence[Any]) -> frozenset[Any]
 
     def pushed(direction: Any, at: Any, other: Any) -> Any:
         def value(moved: Any) -> Any:
-            return jax.core.eval_jaxpr(traced.jaxpr, traced.consts, *jax.tree.leaves((moved, other)))
+            return eval_jaxpr(traced.jaxpr, traced.consts, *jax.tree.leaves((moved, other)))
 
         return jax.jvp(value, (at,), (direction,))[1]
 

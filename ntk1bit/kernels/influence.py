@@ -15,21 +15,24 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from ntk1bit.kernels.programs import called_program, declared_program, is_literal, open_program
+
 Marks = frozenset[Any]
 NO_MARKS: Marks = frozenset()
 
 # Operations without a jump or a pole, as functions of their inputs of floats; the list need not be complete.
-_CONTINUOUS = frozenset(
-    "abs add add_any asinh atan broadcast_in_dim cholesky clamp complex concatenate conj conv_general_dilated copy "
-    "copy_p cos cosh cummax cummin cumprod cumsum cumlogsumexp device_put dot_general dynamic_slice "
-    "dynamic_update_slice erf erf_inv erfc exp exp2 expand_dims expm1 gather imag log log1p logistic max min mul neg "
-    "optimization_barrier pad real reduce_max reduce_min reduce_precision reduce_prod reduce_sum reduce_window_max "
-    "reduce_window_min reduce_window_sum reshape rev scatter scatter-add scatter_add scatter_mul select_n sin sinh "
-    "slice split sqrt square squeeze stack sub tanh transpose triangular_solve unstack".split()
-)
-CUSTOM_JVP = frozenset({"custom_jvp_call"})
-CUSTOM_VJP = frozenset({"custom_vjp_call", "custom_vjp_call_jaxpr"})
-_CALLS = frozenset({"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"})
+# fmt: off
+_CONTINUOUS = frozenset((
+    "abs", "add", "add_any", "asinh", "atan", "broadcast_in_dim", "cholesky", "clamp", "complex", "concatenate",
+    "conj", "conv_general_dilated", "copy", "copy_p", "cos", "cosh", "cumlogsumexp", "cummax", "cummin", "cumprod",
+    "cumsum", "device_put", "dot_general", "dynamic_slice", "dynamic_update_slice", "erf", "erf_inv", "erfc", "exp",
+    "exp2", "expand_dims", "expm1", "gather", "imag", "log", "log1p", "logistic", "max", "min", "mul", "neg",
+    "optimization_barrier", "pad", "real", "reduce_max", "reduce_min", "reduce_precision", "reduce_prod",
+    "reduce_sum", "reduce_window_max", "reduce_window_min", "reduce_window_sum", "reshape", "rev", "scatter",
+    "scatter-add", "scatter_add", "scatter_mul", "select_n", "sin", "sinh", "slice", "split", "sqrt", "square",
+    "squeeze", "stack", "sub", "tanh", "transpose", "triangular_solve", "unstack",
+))
+# fmt: on
 _WORDS = {
     **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge"), "a comparison"),
     "convert_element_type": "a conversion to integers",
@@ -62,31 +65,6 @@ def influence(jaxpr: Any, inputs: Sequence[Marks], *, declared: bool = False) ->
             results = _results(equation, given, declared)
             marked.update((var, marks) for var, marks in zip(equation.outvars, results, strict=True) if marks)
     return [NO_MARKS if is_literal(var) else marked.get(var, NO_MARKS) for var in jaxpr.outvars]
-
-
-def called_program(equation: Any) -> Any | None:
-    """Return the program a compiled or checkpointed function runs, if its inputs are the equation's own; else None."""
-    if equation.primitive.name not in _CALLS:
-        return None
-    inner = open_program(equation.params.get("jaxpr", equation.params.get("call_jaxpr")))
-    return inner if inner is not None and len(inner.invars) == len(equation.invars) else None
-
-
-def declared_program(equation: Any) -> Any | None:
-    """Return what a function with a derivative declared by hand computes; None for any other equation."""
-    if equation.primitive.name not in CUSTOM_JVP | CUSTOM_VJP:
-        return None
-    return open_program(equation.params.get("call_jaxpr", equation.params.get("fun_jaxpr")))
-
-
-def open_program(program: Any) -> Any:
-    """Return a program without the constants it may be closed over."""
-    return getattr(program, "jaxpr", program)
-
-
-def is_literal(var: Any) -> bool:
-    """Say whether an operand is a number written into the program."""
-    return hasattr(var, "val")
 
 
 def _results(equation: Any, given: Sequence[Marks], declared: bool) -> Sequence[Marks]:

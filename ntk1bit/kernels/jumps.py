@@ -5,9 +5,10 @@ by its integral,
 
     g(1) - g(0) = int_0^1 g'(s) ds,     g(s) = f(theta(s)) in the sense of `ntk1bit.kernels.lockstep`,
 
-whatever its kinks (relu, max-pooling, a mask that multiplies what it depends on). A quantiser changes by jumps, which no
-derivative explains. If part of the change is left unexplained by the trapezium rule, the place where most of it happened
-is magnified until either the derivatives at its ends explain it (a kink, a pole, a steep slope) or nothing does (a jump).
+whatever its kinks (relu, max-pooling, a mask that multiplies what it depends on). A quantiser changes by jumps, which
+no derivative explains. If part of the change is left unexplained by the trapezium rule, the place where most of it
+happened is magnified until either the derivatives at its ends explain it (a kink, a pole, a steep slope) or nothing
+does (a jump).
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import eval_jaxpr
 
-from ntk1bit.kernels.influence import open_program
 from ntk1bit.kernels.lockstep import Both, run_both
+from ntk1bit.kernels.programs import Program, inner_programs, open_program
 
 _POINTS = 17  # on a path, its ends included
 _MAGNIFICATIONS = 4  # by 16 each: down to 1e-6 of the path, which float32 can still resolve
@@ -51,17 +53,24 @@ class Probe:
 
         self.params, self.rest = params, rest
         self.traced = jax.make_jaxpr(at_both)(params, params, *rest)
-        self.program = _Program(self.traced.jaxpr)
+        self.program = Program(self.traced.jaxpr)
         self.resolution = max(_resolutions(self.traced.jaxpr), default=0.0)
-        ways = (_way(params, keep) for keep in range(0 if cross_zero else 1, 3))
-        self.way = next((way for way in ways if self._along(way, 0.0, 1.0).finite), None)
+        self.way = self.whole = None
+        for keep in range(0 if cross_zero else 1, 3):
+            way = _way(params, keep)
+            path = self._along(way, 0.0, 1.0)
+            if path.finite:
+                self.way, self.whole = way, path
+                break
 
     def jumps(self, leaves: Sequence[int] | None = None) -> Jumps:
         """Move some parameters, all by default, and say what the network does."""
-        if self.way is None:
+        if self.way is None or self.whole is None:
             return Jumps(False, False)
-        way = self.way if leaves is None else self.way.of(leaves)
-        path = self._along(way, 0.0, 1.0)
+        way, path = self.way, self.whole
+        if leaves is not None:
+            way = way.of(leaves)
+            path = self._along(way, 0.0, 1.0)
         tolerance = _UNEXPLAINED + 12 * self.resolution  # 1/16 of a path, rounded to within resolution/2 at both ends
         if not path.finite or path.unexplained.sum() <= tolerance * path.moved:
             return Jumps(False, False)
@@ -88,7 +97,7 @@ class Probe:
 
 
 class _Way(NamedTuple):
-    """A curve theta + (1 - cos pi s)/2 chord + sin(pi s) side: half a turn about the chord's middle if side is as long."""
+    """A curve theta + (1 - cos pi s)/2 chord + sin(pi s) side: half a turn, if side is half as long as chord."""
 
     chord: tuple[Any, ...]
     side: tuple[Any, ...]
@@ -120,22 +129,8 @@ class _Path(NamedTuple):
         )
 
 
-class _Program:
-    """A traced program, equal to every other that reads the same: what is compiled for one is found by the next."""
-
-    def __init__(self, jaxpr: Any) -> None:
-        self.jaxpr = jaxpr
-        self.key = (str(jaxpr), tuple(id(const) for const in _inner_constants(jaxpr)))
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Program) and self.key == other.key
-
-
 @functools.lru_cache(maxsize=32)
-def _compiled(program: _Program) -> Callable[..., tuple[jax.Array, jax.Array]]:
+def _compiled(program: Program) -> Callable[..., tuple[jax.Array, jax.Array]]:
     """Compile the values and slopes of a program at points of a path."""
 
     @jax.jit
@@ -148,7 +143,7 @@ def _compiled(program: _Program) -> Callable[..., tuple[jax.Array, jax.Array]]:
                 direction.append(jnp.pi * (jnp.sin(turn) / 2 * chord + jnp.cos(turn) * side).astype(theta.dtype))
 
             def value(moved: Any) -> jax.Array:
-                return jax.core.eval_jaxpr(program.jaxpr, consts, *start, *moved, *rest)[0]
+                return eval_jaxpr(program.jaxpr, consts, *start, *moved, *rest)[0]
 
             return jax.jvp(value, (tuple(here),), (tuple(direction),))
 
@@ -187,20 +182,5 @@ def _resolutions(jaxpr: Any) -> Iterator[float]:
             dtype = getattr(var.aval, "dtype", None)
             if dtype is not None and jnp.issubdtype(dtype, jnp.inexact):
                 yield float(jnp.finfo(dtype).eps)
-        for program in _inner(equation):
+        for program in inner_programs(equation):
             yield from _resolutions(open_program(program))
-
-
-def _inner_constants(jaxpr: Any) -> Iterator[Any]:
-    for equation in jaxpr.eqns:
-        for program in _inner(equation):
-            yield from getattr(program, "consts", ())
-            yield from _inner_constants(open_program(program))
-
-
-def _inner(equation: Any) -> Iterator[Any]:
-    """Yield the programs among an equation's parameters."""
-    for value in equation.params.values():
-        for program in value if isinstance(value, (tuple, list)) else (value,):
-            if hasattr(open_program(program), "eqns"):
-                yield program

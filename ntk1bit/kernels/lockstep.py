@@ -15,7 +15,16 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ntk1bit.kernels.influence import CUSTOM_JVP, CUSTOM_VJP, called_program, is_literal, open_program
+from ntk1bit.kernels.programs import (
+    CUSTOM_JVP,
+    CUSTOM_VJP,
+    as_function,
+    called_constants,
+    called_program,
+    closed_over,
+    is_literal,
+    open_program,
+)
 
 
 class Both(NamedTuple):
@@ -41,8 +50,8 @@ def run_both(jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Both]) -> list[
 def _outputs(equation: Any, given: list[Both]) -> list[Both]:
     name, params = equation.primitive.name, equation.params
     if (inner := called_program(equation)) is not None:
-        return run_both(inner, _constants(params), given)
-    run = _runner(equation)
+        return run_both(inner, called_constants(equation), given)
+    run = as_function(equation)
     moves = any(both.still is not both.moved for both in given)
     if not moves or name == "stop_gradient":
         return _paired(run(*[both.still for both in given]))
@@ -57,28 +66,12 @@ def _outputs(equation: Any, given: list[Both]) -> list[Both]:
     return _paired(run(*[both.still for both in given]), run(*[both.moved for both in given]))
 
 
-def _runner(equation: Any) -> Callable[..., list[Any]]:
-    """Return an equation as a function of its inputs, with a list of outputs."""
-    bound = equation.primitive.get_bind_params(equation.params)
-    functions, params = bound if isinstance(bound, tuple) else ((), bound)  # a pair before JAX 0.10
-
-    def run(*values: Any) -> list[Any]:
-        result = equation.primitive.bind(*functions, *values, **params)
-        return list(result) if equation.primitive.multiple_results else [result]
-
-    return run
-
-
 def _paired(still: Sequence[Any], moved: Sequence[Any] | None = None) -> list[Both]:
     return [Both(a, b) for a, b in zip(still, still if moved is None else moved, strict=True)]
 
 
-def _constants(params: Any) -> Sequence[Any]:
-    return getattr(params.get("jaxpr", params.get("call_jaxpr")), "consts", ())
-
-
 def _program(closed: Any) -> Callable[[Sequence[Both]], list[Both]]:
-    return lambda inputs: run_both(open_program(closed), getattr(closed, "consts", ()), inputs)
+    return lambda inputs: run_both(open_program(closed), closed_over(closed), inputs)
 
 
 def _split(pairs: Sequence[Both]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -155,7 +148,9 @@ def _declared(run: Callable[..., list[Any]], given: list[Both], *, forwards: boo
             (slopes,) = jax.linear_transpose(pull, values)(change)
         except (TypeError, ValueError, NotImplementedError, AssertionError):
             return _paired(still)
-    changed = [
-        a + b if jnp.issubdtype(jnp.result_type(a), jnp.inexact) else a for a, b in zip(values, slopes, strict=True)
-    ]
+    changed = [a + b if _is_inexact(a) else a for a, b in zip(values, slopes, strict=True)]
     return _paired(still, changed)
+
+
+def _is_inexact(value: Any) -> bool:
+    return jnp.issubdtype(jnp.result_type(value), jnp.inexact)
