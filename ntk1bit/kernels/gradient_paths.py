@@ -65,6 +65,7 @@ def check_gradient_paths(f: Callable[..., Any], params: Any, rest: Sequence[Any]
     MissingGradientWarning
         If the output jumps as parameters move, while another path still carries a gradient.
     """
+    paths = [path or "params" for path in paths]
     traced = jax.make_jaxpr(f)(params, *rest)
     others = len(traced.jaxpr.invars) - len(paths)
     (value,) = influence(traced.jaxpr, [*_each(paths), *[NO_MARKS] * others])
@@ -80,6 +81,7 @@ def check_gradient_paths(f: Callable[..., Any], params: Any, rest: Sequence[Any]
     probe = Probe(traced, tuple(params), tuple(jax.tree.leaves(rest)), cross_zero=POLES.isdisjoint(steps))
     if not probe.jumps().found:
         return
+    moving = [index for index in range(len(paths)) if index in value | differentiated]
     alone = {index: probe.jumps([index]) for index in moving}
     blocked = [paths[index] for index, jumps in alone.items() if jumps.found and jumps.flat]
     if blocked:

@@ -56,7 +56,8 @@ def influence(jaxpr: Any, inputs: Sequence[Marks], *, declared: bool = False) ->
 
     Returns
     -------
-    The marks of each output: those of the inputs that influence it, and the names of operations on the way.
+    The marks of each output: those of the inputs that influence it, and the names of operations on the way. A function
+    with a declared derivative passes on what its value depends on; what its derivative depends on is not looked up.
     """
     marked = {var: marks for var, marks in zip(jaxpr.invars, inputs, strict=True) if marks}
     for equation in jaxpr.eqns:
@@ -80,7 +81,8 @@ def _results(equation: Any, given: Sequence[Marks], declared: bool) -> Sequence[
     if (inner := called_program(equation)) is not None:
         return influence(inner, given, declared=declared)
     if (inner := declared_program(equation)) is not None:
-        return influence(inner, given, declared=True)
+        names = frozenset(mark for marks in given for mark in marks if isinstance(mark, str))
+        return [marks | names for marks in influence(inner, given, declared=True)]  # the derivative may use any input
     together = NO_MARKS.union(*given)
     if not declared and _may_jump(equation, given):
         together |= {_WORDS.get(name, f"{name}()")}

@@ -21,9 +21,11 @@ class Program:
         self.key = (str(jaxpr), tuple(id(const) for const in _inner_constants(jaxpr)))
 
     def __hash__(self) -> int:
+        """Hash what the program reads like."""
         return hash(self.key)
 
     def __eq__(self, other: object) -> bool:
+        """Compare what the programs read like."""
         return isinstance(other, Program) and self.key == other.key
 
 
