@@ -89,7 +89,8 @@ def ntk(
     Warns
     -----
     UserWarning
-        If a bare `sign` or `round` of parameters reaches the output while another path still carries a gradient.
+        If a bare quantiser of parameters (`sign`, `round`, a comparison) reaches the output while another path still
+        carries a gradient: a `MissingGradientWarning`, each time.
 
     References
     ----------

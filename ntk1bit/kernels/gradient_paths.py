@@ -41,7 +41,7 @@ class MissingGradientWarning(UserWarning):
 warnings.simplefilter("always", MissingGradientWarning, append=True)
 
 
-def check_gradient_paths(f: Callable[..., Any], params: Any, rest: Sequence[Any], paths: Sequence[str]) -> None:
+def check_gradient_paths(f: Callable[..., Any], params: Any, rest: Sequence[Any], paths: Sequence[str]) -> bool:
     """Check that every parameter which moves the output does so through something with a derivative.
 
     Parameters
@@ -54,6 +54,10 @@ def check_gradient_paths(f: Callable[..., Any], params: Any, rest: Sequence[Any]
         Further arguments, not differentiated by; a row or two of inputs are enough.
     paths
         The names of the parameters, for the message.
+
+    Returns
+    -------
+    Whether no gradient was found to be missing; if not, there was a warning.
 
     Raises
     ------
@@ -77,10 +81,10 @@ def check_gradient_paths(f: Callable[..., Any], params: Any, rest: Sequence[Any]
         raise _blocked_error([paths[index] for index in blocked], steps)
     numbers = jax.tree.leaves((params, rest))
     if not steps or any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in numbers):
-        return
+        return True
     probe = Probe(traced, tuple(params), tuple(jax.tree.leaves(rest)), cross_zero=POLES.isdisjoint(steps))
     if not probe.jumps().found:
-        return
+        return True
     moving = [index for index in range(len(paths)) if index in value | differentiated]
     alone = {index: probe.jumps([index]) for index in moving}
     blocked = [paths[index] for index, jumps in alone.items() if jumps.found and jumps.flat]
@@ -93,6 +97,7 @@ def check_gradient_paths(f: Callable[..., Any], params: Any, rest: Sequence[Any]
         MissingGradientWarning,
         stacklevel=_outside(),
     )
+    return False
 
 
 def zero_jacobian_error(paths: Sequence[str]) -> InputError:

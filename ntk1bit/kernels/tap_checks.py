@@ -40,7 +40,7 @@ def check_taps(forward: Forward, leaves: Leaves, x: Any) -> bool:
     Returns
     -------
     Whether this holds at all parameters of such a network, as far as can be told: not if a signal was zero on these
-    rows, nor if the parameters had to be as they are (a scale of exactly 1).
+    rows, nor if the parameters had to be as they are (a scale of exactly 1), nor after a warning.
 
     Raises
     ------
@@ -56,8 +56,8 @@ def check_taps(forward: Forward, leaves: Leaves, x: Any) -> bool:
     layers = _Layers(trace(forward, leaves, rows), leaves, rows)
     general = layers.check_gradients()
     layers.check_reuse()
-    layers.check_signals()
-    return general
+    whole = layers.check_signals()
+    return general and whole
 
 
 class _Layers:
@@ -112,8 +112,8 @@ class _Layers:
                 if moves.sum() > 1:
                     raise _reuse_error(np.flatnonzero(moves).tolist(), len(self.weights))
 
-    def check_signals(self) -> None:
-        """Check that gradients get from each tap to the output."""
+    def check_signals(self) -> bool:
+        """Check that gradients get from each tap to the output; return whether all of them do."""
         outputs, _ = self.cut(self.floats)
         here = tuple(outputs[:-1])
 
@@ -127,7 +127,9 @@ class _Layers:
 
             return self._run(floats, on_tap)
 
-        check_gradient_paths(value, here, (here, self.floats), [f"tapped layer {i + 1}" for i in range(len(here))])
+        return check_gradient_paths(
+            value, here, (here, self.floats), [f"tapped layer {i + 1}" for i in range(len(here))]
+        )
 
     def _run(self, floats: Sequence[Any], on_tap: Any) -> Any:
         every = list(self.every)
