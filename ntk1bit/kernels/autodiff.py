@@ -25,7 +25,12 @@ import numpy as np
 from jaxtyping import Inexact, Shaped
 
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.kernels.gradient_paths import called_program, check_gradient_paths, zero_jacobian_error
+from ntk1bit.kernels.gradient_paths import (
+    called_program,
+    check_gradient_paths,
+    telling_rows,
+    zero_jacobian_error,
+)
 from ntk1bit.kernels.parameters import Split, split_parameters
 
 Method = Literal["auto", "jacobian", "vector_products", "structured"]
@@ -105,7 +110,7 @@ def ntk(
         raise InputError(f"memory_budget is in bytes and must be positive, got {memory_budget}")
     split, trained, frozen = split_parameters(params, parameters)
     outputs = _examine(f, split, _shapes(trained), _shapes(frozen), _shapes((x[:1],)))
-    check_gradient_paths(lambda t, z, one: f(split.join(t, z), one), trained, (frozen, x[:1]), split.paths)
+    check_gradient_paths(lambda t, z, one: f(split.join(t, z), one), trained, (frozen, telling_rows(x)), split.paths)
     task = _Task(f, split, trained, frozen, outputs, memory_budget, progress or (lambda *_: None))
     if method == "auto":
         method = "jacobian" if memory_budget >= _COPIES * _MIN_ROWS * task.row_bytes else "vector_products"

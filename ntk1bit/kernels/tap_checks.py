@@ -23,7 +23,7 @@ import numpy as np
 from jax import lax
 
 from ntk1bit.errors import InputError
-from ntk1bit.kernels.gradient_paths import check_gradient_paths
+from ntk1bit.kernels.gradient_paths import check_gradient_paths, telling_rows
 from ntk1bit.kernels.influence import influence
 from ntk1bit.kernels.jumps import Probe
 from ntk1bit.kernels.lockstep import Both, run_both
@@ -35,7 +35,7 @@ _MOVED = 64  # entries of a parameter moved to see where it is used; of each lay
 
 
 def check_taps(forward: Forward, leaves: Leaves, x: Any) -> bool:
-    """Check a network's taps at given parameters, on the first two rows of its inputs.
+    """Check a network's taps at given parameters, on two rows of its inputs.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def check_taps(forward: Forward, leaves: Leaves, x: Any) -> bool:
     MissingGradientWarning
         If something without a derivative follows a tap beside paths with one.
     """
-    rows = jnp.asarray(x)[:2]
+    rows = telling_rows(x)
     layers = _Layers(trace(forward, leaves, rows), leaves, rows)
     general = layers.check_gradients()
     layers.check_reuse()

@@ -193,6 +193,14 @@ def test_a_scale_chosen_by_the_sign_is_half_a_gradient(pick):
     assert verdict(quantised(lambda w: pick(size(w), w)))[0] == "warning"
 
 
+@jax.custom_vjp
+def pulled(w):
+    return jnp.sign(w)
+
+
+pulled.defvjp(lambda w: (pulled(w), None), lambda _, g: (g,))
+
+
 def half(w):
     return size(w) * jnp.sign(w)
 
@@ -216,6 +224,8 @@ def test_sub_programs_are_looked_into(home):
 
     assert verdict(lambda p, x: LOOPS[home](half, p, x))[0] == "warning"
     assert verdict(lambda p, x: LOOPS[home](dead, p, x)) == ("silent", "")
+    assert verdict(lambda p, x: LOOPS[home](lambda w: pulled(w) / (1 + w * w), p, x)) == ("silent", "")
+    assert verdict(lambda p, x: LOOPS[home](lambda w: pulled(w) + half(w), p, x))[0] == "warning"
     kind, told = verdict(lambda p, x: LOOPS[home](jnp.sign, p, x))
     assert kind == "error"
     assert "leaf 0 is zero: sign() blocks" in told
@@ -259,6 +269,12 @@ FINE = {
 @pytest.mark.parametrize("name", FINE)
 def test_continuous_networks_and_estimators_give_no_false_alarm(name):
     assert verdict(FINE[name]) == ("silent", "")
+
+
+def test_blank_first_rows_hide_nothing():
+    x = np.concatenate([np.zeros((3, 4), np.float32), ROWS])
+    with pytest.warns(UserWarning, match="without a derivative"):
+        ntk(quantised(half), WIDE, x)
 
 
 def test_parameters_of_one_number_or_one_sign_are_tried_too():
