@@ -87,14 +87,18 @@ def check_gradient_paths(f: Callable[..., Any], params: Any, rest: Sequence[Any]
         return True
     moved = tuple(jnp.asarray(leaf) for leaf in params)
     probe = Probe(traced, moved, tuple(jax.tree.leaves(rest)), cross_zero=POLES.isdisjoint(steps))
-    if not probe.jumps().found:
+    together = probe.jumps()
+    if not (together.found or together.unclear):
         return True
     moving = [index for index in range(len(paths)) if index in value | differentiated]
     alone = {index: probe.jumps([index]) for index in moving}
     blocked = [paths[index] for index, jumps in alone.items() if jumps.found and jumps.flat]
     if blocked:
         raise _blocked_error(blocked, steps)
-    partly = [paths[index] for index, jumps in alone.items() if jumps.found] or [paths[index] for index in moving]
+    partly = [paths[index] for index, jumps in alone.items() if jumps.found]
+    if not partly and not together.found:
+        return True
+    partly = partly or [paths[index] for index in moving]
     warnings.warn(
         f"{_cause(steps)} of parameters reaches the output without a derivative ({', '.join(partly)}): the output "
         f"jumps where the gradient says that it stays, and this is the NTK of the remaining paths only; {_ADVICE}",

@@ -38,7 +38,8 @@ class Jumps(NamedTuple):
     """What a network does along a path: whether it jumps, and whether it has no slope anywhere."""
 
     found: bool
-    flat: bool
+    flat: bool = False
+    unclear: bool = False  # a jump of what is held fixed hid whether there is another
 
 
 class Probe:
@@ -68,14 +69,14 @@ class Probe:
     def jumps(self, leaves: Sequence[int] | None = None) -> Jumps:
         """Move some parameters, all by default, and say what the network does."""
         if self.way is None or self.whole is None:
-            return Jumps(False, False)
+            return Jumps(False)
         way, path = self.way, self.whole
         if leaves is not None:
             way = way.of(leaves)
             path = self._along(way, 0.0, 1.0)
         tolerance = _UNEXPLAINED + 12 * self.resolution  # 1/16 of a path, rounded to within resolution/2 at both ends
         if not path.finite or path.unexplained.sum() <= tolerance * path.moved:
-            return Jumps(False, False)
+            return Jumps(False)
         flat = path.steepest <= 1e-3 * path.moved
         if self.resolution > 1e-6:  # half precision: every change is one of jumps when magnified
             return Jumps(flat or not self.frozen, flat)
@@ -85,13 +86,13 @@ class Probe:
             low += int(path.unexplained.argmax()) * width
             path = self._along(way, low, width)
             if not path.finite or path.unexplained.max() <= noise:
-                return Jumps(False, False)
+                return Jumps(False)
         piece = width / (_POINTS - 1)
         if path.unexplained.max() <= _TIMES_SLOPE * path.steepest * piece:
-            return Jumps(False, False)
+            return Jumps(False)
         change = self._change(way, low + int(path.unexplained.argmax()) * piece, piece)
         found = change > path.unexplained.max() / 10
-        return Jumps(found, found and flat)
+        return Jumps(found, found and flat, unclear=not found)
 
     def _change(self, way: _Way, low: float, width: float) -> float:
         """Return how far the network itself moves, nothing held fixed: where an estimator's mask jumps, not at all."""

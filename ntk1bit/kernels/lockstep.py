@@ -2,12 +2,14 @@
 
 The moved run is what automatic differentiation believes the program to be. Whatever passes `stop_gradient` keeps its
 value of the run that stays; a function with a derivative declared by hand (`custom_jvp`, `custom_vjp`) is replaced by
-its value there plus that derivative times the change of its inputs. So a straight-through estimator is a straight line,
-and where the moved run still changes without a derivative, a gradient is missing.
+its value there plus that derivative times the change of its inputs; a choice between two equal numbers is not made anew.
+So a straight-through estimator is a straight line, and where the moved run still changes without a derivative, a
+gradient is missing.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -61,6 +63,8 @@ def _outputs(equation: Any, given: list[Both]) -> list[Both]:
         return _while(params, given)
     if name == "cond":
         return _cond(params, given)
+    if name == "select_n" and given[0].still is not given[0].moved:
+        given = [_choice(*given), *given[1:]]
     if name in CUSTOM_JVP | CUSTOM_VJP:
         return _declared(run, given, forwards=name in CUSTOM_JVP)
     return _paired(run(*[both.still for both in given]), run(*[both.moved for both in given]))
@@ -121,6 +125,12 @@ def _cond(params: Any, given: list[Both]) -> list[Both]:
         return lax.switch(index.astype(jnp.int32), chosen, still, moved)
 
     return _paired(run(given[0].still, 0), run(given[0].moved, 1))
+
+
+def _choice(which: Both, *cases: Both) -> Both:
+    """Let a choice between equal numbers stay as it is: it is one of derivatives, as in where(inside, w, frozen w)."""
+    alike = functools.reduce(jnp.logical_and, [case.still == cases[0].still for case in cases])
+    return Both(which.still, jnp.where(alike, which.still, which.moved))
 
 
 def _declared(run: Callable[..., list[Any]], given: list[Both], *, forwards: bool) -> list[Both]:
