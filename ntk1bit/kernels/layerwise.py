@@ -87,10 +87,11 @@ def layerwise_ntk(
     network = _network(forward, leaves, left)
     other = network if right is None or right.shape == left.shape else _network(forward, leaves, right)
     run = _compiled(network.program, other.program, trace_outputs)
-    kernel, inputs_finite, numbers_finite, alive = run(network.consts, other.consts, leaves.numbers, left, right)
+    kernel, flags = run(network.consts, other.consts, leaves.numbers, left, right)
+    inputs_finite, numbers_finite, alive = np.asarray(flags)
     if not inputs_finite:
         raise InputError("inputs contain NaN or infinity; remove or repair those rows first")
-    if not numbers_finite:
+    if not (numbers_finite or all(bool(jnp.isfinite(a).all()) for a in leaves.numbers if _is_inexact(a))):
         raise InputError("params contain NaN or infinity; the network has diverged")
     if not alive:
         raise InputError(
@@ -142,7 +143,7 @@ def _state(program: Program) -> _State:
 def _compiled(left: Program, right: Program, trace_outputs: bool) -> Callable[..., Any]:
     """Compile the kernel of a network at inputs of two shapes.
 
-    It returns the kernel, whether inputs and parameters are finite, and whether any signal gets through.
+    It returns the kernel, and whether inputs and parameters are finite and any signal gets through.
     """
 
     @jax.jit
@@ -150,9 +151,11 @@ def _compiled(left: Program, right: Program, trace_outputs: bool) -> Callable[..
         one = _layers(Tapped(left, consts), numbers, x)
         two = one if x2 is None else _layers(Tapped(right, consts2), numbers, x2)
         inputs_finite = jnp.isfinite(x).all() if x2 is None else jnp.isfinite(x).all() & jnp.isfinite(x2).all()
-        numbers_finite = jnp.all(jnp.asarray([jnp.isfinite(a).all() for a in numbers if _is_inexact(a)]))
+        squares = [jnp.vdot(a, a) for a in numbers if _is_inexact(a)]  # the fastest look at all; may overflow
+        numbers_finite = jnp.isfinite(sum(squares, jnp.zeros(()))).all()
         alive = functools.reduce(jnp.logical_or, [jnp.any(signal) for signal in one.signals + two.signals])
-        return _combine(one, two, trace_outputs or one.single), inputs_finite, numbers_finite, alive
+        flags = jnp.stack([inputs_finite, numbers_finite, alive])
+        return _combine(one, two, trace_outputs or one.single), flags
 
     return kernel
 

@@ -2,8 +2,8 @@
 
 The moved run is what automatic differentiation believes the program to be. Whatever passes `stop_gradient` keeps its
 value of the run that stays; a function with a derivative declared by hand (`custom_jvp`, `custom_vjp`) is replaced by
-its value there plus that derivative times the change of its inputs; a choice between two equal numbers is not made anew.
-So a straight-through estimator is a straight line, and where the moved run still changes without a derivative, a
+its value there plus that derivative times the change of its inputs; a choice between two equal numbers is not made
+anew. So a straight-through estimator is a straight line, and where the moved run still changes without a derivative, a
 gradient is missing.
 """
 
