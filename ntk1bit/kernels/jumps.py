@@ -28,6 +28,7 @@ from ntk1bit.kernels.programs import Program, inner_programs, open_program
 
 _POINTS = 17  # on a path, its ends included
 _MAGNIFICATIONS = 4  # by 16 each: down to 1e-6 of the path, which float32 can still resolve
+_PLACES = 4  # to magnify, at most
 _UNEXPLAINED = 0.02  # of the change along a path; below it, a jump would not matter to a kernel
 _TIMES_SLOPE = 10.0  # a jump is this many times what slopes at its ends explain; a kink at most once
 _SEED = 0x9E3779B97F4A7C15  # not one that parameters are likely to be drawn with: a path along them meets 0
@@ -80,19 +81,30 @@ class Probe:
         flat = path.steepest <= 1e-3 * path.moved
         if self.resolution > 1e-6:  # half precision: every change is one of jumps when magnified
             return Jumps(flat or not self.frozen, flat)
-        low, width, noise = 0.0, 1.0, 50 * self.resolution * path.size
+        unclear = False
+        for place in np.argsort(-path.unexplained)[:_PLACES]:  # a steep slope may seem the worst, and not be a jump
+            if path.unexplained[place] > tolerance * path.moved / _POINTS:
+                jumps = self._magnified(way, path, int(place), tolerance / 4, 50 * self.resolution * path.size)
+                if jumps.found:
+                    return Jumps(True, flat)
+                unclear = unclear or jumps.unclear
+        return Jumps(False, unclear=unclear)
+
+    def _magnified(self, way: _Way, path: _Path, place: int, tolerance: float, noise: float) -> Jumps:
+        """Say whether what is left unexplained in a piece of the whole path is a jump."""
+        low, width = 0.0, 1.0
         for _ in range(_MAGNIFICATIONS):
             width /= _POINTS - 1
-            low += int(path.unexplained.argmax()) * width
+            low += place * width
             path = self._along(way, low, width)
-            if not path.finite or path.unexplained.max() <= noise:
+            if not path.finite or path.unexplained.max() <= noise or path.unexplained.sum() <= tolerance * path.moved:
                 return Jumps(False)
-        piece = width / (_POINTS - 1)
-        if path.unexplained.max() <= _TIMES_SLOPE * path.steepest * piece:
+            place = int(path.unexplained.argmax())
+        piece, unexplained = width / (_POINTS - 1), path.unexplained.max()
+        if unexplained <= _TIMES_SLOPE * path.steepest * piece:
             return Jumps(False)
-        change = self._change(way, low + int(path.unexplained.argmax()) * piece, piece)
-        found = change > path.unexplained.max() / 10
-        return Jumps(found, found and flat, unclear=not found)
+        found = self._change(way, low + place * piece, piece) > unexplained / 10
+        return Jumps(found, unclear=not found)
 
     def _change(self, way: _Way, low: float, width: float) -> float:
         """Return how far the network itself moves, nothing held fixed: where an estimator's mask jumps, not at all."""
