@@ -28,7 +28,7 @@ from ntk1bit.errors import InputError, require_choice
 from ntk1bit.kernels import blocks, derivatives, programs, rows
 from ntk1bit.kernels.blocks import Plan
 from ntk1bit.kernels.derivatives import Network
-from ntk1bit.kernels.gradient_paths import check_gradient_paths, zero_jacobian_error
+from ntk1bit.kernels.gradient_paths import check_gradient_paths, follow_gradients, telling_rows, zero_jacobian_error
 from ntk1bit.kernels.parameters import Split, split_parameters
 from ntk1bit.kernels.programs import Program, explained
 
@@ -98,8 +98,8 @@ def ntk(
     Warns
     -----
     UserWarning
-        If a bare `sign` or `round` of parameters reaches the output while another path still carries a gradient; if
-        even the smallest block exceeds the budget.
+        If a bare quantiser of parameters (`sign`, `round`, a comparison) reaches the output while another path still
+        carries a gradient: a `MissingGradientWarning`, each time; if even the smallest block exceeds the budget.
 
     References
     ----------
@@ -117,8 +117,7 @@ def ntk(
     program = examined.trace(rows.shapes(inputs, 1))
     few = rows.few(inputs if other is None or rows.count(inputs) > 1 else other)
     rows.check_rows_apart(examined.trace(rows.shapes(few)), program, (*trained, *frozen), few)
-    for message, category in examined.gradient_warnings(program, rows.shapes(inputs, 1)):
-        warnings.warn(message, category, stacklevel=2)
+    examined.check_gradients(program, trained, frozen, inputs)
     network = Network(program, trained, frozen, tuple(program.jaxpr.outvars[0].aval.shape[1:]))
     trace = bool(trace_outputs) or not network.outputs
     if method == "structured":
@@ -198,16 +197,18 @@ class _Examined:
         with explained(f"f(params, x) fails for x of shape {shapes}", lambda: self._hint(inputs)):
             return programs.trace(self, self.trained, self.frozen, inputs)
 
-    def gradient_warnings(self, program: Program, one: Any) -> list[tuple[str, type[Warning]]]:
-        """Check that gradients get through, once for each program; return what is to be warned of each time."""
+    def check_gradients(self, program: Program, trained: Any, frozen: Any, inputs: Any) -> None:
+        """Check that gradients get through; numbers are tried only where an operation on the way may jump."""
+        one = rows.shapes(inputs, 1)
 
-        def check() -> list[tuple[str, type[Warning]]]:
-            with warnings.catch_warnings(record=True) as caught, explained("f cannot be differentiated"):
-                warnings.simplefilter("always")
-                check_gradient_paths(self, self.trained, (self.frozen, one), self.split.paths)
-            return [(str(warning.message), warning.category) for warning in caught]
+        def steps() -> tuple[str, ...]:
+            closed = jax.make_jaxpr(self)(self.trained, self.frozen, one)
+            return follow_gradients(closed, self.trained, (self.frozen, one), self.split.paths).steps
 
-        return programs.kept(("paths", program.key, self.split.paths), check) if program.complete else check()
+        with explained("f cannot be differentiated"):
+            key = ("paths", program.key, self.split.paths)
+            if programs.kept(key, steps) if program.complete else steps():
+                check_gradient_paths(self, trained, (frozen, telling_rows(inputs)), self.split.paths)
 
     def _hint(self, inputs: Any, given: Any = None) -> str:
         """Say what is likely meant: a network of one input, or inputs that lack an axis."""

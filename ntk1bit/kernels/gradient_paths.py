@@ -1,27 +1,51 @@
-"""Does a gradient get from the parameters to the output? Found from the traced program, before any kernel is computed.
+"""Does a gradient get from the parameters to the output? Found before any kernel is computed.
 
 Automatic differentiation of `sign` is silently zero, so a 1-bit network without a straight-through estimator has a zero
-Jacobian and a zero NTK. Every other kind of zero (a dead relu, a zero output layer, a `stop_gradient` on purpose) is
-legitimate. So the program is traced twice: the output itself, in which a parameter's influence is followed except
-through `stop_gradient`; and its derivative, in which JAX leaves out what is symbolically zero. A parameter that moves
-the output but has no place in the derivative is *blocked*.
+Jacobian and a zero NTK. Every other kind of zero (a dead relu, a zero output layer, a `stop_gradient` on purpose, a
+derivative declared by hand) is legitimate. Two questions tell them apart:
+
+- *of the traced program*: which parameters influence the output other than through `stop_gradient`, and which the
+  derivative, in which JAX leaves out what is symbolically zero? One that is in the first alone is blocked
+  (`ntk1bit.kernels.influence`);
+- *of numbers*, where an operation on the way may jump: does the output follow its gradient when the parameters are
+  moved a finite way, or does it jump (`ntk1bit.kernels.jumps`)?
 """
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import eval_jaxpr
 
 from ntk1bit.errors import InputError
+from ntk1bit.kernels.equations import called_program
+from ntk1bit.kernels.influence import NO_MARKS, POLES, influence
+from ntk1bit.kernels.jumps import Probe
+from ntk1bit.kernels.programs import explained
 
-_STEPS = frozenset({"sign", "round", "floor", "ceil"})  # derivative 0 almost everywhere, by JAX's own rules
+__all__ = ["MissingGradientWarning", "called_program", "check_gradient_paths", "telling_rows", "zero_jacobian_error"]
+
+_ROWS = 256
 _ADVICE = "use a straight-through estimator, such as w + jax.lax.stop_gradient(jnp.sign(w) - w)"
+_STEPS = frozenset({"sign()", "round()", "floor()", "ceil()", "a comparison"})  # when among others, these are named
 
 
-def check_gradient_paths(f: Callable[..., Any], params: Any, rest: Sequence[Any], paths: Sequence[str]) -> None:
+class MissingGradientWarning(UserWarning):
+    """Part of what parameters do to the output is not in the gradient, so neither in the NTK."""
+
+
+# Python shows a warning once for each place that calls; this one is about the function given, so it is always shown.
+warnings.simplefilter("always", MissingGradientWarning, append=True)
+
+
+def check_gradient_paths(f: Callable[..., Any], params: Any, rest: Sequence[Any], paths: Sequence[str]) -> bool:
     """Check that every parameter which moves the output does so through something with a derivative.
 
     Parameters
@@ -29,40 +53,99 @@ def check_gradient_paths(f: Callable[..., Any], params: Any, rest: Sequence[Any]
     f
         `f(params, *rest)` -> an array.
     params
-        A tuple of arrays, or of their shapes and dtypes: nothing is computed.
+        A tuple of arrays. If these or `rest` are only shapes and dtypes, no numbers are tried.
     rest
-        Further arguments, not differentiated by.
+        Further arguments, not differentiated by; a row or two of inputs are enough (`telling_rows`).
     paths
         The names of the parameters, for the message.
+
+    Returns
+    -------
+    Whether no gradient was found to be missing; if not, there was a warning.
 
     Raises
     ------
     InputError
-        If the gradient of a parameter is blocked on every path to the output.
+        If the gradient of a parameter is blocked on every path to the output, or `f` has no derivative in JAX.
 
     Warns
     -----
-    UserWarning
-        If a bare `sign`, `round`, `floor` or `ceil` of parameters reaches the output beside paths with a gradient.
+    MissingGradientWarning
+        If the output jumps as parameters move, while another path still carries a gradient.
     """
-    value = jax.make_jaxpr(f)(params, *rest).jaxpr
-    pulled = jax.make_jaxpr(lambda direction, *at: jax.vjp(lambda p: f(p, *at[1:]), at[0])[1](direction))(
-        jax.eval_shape(f, params, *rest), params, *rest
-    ).jaxpr
-    has_derivative = _tainted(pulled, [i == 0 for i in range(len(pulled.invars))])
-    moves = [any(_tainted(value, [i == index for i in range(len(value.invars))])) for index in range(len(paths))]
-    blocked = [path for path, moved, has in zip(paths, moves, has_derivative, strict=True) if moved and not has]
-    steps = sorted(_steps_on_paths(value, len(paths)))
+    traced = jax.make_jaxpr(f)(params, *rest)
+    found = follow_gradients(traced, params, rest, paths)
+    numbers = jax.tree.leaves((params, rest))
+    if not found.steps or any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in numbers):
+        return True
+    return _try_numbers(traced, found, params, rest, paths)
+
+
+class Followed(NamedTuple):
+    """What a traced program tells of its gradients.
+
+    Attributes
+    ----------
+    reaching
+        The parameters, by position, that are in the output or its derivative.
+    steps
+        Operations on the way that may jump, in words; if there are any, numbers must be tried.
+    """
+
+    reaching: tuple[int, ...]
+    steps: tuple[str, ...]
+
+
+def follow_gradients(traced: Any, params: Any, rest: Sequence[Any], paths: Sequence[str]) -> Followed:
+    """Follow parameters through a traced program of (params, *rest) and its derivative; arguments and errors as above.
+
+    Depends on shapes and dtypes only.
+    """
+    others = len(traced.jaxpr.invars) - len(paths)
+    (value,) = influence(traced.jaxpr, [*_each(paths), *[NO_MARKS] * others])
+    moving = [index for index in range(len(paths)) if index in value]
+    steps = tuple(sorted(mark for mark in value if isinstance(mark, str)))
+    differentiated = _derivative(traced, params, rest)
+    blocked = [index for index in moving if index not in differentiated]
     if blocked:
-        cause = f"{'/'.join(steps)}()" if steps else "a comparison, rounding or integer conversion"
-        raise InputError(f"the Jacobian of {', '.join(blocked)} is zero: {cause} blocks the gradient; {_ADVICE}")
-    if steps:
-        warnings.warn(
-            f"{'/'.join(steps)}() of parameters reaches the output without a derivative, so this is the NTK of the "
-            f"remaining paths only; {_ADVICE}",
-            UserWarning,
-            stacklevel=3,
-        )
+        raise _blocked_error([paths[index] for index in blocked], steps)
+    return Followed(tuple(index for index in range(len(paths)) if index in value | differentiated), steps)
+
+
+def _try_numbers(traced: Any, found: Followed, params: Any, rest: Sequence[Any], paths: Sequence[str]) -> bool:
+    steps = found.steps
+    moved = tuple(jnp.asarray(leaf) for leaf in params)
+    probe = Probe(traced, moved, tuple(jax.tree.leaves(rest)), cross_zero=POLES.isdisjoint(steps))
+    together = probe.jumps()
+    if not (together.found or together.unclear):
+        return True
+    alone = {index: probe.jumps([index]) for index in found.reaching}
+    blocked = [paths[index] for index, jumps in alone.items() if jumps.found and jumps.flat]
+    if blocked:
+        raise _blocked_error(blocked, steps)
+    partly = [paths[index] for index, jumps in alone.items() if jumps.found]
+    if not partly and not together.found:
+        return True
+    partly = partly or [paths[index] for index in found.reaching]
+    names = ", ".join(path or "params" for path in partly)
+    warnings.warn(
+        f"{_cause(steps)} of parameters reaches the output without a derivative ({names}): the output "
+        f"jumps where the gradient says that it stays, and this is the NTK of the remaining paths only; {_ADVICE}",
+        MissingGradientWarning,
+        stacklevel=_outside(),
+    )
+    return False
+
+
+def telling_rows(x: Any) -> Any:
+    """Return the two largest of the first rows of x: enough to try numbers on, and unlike blank ones telling."""
+    if not hasattr(x, "dtype"):  # a pytree of inputs
+        return jax.tree.map(lambda leaf: leaf[:2], x)
+    first = np.asarray(x[:_ROWS])
+    if first.dtype.kind not in "biufc" or first.size == 0:
+        return x[:2]
+    size = np.abs(first.astype(np.complex128 if first.dtype.kind == "c" else np.float64)).reshape(len(first), -1).sum(1)
+    return x[np.sort(np.argsort(-size, kind="stable")[:2])]
 
 
 def zero_jacobian_error(paths: Sequence[str]) -> InputError:
@@ -73,62 +156,38 @@ def zero_jacobian_error(paths: Sequence[str]) -> InputError:
     )
 
 
-def _tainted(jaxpr: Any, inputs: Sequence[bool]) -> list[bool]:
-    """Follow a mark on some inputs of a program to its outputs."""
-    marked = {var for var, flag in zip(jaxpr.invars, inputs, strict=True) if flag}
-    for equation in jaxpr.eqns:
-        flags = [not _is_literal(var) and var in marked for var in equation.invars]
-        if not any(flags) or equation.primitive.name == "stop_gradient":
-            continue
-        inner = called_program(equation)
-        results = [True] * len(equation.outvars) if inner is None else _tainted(inner, flags)
-        marked |= {var for var, flag in zip(equation.outvars, results, strict=True) if flag}
-    return [not _is_literal(var) and var in marked for var in jaxpr.outvars]
+def _derivative(traced: Any, params: Any, rest: Sequence[Any]) -> frozenset[Any]:
+    """Return which parameters are in the derivative of a traced program."""
+
+    def pushed(direction: Any, at: Any, other: Any) -> Any:
+        def value(moved: Any) -> Any:
+            return eval_jaxpr(traced.jaxpr, traced.consts, *jax.tree.leaves((moved, other)))
+
+        return jax.jvp(value, (at,), (direction,))[1]
+
+    with explained("f cannot be differentiated"):
+        jaxpr = jax.make_jaxpr(pushed)(params, params, rest).jaxpr
+    marks = [*_each(params), *[NO_MARKS] * (len(jaxpr.invars) - len(params))]
+    return NO_MARKS.union(*influence(jaxpr, marks, declared=True))
 
 
-def _steps_on_paths(jaxpr: Any, parameters: int) -> set[str]:
-    """Return the names of the step functions that stand between the first inputs of a program and its outputs."""
-    sources = set(jaxpr.invars[:parameters])
-    return {name for index, name in _step_equations(jaxpr) if _reaches_through(jaxpr, index, sources)}
+def _each(params: Sequence[Any]) -> list[frozenset[Any]]:
+    return [frozenset({index}) for index in range(len(params))]
 
 
-def _step_equations(jaxpr: Any) -> list[tuple[int, str]]:
-    """List the equations that are, or whose called program contains, a step function."""
-    steps = []
-    for index, equation in enumerate(jaxpr.eqns):
-        inner = called_program(equation)
-        names = {equation.primitive.name} if inner is None else {name for _, name in _step_equations(inner)}
-        steps += [(index, name) for name in sorted(names & _STEPS)]
-    return steps
+def _cause(steps: Sequence[str]) -> str:
+    return "/".join([step for step in steps if step in _STEPS] or steps)
 
 
-def _reaches_through(jaxpr: Any, index: int, sources: set[Any]) -> bool:
-    """Say whether equation `index` depends on a source and an output depends on it, `stop_gradient` apart."""
-    before, equation, after = jaxpr.eqns[:index], jaxpr.eqns[index], jaxpr.eqns[index + 1 :]
-    upstream = _spread(before, set(sources))
-    if not any(not _is_literal(var) and var in upstream for var in equation.invars):
-        return False
-    downstream = _spread(after, set(equation.outvars))
-    return any(not _is_literal(var) and var in downstream for var in jaxpr.outvars)
+def _blocked_error(paths: Sequence[str], steps: Sequence[str]) -> InputError:
+    paths = [path or "params" for path in paths]
+    cause = _cause(steps) or "something without a derivative"
+    return InputError(f"the Jacobian of {', '.join(paths)} is zero: {cause} blocks the gradient; {_ADVICE}")
 
 
-def _spread(equations: Sequence[Any], marked: set[Any]) -> set[Any]:
-    for equation in equations:
-        if equation.primitive.name != "stop_gradient" and any(
-            not _is_literal(var) and var in marked for var in equation.invars
-        ):
-            marked |= set(equation.outvars)
-    return marked
-
-
-def called_program(equation: Any) -> Any | None:
-    """Return the program a compiled sub-function runs, if its inputs are the equation's own; else None."""
-    if equation.primitive.name not in ("jit", "pjit", "closed_call", "remat", "checkpoint"):
-        return None
-    inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
-    inner = getattr(inner, "jaxpr", inner)
-    return inner if inner is not None and len(inner.invars) == len(equation.invars) else None
-
-
-def _is_literal(var: Any) -> bool:
-    return hasattr(var, "val")
+def _outside() -> int:
+    """Return how many frames lie between a warning here and the first one outside the package."""
+    home, level, frame = str(Path(__file__).parents[1]), 0, sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(home):
+        level, frame = level + 1, frame.f_back
+    return level + 1

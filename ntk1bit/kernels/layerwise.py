@@ -14,8 +14,9 @@ of multiplying Jacobians. A network offers its layers by passing each through a 
 
 `tap(inputs, z)` returns z; `inputs` must be what the gradient of the layer's weights is made of, so a constant in front
 of the weights (1/sqrt(fan_in)) goes into `inputs` too: with h scaled, `tap(h, h @ w)`. For the straight-through sign of
-D25, d z/d w := x, so the tapped inputs are the plain ones. Weights used twice, or scales that have gradients of their
-own, do not fit: use `ntk1bit.kernels.ntk`.
+D25, d z/d w := x, so the tapped inputs are the plain ones. Taps may stand inside `jax.jit`, `jax.checkpoint` and
+`scan`. Weights used twice, or scales that have gradients of their own, do not fit: use `ntk1bit.kernels.ntk`. All of
+this is checked on two rows (`ntk1bit.kernels.tap_checks`).
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ import numpy as np
 from jaxtyping import Inexact, Shaped
 
 from ntk1bit.errors import InputError
-
-Forward = Callable[[Any, Any, Callable[..., Any]], Any]
+from ntk1bit.kernels import programs
+from ntk1bit.kernels.programs import Program
+from ntk1bit.kernels.tap_checks import check_taps
+from ntk1bit.kernels.taps import Forward, Leaves, Tapped, trace
 
 
 def layerwise_ntk(
@@ -48,10 +51,10 @@ def layerwise_ntk(
     ----------
     forward
         `forward(params, x, tap)` -> (n,) or (n, outputs), as in this module's text. `tap(inputs, z, bias=True)` adds
-        the gradient of a bias. Layers that are not tapped count as frozen. Compiled code is cached by the identity of
-        `forward`.
+        the gradient of a bias. Layers that are not tapped count as frozen. It is traced anew each
+        time; compiled code is found by what was traced.
     params
-        Whatever `forward` takes; any pytree of arrays.
+        Whatever `forward` takes; any pytree.
     x, x2
         Inputs with the batch on the first axis; `x2` defaults to `x`.
     trace_outputs
@@ -64,34 +67,71 @@ def layerwise_ntk(
     Raises
     ------
     InputError
-        If inputs do not match or are not finite, no layer is tapped, a tapped layer does not have shape (n, features),
-        or every signal is zero.
+        If inputs do not match, inputs or parameters are not finite, no layer is tapped, a tapped layer does not have
+        shape (n, features), its inputs are not what its gradient is made of, weights are used in two places, or no
+        gradient gets from a tap to the output.
+
+    Warns
+    -----
+    MissingGradientWarning
+        If something without a derivative follows a tap beside paths with one.
     """
     left, right = jnp.asarray(x), None if x2 is None else jnp.asarray(x2)
     for array in (left, left if right is None else right):
         if array.ndim < 1 or array.shape[0] == 0 or array.shape[1:] != left.shape[1:]:
             raise InputError(f"inputs of shapes {left.shape} and {array.shape} do not match or are empty")
-    kernel, inputs_finite, alive = _kernel(forward, params, left, right, trace_outputs)
+    leaves = Leaves.of(params)
+    network = trace(forward, leaves, left)
+    other = network if right is None or right.shape == left.shape else trace(forward, leaves, right)
+    given = (network.consts, other.consts, leaves.numbers, left, right)
+    compiled = _compiled(network.program, other.program, trace_outputs, given)
+    kernel, flags = compiled.run(*given)
+    inputs_finite, numbers_finite, alive = np.asarray(flags)
     if not inputs_finite:
         raise InputError("inputs contain NaN or infinity; remove or repair those rows first")
+    if not (numbers_finite or all(bool(jnp.isfinite(a).all()) for a in leaves.numbers if _is_inexact(a))):
+        raise InputError("params contain NaN or infinity; the network has diverged")
     if not alive:
         raise InputError(
             "the Jacobian of every tapped layer is zero: the network is dead at these inputs, or something without a "
             "derivative (a bare sign) follows every tap; quantise with a straight-through estimator"
         )
-    return np.asarray(kernel)
+    if not compiled.sound:
+        compiled.sound = check_taps(forward, leaves, left)
+    result = np.asarray(kernel)
+    if not np.isfinite(result).all():
+        raise InputError("the NTK contains NaN or infinity; check the parameters and the network at these inputs")
+    return result
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
-def _kernel(
-    forward: Forward, params: Any, x: jax.Array, x2: jax.Array | None, trace: bool
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return the kernel, whether the inputs are finite, and whether any signal gets through."""
-    left = _layers(forward, params, x)
-    right = left if x2 is None else _layers(forward, params, x2)
-    finite = jnp.isfinite(x).all() if x2 is None else jnp.isfinite(x).all() & jnp.isfinite(x2).all()
-    alive = functools.reduce(jnp.logical_or, [jnp.any(signal) for signal in left.signals + right.signals])
-    return _combine(left, right, trace or left.single), finite, alive
+class _Compiled:
+    """The compiled kernel of a program, and whether its taps are known to be what they must be, at all parameters."""
+
+    def __init__(self, run: Callable[..., Any]) -> None:
+        self.run, self.sound = jax.jit(run), False
+
+
+def _compiled(left: Program, right: Program, trace_outputs: bool, given: tuple[Any, ...]) -> _Compiled:
+    """Find, or make, the kernel of a network at inputs of two shapes.
+
+    It returns the kernel, and whether inputs and parameters are finite and any signal gets through.
+    """
+    networks = [Tapped(program._replace(constants=())) for program in (left, right)]  # compiled code keeps no arrays
+
+    def kernel(consts: Any, consts2: Any, numbers: Any, x: jax.Array, x2: jax.Array | None) -> Any:
+        one = _layers(networks[0], consts, numbers, x)
+        two = one if x2 is None else _layers(networks[1], consts2, numbers, x2)
+        inputs_finite = jnp.isfinite(x).all() if x2 is None else jnp.isfinite(x).all() & jnp.isfinite(x2).all()
+        squares = [jnp.vdot(a, a) for a in numbers if _is_inexact(a)]  # the fastest look at all; may overflow
+        numbers_finite = jnp.isfinite(sum(squares, jnp.zeros(()))).all()
+        alive = functools.reduce(jnp.logical_or, [jnp.any(signal) for signal in one.signals + two.signals])
+        flags = jnp.stack([inputs_finite, numbers_finite, alive])
+        return _combine(one, two, trace_outputs or one.single), flags
+
+    # Derivatives declared by hand are not in the programs, but in the kernel that is made of them.
+    whole = left.complete and right.complete
+    key = (left.key, right.key, trace_outputs, given[-1] is None) if whole else programs.trace(kernel, *given).key
+    return programs.kept(("layers", key), lambda: _Compiled(kernel))
 
 
 class _Layers(NamedTuple):
@@ -102,41 +142,33 @@ class _Layers(NamedTuple):
     single: bool
 
 
-class _Tap:
-    """Records the inputs of each tapped layer and, once the shapes are known, adds a nudge to its pre-activations."""
-
-    def __init__(self, nudges: Any = None) -> None:
-        self.nudges = nudges
-        self.inputs: list[Any] = []
-        self.shapes: list[jax.ShapeDtypeStruct] = []
-
-    def __call__(self, inputs: Any, z: Any, *, bias: bool = False) -> Any:
-        if inputs.ndim != 2 or z.ndim != 2:
-            raise InputError(f"a tapped layer needs inputs and z of shape (n, features), got {inputs.shape}, {z.shape}")
-        ones = jnp.ones((inputs.shape[0], 1), inputs.dtype)
-        self.inputs.append(jnp.concatenate([inputs, ones], axis=1) if bias else inputs)
-        self.shapes.append(jax.ShapeDtypeStruct(z.shape, z.dtype))
-        return z if self.nudges is None else z + self.nudges[len(self.inputs) - 1]
-
-
-def _layers(forward: Forward, params: Any, x: jax.Array) -> _Layers:
+def _layers(network: Tapped, consts: Any, numbers: Any, x: jax.Array) -> _Layers:
     """Run the network once forwards, and backwards once for each output."""
-    dry = _Tap()
-    shape = jax.eval_shape(lambda p, a: forward(p, a, dry), params, x).shape
-    if not dry.shapes:
-        raise InputError("forward(params, x, tap) called `tap` for no layer; wrap each pre-activation: tap(h, h @ w)")
+    shapes = []
+
+    def measure(inputs: Any, z: Any) -> Any:
+        del inputs
+        shapes.append(jax.ShapeDtypeStruct(z.shape, z.dtype))
+        return z
+
+    outputs = jax.eval_shape(lambda n, a: network.run(consts, n, a, measure), numbers, x).shape
 
     def nudged(nudges: Any) -> tuple[Any, Any]:
-        tap = _Tap(nudges)
-        value = forward(params, x, tap)
-        return value.reshape(value.shape[0], -1), tap.inputs
+        inputs, source = [], iter(nudges)
 
-    value, pull, inputs = jax.vjp(nudged, [jnp.zeros(s.shape, s.dtype) for s in dry.shapes], has_aux=True)
+        def nudge(h: Any, z: Any) -> Any:
+            inputs.append(h)
+            return z + next(source)
+
+        value = network.run(consts, numbers, x, nudge)
+        return value.reshape(value.shape[0], -1), inputs
+
+    value, pull, inputs = jax.vjp(nudged, [jnp.zeros(s.shape, s.dtype) for s in shapes], has_aux=True)
 
     def signals(output: jax.Array) -> Any:
         return pull(jnp.broadcast_to(output, value.shape))[0]
 
-    return _Layers(inputs, jax.vmap(signals)(jnp.eye(value.shape[1], dtype=value.dtype)), len(shape) == 1)
+    return _Layers(inputs, jax.vmap(signals)(jnp.eye(value.shape[1], dtype=value.dtype)), len(outputs) == 1)
 
 
 def _combine(left: _Layers, right: _Layers, trace: bool) -> jax.Array:
@@ -150,3 +182,7 @@ def _combine(left: _Layers, right: _Layers, trace: bool) -> jax.Array:
             else:
                 parts.append((h @ h2.T)[:, :, None, None] * jnp.einsum("oik,pjk->ijop", delta, delta2))
     return functools.reduce(jnp.add, parts)
+
+
+def _is_inexact(value: Any) -> bool:
+    return jnp.issubdtype(jnp.result_type(value), jnp.inexact)

@@ -99,7 +99,7 @@ def plot_eigenvalues(spectra: Mapping[str, Float[np.ndarray, " k"] | ArrayLike],
             raise InputError(f"the spectrum {name!r} is a list of eigenvalues, got shape {values.shape}")
         rank = np.arange(1, len(values) + 1)
         keep = values > 0
-        left_out = f" ({int(np.sum(~keep))} not positive)" if not keep.all() else ""
+        left_out = f" ({int(np.sum(~keep))} not positive, not shown)" if not keep.all() else ""
         # A marker at ranks 1, 2, 4, ... is enough to tell lines apart and does not hide them.
         marked = [i for i, r in enumerate(rank[keep]) if r & (r - 1) == 0]
         ax.plot(rank[keep], values[keep], markevery=marked, label=literal(name) + left_out, **style)

@@ -23,6 +23,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from jax.lax import GatherScatterMode
 
 from ntk1bit.errors import InputError
+from ntk1bit.kernels.equations import as_function
 
 _KEPT = 64  # compiled functions
 _JAX_HOME = str(Path(jax.__file__).parent)
@@ -67,6 +68,13 @@ def trace(function: Callable[..., Any], *args: Any) -> Program:
     walk = _Walk()
     key = walk.structure(closed.jaxpr, hoisted=True)
     return Program(closed.jaxpr, tuple(_constants(closed)), key, walk.complete)
+
+
+def closed_program(closed: ClosedJaxpr) -> Program:
+    """Return what was traced with its own constants apart, and those of programs inside it left where they are."""
+    walk = _Walk()
+    key = walk.structure(closed.jaxpr, hoisted=False)
+    return Program(closed.jaxpr, tuple(closed.consts), key, walk.complete)
 
 
 def evaluate(jaxpr: Any, constants: Iterable[Any], args: Iterable[Any]) -> list[Any]:
@@ -286,13 +294,7 @@ def _evaluate(jaxpr: Any, constants: Iterator[Any], args: list[Any]) -> list[Any
     for equation in jaxpr.eqns:
         given = [read(var) for var in equation.invars]
         inner = _hoists(equation)
-        if inner is not None:
-            results = _evaluate(inner.jaxpr, constants, given)
-        else:
-            bound = equation.primitive.get_bind_params(equation.params)
-            functions, parameters = bound if isinstance(bound, tuple) else ((), bound)
-            results = equation.primitive.bind(*functions, *given, **parameters)
-            results = results if equation.primitive.multiple_results else [results]
+        results = _evaluate(inner.jaxpr, constants, given) if inner is not None else as_function(equation)(*given)
         values |= dict(zip(equation.outvars, results, strict=True))
     return [read(var) for var in jaxpr.outvars]
 
