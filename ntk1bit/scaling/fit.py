@@ -302,7 +302,7 @@ def _rivals(
         if objective[i] > objective[kept[-1]] * (1 + 1e-4):
             kept.append(int(i))
     losses = solver.point_losses(theta[kept])
-    gaps = losses - losses[0]
+    gaps = (losses - losses[0]) / solver.observations.weight.max()  # squares of huge weights would overflow
     margin = _RIVAL_MARGIN * np.sqrt(np.sum(gaps**2, axis=1))
     close = np.flatnonzero(np.nan_to_num(np.sum(gaps, axis=1), nan=np.inf) <= margin)
     return theta[[kept[i] for i in close[:_RIVALS]]] if len(close) else theta[:1]

@@ -158,12 +158,11 @@ def test_groups_of_a_sweep_do_not_pool_precisions(
 ) -> None:
     frame = sweep()
     frame["kappa"] = 1.0 + frame["seed"] % 2
-    monkeypatch.setattr("ntk1bit.cli.fit._load_sweep", lambda _path: _loaded(frame))
+    room = ModuleType("ntk1bit.sweeps")
+    monkeypatch.setattr(room, "load_run", lambda _path: SimpleNamespace(frame=lambda _columns: frame), raising=False)
+    monkeypatch.setattr(room, "absent_cells", lambda _run: pd.DataFrame(), raising=False)
+    monkeypatch.setitem(sys.modules, "ntk1bit.sweeps", room)
     with pytest.raises(InputError, match="several precisions"):
         run(str(tmp_path), "--group", "kappa", *QUICK)
     with pytest.raises(InputError, match="--run is for tables"):
         run(str(tmp_path), "--run", "seed", *QUICK)
-
-
-def _loaded(frame: pd.DataFrame) -> object:
-    return frame
