@@ -77,9 +77,9 @@ class _KernelLibrary(codegen.JITCodeLibrary):
 
     def _optimize_final_module(self) -> None:
         ours = [each for each in self._final_module.functions if not each.is_declaration and _OURS in each.name]
-        kernel = next(each.name for each in ours if each.linkage == llvm.Linkage.external)
+        kernels = [each.name for each in ours if each.linkage == llvm.Linkage.external]
         for piece in [each for each in ours if each.linkage == llvm.Linkage.linkonce_odr]:
-            piece.name = f"{piece.name}.in.{kernel}"
+            piece.name = f"{piece.name}.in.{kernels[0]}" if kernels else piece.name
         super()._optimize_final_module()
 
 

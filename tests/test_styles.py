@@ -164,7 +164,7 @@ def test_arms_that_are_left_to_the_table_are_named() -> None:
 def test_eigenvalues_and_losses_that_a_logarithm_cannot_show_are_counted() -> None:
     left, right = canvas().subplots(1, 2)
     plot_eigenvalues({"H": np.array([2.0, 0.0, -1e-17])}, ax=left)
-    assert legend_of(left) == ["H (2 not positive)"]
+    assert legend_of(left) == ["H (2 not positive, not shown)"]
     table = pd.DataFrame({"N": [64, 128], "value": [1.0, 0.0], "low": np.nan, "high": np.nan})
     deep_plots.plot_losses(table.assign(precision="full", depth=3), ax=right, labels={("full", 3): "a"})
     assert legend_of(right) == ["a (1 not positive or finite)"]

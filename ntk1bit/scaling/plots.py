@@ -190,7 +190,7 @@ def summary_figure(
         figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False, fontsize="small")
     if left_out:
         short = "; ".join(line.partition(": ")[0] for line in left_out)
-        figure.supxlabel(literal(f"left out: {short}"), x=0.01, ha="left", fontsize="small", wrap=True)
+        figure.supxlabel(f"left out: {short}", x=0.01, ha="left", fontsize="small", parse_math=False, wrap=True)
     return figure
 
 

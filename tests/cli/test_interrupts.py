@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from ntk1bit.cli.progress import progress_bar
+from ntk1bit.cli.interrupts import interruptible
 
 COMMANDS = {
     "sweep": ["--widths", "64..4096", "--seeds", "5"],
@@ -29,6 +29,7 @@ def test_ctrl_c_twice_ends_in_one_line_that_says_how_to_go_on(tmp_path, command)
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whatever launched the tests does with it
     )
     end = time.monotonic() + 120
     while not folder.exists():  # the workers are about to start
@@ -48,15 +49,18 @@ def test_ctrl_c_twice_ends_in_one_line_that_says_how_to_go_on(tmp_path, command)
 
 
 def test_signals_are_heard_once_and_put_back():
-    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
-    with progress_bar():
+    found = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.default_int_handler, signal.SIG_DFL]
+    for one, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+        signal.signal(one, handler)
+    with interruptible():
         assert signal.getsignal(signal.SIGINT) is signal.getsignal(signal.SIGTERM)
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
     try:
-        with pytest.raises(KeyboardInterrupt), progress_bar():
+        with pytest.raises(KeyboardInterrupt), interruptible():
             signal.raise_signal(signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)  # ignored: the program is on its way out
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
-        for one, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+        for one, handler in zip((signal.SIGINT, signal.SIGTERM), found, strict=True):
             signal.signal(one, handler)

@@ -101,6 +101,9 @@ def test_unreadable_files_and_wrong_types_are_told(tmp_path):
     with pytest.raises(InputError, match="cannot read"):
         read_spec(tmp_path / "none.toml")
     (tmp_path / "other.toml").write_text("[sweep]\n")
+    with pytest.raises(InputError, match="is of a run of ntk1bit sweep, not of ntk1bit train-lm"):
+        read_spec(tmp_path / "other.toml")
+    (tmp_path / "other.toml").write_text("[other]\n")
     with pytest.raises(InputError, match="no \\[language\\] table"):
         read_spec(tmp_path / "other.toml")
     with pytest.raises(InputError, match="did you mean 'tokens'"):

@@ -18,7 +18,8 @@ from ntk1bit.scaling import plots as drawing
 from ntk1bit.scaling.analysis import Question, analyse
 from ntk1bit.scaling.laws import get_law
 from ntk1bit.scaling.plots import plot_fit, summary_figure
-from tests.scaling.arms import AMPLITUDES, best_size, isoflops, two_arms
+
+from .arms import AMPLITUDES, best_size, isoflops, two_arms
 
 ARMS = tuple(AMPLITUDES)
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -17,7 +17,8 @@ from ntk1bit.scaling.frontier import curve_losses
 from ntk1bit.scaling.labels import parts, read_labels
 from ntk1bit.scaling.synthetic import draw_losses
 from ntk1bit.scaling.tables import read_table, select_rows
-from tests.scaling.label_strings import label_strings
+
+from .label_strings import label_strings
 
 pytestmark = pytest.mark.filterwarnings("ignore::ntk1bit.scaling.IdentificationWarning")
 

@@ -20,7 +20,8 @@ from ntk1bit.cli.fit import fit
 from ntk1bit.errors import InputError
 from ntk1bit.scaling import get_law
 from ntk1bit.scaling.analysis import Question, analyse
-from tests.scaling.arms import two_arms
+
+from .arms import two_arms
 
 app = typer.Typer()
 app.command()(fit)
