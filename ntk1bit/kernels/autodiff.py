@@ -28,7 +28,7 @@ from ntk1bit.errors import InputError, require_choice
 from ntk1bit.kernels import blocks, derivatives, programs, rows
 from ntk1bit.kernels.blocks import Plan
 from ntk1bit.kernels.derivatives import Network
-from ntk1bit.kernels.gradient_paths import check_gradient_paths, follow_gradients, telling_rows, zero_jacobian_error
+from ntk1bit.kernels.gradient_paths import check_gradient_paths, telling_rows, zero_jacobian_error
 from ntk1bit.kernels.parameters import Split, split_parameters
 from ntk1bit.kernels.programs import Program, explained
 
@@ -117,8 +117,9 @@ def ntk(
     program = examined.trace(rows.shapes(inputs, 1))
     few = rows.few(inputs if other is None or rows.count(inputs) > 1 else other)
     rows.check_rows_apart(examined.trace(rows.shapes(few)), program, (*trained, *frozen), few)
-    examined.check_gradients(program, trained, frozen, inputs)
-    network = Network(program, trained, frozen, tuple(program.jaxpr.outvars[0].aval.shape[1:]))
+    outputs = tuple(program.jaxpr.outvars[0].aval.shape[1:])
+    network = Network(program, trained, frozen, outputs, rows.shapes(inputs, 1))
+    examined.check_gradients(network, inputs)
     trace = bool(trace_outputs) or not network.outputs
     if method == "structured":
         kernel = _by_structure(network, inputs, other, trace)
@@ -163,6 +164,12 @@ def linearize(f: Function, params: Params) -> Function:
     return linearized
 
 
+class _Known:
+    """What is known of a program: whether gradients get through."""
+
+    sound = False
+
+
 class _Examined:
     """A function at its parameters, before anything is computed: what it returns and whether gradients get through."""
 
@@ -197,18 +204,17 @@ class _Examined:
         with explained(f"f(params, x) fails for x of shape {shapes}", lambda: self._hint(inputs)):
             return programs.trace(self, self.trained, self.frozen, inputs)
 
-    def check_gradients(self, program: Program, trained: Any, frozen: Any, inputs: Any) -> None:
-        """Check that gradients get through; numbers are tried only where an operation on the way may jump."""
-        one = rows.shapes(inputs, 1)
+    def check_gradients(self, network: Network, inputs: Any) -> None:
+        """Check that gradients get through, by this program's numbers too where an operation on the way may jump.
 
-        def steps() -> tuple[str, ...]:
-            closed = jax.make_jaxpr(self)(self.trained, self.frozen, one)
-            return follow_gradients(closed, self.trained, (self.frozen, one), self.split.paths).steps
-
+        A program in which none was missing counts as sound at other parameters as well; one that lacks some is told of
+        at every call.
+        """
         with explained("f cannot be differentiated"):
-            key = ("paths", program.key, self.split.paths)
-            if programs.kept(key, steps) if program.complete else steps():
-                check_gradient_paths(self, trained, (frozen, telling_rows(inputs)), self.split.paths)
+            known = programs.kept(("gradients", network.key, self.split.paths), _Known)
+            if not known.sound:
+                at = (network.trained, (network.frozen, telling_rows(inputs)))
+                known.sound = check_gradient_paths(self, *at, self.split.paths)
 
     def _hint(self, inputs: Any, given: Any = None) -> str:
         """Say what is likely meant: a network of one input, or inputs that lack an axis."""
@@ -270,7 +276,7 @@ def _by_structure(network: Network, x: Any, x2: Any | None, trace: bool) -> Inex
     if not isinstance(x, jax.Array):
         raise InputError("method 'structured' takes x as one array; use 'jacobian' or 'vector_products'")
     kernel = structured_ntk(
-        derivatives.single_function(network, x),
+        derivatives.single_function(network),
         network.trained,
         x,
         x2,

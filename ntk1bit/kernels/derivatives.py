@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +21,8 @@ from ntk1bit.kernels.programs import Program
 _SLACK = 2  # transposed copies, which the compiler makes beside the arrays of the program
 
 
-class Network(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Network:
     """A function of one input at its parameters.
 
     Attributes
@@ -31,12 +33,15 @@ class Network(NamedTuple):
         Its parameters.
     outputs
         The shape of one output, () or (outputs,).
+    one
+        Shapes of one input, (1, ...).
     """
 
     program: Program
     trained: tuple[jax.Array, ...]
     frozen: tuple[jax.Array, ...]
     outputs: tuple[int, ...]
+    one: Any
 
     @property
     def width(self) -> int:
@@ -48,12 +53,13 @@ class Network(NamedTuple):
         """Bytes of the Jacobian of one input."""
         return sum(leaf.size * leaf.dtype.itemsize for leaf in self.trained) * self.width
 
-    def key(self, x: Any) -> Hashable:
-        """Return what compiled derivatives of this network are found by."""
+    @functools.cached_property
+    def key(self) -> Hashable:
+        """What compiled derivatives of this network are found by."""
         if self.program.complete:
             rule = self.program.key
         else:
-            derivative = self.trace(_jacobian_row, rows.shapes(x, 1))
+            derivative = self.trace(_jacobian_row, self.one)
             rule = (derivative.key, programs.contents(derivative.constants))
         return (rule, len(self.trained), len(self.frozen))
 
@@ -118,7 +124,7 @@ class Code(NamedTuple):
         return jax.block_until_ready(self.run(*arrays, *inputs))
 
 
-def single_function(network: Network, x: Any) -> Callable[..., Any]:
+def single_function(network: Network) -> Callable[..., Any]:
     """Return f as a function of (trained, x, frozen, captured arrays), the same object for the same program."""
 
     def make() -> Callable[..., Any]:
@@ -132,7 +138,7 @@ def single_function(network: Network, x: Any) -> Callable[..., Any]:
 
         return f
 
-    return programs.kept(("function", network.key(x)), make)
+    return programs.kept(("function", network.key), make)
 
 
 def compiled(network: Network, kind: str, *inputs: Any) -> Code:
@@ -171,7 +177,7 @@ def compiled(network: Network, kind: str, *inputs: Any) -> Code:
         return Code(run, program.constants, bound, programs.largest_array(program.jaxpr), {})
 
     treedefs = tuple(jax.tree.structure(x) for x in inputs)
-    return programs.kept((kind, network.key(inputs[0]), treedefs), make)
+    return programs.kept((kind, network.key, treedefs), make)
 
 
 def _jacobian_row(f: Callable[..., Any], trained: Any, frozen: Any, constants: Any, one: Any) -> tuple[jax.Array, ...]:

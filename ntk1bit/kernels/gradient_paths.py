@@ -74,14 +74,14 @@ def check_gradient_paths(f: Callable[..., Any], params: Any, rest: Sequence[Any]
         If the output jumps as parameters move, while another path still carries a gradient.
     """
     traced = jax.make_jaxpr(f)(params, *rest)
-    found = follow_gradients(traced, params, rest, paths)
+    found = _follow(traced, params, rest, paths)
     numbers = jax.tree.leaves((params, rest))
     if not found.steps or any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in numbers):
         return True
     return _try_numbers(traced, found, params, rest, paths)
 
 
-class Followed(NamedTuple):
+class _Followed(NamedTuple):
     """What a traced program tells of its gradients.
 
     Attributes
@@ -96,7 +96,7 @@ class Followed(NamedTuple):
     steps: tuple[str, ...]
 
 
-def follow_gradients(traced: Any, params: Any, rest: Sequence[Any], paths: Sequence[str]) -> Followed:
+def _follow(traced: Any, params: Any, rest: Sequence[Any], paths: Sequence[str]) -> _Followed:
     """Follow parameters through a traced program of (params, *rest) and its derivative; arguments and errors as above.
 
     Depends on shapes and dtypes only.
@@ -109,10 +109,10 @@ def follow_gradients(traced: Any, params: Any, rest: Sequence[Any], paths: Seque
     blocked = [index for index in moving if index not in differentiated]
     if blocked:
         raise _blocked_error([paths[index] for index in blocked], steps)
-    return Followed(tuple(index for index in range(len(paths)) if index in value | differentiated), steps)
+    return _Followed(tuple(index for index in range(len(paths)) if index in value | differentiated), steps)
 
 
-def _try_numbers(traced: Any, found: Followed, params: Any, rest: Sequence[Any], paths: Sequence[str]) -> bool:
+def _try_numbers(traced: Any, found: _Followed, params: Any, rest: Sequence[Any], paths: Sequence[str]) -> bool:
     steps = found.steps
     moved = tuple(jnp.asarray(leaf) for leaf in params)
     probe = Probe(traced, moved, tuple(jax.tree.leaves(rest)), cross_zero=POLES.isdisjoint(steps))

@@ -24,7 +24,7 @@ from jax.core import eval_jaxpr
 
 from ntk1bit.kernels.equations import inner_programs, open_program
 from ntk1bit.kernels.lockstep import Both, run_both
-from ntk1bit.kernels.programs import Program, closed_program, kept
+from ntk1bit.kernels.programs import Program, closed_program, kept, trace
 
 _POINTS = 17  # on a path, its ends included
 _MAGNIFICATIONS = 4  # by 16 each: down to 1e-6 of the path, which float32 can still resolve
@@ -57,6 +57,7 @@ class Probe:
         self.network, self.params, self.rest = traced, params, rest
         self.traced = jax.make_jaxpr(at_both)(params, params, *rest)
         self.program = closed_program(self.traced)
+        self.run: Callable[..., tuple[jax.Array, jax.Array]] | None = None
         self.frozen = any(equation.primitive.name == "stop_gradient" for equation in _equations(traced.jaxpr))
         self.resolution = max(_resolutions(self.traced.jaxpr), default=0.0)
         self.way = self.whole = None
@@ -116,7 +117,10 @@ class Probe:
 
     def _along(self, way: _Way, low: float, width: float) -> _Path:
         nodes = np.linspace(low, low + width, _POINTS)
-        values, slopes = _compiled(self.program)(self.traced.consts, self.params, way, self.rest, nodes)
+        given = (self.traced.consts, self.params, way, self.rest, nodes)
+        if self.run is None:
+            self.run = _compiled(self.program, *given)
+        values, slopes = self.run(*given)
         values, slopes = (np.asarray(a).reshape(_POINTS, -1) for a in (values, slopes))
         wide = np.result_type(values, np.float64)
         return _Path.of(values.astype(wide), slopes.astype(wide), width / (_POINTS - 1))
@@ -163,11 +167,10 @@ class _Path(NamedTuple):
         )
 
 
-def _compiled(program: Program) -> Callable[..., tuple[jax.Array, jax.Array]]:
-    """Return the values and slopes of a program at points of a path, compiled."""
+def _compiled(program: Program, *given: Any) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    """Return the values and slopes of a program at points of a path, compiled for arguments like these."""
     jaxpr = program.jaxpr  # without the constants, which compiled code need not keep
 
-    @jax.jit
     def along(consts: Any, start: Any, way: _Way, rest: Any, nodes: jax.Array) -> tuple[jax.Array, jax.Array]:
         def at(s: jax.Array) -> tuple[jax.Array, jax.Array]:
             def value(moved: Any) -> jax.Array:
@@ -178,7 +181,9 @@ def _compiled(program: Program) -> Callable[..., tuple[jax.Array, jax.Array]]:
 
         return lax.map(at, nodes)
 
-    return kept(("along a path", program.key), lambda: along) if program.complete else along
+    # derivatives declared by hand are not in the program, but in what is made of it
+    key = program.key if program.complete else trace(along, *given).key
+    return kept(("along a path", key), lambda: jax.jit(along))
 
 
 def _value(program: Program) -> Callable[..., jax.Array]:
