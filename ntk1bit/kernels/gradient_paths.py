@@ -25,12 +25,9 @@ import numpy as np
 from jax.core import eval_jaxpr
 
 from ntk1bit.errors import InputError
-from ntk1bit.kernels.equations import called_program
 from ntk1bit.kernels.influence import NO_MARKS, POLES, influence
 from ntk1bit.kernels.jumps import Probe
 from ntk1bit.kernels.programs import explained
-
-__all__ = ["MissingGradientWarning", "called_program", "check_gradient_paths", "telling_rows", "zero_jacobian_error"]
 
 _ROWS = 256
 _ADVICE = "use a straight-through estimator, such as w + jax.lax.stop_gradient(jnp.sign(w) - w)"

@@ -23,7 +23,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from jax.lax import GatherScatterMode
 
 from ntk1bit.errors import InputError
-from ntk1bit.kernels.equations import as_function
+from ntk1bit.kernels.equations import as_function, inner_programs, open_program
 
 _KEPT = 64  # compiled functions
 _JAX_HOME = str(Path(jax.__file__).parent)
@@ -323,12 +323,9 @@ def _clipped_value(value: Any) -> Any:
 def _sizes(equation: Any) -> Iterator[int]:
     for var in equation.outvars:
         yield var.aval.size * var.aval.dtype.itemsize if hasattr(var.aval, "dtype") else 0
-    for value in equation.params.values():
-        for item in value if isinstance(value, tuple) else (value,):
-            inner = item.jaxpr if isinstance(item, ClosedJaxpr) else item
-            if isinstance(inner, Jaxpr):
-                for called in inner.eqns:
-                    yield from _sizes(called)
+    for program in inner_programs(equation):
+        for called in open_program(program).eqns:
+            yield from _sizes(called)
 
 
 def finite(arrays: Iterable[Any]) -> list[tuple[bool, bool]]:
