@@ -31,12 +31,12 @@ verify: setup    ## judge all claims on the standard experiments (about three ho
 	mkdir -p results/standard
 	cp runs/verify-standard/verdicts.json results/standard/verdicts.json
 	cp runs/verify-standard/studies/language/networks.csv results/standard/language.csv
-	$(BIN)/python -m figures
+	$(BIN)/python -m ntk1bit.plots.recipes
 	$(BIN)/python -m proofs_numeric.page
 
 recount: setup   ## judge anew what rests on counted energy and memory, from stored losses, and write figures and page
 	$(BIN)/python -m proofs_numeric.recount
-	$(BIN)/python -m figures bitnet energy
+	$(BIN)/python -m ntk1bit.plots.recipes bitnet energy
 	$(BIN)/python -m proofs_numeric.page
 
 test: setup      ## the quick tests

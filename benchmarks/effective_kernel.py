@@ -22,8 +22,8 @@ from ntk1bit.kernels import (
     limit_ntk,
     predict,
 )
-from ntk1bit.quantizers import Scale
-from ntk1bit.two_layer import Precision, Trajectory, init, train
+from ntk1bit.networks.quantizers import Scale
+from ntk1bit.networks.two_layer import Precision, Trajectory, init, train
 
 SCALES: tuple[Scale, ...] = ("std", "absmean")
 PRECISIONS: tuple[Precision, ...] = ("one_bit", "full")

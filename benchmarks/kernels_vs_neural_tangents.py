@@ -27,9 +27,9 @@ def contestants(contest: str) -> tuple[str, dict[str, Callable[[], np.ndarray]]]
     import jax
     import jax.numpy as jnp
 
-    from ntk1bit import kernels
-    from ntk1bit.kernels import infinite
-    from ntk1bit.two_layer import init
+    from ntk1bit import autodiff, kernels
+    from ntk1bit.autodiff import infinite
+    from ntk1bit.networks.two_layer import init
 
     rng = np.random.default_rng(0)
     x = rng.standard_normal((N, DIM)).astype(np.float32)
@@ -53,8 +53,8 @@ def contestants(contest: str) -> tuple[str, dict[str, Callable[[], np.ndarray]]]
         }
         names = ["STRUCTURED_DERIVATIVES"]
         if width <= 4096:
-            rivals["ntk, jacobian"] = lambda: kernels.ntk(two_layer, w, on_device, method="jacobian")
-            rivals["ntk, vector_products"] = lambda: kernels.ntk(two_layer, w, on_device, method="vector_products")
+            rivals["ntk, jacobian"] = lambda: autodiff.ntk(two_layer, w, on_device, method="jacobian")
+            rivals["ntk, vector_products"] = lambda: autodiff.ntk(two_layer, w, on_device, method="vector_products")
             names += ["JACOBIAN_CONTRACTION", "NTK_VECTOR_PRODUCTS"]
         rivals |= {f"neural-tangents, {name.lower()}": theirs(two_layer, w, name) for name in names}
         return f"two-layer, width {width}, hidden weights", rivals
@@ -73,8 +73,8 @@ def contestants(contest: str) -> tuple[str, dict[str, Callable[[], np.ndarray]]]
         return forward(p, inputs, lambda _, z: z)
 
     return "3-layer MLP, 999,944 parameters", {
-        "layerwise_ntk": lambda: kernels.layerwise_ntk(forward, params, on_device),
-        "ntk, jacobian": lambda: kernels.ntk(mlp, params, on_device, method="jacobian", memory_budget=5 << 29),
+        "layerwise_ntk": lambda: autodiff.layerwise_ntk(forward, params, on_device),
+        "ntk, jacobian": lambda: autodiff.ntk(mlp, params, on_device, method="jacobian", memory_budget=5 << 29),
         **{
             f"neural-tangents, {name.lower()}": theirs(mlp, params, name)
             for name in ("STRUCTURED_DERIVATIVES", "JACOBIAN_CONTRACTION")

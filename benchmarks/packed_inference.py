@@ -29,9 +29,9 @@ from benchmarks import report
 from benchmarks.contest import Contest, Pair, Shape
 from benchmarks.rounds import SHORTEST_S, Result
 from ntk1bit import cores
-from ntk1bit.nets.packed import PackedBlock, PackedModel, PackedProjection, PackedShape
-from ntk1bit.nets.packed_attention import rotations
-from ntk1bit.nets.packed_rows import activate_reference, layer_norm
+from ntk1bit.packed.attention import rotations
+from ntk1bit.packed.model import PackedBlock, PackedModel, PackedProjection, PackedShape
+from ntk1bit.packed.rows import activate_reference, layer_norm
 
 READ = 64  # characters before the one that is timed
 VOCABULARY = 88
@@ -145,8 +145,8 @@ class Dense:
         import jax
         import jax.numpy as jnp
 
-        from ntk1bit.nets.bitlinear import LayerNorm
-        from ntk1bit.nets.transformer import rotate
+        from ntk1bit.networks.bitlinear import LayerNorm
+        from ntk1bit.networks.transformer import rotate
 
         batch, heads, size, _ = keys.shape
         block = self.model.blocks[0]

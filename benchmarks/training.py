@@ -13,8 +13,9 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.contest import Contest, Pair, Shape
-from ntk1bit import cores, two_layer
-from ntk1bit.two_layer.engines import Engine, PackedEngine, ReferenceEngine
+from ntk1bit import cores
+from ntk1bit.networks import two_layer
+from ntk1bit.networks.two_layer.engines import Engine, PackedEngine, ReferenceEngine
 
 ETA = 1e-3  # small: however many steps a race takes, the networks stay where they are
 

@@ -13,17 +13,21 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _ROOMS = (
+    "autodiff",
     "claims",
     "cores",
+    "data",
+    "energy",
     "errors",
     "estimators",
+    "experiments",
     "kernels",
+    "networks",
+    "packed",
     "plots",
-    "quantizers",
+    "reports",
     "scaling",
-    "sweeps",
-    "tasks",
-    "two_layer",
+    "training",
 )
 
 __all__ = ["__version__"]

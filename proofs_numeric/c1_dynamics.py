@@ -19,9 +19,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ntk1bit import kernels, tasks
+from ntk1bit import kernels
 from ntk1bit.claims import Claim, Estimate, Evidence, Inside
 from ntk1bit.claims.measures import at, estimated, exponent, seeds_interval, select
+from ntk1bit.data import tasks
 from ntk1bit.estimators import distance_to_predictions
 from ntk1bit.estimators.against_width import AgainstWidth
 from proofs_numeric.data import Data, rows, widest

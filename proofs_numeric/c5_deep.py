@@ -20,7 +20,7 @@ in the kernel as well (`c3_gap`).
 seeds. Ours: the first and the last layer in full precision, since inputs have one to five coordinates and the
 parameters lie in the hidden layers; neuron-wise quantiser and straight-through estimator in these; Adam, its rate
 falling along a cosine to 0. Fig. 1: full batches, biases everywhere, the points of [-1, 1]^k as they are, rates from a
-search for each precision and depth (`ntk1bit.deep.spec.pilot_rates`), for 1-bit networks the best of three at each
+search for each precision and depth (`deep_spec.pilot_rates`), for 1-bit networks the best of three at each
 size; the least loss over all steps. Fig. 2 and 3: 50
 epochs in batches of 10, one rate, one start and the same batches for both precisions; networks that 50 epochs do not
 fit are reported as they are. The loss is the mean square over 100 points, targets within [-1, 1]; D25's sum is 50 times
@@ -37,9 +37,9 @@ import pandas as pd
 
 from ntk1bit.claims import Claim, Count, Estimate, Evidence, Inside, Number
 from ntk1bit.claims.measures import against, at, exponent
-from ntk1bit.deep.data import CUBES, CURVES
-from ntk1bit.deep.spec import DEPTHS
-from ntk1bit.deep.tables import (
+from ntk1bit.data.cubes_and_curves import CUBES, CURVES
+from ntk1bit.estimators.against_width import AgainstWidth
+from ntk1bit.estimators.deep import (
     ROUNDING,
     at_best_rate,
     ends_table,
@@ -49,7 +49,7 @@ from ntk1bit.deep.tables import (
     logarithms,
     losses_table,
 )
-from ntk1bit.estimators.against_width import AgainstWidth
+from ntk1bit.experiments.deep_spec import DEPTHS
 from proofs_numeric.data import Data, rows, span_of
 
 _TOO_MANY = 0.1  # of the networks at rounding

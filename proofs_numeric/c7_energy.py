@@ -33,8 +33,8 @@ import pandas as pd
 
 from ntk1bit.claims import Claim, Count, Evidence, Exact, Never, Number
 from ntk1bit.cores import pack_signs
-from ntk1bit.nets.energy import NODES, Reading
-from ntk1bit.nets.energy_published import (
+from ntk1bit.energy.counting import NODES, Reading
+from ntk1bit.energy.published import (
     CHOICES,
     GROUPS,
     REDUCTIONS,
@@ -47,7 +47,7 @@ from ntk1bit.nets.energy_published import (
     implied_costs,
     reductions,
 )
-from ntk1bit.nets.weight_memory import packed_bytes
+from ntk1bit.energy.weight_memory import packed_bytes
 from proofs_numeric.data import Data, highest
 
 _FIGURES = 4 * len(TABLE_1) + len(REDUCTIONS)

@@ -1,6 +1,6 @@
 """D25, Claim H.2: the loss after a step is the loss before it plus four terms.
 
-**Statement.** L(t+1) = L(t) + C1 + C2 + C3 + C4, exactly; the terms are defined in `ntk1bit.two_layer.terms`.
+**Statement.** L(t+1) = L(t) + C1 + C2 + C3 + C4, exactly; the terms are defined in `ntk1bit.networks.two_layer.terms`.
 
 **Derivation.** L(t+1) - L(t) = <r, Delta f> + 1/2 norm(Delta f)^2 by expanding the square. Delta f is the sum over
 neurons of what the straight-through estimator predicts (C1 on neurons that do not switch, C2 on those that do) and of
@@ -23,7 +23,7 @@ CLAIM = Claim(
     title="the step's four terms add up",
     statement="L(t+1) = L(t) + C1 + C2 + C3 + C4 exactly, and C1 + C2 = -eta r^T H(t) r.",
     source="D25, Claim H.2",
-    assumptions="our reading of the four sums (see ntk1bit.two_layer.terms); float64.",
+    assumptions="our reading of the four sums (see ntk1bit.networks.two_layer.terms); float64.",
     refuted_by="a relative error above 1e-10",
     criteria=(Exact("error of the sum", 1e-10), Exact("error of C1 + C2 = -eta r^T H r", 1e-10)),
 )

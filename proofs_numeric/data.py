@@ -10,10 +10,10 @@ import pandas as pd
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError
-from ntk1bit.language.run import LanguageRun, load_language_run
-from ntk1bit.sweeps import Run, load_run
-from ntk1bit.sweeps.cells import CHECKPOINT_COLUMNS, TERM_COLUMNS
-from ntk1bit.sweeps.predictions import COLUMNS as PREDICTION_COLUMNS
+from ntk1bit.experiments import Run, load_run
+from ntk1bit.experiments.cells import CHECKPOINT_COLUMNS, TERM_COLUMNS
+from ntk1bit.experiments.language import LanguageRun, load_language_run
+from ntk1bit.experiments.predictions import COLUMNS as PREDICTION_COLUMNS
 
 DELTA = 0.05  # the failure probability at which D25's probabilistic statements are tested
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from ntk1bit.claims import Claim, Count, Evidence, Exact, Inside, Never, Number
 from ntk1bit.claims.measures import against, at, exponent, held_out_bound
-from ntk1bit.quantizers import centred_scale, effective_weights
+from ntk1bit.networks.quantizers import centred_scale, effective_weights
 from proofs_numeric.data import Data, grouped, log_factor, span_of
 
 TYPICAL = float(np.sqrt(2 * (1 - np.sqrt(2 / np.pi))))  # 0.635

@@ -19,11 +19,11 @@ import pandas as pd
 
 from ntk1bit.claims import NOT_TESTED
 from ntk1bit.claims.criteria import number
+from ntk1bit.claims.results import read_results, table
+from ntk1bit.claims.verdict_file import ORDER
 from ntk1bit.errors import InputError
-from ntk1bit.reports.verdicts import ORDER
 from proofs_numeric.catalogue import Proof, proofs
 from proofs_numeric.in_short import in_short
-from proofs_numeric.results import read_results, table
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results" / "standard"

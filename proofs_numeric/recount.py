@@ -18,15 +18,15 @@ from typing import Any
 import pandas as pd
 
 from ntk1bit.claims import Evidence
+from ntk1bit.claims.results import claim_entry, evidence_of, plain, read_results, table, write_results
+from ntk1bit.claims.results import measure as stored_measure
 from ntk1bit.errors import InputError
-from ntk1bit.language.run import LanguageRun
-from ntk1bit.language.spec import spec_from_dict
-from ntk1bit.sweeps.measurements import measure, run_measurements
+from ntk1bit.experiments.language import LanguageRun
+from ntk1bit.experiments.language_spec import spec_from_dict
+from ntk1bit.experiments.measurements import measure, run_measurements
 from proofs_numeric import c6_bitnet, c7_energy
 from proofs_numeric.data import Data
 from proofs_numeric.page import RESULTS
-from proofs_numeric.results import claim_entry, evidence_of, plain, read_results, table, write_results
-from proofs_numeric.results import measure as stored_measure
 from proofs_numeric.studies import studies
 
 NETWORKS = "language.csv"
@@ -40,7 +40,7 @@ def recount(results: dict[str, Any], networks: pd.DataFrame) -> dict[str, Any]:
     results
         What verdicts.json holds.
     networks
-        The networks behind it, as `ntk1bit.language.summary.networks`.
+        The networks behind it, as `ntk1bit.estimators.language.networks`.
 
     Raises
     ------

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ntk1bit.deep.spec import measurements as deep_measurements
+from ntk1bit.energy.published import SIZES
 from ntk1bit.errors import require_choice
-from ntk1bit.language.spec import PRESETS as LANGUAGE_PRESETS
-from ntk1bit.language.spec import LanguageSpec
-from ntk1bit.nets.energy_published import SIZES
-from ntk1bit.sweeps import Measurement, SweepSpec
+from ntk1bit.experiments import Measurement, SweepSpec
+from ntk1bit.experiments.deep_spec import measurements as deep_measurements
+from ntk1bit.experiments.language_spec import PRESETS as LANGUAGE_PRESETS
+from ntk1bit.experiments.language_spec import LanguageSpec
 
 PRESETS = ("quick", "standard", "thorough")
 RATES = (0.125, 0.25, 0.5, 1.0)  # eta_rel of the floor studies
@@ -285,7 +285,7 @@ def _at_start(size: Size) -> list[Study]:
     def calls(name: str, axes: dict[str, tuple[Any, ...]], cost: Callable[[dict[str, Any]], float], **fixed: Any):
         for values in itertools.product(*axes.values()):
             settings = dict(zip(axes, values, strict=True)) | fixed
-            yield Measurement(f"proofs_numeric.experiments:{name}", tuple(settings.items()), cost(settings))
+            yield Measurement(f"ntk1bit.experiments.at_start:{name}", tuple(settings.items()), cost(settings))
 
     widths = size.coarse
     start = [
@@ -344,7 +344,7 @@ def _feed_forward(preset: str, size: Size) -> Study:
     parts = [seeds[start : start + 4] for start in range(0, len(seeds), 4)]
     calls = [
         Measurement(
-            "ntk1bit.nets.feed_forward:feed_forward_descent",
+            "ntk1bit.networks.feed_forward:feed_forward_descent",
             (("width", width), ("precision", precision), ("seeds", part), ("steps", steps), ("eta_rel", 1.0)),
             2e-7 * width * steps * len(part),
         )
@@ -381,7 +381,7 @@ def _deep(preset: str) -> list[Study]:
 
 
 def _energy() -> Study:
-    function = "ntk1bit.nets.energy_published:measure_energy"
+    function = "ntk1bit.energy.published:measure_energy"
     names = ("layers", "width", "tokens", "heads", "vocabulary")
     sizes = [tuple((name, getattr(shape, name)) for name in names) for shape in SIZES.values()]
     return Study(

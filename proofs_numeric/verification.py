@@ -18,15 +18,15 @@ from typing import Any
 
 import pandas as pd
 
+from ntk1bit.claims.results import claim_entry, document, read_results, write_results
+from ntk1bit.claims.verdict_file import FILE
 from ntk1bit.errors import InputError
+from ntk1bit.estimators.language import write_networks
+from ntk1bit.experiments import Cell, Run, make_plan, run_measurements, run_sweep
+from ntk1bit.experiments.language import LanguageRun, planned_seconds, run_language
 from ntk1bit.files import left_by_others
-from ntk1bit.language.run import LanguageRun, planned_seconds, run_language
-from ntk1bit.language.summary import write_networks
-from ntk1bit.reports.verdicts import FILE
-from ntk1bit.sweeps import Cell, Run, make_plan, run_measurements, run_sweep
 from proofs_numeric.catalogue import Proof, proofs
 from proofs_numeric.data import Data
-from proofs_numeric.results import claim_entry, document, read_results, write_results
 from proofs_numeric.studies import Study, studies
 
 OPERATIONS_A_SECOND = 3e10  # multiply-adds of a training cell, one thread: turns its cost into that of a measurement

@@ -3,10 +3,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import jaxtyping
 import pytest
+
+from .tiny_language import TINY
+
+if TYPE_CHECKING:
+    from ntk1bit.experiments.language import LanguageRun
 
 # Tests compile the same small programs over and over, in every worker and every run; JAX keeps them here.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
@@ -24,3 +30,12 @@ def untyped() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LanguageRun]:
+    """Train the smallest run of language models once."""
+    from ntk1bit.experiments.language import run_language
+
+    folder = tmp_path_factory.mktemp("language") / "run"
+    return folder, run_language(TINY, folder, jobs=1)

@@ -66,7 +66,9 @@ def test_the_cache_key_names_processor_features_and_source():
 
 PLAIN_PROGRAM = """
 import numpy as np, pandas as pd
-from ntk1bit import cores, scaling, tasks, two_layer
+from ntk1bit import cores, scaling
+from ntk1bit.data import tasks
+from ntk1bit.networks import two_layer
 task = tasks.load("digits", n_train=8, n_test=4, seed=0)
 run = two_layer.train(task.x, task.y, two_layer.init(40, 64, seed=0), precision="one_bit", steps=3)
 active = two_layer.packed_activities(task.x, run.final)

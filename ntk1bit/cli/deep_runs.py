@@ -11,9 +11,9 @@ import pandas as pd
 
 from ntk1bit.cli.progress import clock, progress_bar, usable_jobs
 from ntk1bit.cli.tables import print_table, say
-from ntk1bit.deep.spec import measurements
-from ntk1bit.styles import PRECISION_NAME
-from ntk1bit.sweeps.measurements import run_measurements
+from ntk1bit.experiments.deep_spec import measurements
+from ntk1bit.experiments.measurements import run_measurements
+from ntk1bit.plots.looks import PRECISION_NAME
 
 
 def default_folder(size: str) -> Path:
@@ -52,7 +52,7 @@ def run(figure: int, size: str, *, jobs: int | None, out: Path | None) -> None:
     except KeyboardInterrupt:
         say(f"stopped; finished networks are in {folder}. To go on: {shlex.join(['ntk1bit', *sys.argv[1:]])}")
         raise
-    from ntk1bit.deep.plots import draw_frame  # matplotlib takes a second, which a mistake should not wait for
+    from ntk1bit.plots.deep import draw_frame  # matplotlib takes a second, which a mistake should not wait for
 
     table = print_losses(frame) if figure == 1 else print_differences(frame)
     written = folder / f"figure-{figure}.csv"
@@ -67,7 +67,7 @@ def run(figure: int, size: str, *, jobs: int | None, out: Path | None) -> None:
 
 def print_losses(frame: pd.DataFrame) -> pd.DataFrame:
     """Print the losses of Fig. 1 at every rate, as means over functions; return those at the best, one by one."""
-    from ntk1bit.deep.tables import losses_table, rates_table
+    from ntk1bit.estimators.deep import losses_table, rates_table
 
     rows = []
     for row in rates_table(frame).sort_values(["depth", "precision", "N", "rate"]).to_dict("records"):
@@ -82,7 +82,7 @@ def print_losses(frame: pd.DataFrame) -> pd.DataFrame:
 
 def print_differences(frame: pd.DataFrame) -> pd.DataFrame:
     """Print losses and differences of the outputs after the last epoch; return the difference of each function."""
-    from ntk1bit.deep.tables import ends_table, groups, last_epoch, summary
+    from ntk1bit.estimators.deep import ends_table, groups, last_epoch, summary
 
     columns = ["loss_one_bit", "loss_full", "test_loss_one_bit", "test_loss_full", "apart_train", "apart_test"]
     ends = last_epoch(frame)

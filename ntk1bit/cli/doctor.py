@@ -19,7 +19,7 @@ def doctor() -> None:
 
     from ntk1bit.cli.tables import print_table
     from ntk1bit.compiling import compiles
-    from ntk1bit.sweeps.store import versions
+    from ntk1bit.experiments.store import versions
 
     importlib.import_module("scipy.linalg")  # loads every BLAS in use, so that it can be described
 

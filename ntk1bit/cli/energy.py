@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ntk1bit.nets.energy import Arm, Shape
+    from ntk1bit.energy.counting import Arm, Shape
 
     Counts = Mapping[tuple[str, Arm], pd.DataFrame]  # of sizes and arms
 
@@ -57,9 +57,9 @@ def energy(
     """
     from dataclasses import replace
 
+    from ntk1bit.energy.counting import ARMS, Shape, count_operations
+    from ntk1bit.energy.published import SIZES
     from ntk1bit.errors import InputError
-    from ntk1bit.nets.energy import ARMS, Shape, count_operations
-    from ntk1bit.nets.energy_published import SIZES
 
     own = (layers, width, heads, vocabulary or None)
     made = {"tokens": tokens, "activation": activation, "tied": not untied}
@@ -96,8 +96,8 @@ def energy(
 def _print_totals(shapes: Mapping[str, Shape], arms: tuple[Arm, ...], counts: Counts) -> None:
     """Print a line a size and arm: operations, energy and memory."""
     from ntk1bit.cli.tables import print_table
-    from ntk1bit.nets.energy import joules
-    from ntk1bit.nets.weight_memory import weight_bytes
+    from ntk1bit.energy.counting import joules
+    from ntk1bit.energy.weight_memory import weight_bytes
 
     lines = []
     for size, shape in shapes.items():
@@ -141,7 +141,7 @@ def _print_kinds_by_size(sizes: tuple[str, ...], arm: Arm, counts: Counts) -> No
 def _print_kinds_by_arm(size: str, arms: tuple[Arm, ...], counts: Counts) -> None:
     """Print the operations of one size by kind of layer, with their formats, a column an arm."""
     from ntk1bit.cli.tables import print_table
-    from ntk1bit.nets.energy import KINDS
+    from ntk1bit.energy.counting import KINDS
 
     print(f"Operations of {size} by kind of layer, with the format they are done in:\n")
     columns = [
@@ -160,7 +160,7 @@ def _rows(shapes: Mapping[str, Shape], arms: tuple[Arm, ...], counts: Counts) ->
     """Return all counts with size, arm and joules beside them."""
     import pandas as pd
 
-    from ntk1bit.nets.energy import COSTS
+    from ntk1bit.energy.counting import COSTS
 
     rows = []
     for size, shape in shapes.items():
@@ -178,7 +178,7 @@ def _rows(shapes: Mapping[str, Shape], arms: tuple[Arm, ...], counts: Counts) ->
 def _show_published(csv: Path | None) -> None:
     """Print W23's figures beside what its equations give, the costs they imply, and other readings."""
     from ntk1bit.cli.tables import print_table
-    from ntk1bit.nets.energy_published import GROUPS, check_published, count_readings, implied_costs
+    from ntk1bit.energy.published import GROUPS, check_published, count_readings, implied_costs
 
     table = check_published()
     figures = table.to_dict("records")

@@ -21,8 +21,8 @@ def generate(
 
     Example: ntk1bit generate model.npz --prompt "Fellow citizens" --length 300
     """
-    from ntk1bit.nets.packed_file import load
-    from ntk1bit.nets.packed_text import generate as continue_text
+    from ntk1bit.packed.file_format import load
+    from ntk1bit.packed.text import generate as continue_text
 
     packed = load(model)
     if about:

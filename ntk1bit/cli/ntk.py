@@ -31,9 +31,9 @@ def ntk(
 
     Example: ntk1bit ntk --task digits --width 4096 --limit --effective --spectrum --out H.npz
     """
-    from ntk1bit import tasks
+    from ntk1bit.data import tasks
     from ntk1bit.kernels.measure import Settings, measure, require_writable
-    from ntk1bit.kernels.plots import draw_measurement, require_picture
+    from ntk1bit.plots.kernels import draw_measurement, require_picture
 
     settings = Settings(
         width=width, precision=precision, init=init, kappa=kappa, scale=scale, seed=seed, samples=samples

@@ -24,19 +24,19 @@ def plot(
     Example: ntk1bit plot runs/first
     """
     from ntk1bit.cli.tables import say
-    from ntk1bit.language.run import is_language_run, load_language_run
+    from ntk1bit.experiments.language import is_language_run, load_language_run
 
     if is_language_run(run):
-        from ntk1bit.language.plots import draw_run
+        from ntk1bit.plots.language import draw_run
 
         found, stem = load_language_run(run), out or run / "scaling"
         stem.parent.mkdir(parents=True, exist_ok=True)
         for ending in (".pdf", ".png"):
             print(draw_run(found, stem.with_name(stem.name + ending)))
         return
-    from ntk1bit.plots import save_overview
-    from ntk1bit.sweeps import load_run
-    from ntk1bit.sweeps.states import left_out
+    from ntk1bit.experiments import load_run
+    from ntk1bit.experiments.states import left_out
+    from ntk1bit.plots.sweep import save_overview
 
     opened = load_run(run)
     for path in save_overview(opened, out or run / "overview"):

@@ -15,8 +15,8 @@ from ntk1bit.cli.tables import print_table, say
 from ntk1bit.estimators import Overview, overview
 from ntk1bit.estimators.columns import SETTINGS
 from ntk1bit.estimators.overview import COLUMNS
-from ntk1bit.sweeps import Run, load_run, make_plan
-from ntk1bit.sweeps.states import CellStates, cell_states, damaged
+from ntk1bit.experiments import Run, load_run, make_plan
+from ntk1bit.experiments.states import CellStates, cell_states, damaged
 
 _PRECISION_IN_SHORT = {"one_bit": "1-bit", "full": "full", "one_bit - full": ""}
 _TABLES = {

@@ -20,7 +20,7 @@ def summary(
 
     Example: ntk1bit summary runs/first
     """
-    from ntk1bit.language.run import is_language_run
+    from ntk1bit.experiments.language import is_language_run
 
     if is_language_run(run):
         from ntk1bit.cli import training_lm

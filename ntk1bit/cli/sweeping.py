@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ntk1bit import tasks
 from ntk1bit.cli.progress import clock, progress_bar, usable_jobs
 from ntk1bit.cli.tables import print_table, say
-from ntk1bit.sweeps import (
+from ntk1bit.data import tasks
+from ntk1bit.experiments import (
     Cell,
     SweepSpec,
     make_plan,
@@ -22,8 +22,8 @@ from ntk1bit.sweeps import (
     read_spec,
     run_sweep,
 )
-from ntk1bit.sweeps.plan import free_memory, require_memory
-from ntk1bit.sweeps.spec import spec_from_dict
+from ntk1bit.experiments.plan import free_memory, require_memory
+from ntk1bit.experiments.spec import spec_from_dict
 
 
 def collect(spec: Path | None, **options: Any) -> SweepSpec:

@@ -15,9 +15,9 @@ import pandas as pd
 from ntk1bit.cli.progress import clock, progress_bar, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.language.run import LanguageRun, cell, load_language_run, planned_seconds, run_language
-from ntk1bit.language.spec import PRESETS, LanguageSpec, spec_from_dict
-from ntk1bit.sweeps import parse_numbers, parse_seeds
+from ntk1bit.experiments import parse_numbers, parse_seeds
+from ntk1bit.experiments.language import LanguageRun, cell, load_language_run, planned_seconds, run_language
+from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec, spec_from_dict
 
 EXPORTED = "bitnet"  # the arm that can be packed
 
@@ -61,8 +61,8 @@ def print_plan(spec: LanguageSpec, *, jobs: int | None, out: Path | None) -> Non
 
 def run(spec: LanguageSpec, *, jobs: int | None, out: Path | None, resume: bool, export: Path | None) -> None:
     """Run a sweep with a progress bar, then print, write and draw what was found."""
-    from ntk1bit.language.plots import draw_run
-    from ntk1bit.language.summary import write_networks
+    from ntk1bit.estimators.language import write_networks
+    from ntk1bit.plots.language import draw_run
 
     folder, jobs = out or default_folder(spec), usable_jobs(jobs)
     if export is not None:
@@ -85,7 +85,7 @@ def run(spec: LanguageSpec, *, jobs: int | None, out: Path | None, resume: bool,
 
 def _with_weights(found: LanguageRun, folder: Path) -> LanguageRun:
     """Return the run with the weights of the network that is exported on disk, trained again where they are lost."""
-    from ntk1bit.language.exporting import restore_network
+    from ntk1bit.experiments.language_export import restore_network
 
     if not restore_network(folder, arm=EXPORTED):
         return found
@@ -95,7 +95,7 @@ def _with_weights(found: LanguageRun, folder: Path) -> LanguageRun:
 
 def show(folder: Path, *, as_csv: bool, as_json: bool, with_settings: bool) -> None:
     """Print what a finished run shows, as `ntk1bit summary` does: tables, its networks as CSV, or all of it as JSON."""
-    from ntk1bit.language import summary
+    from ntk1bit.estimators import language as summary
 
     found = load_language_run(folder)
     if as_csv:
@@ -123,7 +123,7 @@ def show(folder: Path, *, as_csv: bool, as_json: bool, with_settings: bool) -> N
 
 def print_summary(found: LanguageRun) -> None:
     """Print losses, gaps, laws, what energy buys, and what large rates do."""
-    from ntk1bit.language import summary
+    from ntk1bit.estimators import language as summary
 
     spec = found.spec
     print(f"validation loss, nats a character, mean over {len(spec.seeds)} seeds [95 % interval]")
@@ -169,7 +169,7 @@ def _compared(spec: LanguageSpec) -> tuple[str, ...]:
 
 
 def _print_gap(paired: pd.DataFrame, arm: str) -> None:
-    from ntk1bit.language.summary import mean_interval
+    from ntk1bit.estimators.language import mean_interval
 
     print(f"\n{arm} minus full, paired by seed")
     rows = []
@@ -183,7 +183,7 @@ def _print_gap(paired: pd.DataFrame, arm: str) -> None:
 
 
 def _print_laws(found: LanguageRun) -> None:
-    from ntk1bit.language.summary import law
+    from ntk1bit.estimators.language import law
 
     print("\nL(N) = a N^b + c")
     for arm in found.spec.trained_arms:
@@ -217,8 +217,8 @@ def _print_excess(table: pd.DataFrame) -> None:
 
 
 def _export(folder: Path, path: Path) -> None:
-    from ntk1bit.language.exporting import read_network
-    from ntk1bit.nets.packed_export import export
+    from ntk1bit.experiments.language_export import read_network
+    from ntk1bit.packed.export import export
 
     trained = read_network(folder, arm=EXPORTED)
     export(trained.model, trained.shape, path, alphabet=trained.alphabet)
@@ -227,7 +227,7 @@ def _export(folder: Path, path: Path) -> None:
 
 def _require_exportable(spec: LanguageSpec, path: Path, folder: Path) -> None:
     """Refuse, before anything is trained, an export that could not be written afterwards."""
-    from ntk1bit.nets.packed_file import require_writable
+    from ntk1bit.packed.file_format import require_writable
 
     if EXPORTED not in spec.arms:
         raise InputError(f"--export writes a {EXPORTED} network; add {EXPORTED} to --arms")

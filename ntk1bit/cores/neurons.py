@@ -34,7 +34,7 @@ Scale = Literal["std", "absmean"]
 SCALES: tuple[str, ...] = get_args(Scale)
 
 _ROWS = 512  # neurons a piece
-# Of `ntk1bit.quantizers`: the sizes and means that float32 sums can be relied on for.
+# Of `ntk1bit.networks.quantizers`: the sizes and means that float32 sums can be relied on for.
 FAR_MEAN, LEAST = 16.0, 2.0**-50
 
 

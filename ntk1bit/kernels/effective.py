@@ -55,7 +55,7 @@ from ntk1bit.errors import InputError, require_choice
 from ntk1bit.kernels.limits import Estimate, checked_sampling, chunks, gaussian_coactivity, paired_inputs
 from ntk1bit.kernels.precision import finite, power_of_four
 from ntk1bit.kernels.spectrum import halved_sum
-from ntk1bit.quantizers import SCALES, Scale, centred_scale
+from ntk1bit.networks.quantizers import SCALES, Scale, centred_scale
 
 SLOWDOWN: dict[str, float] = {"std": float(np.sqrt(2 / np.pi)), "absmean": float(2 / np.pi)}
 """The constant c: K_eff / H for large d and inputs with zero mean."""
@@ -82,7 +82,7 @@ def effective_ntk(
     x2
         (n2, d): where the residual acts (training inputs); defaults to `x`. The kernel is not symmetric in the two.
     kappa, scale
-        As in `ntk1bit.two_layer.outputs`. (In full precision the effective kernel is the NTK itself.)
+        As in `ntk1bit.networks.two_layer.outputs`. (In full precision the effective kernel is the NTK itself.)
     samples
         Neurons drawn, >= 64. Memory does not grow with it.
     seed

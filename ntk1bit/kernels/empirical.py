@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from ntk1bit import cores
 from ntk1bit.arguments import kappa as checked_kappa
-from ntk1bit.quantizers import Scale
-from ntk1bit.two_layer.network import Precision, Weights, activity_kernel, packed_activities
+from ntk1bit.networks.quantizers import Scale
+from ntk1bit.networks.two_layer.network import Precision, Weights, activity_kernel, packed_activities
 
 
 def empirical_ntk(
@@ -35,7 +35,7 @@ def empirical_ntk(
     weights
         The network.
     precision, kappa, scale
-        As in `ntk1bit.two_layer.outputs`.
+        As in `ntk1bit.networks.two_layer.outputs`.
 
     Returns
     -------

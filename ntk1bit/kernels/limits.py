@@ -30,8 +30,8 @@ from ntk1bit import cores
 from ntk1bit.arguments import input_rows, whole
 from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.quantizers import SCALES, Scale
-from ntk1bit.two_layer.network import PRECISIONS, Precision, Weights, packed_activities
+from ntk1bit.networks.quantizers import SCALES, Scale
+from ntk1bit.networks.two_layer.network import PRECISIONS, Precision, Weights, packed_activities
 
 _CHUNK_BYTES = 1 << 26  # memory for one chunk of neurons; small chunks keep 10^7 neurons as cheap as 10^4
 _STREAM = 0x11  # keeps these draws apart from those of `two_layer.init` at the same seed
@@ -71,7 +71,7 @@ def limit_ntk(
     precision
         ``"full"``: closed form, no error. ``"one_bit"``: Monte Carlo at this d.
     kappa, scale
-        As in `ntk1bit.two_layer.outputs`.
+        As in `ntk1bit.networks.two_layer.outputs`.
     samples
         Neurons drawn, >= 1. Memory does not grow with it.
     seed

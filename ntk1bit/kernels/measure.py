@@ -22,8 +22,8 @@ from ntk1bit.kernels.effective import LEAST_SAMPLES, asymmetry, effective_ntk, k
 from ntk1bit.kernels.empirical import empirical_ntk
 from ntk1bit.kernels.limits import Estimate, checked_sampling, limit_ntk
 from ntk1bit.kernels.spectrum import Spectrum, alignment, spectrum
-from ntk1bit.quantizers import SCALES, Scale
-from ntk1bit.two_layer.network import INITS, PRECISIONS, Init, Precision, checked_targets, init
+from ntk1bit.networks.quantizers import SCALES, Scale
+from ntk1bit.networks.two_layer.network import INITS, PRECISIONS, Init, Precision, checked_targets, init
 
 
 @dataclass(frozen=True)

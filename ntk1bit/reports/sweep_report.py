@@ -13,8 +13,12 @@ from ntk1bit.estimators import AgainstWidth, Overview, overview
 from ntk1bit.estimators.against_width import groups
 from ntk1bit.estimators.convergence import WidthNeeded
 from ntk1bit.estimators.overview import COLUMNS
+from ntk1bit.experiments import Cell, Run, load_run, make_plan
+from ntk1bit.experiments.states import ORDER, cell_states
 from ntk1bit.files import read_toml
-from ntk1bit.plots import group_title, overview_figure
+from ntk1bit.plots.looks import PRECISION_NAME
+from ntk1bit.plots.sweep import group_title, overview_figure
+from ntk1bit.reports.figures import embedded
 from ntk1bit.reports.page import (
     LEVEL,
     SHORT_TABLE,
@@ -33,10 +37,6 @@ from ntk1bit.reports.page import (
     section,
     table,
 )
-from ntk1bit.reports.pictures import embedded
-from ntk1bit.styles import PRECISION_NAME
-from ntk1bit.sweeps import Cell, Run, load_run, make_plan
-from ntk1bit.sweeps.states import ORDER, cell_states
 
 _WITHIN = ("precision", "scale")  # settings that share a page's section; the others make a section of their own
 

@@ -7,6 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ntk1bit.claims.verdict_file import (
+    ORDER,
+    ClaimEntry,
+    FindingEntry,
+    MeasureEntry,
+    StudyEntry,
+    Verdicts,
+    read_verdicts,
+)
+from ntk1bit.reports.figures import Picture, draw_claims, embedded
 from ntk1bit.reports.page import (
     LEVEL,
     SHORT_TABLE,
@@ -27,8 +37,6 @@ from ntk1bit.reports.page import (
     table,
     text,
 )
-from ntk1bit.reports.pictures import Picture, draw_claims, embedded
-from ntk1bit.reports.verdicts import ORDER, ClaimEntry, FindingEntry, MeasureEntry, StudyEntry, Verdicts, read_verdicts
 
 # Badges say their outcome in words; the sign and the border tell it again where colours are lost.
 _SIGNS = {"refuted": "✕", "inconclusive": "?", "supported": "✓", "not yet tested": "○"}

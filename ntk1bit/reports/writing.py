@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ntk1bit.claims import verdict_file as verdicts
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
-from ntk1bit.reports import verdicts
 
 NAME = "report.html"
 _ENDINGS = (".html", ".htm")

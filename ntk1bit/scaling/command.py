@@ -211,6 +211,6 @@ def _deliver(report: Report, out: Path | None, plot: Path | None) -> None:
     if out is not None:
         report.write(out)
     if plot is not None:
-        from ntk1bit.scaling.plots import write_summary
+        from ntk1bit.plots.scaling import write_summary
 
         write_summary(report.fits, report.frontiers, plot, level=report.level, left_out=report.left_out)

@@ -12,8 +12,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError
+from ntk1bit.estimators.sweep_losses import CELL, losses_from_sweep, name_cells, require_one_setting
 from ntk1bit.scaling.columns import guess_column
-from ntk1bit.scaling.from_sweeps import CELL, losses_from_sweep, name_cells, require_one_setting
 from ntk1bit.scaling.labels import Labels, one_column, read_labels, shown
 from ntk1bit.scaling.observations import number_column
 from ntk1bit.scaling.tables import holds, read_conditions, read_table, select_rows

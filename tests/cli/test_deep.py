@@ -6,9 +6,9 @@ import typer
 from typer.testing import CliRunner
 
 from ntk1bit.cli.deep import deep
-from ntk1bit.deep import spec as specs
-from ntk1bit.deep.spec import RATES, DeepSpec
 from ntk1bit.errors import InputError
+from ntk1bit.experiments import deep_spec as specs
+from ntk1bit.experiments.deep_spec import RATES, DeepSpec
 
 TINY = DeepSpec((100,), 20, ("f3",), (2,), 2, 2, 2)
 

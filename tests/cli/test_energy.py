@@ -7,10 +7,10 @@ import pytest
 import typer
 
 from ntk1bit.cli.energy import energy
+from ntk1bit.energy.counting import ARMS, Shape, count_operations, joules
+from ntk1bit.energy.published import SIZES, TABLE_1
+from ntk1bit.energy.weight_memory import weight_bytes
 from ntk1bit.errors import InputError
-from ntk1bit.nets.energy import ARMS, Shape, count_operations, joules
-from ntk1bit.nets.energy_published import SIZES, TABLE_1
-from ntk1bit.nets.weight_memory import weight_bytes
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "energy.md"
 app = typer.Typer()

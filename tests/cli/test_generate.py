@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from ntk1bit.cli.generate import generate
 from ntk1bit.errors import InputError
-from ntk1bit.nets.packed_export import export
-from ntk1bit.nets.transformer import Shape, transformer
+from ntk1bit.networks.transformer import Shape, transformer
+from ntk1bit.packed.export import export
 
 ALPHABET = "\n Felowcitzns"
 SHAPE = Shape(1, 32, 2, len(ALPHABET), 16)

@@ -9,7 +9,7 @@ import tomli_w
 
 from ntk1bit.cli import sweeping
 from ntk1bit.cli.main import main
-from ntk1bit.sweeps import SweepSpec
+from ntk1bit.experiments import SweepSpec
 
 OPTIONS = [
     "--widths",

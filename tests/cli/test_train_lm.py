@@ -7,7 +7,7 @@ import pytest
 from ntk1bit.cli import training_lm
 from ntk1bit.cli.main import main
 from ntk1bit.cli.training_lm import collect
-from ntk1bit.language.spec import PRESETS
+from ntk1bit.experiments.language_spec import PRESETS
 
 
 def call(*words: object) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ntk1bit import cores, quantizers
+from ntk1bit import cores
 from ntk1bit.cores import neurons
 from ntk1bit.errors import InputError
+from ntk1bit.networks import quantizers
 
 EPS = float(np.finfo(np.float32).eps)
 SHAPES = [

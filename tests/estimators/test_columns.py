@@ -14,7 +14,7 @@ from ntk1bit import estimators
 from ntk1bit.errors import InputError
 from ntk1bit.estimators.overview import COLUMNS
 from ntk1bit.estimators.predictions import PREDICTION_COLUMNS
-from ntk1bit.sweeps import SweepSpec, load_run, run_sweep
+from ntk1bit.experiments import SweepSpec, load_run, run_sweep
 
 from .frames import run_frame
 

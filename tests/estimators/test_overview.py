@@ -5,7 +5,7 @@ import pytest
 
 from ntk1bit.estimators import overview
 from ntk1bit.estimators.overview import COLUMNS
-from ntk1bit.sweeps import SweepSpec, load_run, run_sweep
+from ntk1bit.experiments import SweepSpec, load_run, run_sweep
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from scipy.linalg import hilbert
 
 from ntk1bit.errors import InputError
 from ntk1bit.kernels import certified_lambda_min, empirical_ntk, limit_ntk
-from ntk1bit.two_layer import init
+from ntk1bit.networks.two_layer import init
 
 
 def positive_definite_exactly(matrix: np.ndarray, shift: float) -> bool:

@@ -14,8 +14,8 @@ from ntk1bit.kernels import (
     symmetric_part,
 )
 from ntk1bit.kernels import limits as limits_module
-from ntk1bit.quantizers import Scale, effective_weights
-from ntk1bit.two_layer import init, train
+from ntk1bit.networks.quantizers import Scale, effective_weights
+from ntk1bit.networks.two_layer import init, train
 
 CASES: list[tuple[int, Scale]] = [(d, scale) for d in (8, 32, 128, 512) for scale in ("std", "absmean")]
 

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ntk1bit import kernels, two_layer
+from ntk1bit import kernels
 from ntk1bit.errors import InputError
+from ntk1bit.networks import two_layer
 
 
 def unit(n, d, seed=0):

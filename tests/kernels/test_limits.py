@@ -8,8 +8,8 @@ import pytest
 from ntk1bit.errors import InputError
 from ntk1bit.kernels import effective_ntk, empirical_ntk, gaussian_effective_ntk, gaussian_limit_ntk, limit_ntk
 from ntk1bit.kernels import limits as limits_module
-from ntk1bit.quantizers import effective_weights
-from ntk1bit.two_layer import Weights, init
+from ntk1bit.networks.quantizers import effective_weights
+from ntk1bit.networks.two_layer import Weights, init
 
 
 def sphere(n: int, d: int, seed: int = 0) -> np.ndarray:

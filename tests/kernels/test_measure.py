@@ -15,8 +15,8 @@ from ntk1bit.cli.ntk import ntk as ntk_command
 from ntk1bit.errors import InputError
 from ntk1bit.kernels import certified_lambda_min, effective_ntk, empirical_ntk, limit_ntk
 from ntk1bit.kernels.measure import Settings, measure
-from ntk1bit.kernels.plots import draw_measurement, plot_eigenvalues, plot_kernel
-from ntk1bit.two_layer import init
+from ntk1bit.networks.two_layer import init
+from ntk1bit.plots.kernels import draw_measurement, plot_eigenvalues, plot_kernel
 
 
 def data(n: int = 12, d: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -158,10 +158,10 @@ def tasks(monkeypatch):
         x, y = data(settings["n_train"])
         return types.SimpleNamespace(x=x, y=y)
 
-    stub = types.ModuleType("ntk1bit.tasks")
+    stub = types.ModuleType("ntk1bit.data")
     vars(stub)["load"] = load
-    monkeypatch.setitem(sys.modules, "ntk1bit.tasks", stub)
-    monkeypatch.setattr("ntk1bit.tasks", stub, raising=False)
+    monkeypatch.setitem(sys.modules, "ntk1bit.data", stub)
+    monkeypatch.setattr("ntk1bit.data", stub, raising=False)
     return asked
 
 

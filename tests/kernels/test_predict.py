@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ntk1bit.autodiff import infinite, ntk
 from ntk1bit.errors import InputError
-from ntk1bit.kernels import empirical_ntk, infinite, kernel_regression, ntk, predict
-from ntk1bit.two_layer import init, train
+from ntk1bit.kernels import empirical_ntk, kernel_regression, predict
+from ntk1bit.networks.two_layer import init, train
 
 
 def problem(n: int, n_test: int, *, symmetric: bool, seed: int = 0):

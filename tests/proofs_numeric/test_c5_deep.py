@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from ntk1bit.claims import Count, Estimate, Number, Verdict
-from ntk1bit.deep.data import CUBES, CURVES, GRID
-from ntk1bit.deep.tables import ROUNDING
+from ntk1bit.data.cubes_and_curves import CUBES, CURVES, GRID
+from ntk1bit.estimators.deep import ROUNDING
 from proofs_numeric import c5_deep
 from proofs_numeric.data import Data
 

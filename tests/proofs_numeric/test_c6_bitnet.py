@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntk1bit.language.run import LanguageRun
-from ntk1bit.language.spec import LanguageSpec
+from ntk1bit.experiments.language import LanguageRun
+from ntk1bit.experiments.language_spec import LanguageSpec
 from proofs_numeric import c6_bitnet
 from proofs_numeric.data import Data
 

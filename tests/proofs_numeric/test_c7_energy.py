@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 
 from ntk1bit.claims import Count, Number
-from ntk1bit.nets.energy_published import SIZES, measure_energy
+from ntk1bit.claims.results import claim_entry, evidence_of
+from ntk1bit.energy.published import SIZES, measure_energy
 from proofs_numeric import c7_energy
 from proofs_numeric.data import Data
-from proofs_numeric.results import claim_entry, evidence_of
 
 
 @pytest.fixture(scope="module")

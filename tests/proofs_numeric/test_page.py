@@ -7,10 +7,10 @@ import re
 import pytest
 
 from ntk1bit.claims import NOT_TESTED
+from ntk1bit.claims.results import evidence_of, read_results
 from proofs_numeric.catalogue import proofs
 from proofs_numeric.in_short import SENTENCES, in_short
 from proofs_numeric.page import FIGURES, PAGE, RESULTS, ROOT, main, render
-from proofs_numeric.results import evidence_of, read_results
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figures.feed_forward import draw_feed_forward
-from figures.recipe import Results
 from ntk1bit.claims import Estimate, Number
+from ntk1bit.claims.results import claim_entry
+from ntk1bit.plots.recipes.feed_forward import draw_feed_forward
+from ntk1bit.plots.recipes.recipe import Results
 from proofs_numeric import prop_4_4
 from proofs_numeric.data import Data
-from proofs_numeric.results import claim_entry
 
 WIDTHS = (64, 256, 1024, 4096)
 

@@ -8,10 +8,10 @@ import shutil
 import pandas as pd
 import pytest
 
-from ntk1bit.language.spec import spec_from_dict
+from ntk1bit.claims.results import read_results
+from ntk1bit.experiments.language_spec import spec_from_dict
 from proofs_numeric.page import RESULTS
 from proofs_numeric.recount import NETWORKS, main, recount
-from proofs_numeric.results import read_results
 from proofs_numeric.studies import studies
 
 COUNTED = ("C6-energy", "C7", "C7-table")

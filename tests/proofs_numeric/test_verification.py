@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import pytest
 
+from ntk1bit.claims.results import evidence_of, read_results
+from ntk1bit.claims.verdict_file import FILE
 from ntk1bit.cli.main import main
 from ntk1bit.errors import InputError
-from ntk1bit.reports.verdicts import FILE
 from proofs_numeric import catalogue, verification
 from proofs_numeric.catalogue import choose
-from proofs_numeric.results import evidence_of, read_results
 
 
 def call(capsys, *arguments):

@@ -35,8 +35,8 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ntk1bit import two_layer
-from ntk1bit.quantizers import Scale, quantize_neurons
+from ntk1bit.networks import two_layer
+from ntk1bit.networks.quantizers import Scale, quantize_neurons
 
 from .data import EPS64, dims, kinds, latent_weights, scales, seeds, unit_inputs, weight_kinds
 from .failures import fails_too_often

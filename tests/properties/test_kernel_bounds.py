@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ntk1bit import kernels, two_layer
+from ntk1bit import kernels
+from ntk1bit.networks import two_layer
 
 from .data import EPS64, counts, dims, kinds, precisions, scales, seeds, targets, unit_inputs, widths
 from .failures import fails_too_often

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ntk1bit import two_layer
-from ntk1bit.quantizers import effective_weights
+from ntk1bit.networks import two_layer
+from ntk1bit.networks.quantizers import effective_weights
 
 from .data import (
     EPS32,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ntk1bit import two_layer
-from ntk1bit.quantizers import dequantize_neurons, quantize_neurons
+from ntk1bit.networks import two_layer
+from ntk1bit.networks.quantizers import dequantize_neurons, quantize_neurons
 
 from .data import EPS64, dims, kinds, latent_weights, seeds, unit_inputs, weight_kinds, widths
 from .failures import fails_too_often

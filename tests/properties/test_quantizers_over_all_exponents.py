@@ -14,9 +14,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from ntk1bit import quantizers
-from ntk1bit.nets import ste
-from ntk1bit.nets.bitlinear import ARMS, Arm, Projection, bit_linear
+from ntk1bit.networks import quantizers
+from ntk1bit.networks import straight_through as ste
+from ntk1bit.networks.bitlinear import ARMS, Arm, Projection, bit_linear
 
 DTYPES = [np.float16, ml_dtypes.bfloat16, np.float32, np.float64]
 ROWS, COLUMNS = 300, 12

@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntk1bit import kernels, two_layer
-from ntk1bit.quantizers import quantize_neurons
+from ntk1bit import kernels
+from ntk1bit.networks import two_layer
+from ntk1bit.networks.quantizers import quantize_neurons
 
 widths = st.integers(1, 300)
 dims = st.integers(2, 40)

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ntk1bit.experiments import SweepSpec, make_plan
+from ntk1bit.experiments.run import compute_cell
+from ntk1bit.experiments.store import Store
 from ntk1bit.reports.page import _VOID
-from ntk1bit.sweeps import SweepSpec, make_plan
-from ntk1bit.sweeps.run import compute_cell
-from ntk1bit.sweeps.store import Store
 
 # markup, quotes, a comment, a control character and a lone surrogate: what must come out as it went in, or not at all
 NASTY = "<script>alert(1)</script> \"a\" 'b' & <!-- \x07 \ud800 ]]> </style></title>"

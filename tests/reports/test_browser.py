@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from ntk1bit.reports import pictures
+from ntk1bit.reports import figures as pictures
 from ntk1bit.reports.sweep_report import sweep_page
 from ntk1bit.reports.verdict_report import verdict_page
 

@@ -7,9 +7,9 @@ import pytest
 
 from ntk1bit.estimators import overview
 from ntk1bit.estimators.overview import COLUMNS
+from ntk1bit.experiments import load_run, make_plan
 from ntk1bit.reports.page import number
 from ntk1bit.reports.sweep_report import sweep_page
-from ntk1bit.sweeps import load_run, make_plan
 
 from .documents import Reader, assert_complete_in_itself, small_run
 

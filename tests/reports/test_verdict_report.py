@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from ntk1bit.reports import pictures, verdict_report
+from ntk1bit.reports import figures as pictures
+from ntk1bit.reports import verdict_report
 from ntk1bit.reports.verdict_report import verdict_page
 
 from .documents import (

@@ -46,7 +46,7 @@ def test_a_folder_with_both_is_a_verification(capsys, tmp_path):
 
 
 def test_a_report_does_not_stand_in_the_way_of_resuming(capsys, tmp_path):
-    from ntk1bit.sweeps import run_sweep
+    from ntk1bit.experiments import run_sweep
 
     spec = small_run(tmp_path / "run", finish=False, widths=(16,), seeds=(0,), precisions=("full",))
     assert call(capsys, tmp_path / "run")[0] == 0

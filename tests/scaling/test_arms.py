@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 from ntk1bit.errors import InputError
+from ntk1bit.plots import scaling as drawing
+from ntk1bit.plots.scaling import plot_fit, summary_figure
 from ntk1bit.scaling import command, fit
-from ntk1bit.scaling import plots as drawing
 from ntk1bit.scaling.analysis import Question, analyse
 from ntk1bit.scaling.laws import get_law
-from ntk1bit.scaling.plots import plot_fit, summary_figure
 
 from .arms import AMPLITUDES, best_size, isoflops, two_arms
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ntk1bit.estimators.sweep_losses import POWER_FORM, STEP_FORM, SUM_FORM
 from ntk1bit.scaling import POSITIVE, REAL, Law, Parameter, get_law, law_names
-from ntk1bit.scaling.from_sweeps import POWER_FORM, STEP_FORM, SUM_FORM
 from ntk1bit.scaling.objective import objective_and_gradient, objective_reference
 from ntk1bit.scaling.solve import tape_inputs
 

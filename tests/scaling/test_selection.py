@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from ntk1bit.errors import InputError
+from ntk1bit.plots.scaling import summary_figure
 from ntk1bit.scaling import get_law
 from ntk1bit.scaling.analysis import Question, analyse, final_rows
-from ntk1bit.scaling.plots import summary_figure
 from ntk1bit.scaling.selection import load_rows, run_ends
 
 X = {"N": "N", "D": "D"}
@@ -155,7 +155,7 @@ def test_a_run_on_disk_with_damaged_failed_and_unfinished_cells(tmp_path: Path) 
     from typer.testing import CliRunner
 
     from ntk1bit.cli.main import app
-    from ntk1bit.sweeps import Store, SweepSpec, absent_cells, load_run, make_plan, run_cell
+    from ntk1bit.experiments import Store, SweepSpec, absent_cells, load_run, make_plan, run_cell
 
     spec = SweepSpec(widths=(8, 16, 32, 64), seeds=(0, 1), precisions=("full",), steps=12, n_train=(10,), n_test=6)
     store, cells = Store(tmp_path / "run"), make_plan(spec).cells

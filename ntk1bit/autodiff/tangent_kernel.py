@@ -1,0 +1,296 @@
+"""The NTK of any JAX function, and its linearisation.
+
+    Theta(x, x') = J(x) J(x')^T,   J(x) = d f(params, x)/d params,
+
+by automatic differentiation, so straight-through estimators inside `f` count as their surrogate says. Two ways, both
+without neural-tangents and both in blocks that keep to a memory budget (`ntk1bit.autodiff.blocks`):
+
+- ``"jacobian"``: Jacobians of blocks of inputs, multiplied. Never more than two blocks exist at once.
+- ``"vector_products"``: one pull-back J(x')^T e for each input and output, pushed forward through f for all x at once;
+  no Jacobian exists, only as many parameter-shaped vectors as fit.
+
+``"structured"`` hands over to neural-tangents' structured derivatives, where that is installed. A network that lets its
+layers' inputs be tapped has a faster way still: `ntk1bit.autodiff.layerwise`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Inexact
+
+from ntk1bit.autodiff import blocks, derivatives, programs, rows
+from ntk1bit.autodiff.blocks import Plan
+from ntk1bit.autodiff.derivatives import Network
+from ntk1bit.autodiff.gradient_paths import check_gradient_paths, telling_rows, zero_jacobian_error
+from ntk1bit.autodiff.parameters import Split, split_parameters
+from ntk1bit.autodiff.programs import Program, explained
+from ntk1bit.errors import InputError, require_choice
+
+Method = Literal["auto", "jacobian", "vector_products", "structured"]
+METHODS: tuple[str, ...] = get_args(Method)
+Params = Any
+Function = Callable[[Any, Any], Any]
+
+_COPIES = 3  # two blocks of Jacobian, and the compiler's working copy of the one being formed
+_MIN_ROWS = 8  # with fewer Jacobian rows than this in the budget, vector products are the better choice
+
+
+def ntk(
+    f: Function,
+    params: Params,
+    x: Any,
+    x2: Any = None,
+    *,
+    method: Method = "auto",
+    trace_outputs: bool = True,
+    parameters: Callable[[str], bool] | None = None,
+    memory_budget: Any = 1 << 30,
+    progress: Callable[[int, int], None] | None = None,
+) -> Inexact[np.ndarray, "n n2 ..."]:
+    """Compute the (straight-through) NTK of `f` with respect to its parameters.
+
+    Parameters
+    ----------
+    f
+        `f(params, x)` -> (n,) or (n, outputs), real, each row depending on its own input only (no batch statistics).
+        It is traced anew at each call; compiled code is found again by what was traced, not by the identity of `f`.
+        An index beyond the end of an array counts as in f itself: as the last one, or as `mode` says.
+    params
+        Any pytree. Leaves that are not arrays of floats are passed through and do not count as parameters. A complex
+        array counts as twice as many real parameters, its real and imaginary parts.
+    x, x2
+        Inputs with the batch on the first axis: an array or nested lists, or a dict, a tuple of arrays or another
+        pytree with the batch on the first axis of each array. `x2` defaults to `x`; the kernel of x with itself is
+        symmetric to the last bit.
+    method
+        ``"jacobian"``, ``"vector_products"``, ``"structured"``, or ``"auto"``: the first if at least 8 rows of the
+        Jacobian fit the budget, else the second.
+    trace_outputs
+        If true, the mean over outputs of J_o(x) J_o(x')^T, (n, n2), as neural-tangents' `trace_axes=(-1,)`. If false,
+        (n, n2, outputs, outputs), or (n, n2) for a function with one number per input.
+    parameters
+        Chooses the parameters by path, as in ``lambda path: path.startswith("layers/0/")``; all by default. A path is
+        the keys, indices or attribute names that lead to the leaf, joined by ``/``.
+    memory_budget
+        Bytes that blocks of Jacobian (or pulled-back vectors) may take together with the activations and copies made
+        while forming them, by the compiler's account; parameters, inputs and the kernel come on top, and compiling.
+    progress
+        Called with (blocks done, blocks in total).
+
+    Returns
+    -------
+    Array in the dtype of the parameters (float64 if JAX is set to it).
+
+    Raises
+    ------
+    InputError
+        If an option is unknown, shapes do not match, inputs or parameters are not finite, the filter selects nothing,
+        JAX cannot trace or differentiate `f`, outputs are complex, integers or NaN, rows influence each other (tried on
+        three of them), or a Jacobian is zero because something without a derivative (a bare `sign`) stands between
+        parameters and output.
+
+    Warns
+    -----
+    UserWarning
+        If a bare quantiser of parameters (`sign`, `round`, a comparison) reaches the output while another path still
+        carries a gradient: a `MissingGradientWarning`, each time; if even the smallest block exceeds the budget.
+
+    References
+    ----------
+    Jacot et al. 2018; Novak et al. 2022 (vector products).
+    """
+    require_choice("method", method, METHODS)
+    budget = _budget(memory_budget)
+    inputs = rows.read_inputs("x", x)
+    other = None if x2 is None or x2 is x else rows.read_inputs("x2", x2)
+    if other is not None:
+        inputs, other = rows.match_inputs(inputs, other)
+        other = None if rows.equal_inputs(inputs, other) else other
+    split, trained, frozen = split_parameters(params, parameters)
+    examined = _Examined(f, split, trained, frozen)
+    program = examined.trace(rows.shapes(inputs, 1))
+    few = rows.few(inputs if other is None or rows.count(inputs) > 1 else other)
+    rows.check_rows_apart(examined.trace(rows.shapes(few)), program, (*trained, *frozen), few)
+    outputs = tuple(program.jaxpr.outvars[0].aval.shape[1:])
+    network = Network(program, trained, frozen, outputs, rows.shapes(inputs, 1))
+    examined.check_gradients(network, inputs)
+    trace = bool(trace_outputs) or not network.outputs
+    if method == "structured":
+        kernel = _by_structure(network, inputs, other, trace)
+    else:
+        method, plan = _planned(network, inputs, other, method, budget, trace)
+        run = blocks.by_jacobian if method == "jacobian" else blocks.by_vector_products
+        kernel = run(network, plan, inputs, other, trace=trace, progress=progress or (lambda *_: None))
+    sides = [inputs] if other is None else [inputs, other]
+    if not np.any(kernel) and not all(derivatives.has_gradient(network, side) for side in sides):
+        raise zero_jacobian_error(split.paths)
+    if not np.isfinite(kernel).all():
+        raise InputError("the NTK contains NaN or infinity; check the parameters and f at these inputs")
+    return kernel
+
+
+def linearize(f: Function, params: Params) -> Function:
+    """Return the first-order expansion of `f` about `params`: f_lin(p, x) = f(params, x) + J(x) (p - params).
+
+    Parameters
+    ----------
+    f, params
+        As for `ntk`: leaves that are not arrays of floats are passed through.
+
+    Returns
+    -------
+    A function of (p, x) whose NTK is that of `f` at `params`, wherever p is. Of p, the arrays of floats count; the
+    other leaves are those of `params`.
+
+    Raises
+    ------
+    InputError
+        As for `ntk`; from the function returned, if p has another form than `params` or `f` cannot be pushed forward.
+    """
+    split, trained, frozen = split_parameters(params, None)
+
+    def linearized(p: Params, x: Any) -> Any:
+        move = tuple(jnp.subtract(q, at) for q, at in zip(split.select(p), trained, strict=True))
+        with explained("f cannot be linearised"):
+            value, change = jax.jvp(lambda q: f(split.join(q, frozen), x), (trained,), (move,))
+        return jax.tree.map(jnp.add, value, change)
+
+    return linearized
+
+
+class _Known:
+    """What is known of a program: whether gradients get through."""
+
+    sound = False
+
+
+class _Examined:
+    """A function at its parameters, before anything is computed: what it returns and whether gradients get through."""
+
+    def __init__(self, f: Function, split: Split, trained: Any, frozen: Any) -> None:
+        self.f, self.split = f, split
+        self.trained, self.frozen = rows.shapes((trained, frozen))
+
+    def __call__(self, trained: Any, frozen: Any, inputs: Any) -> jax.Array:
+        value = self.f(self.split.join(trained, frozen), inputs)
+        n = rows.count(inputs)
+        if not hasattr(value, "dtype") or len(value.shape) not in (1, 2) or value.shape[0] != n:
+            given = getattr(value, "shape", type(value).__name__)
+            number = "one input" if n == 1 else f"{n} inputs"
+            hint = self._hint(inputs, given)
+            raise InputError(f"f(params, x) must return (n,) or (n, outputs); for {number} it returned {given}{hint}")
+        if not value.size:
+            raise InputError(f"f(params, x) returns no numbers, but shape {value.shape}")
+        if jnp.iscomplexobj(value):
+            raise InputError(
+                "f(params, x) returns complex numbers; return their real and imaginary parts as outputs, "
+                "jnp.stack([z.real, z.imag], axis=-1), or a real function of them"
+            )
+        if not jnp.issubdtype(value.dtype, jnp.floating):
+            raise InputError(
+                f"f(params, x) returns {value.dtype}, which has no derivative; return the outputs as floats"
+            )
+        return jnp.asarray(value)
+
+    def trace(self, inputs: Any) -> Program:
+        """Trace f at inputs of these shapes."""
+        shapes = ", ".join(str(leaf.shape) for leaf in jax.tree.leaves(inputs))
+        with explained(f"f(params, x) fails for x of shape {shapes}", lambda: self._hint(inputs)):
+            return programs.trace(self, self.trained, self.frozen, inputs)
+
+    def check_gradients(self, network: Network, inputs: Any) -> None:
+        """Check that gradients get through, by this program's numbers too where an operation on the way may jump.
+
+        A program in which none was missing counts as sound at other parameters as well; one that lacks some is told of
+        at every call.
+        """
+        with explained("f cannot be differentiated"):
+            known = programs.kept(("gradients", network.key, self.split.paths), _Known)
+            if not known.sound:
+                at = (network.trained, (network.frozen, telling_rows(inputs)))
+                known.sound = check_gradient_paths(self, *at, self.split.paths)
+
+    def _hint(self, inputs: Any, given: Any = None) -> str:
+        """Say what is likely meant: a network of one input, or inputs that lack an axis."""
+        leaves, treedef = jax.tree.flatten(inputs)
+        single = [jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype) for leaf in leaves]
+        try:
+            value = jax.eval_shape(
+                lambda t, z, *one: self.f(self.split.join(t, z), treedef.unflatten(one)),
+                self.trained,
+                self.frozen,
+                *single,
+            )
+            takes_one = not value.shape or (len(value.shape) == 1 and value.shape != given)
+        except Exception:  # whatever f raises for a thing it was not written for
+            takes_one = False
+        if takes_one:
+            return "; it seems to take one input at a time: use lambda p, x: jax.vmap(lambda one: f(p, one))(x)"
+        if any(leaf.ndim == 1 for leaf in leaves):
+            return (
+                "; x of shape (n,) is n inputs of one number: write x[:, None] for one feature, x[None] for one input"
+            )
+        return ""
+
+
+def _planned(
+    network: Network, x: Any, x2: Any | None, method: str, budget: int, trace: bool
+) -> tuple[Literal["jacobian", "vector_products"], Plan]:
+    """Choose a method, and blocks for which the budget suffices; say so if there are none."""
+
+    def plan(method: str) -> Plan:
+        if method == "jacobian":
+            return blocks.plan_jacobian(network, x, x2, budget)
+        return blocks.plan_vector_products(network, x, x2, budget, trace=trace)
+
+    first, second = "jacobian", "vector_products"
+    if method == second or (method == "auto" and budget < _COPIES * _MIN_ROWS * network.row_bytes):
+        first, second = second, first
+    chosen, found = first, plan(first)
+    if method == "auto" and found.needed > budget:
+        try:
+            other = plan(second)
+        except InputError:  # a custom_vjp, which the first way can do
+            other = found
+        if other.needed < found.needed:
+            chosen, found = second, other
+    if found.needed > budget:
+        warnings.warn(
+            f"memory_budget is {budget / 2**20:.1f} MiB, but method {chosen!r} needs {found.needed / 2**20:.1f} MiB "
+            "for the smallest block, activations included; it will take that much",
+            UserWarning,
+            stacklevel=3,
+        )
+    return ("jacobian" if chosen == "jacobian" else "vector_products"), found
+
+
+def _by_structure(network: Network, x: Any, x2: Any | None, trace: bool) -> Inexact[np.ndarray, "n n2 ..."]:
+    from ntk1bit.autodiff.infinite import structured_ntk
+
+    if not isinstance(x, jax.Array):
+        raise InputError("method 'structured' takes x as one array; use 'jacobian' or 'vector_products'")
+    kernel = structured_ntk(
+        derivatives.single_function(network),
+        network.trained,
+        x,
+        x2,
+        constants=(network.frozen, network.program.constants),
+        trace_outputs=trace,
+    )
+    return blocks.mirrored(np.array(kernel)) if x2 is None else kernel
+
+
+def _budget(given: Any) -> int:
+    try:
+        budget = int(given)
+    except (TypeError, ValueError, OverflowError):
+        budget = 0
+    if budget < 1:
+        raise InputError(f"memory_budget is in bytes and must be positive, got {given!r}")
+    return budget

@@ -1,0 +1,161 @@
+"""Every task by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+from ntk1bit.data import functions, real, sphere
+from ntk1bit.data.task import Task, prepare
+from ntk1bit.errors import InputError, require_choice
+
+_MOST_NUMBERS = 2**28  # coordinates of one task, 2 GB in float64: beyond it, a typing mistake
+
+_REAL: dict[str, tuple[str, Callable[[], real.Rows], bool]] = {
+    # name: (description, rows, whether to centre the inputs)
+    "digits": ("8x8 digits, even against odd, features centred (d = 64)", real.digits, True),
+    "digits-raw": ("the same, not centred: badly conditioned, a stress case (d = 64)", real.digits, False),
+    "diabetes": ("disease progression from 10 clinical features (d = 10, 442 points)", real.diabetes, True),
+    "mnist5k": ("5,000 28x28 digits, even against odd, centred (d = 784; extra 'data')", real.mnist5k, True),
+}
+
+
+def names() -> list[str]:
+    """List the names `load` accepts."""
+    return [*_REAL, *functions.CUBE_FUNCTIONS, *functions.CURVE_FUNCTIONS, *sphere.SPHERE_TARGETS]
+
+
+def describe(name: str) -> str:
+    """Say in one line what a task is.
+
+    Raises
+    ------
+    InputError
+        For an unknown name.
+    """
+    require_choice("task", name, names())
+    if name in _REAL:
+        return _REAL[name][0]
+    if name in functions.CUBE_FUNCTIONS:
+        cube = functions.CUBE_FUNCTIONS[name]
+        return f"{cube.formula} on [-1, 1]^{cube.arity}, bias lift (d = {cube.arity + 1})"
+    if name in functions.CURVE_FUNCTIONS:
+        return f"{functions.CURVE_FUNCTIONS[name].formula} on [-pi, pi] (d = {functions.DEFAULT_CURVE_DIM} or --dims)"
+    formula = sphere.SPHERE_TARGETS[name].formula
+    return f"{formula} (inputs uniform on the sphere, d = {sphere.DEFAULT_SPHERE_DIM} or --dims)"
+
+
+def dims_allowed(name: str) -> bool:
+    """Say whether the task's dimension can be chosen."""
+    require_choice("task", name, names())
+    return name in functions.CURVE_FUNCTIONS or name in sphere.SPHERE_TARGETS
+
+
+def load(name: str, *, n_train: int = 256, n_test: int = 512, seed: int = 0, dim: int | None = None) -> Task:
+    """Load or draw a task.
+
+    Parameters
+    ----------
+    name
+        One of `names()`.
+    n_train, n_test
+        Number of training points (>= 1) and test points (>= 0), disjoint.
+    seed
+        Non-negative; decides the split of real data, the points and constants of synthetic data. The same seed gives
+        the same task on every machine.
+    dim
+        Input dimension, for the tasks that have a choice (the one-dimensional functions and ``sphere-*``).
+
+    Returns
+    -------
+    Task
+        float32, rows of unit norm and not parallel, |y| <= 1.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, a dimension the task cannot have, too many points, or a missing package.
+    """
+    require_choice("task", name, names())
+    if seed < 0:
+        raise InputError(f"the data seed must be a non-negative integer, got {seed}")
+    if n_train < 1 or n_test < 0:
+        raise InputError(f"n_train must be at least 1 and n_test at least 0, got {n_train} and {n_test}")
+    if (n_train + n_test) * (dim or 1) > _MOST_NUMBERS:
+        raise InputError(f"{n_train + n_test} points in dimension {dim or 1} are too many; ask for fewer points")
+    if dim is not None and not dims_allowed(name):
+        raise InputError(f"task {name!r} has a dimension of its own; --dims works with sphere-* and curve tasks only")
+    for_target, for_points = np.random.default_rng(seed).spawn(2)
+    count, notes, centre = n_test + n_train, (), False
+    if name in _REAL:
+        _, rows, centre = _REAL[name]
+        x, y = rows()
+        order = for_points.permutation(len(x))
+        x, y = x[order], y[order]
+    elif name in functions.CUBE_FUNCTIONS:
+        cube = functions.CUBE_FUNCTIONS[name]
+        points, rejected = functions.cube_points(cube, count, for_points)
+        x, y = functions.bias_lift(points), cube.values(points) / cube.bound
+        if rejected:
+            notes = (f"{rejected:.0%} of the draws lay where {name} is undefined or huge and were made again",)
+    elif name in functions.CURVE_FUNCTIONS:
+        curve = functions.CURVE_FUNCTIONS[name]
+        dim = functions.DEFAULT_CURVE_DIM if dim is None else dim
+        random_test, even_train = for_points.uniform(-np.pi, np.pi, n_test), np.linspace(-np.pi, np.pi, n_train)
+        points = np.concatenate([random_test, even_train])
+        x, y = functions.curve_lift(points, dim), curve.values(points) / curve.bound
+        if dim == 2:
+            notes = ("at dim 2 the std quantiser is lossless: 1-bit and full precision coincide",)
+    else:
+        dim = sphere.DEFAULT_SPHERE_DIM if dim is None else dim
+        if dim < 2:
+            raise InputError(f"task {name!r} needs dim >= 2 (on the line every two inputs are parallel), got {dim}")
+        target = sphere.SPHERE_TARGETS[name].draw(dim, for_target)
+        x = sphere.sphere_points(count, dim, for_points)
+        y = target(x)
+    return prepare(name, x, y, n_train=n_train, n_test=n_test, seed=seed, centre_inputs=centre, notes=notes)
+
+
+def from_arrays(
+    name: str,
+    x: Float[np.ndarray, "rows d"],
+    y: Float[np.ndarray, " rows"],
+    *,
+    n_train: int,
+    n_test: int,
+    seed: int = 0,
+    centre_inputs: bool = True,
+) -> Task:
+    """Make a task of one's own data: shuffled by `seed`, prepared like every other task.
+
+    Targets beyond [-1, 1] are divided by their largest magnitude over all rows, and a note says so.
+
+    Parameters
+    ----------
+    name
+        What to call it.
+    x, y
+        Inputs (rows, d) and targets (rows,).
+    n_train, n_test, seed
+        As in `load`.
+    centre_inputs
+        Subtract the mean of the training inputs before normalising.
+
+    Raises
+    ------
+    InputError
+        For NaN, zero inputs, constant targets, mismatched shapes, or too few rows.
+    """
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if x.ndim != 2 or y.shape != (len(x),):
+        raise InputError(f"task {name!r} needs inputs (n, d) and targets (n,), got {x.shape} and {y.shape}")
+    notes: tuple[str, ...] = ()
+    largest = np.abs(y).max(initial=0.0)
+    if np.isfinite(largest) and largest > 1:
+        y, notes = y / largest, (f"targets divided by {largest:g} so that |y| <= 1",)
+    order = np.random.default_rng(seed).permutation(len(x))
+    return prepare(
+        name, x[order], y[order], n_train=n_train, n_test=n_test, seed=seed, centre_inputs=centre_inputs, notes=notes
+    )

@@ -1,0 +1,1 @@
+"""Energy and memory of networks, by counting operations and stored numbers, and the published figures."""

@@ -1,0 +1,323 @@
+"""From the networks of a sweep to tables: losses with intervals, gaps paired by seed, laws, energy, stability."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ntk1bit import scaling
+from ntk1bit.energy import counting as energy
+from ntk1bit.errors import InputError
+from ntk1bit.experiments.language import LanguageRun
+from ntk1bit.experiments.language_spec import TIMES_DIGITS, parse_size
+from ntk1bit.files import write_whole
+from ntk1bit.scaling.result import Fit
+
+LEVEL = 0.95
+NODE: energy.Node = "7nm"
+_COUNTED: dict[str, energy.Arm] = {  # what an arm's operations are counted as: floats have 16 bits, as in W23
+    "full": "full16",
+    "bitnet": "bitnet",
+    "b158": "b158",
+    "int8-absmax": "int8-absmax",
+    "sign-ptq": "sign-ptq",
+}
+
+
+def networks(run: LanguageRun) -> pd.DataFrame:
+    """Return a row a network at its arm's best rate: what is committed as the table of results.
+
+    Returns
+    -------
+    Columns arm, size, parameters (N), seed, rate, tokens, loss, loss_error (nats), bits, bits_error, train_loss,
+    diverged, seconds; ordered by arm, N, seed.
+    """
+    found = run.frame.loc[run.frame["stage"] == "seeds"].copy()
+    # a full-precision network is evaluated in several arms; its training is what took the time
+    evaluated = found.groupby(["arm", "size", "seed"])["seconds"].transform("sum")
+    found["seconds"] = np.where(found["evaluated"] == found["arm"], evaluated, 0.0)
+    found["arm"] = found["evaluated"]
+    names = [
+        "arm", "size", "parameters", "seed", "rate", "tokens", "loss", "loss_error", "bits", "bits_error",
+        "train_loss", "diverged", "seconds",
+    ]  # fmt: skip
+    order = {arm: k for k, arm in enumerate(run.spec.arms)}
+    found["order"] = [order[arm] for arm in found["arm"]]
+    return pd.DataFrame(found.sort_values(["order", "parameters", "seed"])[names]).reset_index(drop=True)
+
+
+def write_networks(run: LanguageRun, folder: Path) -> Path:
+    """Write `networks` to networks.csv in a folder, whole or not at all; return its path."""
+    path = folder / "networks.csv"
+    table = networks(run).to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    write_whole(path, table.encode())
+    return path
+
+
+def losses(run: LanguageRun) -> pd.DataFrame:
+    """Return the validation loss of each arm and size: mean over seeds with its 95 % Student interval.
+
+    Returns
+    -------
+    Columns arm, size, parameters, seeds, loss, low, high (nats), bits, text_error (standard error of the loss over
+    windows of the text, common to all networks), rate, at_edge (whether the best rate was the last one tried on its
+    side). Diverged networks have no loss and are left out of means; `diverged` counts them.
+    """
+    rows, table = [], networks(run)
+    for arm, size in table[["arm", "size"]].drop_duplicates().to_numpy():
+        part = table.loc[(table["arm"] == arm) & (table["size"] == size)]
+        finite = part.loc[part["loss"].notna()]
+        value, low, high = mean_interval(finite["loss"].to_numpy())
+        trained = arm if arm in run.spec.trained_arms else "full"
+        rows.append(
+            {
+                "arm": arm,
+                "size": size,
+                "parameters": int(part["parameters"].iloc[0]),
+                "seeds": len(finite),
+                "loss": value,
+                "low": low,
+                "high": high,
+                "bits": value / math.log(2),
+                "text_error": float(np.mean(finite["loss_error"].to_numpy())) if len(finite) else math.nan,
+                "rate": run.rates[trained, size],
+                "at_edge": at_edge(run, trained, size),
+                "diverged": int(np.sum(part["diverged"].to_numpy())),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def gaps(run: LanguageRun, *, of: str, against: str = "full") -> pd.DataFrame:
+    """Return the difference of the losses of two arms, network by network: both share start, batches and text.
+
+    Returns
+    -------
+    Columns parameters, size, seed, gap (nats), relative (gap over the loss of `against`), gap_error (standard error
+    over windows of the text, of the difference).
+
+    Raises
+    ------
+    InputError
+        If the run lacks one of the arms.
+    """
+    for arm in (of, against):
+        if arm not in run.spec.arms:
+            raise InputError(f"this run has no arm {arm!r}; it has: {', '.join(run.spec.arms)}")
+    found = run.frame.loc[run.frame["stage"] == "seeds"]
+    sides = [found.loc[found["evaluated"] == arm].set_index(["parameters", "size", "seed"]) for arm in (of, against)]
+    rows = []
+    for key, mine in sides[0].iterrows():
+        theirs = sides[1].loc[key]  # pyright: ignore[reportCallIssue, reportArgumentType]
+        apart = np.asarray(mine["window_losses"]) - np.asarray(theirs["window_losses"])
+        parameters, size, seed = key  # pyright: ignore[reportGeneralTypeIssues]
+        rows.append(
+            {
+                "parameters": parameters,
+                "size": size,
+                "seed": seed,
+                "gap": float(mine["loss"] - theirs["loss"]),
+                "relative": float((mine["loss"] - theirs["loss"]) / theirs["loss"]),
+                "gap_error": float(apart.std(ddof=1) / np.sqrt(len(apart))),
+            }
+        )
+    return pd.DataFrame(rows).sort_values(["parameters", "seed"], ignore_index=True)
+
+
+def law(run: LanguageRun, arm: str, *, largest: bool = True, bootstrap: int = 1000) -> Fit | None:
+    """Fit L(N) = a N^b + c to an arm's networks; None where its networks are too few or lie on no such curve.
+
+    Parameters
+    ----------
+    arm
+        One of the run's.
+    largest
+        Whether the largest size is fitted too.
+    bootstrap
+        Replicates over networks.
+    """
+    frame = networks(run)
+    frame = frame.loc[(frame["arm"] == arm) & frame["loss"].notna()]
+    if not largest:
+        frame = frame.loc[frame["parameters"] < frame["parameters"].max()]
+    if frame["parameters"].nunique() < 3:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", scaling.IdentificationWarning)  # they are in Fit.warnings, and are told there
+        try:
+            return scaling.fit(frame, "power+floor", x="parameters", loss="loss", bootstrap=bootstrap)
+        except InputError:
+            return None
+
+
+def law_curve(run: LanguageRun, arm: str, *, points: int = 25) -> pd.DataFrame:
+    """Return an arm's fitted law with its 95 % band: columns arm, parameters, loss, low, high; empty for no fit."""
+    fitted = law(run, arm)
+    if fitted is None:
+        return pd.DataFrame(columns=pd.Index(["arm", "parameters", "loss", "low", "high"]))
+    sizes = [one.parameters for one in run.spec.shapes]
+    grid = pd.DataFrame({"parameters": np.geomspace(min(sizes), max(sizes), points)})
+    return pd.concat([pd.DataFrame({"arm": [arm] * points}), grid, fitted.band(grid)], axis=1)
+
+
+def mean_gap(run: LanguageRun, *, of: str, against: str = "full") -> pd.DataFrame:
+    """Return the mean over seeds of `gaps` at each size: columns N, value, low, high."""
+    paired = gaps(run, of=of, against=against)
+    rows = []
+    for parameters in sorted(set(paired["parameters"])):
+        found = paired.loc[paired["parameters"] == parameters, "gap"].dropna().to_numpy()
+        rows.append(dict(zip(("N", "value", "low", "high"), (parameters, *mean_interval(found)), strict=True)))
+    return pd.DataFrame(rows)
+
+
+def mean_excess(run: LanguageRun) -> pd.DataFrame:
+    """Return the mean over seeds of `excess`: columns arm, times, rate, loss, excess, low, high, diverged."""
+    found, rows = excess(run), []
+    for arm, times in found[["arm", "times"]].drop_duplicates().to_numpy():
+        part = found.loc[(found["arm"] == arm) & (found["times"] == times)]
+        value, low, high = mean_interval(part["excess"].to_numpy())
+        rate, loss = (float(np.mean(part[column].to_numpy())) for column in ("rate", "loss"))
+        about = {"arm": arm, "times": times, "rate": rate, "loss": loss, "excess": value, "low": low, "high": high}
+        rows.append(about | {"diverged": int(np.sum(part["diverged"].to_numpy()))})
+    return pd.DataFrame(rows)
+
+
+def held_out_error(run: LanguageRun, arm: str) -> float:
+    """Return |predicted/observed - 1| of the mean loss at the largest size, by the law of the smaller ones.
+
+    NaN where there are fewer than three smaller sizes.
+    """
+    fitted = law(run, arm, largest=False, bootstrap=0)
+    if fitted is None:
+        return math.nan
+    largest = losses(run)
+    largest = largest.loc[largest["arm"] == arm].sort_values("parameters").iloc[-1]
+    predicted = fitted.predict(pd.DataFrame({"parameters": [float(largest["parameters"])]}))
+    return abs(float(predicted[0]) / float(largest["loss"]) - 1)
+
+
+def joules(
+    run: LanguageRun, size: str, arm: str, *, model: energy.Model = "w23", counted: energy.Arm | None = None
+) -> float:
+    """Return the energy of one forward pass over a context at 7 nm, by counting (`ntk1bit.energy.counting`).
+
+    Floats count as FP16 in every arm, as in W23, unless `counted` says what the arm is counted as: ``"full32"`` for
+    `full` in the float32 that it is trained in.
+    """
+    shape, spec = parse_size(size), run.spec
+    made = energy.Shape(
+        shape.layers,
+        shape.width,
+        spec.context,
+        vocabulary=vocabulary(run),
+        heads=shape.heads,
+        tied=spec.tied,
+        activation=cast(energy.Activation, spec.activation),
+    )
+    return energy.joules(energy.count_operations(made, counted or _COUNTED[arm], model=model), NODE).total
+
+
+def loss_against_energy(run: LanguageRun) -> pd.DataFrame:
+    """Return `losses` with the joules of a forward pass.
+
+    Returns
+    -------
+    Further columns `joules`, by W23's counting, and `joules_exact`, by ours, with floats as FP16 in every arm; and
+    `joules_float32`, by W23's counting with `full` in the float32 that it is trained in (NaN for other arms).
+    """
+    table = losses(run)
+    pairs = [(str(size), str(arm)) for size, arm in zip(table["size"], table["arm"], strict=True)]
+    models: tuple[tuple[str, energy.Model], ...] = (("joules", "w23"), ("joules_exact", "exact"))
+    for name, model in models:
+        table[name] = [joules(run, size, arm, model=model) for size, arm in pairs]
+    table["joules_float32"] = [
+        joules(run, size, arm, counted="full32") if arm == "full" else math.nan for size, arm in pairs
+    ]
+    return table
+
+
+def at_equal_energy(run: LanguageRun, *, of: str = "bitnet", model: energy.Model = "w23") -> pd.DataFrame:
+    """Return the loss of an arm minus that of `full` at the energies of the full-precision networks.
+
+    The loss of `of` is interpolated linearly in log energy between its sizes, seed by seed; full-precision sizes
+    outside the range of its energies are left out.
+
+    Returns
+    -------
+    Columns size (of the full-precision network), joules, seed, difference (nats); empty if no size is in range.
+    """
+    table = networks(run)
+    mine = table.loc[table["arm"] == of]
+    spent = {size: joules(run, size, of, model=model) for size in mine["size"].unique()}
+    rows = []
+    for size in run.spec.sizes:
+        at = joules(run, size, "full", model=model)
+        if not min(spent.values()) <= at <= max(spent.values()):
+            continue
+        for seed in run.spec.seeds:
+            own = mine.loc[mine["seed"] == seed]
+            order = np.argsort([spent[one] for one in own["size"]])
+            energies = np.log([spent[one] for one in own["size"]])[order]
+            interpolated = np.interp(math.log(at), energies, own["loss"].to_numpy()[order])
+            full = table.loc[(table["arm"] == "full") & (table["size"] == size) & (table["seed"] == seed), "loss"]
+            rows.append({"size": size, "joules": at, "seed": seed, "difference": float(interpolated - full.iloc[0])})
+    return pd.DataFrame(rows, columns=pd.Index(["size", "joules", "seed", "difference"]))
+
+
+def excess(run: LanguageRun) -> pd.DataFrame:
+    """Return how much the loss rises with the learning rate, network by network.
+
+    Returns
+    -------
+    Columns arm, times (the rate over the best one of `full`), seed, rate, loss, excess (the loss minus that of the same
+    arm and seed at times = 1), diverged. A diverged network has the loss of guessing uniformly, ln V.
+    """
+    found = run.frame.loc[(run.frame["stage"] == "stability") & (run.frame["evaluated"] == run.frame["arm"])].copy()
+    if found.empty:
+        return pd.DataFrame(columns=pd.Index(["arm", "times", "seed", "rate", "loss", "excess", "diverged"]))
+    found["times"] = (found["rate"] / run.rates["full", str(found["size"].iloc[0])]).round(TIMES_DIGITS)
+    found["loss"] = found["loss"].fillna(math.log(vocabulary(run)))
+    start = found.loc[found["times"] == 1].set_index(["arm", "seed"])["loss"]
+    found["excess"] = found["loss"] - [float(start[key]) for key in zip(found["arm"], found["seed"], strict=True)]  # pyright: ignore[reportArgumentType]
+    names = ["arm", "times", "seed", "rate", "loss", "excess", "diverged"]
+    return pd.DataFrame(found[names]).sort_values(["arm", "times", "seed"], ignore_index=True)
+
+
+def searched(run: LanguageRun) -> pd.DataFrame:
+    """Return what the search for rates saw: arm, size, parameters, rate, train_loss, best."""
+    found = run.frame.loc[(run.frame["stage"] == "search") & (run.frame["evaluated"] == run.frame["arm"])]
+    table = pd.DataFrame(found[["arm", "size", "parameters", "rate", "train_loss"]]).copy()
+    table["best"] = [run.rates[arm, size] == rate for arm, size, rate in table[["arm", "size", "rate"]].to_numpy()]
+    return table.sort_values(["arm", "parameters", "rate"], ignore_index=True)
+
+
+def at_edge(run: LanguageRun, arm: str, size: str) -> bool:
+    """Say whether the best rate was the largest or smallest one tried, so that the search did not enclose it."""
+    tried = searched(run)
+    tried = tried.loc[(tried["arm"] == arm) & (tried["size"] == size), "rate"]
+    return run.rates[arm, size] in (float(tried.min()), float(tried.max()))
+
+
+def vocabulary(run: LanguageRun) -> int:
+    """Return the number of characters of the run's text."""
+    from ntk1bit.data import text
+
+    return text.load(run.spec.text).vocabulary
+
+
+def mean_interval(values: Any) -> tuple[float, float, float]:
+    """Return a mean with its 95 % Student interval; NaN bounds for fewer than two values."""
+    values = np.asarray(values, dtype=np.float64)
+    if len(values) == 0:
+        return math.nan, math.nan, math.nan
+    mean = float(values.mean())
+    if len(values) == 1:
+        return mean, math.nan, math.nan
+    half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return mean, mean - half, mean + half

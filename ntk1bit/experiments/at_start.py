@@ -1,0 +1,266 @@
+"""Measurements without training: networks as they are drawn, and the scatter of a single step.
+
+Every function takes plain settings and returns a frame, a row for each draw; `Measurement` names them.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from ntk1bit import kernels
+from ntk1bit.data import tasks
+from ntk1bit.networks import two_layer
+from ntk1bit.networks.quantizers import Scale, centred_scale, effective_weights
+from ntk1bit.networks.two_layer import Precision
+from ntk1bit.networks.two_layer.engines import PackedEngine
+
+_STREAM = 0x33  # keeps these draws apart from those of `two_layer.init` and of the kernels at the same seed
+_NEURONS_AT_ONCE = 2000
+_PRECISIONS: tuple[Precision, Precision] = ("full", "one_bit")
+
+
+def at_start(*, dim: int, width: int, n_train: int, draws: int) -> pd.DataFrame:
+    """Draw networks on `sphere-linear` and measure what D25's Lemmas I.6, D.7, I.3 and 5.1 bound.
+
+    Returns
+    -------
+    A row a draw: `largest_weight` max|w_rk|, `largest_mean` max|mu_r|, `largest_std` max s_r, `largest_norm` max
+    norm(w_r); `largest_u` and `rms_u` of <u(w_r), x_i>; `residual` and `residual_full`, norm(f(X) - y) at kappa = 1;
+    and `gap`, `largest_gap`: root mean square and largest |f - f'| over 256 test inputs at kappa = 1.
+    """
+    task = tasks.load("sphere-linear", n_train=n_train, n_test=256, seed=0, dim=dim)
+    rows = []
+    for seed in range(draws):
+        weights = two_layer.init(width, dim, seed=seed)
+        largest_u, sum_u = 0.0, 0.0
+        for low in range(0, width, _NEURONS_AT_ONCE):
+            w = weights.w[low : low + _NEURONS_AT_ONCE].astype(np.float64)
+            u = (effective_weights(w) - w) @ task.x.T
+            largest_u = max(largest_u, float(np.abs(u).max()))
+            sum_u += float((u**2).sum())
+        mean, norm = weights.w.mean(axis=1), np.linalg.norm(weights.w, axis=1)
+        f, f_full = (two_layer.outputs(task.x, weights, precision=p) for p in ("one_bit", "full"))
+        apart = np.subtract(
+            two_layer.outputs(task.x_test, weights), two_layer.outputs(task.x_test, weights, precision="full")
+        )
+        rows.append(
+            {
+                "seed": seed,
+                "largest_weight": float(np.abs(weights.w).max()),
+                "largest_mean": float(np.abs(mean).max()),
+                "largest_std": float(weights.w.std(axis=1).max()),
+                "largest_norm": float(norm.max()),
+                "largest_u": largest_u,
+                "rms_u": float(np.sqrt(sum_u / (width * n_train))),
+                "residual": float(np.linalg.norm(f - task.y)),
+                "residual_full": float(np.linalg.norm(f_full - task.y)),
+                "gap": float(np.sqrt(np.mean(apart.astype(np.float64) ** 2))),
+                "largest_gap": float(np.abs(apart).max()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def flip_probability(*, dim: int, radius: float, seed: int, neurons: int) -> pd.DataFrame:
+    """Count neurons whose activity on a random input can change within a ball of radius R around their weights.
+
+    Two counts enclose the truth. `reached`: a greedy adversary found a move of length <= R that changes the activity,
+    and the network evaluated at the moved weights confirms it. `possible`: the necessary condition of
+    `eq5_flip_probability` holds. Every reached neuron must be a possible one; `missed` counts those that are not.
+
+    Returns
+    -------
+    One row: `reached`, `possible`, `missed`, out of `neurons`.
+    """
+    rng = np.random.default_rng([seed, _STREAM, dim])
+    counts = {"reached": 0, "possible": 0, "missed": 0}
+    for low in range(0, neurons, _NEURONS_AT_ONCE):
+        size = min(_NEURONS_AT_ONCE, neurons - low)
+        w = rng.standard_normal((size, dim))
+        x = rng.standard_normal((size, dim))
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
+        possible = may_change(w, x, radius)
+        reached = _changes(w, x, greedy_move(w, x, radius))
+        counts["reached"] += int(reached.sum())
+        counts["possible"] += int(possible.sum())
+        counts["missed"] += int((reached & ~possible).sum())
+    return pd.DataFrame([counts])
+
+
+def may_change(w: Float[np.ndarray, "b d"], x: Float[np.ndarray, "b d"], radius: float) -> Bool[np.ndarray, " b"]:
+    """Say for which pairs (w_r, x_r) the necessary condition for a change of activity within `radius` holds.
+
+    Either some sign can flip, min_k |c_k| <= R sqrt(1 - 1/d); or z = s A + mu B, A = <q,x>, B = <1,x>, can change its
+    sign with fixed q: |z| <= (R/sqrt d)(|A| + |B|) and (A, B) != 0.
+    """
+    dim = w.shape[1]
+    c, s, mu = centred_scale(w)
+    along, total = np.einsum("rk,rk->r", np.where(c >= 0, 1.0, -1.0), x), x.sum(axis=1)
+    can_flip = np.abs(c).min(axis=1) <= radius * np.sqrt(1 - 1 / dim)
+    reach = radius / np.sqrt(dim) * (np.abs(along) + np.abs(total))
+    return can_flip | ((np.abs(s * along + mu * total) <= reach) & (reach > 0))
+
+
+def greedy_move(w: Float[np.ndarray, "b d"], x: Float[np.ndarray, "b d"], radius: float) -> Float[np.ndarray, "b d"]:
+    """Return moves of norm at most `radius` that push z(x) towards the other sign, by flipping the cheapest signs.
+
+    Flipping sign k costs about |c_k| of the move and changes z by 2 s |x_k|; signs whose flip helps are taken in the
+    order of change for squared cost until the move is spent. What is left goes along the gradient of z.
+    """
+    rows, dim = np.arange(len(w))[:, None], w.shape[1]
+    c, s, mu = centred_scale(w)
+    q = np.where(c >= 0, 1.0, -1.0)
+    z = s * np.einsum("rk,rk->r", q, x) + mu * x.sum(axis=1)
+    towards = np.where(z >= 0, -1.0, 1.0)
+    gain = -2 * s[:, None] * q * x * towards[:, None]
+    worth = np.where(gain > 0, gain / np.maximum(c**2, 1e-300), -1.0)
+    order = np.argsort(-worth, axis=1)
+    cost = np.where(gain > 0, c**2, np.inf)[rows, order]
+    affordable = np.cumsum(cost, axis=1) <= (0.97 * radius) ** 2  # the rest pays for the shift of the mean
+    flip = np.zeros_like(affordable)
+    np.put_along_axis(flip, order, affordable, axis=1)
+    move = np.where(flip, -c, 0.0)
+    shift = np.abs(move.mean(axis=1, keepdims=True))  # moving some coordinates moves the mean of all
+    move -= np.where(flip, q * (1.05 * shift + 1e-9), 0.0)
+    gradient = (q * x).sum(axis=1, keepdims=True) * c / (dim * s[:, None]) + x.sum(axis=1, keepdims=True) / dim
+    gradient *= towards[:, None] / np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-300)
+    left = np.sqrt(np.maximum((0.999 * radius) ** 2 - (move**2).sum(axis=1), 0.0))
+    smooth = np.where(flip, 0.0, gradient)
+    move = move + np.minimum(left, radius)[:, None] * smooth
+    norms = np.linalg.norm(move, axis=1, keepdims=True)
+    return move * np.minimum(1.0, radius / np.maximum(norms, 1e-300))
+
+
+def limit_distances(
+    *, task: str, precision: Precision, widths: tuple[int, ...], draws: int, samples: int
+) -> pd.DataFrame:
+    """Measure norm_F(H(0) - limit)/norm_F(limit) on 64 points of a task.
+
+    Returns
+    -------
+    A row for each width and draw: `width`, `seed`, `distance`, and `limit_error`, what the Monte Carlo error of the
+    limit itself would give.
+    """
+    x = tasks.load(task, n_train=64, n_test=0, seed=0).x
+    limit = kernels.limit_ntk(x, precision=precision, samples=samples)
+    size = np.linalg.norm(limit.value)
+    rows = []
+    for width in widths:
+        for seed in range(draws):
+            kernel = kernels.empirical_ntk(x, two_layer.init(width, x.shape[1], seed=seed), precision=precision)
+            rows.append(
+                {
+                    "width": width,
+                    "seed": seed,
+                    "distance": float(np.linalg.norm(kernel - limit.value) / size),
+                    "limit_error": float(np.linalg.norm(limit.standard_error) / size),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def limits_in_dim(*, dim: int, scale: Scale, samples: int) -> pd.DataFrame:
+    """Compare the limits of both precisions, and K_eff with H, on 64 uniform points of the sphere in R^d.
+
+    Returns
+    -------
+    One row: `distance`, norm_F(H - H')/norm_F(H') of the 1-bit limit H to the full-precision limit H'; `noise`, what
+    the Monte Carlo error of H would give; `ratio`, the c that brings c H closest to K_eff, with its standard error
+    `ratio_error`.
+    """
+    x = tasks.load("sphere-linear", n_train=64, n_test=0, seed=0, dim=dim).x
+    one_bit = kernels.limit_ntk(x, precision="one_bit", scale=scale, samples=samples)
+    full = kernels.limit_ntk(x, precision="full").value
+    effective = kernels.effective_ntk(x, scale=scale, samples=samples // 4)
+    size = np.linalg.norm(full)
+    weight = one_bit.value / np.vdot(one_bit.value, one_bit.value)  # the ratio is <K_eff, weight>
+    return pd.DataFrame(
+        {
+            "distance": [float(np.linalg.norm(one_bit.value - full) / size)],
+            "noise": [float(np.linalg.norm(one_bit.standard_error) / size)],
+            "ratio": [kernels.kernel_ratio(effective.value, one_bit.value)],
+            "ratio_error": [float(np.linalg.norm(weight * effective.standard_error))],
+        }
+    )
+
+
+def step_noise(*, dim: int, width: int, seed: int, networks: int) -> pd.DataFrame:
+    """Measure how the change of f over one step scatters over independent paired networks, at eta_rel = 0.25.
+
+    All start at f = 0, so all see the same residual -y; eta is the same for all, from the limit kernel in full
+    precision.
+
+    Returns
+    -------
+    A row a precision: `scatter`, root mean square over 32 training inputs of the standard deviation over networks;
+    `predicted`, its flip-noise law (NaN in full precision), see `c3b_spread`; `speed`, the mean over networks of
+    <y, Delta f>/(eta y^T H y), H being the limit kernel of that precision: 1 - speed is C3/(eta r^T H r); and
+    `predicted_speed`, y^T K_eff y/y^T H y (1 in full precision).
+    """
+    task = tasks.load("sphere-linear", n_train=32, n_test=0, seed=0, dim=dim)
+    y = task.y.astype(np.float64)
+    limits, effective = _limits(dim)
+    slowed = float(y @ effective @ y) / float(y @ limits["one_bit"] @ y)
+    eta = 0.25 / float(np.linalg.eigvalsh(limits["full"])[-1])
+    changes: dict[str, list[np.ndarray]] = {precision: [] for precision in _PRECISIONS}
+    for network in range(networks):
+        start = two_layer.init(width, dim, seed=1000 * seed + network, init="paired")
+        for precision in _PRECISIONS:
+            weights = two_layer.Weights(start.w.copy(), start.a)
+            engine = PackedEngine(task.x, weights, precision, 1.0, "std")
+            before = engine.forward()
+            engine.descend(before - task.y, eta)
+            changes[precision].append(engine.forward() - before)
+    rows = []
+    for precision in _PRECISIONS:
+        every = np.array(changes[precision], dtype=np.float64)
+        predicted = flip_noise(task.x, task.y, eta=eta, width=width, seed=seed) if precision == "one_bit" else np.nan
+        rows.append(
+            {
+                "precision": precision,
+                "scatter": float(np.sqrt(every.var(axis=0, ddof=1).mean())),
+                "predicted": predicted,
+                "speed": float((every @ y).mean() / (eta * y @ limits[precision] @ y)),
+                "predicted_speed": slowed if precision == "one_bit" else 1.0,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@functools.lru_cache(maxsize=1)
+def _limits(dim: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return the limit kernels of both precisions and K_eff for the task of `step_noise`, once a process."""
+    x = tasks.load("sphere-linear", n_train=32, n_test=0, seed=0, dim=dim).x
+    full, one_bit = (kernels.limit_ntk(x, precision=p, samples=1_000_000).value for p in _PRECISIONS)
+    return {"one_bit": one_bit, "full": full}, kernels.effective_ntk(x, samples=400_000).value
+
+
+def flip_noise(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], *, eta: float, width: int, seed: int) -> float:
+    """Return the flip-noise law of one step from f = 0 at kappa = 1: root mean square over inputs of sd(Delta f(x_j)).
+
+    Var Delta f(x_j) = (eta/sqrt m) p_0 sum_k E[ |g_k - mean g| (2 s x_jk)^2 1[z(x_j) >= 0] ] with
+    g = sum_i y_i 1[z(x_i) >= 0] x_i: the rate at which signs flip times the square of what a flip does; the expectation
+    over 20,000 random neurons.
+    """
+    dim = x.shape[1]
+    w = np.random.default_rng([seed, _STREAM, dim, 1]).standard_normal((20_000, dim))
+    c, s, mu = centred_scale(w)
+    active = (s[:, None] * (np.where(c >= 0, 1.0, -1.0) @ x.T) + mu[:, None] * x.sum(axis=1) >= 0).astype(np.float64)
+    pull = (active * y) @ x
+    pull -= pull.mean(axis=1, keepdims=True)
+    jumps = 4 * s[:, None] ** 2 * (active @ x.astype(np.float64) ** 2) / len(x)
+    density = 1 / np.sqrt(2 * np.pi * (1 - 1 / dim))
+    rate = float((np.abs(pull) * jumps).sum(axis=1).mean())
+    return float(np.sqrt(eta / np.sqrt(width) * density * rate))
+
+
+def _changes(
+    w: Float[np.ndarray, "b d"], x: Float[np.ndarray, "b d"], move: Float[np.ndarray, "b d"]
+) -> Bool[np.ndarray, " b"]:
+    """Evaluate the network at both places and say where the activities differ."""
+    before, after = (np.einsum("rk,rk->r", effective_weights(v), x) >= 0 for v in (w, w + move))
+    return before != after

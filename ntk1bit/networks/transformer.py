@@ -1,0 +1,230 @@
+"""A decoder-only Transformer for character-level language models, the same in every arm but for its linear layers.
+
+    h   = E[token]
+    h  += O( LN'( Attention( Q(LN h), K(LN h), V(LN h) ) ) )       causal, softmax, `heads` heads
+    h  += D( LN'( act( U(LN h) ) ) )                               act: GELU or squared ReLU, hidden size 4 width
+    logits = LN(h) E^T  (tied)  or  LN(h) W_head^T
+
+Pre-norm, with a second norm LN' (SubLN) before the last projection of each half, so that every quantised projection
+reads normalised rows, as W23 has it. Q, K, V, O, U, D are the arm's `Projection`; embeddings, norms and head stay in
+full precision (W23, section 2). Positions enter by rotating queries and keys (Su et al. 2021), which has no parameters.
+Non-embedding parameters: N = 12 layers width^2, norms not counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Integer
+
+from ntk1bit.errors import InputError, require_choice
+from ntk1bit.networks.bitlinear import ARMS, Arm, LayerNorm, Projection, projection
+from ntk1bit.networks.straight_through import SURROGATES, Surrogate
+
+Activation = Literal["gelu", "squared-relu"]
+ROTARY_BASE = 10_000.0
+ACTIVATIONS: tuple[str, ...] = get_args(Activation)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a Transformer is made of.
+
+    Attributes
+    ----------
+    layers, width
+        Number of blocks, and d, the size of the residual stream.
+    heads
+        Attention heads; `width / heads` is a whole, even number (pairs of entries are rotated).
+    vocabulary
+        Number of characters.
+    context
+        Longest sequence.
+    activation
+        ``"gelu"`` or ``"squared-relu"``.
+    tied
+        Whether the head is the transpose of the embedding.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range or a name unknown.
+    """
+
+    layers: int
+    width: int
+    heads: int
+    vocabulary: int
+    context: int
+    activation: Activation = "gelu"
+    tied: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be built."""
+        require_choice("activation", self.activation, ACTIVATIONS)
+        for name in ("layers", "width", "heads", "vocabulary", "context"):
+            if getattr(self, name) < 1:
+                raise InputError(f"a Transformer needs {name} of at least 1, got {getattr(self, name)}")
+        if self.width % (2 * self.heads):
+            raise InputError(
+                f"width must be an even multiple of heads (rotary positions), got width {self.width} and "
+                f"{self.heads} heads"
+            )
+
+    @property
+    def parameters(self) -> int:
+        """N, the non-embedding parameters: 12 layers width^2."""
+        return 12 * self.layers * self.width**2
+
+
+class Block(eqx.Module):
+    """One layer: attention and feed-forward, each with its norms."""
+
+    attention_norm: LayerNorm
+    query: Projection
+    key: Projection
+    value: Projection
+    attention_sub_norm: LayerNorm
+    output: Projection
+    feed_norm: LayerNorm
+    up: Projection
+    feed_sub_norm: LayerNorm
+    down: Projection
+    heads: int = eqx.field(static=True)
+    activation: Activation = eqx.field(static=True)
+
+    def __call__(self, h: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
+        """Pass a batch of sequences through the layer."""
+        h = h + self.output(self.attention_sub_norm(self.attend(self.attention_norm(h))))
+        return h + self.down(self.feed_sub_norm(activate(self.up(self.feed_norm(h)), self.activation)))
+
+    def attend(self, x: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
+        """Return what causal attention gathers for each position, heads side by side."""
+        batch, time, width = x.shape
+        q, k, v = (
+            part(x).reshape(batch, time, self.heads, width // self.heads) for part in (self.query, self.key, self.value)
+        )
+        scores = jnp.einsum("bqhc,bkhc->bhqk", rotate(q), rotate(k)) * (width // self.heads) ** -0.5
+        seen = jnp.tril(jnp.ones((time, time), bool))
+        shares = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), axis=-1)
+        return jnp.einsum("bhqk,bkhc->bqhc", shares, v).reshape(batch, time, width)
+
+
+class Transformer(eqx.Module):
+    """Embeddings, blocks, final norm and head; `head` is None when tied to the embedding."""
+
+    embedding: Float[Array, "vocabulary d"]
+    blocks: tuple[Block, ...]
+    norm: LayerNorm
+    head: Float[Array, "vocabulary d"] | None
+
+    def __call__(self, tokens: Integer[Array, "b t"]) -> Float[Array, "b t vocabulary"]:
+        """Return the logits of the next character after each position."""
+        h = self.embedding[tokens]
+        for block in self.blocks:
+            h = block(h)
+        return self.norm(h) @ (self.embedding if self.head is None else self.head).T
+
+
+def rotate(x: Float[Array, "b t heads c"], *, first: int = 0) -> Float[Array, "b t heads c"]:
+    """Rotate the pairs (x_i, x_{i + c/2}) of each head at position p = first + t by the angle p 10000^(-2 i/c)."""
+    time, half = x.shape[1], x.shape[-1] // 2
+    positions = jnp.arange(first, first + time)
+    angles = positions[:, None] * ROTARY_BASE ** (-jnp.arange(half) / half)
+    cosine, sine = jnp.cos(angles)[:, None], jnp.sin(angles)[:, None]
+    left, right = x[..., :half], x[..., half:]
+    return jnp.concatenate([left * cosine - right * sine, left * sine + right * cosine], axis=-1)
+
+
+def activate(x: Float[Array, " *shape"], activation: Activation) -> Float[Array, " *shape"]:
+    """Apply GELU (its tanh form) or the squared ReLU."""
+    return jax.nn.gelu(x) if activation == "gelu" else jnp.square(jax.nn.relu(x))
+
+
+def transformer(shape: Shape, *, arm: Arm = "bitnet", seed: int = 0, surrogate: Surrogate = "identity") -> Transformer:
+    """Draw a Transformer; all arms of one seed start from the same latent weights.
+
+    Embeddings are N(0, 0.02^2) scaled to the width (0.02 sqrt(768/width), GPT-2's size at its width), projections
+    N(0, 1/inputs), those that end a half smaller by sqrt(2 layers), so that the residual stream starts at the same size
+    for any depth.
+
+    Raises
+    ------
+    InputError
+        For an unknown arm or surrogate.
+    """
+    require_choice("arm", arm, ARMS)
+    require_choice("surrogate", surrogate, SURROGATES)
+    width = shape.width
+    keys = iter(jax.random.split(jax.random.key(seed), 2 + 6 * shape.layers))
+    size = 0.02 * (768 / width) ** 0.5
+    embedding = size * jax.random.normal(next(keys), (shape.vocabulary, width))
+    head = None if shape.tied else size * jax.random.normal(next(keys), (shape.vocabulary, width))
+
+    def draw(inputs: int, outputs: int, gain: float = 1.0) -> Projection:
+        return projection(inputs, outputs, key=next(keys), arm=arm, surrogate=surrogate, gain=gain)
+
+    ends = (2 * shape.layers) ** -0.5
+    blocks = tuple(
+        Block(
+            attention_norm=LayerNorm(jnp.ones(width)),
+            query=draw(width, width),
+            key=draw(width, width),
+            value=draw(width, width),
+            attention_sub_norm=LayerNorm(jnp.ones(width)),
+            output=draw(width, width, ends),
+            feed_norm=LayerNorm(jnp.ones(width)),
+            up=draw(width, 4 * width),
+            feed_sub_norm=LayerNorm(jnp.ones(4 * width)),
+            down=draw(4 * width, width, ends),
+            heads=shape.heads,
+            activation=shape.activation,
+        )
+        for _ in range(shape.layers)
+    )
+    return Transformer(embedding, blocks, LayerNorm(jnp.ones(width)), head)
+
+
+def losses(model: Transformer, windows: Int[Array, "b t1"]) -> Float[Array, "b t"]:
+    """Return the cross-entropy in nats of each character of a window but the first, given those before it."""
+    logits = model(windows[:, :-1])
+    chosen = jnp.take_along_axis(logits, windows[:, 1:, None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(logits, axis=-1) - chosen
+
+
+def as_arm(model: Transformer, arm: Arm) -> Transformer:
+    """Return the same latent weights used in another arm: how `int8-absmax` and `sign-ptq` are made from `full`.
+
+    Raises
+    ------
+    InputError
+        For an unknown arm.
+    """
+    require_choice("arm", arm, ARMS)
+
+    def change(one: object) -> object:
+        return Projection(one.weight, arm, one.surrogate) if isinstance(one, Projection) else one
+
+    return jax.tree.map(change, model, is_leaf=lambda one: isinstance(one, Projection))
+
+
+def check_windows(windows: np.ndarray, shape: Shape) -> None:
+    """Refuse windows that a Transformer of this shape cannot read.
+
+    Raises
+    ------
+    InputError
+        If they are longer than its context, or hold a character outside its vocabulary.
+    """
+    if windows.ndim != 2 or not 2 <= windows.shape[1] <= shape.context + 1:
+        raise InputError(
+            f"windows must have 2 to {shape.context + 1} characters a row for a context of {shape.context}, "
+            f"got shape {windows.shape}"
+        )
+    if windows.size and int(windows.max()) >= shape.vocabulary:
+        raise InputError(f"windows hold token {int(windows.max())}, but the vocabulary has {shape.vocabulary}")

@@ -1,0 +1,38 @@
+"""The two-layer network of D25, in 1-bit and full precision, and its training by descent on latent weights."""
+
+from ntk1bit.networks.two_layer.descent import Trajectory, log_steps, train
+from ntk1bit.networks.two_layer.network import (
+    INITS,
+    PRECISIONS,
+    Init,
+    Precision,
+    Weights,
+    activities,
+    activity_kernel,
+    coactive_counts,
+    init,
+    outputs,
+    outputs_reference,
+    packed_activities,
+)
+from ntk1bit.networks.two_layer.terms import StepTerms, step_terms
+
+__all__ = [
+    "INITS",
+    "PRECISIONS",
+    "Init",
+    "Precision",
+    "StepTerms",
+    "Trajectory",
+    "Weights",
+    "activities",
+    "activity_kernel",
+    "coactive_counts",
+    "init",
+    "log_steps",
+    "outputs",
+    "outputs_reference",
+    "packed_activities",
+    "step_terms",
+    "train",
+]

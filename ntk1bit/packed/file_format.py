@@ -1,0 +1,227 @@
+"""Packed Transformers on disk: one `.npz` of numeric arrays, read without pickle and without JAX.
+
+    format                 int64, FORMAT
+    shape                  the fields of `PackedShape` as JSON, UTF-8 in uint8
+    alphabet, note         text, UTF-8 in uint8
+    embedding              (vocabulary, d) float32
+    norm                   (d,) float32
+    head                   (vocabulary, d) float32; not there if tied
+    L.attention_norm, L.attention_sub_norm, L.feed_norm, L.feed_sub_norm      gains of layer L = 0, 1, ..., float32
+    L.query.signs, L.key.signs, L.value.signs, L.output.signs, L.up.signs, L.down.signs
+                           words of `ntk1bit.cores.bits`, (ceil(in/32), 16 ceil(out/16)) uint32
+    L.query.beta, ...      float32
+
+A file is written under another name and renamed when all of it is on disk; the zip's checksums tell of damage.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ntk1bit import cores
+from ntk1bit.cores.bits import packed_shape
+from ntk1bit.errors import InputError
+from ntk1bit.files import write_whole
+from ntk1bit.packed.model import PackedBlock, PackedModel, PackedProjection, PackedShape
+
+FORMAT = 1
+SUFFIX = ".npz"
+PROJECTIONS = ("query", "key", "value", "output", "up", "down")
+NORMS = ("attention_norm", "attention_sub_norm", "feed_norm", "feed_sub_norm")
+_ACTIVATIONS = ("gelu", "squared-relu")
+_UNREADABLE = (
+    ValueError,
+    KeyError,
+    EOFError,
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+)
+
+
+class _DamageError(Exception):
+    """A file does not hold what its format asks for; the message says what."""
+
+
+def save(model: PackedModel, path: Path) -> None:
+    """Write a packed model, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If the name does not end in `.npz` or its folder does not exist.
+    OSError
+        If it cannot be written, for example on a full disk; nothing is left then, and an older file stays as it was.
+    """
+    require_writable(path)
+    arrays = dict(_arrays(model))
+    sink = io.BytesIO()
+    np.savez(sink, **arrays)  # pyright: ignore[reportArgumentType] (no array is called allow_pickle)
+    write_whole(path, sink.getbuffer())
+
+
+def load(path: Path) -> PackedModel:
+    """Read a packed model.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is damaged, cut short, or not a packed model of this format.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no packed model {str(path)!r}; give a file written by `export`")
+    try:
+        with open(path, "rb") as file:
+            if file.read(6) != b"\x93NUMPY" and not zipfile.is_zipfile(path):  # NumPy would propose pickle
+                raise _DamageError("it is not a .npz file, or cut short")
+        stored = np.load(path, allow_pickle=False)
+        if not isinstance(stored, np.lib.npyio.NpzFile):
+            raise _DamageError("it holds a single array")
+        with stored:
+            arrays = {name: stored[name] for name in stored.files}
+        if not all(isinstance(value, np.ndarray) for value in arrays.values()):
+            raise _DamageError("it holds more than arrays")
+        return _model(arrays)
+    except _DamageError as problem:
+        why = str(problem)
+    except (*_UNREADABLE, MemoryError) as problem:
+        why = str(problem).partition("\n")[0] or type(problem).__name__
+    raise InputError(f"{str(path)!r} is not a whole packed model: {why}; export it again")
+
+
+def require_writable(path: Path) -> None:
+    """Raise `InputError` unless `path` names an `.npz` file in a folder that exists."""
+    if path.suffix != SUFFIX:
+        raise InputError(f"packed models are stored as {SUFFIX}, so the name must end in {SUFFIX}, got {str(path)!r}")
+    if not path.parent.is_dir():
+        raise InputError(f"the folder {str(path.parent)!r} does not exist; make it first")
+
+
+def stack_signs(parts: tuple[cores.PackedSigns, ...]) -> cores.PackedSigns:
+    """Put matrices with equally many columns one below the other, each padded to whole panels of rows.
+
+    The rows of padding read as -1 and belong to no output.
+    """
+    words = np.ascontiguousarray(np.concatenate([part.words for part in parts], axis=1))
+    return cores.PackedSigns(words, words.shape[1], parts[0].columns)
+
+
+def _arrays(model: PackedModel) -> Iterator[tuple[str, np.ndarray]]:
+    yield "format", np.array(FORMAT, dtype=np.int64)
+    yield "shape", _bytes_of(json.dumps(model.shape._asdict()))
+    yield "alphabet", _bytes_of(model.alphabet)
+    yield "note", _bytes_of(model.note)
+    yield "embedding", model.embedding
+    yield "norm", model.norm
+    if not model.shape.tied:
+        yield "head", model.head
+    for layer, block in enumerate(model.blocks):
+        for name in NORMS:
+            yield f"{layer}.{name}", getattr(block, name)
+        for name, (signs, beta) in zip(PROJECTIONS, block.projections(), strict=True):
+            yield f"{layer}.{name}.signs", signs.words.astype("<u4", copy=False)
+            yield f"{layer}.{name}.beta", np.array(beta, dtype=np.float32)
+
+
+def _model(arrays: dict[str, np.ndarray]) -> PackedModel:
+    """Check every array and put the model together; what is left over is foreign."""
+    version = _take(arrays, "format", (), np.int64)
+    if version != FORMAT:
+        raise _DamageError(f"its format is {int(version)}, and this version reads {FORMAT}")
+    shape = _shape(_text(arrays, "shape"))
+    width, table = shape.width, (shape.vocabulary, shape.width)
+    alphabet = _text(arrays, "alphabet")
+    if alphabet and (len(alphabet) != shape.vocabulary or len(set(alphabet)) != shape.vocabulary):
+        raise _DamageError(f"its alphabet is not {shape.vocabulary} distinct characters")
+    embedding = _floats(arrays, "embedding", table)
+    model = PackedModel(
+        shape=shape,
+        embedding=embedding,
+        blocks=tuple(_block(arrays, layer, width) for layer in range(shape.layers)),
+        norm=_floats(arrays, "norm", (width,)),
+        head=embedding if shape.tied else _floats(arrays, "head", table),
+        alphabet=alphabet,
+        note=_text(arrays, "note"),
+    )
+    if arrays:
+        raise _DamageError(f"it also holds {min(arrays)!r}")
+    return model
+
+
+def _block(arrays: dict[str, np.ndarray], layer: int, width: int) -> PackedBlock:
+    gains = [_floats(arrays, f"{layer}.{name}", (4 * width if name == "feed_sub_norm" else width,)) for name in NORMS]
+    found: list[PackedProjection] = []
+    for name in PROJECTIONS:
+        outputs, inputs = 4 * width if name == "up" else width, 4 * width if name == "down" else width
+        words = _take(arrays, f"{layer}.{name}.signs", packed_shape(outputs, inputs), np.dtype("<u4"))
+        beta = float(_floats(arrays, f"{layer}.{name}.beta", ()))
+        signs = cores.PackedSigns(np.ascontiguousarray(words.astype(np.uint32, copy=False)), outputs, inputs)
+        found.append(PackedProjection(signs, beta))
+    query, key, value, output, up, down = found
+    return PackedBlock(
+        attention_norm=gains[0],
+        attention=stack_signs((query.signs, key.signs, value.signs)),
+        attention_scales=np.array([query.beta, key.beta, value.beta], dtype=np.float32),
+        attention_sub_norm=gains[1],
+        output=output,
+        feed_norm=gains[2],
+        up=up,
+        feed_sub_norm=gains[3],
+        down=down,
+    )
+
+
+def _shape(text: str) -> PackedShape:
+    try:
+        fields = json.loads(text)
+    except json.JSONDecodeError:
+        raise _DamageError("its shape is not JSON") from None
+    if not isinstance(fields, dict) or set(fields) != set(PackedShape._fields):
+        raise _DamageError("its shape lacks fields or has others")
+    numbers = [fields[name] for name in ("layers", "width", "heads", "vocabulary", "context")]
+    whole = all(type(number) is int and number >= 1 for number in numbers)
+    if not whole or type(fields["tied"]) is not bool or fields["activation"] not in _ACTIVATIONS:
+        raise _DamageError(f"no Transformer has the shape {text[:200]}")
+    if fields["width"] % (2 * fields["heads"]):
+        raise _DamageError(f"its width {fields['width']} is no even multiple of its {fields['heads']} heads")
+    return PackedShape(**fields)
+
+
+def _take(
+    arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...], dtype: np.dtype | type[np.generic]
+) -> np.ndarray:
+    if name not in arrays:
+        raise _DamageError(f"{name!r} is missing")
+    array = arrays.pop(name)
+    if array.shape != shape or array.dtype != dtype:
+        raise _DamageError(
+            f"{name!r} is {array.dtype} of shape {array.shape}, not {np.dtype(dtype).name} of shape {shape}"
+        )
+    return array
+
+
+def _floats(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
+    array = _take(arrays, name, shape, np.float32)
+    if not np.isfinite(array).all():
+        raise _DamageError(f"{name!r} holds NaN or infinity")
+    return np.ascontiguousarray(array).reshape(shape)
+
+
+def _text(arrays: dict[str, np.ndarray], name: str) -> str:
+    if name in arrays and arrays[name].ndim != 1:
+        raise _DamageError(f"{name!r} is not text")
+    data = _take(arrays, name, arrays[name].shape if name in arrays else (0,), np.uint8)
+    return data.tobytes().decode("utf-8", "strict")
+
+
+def _bytes_of(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("utf-8"), dtype=np.uint8)

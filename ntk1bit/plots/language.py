@@ -1,0 +1,244 @@
+"""Axes-level plots of sweeps of language models, from plain tables; and the picture `ntk1bit train-lm` draws."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+
+from ntk1bit.experiments.language import LanguageRun
+from ntk1bit.plots.looks import BLUE, GREEN, GREY, ORANGE, PURPLE, drawing, literal, paper
+
+ARM_COLOUR = {"full": BLUE, "bitnet": ORANGE, "b158": GREEN, "int8-absmax": GREY, "sign-ptq": PURPLE}
+ARM_MARKER = {"full": "s", "bitnet": "o", "b158": "D", "int8-absmax": "x", "sign-ptq": "v"}
+ARM_LINE: dict[str, Literal["-", "--", "-.", ":"]] = {
+    "full": "--", "bitnet": "-", "b158": "-.", "int8-absmax": ":", "sign-ptq": ":",
+}  # fmt: skip
+_OTHER_COLOURS, _OTHER_MARKERS = ("#E69F00", "#56B4E9", "#000000", "#8c6bb1", "#7f6000"), ("^", "<", ">", "P", "*", "X")
+_MOST_TICKS = 7
+_FAR = 1.35  # an arm whose loss is above this multiple of the worst trained one is left to the table
+
+
+def plot_losses(losses: pd.DataFrame, laws: pd.DataFrame, *, ax: Axes, trigram: float | None = None) -> Axes:
+    """Draw the validation loss of every arm against N, with fitted laws and their bands.
+
+    Parameters
+    ----------
+    losses
+        As `summary.losses`: columns arm, parameters, loss, low, high.
+    laws
+        Columns arm, parameters, loss, low, high of fitted curves; may be empty.
+    ax
+        Where to draw.
+    trigram
+        Loss of the trigram model, drawn as a level.
+    """
+    fitted = set(laws["arm"]) if len(laws) else set()
+    for arm in shown_arms(losses):
+        part = losses.loc[losses["arm"] == arm].sort_values("parameters")
+        _points(ax, part, "parameters", "loss", arm, line="none" if arm in fitted else _look(arm)[2])
+    for arm in fitted:
+        curve = laws.loc[laws["arm"] == arm]
+        colour, _, line = _look(arm)
+        at, low, high = (curve[name].to_numpy() for name in ("parameters", "low", "high"))
+        ax.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
+        ax.plot(at, curve["loss"].to_numpy(), color=colour, linestyle=line, linewidth=1.0)
+    _name_left_out(ax, losses)
+    if trigram is not None:
+        ax.axhline(trigram, color=GREY, linewidth=0.8, linestyle=":")
+        word = ax.annotate(
+            "trigram", (1.0, trigram), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=6.5
+        )
+        word.set(annotation_clip=True, in_layout=False)  # it may lie beyond the axes
+    ax.set(xscale="log", yscale="log", xlabel="non-embedding parameters $N$", ylabel="loss (nats a character)")
+    _around(ax, losses.loc[losses["arm"].isin(shown_arms(losses)), "loss"])
+    return readable(ax)
+
+
+def plot_gap(gap: pd.DataFrame, *, ax: Axes, colour: str = ORANGE, marker: str = "o", label: str = "") -> Axes:
+    """Draw a gap against N.
+
+    Parameters
+    ----------
+    gap
+        Columns N, value, low, high.
+    """
+    table = gap.sort_values("N")
+    at, value = table["N"].to_numpy(np.float64), table["value"].to_numpy(np.float64)
+    reach = np.nan_to_num(
+        np.clip([value - table["low"].to_numpy(np.float64), table["high"].to_numpy(np.float64) - value], 0, None)
+    )
+    name = literal(label) if label else None
+    ax.errorbar(at, value, yerr=reach, color=colour, marker=marker, capsize=2, linewidth=1.0, label=name)
+    scale = "log" if float(np.min(value)) > 0 else "linear"  # small networks may have no gap, or a negative one
+    ax.set(xscale="log", yscale=scale, xlabel="non-embedding parameters $N$", ylabel="gap (nats a character)")
+    _around(ax, gap["value"])
+    return readable(ax)
+
+
+def plot_energy(losses: pd.DataFrame, *, ax: Axes, column: str = "joules", faint: bool = False) -> Axes:
+    """Draw the loss of every arm against the energy of a forward pass.
+
+    Parameters
+    ----------
+    losses
+        As `summary.loss_against_energy`.
+    column
+        ``"joules"`` (W23's counting) or ``"joules_exact"``; floats count as FP16 in both.
+    faint
+        Draw thin dotted lines with small marks, for a second counting beside the first.
+    """
+    table = losses.assign(microjoules=losses[column] * 1e6)
+    for arm in shown_arms(losses):
+        part = table.loc[table["arm"] == arm].sort_values("microjoules")
+        if faint:
+            at, loss = (part[name].to_numpy(np.float64) for name in ("microjoules", "loss"))
+            colour, marker, _ = _look(arm)
+            ax.plot(at, loss, ":", color=colour, marker=marker, ms=2.5, mfc="white", lw=0.8)
+        else:
+            _points(ax, part, "microjoules", "loss", arm, line=_look(arm)[2])
+    if not faint:
+        _name_left_out(ax, losses)
+    ax.set(xscale="log", yscale="log", ylabel="loss (nats a character)")
+    ax.set_xlabel("energy of a forward pass (µJ, floats as FP16)")
+    _around(ax, losses.loc[losses["arm"].isin(shown_arms(losses)), "loss"])
+    return readable(ax)
+
+
+def plot_excess(excess: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw how far the loss is above that at the best rate of `full`, at multiples of it.
+
+    Parameters
+    ----------
+    excess
+        Columns arm, times, excess, low, high.
+    """
+    for arm in shown_arms(excess):
+        part = excess.loc[excess["arm"] == arm].sort_values("times")
+        _points(ax, part, "times", "excess", arm, line=_look(arm)[2])
+    ax.axhline(0, color=GREY, linewidth=0.6)
+    ax.set(xscale="log", xlabel="rate over the best of full", ylabel="loss above that at 1 (nats)")
+    times = sorted(set(excess["times"]))
+    ax.xaxis.set_major_locator(FixedLocator([float(one) for one in times]))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    return ax
+
+
+def _around(ax: Axes, values: object) -> None:
+    """Cut a loss axis where two seeds give intervals that would hide the values: at a third beyond their range."""
+    finite = np.asarray(values, dtype=np.float64)
+    finite = finite[np.isfinite(finite)]
+    if not len(finite):
+        return
+    low, high = ax.get_ylim()
+    least, most = float(finite.min()), float(finite.max())
+    if ax.get_yscale() == "log":
+        room = max(most / least, 1.05) ** (1 / 3)
+        ax.set_ylim(max(low, least / room), min(high, most * room))
+    else:
+        room = max(most - least, 1e-3) / 3
+        ax.set_ylim(max(low, least - room), min(high, most + room))
+
+
+def shown_arms(table: pd.DataFrame) -> list[str]:
+    """Return the arms of a table, the known ones first, without those so far off that they would flatten the rest.
+
+    Without a finite loss an arm is left out, too; `plot_losses` and `plot_energy` name those that are.
+    """
+    present = list(dict.fromkeys(table["arm"]))
+    arms = [arm for arm in ARM_COLOUR if arm in present] + [arm for arm in present if arm not in ARM_COLOUR]
+    if "loss" not in table or "parameters" not in table:
+        return arms
+    known = table.loc[table["arm"].isin(["full", "bitnet", "b158"]), "loss"].to_numpy(np.float64)
+    limit = _FAR * float(np.max(known[np.isfinite(known)], initial=0.0)) or np.inf  # of networks that were trained
+    least = {arm: np.min(table.loc[table["arm"] == arm, "loss"].to_numpy(np.float64)) for arm in arms}
+    return [arm for arm in arms if np.isfinite(least[arm]) and least[arm] <= limit]
+
+
+def readable(ax: Axes) -> Axes:
+    """Tick a logarithmic loss axis of less than a decade with plain numbers, and the other with powers of ten."""
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    low, high = ax.get_ylim()
+    if ax.get_yscale() == "log" and high < 12 * low:
+        decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+        ticks: list[float] = []
+        for steps in (np.arange(10, 100) / 10, np.array([1, 1.5, 2, 3, 4, 5, 7]), np.array([1, 2, 5])):
+            ticks = [float(one) for one in np.outer(decades, steps).ravel() if low <= one <= high]
+            if len(ticks) <= _MOST_TICKS:
+                break
+        ax.yaxis.set_major_locator(FixedLocator(ticks))
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    return ax
+
+
+def draw_run(run: LanguageRun, path: Path) -> Path:
+    """Draw losses with laws, gap, energy and stability of a run to a picture; panels without data are left out."""
+    from ntk1bit.estimators import language as summary
+
+    losses = summary.loss_against_energy(run)
+    others = [arm for arm in run.spec.trained_arms if arm != "full"] if "full" in run.spec.arms else []
+    excess = summary.mean_excess(run)
+    panels = ["losses", *(["gap"] if others else []), "energy", *(["excess"] if len(excess) else [])]
+    with drawing(paper()):
+        figure = Figure(figsize=(2.6 * len(panels), 2.6))
+        FigureCanvasAgg(figure)
+        axes = dict(zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True))
+        laws = [summary.law_curve(run, arm) for arm in run.spec.trained_arms]
+        plot_losses(losses, pd.concat(laws, ignore_index=True), ax=axes["losses"], trigram=float(run.trigram["loss"]))
+        axes["losses"].legend()
+        for arm in others:
+            table = summary.mean_gap(run, of=arm)
+            plot_gap(table, ax=axes["gap"], colour=ARM_COLOUR[arm], marker=ARM_MARKER[arm], label=f"{arm} minus full")
+            axes["gap"].legend()
+        plot_energy(losses, ax=axes["energy"])
+        if len(excess):
+            plot_excess(excess, ax=axes["excess"])
+        figure.savefig(path, metadata={"Software": None} if path.suffix == ".png" else None)
+    return path
+
+
+def _look(arm: str) -> tuple[str, str, Literal["-", "--", "-.", ":"]]:
+    """Return colour, marker and line of an arm; one that is not known has the same everywhere, by its name."""
+    if arm in ARM_COLOUR:
+        return ARM_COLOUR[arm], ARM_MARKER[arm], ARM_LINE[arm]
+    mark = zlib.crc32(str(arm).encode("utf-8", "backslashreplace"))
+    kinds = len(_OTHER_COLOURS)
+    return _OTHER_COLOURS[mark % kinds], _OTHER_MARKERS[mark // kinds % len(_OTHER_MARKERS)], "-."
+
+
+def _name_left_out(ax: Axes, table: pd.DataFrame) -> None:
+    """Name in a panel the arms that `shown_arms` leaves to the table."""
+    shown = shown_arms(table)
+    far = [literal(arm) for arm in dict.fromkeys(table["arm"]) if arm not in shown]
+    if far:
+        words = f"not shown, far above or not finite: {', '.join(far)}"
+        note = ax.annotate(words, (0.02, 0.02), xycoords="axes fraction", fontsize=5.5, color=GREY)
+        note.set_in_layout(False)
+
+
+def _points(ax: Axes, table: pd.DataFrame, x: str, y: str, arm: str, *, line: str) -> None:
+    colour, marker, _ = _look(arm)
+    value = table[y].to_numpy(np.float64)
+    low, high = (table[name].to_numpy(np.float64) for name in ("low", "high"))
+    reach = np.nan_to_num(np.clip([value - low, high - value], 0, None))
+    ax.errorbar(
+        table[x].to_numpy(np.float64),
+        value,
+        yerr=reach,
+        color=colour,
+        marker=marker,
+        linestyle=line,
+        linewidth=1.0,
+        capsize=2,
+        label=literal(arm),
+    )

@@ -1,0 +1,12 @@
+"""Figures of a paper, drawn from stored verdicts: `python -m ntk1bit.plots.recipes [NAME ...]`.
+
+A recipe names the claims a figure is made of, and thereby the studies behind them; it draws from the tables and
+measures of verdicts.json and from nothing else, so every number in a figure is part of the evidence for a claim.
+"""
+
+from __future__ import annotations
+
+from ntk1bit.plots.recipes.catalogue import RECIPES, draw
+from ntk1bit.plots.recipes.recipe import Recipe, Results
+
+__all__ = ["RECIPES", "Recipe", "Results", "draw"]

@@ -1,0 +1,209 @@
+"""Figures of descent: whose prediction a network follows, and the four terms of a step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ntk1bit.plots.looks import GREEN, GREY, ORANGE, PURPLE
+from ntk1bit.plots.recipes.axes import (
+    Look,
+    legend,
+    log_axes,
+    note,
+    plot_series,
+    plot_slope,
+    precision_look,
+    shade_look,
+    stretch,
+    with_power,
+)
+from ntk1bit.plots.recipes.canvas import PAGE, new_figure, panel
+from ntk1bit.plots.recipes.recipe import Results
+from ntk1bit.plots.recipes.tables import ends, pick, value_at, values
+
+_TERMS = {
+    "c1": Look(GREY, "^", "-"),
+    "c2": Look(PURPLE, "v", "-"),
+    "c3": Look(ORANGE, "o", "-"),
+    "c4": Look(GREEN, "D", "-"),
+}
+_NEGLIGIBLE = 0.1  # the rule of C1b
+_UNTIL = 0.1  # of the starting loss: the part of training that C1b speaks about
+_K = r"$K_{\mathrm{eff}}$"
+_TERM_LABEL = r"term / ($\eta\, r^{\mathsf{T}} H r$)"
+
+
+def draw_convergence(results: Results) -> Figure:
+    """Draw the loss of the widest networks beside its predictions, and the distance to these against width."""
+    curves = results.table("C1-K", "convergence")
+    h, k = results.table("C1-H", "distance"), results.table("C1-K", "distance")
+    title = results.sentence(
+        "C1-K",
+        supported=f"As it widens, a 1-bit network follows its effective kernel {_K}",
+        refuted=f"A 1-bit network does not follow its effective kernel {_K}",
+        otherwise=f"Whether a wide 1-bit network follows its effective kernel {_K} is open",
+    )
+    not_h = ", not its own kernel $H$" if results.outcome("C1-K") == "supported" else "; it does not follow $H$"
+    title += results.sentence(
+        "C1-H",
+        supported="; it follows its own kernel $H$",
+        refuted=not_h,
+        otherwise="; whether it follows its own kernel $H$ is open",
+    )
+    figure = new_figure(PAGE, 2.9, title)
+    left, right = figure.subplots(1, 2)
+    plot_predicted_loss(curves, ax=left)
+    panel(left, "a", f"training loss of the widest networks, $m$ = {ends(k, 'width')[1]:g}")
+
+    to_h = results.measure("C1-H", "exponent of the distance to H, widest widths")
+    to_k = results.measure("C1-K", "exponent of the distance to K_eff, widest widths")
+    full = results.measure("C1-H", "exponent of the distance to H, full precision")
+    for table, look, name, found in (
+        (pick(h, precision="one_bit"), precision_look("one_bit", hollow=True), "1-bit to $H$:", to_h),
+        (k, precision_look("one_bit"), f"1-bit to {_K}:", to_k),
+        (pick(h, precision="full"), precision_look("full"), "full precision to $H$:", full),
+    ):
+        if len(table):
+            plot_series(table, ax=right, look=look, label=with_power(name, found))
+    low, high = ends(k, "width")
+    anchor = (high, value_at(k, "width", -1) / 1.6)
+    plot_slope(right, x=(low, high), anchor=anchor, exponent=-0.25, text="slope $-1/4$", share=0.6, below=True)
+    log_axes(right, values(k, "width"))
+    stretch(right, below=0.3)
+    right.set(xlabel="width $m$", ylabel="distance of $f_t$ to prediction (RMS)")
+    legend(right, "lower left", size=6.8)
+    panel(right, "b", "distance to predictions, while $L > L(0)/10$")
+    return figure
+
+
+def plot_predicted_loss(curves: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw the loss of 1-bit and full-precision networks with the predictions of H and of K_eff, against step + 1."""
+    step = values(curves, "step") + 1
+    loss, full = values(curves, "loss"), values(curves, "full_loss")
+    colours = precision_look("one_bit").colour, precision_look("full").colour
+    low, high = values(curves, "loss_low"), values(curves, "loss_high")
+    ax.fill_between(step, low, high, color=colours[0], alpha=0.2, linewidth=0)
+    ax.plot(step, loss, color=colours[0], linewidth=1.8, label="1-bit, measured")
+    ax.plot(step, full, color=colours[1], linewidth=1.8, alpha=0.75, label="full precision, measured")
+    ax.plot(
+        step, values(curves, "loss_k_eff"), color="black", linestyle="--", linewidth=1.0, label=f"predicted by {_K}"
+    )
+    ax.plot(step, values(curves, "loss_h"), color="black", linestyle=":", linewidth=1.2, label="predicted by $H$")
+    ax.set(xscale="log", yscale="log", xlabel="step + 1", ylabel="training loss $L$")
+    # predictions fall without end; below the least 1-bit loss they have nothing to be compared with
+    ax.set_ylim(bottom=max(loss.min() / 20, full.min() / 3))
+    legend(ax, "lower left", size=6.8)
+    return ax
+
+
+def draw_terms(results: Results) -> Figure:
+    """Draw the four terms of a step against width, C3 of the first step against d, and the terms by step."""
+    findings = results.entry("C1b")["findings"]
+    refuted = [one["measure"].partition(" ")[0].lower() for one in findings if one["outcome"] == "refuted"]
+    title = results.sentence(
+        "C1b",
+        supported="$C_2$, $C_3$ and $C_4$ of a descent step become negligible with width",
+        refuted=f"Of the terms of a 1-bit descent step, {' and '.join(map(_symbol, refuted))} "
+        f"{'is' if len(refuted) == 1 else 'are'} not negligible even at the largest width",
+        otherwise="The terms of a 1-bit descent step: whether all but $C_1$ become negligible is open",
+    )
+    table, steps = results.table("C1b", "terms against width"), results.table("C1b", "terms by step")
+    figure = new_figure(PAGE, 2.75, title)
+    left, middle, right = figure.subplots(1, 3)
+    plot_terms(table, ax=left)
+    panel(left, "a", "digits, while $L > L(0)/10$")
+    plot_first_step(results.table("C1b", "C3 at the first step"), ax=middle)
+    panel(middle, "b", "$C_3$ of the first step, sphere")
+    widest = ends(steps, "width")[1]
+    plot_terms_by_step(pick(steps, width=widest), ax=right)
+    panel(right, "c", f"step by step, $m$ = {widest:g}")
+    return figure
+
+
+def plot_terms(table: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw C1 to C4 in units of eta r^T H r against width: 1-bit solid, full precision hollow."""
+    _mark_negligible(ax)
+    for term, look in _TERMS.items():
+        one_bit, full = (pick(table, term=term, precision=precision) for precision in ("one_bit", "full"))
+        plot_series(full, ax=ax, look=Look(look.colour, look.marker, "--", hollow=True))
+        plot_series(one_bit, ax=ax, look=look)
+        last = value_at(one_bit, "width", -1)
+        note(ax, ends(one_bit, "width")[1], last, _symbol(term), colour=look.colour, fontsize=8, in_layout=True)
+    log_axes(ax, values(table, "width"), most=3, y=False)
+    ax.plot([], [], color=GREY, marker="o", linewidth=1, label="1-bit")
+    ax.plot(
+        [], [], color=GREY, marker="o", markerfacecolor="white", linestyle="--", linewidth=1, label="full precision"
+    )
+    legend(ax, "center left", bbox_to_anchor=(0.0, 0.38))
+    ax.set(xlabel="width $m$", ylabel=_TERM_LABEL)
+    return ax
+
+
+def plot_first_step(table: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw C3 of the first step in units of eta r^T H r against d, for each width, with its prediction."""
+    widths = sorted({int(width) for width in values(table, "width")})
+    spread = np.linspace(-1, 1, len(widths)) if len(widths) > 1 else np.zeros(1)
+    for place, width in enumerate(widths):
+        part = pick(table, width=width)
+        part = part.assign(
+            dim=values(part, "dim") * 1.08 ** spread[place]
+        )  # side by side, or intervals hide each other
+        shade = shade_look(place, len(widths))
+        look = Look(shade.colour, shade.marker, "none")
+        plot_series(part, ax=ax, x="dim", look=look, label=f"$m$ = {width}")
+    law = pd.DataFrame(table.groupby("dim", as_index=False)["predicted"].mean())
+    ax.plot(law["dim"], law["predicted"], color="black", linewidth=1.0, label="predicted from $K_{\\mathrm{eff}}$")
+    level = 1 - float(np.sqrt(2 / np.pi))
+    ax.axhline(level, color=GREY, linestyle=(0, (4, 2.5)), linewidth=0.8, label=r"large $d$: $1-\sqrt{2/\pi}$")
+    log_axes(ax, values(law, "dim"), most=4, y=False)
+    ax.set_ylim(bottom=-0.16)
+    ax.set(xlabel="input dimension $d$", ylabel=r"$C_3$ / ($\eta\, r^{\mathsf{T}} H r$)")
+    legend(ax, "lower right", ncols=2, size=6.0, columnspacing=0.6, handlelength=1.4)
+    return ax
+
+
+def plot_terms_by_step(table: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw the terms of each recorded step; where the loss is below L(0)/10 they may leave the panel."""
+    table = table.sort_values("step")
+    _mark_negligible(ax)
+    step, loss = values(table, "step") + 1, values(table, "loss")
+    for term, look in _TERMS.items():
+        ax.plot(step, values(table, term), color=look.colour, marker=look.marker, markersize=3.2, linewidth=1)
+    ax.set(xscale="log", xlabel="step + 1", ylabel=_TERM_LABEL)
+    ax.set_ylim(-1.15, 1.15)
+    low = np.flatnonzero(loss <= _UNTIL * loss[0])
+    if len(low):
+        start = float(step[low[0]])
+        ax.axvline(start, color=GREY, linestyle=":", linewidth=1.0)
+        ax.annotate(
+            "$L(0)/10$ reached →",
+            (start, -0.75),
+            xytext=(-12, 0),
+            textcoords="offset points",
+            fontsize=6.6,
+            color=GREY,
+            ha="right",
+            va="center",
+        )
+    return ax
+
+
+def _mark_negligible(ax: Axes) -> None:
+    ax.axhspan(-_NEGLIGIBLE, _NEGLIGIBLE, color="#e8e8e8", zorder=0)
+    ax.annotate(
+        f"negligible: within {_NEGLIGIBLE:g}",
+        (0.02, -_NEGLIGIBLE),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, -2),
+        textcoords="offset points",
+        va="top",
+        fontsize=6.2,
+        color=GREY,
+    )
+
+
+def _symbol(term: str) -> str:
+    return f"${term[0].upper()}_{term[1]}$"

@@ -1,0 +1,100 @@
+"""Figure of a 1-bit Transformer block of which one feed-forward layer trains: its loss against steps and width."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ntk1bit.plots.recipes.axes import (
+    legend,
+    log_axes,
+    note,
+    plot_level,
+    plot_series,
+    plot_slope,
+    precision_look,
+    with_power,
+)
+from ntk1bit.plots.recipes.canvas import PAGE, new_figure, panel
+from ntk1bit.plots.recipes.recipe import Results
+from ntk1bit.plots.recipes.tables import ends, pick, value_at, values
+
+_STRENGTH = (0.35, 0.65, 1.0)  # opacity of curves from the narrowest to the widest
+_LEAST_SHARE = 1e-3  # of the lowest 1-bit loss: how far down full precision is followed, lest 1-bit losses look flat
+_TENTH = 0.1  # of the loss at the start: the rule of 4.4
+
+
+def draw_feed_forward(results: Results) -> Figure:
+    """Draw the loss against step at some widths, and the loss reached against width, for both precisions."""
+    curves, reached = results.table("4.4", "loss by step"), results.table("4.4", "loss against width")
+    exponent = results.measure("4.4", "exponent of the loss reached in m, 1-bit")
+    title = results.sentence(
+        "4.4",
+        supported="One wide feed-forward layer brings down the loss of a 1-bit Transformer block",
+        refuted="One feed-forward layer does not bring down the loss of a 1-bit Transformer block as D25 has it",
+        otherwise="Whether one wide feed-forward layer brings down the loss of a 1-bit Transformer block is open",
+    )
+    if exponent["high"] is not None and exponent["high"] < -0.25:
+        title += ", faster in width than the $m^{-1/4}$ of D25"
+    figure = new_figure(PAGE, 2.9, title)
+    left, right = figure.subplots(1, 2)
+    plot_curves(curves, ax=left)
+    panel(left, "a", "training loss while one layer trains")
+    plot_reached(reached, ax=right, start=value_at(pick(curves, precision="one_bit"), "step", 0, "loss"))
+    one_bit = pick(reached, precision="one_bit")
+    for line in right.get_lines():
+        if line.get_label() == "1-bit":
+            line.set_label(with_power("1-bit:", exponent))
+    low, high = ends(one_bit, "width")
+    anchor = (low, 1.6 * value_at(one_bit, "width", 0))
+    plot_slope(right, x=(low, high), anchor=anchor, exponent=-0.25, text="D25: slope $-1/4$", share=0.45)
+    log_axes(right, values(reached, "width"), most=7)
+    legend(right, "center left", size=6.8, bbox_to_anchor=(0.0, 0.3))
+    panel(right, "b", "loss reached against width")
+    return figure
+
+
+def plot_curves(curves: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw mean losses against step + 1; 1-bit curves bear their width, full-precision ones end where they leave."""
+    one_bit = pick(curves, precision="one_bit")
+    bottom = _LEAST_SHARE * float(values(one_bit, "loss").min())
+    widths = np.unique(values(one_bit, "width"))
+    for precision, name in (("full", "full precision"), ("one_bit", "1-bit")):
+        look = precision_look(precision)
+        part = pick(curves, precision=precision)
+        for place, width in enumerate(widths):
+            one = pick(part, width=width).sort_values("step")
+            step, loss = values(one, "step") + 1, values(one, "loss")
+            strength = _STRENGTH[max(place + len(_STRENGTH) - len(widths), 0)]
+            label = name if place == len(widths) - 1 else "_nolegend_"
+            ax.plot(step, loss, color=look.colour, linestyle=look.line, linewidth=1.1, alpha=strength, label=label)
+            if precision == "one_bit":
+                note(ax, step[-1], loss[-1], f"$m=${width:g}", colour=look.colour)
+    ax.set(xscale="log", yscale="log", xlabel="step + 1", ylabel="training loss $L$")
+    ax.set_ylim(bottom, 2 * float(values(curves, "loss").max()))
+    low, high = ax.get_xlim()
+    ax.set_xlim(low, high * (high / low) ** 0.17)  # room for the widths at the ends of curves
+    legend(ax, "lower left", size=6.8)
+    return ax
+
+
+def plot_reached(reached: pd.DataFrame, *, ax: Axes, start: float) -> Axes:
+    """Draw the loss reached against width, with a tenth of the start; much lower losses are told in words."""
+    for precision, name in (("one_bit", "1-bit"), ("full", "full precision")):
+        part = pick(reached, precision=precision)
+        if len(part):
+            plot_series(part, ax=ax, look=precision_look(precision), label=name)
+    one_bit, full = pick(reached, precision="one_bit"), pick(reached, precision="full")
+    lowest = float(values(one_bit, "value").min())
+    ax.set(yscale="log", xlabel="width $m$", ylabel="training loss $L$ at the end")
+    ax.set_ylim(_LEAST_SHARE * lowest, 4 * float(values(one_bit, "high").max()))
+    plot_level(ax, _TENTH * start, "")
+    note(ax, ends(one_bit, "width")[0], _TENTH * start, "a tenth of the start", xytext=(-2, -2), va="top")
+    below = len(full) and float(values(full, "value").min())
+    if 0 < below < _LEAST_SHARE * lowest:
+        words = f"full precision: down to $10^{{{np.log10(below):.0f}}}$"
+        at, look = (0.98, 0.02), precision_look("full")
+        ax.text(*at, words, transform=ax.transAxes, fontsize=6.8, color=look.colour, ha="right", va="bottom")
+    return ax

@@ -1,0 +1,156 @@
+"""Figures of kernels: their drift, their limits, and how often a move changes an activity."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ntk1bit.plots.looks import BLUE, GREY, ORANGE, PRECISION_NAME
+from ntk1bit.plots.recipes.axes import (
+    Look,
+    legend,
+    log_axes,
+    plot_level,
+    plot_series,
+    plot_slope,
+    precision_look,
+    shade_look,
+    stretch,
+    with_power,
+)
+from ntk1bit.plots.recipes.canvas import COLUMN, PAGE, new_figure, panel
+from ntk1bit.plots.recipes.recipe import Results
+from ntk1bit.plots.recipes.tables import ends, pick, values
+
+_DIMS = 3  # dimensions drawn in one panel
+_SCALES = {"std": Look(ORANGE, "o", "-"), "absmean": Look(BLUE, "s", "--", hollow=True)}
+_K = r"$K_{\mathrm{eff}}$"
+
+
+def draw_drift(results: Results) -> Figure:
+    """Draw the largest relative drift of the kernel against width."""
+    title = results.sentence(
+        "C1",
+        supported="The kernel of a 1-bit network settles as it widens, at least as fast as $m^{-1/2}$",
+        refuted="The kernel of a 1-bit network does not settle as fast as $m^{-1/2}$",
+        otherwise="Drift of the kernel: whether it falls as fast as $m^{-1/2}$ is open",
+    )
+    table = results.table("C1", "drift")
+    figure = new_figure(COLUMN, 2.9, title)
+    ax = figure.subplots()
+    for precision, word in PRECISION_NAME.items():
+        for init, hollow in (("iid", True), ("paired", False)):
+            part = pick(table, precision=precision, init=init)
+            if part.empty:
+                continue
+            label = with_power(f"{word}, {init}", results.measure("C1", f"exponent of drift, {word}, {init}"))
+            plot_series(part, ax=ax, look=precision_look(precision, hollow=hollow), label=label)
+    _half_slope(table, ax=ax, above=1.5)
+    log_axes(ax, values(table, "width"))
+    stretch(ax, below=0.42)
+    ax.set(xlabel="width $m$", ylabel=r"drift  max$_t$ ‖$H(t)-H(0)$‖ / ‖$H(0)$‖")
+    legend(ax, "lower left", size=6.8)
+    return figure
+
+
+def draw_limits(results: Results) -> Figure:
+    """Draw the distance of H(0) to its limit against width, and how limits and K_eff compare against d."""
+    distance, limits = results.table("C0", "distance"), results.table("C0", "limits against d")
+    title = results.sentence(
+        "C0",
+        supported="The kernel at the start reaches its limit as $m^{-1/2}$",
+        refuted="The kernel at the start does not reach its limit as $m^{-1/2}$",
+        otherwise="Whether the kernel at the start reaches its limit as $m^{-1/2}$ is open",
+    )
+    if values(limits, "ratio").max() < 1:
+        title += f"; the effective kernel {_K} stays below $H$"
+    figure = new_figure(PAGE, 2.7, title)
+    left, middle, right = figure.subplots(1, 3)
+
+    for precision, word in PRECISION_NAME.items():
+        for task, hollow in (("digits", False), ("sphere-linear", True)):
+            part = pick(distance, precision=precision, task=task)
+            if part.empty:
+                continue
+            exponent = results.measure("C0", f"exponent in m, {task}, {word}")
+            name = f"{'full' if precision == 'full' else word}, {task.partition('-')[0]}"
+            look = precision_look(precision, hollow=hollow)
+            plot_series(part, ax=left, look=look, label=with_power(name, exponent))
+    _half_slope(distance, ax=left, above=1.6)
+    log_axes(left, values(distance, "width"), most=3)
+    stretch(left, below=0.5)
+    left.set(xlabel="width $m$", ylabel=r"‖$H(0)-H_\infty$‖ / ‖$H_\infty$‖")
+    legend(left, "lower left", size=6.0)
+    panel(left, "a", "distance to its own limit")
+
+    for scale, look in _SCALES.items():
+        part = pick(limits, scale=scale)
+        plot_series(part, ax=middle, x="dim", y="distance", look=look, label=f"1-bit, scale {scale}")
+        error = 1.96 * values(part, "ratio_error")
+        part = part.assign(low=values(part, "ratio") - error, high=values(part, "ratio") + error)
+        plot_series(part, ax=right, x="dim", y="ratio", look=look, label=f"scale {scale}")
+    noise = pd.DataFrame(limits.groupby("dim", as_index=False)["noise"].max())
+    middle.plot(noise["dim"], noise["noise"], color=GREY, linestyle=":", linewidth=1.0, label="Monte Carlo error")
+    log_axes(middle, values(limits, "dim"), most=4)
+    stretch(middle, above=0.3)
+    middle.set(xlabel="input dimension $d$", ylabel=r"‖$H_\infty-H'_\infty$‖ / ‖$H'_\infty$‖")
+    legend(middle, "upper right")
+    panel(middle, "b", "1-bit against full limit")
+
+    plot_level(right, float(np.sqrt(2 / np.pi)), r"$\sqrt{2/\pi}$")
+    plot_level(right, 2 / np.pi, r"$2/\pi$")
+    log_axes(right, values(limits, "dim"), most=4, y=False)
+    right.set(xlabel="input dimension $d$", ylabel=f"factor $c$ in {_K} ≈ $c\\,H_\\infty$")
+    right.set_ylim(0.5, 1.05)
+    legend(right, "upper right")
+    panel(right, "c", f"{_K} against $H_\\infty$")
+    return figure
+
+
+def draw_flip_probability(results: Results) -> Figure:
+    """Draw bounds of the probability that a move of length R changes an activity."""
+    title = results.sentence(
+        "Eq.5",
+        supported="A small move rarely changes an activity: the chance vanishes with $R$, below the bound",
+        refuted="The chance that a small move changes an activity breaks the bound or does not vanish",
+        otherwise="The chance that a small move changes an activity, and its bound",
+    )
+    rates = results.table("Eq.5", "rates")
+    figure = new_figure(COLUMN, 3.0, title)
+    ax = figure.subplots()
+    plot_rates(rates, ax=ax)
+    ax.set(xscale="log", yscale="log", xlabel="radius $R$ of the move", ylabel="probability of a changed activity")
+    stretch(ax, below=0.45)
+    legend(ax, "lower right", ncols=2, columnspacing=1.0)
+    return figure
+
+
+def plot_rates(rates: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw adversary, necessary condition and bound against R for the smallest, a middle and the largest d."""
+    every = sorted({int(dim) for dim in values(rates, "dim")})
+    dims = [every[k] for k in sorted({0, len(every) // 2, len(every) - 1})]
+    for place, dim in enumerate(dims):
+        part = pick(rates, dim=dim).sort_values("radius")
+        seen = pd.DataFrame(part.loc[values(part, "adversary") > 0])
+        shade = shade_look(place, _DIMS + 1)
+        look = Look(shade.colour, shade.marker, "-")
+        plot_series(seen, ax=ax, x="radius", y="adversary", look=look, label=f"$d$ = {dim}")
+        look = Look(shade.colour, shade.marker, "--", hollow=True)
+        plot_series(part, ax=ax, x="radius", y="condition", look=look)
+        ax.plot(part["radius"], part["bound"], color=shade.colour, linestyle=":", linewidth=1.1)
+    for line, marker, face, words in (
+        (":", "", "white", r"bound $\sqrt{2/\pi}\,(d+4)\,R$"),
+        ("--", "o", "white", "it may change"),
+        ("-", "o", GREY, "an adversary changes it"),
+    ):
+        ax.plot([], [], color=GREY, linestyle=line, marker=marker, markerfacecolor=face, linewidth=1.0, label=words)
+    return ax
+
+
+def _half_slope(table: pd.DataFrame, *, ax: Axes, above: float) -> None:
+    """Draw the slope -1/2 above the highest of several series."""
+    widths = ends(table, "width")
+    top = above * values(pick(table, width=widths[0]), "value").max()
+    plot_slope(ax, x=widths, anchor=(widths[0], top), exponent=-0.5, text="slope $-1/2$")

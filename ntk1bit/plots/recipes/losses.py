@@ -1,0 +1,175 @@
+"""Figures of the final loss: the floor of 1-bit networks, and scaling in parameters, compute and data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ntk1bit.plots.looks import ORANGE, PRECISION_NAME
+from ntk1bit.plots.recipes.axes import (
+    Look,
+    legend,
+    log_axes,
+    note,
+    plot_series,
+    plot_slope,
+    power_text,
+    precision_look,
+    stretch,
+    with_power,
+)
+from ntk1bit.plots.recipes.canvas import PAGE, new_figure, panel
+from ntk1bit.plots.recipes.recipe import Results
+from ntk1bit.plots.recipes.tables import ends, pick, value_at, values
+
+_DIM = 64  # of both tasks of the floor studies: spheres in R^64, and digits of 8 x 8 pixels
+_LAWS = {
+    "n": (2.0, "points $n$", "n"),
+    "d": (-1.0, "input dimension $d$", "d"),
+    "kappa": (2.0, r"output scale $\kappa$", r"\kappa"),
+    "eta": (0.0, r"learning rate $\eta_{\mathrm{rel}}$", r"\eta"),
+}
+_TASKS = {"sphere": precision_look("one_bit"), "digits": Look("#8c3b00", "^", "-.", hollow=True)}
+
+
+def draw_floor(results: Results) -> Figure:
+    """Draw the floor of the loss against width, beside full precision, and against n, d, kappa and eta."""
+    title = results.sentence(
+        "C2",
+        supported="1-bit networks stop at a floor that falls as $1/m$, where full precision has none",
+        refuted="The floor of 1-bit networks does not fall as $1/m$, or full precision has one too",
+        otherwise="Whether the floor of 1-bit networks falls as $1/m$ is open",
+    ) + results.sentence(
+        "C2-law",
+        supported=r"; it goes as $n^2\kappa^2/d$, whatever $\eta$",
+        refuted=r"; it does not go as $n^2\kappa^2/d$, whatever $\eta$",
+        otherwise=r"; whether it goes as $n^2\kappa^2/d$, whatever $\eta$, is open",
+    )
+    floor, full = results.table("C2", "floor against width"), results.table("C2", "full precision")
+    rest = results.table("C2-law", "floor against the rest")
+    figure = new_figure(PAGE, 3.8, title)
+    axes = figure.subplot_mosaic([["m", "n", "d"], ["m", "kappa", "eta"]], width_ratios=(1.75, 1, 1))
+
+    left = axes["m"]
+    for task, look in _TASKS.items():
+        exponent = results.measure("C2", f"exponent of the floor in m, {task}")
+        plot_series(pick(floor, task=task), ax=left, look=look, label=with_power(f"1-bit, {task}:", exponent))
+    plot_series(full, ax=left, look=precision_look("full"), label="full precision, sphere")
+    widths = ends(full, "width")
+    top = 3.0 * values(pick(floor, width=ends(floor, "width")[0]), "value").max()
+    plot_slope(left, x=widths, anchor=(ends(floor, "width")[0], top), exponent=-1.0, text="slope $-1$")
+    log_axes(left, values(full, "width"))
+    left.set(xlabel="width $m$", ylabel="training loss $L$ at the end")
+    legend(left, "center left", bbox_to_anchor=(0.0, 0.45), size=6.8)
+    panel(left, "a", "against width")
+
+    for letter, (name, (law, words, symbol)) in zip("bcde", _LAWS.items(), strict=True):
+        exponent = results.measure("C2-law", f"exponent of the floor in {name}")
+        plot_floor_against(pick(rest, against=name), ax=axes[name], law=law, found=power_text(exponent, symbol))
+        axes[name].set(xlabel=words, ylabel=r"floor $L_\infty$" if name in ("n", "kappa") else "")
+        panel(axes[name], letter, f"against ${symbol}$")
+    return figure
+
+
+def plot_floor_against(table: pd.DataFrame, *, ax: Axes, law: float, found: str) -> Axes:
+    """Draw the floor against one variable, with the law's slope above it and the exponent that was found."""
+    table = table.sort_values("x")
+    plot_series(table, ax=ax, x="x", look=precision_look("one_bit"))
+    x, y = values(table, "x"), values(table, "value")
+    middle = len(x) // 2
+    plot_slope(ax, x=ends(table, "x"), anchor=(float(x[middle]), 2.2 * float(y[middle])), exponent=law, text="")
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    if high < 20 * low:  # a flat series must not be blown up until its noise fills the panel
+        centre = (low * high) ** 0.5
+        ax.set_ylim(centre / 6, centre * 6)
+    log_axes(ax, x, most=4)
+    stretch(ax, below=0.3)
+    law_text = f"dashed: slope {law:g}".replace("-", "\N{MINUS SIGN}")
+    words = f"{found}\n{law_text}" if found else law_text
+    ax.text(0.04, 0.03, words, transform=ax.transAxes, fontsize=6.8, color="black", linespacing=1.3)
+    return ax
+
+
+def draw_scaling(results: Results) -> Figure:
+    """Draw the loss against parameters with its fit, the frontier in compute, and the test loss against points."""
+    title = results.sentence(
+        "C4",
+        supported="The loss of 1-bit networks falls as $1/N$ in parameters",
+        refuted="The loss of 1-bit networks is not the power law $1/N$ in parameters",
+        otherwise="Whether the loss of 1-bit networks is exactly the power law $1/N$ is open",
+    )
+    exponent = results.measure("4.3", "exponent of the loss in N at fixed d")
+    if exponent["high"] is not None and exponent["high"] < -0.25:
+        title += "; it is steeper than the $N^{-1/4}$ of D25's law"
+    losses, band = results.table("C4", "loss against width"), results.table("C4", "fit band")
+    tested = results.table("C4", "test loss against n")
+    figure = new_figure(PAGE, 2.8, title)
+    left, middle, right = figure.subplots(1, 3)
+
+    labels = {task: with_power(f"{task}:", results.measure("C4", f"exponent in N, {task}"), "N") for task in _TASKS}
+    plot_loss_against_parameters(losses, band, ax=left, labels=labels)
+    panel(left, "a", "training loss against $N$")
+
+    plot_frontier(results.table("C4", "frontier"), ax=middle)
+    found = results.measure("C4", "exponent of the frontier in compute, 1-bit")
+    middle.text(0.97, 0.97, power_text(found, "C"), transform=middle.transAxes, fontsize=6.8, ha="right", va="top")
+    panel(middle, "b", "best loss for a budget, 1-bit")
+
+    for precision, word in PRECISION_NAME.items():
+        part = pick(tested, precision=precision)
+        if part.empty:
+            continue
+        name = "full:" if precision == "full" else f"{word}:"
+        label = with_power(name, results.measure("C4", f"exponent of the test loss in n, {word}"), "n")
+        plot_series(part, ax=right, x="n", look=precision_look(precision), label=label)
+    stretch_from = values(tested, "n")
+    log_axes(right, stretch_from, most=5)
+    stretch(right, below=0.28)
+    log_axes(right, stretch_from, most=5)
+    right.set(xlabel="training points $n$", ylabel="test loss")
+    legend(right, "lower left")
+    panel(right, "c", "test loss against points")
+    return figure
+
+
+def plot_loss_against_parameters(
+    losses: pd.DataFrame, band: pd.DataFrame, *, ax: Axes, labels: Mapping[str, str]
+) -> Axes:
+    """Draw the final loss of both tasks against N = m d, the fitted law with its band, and D25's slope."""
+    losses = losses.assign(N=values(losses, "width") * _DIM)
+    grid = values(band, "N")
+    ax.fill_between(grid, values(band, "low"), values(band, "high"), color=ORANGE, alpha=0.3, linewidth=0)
+    ax.plot(grid, values(band, "estimate"), color=ORANGE, linewidth=0.9)
+    for task, look in _TASKS.items():
+        points = Look(look.colour, look.marker, "none", look.hollow)
+        plot_series(pick(losses, task=task), ax=ax, x="N", look=points, label=labels[task])
+    sphere = pick(losses, task="sphere")
+    widths = ends(sphere, "N")
+    start = (widths[0], value_at(sphere, "N", 0))
+    plot_slope(ax, x=widths, anchor=start, exponent=-0.25, text="D25: slope $-1/4$", share=0.3)
+    ax.set(xscale="log", yscale="log", xlabel="parameters $N = m\\,d$", ylabel="training loss $L$ at the end")
+    stretch(ax, below=0.25)
+    legend(ax, "lower left")
+    return ax
+
+
+def plot_frontier(frontier: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw the least loss of any width against compute, with the width that reaches it at some budgets."""
+    frontier = frontier.sort_values("compute")
+    plot_series(frontier, ax=ax, x="compute", y="loss", look=precision_look("one_bit"))
+    compute, loss, width = (values(frontier, name) for name in ("compute", "loss", "width"))
+    last = len(compute) - 1
+    for place in sorted({0, last // 2, last}):
+        words = f"$m\\approx${width[place]:.0f}"
+        note(ax, compute[place], loss[place], words, xytext=(-4, -5), ha="right", va="center", colour="black")
+    start = (float(compute[0]), 2.5 * float(loss[0]))
+    plot_slope(ax, x=(float(compute[0]), float(compute[-1])), anchor=start, exponent=-1.0, text="slope $-1$", share=0.4)
+    ax.set(xscale="log", yscale="log", xlabel="compute $C = N\\,n\\,t$", ylabel="least training loss")
+    low, high = ax.get_xlim()
+    ax.set_xlim(low * (low / high) ** 0.36, high)  # room for the words at the first point
+    stretch(ax, above=0.1, below=0.06)
+    return ax

@@ -1,0 +1,153 @@
+"""Figures of trained functions: the gap between both networks, and how far networks of different seeds lie apart."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ntk1bit.plots.looks import GREEN, ORANGE, PRECISION_NAME, PURPLE
+from ntk1bit.plots.recipes.axes import (
+    Look,
+    legend,
+    log_axes,
+    plot_series,
+    plot_slope,
+    precision_look,
+    stretch,
+    with_power,
+)
+from ntk1bit.plots.recipes.canvas import PAGE, new_figure, panel
+from ntk1bit.plots.recipes.recipe import Results
+from ntk1bit.plots.recipes.tables import ends, pick, value_at, values
+
+_CLAIM = {"iid": "C3", "paired": "C3-paired"}
+_INIT = {"iid": Look(PURPLE, "v", "--", hollow=True), "paired": Look(GREEN, "D", "-")}
+_GAP = "gap: RMS of $f-f'$"
+
+
+def draw_gap(results: Results) -> Figure:
+    """Draw the gap between both precisions after training against width, d and kappa, for both starts."""
+    title = results.sentence(
+        "C3",
+        supported="From an iid start the gap to full precision closes with width",
+        refuted="From an iid start the gap to full precision does not close",
+        otherwise="From an iid start it is open whether the gap to full precision closes",
+    ) + results.sentence(
+        "C3-paired",
+        supported="; without the random start it falls as $m^{-1/4}$ at large $d$",
+        refuted="; without the random start it does not fall as $m^{-1/4}$",
+        otherwise="; whether it falls as $m^{-1/4}$ without the random start is open",
+    )
+    figure = new_figure(PAGE, 4.4, title)
+    axes = figure.subplot_mosaic([["sphere", "digits"], ["dim", "kappa"]])
+    for init, look in _INIT.items():
+        claim, name = _CLAIM[init], f"{init} start:"
+        dims, kappas = results.table(claim, "sphere by dimension"), results.table(claim, "digits by kappa")
+        found = results.measure(claim, f"exponent in m, sphere at the largest d, {init}")
+        last = ends(dims, "dim")[1]
+        plot_series(pick(dims, dim=last), ax=axes["sphere"], look=look, label=with_power(name, found))
+        found = results.measure(claim, f"exponent in m, digits, {init}, widest widths")
+        plot_series(results.table(claim, "digits"), ax=axes["digits"], look=look, label=with_power(name, found))
+        found = results.measure(claim, f"exponent in d at the largest m, {init}")
+        plot_at_widths(dims, ax=axes["dim"], x="dim", look=look, label=with_power(name, found, "d"))
+        found = results.measure(claim, f"exponent in kappa, digits, {init}")
+        plot_at_widths(kappas, ax=axes["kappa"], x="kappa", look=look, label=with_power(name, found, r"\kappa"))
+    dims, kappas = results.table("C3-paired", "sphere by dimension"), results.table("C3-paired", "digits by kappa")
+    panel(axes["sphere"], "a", f"sphere, largest dimension, $d$ = {ends(dims, 'dim')[1]:g}")
+    panel(axes["digits"], "b", "digits (exponents: four widest)")
+    panel(axes["dim"], "c", f"sphere, {_width_range(dims)}")
+    panel(axes["kappa"], "d", f"digits, {_width_range(kappas)}")
+    sphere, digits = pick(dims, dim=ends(dims, "dim")[1]), results.table("C3-paired", "digits")
+    anchor = (ends(sphere, "width")[1], 0.62 * value_at(sphere, "width", -1))
+    x, words = ends(sphere, "width"), "slope $-1/4$"
+    plot_slope(axes["sphere"], x=x, anchor=anchor, exponent=-0.25, text=words, share=0.4, below=True)
+    for name, table in (("sphere", sphere), ("digits", digits)):
+        log_axes(axes[name], values(table, "width"))
+        axes[name].set_xlabel("width $m$")
+    log_axes(axes["dim"], values(dims, "dim"), most=7)
+    log_axes(axes["kappa"], values(kappas, "kappa"))
+    axes["dim"].set_xlabel("input dimension $d$")
+    axes["kappa"].set_xlabel(r"output scale $\kappa$")
+    for ax in axes.values():
+        stretch(ax, above=0.3)
+        ax.set_ylabel(_GAP)
+        legend(ax, "upper left", size=6.8)
+    return figure
+
+
+def plot_at_widths(table: pd.DataFrame, *, ax: Axes, x: str, look: Look, label: str) -> Axes:
+    """Draw a table against `x` at its largest width, and its smallest width pale."""
+    low, high = ends(table, "width")
+    if low < high:
+        narrow = pick(table, width=low).sort_values(x)
+        ax.plot(narrow[x], narrow["value"], color=look.colour, linestyle=look.line, linewidth=0.9, alpha=0.5)
+    return plot_series(pick(table, width=high), ax=ax, x=x, look=look, label=label)
+
+
+def draw_flip_noise(results: Results) -> Figure:
+    """Draw the spread over seeds, the share of flipped signs, and the scatter of one step with its law."""
+    title = results.sentence(
+        "C3b",
+        supported="Flipped signs are noise: 1-bit networks of different seeds differ by $m^{-1/4}$",
+        refuted="Flip noise: not every part of the law $m^{-1/4}$ holds",
+        otherwise="Flip noise: whether 1-bit networks of different seeds differ by $m^{-1/4}$ is open in part",
+    )
+    spread, flipped = results.table("C3b", "spread"), results.table("C3b", "flipped signs")
+    figure = new_figure(PAGE, 2.75, title)
+    left, middle, right = figure.subplots(1, 3)
+
+    for precision, word in PRECISION_NAME.items():
+        for task, hollow in (("sphere", False), ("digits", True)):
+            part = pick(spread, precision=precision, task=task)
+            if part.empty:
+                continue
+            exponent = results.measure("C3b", f"exponent of the spread, {word}, {task}")
+            label = with_power(f"{'full' if precision == 'full' else word}, {task}", exponent)
+            plot_series(part, ax=left, look=precision_look(precision, hollow=hollow), label=label)
+    log_axes(left, values(spread, "width"), most=3)
+    stretch(left, below=0.55)
+    left.set(xlabel="width $m$", ylabel="spread over seeds, test inputs")
+    legend(left, "lower left", size=6.0)
+    panel(left, "a", "trained functions")
+
+    for when, words, measure in (("way down", "$L(0)/10$", "on the way down"), ("end", "end", "at the end")):
+        exponent = results.measure("C3b", f"exponent of the share of signs flipped {measure}")
+        look = Look(ORANGE, "o", "--", hollow=True) if when == "end" else Look(ORANGE, "o", "-")
+        plot_series(pick(flipped, when=when), ax=middle, look=look, label=with_power(words, exponent))
+    down = pick(flipped, when="way down")
+    anchor = (ends(down, "width")[0], 0.62 * value_at(down, "width", 0))
+    plot_slope(middle, x=ends(down, "width"), anchor=anchor, exponent=-0.5, text="slope $-1/2$", below=True)
+    log_axes(middle, values(down, "width"), most=3)
+    stretch(middle, above=0.25)
+    middle.set(xlabel="width $m$", ylabel="share of signs unlike the start's")
+    legend(middle, "upper right", size=6.2)
+    panel(middle, "b", "flipped signs")
+
+    plot_scatter(results.table("C3b", "one-step scatter"), ax=right)
+    panel(right, "c", "one step from $f=0$")
+    return figure
+
+
+def plot_scatter(table: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw the scatter of one step against width at the smallest and the largest d, and the law as lines."""
+    one_bit = pick(table, precision="one_bit")
+    dims = sorted(set(ends(one_bit, "dim")))
+    for place, dim in enumerate(dims):
+        part = pick(one_bit, dim=dim).sort_values("width")
+        ax.plot(part["width"], part["predicted"], color="black", linewidth=0.9)
+        look = Look(ORANGE, ("o", "^")[place], "none", hollow=place == 1)
+        plot_series(part, ax=ax, y="scatter", look=look, label=f"1-bit, $d$ = {dim:g}")
+    full = pick(table, precision="full", dim=dims[-1])
+    plot_series(full, ax=ax, y="scatter", look=precision_look("full"), label=f"full precision, $d$ = {dims[-1]:g}")
+    ax.plot([], [], color="black", linewidth=0.9, label="flip-noise law, nothing fitted")
+    log_axes(ax, values(table, "width"), most=4)
+    stretch(ax, above=0.4)
+    ax.set(xlabel="width $m$", ylabel=r"scatter of $\Delta f$ over networks")
+    legend(ax, "upper right", size=6.2)
+    return ax
+
+
+def _width_range(table: pd.DataFrame) -> str:
+    low, high = ends(table, "width")
+    return f"$m$ = {high:g} (pale: {low:g})" if low < high else f"$m$ = {high:g}"

@@ -1,0 +1,283 @@
+"""Axes-level plots of fits: each draws on the axes it is given and returns them. No LaTeX, no global settings."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, SymmetricalLogLocator
+
+from ntk1bit.errors import InputError
+from ntk1bit.plots.looks import drawing, literal
+from ntk1bit.scaling.frontier import Frontier
+from ntk1bit.scaling.result import Fit
+
+# Okabe & Ito 2008: told apart with every common colour blindness.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_INK, _PALE = "#333333", "#DDDDDD"
+_SLICES = 4
+_MOST_LINES = 8  # of a legend inside a panel
+_LINE = 0.22  # inches of a line of a legend below the panels
+_GRID = 200
+
+
+def plot_fit(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.95) -> Axes:
+    """Draw losses, fitted curves and their bands on log axes.
+
+    A law of one variable is drawn against it, a colour a group. A law of several is drawn against its first one, in
+    slices: each curve holds the others at a value seen in the data, and points wear the colour of theirs, so that each
+    group needs axes of its own.
+
+    Raises
+    ------
+    InputError
+        If several groups of a law of several variables are to share the axes.
+    """
+    first = next(iter(fits.values()))
+    if len(fits) > 1 and len(first.law.variables) > 1:
+        raise InputError("a law of several variables is drawn in slices, one group on its own axes; give one fit")
+    if len(first.law.variables) == 1:
+        for i, (name, fit) in enumerate(fits.items()):
+            _plot_curve(name, fit, ax, COLOURS[i % len(COLOURS)], _MARKERS[i % len(_MARKERS)], level)
+        if len(fits) > 1:
+            ax.legend(frameon=False).set_in_layout(False)  # a long one would leave no room for the axes
+    else:
+        _plot_slices(first, ax, level)
+    ax.set(xscale="log", yscale="log", xlabel=literal(next(iter(first.observations.x.values()))))
+    ax.set_ylabel(literal(first.observations.loss_name))
+    ax.set_title(_headline(fits, level), fontsize="medium", loc="left")
+    _readable_decade(ax)
+    return _plain(ax)
+
+
+def plot_residuals(fits: Mapping[Hashable, Fit], *, ax: Axes) -> Axes:
+    """Draw residuals against the predicted loss, in percent, with a band of two robust standard deviations."""
+    spreads, extremes = [], []
+    loss_name = next(iter(fits.values())).observations.loss_name
+    for i, (name, fit) in enumerate(fits.items()):
+        predicted = fit.observations.loss / np.exp(fit.log_residuals)
+        percent = 100 * np.expm1(fit.log_residuals)
+        spreads.append(100 * float(fit.residual_diagnostics["robust_std"]))
+        extremes += [float(percent.min()), float(percent.max())]
+        colour, marker = COLOURS[i % len(COLOURS)], _MARKERS[i % len(_MARKERS)]
+        ax.axhspan(-2 * spreads[-1], 2 * spreads[-1], color=colour, alpha=0.08, lw=0)
+        ax.plot(predicted, percent, color=colour, marker=marker, ls="", ms=3, alpha=0.6, label=literal(name))
+    ax.axhline(0, color=_INK, lw=0.8)
+    linear = 4 * max(spreads)
+    if max(np.abs(extremes)) > 3 * linear > 0:  # one outlier must not flatten everything else
+        ax.set_yscale("symlog", linthresh=linear, linscale=2)
+        ax.set_ylim(min(-1.2 * linear, 1.6 * min(extremes)), max(1.2 * linear, 1.6 * max(extremes)))
+        ax.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=linear, subs=(1.0, 3.0)))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.set(xscale="log", xlabel=f"predicted {literal(loss_name)}", ylabel="residual (%)")
+    ax.set_title("residuals; band: 2 robust std.", fontsize="medium", loc="left")
+    if len(fits) > 1:
+        ax.legend(frameon=False)
+    _readable_decade(ax, x_only=True)
+    return _plain(ax)
+
+
+def plot_exponents(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.95) -> Axes:
+    """Draw the bootstrap replicates of the first two exponents, or the distribution of the only one."""
+    first = next(iter(fits.values()))
+    names = [each.name for each in first.law.exponents][:2]
+    if not names:
+        raise InputError(f"law {first.law.name!r} has no exponent to draw")
+    for i, (name, fit) in enumerate(fits.items()):
+        columns = [fit.replicates[:, fit.law.parameter_names.index(each)] for each in names]
+        ends, colour = fit.interval(level), COLOURS[i % len(COLOURS)]
+        if len(names) == 2:
+            ax.plot(columns[0], columns[1], ".", color=colour, ms=2, alpha=0.25)
+            best = ends["estimate"]
+            low, high = ends["low"], ends["high"]
+            ax.plot([low[names[0]], high[names[0]]], [best[names[1]]] * 2, color=_INK, lw=1.2)
+            ax.plot([best[names[0]]] * 2, [low[names[1]], high[names[1]]], color=_INK, lw=1.2)
+            ax.plot(
+                best[names[0]], best[names[1]], _MARKERS[i % len(_MARKERS)], color=colour, mec=_INK, label=literal(name)
+            )
+        else:
+            ax.hist(columns[0], bins=40, density=True, color=colour, alpha=0.4, label=literal(name))
+            estimate, low, high = ends.loc[names[0], ["estimate", "low", "high"]].to_numpy(dtype=np.float64)
+            ax.axvline(estimate, color=colour, lw=1.5)
+            ax.axvline(low, color=colour, lw=1, ls=":")
+            ax.axvline(high, color=colour, lw=1, ls=":")
+    if len(names) == 2:
+        _trim(ax, [fit.replicates[:, [fit.law.parameter_names.index(each) for each in names]] for fit in fits.values()])
+    ax.set(xlabel=literal(names[0]), ylabel=literal(names[1]) if len(names) == 2 else "density of replicates")
+    ax.set_title(f"bootstrap of the exponents; {100 * level:g} % intervals", fontsize="medium", loc="left")
+    if len(fits) > 1:
+        ax.legend(frameon=False).set_in_layout(False)
+    return _plain(ax)
+
+
+def plot_frontier(frontiers: Sequence[Frontier], *, ax: Axes, level: float = 0.95) -> Axes:
+    """Draw N_opt against C by every route, with its exponent and its interval in the legend.
+
+    Frontiers of groups wear the colour of their group, and a marker by route.
+    """
+    if not frontiers:
+        raise InputError("there is no frontier to draw; give at least one route")
+    groups = list(dict.fromkeys(each.group for each in frontiers))
+    routes = list(dict.fromkeys(each.route for each in frontiers))
+    for each in frontiers:
+        table, exponent = each.table(level), each.exponents(level).iloc[0]
+        marker = _MARKERS[routes.index(each.route) % len(_MARKERS)]
+        place = groups.index(each.group) if each.group is not None else routes.index(each.route)
+        colour = COLOURS[place % len(COLOURS)]
+        label = literal(", ".join(each.labels.values()))
+        label += f": C^{exponent['exponent']:.3f} [{exponent['low']:.3f}, {exponent['high']:.3f}]"
+        best, low, high = (table[f"N_opt{end}"].to_numpy() for end in ("", "_low", "_high"))
+        if each.route == "parametric":
+            ax.fill_between(table["C"], low, high, color=colour, alpha=0.15, lw=0)
+            ax.plot(table["C"], best, color=colour, label=label)
+        else:
+            bars = np.nan_to_num(np.maximum([best - low, high - best], 0.0))
+            ax.errorbar(table["C"], best, bars, fmt=marker, color=colour, ms=4, lw=0.8, label=label)
+    ax.set(xscale="log", yscale="log", xlabel="compute C (operations)", ylabel="optimal N")
+    ax.set_title("compute-optimal size", fontsize="medium", loc="left")
+    ax.legend(frameon=False, fontsize="small")
+    return _plain(ax)
+
+
+def summary_figure(
+    fits: Mapping[Hashable, Fit],
+    frontiers: Sequence[Frontier] = (),
+    *,
+    level: float = 0.95,
+    left_out: Sequence[str] = (),
+) -> Figure:
+    """Return a figure of all that applies: data with fit (slices: a panel a group), residuals, exponents, frontier.
+
+    Below stands what was left out, by number and reason.
+    """
+    first = next(iter(fits.values()))
+    scatter = all(len(fit.replicates) > 1 for fit in fits.values()) and bool(first.law.exponents)
+    shared = len(first.law.variables) == 1
+    views = [fits] if shared else [{name: fit} for name, fit in fits.items()]
+    panels = len(views) + 1 + scatter + bool(frontiers)
+    columns = 2 if panels % 2 == 0 else 3
+    rows = -(-panels // columns)
+    width, height = 5.2 * columns, 3.9 * rows
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = iter(np.ravel(figure.subplots(rows, columns)))
+    groups = []
+    for view in views:
+        ax = plot_fit(view, ax=next(axes), level=level)
+        groups.append(ax)
+        if len(views) > 1:
+            ax.set_title(f"{literal(next(iter(view)))}: {ax.get_title(loc='left')}", fontsize="medium", loc="left")
+    plot_residuals(fits, ax=next(axes))
+    if scatter:
+        groups.append(plot_exponents(fits, ax=next(axes), level=level))
+    if frontiers:
+        plot_frontier(frontiers, ax=next(axes), level=level)
+    for spare in axes:
+        spare.remove()
+    handles, labels = groups[0].get_legend_handles_labels()
+    lines = sum(label.count("\n") + 1 for label in labels)
+    if lines > _MOST_LINES:  # more than a panel has room for: one legend for all, below them
+        for ax in groups:
+            if (legend := ax.get_legend()) is not None:
+                legend.remove()
+        figure.set_size_inches(width, height + _LINE * -(-lines // columns))
+        figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False, fontsize="small")
+    if left_out:
+        short = "; ".join(line.partition(": ")[0] for line in left_out)
+        figure.supxlabel(f"left out: {short}", x=0.01, ha="left", fontsize="small", parse_math=False, wrap=True)
+    return figure
+
+
+def write_summary(
+    fits: Mapping[Hashable, Fit],
+    frontiers: Sequence[Frontier],
+    path: Path,
+    *,
+    level: float = 0.95,
+    left_out: Sequence[str] = (),
+) -> None:
+    """Write `summary_figure` to a picture; its ending decides the format."""
+    with drawing():
+        summary_figure(fits, frontiers, level=level, left_out=left_out).savefig(path, dpi=150)
+
+
+def _plot_curve(name: Hashable, fit: Fit, ax: Axes, colour: str, marker: str, level: float) -> None:
+    column = next(iter(fit.observations.x.values()))
+    x = fit.observations.columns[0]
+    grid = pd.DataFrame({column: np.geomspace(x.min(), x.max(), _GRID)})
+    if len(fit.replicates) > 1:
+        band = fit.band(grid, level)
+        ax.fill_between(grid[column], band["low"], band["high"], color=colour, alpha=0.2, lw=0)
+    ax.plot(x, fit.observations.loss, marker, color=colour, ms=4, alpha=0.6, mec="none", ls="")
+    ax.plot(grid[column], fit.predict(grid), color=colour, lw=1.5, label=literal(name), marker="")
+
+
+def _plot_slices(fit: Fit, ax: Axes, level: float) -> None:
+    columns, names = fit.observations.columns, list(fit.observations.x.values())
+    colour_map = "viridis"
+    other = columns[1]
+    norm = LogNorm(other.min(), other.max()) if np.ptp(other) > 0 else LogNorm(other[0] / 2, other[0] * 2)
+    points = ax.scatter(columns[0], fit.observations.loss, c=other, norm=norm, cmap=colour_map, s=12, lw=0, alpha=0.8)
+    grid = np.geomspace(columns[0].min(), columns[0].max(), _GRID)
+    held = np.unique(np.quantile(other, np.linspace(0.05, 0.95, _SLICES), method="nearest"))
+    for value in held:
+        table = pd.DataFrame({names[0]: grid, names[1]: value})
+        for name, column in zip(names[2:], columns[2:], strict=True):
+            table[name] = np.exp(np.median(np.log(column)))
+        colour = points.get_cmap()(norm(value))
+        if len(fit.replicates) > 1:
+            band = fit.band(table, level)
+            ax.fill_between(grid, band["low"], band["high"], color=colour, alpha=0.2, lw=0)
+        ax.plot(grid, fit.predict(table), color=colour, lw=1.5)
+    if ax.figure is not None:
+        ax.figure.colorbar(points, ax=ax, label=literal(names[1]), pad=0.01)
+    label = f"fit at {len(held)} values of {literal(names[1])}"
+    ax.legend(handles=[Line2D([], [], color=_INK, lw=1.5, label=label)], frameon=False)
+
+
+def _headline(fits: Mapping[Hashable, Fit], level: float) -> str:
+    first = next(iter(fits.values()))
+    shown = first.law.exponents[:2]
+    if len(fits) > 1 or not shown:
+        return literal(first.law.formula)
+    parts = []
+    for each in shown:
+        text = f"{literal(each.name)} = {first.params[each.name]:z.3f}"
+        if len(first.replicates) > 1:
+            row = first.interval(level).loc[each.name]
+            text += f" [{row['low']:z.3f}, {row['high']:z.3f}]"
+        parts.append(text)
+    return ", ".join(parts)
+
+
+def _trim(ax: Axes, clouds: Sequence[np.ndarray]) -> None:
+    """Show the middle 99 % of the replicates: a few that ran away must not shrink the rest."""
+    every = np.concatenate(clouds)
+    low, high = np.quantile(every, [0.005, 0.995], axis=0)
+    room = 0.15 * (high - low) + 1e-12
+    ax.set(xlim=(low[0] - room[0], high[0] + room[0]), ylim=(low[1] - room[1], high[1] + room[1]))
+
+
+def _readable_decade(ax: Axes, *, x_only: bool = False) -> None:
+    """Write plain numbers on an axis that spans less than a decade and a half, where powers of ten would be too few."""
+    for axis in (ax.xaxis,) if x_only else (ax.xaxis, ax.yaxis):
+        low, high = axis.get_view_interval()
+        if low > 0 and high / low < 30:
+            axis.set_major_locator(
+                LogLocator(subs=(1.0, 2.0, 3.0, 5.0) if high / low > 4 else tuple(np.arange(1, 10, 0.5)))
+            )
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
+
+
+def _plain(ax: Axes) -> Axes:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(color=_PALE, lw=0.5)
+    ax.set_axisbelow(True)
+    return ax

@@ -1,0 +1,283 @@
+"""Axes-level plots: `plot_x(data, *, ax) -> ax`; and the four-panel overview of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, StrMethodFormatter
+
+from ntk1bit.errors import InputError
+from ntk1bit.estimators import AgainstWidth, PowerFit, distance_to_predictions, drift, floor, gap, loss_at_end
+from ntk1bit.estimators.against_width import groups
+from ntk1bit.estimators.predictions import PREDICTION_COLUMNS
+from ntk1bit.experiments import Run
+from ntk1bit.experiments.states import left_out
+from ntk1bit.plots.looks import (
+    GREY,
+    PRECISION_COLOUR,
+    PRECISION_LINE,
+    PRECISION_MARKER,
+    PRECISION_NAME,
+    Formula,
+    drawing,
+    literal,
+    paper,
+)
+
+_TITLE, _CAPTION = 100, 150  # letters in a line
+_MOST_CURVES = 5  # widths drawn in one panel; more cannot be told apart
+
+
+def plot_loss(frame: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw training loss against step, a shade a width, 1-bit solid and full precision dashed.
+
+    Parameters
+    ----------
+    frame
+        Rows of one group of settings from `Run.frame`: columns width, precision, seed, step, loss.
+    ax
+        Where to draw.
+
+    Notes
+    -----
+    Means over seeds and over steps within bins evenly spaced in log(step), since a 1-bit loss jumps from step to step.
+    Step t is drawn at t + 1.
+    """
+    widths = np.array(sorted(set(frame["width"])))
+    shown = widths[np.unique(np.linspace(0, len(widths) - 1, min(len(widths), _MOST_CURVES)).round().astype(int))]
+    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.82, len(shown)))
+    for precision, side in frame.groupby("precision"):
+        for width, shade in zip(shown, shades, strict=True):
+            cells = side.loc[side["width"] == width]
+            if cells.empty:
+                continue
+            mean = cells.groupby("step")["loss"].mean()
+            steps, loss = _binned(mean.index.to_numpy() + 1.0, mean.to_numpy())
+            ax.plot(steps, loss, color=shade, linestyle=PRECISION_LINE[str(precision)])
+    ax.set(xscale="log", yscale="log", xlabel="step + 1", ylabel="training loss L")
+    keys = [Line2D([], [], color=shade, label=f"m = {width}") for width, shade in zip(shown, shades, strict=True)]
+    present = [p for p in PRECISION_LINE if p in set(frame["precision"])]
+    keys += [Line2D([], [], color=GREY, linestyle=PRECISION_LINE[p], label=PRECISION_NAME[p]) for p in present]
+    ax.legend(handles=keys, loc="lower left")
+    return ax
+
+
+def plot_against_width(
+    quantities: Sequence[AgainstWidth],
+    *,
+    ax: Axes,
+    names: Sequence[str] | None = None,
+    settled: Sequence[AgainstWidth] = (),
+) -> Axes:
+    """Draw quantities against width with intervals, and their fitted laws with exponents.
+
+    Parameters
+    ----------
+    quantities
+        What to draw; colour and marker follow the precision, and a second quantity of a precision is drawn hollow.
+    ax
+        Where to draw.
+    names
+        What to call them in the legend, shown letter by letter unless they are a `styles.Formula`; the precision by
+        default.
+    settled
+        The same quantities at the widths where they have settled; other widths are drawn hollow.
+    """
+    seen: dict[str, int] = {}
+    missing: list[str] = []
+    for i, one in enumerate(quantities):
+        table = one.table.loc[one.table["value"] > 0]
+        precision = one.settings["precision"]
+        colour, marker = PRECISION_COLOUR[precision], PRECISION_MARKER[precision]
+        again = seen[precision] = seen.get(precision, -1) + 1
+        name = literal(names[i]) if names is not None else PRECISION_NAME[precision]
+        if len(table) < len(one.table):
+            name = f"{name} ({len(one.table) - len(table)} of {len(one.table)} widths: nothing above 0)"
+        if table.empty:
+            missing += [name] * (len(one.table) > 0)
+            continue
+        fit = one.power_with_floor if one.power_with_floor is not None and one.power_with_floor.warranted else one.power
+        if fit.warranted:
+            name = f"{name}: {exponent_text(fit)}"
+            x = np.geomspace(fit.smallest, fit.largest, 100)
+            ax.plot(x, fit.predict(x), color=colour, linestyle=("-", "--", ":")[again % 3], linewidth=0.9)
+        width, value, low, high = (np.asarray(table[name]) for name in ("width", "value", "low", "high"))
+        hollow = np.full(len(width), again > 0)
+        if settled:
+            level = [w for other in settled if other.settings == one.settings for w in other.table["width"]]
+            hollow = ~np.isin(width, level)
+        around = np.nan_to_num(np.abs(np.stack([value - low, high - value])))
+        ax.errorbar(width, value, yerr=around, color=colour, linestyle="none", capsize=2, elinewidth=0.8)
+        for empty in (False, True):
+            face = "white" if empty else colour
+            show = hollow == empty
+            ax.plot(width[show], value[show], color=colour, marker=marker, markerfacecolor=face, linestyle="none")
+        face = "white" if hollow.all() else colour
+        ax.plot([], [], color=colour, marker=marker, markerfacecolor=face, linestyle="none", label=name)
+    if ax.lines:
+        for name in missing:
+            ax.plot([], [], linestyle="none", label=name)
+        ax.set(xscale="log", yscale="log")
+        _label_widths(ax, np.concatenate([np.asarray(one.table["width"]) for one in quantities]))
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high * (high / low) ** 0.12)  # room for the legend
+        if high < 30 * low:  # too short a range for powers of ten alone to be read off
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.legend(loc="upper right")
+    else:
+        ax.text(0.5, 0.5, "\n".join(["nothing to show", *missing]), transform=ax.transAxes, ha="center", color=GREY)
+    ax.set_xlabel("width m")
+    return ax
+
+
+def plot_predictions(frame: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw, for the widest network, how far its training outputs are from the predictions of H(0) and of K_eff.
+
+    Parameters
+    ----------
+    frame
+        Rows of one group of settings from `Run.frame` of a sweep with predictions.
+    ax
+        Where to draw. Lines are means over seeds; bands span the seeds.
+    """
+    widest = frame.loc[(frame["width"] == frame["width"].max()) & frame["from_h"].notna() & (frame["step"] > 0)]
+    for precision, column, name, style in (
+        ("one_bit", "from_h", "1-bit, from H", "--"),
+        ("one_bit", "from_k_eff", "1-bit, from $K_{eff}$", "-"),
+        ("full", "from_h", "full precision, from H", ":"),
+    ):
+        by_step = widest.loc[widest["precision"] == precision].groupby("step")[column]
+        if not len(by_step):
+            continue
+        mean, low, high = (np.asarray(values) for values in (by_step.mean(), by_step.min(), by_step.max()))
+        steps = np.asarray(by_step.mean().index)
+        ax.plot(steps, mean, color=PRECISION_COLOUR[precision], linestyle=style, label=name)
+        ax.fill_between(steps, low, high, color=PRECISION_COLOUR[precision], alpha=0.15, linewidth=0)
+    ax.set(xscale="log", yscale="log", xlabel="step")
+    ax.legend(loc="best")
+    return ax
+
+
+def exponent_text(fit: PowerFit) -> str:
+    """Write a fitted exponent with its interval, and the floor if there is one."""
+    if not np.isfinite(fit.exponent_low):
+        text = f"$m^{{{fit.exponent:.2f}}}$"
+    else:
+        text = f"$m^{{{fit.exponent:.2f}}}$ [{fit.exponent_low:.2f}, {fit.exponent_high:.2f}]"
+    text = f"{fit.floor:.2g} + {text}" if fit.floor else text
+    return f"{text}, bends" if fit.note.startswith("bends") else text
+
+
+def group_title(settings: Mapping[str, Any]) -> Formula:
+    """Title a group of cells by its settings."""
+    title = f"{literal(settings['task'])}, d = {settings['dim']}, n = {settings['n_train']}, "
+    title += f"init {literal(settings['init'])}, $\\kappa$ = {settings['kappa']:g}, "
+    return Formula(f"{title}$\\eta_{{rel}}$ = {settings['eta_rel']:g}")
+
+
+def overview_figure(frame: pd.DataFrame, title: str, left_out: Sequence[str] = ()) -> Figure:
+    """Draw one group of settings: loss against step; drift, final loss, gap and, if any, predictions against width.
+
+    Parameters
+    ----------
+    frame
+        Rows of one group of settings from `Run.frame`.
+    title
+        Shown letter by letter unless it is a `styles.Formula`.
+    left_out
+        Sentences about cells that the run lacks; written below the panels, with those about widths that the estimates
+        leave out.
+    """
+    with drawing(paper()):
+        predicted = "from_h" in frame
+        figure = Figure(figsize=(7.2, 8.0 if predicted else 5.4))
+        FigureCanvasAgg(figure)
+        top, bottom, *more = figure.subplots(3 if predicted else 2, 2)
+        widths = len(set(frame["width"]))
+        some = f", {_MOST_CURVES} of {widths} widths" if widths > _MOST_CURVES else ""
+        plot_loss(frame, ax=top[0]).set_title(f"(a) training loss: mean over seeds{some}")
+        drifts, ends = drift(frame), loss_at_end(frame)
+        plot_against_width(drifts, ax=top[1])
+        top[1].set(title="(b) kernel drift", ylabel=r"max$_t$ ‖H(t)-H(0)‖ / ‖H(0)‖")
+        plot_against_width(ends, ax=bottom[0], settled=floor(frame))
+        bottom[0].set(
+            title="(c) loss at the end (hollow: not level yet)", ylabel="training loss L, last tenth of steps"
+        )
+        gaps = [*gap(frame, when="end"), *gap(frame, when="start")]
+        names = ["trained"] * (len(gaps) // 2) + ["at start"] * (len(gaps) // 2)
+        plot_against_width(gaps, ax=bottom[1], names=names)
+        bottom[1].set(title="(d) gap between 1-bit and full precision", ylabel="RMS of f - f' on test inputs")
+        if predicted:
+            last = more[0]
+            plot_predictions(frame, ax=last[0])
+            last[0].set(
+                title=f"(e) distance to predictions, m = {frame['width'].max()}", ylabel="RMS over training inputs"
+            )
+            found = distance_to_predictions(frame)
+            names = [
+                Formula(f"{PRECISION_NAME[o.settings['precision']]}, {o.quantity.replace('K_eff', '$K_{eff}$')}")
+                for o in found
+            ]
+            plot_against_width(found, ax=last[1], names=names)
+            last[1].set(title="(f) the same, mean while L > L(0)/10", ylabel="RMS over training inputs")
+        figure.suptitle(literal(title, letters=_TITLE), fontsize=9)
+        notes = [f"{one.quantity}: {note}" for one in (*drifts, *ends, *gaps) for note in one.notes]
+        words = [literal(one, letters=_CAPTION) for one in dict.fromkeys([*left_out, *notes])]
+        if words:
+            figure.supxlabel("\n".join(words), x=0.01, ha="left", fontsize=6.5, color=GREY)
+    return figure
+
+
+def save_overview(run: Run, stem: Path) -> list[Path]:
+    """Draw the overview of each group of settings in a run and write `stem`.pdf and .png.
+
+    What the run lacks is written below the panels. With several groups, files are numbered: `stem`-1.pdf and so on.
+
+    Raises
+    ------
+    InputError
+        If the run has no finished cell.
+    """
+    frame = run.frame(["test_outputs", *PREDICTION_COLUMNS])
+    if frame.empty:
+        raise InputError(f"{run.folder} has no finished cells to draw; finish it with: ntk1bit sweep --resume ...")
+    parts = groups(frame, without=("precision", "scale"))
+    lacking = left_out(run)
+    written = []
+    for number, (settings, part) in enumerate(parts, start=1):
+        figure = overview_figure(part, group_title(settings), lacking)
+        name = stem.name if len(parts) == 1 else f"{stem.name}-{number}"
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        for ending in (".pdf", ".png"):
+            path = stem.with_name(name + ending)
+            with drawing(paper()):
+                figure.savefig(path)
+            written.append(path)
+    return written
+
+
+def _binned(x: np.ndarray, y: np.ndarray, bins: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """Average y within bins evenly spaced in log x, keeping the first points single."""
+    edges = np.unique(np.rint(np.geomspace(1, x.max() + 1, bins)))
+    where = np.searchsorted(edges, x, side="right")
+    parts = [where == one for one in np.unique(where)]
+    return np.array([np.exp(np.log(x[p]).mean()) for p in parts]), np.array([y[p].mean() for p in parts])
+
+
+def _label_widths(ax: Axes, widths: np.ndarray) -> None:
+    ticks = np.unique(widths)
+    if len(ticks) > 6:
+        ticks = ticks[::2]
+    ax.set_xticks(ticks, [str(int(tick)) for tick in ticks])
+    ax.minorticks_off()
+    ax.tick_params(axis="y", which="minor", left=True)

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+
+from ntk1bit.claims.verdict_file import read_verdicts
+from ntk1bit.errors import InputError
+
+from ..reports.documents import claim, document, estimate, verification
+
+
+def complaint(folder) -> str:
+    with pytest.raises(InputError) as told:
+        read_verdicts(folder)
+    message = str(told.value)
+    assert "\n" not in message
+    assert len(message) < 600 + len(str(folder))
+    return message
+
+
+def test_what_is_whole_is_read_as_it_is(tmp_path):
+    assert read_verdicts(verification(tmp_path)) == document()
+
+
+def test_fields_of_later_versions_are_passed_over(tmp_path):
+    folder = verification(tmp_path, claim("A", "supported", later=1), later={"a": []})
+    assert read_verdicts(folder)["claims"][0]["id"] == "A"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b'{"format": 1',
+        b"\xff\xfe\x00",
+        b"[" * 100_000,
+        b'{"format": ' + b"9" * 5000 + b"}",
+        b"null",
+        b"[]",
+        b'"x"',
+        b"{}",
+        b'{"format": 2}',
+        b'{"format": "1"}',
+        b'{"format": [1]}',
+        b'{"format": 1}',
+    ],
+)
+def test_damaged_files(tmp_path, content):
+    (tmp_path / "verdicts.json").write_bytes(content)
+    assert "ntk1bit verify" in complaint(tmp_path)
+
+
+def test_a_missing_file_and_one_that_cannot_be_read(tmp_path):
+    assert "has no verdicts.json" in complaint(tmp_path)
+    (tmp_path / "verdicts.json").mkdir()
+    assert "cannot read" in complaint(tmp_path)
+
+
+def places(value, path=()):
+    """Return the path of every field in a document."""
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            yield (*path, name)
+            yield from places(entry, (*path, name))
+    elif isinstance(value, list):
+        for i, entry in enumerate(value):
+            yield from places(entry, (*path, i))
+
+
+def changed(place, change):
+    made = copy.deepcopy(document())
+    entry = made
+    for step in place[:-1]:
+        entry = entry[step]
+    change(entry, place[-1])
+    return made
+
+
+def below(place, name: str, depth: int) -> bool:
+    """Say whether a place is at least `depth` levels below the field `name`."""
+    return name in place and len(place) - 1 - place.index(name) >= depth
+
+
+def may_be_missing(place) -> bool:
+    """Names that a verification chooses: of settings, versions, studies and tables, and of columns."""
+    chosen = ("versions", "machine", "settings", "tables")
+    return any(below(place, name, 1) for name in chosen) or (below(place, "studies", 1) and len(place) == 2)
+
+
+def may_be_anything(place) -> bool:
+    """Settings, versions and cells of tables; and a list of objects is what a table is."""
+    return any(below(place, name, 1) for name in ("versions", "machine", "settings", "tables"))
+
+
+PLACES = list(places(document()))
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: ".".join(map(str, place)))
+def test_a_missing_field_is_named(tmp_path, place):
+    made = changed(place, lambda entry, name: entry.pop(name))
+    (tmp_path / "verdicts.json").write_text(json.dumps(made))
+    if may_be_missing(place):
+        read_verdicts(tmp_path)
+    else:
+        assert str(place[-1]) in complaint(tmp_path)
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: ".".join(map(str, place)))
+def test_a_value_of_another_kind_is_named(tmp_path, place):
+    """An object in a list, of a kind that no field has."""
+    made = changed(place, lambda entry, name: entry.update({name: [{"x": [None]}]}))
+    (tmp_path / "verdicts.json").write_text(json.dumps(made))
+    if may_be_anything(place):
+        read_verdicts(tmp_path)
+    else:
+        assert str(place[-1]) in complaint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (claim("A", "proved"), "claims[0].outcome is not one of refuted"),
+        (claim("A", "supported", findings=[{"outcome": "not yet tested"}]), "findings[0].outcome"),
+        (
+            claim("A", "supported", measures=[{"kind": "guess"}]),
+            "measures[0].kind is not one of estimate, count, number",
+        ),
+        (claim("A", "supported", measures=[estimate("x", seeds=-1)]), "seeds is not a whole number"),
+        (claim("A", "supported", measures=[estimate("x", value=True)]), "value is not a number or null"),
+        (claim("A", "supported", tables={"t": [3]}), "tables.t[0] is not an object"),
+        (claim("A", "supported", tables={"a\nb" * 999: 3}), "is not a list"),
+    ],
+)
+def test_what_cannot_be_is_named(tmp_path, entry, words):
+    assert words in complaint(verification(tmp_path, entry))
+
+
+def test_a_claim_that_is_there_twice(tmp_path):
+    assert "claim A b is there twice" in complaint(verification(tmp_path, *[claim("A\nb", "supported")] * 2))
+    assert "claim A is there twice" in complaint(verification(tmp_path, *[claim("A", "supported")] * 2))
+
+
+@pytest.mark.parametrize(
+    ("measure", "message"),
+    [
+        (estimate("x", low=-0.1, high=-0.3), "low <= value <= high"),
+        (estimate("x", value=0.5), "low <= value <= high"),
+        (estimate("x", value=None), "low <= value <= high"),
+        (estimate("x", low=None), "low <= value <= high"),
+        (estimate("x", high=float("inf")), "finite"),
+        (estimate("x", seeds=0), "at least one seed"),
+        ({"kind": "count", "failures": 0, "trials": 0}, "at least one trial"),
+        ({"kind": "count", "failures": 2, "trials": 1}, "failures <= trials"),
+    ],
+)
+def test_stored_evidence_is_held_to_what_evidence_must_be(tmp_path, measure, message):
+    words = {"name": "x", "meaning": "", "span": "", "study": "", "note": ""}
+    folder = verification(tmp_path, claim("A", "supported", measures=[words | measure]))
+    assert message in complaint(folder)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "findings"), [("supported", []), ("supported", ["refuted"]), ("refuted", ["supported", "inconclusive"])]
+)
+def test_a_stored_outcome_must_follow_from_its_findings(tmp_path, outcome, findings):
+    entries = [{"outcome": one, "measure": "x", "rule": "", "why": ""} for one in findings]
+    assert "its findings make it" in complaint(verification(tmp_path, claim("A", outcome, findings=entries)))

@@ -1,0 +1,102 @@
+"""What the commands that show runs make of a run of language models, and how an export finds its weights."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import tomli_w
+
+from ntk1bit.cli import training_lm
+from ntk1bit.cli.main import main
+from ntk1bit.errors import InputError
+from ntk1bit.estimators import language as summary
+from ntk1bit.experiments import SweepSpec
+from ntk1bit.experiments.language import run_language
+from ntk1bit.experiments.language_export import read_network, restore_network
+from ntk1bit.packed.file_format import load
+
+from ..tiny_language import TINY
+
+
+def call(*words: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    return shutil.copytree(finished[0], tmp_path / "copy")
+
+
+def test_summary_prints_the_tables_of_the_run(finished, copy, capsys):
+    _, run = finished
+    assert call("summary", copy, "--settings") == 0
+    told = capsys.readouterr().out
+    for words in ("rate_factor", "uJ float32", "floats as FP16", "bitnet minus full", "L(N) = a N^b + c", "x16"):
+        assert words in told
+    assert call("summary", copy, "--csv") == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    pd.testing.assert_frame_equal(table, summary.networks(run), check_exact=False)
+    assert call("summary", copy, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert len(document["networks"]) == len(table)
+    assert {row["arm"] for row in document["gaps"]} == set(TINY.arms[1:])
+    assert [row["joules_float32"] is None for row in document["losses"]] == [
+        row["arm"] != "full" for row in document["losses"]
+    ]
+
+
+def test_plot_draws_the_run(copy, tmp_path, capsys):
+    assert call("plot", copy) == 0
+    assert call("plot", copy, "--out", tmp_path / "new" / "name.x") == 0
+    drawn = [copy / "scaling", tmp_path / "new" / "name.x"]
+    named = capsys.readouterr().out.split()
+    assert named == [f"{stem}{ending}" for stem in drawn for ending in (".pdf", ".png")]
+    assert all((tmp_path / one).stat().st_size > 10_000 for one in named)
+
+
+@pytest.mark.parametrize("command", ["report", "fit"])
+def test_commands_for_sweeps_say_what_shows_this_run(copy, capsys, command):
+    assert call(command, copy) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "of a run of ntk1bit train-lm, not of ntk1bit sweep" in told
+    assert f"ntk1bit summary {copy} or ntk1bit plot" in told
+
+
+def test_a_sweeps_folder_is_not_taken_for_ours(tmp_path):
+    (tmp_path / "spec.toml").write_text(tomli_w.dumps({"sweep": SweepSpec().as_dict()}))
+    with pytest.raises(InputError, match="of a run of ntk1bit sweep, not of ntk1bit train-lm"):
+        run_language(TINY, tmp_path, resume=True)
+
+
+def test_an_export_trains_a_network_again_whose_weights_are_lost(finished, copy, capsys):
+    _, run = finished
+    before = {path.name: path.read_bytes() for path in (copy / "cells").glob("*.weights")}
+    for path in (copy / "cells").glob("*.weights"):
+        path.unlink()
+    with pytest.raises(InputError, match="train this network again with: ntk1bit train-lm --resume --export"):
+        read_network(copy)
+    training_lm.run(TINY, jobs=1, out=copy, resume=True, export=copy / "model.npz")
+    told = capsys.readouterr()
+    assert "the weights of the bitnet network 1x16 could not be read: it was trained again" in told.err
+    assert "Packed: " in told.out
+    (again,) = (copy / "cells").glob("*.weights")  # the network that is exported, and no other
+    assert again.read_bytes() == before[again.name]
+    assert load(copy / "model.npz").shape.width == 16
+    table = pd.read_csv(copy / "networks.csv")
+    np.testing.assert_allclose(table["loss"], summary.networks(run)["loss"], rtol=1e-5)  # six digits are written
+    assert not restore_network(copy)
+
+
+def test_sizes_written_in_two_ways_are_one_run(finished, copy):
+    _, run = finished
+    spec = replace(TINY, sizes=(" 1 x 8", "1X12", "01x16"))
+    pd.testing.assert_frame_equal(run_language(spec, copy, resume=True).frame, run.frame)

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import math
+from dataclasses import fields, replace
+
+import pytest
+import tomli_w
+
+from ntk1bit.data import text
+from ntk1bit.errors import InputError
+from ntk1bit.experiments import SweepSpec
+from ntk1bit.experiments import read_spec as read_sweep
+from ntk1bit.experiments.language import cell, planned_seconds
+from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec, Size, parse_size, read_spec, spec_from_dict
+from ntk1bit.experiments.spec import spec_from_dict as sweep_from_dict
+from ntk1bit.networks import bitlinear, transformer
+from ntk1bit.networks import straight_through as ste
+
+
+def test_sizes_are_parsed_counted_and_ordered():
+    assert parse_size(" 3x64 ") == Size(3, 64)
+    assert str(Size(3, 64)) == "3x64"
+    assert LanguageSpec(sizes=("1 x 16", " 02X32", "3×64")).sizes == ("1x16", "2x32", "3x64")
+    assert Size(3, 64).parameters == 12 * 3 * 64**2
+    spec = LanguageSpec(sizes=("4x96", "1x32", "2x48"))
+    assert [str(one) for one in spec.shapes] == ["1x32", "2x48", "4x96"]
+    assert [Size(1, width).heads for width in (16, 48, 100)] == [1, 3, 1]
+
+
+@pytest.mark.parametrize("size", [one for spec in PRESETS.values() for one in spec.sizes])
+def test_every_size_of_a_preset_can_be_built(size):
+    one = parse_size(size)
+    transformer.Shape(one.layers, one.width, one.heads, 88, 64)
+
+
+def test_the_presets_meet_what_they_promise():
+    standard = PRESETS["standard"]
+    counts = [one.parameters for one in standard.shapes]
+    assert len(counts) >= 5
+    assert max(counts) / min(counts) >= 10**1.5
+    assert len(standard.seeds) >= 5
+    assert PRESETS["night"].tokens > standard.tokens
+    assert planned_seconds(PRESETS["smoke"]) < 120 < planned_seconds(PRESETS["quick"]) < planned_seconds(standard)
+
+
+def test_names_are_those_of_the_nets():
+    """The specification does not import JAX, so it repeats their names."""
+    for arm in bitlinear.ARMS:
+        LanguageSpec(arms=("full", arm) if arm != "full" else ("full",))
+    for name in text.names():
+        LanguageSpec(text=name)
+    for name in transformer.ACTIVATIONS:
+        LanguageSpec(activation=name)
+    for name in ste.SURROGATES:
+        LanguageSpec(surrogate=name)
+    assert LanguageSpec(arms=bitlinear.ARMS).trained_arms == bitlinear.TRAINED_ARMS  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"sizes": ()}, "sizes is empty"),
+        ({"sizes": ("3x64", "3x64")}, "repeated"),
+        ({"sizes": ("3x64", "3 x 064")}, "repeated"),
+        ({"arms": ("full", "bitnet", "full")}, "repeated"),
+        ({"arms": ("BitNet",)}, "did you mean 'bitnet'"),
+        ({"seeds": (1, 2, 1)}, "repeated"),
+        ({"seeds": (0, 2**32)}, "below 2\\^32"),
+        ({"sizes": ("3 by 64",)}, "write layers x width, as in 3x64"),
+        ({"sizes": ("0x64",)}, "1 to 256 layers"),
+        ({"sizes": ("1x63",)}, "even width"),
+        ({"sizes": ("1x64", "4x32")}, "same number of parameters"),
+        ({"arms": ("bitnets",)}, "did you mean 'bitnet'"),
+        ({"arms": ("bitnet", "sign-ptq")}, "add 'full' to the arms"),
+        ({"text": "shakespeare"}, "choose one of: sotu, pydoc"),
+        ({"tokens": 100}, "less than one step"),
+        ({"seeds": (-1,)}, "seeds must be 0 or more"),
+        ({"rate": float("nan")}, "positive and finite"),
+        ({"rate_factor": 1.0}, "above 1"),
+        ({"stability": (0.0,)}, "positive multiples"),
+        ({"stability": (4.0, 4.0)}, "differ from each other"),
+        ({"stability": (1.0, 4.0)}, "1 is always tried"),
+        ({"stability": (1 + 1e-9,)}, "1 is always tried"),
+        ({"windows": 1}, "windows must be 2 or more"),
+    ],
+)
+def test_mistakes_are_told(settings, words):
+    with pytest.raises(InputError, match=words):
+        LanguageSpec(**settings)
+
+
+def test_a_specification_comes_back_from_its_file(tmp_path):
+    spec = replace(PRESETS["smoke"], stability=(4.0, 16.0), tied=False)
+    (tmp_path / "spec.toml").write_text(tomli_w.dumps({"language": spec.as_dict()}))
+    assert read_spec(tmp_path / "spec.toml") == spec
+    assert spec.differences(spec) == []
+    assert spec.differences(replace(spec, rate=0.1)) == ["rate 0.004 against 0.1"]
+
+
+def test_unreadable_files_and_wrong_types_are_told(tmp_path):
+    with pytest.raises(InputError, match="cannot read"):
+        read_spec(tmp_path / "none.toml")
+    (tmp_path / "other.toml").write_text("[sweep]\n")
+    with pytest.raises(InputError, match="is of a run of ntk1bit sweep, not of ntk1bit train-lm"):
+        read_spec(tmp_path / "other.toml")
+    (tmp_path / "other.toml").write_text("[other]\n")
+    with pytest.raises(InputError, match="no \\[language\\] table"):
+        read_spec(tmp_path / "other.toml")
+    with pytest.raises(InputError, match="did you mean 'tokens'"):
+        spec_from_dict({"token": 5})
+    with pytest.raises(InputError, match="tokens must be a whole number"):
+        spec_from_dict({"tokens": "many"})
+
+
+KINDS = {"int": int, "float": float, "str": str, "bool": bool}
+VALUES = [
+    "a", "", "1", 0, -1, 3, 2**80, 10**400, 1.5, math.nan, math.inf, -math.inf, True, None, [], ["a"], [1, "a"], [[1]],
+    [3, 3], [True], [None], [1.5], [math.nan], {"a": 1}, [{"a": 1}], dt.date(2000, 1, 1), "x" * 10_000,
+]  # fmt: skip
+
+
+def fits(kind, value):
+    """Say whether a value has the type of a field."""
+    if kind.startswith("tuple"):
+        return all(fits(kind[6:].split(",")[0], one) for one in (value if isinstance(value, list) else [value]))
+    if isinstance(value, bool) or kind == "bool":
+        return isinstance(value, bool) and kind == "bool"
+    return isinstance(value, KINDS[kind]) or (kind == "float" and isinstance(value, int))
+
+
+@pytest.mark.parametrize("of", [LanguageSpec, SweepSpec])
+def test_every_setting_takes_its_type_and_tells_any_other_in_a_line(of):
+    """All settings against all wrong values: whatever comes back is a specification, or one line."""
+    make = spec_from_dict if of is LanguageSpec else sweep_from_dict
+    for field, value in itertools.product(fields(of), VALUES):
+        made = told = None
+        try:
+            made = make({field.name: value})
+        except InputError as problem:
+            told = str(problem)
+        if made is None:
+            assert told
+            assert "\n" not in told
+        else:
+            assert fits(str(field.type), value), (field.name, value)
+            assert isinstance(made, of)
+
+
+@pytest.mark.parametrize(("table", "read"), [("language", read_spec), ("sweep", read_sweep)])
+def test_a_file_with_a_wrong_type_is_named(tmp_path, table, read):
+    path = tmp_path / "spec.toml"
+    path.write_text(f'\ufeff[{table}]\nseeds = ["a"]\n', encoding="utf-8")
+    with pytest.raises(InputError, match=r"spec\.toml: seeds must be a whole number, got 'a'"):
+        read(path)
+    for damage in (b"\xff\xfe", b"[", b"a = " + b"[" * 5000, b"a = " + b"9" * 5000, f"{table} = 5".encode()):
+        path.write_bytes(damage)
+        with pytest.raises(InputError, match=r"spec\.toml"):
+            read(path)
+
+
+def test_a_networks_name_depends_on_what_is_trained_only():
+    spec, size = PRESETS["smoke"], Size(1, 16)
+    key = cell(spec, size, "full", 0.01, 0).key
+    assert cell(replace(spec, arms=("full",), seeds=(0, 5), stability=()), size, "full", 0.01, 0).key == key
+    others = [
+        cell(spec, size, "bitnet", 0.01, 0),
+        cell(spec, size, "full", 0.02, 0),
+        cell(spec, size, "full", 0.01, 1),
+        cell(spec, size, "full", 0.01, 0, tokens=20_000),
+        cell(replace(spec, tied=False), size, "full", 0.01, 0),
+    ]
+    assert len({key, *(one.key for one in others)}) == 1 + len(others)

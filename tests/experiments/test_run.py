@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+import pandas as pd
+import psutil
+import pytest
+
+from ntk1bit.errors import InputError
+from ntk1bit.experiments import SweepSpec, executors, load_run, make_plan, run_sweep
+from ntk1bit.experiments import cells as cells_module
+from ntk1bit.experiments import run as run_module
+from ntk1bit.experiments.run import compute_cell
+from ntk1bit.experiments.store import Store
+
+SPEC = SweepSpec(widths=(8, 64, 600), seeds=(0, 1), steps=30, n_train=(16,), n_test=9)
+
+
+def frame_of(folder):
+    return load_run(folder).frame()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "undisturbed"
+    outcome = run_sweep(SPEC, folder, jobs=1)
+    assert (outcome.computed, outcome.found, outcome.failed, outcome.diverged) == (12, 0, 0, 0)
+    return frame_of(folder)
+
+
+def test_two_jobs_give_the_bits_of_one(tmp_path, undisturbed):
+    shares = []
+    run_sweep(SPEC, tmp_path / "run", jobs=2, progress=lambda cell, share: shares.append((cell, share)))
+    pd.testing.assert_frame_equal(frame_of(tmp_path / "run"), undisturbed, check_exact=True)
+    assert shares[0] == (None, 0.0)
+    assert len(shares) == 13
+    assert shares[-1][1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_resumed_run_is_bit_identical_to_an_undisturbed_one(tmp_path, undisturbed, jobs):
+    folder = tmp_path / "run"
+    run_sweep(SPEC, folder, jobs=jobs)
+    paths = sorted((folder / "cells").iterdir())
+    paths[0].unlink()
+    paths[3].write_bytes(paths[3].read_bytes()[:1000])
+    paths[5].write_bytes(b"")
+    outcome = run_sweep(SPEC, folder, jobs=jobs, resume=True)
+    assert (outcome.found, outcome.computed) == (9, 3)
+    assert sum("set aside" in note for note in outcome.notes) == 2
+    pd.testing.assert_frame_equal(frame_of(folder), undisturbed, check_exact=True)
+    assert run_sweep(SPEC, folder, jobs=jobs, resume=True).computed == 0
+
+
+def test_both_precisions_of_a_seed_share_data_weights_and_signs():
+    """At d = 2 the std quantiser loses nothing, so only a difference in data, W(0) or a could set the two apart."""
+    spec = SweepSpec(widths=(40,), tasks=("bessel",), dims=(2,), seeds=(3,), steps=5, n_train=(12,), n_test=4)
+    loss = {}
+    for cell in make_plan(spec).cells:
+        loss[cell.precision] = cells_module.run_cell(cell).to_pandas()["loss"]
+    # equal up to float32 rounding of s q + mu, amplified over 5 steps
+    pd.testing.assert_series_equal(loss["one_bit"], loss["full"], rtol=1e-4)
+
+
+def test_any_executor_serves_and_is_left_open(tmp_path, undisturbed):
+    with ThreadPoolExecutor(1) as pool:
+        run_sweep(SPEC, tmp_path / "run", executor=pool)
+        assert pool.submit(int).result() == 0
+    got = frame_of(tmp_path / "run")
+    # this thread's BLAS may use several threads, so only the shape and the settings are promised here
+    pd.testing.assert_frame_equal(got.loc[:, ["width", "seed", "step"]], undisturbed.loc[:, ["width", "seed", "step"]])
+
+
+def test_a_cell_that_fails_is_recorded_and_the_others_are_kept(tmp_path, monkeypatch):
+    def broken(folder, cell):
+        if cell.width == 64:
+            raise ZeroDivisionError("as a test")
+        return compute(folder, cell)
+
+    compute = run_module.compute_cell
+    monkeypatch.setattr(run_module, "compute_cell", broken)
+    with ThreadPoolExecutor(1) as pool:
+        outcome = run_sweep(SPEC, tmp_path / "run", executor=pool)
+    assert (outcome.failed, outcome.computed) == (4, 8)
+    lines = (tmp_path / "run" / "failures.jsonl").read_text().splitlines()
+    assert len(lines) == 4
+    assert "ZeroDivisionError: as a test" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(BrokenProcessPool(), "fewer --jobs"), (OSError(28, "No space left on device"), "No space left.*--resume")],
+)
+def test_what_stops_a_sweep_is_told_in_a_line(tmp_path, error, message):
+    class Broken(ThreadPoolExecutor):
+        def submit(self, *_, **__):  # pyright: ignore[reportIncompatibleMethodOverride]
+            future = Future()
+            future.set_exception(error)
+            return future
+
+    with Broken(1) as pool, pytest.raises(InputError, match=message) as caught:
+        run_sweep(SPEC, tmp_path / "run", executor=pool)
+    assert "\n" not in str(caught.value)
+
+
+def test_divergence_is_a_result(tmp_path):
+    spec = SweepSpec(widths=(64,), seeds=(0,), steps=300, n_train=(16,), n_test=4, eta_rel=1e5, precisions=("full",))
+    outcome = run_sweep(spec, tmp_path / "run", jobs=1)
+    assert (outcome.computed, outcome.diverged, outcome.failed) == (1, 1, 0)
+    frame = frame_of(tmp_path / "run")
+    assert frame["diverged"].to_numpy().all()
+    assert len(frame) < 301
+    assert run_sweep(spec, tmp_path / "run", jobs=1, resume=True).found == 1
+
+
+def test_zero_jobs_are_refused(tmp_path):
+    with pytest.raises(InputError, match="at least 1"):
+        run_sweep(SPEC, tmp_path / "run", jobs=0)
+    assert not (tmp_path / "run").exists()
+
+
+# the widest networks take minutes, so that the sweep cannot end before it is stopped, however busy the machine is
+LONG = SweepSpec(widths=(2, 262144), seeds=(0, 1), steps=300, n_train=(64,), n_test=4, checkpoints=2)
+COMMAND = [sys.executable, "-m", "ntk1bit", "sweep", "--resume", "--jobs", "2"]
+
+
+def start(folder, *, sigint=signal.SIG_DFL):
+    """Start the sweep as a terminal does, or, with Ctrl-C ignored, as a shell does in the background."""
+    return subprocess.Popen(
+        [*COMMAND, "--spec", str(folder / "spec.toml"), "--out", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, sigint),
+    )
+
+
+def wait_for(condition, seconds=120.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """Return the folder of a run of which the two cheapest cells are finished."""
+    folder = tmp_path / "run"
+    Store(folder).open(LONG, resume=False)
+    for cell in make_plan(LONG).cells[-2:]:
+        compute_cell(folder, cell)
+    return folder
+
+
+def at_work(process):
+    """Return the workers of a sweep once there are two; by then it holds its folder and handles signals."""
+    workers = []
+
+    def both():
+        workers[:] = [one for one in psutil.Process(process.pid).children() if "spawn_main" in " ".join(one.cmdline())]
+        return len(workers) == 2
+
+    wait_for(both)
+    return workers
+
+
+def signal_group(process, number):
+    os.killpg(process.pid, number)  # as a terminal does: every process of the group
+
+
+@pytest.mark.parametrize(
+    ("number", "times"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGINT, 20), (signal.SIGTERM, 2)]
+)
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(begun, number, times):
+    before = {path.name: path.read_bytes() for path in (begun / "cells").iterdir()}
+    process = start(begun)
+    workers = at_work(process)
+    for _ in range(times):
+        if number == signal.SIGINT:
+            signal_group(process, number)
+        else:
+            process.send_signal(number)
+        time.sleep(0.03 * (times == 2))  # the second while it is stopping; twenty as fast as they come
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    told = errors.strip().splitlines()
+    assert len(told) == 1, errors
+    assert "--resume" in told[0]
+    assert {path.name: path.read_bytes() for path in (begun / "cells").iterdir()} == before
+    assert psutil.wait_procs(workers, timeout=20)[1] == []
+
+
+def test_a_sweep_in_the_background_is_not_stopped_by_ctrl_c(begun):
+    process = start(begun, sigint=signal.SIG_IGN)
+    workers = at_work(process)
+    signal_group(process, signal.SIGINT)
+    time.sleep(0.3)
+    assert process.poll() is None
+    assert all(one.is_running() for one in workers)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=120)
+    assert process.returncode == 130
+
+
+def test_a_second_ctrl_c_does_not_disturb_the_stopping(monkeypatch):
+    """In a notebook, say: workers are ended, and Ctrl-C works again afterwards."""
+    held = signal.signal(signal.SIGINT, signal.default_int_handler)
+    ended = []
+
+    def ending(pool):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        ended.append(pool)
+        pool.shutdown(wait=False, cancel_futures=True)
+
+    monkeypatch.setattr(executors, "local_executor", lambda jobs: ThreadPoolExecutor(jobs))
+    monkeypatch.setattr(executors, "stop", ending)
+
+    def interrupted():
+        with executors.running({1: (pow, 2, 2)}) as done:
+            assert [(key, future.result()) for key, future in done] == [(1, 4)]
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+
+    try:
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            interrupted()
+        assert stopped.value.__context__ is None
+        assert len(ended) == 1
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, held)
+
+
+def test_what_cannot_be_submitted_leaves_no_worker():
+    """An error while calls are handed out, not only afterwards, ends the pool."""
+    given = ThreadPoolExecutor(1)
+    with pytest.raises(TypeError), executors.running({1: (pow, 2, 2), 2: ()}, executor=given):
+        pass
+    assert given.submit(pow, 2, 3).result() == 8  # one of the caller's own goes on
+    given.shutdown()
+
+
+def test_a_second_sweep_on_the_folder_is_refused(begun):
+    first = start(begun)
+    at_work(first)
+    second = start(begun)
+    _, errors = second.communicate(timeout=120)
+    assert second.returncode == 2
+    assert "another sweep is writing" in errors
+    assert len(errors.strip().splitlines()) == 1
+    signal_group(first, signal.SIGINT)
+    first.communicate(timeout=120)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntk1bit.errors import InputError
+from ntk1bit.networks import quantizers
+from ntk1bit.networks.bitlinear import ARMS, LayerNorm, Projection, bit_linear, projection, quantized_factors
+
+EPS = float(np.finfo(np.float32).eps)
+SHAPES = [(1, 1, 1), (1, 7, 3), (4, 63, 5), (2, 64, 65), (3, 65, 64)]
+
+
+def drawn(rows, inputs, outputs, seed=0):
+    rng = np.random.default_rng(seed)
+    x, w = rng.standard_normal((rows, inputs)), rng.standard_normal((outputs, inputs))
+    return x.astype(np.float32), w.astype(np.float32)
+
+
+def reference(x, w, arm):
+    """The formulas in float64 NumPy, from the integers of `ntk1bit.networks.quantizers`."""
+    x64, w64 = x.astype(np.float64), w.astype(np.float64)
+    activations = quantizers.quantize_activations(x)
+    rounded = activations.q * (activations.gamma.astype(np.float64)[:, None] / 128)
+    if arm == "full":
+        return x64 @ w64.T
+    if arm == "bitnet":
+        t = quantizers.quantize_tensor(w)
+        return rounded @ (t.beta * t.q.astype(np.float64)).T
+    if arm == "b158":
+        three = quantizers.quantize_ternary(w)
+        return rounded @ (three.beta * three.q.astype(np.float64)).T
+    if arm == "int8-absmax":
+        q = quantizers.quantize_activations(w)
+        return rounded @ (q.q * (q.gamma.astype(np.float64)[:, None] / 128)).T
+    q, s, _ = quantizers.quantize_neurons(w, scale="absmean")
+    return x64 @ (s.astype(np.float64)[:, None] * q).T
+
+
+def test_hand_computed_bitlinear():
+    """W23's formula on numbers that need no rounding: every step can be done on paper."""
+    x = jnp.array([[1.0, -0.5]])  # gamma 1: 128 clipped to 127, and -64
+    w = jnp.array([[3.0, 1.0], [-1.0, 1.0]])  # alpha 1, beta 1.5; W - alpha = 2 0 -2 0: signs + + - +
+    y = Projection(w, "bitnet", "identity")(x)
+    scale = 1.5 * 1 / 128  # beta gamma / Q_b
+    np.testing.assert_array_equal(y, [[(127 - 64) * scale, (-127 - 64) * scale]])
+
+
+@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_arm_is_its_formula(arm, shape):
+    x, w = drawn(*shape)
+    y = Projection(jnp.asarray(w), arm, "identity")(jnp.asarray(x))
+    # a product of `inputs` terms and a few roundings of its factors, each of relative size eps
+    size = np.abs(x).max() * np.abs(w).max() * shape[1]
+    np.testing.assert_allclose(y, reference(x, w, arm), rtol=0, atol=8 * EPS * size)
+
+
+def test_the_integer_part_is_exact():
+    x, w = drawn(5, 65, 33)
+    factor, weight = quantized_factors(jnp.asarray(x), jnp.asarray(w), arm="bitnet")
+    activations, tensor = quantizers.quantize_activations(x), quantizers.quantize_tensor(w)
+    whole = np.asarray(factor) / (activations.gamma[:, None] / 128)
+    np.testing.assert_array_equal(np.rint(whole), activations.q)
+    np.testing.assert_array_equal(np.sign(np.asarray(weight)), tensor.q)
+
+
+def test_bitlinear_normalises_first():
+    x, _ = drawn(4, 16, 8)
+    layer = bit_linear(16, 8, key=jax.random.key(0))
+    centred = x.astype(np.float64) - x.mean(axis=1, keepdims=True)
+    normal = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(LayerNorm(jnp.ones(16))(jnp.asarray(x)), normal, rtol=0, atol=32 * EPS)
+    bare = bit_linear(16, 8, key=jax.random.key(0), norm=False)
+    np.testing.assert_array_equal(layer(jnp.asarray(x)), bare(LayerNorm(jnp.ones(16))(jnp.asarray(x))))
+
+
+def test_gradients_are_those_of_the_straight_through_formulas():
+    """Identity surrogate: dL/dW = (dL/dy)^T Quant(x), dL/dx = (dL/dy) beta Sign(W - alpha)."""
+    x, w = drawn(6, 9, 5)
+    pull = drawn(6, 5, 1, seed=3)[0]
+
+    def loss(weight, inputs):
+        return (Projection(weight, "bitnet", "identity")(inputs) * pull).sum()
+
+    by_weight, by_input = jax.grad(loss, argnums=(0, 1))(jnp.asarray(w), jnp.asarray(x))
+    activations, tensor = quantizers.quantize_activations(x), quantizers.quantize_tensor(w)
+    rounded = activations.q * (activations.gamma[:, None] / np.float32(128))
+    np.testing.assert_allclose(by_weight, pull.T @ rounded, rtol=0, atol=64 * EPS)
+    np.testing.assert_allclose(by_input, pull @ (tensor.beta * tensor.q), rtol=0, atol=64 * EPS)
+
+
+def test_all_arms_start_from_the_same_latent_weights():
+    made = [projection(7, 3, key=jax.random.key(4), arm=arm).weight for arm in ARMS]  # pyright: ignore[reportArgumentType]
+    for one in made[1:]:
+        np.testing.assert_array_equal(one, made[0])
+
+
+def test_mistakes_are_told(untyped):
+    with pytest.raises(InputError, match="did you mean 'bitnet'"):
+        bit_linear(3, 3, key=jax.random.key(0), arm="bitnets")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="at least one input"):
+        bit_linear(0, 3, key=jax.random.key(0))
+    with pytest.raises(InputError, match="arm"):
+        Projection(jnp.ones((2, 2)), "int4", "identity")(jnp.ones((1, 2)))  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntk1bit import autodiff
+from ntk1bit.errors import InputError
+from ntk1bit.networks.bitlinear import ARMS, Projection
+from ntk1bit.networks.transformer import Shape, as_arm, check_windows, losses, rotate, transformer
+
+EPS = float(np.finfo(np.float32).eps)
+SMALL = Shape(layers=2, width=12, heads=3, vocabulary=7, context=9)
+
+
+def tokens(batch=2, time=9, seed=0):
+    return np.random.default_rng(seed).integers(0, 7, (batch, time)).astype(np.int32)
+
+
+def reference(model, given, shape):
+    """The full-precision forward of one sequence in float64, position by position, head by head."""
+
+    def norm(layer, x):
+        centred = x - x.mean()
+        return centred / np.sqrt((centred**2).mean() + 1e-5) * np.asarray(layer.gain, np.float64)
+
+    def product(layer, x):
+        return np.asarray(layer.weight, np.float64) @ x
+
+    def turned(x, position):
+        half = len(x) // 2
+        angle = position * 10000.0 ** (-np.arange(half) / half)
+        left, right = x[:half], x[half:]
+        return np.concatenate(
+            [left * np.cos(angle) - right * np.sin(angle), left * np.sin(angle) + right * np.cos(angle)]
+        )
+
+    embedding = np.asarray(model.embedding, np.float64)
+    stream = [embedding[token] for token in given]
+    for block in model.blocks:
+        normed = [norm(block.attention_norm, h) for h in stream]
+        heads = [
+            slice(k * shape.width // shape.heads, (k + 1) * shape.width // shape.heads) for k in range(shape.heads)
+        ]
+        gathered = []
+        for t in range(len(given)):
+            out = np.zeros(shape.width)
+            for head in heads:
+                q = turned(product(block.query, normed[t])[head], t)
+                scores = np.array(
+                    [q @ turned(product(block.key, normed[s])[head], s) / np.sqrt(len(q)) for s in range(t + 1)]
+                )
+                shares = np.exp(scores - scores.max())
+                shares /= shares.sum()
+                out[head] = sum(share * product(block.value, normed[s])[head] for s, share in enumerate(shares))
+            gathered.append(out)
+        stream = [
+            h + product(block.output, norm(block.attention_sub_norm, g)) for h, g in zip(stream, gathered, strict=True)
+        ]
+        after = []
+        for h in stream:
+            up = product(block.up, norm(block.feed_norm, h))
+            if shape.activation == "gelu":
+                up = 0.5 * up * (1 + np.tanh(np.sqrt(2 / np.pi) * (up + 0.044715 * up**3)))
+            else:
+                up = np.maximum(up, 0) ** 2
+            after.append(h + product(block.down, norm(block.feed_sub_norm, up)))
+        stream = after
+    head = embedding if model.head is None else np.asarray(model.head, np.float64)
+    return np.array([head @ norm(model.norm, h) for h in stream])
+
+
+@pytest.mark.parametrize("activation", ["gelu", "squared-relu"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_full_arm_is_the_plain_formula(activation, tied):
+    shape = Shape(2, 12, 3, 7, 9, activation, tied)
+    model = transformer(shape, arm="full", seed=3)
+    given = tokens()
+    found = np.asarray(model(jnp.asarray(given)))
+    expected = np.array([reference(model, one, shape) for one in given])
+    # two layers of products of up to 48 terms of size 1, whose roundings the residual stream adds up
+    np.testing.assert_allclose(found, expected, rtol=0, atol=512 * EPS * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_no_character_sees_a_later_one(arm):
+    model = transformer(SMALL, arm=arm, seed=1)
+    given = tokens(batch=1)
+    changed = given.copy()
+    changed[0, 5:] = (changed[0, 5:] + 1) % 7
+    found, other = model(jnp.asarray(given)), model(jnp.asarray(changed))
+    np.testing.assert_array_equal(found[0, :5], other[0, :5])
+    assert np.abs(np.asarray(found[0, 5:] - other[0, 5:])).max() > 1e-3
+
+
+def test_rotation_keeps_lengths_and_depends_on_distance_only():
+    x = np.random.default_rng(0).standard_normal((1, 8, 2, 6)).astype(np.float32)
+    turned = np.asarray(rotate(jnp.asarray(x)))
+    np.testing.assert_allclose(np.linalg.norm(turned, axis=-1), np.linalg.norm(x, axis=-1), rtol=16 * EPS)
+    q, k = jnp.asarray(np.repeat(x[:, :1], 8, axis=1)), jnp.asarray(np.repeat(x[:, 1:2], 8, axis=1))
+    scores = np.einsum("bqhc,bkhc->hqk", rotate(q), rotate(k))
+    for apart in range(-7, 8):
+        along = np.diagonal(scores, apart, axis1=1, axis2=2)
+        np.testing.assert_allclose(
+            along, along[:, :1] + np.zeros_like(along), rtol=0, atol=64 * EPS * np.abs(x).max() ** 2 * 6
+        )
+    np.testing.assert_array_equal(
+        rotate(jnp.asarray(x), first=3)[:, 0], rotate(jnp.asarray(np.repeat(x[:, :1], 4, 1)))[:, 3]
+    )
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_arms_share_shapes_and_latent_weights_and_differ_in_their_outputs(arm):
+    full, model = transformer(SMALL, arm="full", seed=5), transformer(SMALL, arm=arm, seed=5)
+    for mine, theirs in zip(jax.tree.leaves(model), jax.tree.leaves(full), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    given = jnp.asarray(tokens())
+    same = bool((model(given) == full(given)).all())
+    assert same == (arm == "full")
+    np.testing.assert_array_equal(as_arm(full, arm)(given), model(given))
+
+
+def test_parameters_are_counted():
+    model = transformer(SMALL, arm="bitnet")
+    found = sum(
+        one.weight.size
+        for one in jax.tree.leaves(model, is_leaf=lambda one: isinstance(one, Projection))
+        if isinstance(one, Projection)
+    )
+    assert found == SMALL.parameters == 12 * 2 * 12**2
+
+
+def test_losses_are_cross_entropies():
+    model = transformer(SMALL, arm="bitnet", seed=2)
+    windows = tokens(time=10)
+    logits = np.asarray(model(jnp.asarray(windows[:, :-1])), np.float64)
+    logs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    expected = -np.take_along_axis(logs, windows[:, 1:, None], axis=-1)[..., 0]
+    np.testing.assert_allclose(
+        losses(model, jnp.asarray(windows)), expected, rtol=0, atol=32 * EPS * np.abs(logits).max()
+    )
+
+
+@pytest.mark.parametrize("arm", ["full", "bitnet", "b158"])
+def test_every_weight_of_a_trained_arm_has_a_gradient(arm):
+    model = transformer(SMALL, arm=arm, seed=4)
+    gradient = jax.grad(lambda one: losses(one, jnp.asarray(tokens(batch=4, time=10))).mean())(model)
+    for leaf in jax.tree.leaves(gradient):
+        assert np.isfinite(leaf).all()
+        assert np.abs(leaf).max() > 0
+
+
+def test_its_ntk_counts_the_straight_through_estimators():
+    model = transformer(Shape(1, 8, 1, 5, 4), arm="bitnet", seed=6)
+    given = np.random.default_rng(0).integers(0, 5, (3, 4)).astype(np.int32)
+
+    def last_logits(one, inputs):
+        return one(inputs)[:, -1]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # every rounding has its estimator: nothing is without a derivative
+        found = autodiff.ntk(last_logits, model, given)
+    jacobian = jax.jacrev(lambda one: last_logits(one, jnp.asarray(given)))(model)
+    flat = np.concatenate([np.asarray(leaf).reshape(3, 5, -1) for leaf in jax.tree.leaves(jacobian)], axis=-1)
+    expected = np.einsum("iop,jop->ij", flat, flat) / 5
+    np.testing.assert_allclose(found, expected, rtol=0, atol=256 * EPS * np.abs(expected).max())
+    assert (np.linalg.eigvalsh(found) > 0).all()
+
+
+def test_mistakes_are_told(untyped):
+    with pytest.raises(InputError, match="even multiple of heads"):
+        Shape(1, 6, 4, 5, 4)
+    with pytest.raises(InputError, match="layers of at least 1"):
+        Shape(0, 6, 1, 5, 4)
+    with pytest.raises(InputError, match="activation"):
+        Shape(1, 6, 1, 5, 4, activation="relu")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="arm"):
+        transformer(SMALL, arm="half")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="for a context of 9"):
+        check_windows(tokens(time=11), SMALL)
+    with pytest.raises(InputError, match="vocabulary has 7"):
+        check_windows(tokens(time=10) + 1, SMALL)

@@ -1,0 +1,94 @@
+"""Series, slopes, ticks and titles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from ntk1bit.plots.looks import PRECISION_NAME
+from ntk1bit.plots.recipes.axes import Look, log_axes, plot_series, plot_slope, power_text, precision_look
+from ntk1bit.plots.recipes.canvas import broken
+from ntk1bit.plots.recipes.tables import ends, pick, value_at
+from ntk1bit.plots.recipes.verdicts import as_formulas
+
+
+@pytest.fixture
+def ax():
+    return Figure().subplots()
+
+
+def test_series_leave_out_what_is_not_there_and_sort(ax):
+    table = pd.DataFrame({"width": [4, 1, 2], "value": [4.0, 1.0, np.nan], "low": 0.5, "high": [9.0, np.nan, 9.0]})
+    plot_series(table, ax=ax, look=Look("black", "o"), label="it")
+    line = next(one for one in ax.lines if one.get_label() == "it")
+    assert list(np.asarray(line.get_xdata())) == [1.0, 4.0]
+
+
+def test_a_bootstrap_interval_beside_its_value_is_drawn(ax):
+    table = pd.DataFrame({"width": [1], "value": [3.0], "low": [1.0], "high": [2.0]})  # a rare large value among seeds
+    plot_series(table, ax=ax, look=Look("black", "o"))
+    (bar,) = ax.collections
+    assert bar.get_segments()[0][:, 1].tolist() == [1.0, 3.0]
+
+
+def test_slopes_pass_through_their_anchor(ax):
+    plot_slope(ax, x=(1.0, 100.0), anchor=(10.0, 5.0), exponent=-0.5, text="slope")
+    np.testing.assert_allclose(np.asarray(ax.lines[0].get_ydata(), dtype=np.float64), [5 * 10**0.5, 5 / 10**0.5])
+
+
+def test_widths_are_ticks_and_both_ends_are_marked(ax):
+    widths = [2.0**k for k in range(6, 15)]
+    ax.plot(widths, widths)
+    log_axes(ax, widths, most=5)
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["64", "256", "1024", "4096", "16384"]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.3, 2.0), (40.0, 90.0), (2e-4, 9e-4)])
+def test_short_ranges_have_more_ticks_than_a_power_of_ten(ax, low, high):
+    ax.plot([1, 2], [low, high])
+    log_axes(ax, [1, 2])
+    bottom, top = ax.get_ylim()
+    assert sum(bottom <= tick <= top for tick in ax.get_yticks()) >= 2
+
+
+def test_exponents_are_written_without_minus_nothing():
+    one = {"value": -0.001, "low": -0.004, "high": 0.02}
+    assert power_text(one) == "$m^{0.00}$ [0.00, 0.02]"
+    assert power_text({"value": None, "low": None, "high": None}) == ""
+    assert power_text({"value": 2.0, "low": None, "high": None}, "n") == "$n^{2.00}$"
+
+
+def test_precisions_differ_by_more_than_colour():
+    looks = [precision_look(one) for one in PRECISION_NAME]
+    assert len({one.marker for one in looks}) == len(looks)
+
+
+def test_titles_are_broken_between_words_and_formulas_stay_whole():
+    lines = broken(r"it falls as $m^{-1/4} \, x$, at large $d$", 14).split("\n")
+    assert len(lines) > 1
+    assert all(one.count("$") % 2 == 0 for one in lines)
+    assert " ".join(lines) == r"it falls as $m^{-1/4} \, x$, at large $d$"
+    assert broken("short", 40) == "short"
+
+
+@pytest.mark.parametrize(
+    ("text", "formula"),
+    [
+        ("falls as m^-1/4", "falls as $m^{-1/4}$"),
+        ("the dynamics of K_eff", r"the dynamics of $K_{\mathrm{eff}}$"),
+        ("n^2 kappa^2/(m d), whatever eta", r"$n^2\kappa^2/(m\,d)$, whatever $\eta$"),
+        ("feed-forward layer", "feed-forward layer"),
+    ],
+)
+def test_claims_are_written_with_formulas(text, formula):
+    assert as_formulas(text) == formula
+
+
+def test_tables_are_picked_by_value():
+    table = pd.DataFrame({"a": [1, 1, 2], "width": [3, 1, 2], "value": [30.0, 10.0, 20.0]})
+    assert pick(table, a=1)["value"].tolist() == [30.0, 10.0]
+    assert pick(table, a=1, width=3)["value"].tolist() == [30.0]
+    assert ends(table, "width") == (1.0, 3.0)
+    assert (value_at(table, "width", 0), value_at(table, "width", -1)) == (10.0, 30.0)

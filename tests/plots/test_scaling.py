@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from ntk1bit.errors import InputError
+from ntk1bit.plots.scaling import plot_exponents, plot_fit, plot_frontier, plot_residuals, summary_figure
+from ntk1bit.scaling import Fit, fit, get_law
+from ntk1bit.scaling.frontier import parametric_frontier
+
+
+def test_every_plot_draws_on_the_axes_it_is_given(chinchilla: Fit, floored: Fit) -> None:
+    frontier = parametric_frontier(chinchilla, np.geomspace(1e18, 1e22, 5))
+    for draw in (
+        lambda ax: plot_fit({"all": chinchilla}, ax=ax),
+        lambda ax: plot_fit({"a": floored, "b": floored}, ax=ax),
+        lambda ax: plot_residuals({"all": chinchilla}, ax=ax),
+        lambda ax: plot_exponents({"all": chinchilla}, ax=ax),
+        lambda ax: plot_exponents({"all": floored}, ax=ax),
+        lambda ax: plot_frontier([frontier], ax=ax),
+    ):
+        ax = Figure().subplots()
+        assert draw(ax) is ax
+        assert ax.get_xlabel()
+        assert ax.get_ylabel()
+        assert ax.has_data()
+
+
+def test_points_and_curve_are_those_of_the_fit(floored: Fit) -> None:
+    ax = plot_fit({"all": floored}, ax=Figure().subplots())
+    points, curve = ax.get_lines()
+    np.testing.assert_array_equal(points.get_ydata(), floored.observations.loss)
+    x, y = np.asarray(curve.get_xdata(), float), np.asarray(curve.get_ydata(), float)
+    np.testing.assert_allclose(y, floored.predict(pd.DataFrame({"x": x})))
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+
+
+def test_an_outlier_does_not_flatten_the_residuals(chinchilla: Fit, floored: Fit) -> None:
+    assert plot_residuals({"all": chinchilla}, ax=Figure().subplots()).get_yscale() == "symlog"
+    assert plot_residuals({"all": floored}, ax=Figure().subplots()).get_yscale() == "linear"
+
+
+@pytest.mark.parametrize("bootstrap", [0, 20])
+def test_figures_hold_what_applies(widths: pd.DataFrame, bootstrap: int) -> None:
+    found = fit(widths, "power+floor", bootstrap=bootstrap)
+    figure = summary_figure({"all": found})
+    assert len(figure.axes) == (3 if bootstrap else 2)
+    figure.canvas.draw()
+
+
+def test_three_variables_are_drawn_in_slices() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(np.exp(rng.uniform(1, 5, (60, 3))), columns=["N", "D", "C"])
+    frame["loss"] = np.maximum(5 * frame["N"] ** -0.5 * frame["D"] ** 0.1, 2 * np.exp(-0.01 * frame["C"]))
+    ax = plot_fit({"all": fit(frame, "max", bootstrap=0)}, ax=Figure().subplots())
+    assert len(ax.get_lines()) == 4
+
+
+def test_nothing_to_draw_is_told(floored: Fit) -> None:
+    from dataclasses import replace
+
+    held = replace(floored, law=get_law("power+floor").fix(alpha=0.8))
+    with pytest.raises(InputError, match="no exponent"):
+        plot_exponents({"all": held}, ax=Figure().subplots())
+    with pytest.raises(InputError, match="at least one route"):
+        plot_frontier([], ax=Figure().subplots())

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from ntk1bit.estimators import PowerFit, drift, loss_at_end
+from ntk1bit.plots import sweep as plots
+
+from ..estimators.frames import run_frame
+
+
+def cell(width, seed, precision, rng):
+    t = np.arange(101) + 1.0
+    top = width**-0.5 * np.exp(0.05 * rng.standard_normal())
+    level = 3.0 / width if precision == "one_bit" else 1e-9
+    return {"drift": top * np.minimum(t / 100, 1), "loss": 1 / t**2 + level}
+
+
+@pytest.fixture
+def ax():
+    return Figure().subplots()
+
+
+def test_loss_is_drawn_for_at_most_five_widths_and_both_precisions(ax):
+    assert plots.plot_loss(run_frame(cell), ax=ax) is ax
+    assert len(ax.lines) == 2 * 5
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels[0] == "m = 64"
+    assert labels[-2:] == ["1-bit", "full precision"]
+    # the first point is the starting loss, drawn at step + 1 = 1
+    assert ax.lines[0].get_xdata()[0] == 1.0
+    assert ax.lines[0].get_ydata()[0] == pytest.approx(1 + 1e-9 if ax.lines[0].get_linestyle() == "--" else 1 + 3 / 64)
+
+
+def test_against_width_draws_values_fit_and_exponent(ax):
+    found = drift(run_frame(cell))
+    plots.plot_against_width(found, ax=ax)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert len(labels) == 2
+    assert all("$m^{-0." in label for label in labels)
+    assert ax.get_xlabel() == "width m"
+
+
+def test_widths_that_have_not_settled_are_hollow(ax):
+    found = loss_at_end(run_frame(cell, precisions=("one_bit",)))
+    level = found[0].table["width"] < 500
+    settled = [type(found[0])("floor", "", found[0].settings, found[0].table.loc[level], found[0].power)]
+    plots.plot_against_width(found, ax=ax, settled=settled)
+    filled = [line for line in ax.lines if line.get_marker() == "o" and line.get_markerfacecolor() != "white"]
+    assert list(filled[0].get_xdata()) == [64, 128, 256]
+
+
+def test_nothing_to_show_is_said(ax):
+    plots.plot_against_width([], ax=ax)
+    assert ax.texts[0].get_text() == "nothing to show"
+
+
+def test_exponent_text():
+    assert plots.exponent_text(PowerFit(True, "", exponent=-0.5)) == "$m^{-0.50}$"
+    fit = PowerFit(True, "bends: x", exponent=-0.5, exponent_low=-0.6, exponent_high=-0.4, floor=0.25)
+    assert plots.exponent_text(fit) == "0.25 + $m^{-0.50}$ [-0.60, -0.40], bends"

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pandas as pd
+import pytest
+
+from ntk1bit.data import text
+from ntk1bit.errors import InputError
+from ntk1bit.experiments.language import cell
+from ntk1bit.experiments.language_spec import LanguageSpec
+from ntk1bit.networks.transformer import Shape, Transformer, losses, transformer
+from ntk1bit.training import language as training
+from ntk1bit.training.language import evaluate, load_weights, schedule, train_language
+
+SETTINGS: dict[str, Any] = {
+    "text": "pydoc", "layers": 1, "width": 8, "heads": 1, "arm": "bitnet", "rate": 0.01, "tokens": 19_200, "batch": 4,
+    "context": 16, "seed": 3, "windows": 16,
+}  # fmt: skip
+
+
+def test_the_loss_falls_and_is_measured_on_the_validation_text(tmp_path):
+    found = train_language(**SETTINGS, scratch=tmp_path / "one")
+    (row,) = found.to_dict("records")
+    assert row["evaluated"] == "bitnet"
+    assert row["steps"] == 300
+    assert row["parameters"] == 12 * 8**2
+    assert len(row["curve"]) == 3
+    assert row["curve"][-1] < row["curve"][0] - 0.3
+    assert not row["diverged"]
+    shape = Shape(1, 8, 1, text.load("pydoc").vocabulary, 16)
+    model = load_weights(tmp_path / "one.weights", shape, arm="bitnet")
+    windows = text.validation_windows(text.load("pydoc").validation, context=16, count=16)
+    plain = np.asarray(losses(model, jnp.asarray(windows, jnp.int32)), np.float64)
+    # the same network on the same windows; compiled code adds up in another order, by float32 rounding of a mean
+    assert row["loss"] == pytest.approx(plain.mean(), abs=1e-5)
+    assert row["window_losses"] == pytest.approx(plain.mean(axis=1), abs=1e-5)
+    assert row["bits"] == pytest.approx(row["loss"] / np.log(2))
+    assert [path.name for path in tmp_path.iterdir()] == ["one.weights"]
+
+
+@pytest.mark.parametrize("steps", [99, 101])
+def test_tokens_told_are_tokens_trained(monkeypatch, steps):
+    """Every step that the tokens are enough for is made, whether or not the looks at the loss divide them."""
+    seen = []
+    plain = training.texts.training_batches
+
+    def recorded(*args, **kwargs):
+        seen.append(plain(*args, **kwargs))
+        return seen[-1]
+
+    monkeypatch.setattr(training.texts, "training_batches", recorded)
+    spec = LanguageSpec(text="pydoc", sizes=("1x8",), tokens=steps * 64 + 63, batch=4, context=16, windows=16)
+    told = dict(cell(spec, spec.shapes[0], "bitnet", 0.01, 3).settings)
+    (row,) = train_language(**told).to_dict("records")
+    drawn = np.concatenate(seen)
+    assert row["steps"] == spec.steps == steps
+    assert drawn[..., 1:].size == told["tokens"] == spec.trained_tokens == steps * 64
+    assert len({one.tobytes() for one in drawn}) == steps  # each step has a batch of its own
+    assert len(row["curve"]) == -(-steps // 100)
+    assert np.isfinite(row["curve"]).all()
+
+
+def test_less_than_one_step_is_told():
+    settings: dict[str, Any] = SETTINGS | {"tokens": 63}
+    with pytest.raises(InputError, match="less than one step of 4 x 16"):
+        train_language(**settings)
+
+
+def test_one_step_is_adams(tmp_path):
+    """The first step of Adam by hand: m/(1 - b1), v/(1 - b2), so each weight moves by rate * g/(|g| + eps)."""
+    settings: dict[str, Any] = SETTINGS | {"tokens": 64, "arm": "full"}  # one step, at the first rate of the schedule
+    train_language(**settings, scratch=tmp_path / "one")
+    shape = Shape(1, 8, 1, text.load("pydoc").vocabulary, 16)
+    start, end = transformer(shape, arm="full", seed=3), load_weights(tmp_path / "one.weights", shape, arm="full")
+    np.testing.assert_array_equal(start.embedding, end.embedding)  # the schedule starts at 0
+    assert float(np.asarray(schedule(300)(0))) == 0
+    assert float(np.asarray(schedule(300)(15))) == pytest.approx(1)
+    assert float(np.asarray(schedule(300)(300))) == pytest.approx(0.05)
+    by_optax = optax.adam(0.5, b2=0.98)
+    gradient = jnp.array([1.0, -2.0, 0.0])
+    moves, _ = by_optax.update(gradient, by_optax.init(gradient))
+    own, _ = training._ADAM.update(gradient, training._ADAM.init(gradient))
+    np.testing.assert_allclose(-0.5 * np.asarray(own), np.asarray(moves), rtol=1e-6)  # one product, rounded
+
+
+def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    whole = train_language(**SETTINGS, scratch=tmp_path / "whole")
+    monkeypatch.setattr(training, "_SECONDS", -1.0)  # a checkpoint after every chunk
+    calls = 0
+    plain = training.texts.training_batches
+
+    def until_stopped(*args, **kwargs):
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return plain(*args, **kwargs)
+
+    monkeypatch.setattr(training.texts, "training_batches", until_stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_language(**SETTINGS, scratch=tmp_path / "stopped")
+    assert (tmp_path / "stopped.checkpoint").exists()
+    again = train_language(**SETTINGS, scratch=tmp_path / "stopped")
+    assert calls == 4  # one more chunk, not three
+    pd.testing.assert_frame_equal(again, whole)
+    assert (tmp_path / "stopped.weights").read_bytes() == (tmp_path / "whole.weights").read_bytes()
+    assert not (tmp_path / "stopped.checkpoint").exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense", None])
+def test_a_damaged_checkpoint_is_not_trusted(tmp_path, damage):
+    whole = train_language(**SETTINGS, scratch=tmp_path / "whole")
+    weights = (tmp_path / "whole.weights").read_bytes()
+    (tmp_path / "one.checkpoint").write_bytes(weights if damage is None else damage)
+    pd.testing.assert_frame_equal(train_language(**SETTINGS, scratch=tmp_path / "one"), whole)
+
+
+def test_divergence_is_a_result():
+    settings: dict[str, Any] = SETTINGS | {"rate": 1e30, "arm": "full"}
+    found = train_language(**settings)
+    assert np.all(found["diverged"].to_numpy())
+    assert np.isnan(found["loss"].to_numpy()).all()
+    assert list(found["evaluated"]) == ["full", "int8-absmax", "sign-ptq"]
+
+
+def test_arms_after_training_are_measured_on_the_network_of_full():
+    settings: dict[str, Any] = SETTINGS | {"arm": "full"}
+    found = train_language(**settings)
+    assert list(found["evaluated"]) == ["full", "int8-absmax", "sign-ptq"]
+    full, int8, signs = (float(one) for one in found["loss"].to_numpy())
+    assert full != int8
+    assert abs(int8 - full) < 0.05  # 8 bits change outputs by about 1 %
+    assert signs > full + 0.05  # one bit a weight without training for it costs far more
+
+
+def test_infinite_logits_give_no_number():
+    model = transformer(Shape(1, 8, 1, 5, 4), arm="full")
+    broken = Transformer(model.embedding * np.inf, model.blocks, model.norm, model.head)
+    found = evaluate(broken, np.zeros((3, 5), np.uint8))
+    assert np.isnan(found["loss"])
+    assert np.isnan(found["window_losses"]).all()
+
+
+def test_weights_of_another_shape_are_refused(tmp_path):
+    train_language(**SETTINGS, scratch=tmp_path / "one")
+    with pytest.raises(InputError, match="cannot read the weights"):
+        load_weights(tmp_path / "one.weights", Shape(1, 12, 1, 94, 16), arm="bitnet")
+    with pytest.raises(InputError, match="cannot read the weights"):
+        load_weights(tmp_path / "none.weights", Shape(1, 8, 1, 94, 16), arm="bitnet")
