@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,7 +57,7 @@ class Run:
         """All experiments that are known, each once."""
         return tuple(dict.fromkeys(one for stage in self.stages for one in stage.experiments))
 
-    @property
+    @cached_property
     def states(self) -> dict[Experiment, State]:
         """What became of every experiment that is known.
 
@@ -84,8 +85,8 @@ class Run:
         return sum(float(one["seconds"]) for one in self.about.values())
 
     @property
-    def left_out(self) -> list[str]:
-        """Say in sentences what a figure or a table made of this run lacks; empty for a run that is whole."""
+    def lacking(self) -> list[str]:
+        """Say how many results are missing or diverged, a sentence for each reason; empty for a run that is whole."""
         states, counts, said = self.states, self.counts, []
         if counts["unfinished"] or not self.complete:
             several = f"{counts['unfinished']} of {len(states)}{'' if self.complete else ' or more'}"
@@ -95,13 +96,13 @@ class Run:
         if counts["diverged"]:
             labels = dict.fromkeys(one.label for one, state in states.items() if state == "diverged")
             said.append(f"Diverged cells: {counts['diverged']}; left out of estimates: {', '.join(labels)}.")
-        return [*said, *self.damaged]
+        return said
 
     @property
-    def damaged(self) -> list[str]:
-        """Name the files that could not be trusted, the first of many."""
+    def left_out(self) -> list[str]:
+        """Say what a figure or a table made of this run lacks: `lacking`, and the first of the damaged files."""
         more = len(self.problems) - _MOST_NAMED
-        return [*self.problems[:_MOST_NAMED], *([f"and {more} more files like these"] if more > 0 else [])]
+        return [*self.lacking, *self.problems[:_MOST_NAMED], *([f"and {more} more files like these"] if more > 0 else [])]
 
     @property
     def absent(self) -> pd.DataFrame:
@@ -159,6 +160,8 @@ def open_run(folder: Path | str) -> Run:
     """
     folder = Path(folder)
     if not (folder / "spec.toml").is_file():
+        if (folder / "studies").is_dir():
+            raise InputError(f"{folder} is a verification; its studies are run folders: {folder / 'studies'}/NAME")
         raise InputError(f"{folder} is not a run folder (it has no spec.toml); make one with: ntk1bit sweep --out ...")
     spec, store = read_stored(folder), Store(folder)
     about: dict[str, dict[str, Any]] = {}

@@ -16,6 +16,7 @@ from ntk1bit.experiments.two_layer import NO_SCALE, TwoLayer, load_task
 from ntk1bit.networks.quantizers import SCALES
 from ntk1bit.networks.two_layer import INITS, PRECISIONS
 
+ORDER = ("task", "dim", "n_train", "init", "kappa", "precision", "scale", "width", "seed")  # in which results are read
 _LARGEST_SCALE = 2.0**40  # of steps, so that they stay far within float32's range of 2^-126 to 2^127
 _LARGEST_INTEGER = 2**53  # beyond it an integer is a typing mistake, and float arithmetic on it is no longer exact
 
@@ -137,8 +138,7 @@ class SweepSpec(Specification):
             If a task cannot be loaded in the sizes given.
         """
         networks = dict.fromkeys(one for task in self._tasks() for one in self._networks(task))
-        order = ("task", "dim", "n_train", "init", "kappa", "precision", "scale", "width", "seed")
-        yield Stage("training", tuple(sorted(networks, key=lambda one: tuple(getattr(one, name) for name in order))))
+        yield Stage("training", tuple(sorted(networks, key=lambda one: tuple(getattr(one, name) for name in ORDER))))
 
     @property
     def notes(self) -> tuple[str, ...]:
