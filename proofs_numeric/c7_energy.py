@@ -107,7 +107,7 @@ def check_packing() -> Number:
 
 def evidence(data: Data) -> Evidence:
     """Compare energy and memory of the arms, size by size."""
-    every = _with_names(data.measured("energy"))
+    every = _with_names(data.frame("energy"))
     span = f"{len(SIZES)} sizes, d = {every['width'].min()}..{every['width'].max()}"
     shares = _shares(every)
     measures = [
@@ -150,7 +150,7 @@ def evidence(data: Data) -> Evidence:
 
 def evidence_table(data: Data) -> Evidence:
     """Recompute every printed figure, and ask which reading and which costs would give it."""
-    counted = data.measured("energy")
+    counted = data.frame("energy")
     counted = counted.loc[(counted["model"] == "w23") & ~counted["wide"]]
     figures = compare_published(counted)
     readings, costs = count_readings(), implied_costs()
