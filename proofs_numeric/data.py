@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ntk1bit.errors import InputError
 from ntk1bit.experiments import Run, SweepSpec, open_run
+from ntk1bit.experiments.language import LanguageRun, load_language_run
 from ntk1bit.experiments.predictions import COLUMNS as PREDICTION_COLUMNS
 from ntk1bit.experiments.two_layer import CHECKPOINT_COLUMNS, TERM_COLUMNS
 
@@ -24,10 +25,13 @@ class Data:
     ----------
     folder
         The verification's folder.
+    languages
+        Language runs that are at hand already, by name.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, languages: Mapping[str, LanguageRun] | None = None) -> None:
         self.folder = folder
+        self._languages: dict[str, LanguageRun] = dict(languages or {})
         self._runs: dict[str, Run] = {}
         self._frames: dict[str, pd.DataFrame] = {}
 
@@ -51,6 +55,18 @@ class Data:
             run = self.run(study)
             self._frames[study] = run.frame(_OF_SWEEPS if isinstance(run.spec, SweepSpec) else None)
         return self._frames[study]
+
+    def language(self, study: str) -> LanguageRun:
+        """Return the networks of a study of language models.
+
+        Raises
+        ------
+        InputError
+            If it is not finished.
+        """
+        if study not in self._languages:
+            self._languages[study] = load_language_run(self.folder / "studies" / study)
+        return self._languages[study]
 
 
 def cells(frame: pd.DataFrame) -> pd.DataFrame:

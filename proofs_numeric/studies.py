@@ -18,7 +18,9 @@ from ntk1bit.experiments.at_start import AtStart, FlipProbability, LimitDistance
 PRESETS = ("quick", "standard", "thorough")
 RATES = (0.125, 0.25, 0.5, 1.0)  # eta_rel of the floor studies
 TERM_RATES = (0.015625, 0.0625, 0.25, 1.0)  # eta_rel of the studies of C4
-FLOOR_STEPS = 10_000  # long after the loss has plateaued, so that its mean over the last tenth is known to a few per cent
+FLOOR_STEPS = (
+    10_000  # long after the loss has plateaued, so that its mean over the last tenth is known to a few per cent
+)
 FUNCTIONS = ("f1", "f2", "f3", "f4", "f5", "f6")
 _FEED_FORWARD = {  # widths and steps; the loss is level after about 20,000 steps at eta_rel = 1
     "quick": ((64, 256, 1024), 5_000),

@@ -39,14 +39,14 @@ def sweep(
         bool | None, typer.Option("--predictions", help="Also record distances to kernel predictions (H and K_eff).")
     ] = None,
     terms: Annotated[
-        bool | None, typer.Option("--terms", help="Also take recorded steps apart: C1..C4 of D25's Claim H.2.")
+        bool | None, typer.Option("--terms", help="Also decompose recorded steps: C1..C4 of D25's Claim H.2.")
     ] = None,
     spec: Annotated[
         Path | None, typer.Option(help="TOML file with a [sweep] table; options given here override it.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/ and a name.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes. Default: one a core.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its rough cost; train nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; train nothing.")] = False,
 ) -> int:
     """Train two-layer networks of many widths, 1-bit and full precision, and store their trajectories.
 

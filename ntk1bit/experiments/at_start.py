@@ -45,9 +45,9 @@ class AtStart(Experiment):
 
         Returns
         -------
-        A row a draw: `largest_weight` max|w_rk|, `largest_mean` max|mu_r|, `largest_std` max s_r, `largest_norm` max
-        norm(w_r); `largest_u` and `rms_u` of <u(w_r), x_i>; `residual` and `residual_full`, norm(f(X) - y) at kappa = 1;
-        and `gap`, `largest_gap`: root mean square and largest |f - f'| over 256 test inputs at kappa = 1.
+        A row per draw: `largest_weight` max|w_rk|, `largest_mean` max|mu_r|, `largest_std` max s_r, `largest_norm` max
+        norm(w_r); `largest_u` and `rms_u` of <u(w_r), x_i>; `residual` and `residual_full`, norm(f(X) - y) at
+        kappa = 1; and `gap`, `largest_gap`: root mean square and largest |f - f'| over 256 test inputs at kappa = 1.
         """
         task = tasks.load("sphere-linear", n_train=self.n_train, n_test=256, seed=0, dim=self.dim)
         rows = []
@@ -233,9 +233,9 @@ class LimitsInDim(Experiment):
 
         Returns
         -------
-        One row: `distance`, norm_F(H - H')/norm_F(H') of the 1-bit limit H to the full-precision limit H'; `noise`, what
-        the Monte Carlo error of H would give; `ratio`, the c that brings c H closest to K_eff, with its standard error
-        `ratio_error`.
+        One row: `distance`, norm_F(H - H')/norm_F(H') of the 1-bit limit H to the full-precision limit H'; `noise`,
+        what the Monte Carlo error of H would give; `ratio`, the c that brings c H closest to K_eff, with its standard
+        error `ratio_error`.
         """
         x = tasks.load("sphere-linear", n_train=64, n_test=0, seed=0, dim=self.dim).x
         scale = cast(Scale, self.scale)
@@ -279,7 +279,7 @@ class StepNoise(Experiment):
 
         Returns
         -------
-        A row a precision: `scatter`, root mean square over 32 training inputs of the standard deviation over networks;
+        A row per precision: `scatter`, root mean square over 32 training inputs of the deviation over networks;
         `predicted`, its flip-noise law (NaN in full precision), see `c3b_spread`; `speed`, the mean over networks of
         <y, Delta f>/(eta y^T H y), H being the limit kernel of that precision: 1 - speed is C3/(eta r^T H r); and
         `predicted_speed`, y^T K_eff y/y^T H y (1 in full precision).

@@ -102,7 +102,8 @@ class Run:
     def left_out(self) -> list[str]:
         """Say what a figure or a table made of this run lacks: `lacking`, and the first of the damaged files."""
         more = len(self.problems) - _MOST_NAMED
-        return [*self.lacking, *self.problems[:_MOST_NAMED], *([f"and {more} more files like these"] if more > 0 else [])]
+        rest = [f"and {more} more files like these"] if more > 0 else []
+        return [*self.lacking, *self.problems[:_MOST_NAMED], *rest]
 
     @property
     def absent(self) -> pd.DataFrame:

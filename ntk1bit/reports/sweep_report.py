@@ -109,7 +109,11 @@ class _Cells:
         for state in _STATES[1:]:
             chosen = [cell for cell, its in self.states.items() if its == state]
             if chosen:
-                parts += [element("h3", f"Cells that are {state}" if state in ("damaged", "unfinished") else f"Cells that {state}")]
+                parts += [
+                    element(
+                        "h3", f"Cells that are {state}" if state in ("damaged", "unfinished") else f"Cells that {state}"
+                    )
+                ]
                 parts += [self._listed(chosen, state)]
         return section("Cells", *parts, anchor="cells")
 
