@@ -15,8 +15,9 @@ from ntk1bit import scaling
 from ntk1bit.energy import counting as energy
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.language import LanguageRun
-from ntk1bit.experiments.language_spec import TIMES_DIGITS, parse_size
+from ntk1bit.experiments.language_spec import TIMES_DIGITS
 from ntk1bit.files import write_whole
+from ntk1bit.networks.transformer_shape import parse_size
 from ntk1bit.scaling.result import Fit
 
 LEVEL = 0.95
@@ -216,7 +217,7 @@ def joules(
         shape.width,
         spec.context,
         vocabulary=vocabulary(run),
-        heads=shape.heads,
+        heads=shape.default_heads,
         tied=spec.tied,
         activation=cast(energy.Activation, spec.activation),
     )

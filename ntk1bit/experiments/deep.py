@@ -20,8 +20,10 @@ from ntk1bit.errors import InputError
 from ntk1bit.networks import mlp
 from ntk1bit.networks.mlp import MLP, Parameterisation
 from ntk1bit.networks.two_layer import Precision
+from ntk1bit.training.checkpoints import Checkpoint
+from ntk1bit.training.descent import NEVER
 from ntk1bit.training.schedules import Optimiser, Schedule, Training
-from ntk1bit.training.supervised import NEVER, Trained, train
+from ntk1bit.training.supervised import Trained, train
 
 BIAS_DEVIATION = 0.5  # spreads the kinks of the first layer over the cube, where biases of 0 let all meet at its centre
 RECORDS = 20  # of the loss during a training of Fig. 1
@@ -223,8 +225,10 @@ def _train(
     **more: Any,
 ) -> Trained:
     init, apply = _network(spec)
-    checkpoint = None if scratch is None else scratch.with_name(f"{scratch.name}.checkpoint")
-    return train(init, apply, x, y, training, seeds=tuple(seeds), checkpoint=checkpoint, identity=repr(spec), **more)
+    checkpoint = None
+    if scratch is not None:
+        checkpoint = Checkpoint(scratch.with_name(f"{scratch.name}.checkpoint"), repr(spec), replace=True)
+    return train(init, apply, x, y, training, seeds=tuple(seeds), checkpoint=checkpoint, **more)
 
 
 @functools.lru_cache(maxsize=8)

@@ -24,9 +24,10 @@ import tomli_w
 from ntk1bit.errors import InputError
 from ntk1bit.experiments import Measurement, run_measurements
 from ntk1bit.experiments.executors import local_executor, stop
-from ntk1bit.experiments.language_spec import LanguageSpec, Size, read_spec
+from ntk1bit.experiments.language_spec import LanguageSpec, read_spec
 from ntk1bit.experiments.store import Store, require_own_folder, versions
 from ntk1bit.files import write_whole
+from ntk1bit.networks.transformer_shape import Size
 
 _FUNCTION = "ntk1bit.training.language:train_language"
 _VERSION = 2  # raised when training means something else, so that stored networks are not taken for new ones
@@ -78,7 +79,7 @@ def cell(spec: LanguageSpec, size: Size, arm: str, rate: float, seed: int, *, to
         "text": spec.text,
         "layers": size.layers,
         "width": size.width,
-        "heads": size.heads,
+        "heads": size.default_heads,
         "arm": arm,
         "rate": rate,
         "tokens": tokens,

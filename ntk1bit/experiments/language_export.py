@@ -10,8 +10,8 @@ from ntk1bit.errors import InputError, require_choice
 from ntk1bit.experiments import Measurement, run_measurements
 from ntk1bit.experiments.language import cell, load_language_run
 from ntk1bit.experiments.store import Store
-from ntk1bit.networks.bitlinear import Arm
-from ntk1bit.networks.transformer import Activation, Shape, Transformer
+from ntk1bit.networks.transformer import Transformer
+from ntk1bit.networks.transformer_shape import Activation, Arm, Shape
 from ntk1bit.training.language import load_weights
 
 
@@ -85,7 +85,7 @@ def _place(folder: Path, *, size: str | None, arm: str, seed: int | None) -> tup
     shape = Shape(
         chosen.layers,
         chosen.width,
-        chosen.heads,
+        chosen.default_heads,
         len(alphabet),
         spec.context,
         cast(Activation, spec.activation),

@@ -6,77 +6,18 @@ A size is written `LAYERSxWIDTH`, as in ``3x64``; it has N = 12 layers width^2 n
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ntk1bit.data import text as texts
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.experiments.spec import read_table, typed_settings
+from ntk1bit.networks.quantizers import SURROGATES
+from ntk1bit.networks.transformer_shape import ACTIVATIONS, ARMS, TRAINED_ARMS, Size, parse_size
 
-_TEXTS = ("sotu", "pydoc")
-_ARMS = ("full", "bitnet", "b158", "int8-absmax", "sign-ptq")
-_TRAINED = ("full", "bitnet", "b158")
-_ACTIVATIONS = ("gelu", "squared-relu")
-_SURROGATES = ("identity", "clipped", "sign")
 TIMES_DIGITS = 6  # after the point: to how many a multiple of a rate is told from others
-_HEAD_WIDTH = 16  # entries of a head wherever it divides the width: several heads even in the smallest model
-_MOST_WIDTH, _MOST_LAYERS = 16384, 256
-
-
-@dataclass(frozen=True)
-class Size:
-    """The size of one Transformer.
-
-    Attributes
-    ----------
-    layers, width
-        Number of blocks, and size of the residual stream.
-
-    Raises
-    ------
-    InputError
-        If one is out of range, or the width is odd.
-    """
-
-    layers: int
-    width: int
-
-    def __post_init__(self) -> None:
-        """Refuse sizes that cannot be built."""
-        if not 1 <= self.layers <= _MOST_LAYERS:
-            raise InputError(f"a size needs 1 to {_MOST_LAYERS} layers, got {self.layers}")
-        if not 2 <= self.width <= _MOST_WIDTH or self.width % 2:
-            raise InputError(f"a size needs an even width from 2 to {_MOST_WIDTH}, got {self.width}")
-
-    @property
-    def parameters(self) -> int:
-        """N, the non-embedding parameters."""
-        return 12 * self.layers * self.width**2
-
-    @property
-    def heads(self) -> int:
-        """Attention heads: of 16 entries each where 16 divides the width, else a single one."""
-        return self.width // _HEAD_WIDTH if self.width % _HEAD_WIDTH == 0 else 1
-
-    def __str__(self) -> str:
-        """Write the size as it is given."""
-        return f"{self.layers}x{self.width}"
-
-
-def parse_size(text: str) -> Size:
-    """Read a size written ``LAYERSxWIDTH``.
-
-    Raises
-    ------
-    InputError
-        If it is not of that form, or out of range.
-    """
-    found = re.fullmatch(r"\s*(\d{1,6})\s*[xX×]\s*(\d{1,6})\s*", text, re.ASCII)
-    if found is None:
-        raise InputError(f"cannot read size {text!r}; write layers x width, as in 3x64")
-    return Size(int(found[1]), int(found[2]))
 
 
 @dataclass(frozen=True)
@@ -142,12 +83,12 @@ class LanguageSpec:
                 raise InputError(f"{axis} is empty; give at least one value")
             if len(set(values)) < len(values):
                 raise InputError(f"{axis} has repeated values: {', '.join(map(str, values))}")
-        require_choice("text", self.text, _TEXTS)
-        require_choice("activation", self.activation, _ACTIVATIONS)
-        require_choice("surrogate", self.surrogate, _SURROGATES)
+        require_choice("text", self.text, texts.names())
+        require_choice("activation", self.activation, ACTIVATIONS)
+        require_choice("surrogate", self.surrogate, SURROGATES)
         for arm in self.arms:
-            require_choice("arm", arm, _ARMS)
-        afterwards = [arm for arm in self.arms if arm not in _TRAINED]
+            require_choice("arm", arm, ARMS)
+        afterwards = [arm for arm in self.arms if arm not in TRAINED_ARMS]
         if afterwards and "full" not in self.arms:
             raise InputError(f"arm {afterwards[0]!r} quantises trained full-precision networks; add 'full' to the arms")
         counts = [size.parameters for size in self.shapes]
@@ -195,7 +136,7 @@ class LanguageSpec:
     @property
     def trained_arms(self) -> tuple[str, ...]:
         """The arms that are trained, in the order of the specification."""
-        return tuple(arm for arm in self.arms if arm in _TRAINED)
+        return tuple(arm for arm in self.arms if arm in TRAINED_ARMS)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the specification as plain values, as spec.toml has them."""
@@ -244,7 +185,7 @@ PRESETS: dict[str, LanguageSpec] = {
     "standard": LanguageSpec(arms=("full", "bitnet", "int8-absmax", "sign-ptq"), stability=(4.0, 16.0, 64.0)),
     "night": LanguageSpec(
         sizes=("2x32", "2x48", "3x64", "3x96", "4x128", "5x192", "6x256"),
-        arms=_ARMS,
+        arms=ARMS,
         tokens=10_000_000,
         stability=(4.0, 16.0, 64.0),
     ),
