@@ -39,17 +39,18 @@ def sweep(
         bool | None, typer.Option("--predictions", help="Also record distances to kernel predictions (H and K_eff).")
     ] = None,
     terms: Annotated[
-        bool | None, typer.Option("--terms", help="Also take recorded steps apart: C1..C4 of D25's Claim H.2.")
+        bool | None, typer.Option("--terms", help="Also decompose recorded steps: C1..C4 of D25's Claim H.2.")
     ] = None,
     spec: Annotated[
         Path | None, typer.Option(help="TOML file with a [sweep] table; options given here override it.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/ and a name.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes. Default: one a core.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Finish a run that was stopped.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; train nothing.")] = False,
 ) -> int:
     """Train two-layer networks of many widths, 1-bit and full precision, and store their trajectories.
+
+    A stopped sweep is resumed, and one with more widths, seeds or other values is extended, by giving the same --out.
 
     Example: ntk1bit sweep --widths 64..4096 --seeds 5 --inits iid,paired --out runs/first
     """
@@ -78,4 +79,4 @@ def sweep(
     )
     if dry_run:
         return sweeping.print_plan(settings, jobs=jobs, out=out)
-    return sweeping.run(settings, jobs=jobs, out=out, resume=resume)
+    return sweeping.run(settings, jobs=jobs, out=out)

@@ -15,14 +15,14 @@ def verify(
         typer.Option(help="quick: minutes; standard: what the documents cite; thorough: a night."),
     ] = "quick",
     out: Annotated[Path | None, typer.Option(help="Folder. Default: runs/verify-PRESET.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Networks a setting, in place of the preset's.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Networks per setting, in place of the preset's.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes. Default: one a core.")] = None,
     as_list: Annotated[bool, typer.Option("--list", help="List the claims and their rules; run nothing.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the studies needed; run nothing.")] = False,
 ) -> int:
     """Run the experiments that claims need and print verdicts by rules fixed beforehand, refuted first.
 
-    Stopped at any time, the same command goes on where it was.
+    A stopped verification is resumed by the same command.
 
     Example: ntk1bit verify C1 C3 --preset quick
     """

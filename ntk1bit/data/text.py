@@ -240,6 +240,22 @@ def mean_loss(losses: Float[np.ndarray, "windows context"]) -> Loss:
     return Loss(nats, nats / float(np.log(2)), error, error / float(np.log(2)))
 
 
+def loss_columns(losses: Float[np.ndarray, "windows context"]) -> dict[str, float | list[float]]:
+    """Return `loss`, `loss_error` (nats per character), `bits`, `bits_error`, and `window_losses`, a mean per window.
+
+    All are NaN where any loss is not finite: what part of a text a broken network can still read says nothing.
+    """
+    mean = mean_loss(losses)
+    windows = losses.mean(axis=1) if np.isfinite(mean.nats) else np.full(len(losses), np.nan)
+    return {
+        "loss": mean.nats,
+        "loss_error": mean.nats_error,
+        "bits": mean.bits_per_character,
+        "bits_error": mean.bits_error,
+        "window_losses": windows.tolist(),
+    }
+
+
 def _corpus(name: str, source: sources.Source, alphabet: str, dropped: int, parts: dict[str, np.ndarray]) -> Corpus:
     note = f"{source.note}; folded to ASCII, {dropped} characters dropped"
     return Corpus(name, alphabet, parts["train"], parts["validation"], source.digest, note)
