@@ -20,7 +20,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -240,7 +240,7 @@ def mean_loss(losses: Float[np.ndarray, "windows context"]) -> Loss:
     return Loss(nats, nats / float(np.log(2)), error, error / float(np.log(2)))
 
 
-def loss_columns(losses: Float[np.ndarray, "windows context"]) -> dict[str, float | list[float]]:
+def loss_columns(losses: Float[np.ndarray, "windows context"]) -> dict[str, Any]:
     """Return `loss`, `loss_error` (nats per character), `bits`, `bits_error`, and `window_losses`, a mean per window.
 
     All are NaN where any loss is not finite: what part of a text a broken network can still read says nothing.

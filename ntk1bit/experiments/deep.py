@@ -259,7 +259,7 @@ def _train(
     every: int,
     *,
     batch: int | None = None,
-    **points: np.ndarray,
+    **points: Any,
 ) -> Trained:
     from ntk1bit.training.checkpoints import Checkpoint
     from ntk1bit.training.schedules import Training

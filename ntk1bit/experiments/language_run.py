@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+import numpy as np
 import pandas as pd
 
 from ntk1bit.data import text as texts
@@ -43,7 +44,7 @@ class LanguageRun:
     spec: LanguageSpec
     frame: pd.DataFrame
     rates: Rates
-    trigram: dict[str, float | list[float]]
+    trigram: dict[str, Any]
 
 
 def language_run(run: Run) -> LanguageRun:
@@ -61,8 +62,8 @@ def language_run(run: Run) -> LanguageRun:
     frames = [run.frame(stage=stage.name).assign(stage=stage.name.split()[0]) for stage in run.stages]
     frame = pd.concat(frames, ignore_index=True)
     frame["size"] = [f"{a}x{b}" for a, b in zip(frame["layers"], frame["width"], strict=True)]
-    rows = frame.groupby(["stage", "key"])["key"].transform("size")
-    frame["seconds"] = [run.about[key]["seconds"] for key in frame["key"]] / rows
+    rows = frame.groupby(["stage", "key"])["key"].transform("size").to_numpy()
+    frame["seconds"] = np.array([run.about[key]["seconds"] for key in frame["key"]]) / rows
     searched = frame.loc[(frame["stage"] == SEARCH) & (frame["evaluated"] == frame["arm"])]
     rates = {
         (str(arm), str(size)): best_of(dict(zip(part["rate"], part["train_loss"], strict=True)))
@@ -72,7 +73,7 @@ def language_run(run: Run) -> LanguageRun:
     return LanguageRun(spec, pd.DataFrame(frame), rates, trigram(spec))
 
 
-def load_language_run(folder: Path) -> LanguageRun:
+def load_language_run(folder: Path | str) -> LanguageRun:
     """Read a finished run.
 
     Raises
@@ -83,7 +84,7 @@ def load_language_run(folder: Path) -> LanguageRun:
     return language_run(open_run(folder))
 
 
-def trigram(spec: LanguageSpec) -> dict[str, float | list[float]]:
+def trigram(spec: LanguageSpec) -> dict[str, Any]:
     """Measure the trigram model on the validation windows of a run."""
     from ntk1bit.data.ngram import fit_ngram, log_probabilities
 
@@ -102,7 +103,9 @@ class Network(NamedTuple):
     alphabet: str
 
 
-def read_network(folder: Path, *, size: str | None = None, arm: str = "bitnet", seed: int | None = None) -> Network:
+def read_network(
+    folder: Path | str, *, size: str | None = None, arm: str = "bitnet", seed: int | None = None
+) -> Network:
     """Read the network of one size, arm and seed, trained at the best rate.
 
     Parameters
@@ -123,14 +126,17 @@ def read_network(folder: Path, *, size: str | None = None, arm: str = "bitnet", 
     """
     from ntk1bit.training.language import load_weights
 
-    experiment = _network(open_run(folder), size=size, arm=arm, seed=seed)
+    run = open_run(folder)
+    experiment = _network(run, size=size, arm=arm, seed=seed)
     alphabet = texts.load(experiment.text).alphabet
     shape = experiment.shape(len(alphabet))
-    path = Store(folder).scratch(experiment.key).with_suffix(".weights")
+    path = Store(run.folder).scratch(experiment.key).with_suffix(".weights")
     return Network(load_weights(path, shape, arm=cast(Arm, arm)), shape, alphabet)
 
 
-def restore_network(folder: Path, *, size: str | None = None, arm: str = "bitnet", seed: int | None = None) -> bool:
+def restore_network(
+    folder: Path | str, *, size: str | None = None, arm: str = "bitnet", seed: int | None = None
+) -> bool:
     """Train a network of a finished run again if its weights cannot be read; return whether that was needed.
 
     Parameters
@@ -148,8 +154,8 @@ def restore_network(folder: Path, *, size: str | None = None, arm: str = "bitnet
     try:
         read_network(folder, size=size, arm=arm, seed=seed)
     except InputError:
-        Store(folder).path(experiment.key).unlink(missing_ok=True)
-        run_all(run.spec, folder)
+        Store(run.folder).path(experiment.key).unlink(missing_ok=True)
+        run_all(run.spec, run.folder)
         return True
     return False
 

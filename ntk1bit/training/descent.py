@@ -70,7 +70,7 @@ def descend(
     networks: int | None = None,
     observe: Callable[[Any], Any] | None = None,
     checkpoint: Checkpoint | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[str, float], None] | None = None,
 ) -> Descent:
     """Train one network, or several side by side.
 
@@ -95,7 +95,7 @@ def descend(
     checkpoint
         Where to resume from, if a file is there, and where to keep the state while training.
     progress
-        Called with the share of the steps done, after every chunk.
+        Called after every chunk with its last step and the share of the steps that are done.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def descend(
         at.losses[..., steps.start : steps.stop] = found
         _record(at, place, observe)
         if progress is not None:
-            progress(steps.stop / training.steps)
+            progress(f"step {steps.stop}", steps.stop / training.steps)
         if checkpoint is not None and place + 1 < len(stops) and time.monotonic() - saved >= checkpoint.seconds:
             checkpoint.write(at)
             saved = time.monotonic()

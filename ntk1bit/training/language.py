@@ -113,7 +113,7 @@ def evaluate(model: Transformer, windows: Integer[np.ndarray, "count t1"]) -> di
     return texts.loss_columns(found)
 
 
-def load_weights(path: Path, shape: Shape, *, arm: Arm) -> Transformer:
+def load_weights(path: Path | str, shape: Shape, *, arm: Arm) -> Transformer:
     """Read a trained network's weights.
 
     Raises
@@ -122,7 +122,7 @@ def load_weights(path: Path, shape: Shape, *, arm: Arm) -> Transformer:
         If the file is missing, damaged, or of another shape.
     """
     try:
-        return deserialised(path.read_bytes(), transformer(shape, arm=arm))
+        return deserialised(Path(path).read_bytes(), transformer(shape, arm=arm))
     except (OSError, ValueError) as problem:
         reason = " ".join(str(problem).split())[:200]
         raise InputError(

@@ -71,7 +71,7 @@ def train(
     y_test: Float[np.ndarray, " n_test"] | None = None,
     watch: Float[np.ndarray, "points d"] | None = None,
     checkpoint: Checkpoint | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[str, float], None] | None = None,
 ) -> Trained:
     """Train networks of several seeds on one data set.
 
@@ -94,7 +94,7 @@ def train(
         Where to resume from and to keep the state. Its identity says which network `init` and `apply` are (such as the
         `repr` of its specification); settings, seeds and data are added to it here.
     progress
-        Called with the share of the steps done, after every record.
+        Called after every record with its step and the share of the steps that are done.
 
     Returns
     -------

@@ -111,7 +111,7 @@ def test_a_resumed_training_is_the_same_to_the_last_bit(tmp_path: Path):
     for stop_after in (0.25, 0.75):
         at = tmp_path / "one.checkpoint"
 
-        def stop(share: float, when: float = stop_after) -> None:
+        def stop(_: str, share: float, when: float = stop_after) -> None:
             if share > when:
                 raise KeyboardInterrupt
 
@@ -119,7 +119,9 @@ def test_a_resumed_training_is_the_same_to_the_last_bit(tmp_path: Path):
             run(watch=X[:2], checkpoint=Checkpoint(at, "a", seconds=0.0), progress=stop)
         assert at.exists()
         seen: list[float] = []
-        resumed = run(watch=X[:2], checkpoint=Checkpoint(at, "a", seconds=0.0), progress=seen.append)
+        resumed = run(
+            watch=X[:2], checkpoint=Checkpoint(at, "a", seconds=0.0), progress=lambda _, share: seen.append(share)
+        )
         assert seen[0] == stop_after + 0.25  # it went on after the last checkpoint and did not begin anew
         assert not at.exists()
         for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
@@ -129,7 +131,7 @@ def test_a_resumed_training_is_the_same_to_the_last_bit(tmp_path: Path):
 def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(tmp_path: Path):
     at = tmp_path / "one.checkpoint"
 
-    def stop(share: float) -> None:
+    def stop(_: str, share: float) -> None:
         if share > 0.25:
             raise KeyboardInterrupt
 
