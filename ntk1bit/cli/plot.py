@@ -24,21 +24,30 @@ def plot(
     Example: ntk1bit plot runs/first
     """
     from ntk1bit.cli.tables import say
-    from ntk1bit.experiments.language import is_language_run, load_language_run
+    from ntk1bit.errors import InputError
+    from ntk1bit.experiments import SweepSpec, open_run
+    from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
+    from ntk1bit.experiments.language_spec import LanguageSpec
+    from ntk1bit.plots.sweep import save_overview
 
-    if is_language_run(run):
+    opened = open_run(run)
+    if isinstance(opened.spec, LanguageSpec):
+        from ntk1bit.experiments.language_run import language_run
         from ntk1bit.plots.language import draw_run
 
-        found, stem = load_language_run(run), out or run / "scaling"
+        found, stem = language_run(opened), out or run / "scaling"
         stem.parent.mkdir(parents=True, exist_ok=True)
         for ending in (".pdf", ".png"):
             print(draw_run(found, stem.with_name(stem.name + ending)))
         return
-    from ntk1bit.errors import InputError
-    from ntk1bit.experiments import SweepSpec, open_run
-    from ntk1bit.plots.sweep import save_overview
+    if isinstance(opened.spec, DeepScalingSpec | DeepSimilaritySpec):
+        from ntk1bit.cli import deep_runs
 
-    opened = open_run(run)
+        opened.require_whole()
+        stem, figures = out or run / "figure", deep_runs.figures_of(opened)
+        for path in deep_runs.draw(opened.frame(), figures, stem, endings=(".pdf", ".png")):
+            print(path)
+        return
     if not isinstance(opened.spec, SweepSpec):
         raise InputError(f"{run} is of {opened.spec.COMMAND}, whose results have no figure of their own; see summary")
     for path in save_overview(opened, out or run / "overview"):

