@@ -33,7 +33,21 @@ class PlainFields:
     def __post_init__(self) -> None:
         """Turn every field into its plain type."""
         for field in fields(self):
-            object.__setattr__(self, field.name, _plain(field.name, getattr(self, field.name), str(field.type)))
+            object.__setattr__(self, field.name, self.typed(field.name, getattr(self, field.name), str(field.type)))
+
+    @classmethod
+    def typed(cls, name: str, value: object, kind: str) -> Any:
+        """Return the value of a field as the type that it is annotated with.
+
+        Raises
+        ------
+        InputError
+            If it is of the wrong type.
+        """
+        if not kind.startswith("tuple"):
+            return _typed(name, value, kind)
+        entries = value if isinstance(value, tuple | list | range | np.ndarray) else (value,)
+        return tuple(_typed(name, entry, kind[6:].split(",")[0]) for entry in entries)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain lists and numbers, as they are written to TOML and JSON."""
@@ -52,7 +66,7 @@ class PlainFields:
         given = {} if base is None else {name: getattr(base, name) for name in kinds}
         for name, value in settings.items():
             require_choice("setting", name, kinds)
-            given[name] = _plain(name, value, kinds[name])
+            given[name] = cls.typed(name, value, kinds[name])
         for field in fields(cls):
             if field.name not in given and field.default is MISSING:
                 raise InputError(f"the setting {field.name!r} is missing")
@@ -113,14 +127,6 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if not seeds or not 1 <= seeds[0] <= 10_000:
         raise InputError(f"--seeds takes a count from 1 to 10,000 or a list such as 0,1,7; got {text!r}")
     return tuple(range(seeds[0]))
-
-
-def _plain(name: str, value: object, kind: str) -> Any:
-    """Return the value of a field as the type it has."""
-    if not kind.startswith("tuple"):
-        return _typed(name, value, kind)
-    entries = value if isinstance(value, tuple | list | range | np.ndarray) else (value,)
-    return tuple(_typed(name, entry, kind[6:].split(",")[0]) for entry in entries)
 
 
 def _typed(name: str, value: object, kind: str) -> Any:

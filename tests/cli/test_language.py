@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tomli_w
+from ntk1bit.experiments.language_export import read_network, restore_network
 
 from ntk1bit.cli import training_lm
 from ntk1bit.cli.main import main
@@ -18,7 +19,6 @@ from ntk1bit.errors import InputError
 from ntk1bit.estimators import language as summary
 from ntk1bit.experiments import SweepSpec
 from ntk1bit.experiments.language import run_language
-from ntk1bit.experiments.language_export import read_network, restore_network
 from ntk1bit.packed.file_format import load
 
 from ..tiny_language import TINY

@@ -7,13 +7,13 @@ from dataclasses import fields, replace
 
 import pytest
 import tomli_w
+from ntk1bit.experiments.spec import spec_from_dict as sweep_from_dict
 
 from ntk1bit.errors import InputError
 from ntk1bit.experiments import SweepSpec
 from ntk1bit.experiments import read_spec as read_sweep
 from ntk1bit.experiments.language import cell, planned_seconds
 from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec, read_spec, spec_from_dict
-from ntk1bit.experiments.spec import spec_from_dict as sweep_from_dict
 from ntk1bit.networks.transformer_shape import Shape, Size, parse_size
 
 

@@ -131,7 +131,7 @@ def test_a_list_of_several_kinds_is_read_back_and_grows(tmp_path, pool):
         ("[experiments]\nexperiments = [{kind = 'flip-probability', dim = 4}]", "'radius' is missing"),
         ("[experiments]\nexperiments = [{kind = 'flip-probability', dims = 4}]", "did you mean 'dim'"),
         ("[experiments]\nexperiments = 3", "a list of tables"),
-        ("[experiments]\n", "a list of tables"),
+        ("[experiments]\n", "'experiments' is missing"),
         ("[experiments]\nother = 3", "unknown setting"),
         ("[versions]\nnumpy = '1'", "no table of settings"),
     ],
