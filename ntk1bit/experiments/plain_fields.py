@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -32,8 +34,8 @@ class PlainFields:
 
     def __post_init__(self) -> None:
         """Turn every field into its plain type."""
-        for field in fields(self):
-            object.__setattr__(self, field.name, self.typed(field.name, getattr(self, field.name), str(field.type)))
+        for name, kind in _kinds(type(self)).items():
+            object.__setattr__(self, name, self.typed(name, getattr(self, name), kind))
 
     @classmethod
     def typed(cls, name: str, value: object, kind: str) -> Any:
@@ -62,7 +64,7 @@ class PlainFields:
         InputError
             For an unknown field, one that is missing, or a value of the wrong type.
         """
-        kinds = {field.name: str(field.type) for field in fields(cls)}
+        kinds = _kinds(cls)
         given = {} if base is None else {name: getattr(base, name) for name in kinds}
         for name, value in settings.items():
             require_choice("setting", name, kinds)
@@ -71,6 +73,15 @@ class PlainFields:
             if field.name not in given and field.default is MISSING:
                 raise InputError(f"the setting {field.name!r} is missing")
         return cls(**given)
+
+
+@functools.lru_cache(maxsize=64)
+def _kinds(cls: type[PlainFields]) -> dict[str, str]:
+    """Return the annotations of the fields as they are written."""
+    return {
+        field.name: field.type if isinstance(field.type, str) else inspect.formatannotation(field.type)
+        for field in fields(cls)
+    }
 
 
 def parse_widths(text: str) -> tuple[int, ...]:

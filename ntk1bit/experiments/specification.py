@@ -93,7 +93,7 @@ class Specification(PlainFields):
         return self.as_dict()
 
     @classmethod
-    def read(cls: type[S], path: Path) -> S:
+    def read(cls: type[S], path: Path | str) -> S:
         """Read a specification of this kind from its table of a TOML file.
 
         Raises
@@ -101,6 +101,7 @@ class Specification(PlainFields):
         InputError
             As `read_specification`, and if the file is of another kind of run.
         """
+        path = Path(path)
         document = read_toml(path)
         if isinstance(document.get(cls.NAME), dict):
             return _make(cls, document[cls.NAME], path)
@@ -194,7 +195,7 @@ class ExperimentList(Specification):
         return asked if set(self.experiments) < set(asked.experiments) else self
 
 
-def read_specification(path: Path) -> Specification:
+def read_specification(path: Path | str) -> Specification:
     """Read the specification that a TOML file holds, of whatever kind.
 
     Raises
@@ -203,6 +204,7 @@ def read_specification(path: Path) -> Specification:
         If the file cannot be read, is not TOML, has no table of a specification, or holds a bad value; the message
         names the file.
     """
+    path = Path(path)
     document = read_toml(path)
     for name, kind in _SPECIFICATIONS.items():
         if isinstance(document.get(name), dict):
