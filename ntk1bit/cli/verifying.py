@@ -43,7 +43,7 @@ def run(names: list[str], *, preset: str, out: Path | None, seeds: int | None, j
         print(f"\nabout {clock(sum(one.seconds for one in work) / jobs)} with {jobs} jobs, rough; folder {folder}")
         return 0
     with resumable(folder), progress_bar() as bar:
-        results = verification.verify(chosen, work, preset=preset, folder=folder, jobs=jobs, progress=bar)
+        results = verification.verify(chosen, work, preset=preset, folder=folder, jobs=jobs, progress=bar, note=say)
     print_verdicts([entry for entry in results["claims"] if entry["id"] in chosen])
     print(
         f"\n{preset}: {len(results['studies'])} studies in {folder}; verdicts and evidence: {folder / 'verdicts.json'}"
