@@ -14,7 +14,7 @@ def test_the_search_walks_to_the_best_rate_as_far_as_it_may(best, rounds, expect
     for _ in range(rounds + 1):
         for e in search.untried:
             assert e not in search.losses
-            search.losses[e] = abs(e - best)
+            search.losses[e] = float(abs(e - best))
     assert search.best == pytest.approx(0.01 * 2.0**expected)
 
 
