@@ -30,7 +30,7 @@ import pandas as pd
 
 from ntk1bit.claims import Claim, Evidence, Inside
 from ntk1bit.claims.measures import against, exponent, seeds_interval
-from ntk1bit.estimators.drift import recorded_steps
+from ntk1bit.estimators.against_width import recorded_steps
 from proofs_numeric.data import Data, highest, rows
 from proofs_numeric.studies import TERM_RATES
 

@@ -27,7 +27,7 @@ import pandas as pd
 from ntk1bit.claims import Claim, Evidence, Inside
 from ntk1bit.claims.measures import against, exponent, seeds_interval, select
 from ntk1bit.estimators import sign_flips, spread
-from ntk1bit.estimators.drift import recorded_steps
+from ntk1bit.estimators.against_width import recorded_steps
 from proofs_numeric.data import Data, grouped, highest, rows
 
 CLAIM = Claim(

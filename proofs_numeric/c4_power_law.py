@@ -25,7 +25,7 @@ from ntk1bit.claims import Claim, Estimate, Evidence, Inside
 from ntk1bit.claims.measures import against, estimated, exponent, seeds_interval, select, span
 from ntk1bit.estimators import loss_at_end
 from ntk1bit.estimators.against_width import AgainstWidth
-from ntk1bit.estimators.drift import recorded_steps
+from ntk1bit.estimators.against_width import recorded_steps
 from proofs_numeric.data import Data, cells, grouped, rows
 
 _BUDGETS = 12  # budgets of compute at which the frontier is read

@@ -14,7 +14,7 @@ sides are computed apart, so a wrong term shows.
 from __future__ import annotations
 
 from ntk1bit.claims import Claim, Evidence, Exact, Number
-from ntk1bit.estimators.drift import recorded_steps
+from ntk1bit.estimators.against_width import recorded_steps
 from proofs_numeric.data import Data, highest
 from proofs_numeric.studies import TERM_RATES
 

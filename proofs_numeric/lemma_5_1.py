@@ -19,7 +19,7 @@ import numpy as np
 from ntk1bit.claims import Claim, Evidence, Exact, Inside, Never, Number
 from ntk1bit.claims.measures import against, at, exponent, held_out_bound
 from ntk1bit.data import tasks
-from ntk1bit.estimators.against_width import root_mean_square_of
+from ntk1bit.statistics import root_mean_square_of
 from ntk1bit.networks import two_layer
 from ntk1bit.networks.two_layer import Precision
 from proofs_numeric.data import Data, grouped, log_factor, span_of

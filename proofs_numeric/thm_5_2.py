@@ -22,7 +22,7 @@ import pandas as pd
 
 from ntk1bit.claims import Claim, Evidence, Inside, Never
 from ntk1bit.claims.measures import against, exponent, held_out_bound
-from ntk1bit.estimators.drift import recorded_steps
+from ntk1bit.estimators.against_width import recorded_steps
 from proofs_numeric.data import DELTA, Data, grouped, log_factor
 
 CLAIM = Claim(

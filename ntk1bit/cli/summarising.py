@@ -14,7 +14,7 @@ import pandas as pd
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.estimators import Overview, overview
 from ntk1bit.estimators.columns import SETTINGS
-from ntk1bit.estimators.overview import COLUMNS
+from ntk1bit.estimators.run_overview import COLUMNS
 from ntk1bit.experiments import Run, load_run, make_plan
 from ntk1bit.experiments.states import CellStates, cell_states, damaged
 
@@ -132,7 +132,7 @@ def _print_csv(found: Overview, notes: list[str]) -> None:
             columns={"exponent": "value", "exponent_low": "low", "exponent_high": "high", "form": "law"}
         ).assign(kind="exponent")
     columns = ["kind", "quantity", *SETTINGS, "width", "law", "value", "low", "high", "seeds"]
-    columns += ["floor", "floor_low", "floor_high", "bend", "bend_low", "bend_high", "warranted", "note"]
+    columns += ["floor", "floor_low", "floor_high", "curvature", "curvature_low", "curvature_high", "warranted", "note"]
     pd.concat([values, exponents], ignore_index=True).reindex(columns=columns).to_csv(sys.stdout, index=False)
     for note in notes:
         say(note)

@@ -12,7 +12,7 @@ import pandas as pd
 from ntk1bit.estimators import AgainstWidth, Overview, overview
 from ntk1bit.estimators.against_width import groups
 from ntk1bit.estimators.convergence import WidthNeeded
-from ntk1bit.estimators.overview import COLUMNS
+from ntk1bit.estimators.run_overview import COLUMNS
 from ntk1bit.experiments import Cell, Run, load_run, make_plan
 from ntk1bit.experiments.states import ORDER, cell_states
 from ntk1bit.files import read_toml
@@ -237,8 +237,8 @@ def _exponents(exponents: pd.DataFrame, settings: Mapping[str, Any]) -> Html:
             continue
         exponent = estimate(row["exponent"], row["exponent_low"], row["exponent_high"])
         level = estimate(row["floor"], row["floor_low"], row["floor_high"]) if row["floor"] else ""
-        bend = interval(row["bend_low"], row["bend_high"])
-        remark = join([_sentence(row["note"]), f" Its bend lies in {bend}." if row["note"].startswith("bends") else ""])
+        curvature = interval(row["curvature_low"], row["curvature_high"])
+        remark = join([_sentence(row["note"]), f" It lies in {curvature}." if row["note"].startswith("curvature") else ""])
         span = f"{number(row['smallest'])} to {number(row['largest'])}, {row['widths']} widths"
         rows.append([name, formula(row["form"]), exponent, level, span, remark])
     if not rows:

@@ -6,7 +6,7 @@ import pytest
 
 from ntk1bit.claims.measures import against, at, estimated, exponent, held_out_bound, seeds_interval, select
 from ntk1bit.errors import InputError
-from ntk1bit.estimators.against_width import root_mean_square_of
+from ntk1bit.statistics import root_mean_square_of
 
 
 def made(power, *, noise=0.0, xs=(0.1, 0.3, 1.0), seeds=6, draw=0):
