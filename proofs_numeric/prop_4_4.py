@@ -41,11 +41,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Estimate, Evidence, Inside, Number
+from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin, Number
 from ntk1bit.claims.measures import against, at, exponent, seeds_interval
 from proofs_numeric.c2_floor import CONSTANT
-from proofs_numeric.data import DELTA, Data, grouped, highest, rows, span_of
+from proofs_numeric.data import DELTA, Data, grouped, highest, rows, span_of, theorem_width
 from proofs_numeric.data import widest as widest_widths
+from proofs_numeric.proof import Proof
 
 CLAIM = Claim(
     id="4.4",
@@ -57,17 +58,27 @@ CLAIM = Claim(
     "proposition's width is out of reach, so its conclusion is tested at widths far below.",
     refuted_by="a loss that falls more slowly than m^-1/4, or stays above a tenth of its start at the widest layer",
     criteria=(
-        Inside("exponent of the loss reached in m, 1-bit", high=-0.25),
-        Inside("loss reached over its start at the widest, 1-bit", high=0.1),
+        IntervalWithin("loss.m", high=-0.25),
+        IntervalWithin("loss.over_start.widest", high=0.1),
     ),
     context=(
-        Inside("exponent of the lowest loss in m, 1-bit", high=-0.25),
-        Inside("exponent of the loss reached in m, 1-bit, widest widths", -1.2, -0.8),
-        Inside("loss reached over (n K p)^2 kappa^2/(2 pi m d), widest", 0.5, 2.0),
-        Inside("loss reached at the widest, full precision over 1-bit", high=0.1),
+        IntervalWithin("loss.lowest.m", high=-0.25),
+        IntervalWithin("loss.m.widest", -1.2, -0.8),
+        IntervalWithin("loss.over_law.widest", 0.5, 2.0),
+        IntervalWithin("loss.full_over_one_bit.widest", high=0.1),
     ),
+    labels={
+        "loss.m": "exponent of the loss reached in m, 1-bit",
+        "loss.lowest.m": "exponent of the lowest loss in m, 1-bit",
+        "loss.m.widest": "exponent of the loss reached in m, 1-bit, widest widths",
+        "loss.over_start.widest": "loss reached over its start at the widest, 1-bit",
+        "loss.over_law.widest": "loss reached over (n K p)^2 kappa^2/(2 pi m d), widest",
+        "loss.full_over_one_bit.widest": "loss reached at the widest, full precision over 1-bit",
+        "proposition.log10": "log10 of the proposition's width",
+        "lambda_min": "smallest lambda_min(H(0))",
+        "closest": "largest |<h_i, h_j>|",
+    },
 )
-STUDIES = ("feed-forward",)
 _STUDY = "feed-forward"
 _REACHED = "training loss, mean over the last tenth of the steps"
 _MOVING = 2**0.2  # loss half-way over loss at the end, or its inverse: a slope of 0.2 in log L against log t
@@ -89,20 +100,20 @@ def evidence(data: Data) -> Evidence:
     tables = [rows(reached.table, precision="one_bit"), rows(reached_full.table, precision="full")]
     return Evidence(
         (
-            exponent(reached, "exponent of the loss reached in m, 1-bit", _STUDY),
-            exponent(lowest, "exponent of the lowest loss in m, 1-bit", _STUDY),
-            exponent(wide, "exponent of the loss reached in m, 1-bit, widest widths", _STUDY),
-            at(share, "loss reached over its start at the widest, 1-bit", _STUDY),
+            exponent(reached, "loss.m", _STUDY),
+            exponent(lowest, "loss.lowest.m", _STUDY),
+            exponent(wide, "loss.m.widest", _STUDY),
+            at(share, "loss.over_start.widest", _STUDY),
             *at_widest,
             Number(
-                "smallest lambda_min(H(0))",
+                "lambda_min",
                 "over networks of both precisions, kernel of all outputs",
                 float(kept["lambda_min"].min()),
                 span_of(kept, m="width"),
                 _STUDY,
             ),
             Number(
-                "largest |<h_i, h_j>|",
+                "closest",
                 "over pairs of tokens: 1 for two tokens alike",
                 highest(kept["closest"]),
                 f"{kept['seed'].nunique()} seeds",
@@ -117,7 +128,10 @@ def evidence(data: Data) -> Evidence:
     )
 
 
-def _at_widest(one_bit: pd.DataFrame, full: pd.DataFrame) -> tuple[tuple[Estimate | Number, ...], str]:
+PROOFS = (Proof(CLAIM, (_STUDY,), evidence),)
+
+
+def _at_widest(one_bit: pd.DataFrame, full: pd.DataFrame) -> tuple[tuple[IntervalEstimate | Number, ...], str]:
     """Compare the loss at the widest layers with the floor law, full precision and the proposition's width."""
     width = highest(one_bit["width"])
     ours, twins = (part.loc[part["width"] == width].set_index("seed").sort_index() for part in (one_bit, full))
@@ -125,28 +139,23 @@ def _at_widest(one_bit: pd.DataFrame, full: pd.DataFrame) -> tuple[tuple[Estimat
     where = f"m = {width:g}, n K = {tokens:g}, p = {outputs:g}, d = {dim:g}"
     law = CONSTANT * (tokens * outputs * kappa) ** 2 / (width * dim)
     loss = float(ours["level"].mean())
-    asked = float(
-        -8 * np.log10(ours["lambda_min"].min())
-        + 12 * np.log10(tokens)
-        + 20 * np.log10(dim)
-        - 4 * np.log10(DELTA * loss)
-    )
+    asked = theorem_width(float(ours["lambda_min"].min()), tokens, dim, loss, dim_power=20)
     measures = (
         seeds_interval(
-            (ours["level"] / law).to_numpy(),
-            "loss reached over (n K p)^2 kappa^2/(2 pi m d), widest",
+            ours["level"] / law,
+            "loss.over_law.widest",
             "measured loss over the large-d law, which has no fitted constant",
             where,
             _STUDY,
         ),
         seeds_interval(
-            (twins["level"] / ours["level"]).to_numpy(),
-            "loss reached at the widest, full precision over 1-bit",
+            twins["level"] / ours["level"],
+            "loss.full_over_one_bit.widest",
             "ratio at the same seed: same block, same W(0) and a",
             where,
             _STUDY,
         ),
-        Number("log10 of the proposition's width", f"for the loss {loss:.2g}, constant 1", asked, where, _STUDY),
+        Number("proposition.log10", f"for the loss {loss:.2g}, constant 1", asked, where, _STUDY),
     )
     remark = (
         f"For L = {loss:.1e} the proposition asks for a width of 10^{asked:.0f} (constant 1, delta = {DELTA:g}); "

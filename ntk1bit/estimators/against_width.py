@@ -133,7 +133,9 @@ def per_cell(
         kept, notes = converged_cells(part)
         numbers = pd.Series({key: value(cell) for key, cell in kept.groupby(["width", "seed"])}, dtype=np.float64)
         samples = seed_samples(numbers)
-        found.append(estimate_against(quantity, meaning, settings, samples, fit=fit, with_floor=with_floor, notes=notes))
+        found.append(
+            estimate_against(quantity, meaning, settings, samples, fit=fit, with_floor=with_floor, notes=notes)
+        )
     return found
 
 

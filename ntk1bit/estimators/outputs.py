@@ -1,6 +1,6 @@
 """How far outputs are apart: of both precisions, of different seeds, and of training and what kernels predict for it.
 
-The generalisation difference, or gap (claim C3), is between 1-bit and full precision on test inputs; the spread (C3b) is
+The generalisation difference, or gap (claim C3), is between 1-bit and full precision on test inputs, the spread (C3b)
 between seeds; distances to predictions (C1) are on training inputs.
 """
 

@@ -238,7 +238,9 @@ def _exponents(exponents: pd.DataFrame, settings: Mapping[str, Any]) -> Html:
         exponent = estimate(row["exponent"], row["exponent_low"], row["exponent_high"])
         level = estimate(row["floor"], row["floor_low"], row["floor_high"]) if row["floor"] else ""
         curvature = interval(row["curvature_low"], row["curvature_high"])
-        remark = join([_sentence(row["note"]), f" It lies in {curvature}." if row["note"].startswith("curvature") else ""])
+        remark = join(
+            [_sentence(row["note"]), f" It lies in {curvature}." if row["note"].startswith("curvature") else ""]
+        )
         span = f"{number(row['smallest'])} to {number(row['largest'])}, {row['widths']} widths"
         rows.append([name, formula(row["form"]), exponent, level, span, remark])
     if not rows:

@@ -12,8 +12,8 @@ import pytest
 
 from ntk1bit import estimators
 from ntk1bit.errors import InputError
-from ntk1bit.estimators.run_overview import COLUMNS
 from ntk1bit.estimators.outputs import PREDICTION_COLUMNS
+from ntk1bit.estimators.run_overview import COLUMNS
 from ntk1bit.experiments import SweepSpec, load_run, run_sweep
 
 from .frames import run_frame
