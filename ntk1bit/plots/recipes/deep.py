@@ -29,7 +29,7 @@ def draw_scaling_law(results: Results) -> Figure:
     table = results.table("C5", "loss against parameters")
     labels: dict[tuple[str, int], str] = {}
     for depth in sorted({int(depth) for depth in table["depth"]}):
-        for precision in PRECISION_NAME:
+        for precision in ("one_bit", "full"):
             found = results.measure("C5", f"loss.{precision}.size.depth{depth}")
             labels[precision, depth] = with_power(f"{PRECISION_NAME[precision]}, depth {depth}:", found, "N")
     figure = new_figure(PAGE, 4.5, title)
