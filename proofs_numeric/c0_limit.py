@@ -6,9 +6,9 @@ draw.
 **Derivation.** H_ij(0) = kappa^2 <x_i, x_j> (1/m) #{r active on both} is an average of m independent indicators, with
 mean limit_ij and variance kappa^4 <x_i, x_j>^2 p (1 - p)/m: the law of large numbers, with Hoeffding's inequality for a
 bound at finite m (tests/properties). For full precision p = (pi - theta)/(2 pi) (Cho & Saul 2009); in 1-bit precision p
-has no closed form and is counted over 4 million neurons.
+has no closed form and is counted over many neurons.
 
-**Experiment.** Two tasks, 64 points, exponents over all widths. The limits themselves against d in a table: the 1-bit
+**Experiment.** Two tasks, exponents over all widths. The limits themselves against d in a table: the 1-bit
 limit is not the full-precision one, and K_eff = c H with c near sqrt(2/pi) (std) or 2/pi (absmean) at large d.
 """
 

@@ -39,7 +39,7 @@ CLAIM_H = Claim(
     "with width.",
     source="D25, section 4 (training aligns with the kernel)",
     assumptions="paired start, eta_rel = 1, while L > L(0)/10.",
-    refuted_by="a distance that levels off: exponent above -0.2 over the four widest widths",
+    refuted_by="a distance that plateaus: exponent above -0.2 over the four widest widths",
     criteria=(IntervalWithin("from_h.m.widest", high=-0.2),),
     context=(IntervalWithin("from_h.m.full", high=-0.2),),
     labels={

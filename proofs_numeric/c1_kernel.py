@@ -1,9 +1,9 @@
-"""C1: the kernel of a 1-bit network settles as it widens.
+"""C1: the kernel of a 1-bit network stays close to initialisation as the network widens (lazy regime).
 
 **Statement.** max_t norm_F(H(t) - H(0))/norm_F(H(0)) falls at least as fast as m^-1/2, at fixed eta_rel and steps.
 
-**Derivation.** H_ij is an average over m neurons and moves when their activities change, which happens where |z| is
-below what training moves it by. Let a share p of the activities change.
+**Derivation.** H_ij is an average over m neurons and moves when their activation patterns change, which happens where |z| is
+below what training moves it by. Let a share p of the activations change.
 
 1. *Cancellation.* As many neurons switch on as off, to leading order: the change has no preferred side. What is left
    of H_ij(t) - H_ij(0) is the noise of an average over the p m changed neurons, sqrt(p m)/m = sqrt(p/m). *Checked
@@ -38,10 +38,10 @@ _INITS = ("paired", "iid")
 
 CLAIM = Claim(
     id="C1",
-    title="the kernel of a 1-bit network settles as it widens",
+    title="a 1-bit network's kernel drift decreases with width",
     statement="The largest relative kernel drift in training falls with width at least as fast as m^-1/2.",
     source="D25, Lemma 4.1 with Claim I.5",
-    assumptions="1000 steps at eta_rel = 1.",
+    assumptions="a fixed number of steps at eta_rel = 1.",
     refuted_by="an exponent above -1/2 in either init",
     criteria=tuple(IntervalWithin(f"drift.m.one_bit.{init}", high=-0.5) for init in _INITS),
     context=(
@@ -55,7 +55,7 @@ CLAIM = Claim(
         f"{name}.m.{one}.{init}": f"exponent of {words}, {PRECISIONS[one]}, {init}"
         for name, words, inits in (
             ("drift", "drift", _INITS),
-            ("changed", "changed activities", ("paired",)),
+            ("changed", "changed activations", ("paired",)),
             ("ratio", "drift / sqrt(p/m)", ("paired",)),
         )
         for one, init in itertools.product(PRECISIONS, inits)
@@ -78,7 +78,7 @@ def evidence(data: Data) -> Evidence:
         one = select(changed, init="paired", precision=precision)
         measures.append(exponent(one, f"changed.m.{precision}.paired", "digits"))
     for precision in PRECISIONS:
-        meaning = "largest drift over sqrt(largest share of changed activities / m)"
+        meaning = "largest drift over sqrt(largest share of changed activations / m)"
         one = against(paired.loc[paired["precision"] == precision], "width", "ratio", meaning=meaning)
         measures.append(exponent(one, f"ratio.m.{precision}.paired", "digits"))
     by_task = [

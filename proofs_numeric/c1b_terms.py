@@ -11,7 +11,7 @@ large d; `ntk1bit.kernels.effective` has all terms and finite d). So the mean ch
 
 whatever the width. The same for C1 alone: C2 comes from switched neurons, a share O(1/sqrt m) of all, and vanishes.
 C4 = 1/2 norm(Delta f)^2 has two parts: 1/2 eta^2 norm(K_eff r)^2, which is small when eta is, and the flip noise.
-That noise has variance proportional to eta norm(r)/sqrt(m) a step (`c3b_spread`), so its share of C4/(eta r^T H r)
+That noise has variance proportional to eta norm(r)/sqrt(m) per step (`c3b_spread`), so its share of C4/(eta r^T H r)
 does *not* fall with eta, but falls with m at fixed norm(r), and grows as norm(r) falls: it ends the descent
 (`c2_floor`).
 
@@ -21,7 +21,7 @@ r: the time needed grows by a constant factor, about 1/c = 1.25 for the leading 
 
 **Experiment.** The ratios of sums over the recorded steps while L > L(0)/10 to the sum of eta r^T H r, against width on
 digits and against width and dimension on the sphere, at eta_rel = 0.25; C4 also against eta, at the largest width; step
-by step in a table; and C3 of the first step over 240 networks at each width and d, where its prediction has no unknown.
+by step in a table; and C3 of the first step over many networks at each width and d, where its prediction has no unknown.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _STUDIES = ("terms", "terms-dims", *(f"terms-rate-{rate:g}" for rate in TERM_RAT
 
 
 def ratios(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the terms in units of eta r^T H r, a row a cell: sums over its recorded steps while L > L(0)/10."""
+    """Return the terms in units of eta r^T H r, a row per cell: sums over its recorded steps while L > L(0)/10."""
     taken = recorded_steps(frame)
     high = taken["loss"] > _UNTIL * pd.Series(taken.groupby("key")["loss"].transform("first"))
     settings = ["width", "dim", "precision", "seed"]
@@ -130,7 +130,7 @@ def evidence(data: Data) -> Evidence:
                 last_noise["c3"] - (1 - last_noise["predicted_speed"]),
                 "c3.error.first_step",
                 "C3/(eta r'Hr) - (1 - y'K_eff y / y'Hy)",
-                f"sphere, d = {dim:g}, m = {width:g}, {last_noise['networks'].iloc[0]} networks a seed",
+                f"sphere, d = {dim:g}, m = {width:g}, {last_noise['networks'].iloc[0]} networks per seed",
                 "noise",
             ),
             seeds_interval(last_full["c3"], "c3.widest.full", of, where, "terms"),

@@ -1,6 +1,6 @@
 r"""C2 and C2-law: a 1-bit network stops learning at a floor that falls as n^2 kappa^2/(m d).
 
-**C2.** Trained to its end, a 1-bit network's loss levels at a floor L_inf ~ 1/m; a full-precision network's loss falls
+**C2.** Trained to convergence, a 1-bit network's loss plateaus at a floor L_inf ~ 1/m; a full-precision network's loss falls
 to float precision.
 
 **C2-law.** L_inf ~ n^2 kappa^2/(m d), whatever the learning rate and the conditioning.
@@ -29,7 +29,7 @@ and
 
    On finite data K's smaller eigenvalues lie below c H's, which raises the constant; the powers stay.
 
-**Experiment.** Random labels on the sphere and 32 digits, 3000 steps, level by then (widths where the loss is not level
+**Experiment.** Random labels on the sphere and 32 digits, trained to convergence (widths whose loss has not converged
 are left out, with a note); one sweep for each of m, n, d, kappa, eta_rel.
 """
 
@@ -54,7 +54,7 @@ CLAIM = Claim(
     title="a 1-bit network's loss has a floor that falls as 1/m",
     statement="The loss at which a 1-bit network stops falls as m^-1; full precision has no floor above rounding.",
     source="ours (C2; Thm 4.2 has no floor)",
-    assumptions="paired start, well-conditioned data, trained until level.",
+    assumptions="paired start, well-conditioned data, trained to convergence.",
     refuted_by="an exponent outside [-1.1, -0.9], or a full-precision floor above 1e-8 of the start",
     criteria=(*(IntervalWithin(f"floor.m.{task}", -1.1, -0.9) for task in _STUDY_OF), AtMost("end.full", 1e-8)),
     labels={
@@ -67,7 +67,7 @@ CLAIM_LAW = Claim(
     title="the floor is n^2 kappa^2/(m d), whatever eta",
     statement="The loss at which a 1-bit network stops falls as d^-1, n^2 and kappa^2 and does not depend on eta.",
     source="ours",
-    assumptions="paired start, random labels on the sphere, one width, trained until level.",
+    assumptions="paired start, random labels on the sphere, one width, trained to convergence.",
     refuted_by="an exponent outside its range",
     criteria=(
         IntervalWithin("floor.n", 1.7, 2.3),

@@ -1,6 +1,6 @@
-"""C3 and C3-paired: whether the gap between both networks closes with width.
+"""C3 and C3-paired: whether the generalisation difference between both networks closes with width.
 
-**C3, D25's text.** The gap f - f' on test inputs tends to 0 as the width grows (iid start).
+**C3, D25's text.** The generalisation difference f - f' on test inputs, below the gap, tends to 0 as the width grows (iid start).
 
 **C3-paired, ours.** Without the random start (`paired`) the gap falls as m^-1/4 down to what the two limits differ by,
 which shrinks with d.
@@ -40,8 +40,9 @@ def _labels(init: str) -> dict[str, str]:
 
 CLAIM_IID = Claim(
     id="C3",
-    title="the gap between both networks closes with width",
-    statement="The root mean square of f - f' on test inputs after training tends to 0 as m grows, from an iid start.",
+    title="the generalisation difference closes with width",
+    statement="The generalisation difference (gap), the root mean square of f - f' on test inputs after training, tends "
+    "to 0 as m grows, from an iid start.",
     source="D25, text around Thm 5.2",
     assumptions="iid start, kappa = 1, same data, W(0) and a.",
     refuted_by="an exponent in m above -0.1",
@@ -55,10 +56,10 @@ CLAIM_IID = Claim(
 CLAIM_PAIRED = Claim(
     id="C3-paired",
     title="without the random start the gap falls as m^-1/4",
-    statement="From a paired start the gap after training falls as m^-1/4 at large d, and its value at the largest "
-    "width falls with d.",
+    statement="From a paired start the generalisation difference (gap) after training falls as m^-1/4 at large d, and "
+    "its value at the largest width falls with d.",
     source="ours",
-    assumptions="paired start; 300 steps at eta_rel = 1 on a linear function (sphere).",
+    assumptions="paired start; a linear function (sphere) at eta_rel = 1.",
     refuted_by="an exponent in m outside [-0.35, -0.15] at the largest d, or a gap that does not fall with d",
     criteria=(
         IntervalWithin("gap.m.sphere.paired", -0.35, -0.15),

@@ -17,7 +17,7 @@ m^-1/4 in 1-bit precision and as m^-1/2 in full precision.
    scatter of one step over independent networks against it, and its exponent.*
 4. On training inputs descent feeds back and holds the deviation at the floor of `c2_floor`; on test inputs it stays.
 
-**Experiment.** The spread on the sphere and on digits, networks trained until level; one step at several widths and d.
+**Experiment.** The spread on the sphere and on digits, networks trained to convergence; one step at several widths and d.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CLAIM = Claim(
     statement="From a paired start the seed-to-seed spread of the trained function falls as m^-1/4 in 1-bit precision "
     "(m^-1/2 in full), through flipped signs whose share falls as m^-1/2.",
     source="ours",
-    assumptions="paired start, trained until level.",
+    assumptions="paired start, trained to convergence.",
     refuted_by="an exponent outside its range, or a one-step scatter that misses its law by more than a tenth",
     criteria=(
         IntervalWithin("spread.m.sphere.one_bit", -0.30, -0.20),

@@ -8,8 +8,8 @@ width at each C is the one whose floor is just being reached: the time to reach 
 frontier is C^-1 up to a logarithm in 1-bit precision. A full-precision network has no floor, and its frontier is
 exponential.
 
-**Experiment.** The exponent and its bend (the quadratic coefficient of log L in log m: a power law has none) on the
-sphere and on digits, networks level; the same exponent by `ntk1bit.scaling.fit`, with robust residuals and its own
+**Experiment.** The exponent and its curvature (the quadratic coefficient of log L in log m: a power law has none) on the
+sphere and on digits, networks trained to convergence; the same exponent by `ntk1bit.scaling.fit`, with robust residuals and its own
 bootstrap over networks; the frontier in compute; the test loss against the number of points n for both precisions.
 """
 
@@ -33,10 +33,10 @@ _STUDY_OF = {"sphere": "floor", "digits": "floor-digits"}
 CLAIM = Claim(
     id="C4",
     title="the loss is a power law in parameters",
-    statement="The training loss of 1-bit networks trained until level is a power law in N = m d, with exponent -1.",
+    statement="The training loss of 1-bit networks trained to convergence is a power law in N = m d, with exponent -1.",
     source="ours, against D25, Prop 4.3",
     assumptions="paired start, two data sets, fixed d.",
-    refuted_by="an exponent outside [-1.1, -0.9], or a bend above 0.03 per unit of ln m",
+    refuted_by="an exponent outside [-1.1, -0.9], or a curvature above 0.03 per unit of ln m",
     criteria=(
         *(IntervalWithin(f"loss.size.{task}", -1.1, -0.9) for task in _STUDY_OF),
         *(IntervalWithin(f"loss.size.{task}.curvature", -0.03, 0.03) for task in _STUDY_OF),
@@ -48,7 +48,7 @@ CLAIM = Claim(
     ),
     labels={
         **{f"loss.size.{task}": f"exponent in N, {task}" for task in _STUDY_OF},
-        **{f"loss.size.{task}.curvature": f"bend in N, {task}" for task in _STUDY_OF},
+        **{f"loss.size.{task}.curvature": f"curvature in N, {task}" for task in _STUDY_OF},
         "loss.size.sphere.robust": "exponent in N by scaling.fit, sphere",
         "frontier.compute": "exponent of the frontier in compute, 1-bit",
         **{f"test_loss.n.{one}": f"exponent of the test loss in n, {words}" for one, words in PRECISIONS.items()},

@@ -23,7 +23,7 @@ falling along a cosine to 0. Fig. 1: full batches, biases everywhere, the points
 search for each precision and depth (`deep_spec.pilot_rates`), for 1-bit networks the best of three at each
 size; the least loss over all steps. Fig. 2 and 3: 50
 epochs in batches of 10, one rate, one start and the same batches for both precisions; networks that 50 epochs do not
-fit are reported as they are. The loss is the mean square over 100 points, targets within [-1, 1]; D25's sum is 50 times
+fit are reported as they are. The loss is the mean square over n points, targets within [-1, 1]; D25's sum is n/2 times
 as much, which changes no exponent and no ratio. Seeds are starts; the points are the same for all.
 
 **Rounding.** A mean square below 1e-12 is rounding: outputs of size 1 in float32, over up to five layers. Sizes at
@@ -64,7 +64,7 @@ _EVERY = 2  # points of the grid in the tables: every second
 
 CLAIM = Claim(
     id="C5",
-    title="deep 1-bit networks near full precision with size",
+    title="1-bit MLPs approach full precision as they grow",
     statement="On f1..f6 the least training loss of 1-bit MLPs of depth 3 and 5, and its difference from that of "
     "full-precision ones, fall as powers of the number of parameters N.",
     source="D25, Fig. 1",
@@ -241,7 +241,7 @@ def _both(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def _over_tasks(frame: pd.DataFrame, column: str, meaning: str, *, x: str = "parameters") -> AgainstWidth:
-    """Estimate a positive quantity against size: the geometric mean over functions, a value a seed."""
+    """Estimate a positive quantity against size: the geometric mean over functions, a value per seed."""
     logs = pd.DataFrame({x: frame[x], "seed": frame["seed"], column: logarithms(frame[column])})
     table = pd.DataFrame(logs.groupby([x, "seed"])[[column]].mean()).reset_index()
     table[column] = np.exp(np.asarray(table[column], dtype=np.float64))

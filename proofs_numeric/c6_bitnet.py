@@ -3,7 +3,7 @@
 **C6, W23.** The loss of both is L(N) = a N^b + c in non-embedding parameters N, and the gap between them shrinks with
 N.
 
-**C6-stable, W23.** 1-bit training bears learning rates at which full precision fails.
+**C6-stable, W23.** 1-bit training is stable at learning rates at which full precision fails.
 
 **C6-energy, W23.** At equal energy of inference the 1-bit network has the lower loss.
 
@@ -20,7 +20,7 @@ extrapolation: a, b, c from all sizes but the largest, held against the largest.
 loss at a multiple of full precision's best rate over the loss at that rate, each arm against itself, with a quarter of
 the characters; a network that diverges counts as ln V, the loss of guessing uniformly. So each arm is held against
 itself: a 1-bit network that is worse to begin with has less to lose, and whether it is the better one at such a rate
-is told beside the rule. Energy: joules of a forward
+is reported beside the rule. Energy: joules of a forward
 pass at 7 nm by W23's operation counts, which take floats as FP16 in every arm, though these networks are trained in
 float32; at the energy of each full-precision network that lies in the range of the 1-bit ones, the 1-bit loss is
 interpolated linearly in log energy. W23's models are four orders of magnitude larger and trained on more text: what is
@@ -83,7 +83,7 @@ CLAIM = Claim(
 )
 CLAIM_STABLE = Claim(
     id="C6-stable",
-    title="1-bit training bears larger learning rates",
+    title="1-bit training is stable at larger learning rates",
     statement="At 16 times the best rate of full precision the 1-bit network loses less, against its own loss at that "
     "best rate, than the full-precision one.",
     source="W23, Fig. 4",
@@ -238,7 +238,7 @@ def _law(run: LanguageRun, arm: str, span: str) -> tuple[list[IntervalEstimate],
     exponent_of = (-float(bounds.loc["alpha", end]) for end in ("estimate", "high", "low"))
     floor_of = (float(bounds.loc["E", end]) for end in ("estimate", "low", "high"))
     about_b = "exponent of L(N) = a N^b + c, bootstrap over networks"
-    about_c = "floor of L(N) = a N^b + c in nats, at these characters a network"
+    about_c = "floor of L(N) = a N^b + c in nats, at these characters per network"
     estimates = [
         estimated(ids[0], about_b, *exponent_of, seeds, span, _STUDY, "; ".join(fitted.warnings)),
         estimated(ids[1], about_c, *floor_of, seeds, span, _STUDY),

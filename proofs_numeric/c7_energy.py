@@ -23,7 +23,7 @@ the head are left out by W23 and put back by the context criteria. W23 charges a
 against its own forward pass, in plain loops and as a program); matrices really packed; each printed figure
 recomputed and compared at its printed digits. The verdict is on the equations to the letter; where they leave a choice,
 all 32 readings are tried, each on all figures at once. The six reductions are given to the six of eight sizes, in
-order, that fit best; the second best choice is told. Nothing here is drawn at random.
+order, that fit best; the second best choice is reported. Nothing here is drawn at random.
 """
 
 from __future__ import annotations
@@ -170,15 +170,15 @@ def evidence_table(data: Data) -> Evidence:
     readings, costs = count_readings(), implied_costs()
     best = readings.to_dict("records")[0]
     study, span = "energy", "W23's Table 1 (6.7B, 13B, 30B) and six reductions"
-    told = "figures that do not round to what is printed"
-    measures = [Count("figures.all", told, _misses(figures), len(figures), span, study)]
+    missed = "figures that do not round to what is printed"
+    measures = [Count("figures.all", missed, _misses(figures), len(figures), span, study)]
     for group in GROUPS:
         part = figures.loc[figures["group"] == group]
-        measures.append(Count(f"figures.{_IDS[group]}", told, _misses(part), len(part), span, study))
+        measures.append(Count(f"figures.{_IDS[group]}", missed, _misses(part), len(part), span, study))
     measures += [
         Count(
             "figures.best_reading",
-            f"{told}, by the reading of the equations, out of {len(readings)}, that gives the most",
+            f"{missed}, by the reading of the equations, out of {len(readings)}, that gives the most",
             len(figures) - int(best["total"]),
             len(figures),
             span,

@@ -8,7 +8,7 @@ norm(r_t). So
 
     R <= eta kappa sqrt(n/m) sum_t norm(r_t),                                                         (*)
 
-deterministically. If the loss contracts by (1 - eta lambda/2) a step (Lemma I.2), norm(r_t) <= (1 - eta lambda/4)^t
+deterministically. If the loss contracts by (1 - eta lambda/2) per step (Lemma I.2), norm(r_t) <= (1 - eta lambda/4)^t
 norm(r_0), the sum is at most 4 norm(r_0)/(eta lambda), and the claim follows for kappa <= 1. It stands or falls with
 the contraction, which a 1-bit network keeps only down to its floor: later its neurons go on wandering.
 

@@ -1,6 +1,6 @@
-"""D25, Def. E.1 and Eq. (5): a small move rarely changes an activity.
+"""D25, Def. E.1 and Eq. (5): a small move rarely changes an activation.
 
-**Statement.** For w ~ N(0, I_d) and norm(x) = 1, the probability that the activity 1[z(x) >= 0] can change within a
+**Statement.** For w ~ N(0, I_d) and norm(x) = 1, the probability that the activation 1[z(x) >= 0] can change within a
 ball of radius R around w is at most O(d R D).
 
 **The gap.** The printed argument bounds the event by |z| <= 4 R + O(d (D + R)). That is no small event: the second term
@@ -19,7 +19,7 @@ does not go to zero with R, so the printed steps do not give a bound that vanish
 Together P <= sqrt(2/pi) (d + 4) R. **The conclusion survives, without the factor D.** (With
 more care, d (s' - s)^2 + d (mu' - mu)^2 <= R^2 turns the 4 into 2 sqrt 2: tests/properties.)
 
-**Experiment.** A greedy adversary looks for a move of length R that changes the activity, and the moved network is
+**Experiment.** A greedy adversary looks for a move of length R that changes the activation, and the moved network is
 evaluated: a lower bound on the probability. The necessary conditions above give an upper one. The adversary must never
 succeed where they exclude it. Its success must vanish with R, and exceed neither bound.
 """
@@ -35,8 +35,8 @@ from proofs_numeric.proof import Proof
 
 CLAIM = Claim(
     id="Eq.5",
-    title="a small move rarely changes an activity",
-    statement="P[the activity on x can change within radius R] <= O(d R D); by our proof <= sqrt(2/pi) (d + 4) R.",
+    title="a small move rarely changes an activation",
+    statement="P[the activation on x can change within radius R] <= O(d R D); by our proof <= sqrt(2/pi) (d + 4) R.",
     source="D25, Def. E.1 and Eq. (5)",
     assumptions="w ~ N(0, I_d), any unit x; std scale.",
     refuted_by="a change where the proof excludes one, more changes than the bound allows, or a rate that does not "

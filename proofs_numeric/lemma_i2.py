@@ -7,7 +7,7 @@
 *every* step has to contract, and the flip noise of a step does not know that: near the floor steps go up.
 
 **Experiment.** The slowest decay of log L over ten stretches of equal fall between L(0) and L(0)/10, in units of
-eta lambda a step, against 1/2; and the share of single steps in that phase that contract by less than the lemma says.
+eta lambda per step, against 1/2; and the share of single steps in that phase that contract by less than the lemma says.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ CLAIM = Claim(
 
 
 def shares(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return, a row a cell, the share of steps while L > L(0)/10 that contract by less than (1 - eta lambda/2)."""
+    """Return, a row per cell, the share of steps while L > L(0)/10 that contract by less than (1 - eta lambda/2)."""
     found = []
     for _, cell in frame.groupby("key"):
         cell = cell.sort_values("step")
@@ -81,7 +81,7 @@ def evidence(data: Data) -> Evidence:
                 widest["share"],
                 f"share.{task}",
                 "share of the steps while L > L(0)/10",
-                f"m = {widest['width'].max()}, {int(widest['steps'].mean())} steps a network",
+                f"m = {widest['width'].max()}, {int(widest['steps'].mean())} steps per network",
                 study,
             )
         )

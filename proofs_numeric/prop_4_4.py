@@ -14,7 +14,7 @@ fixed point of the sphere, and the layer is a two-layer network on N points. Wha
 outputs are vectors: neuron r adds a_r in {-1,+1}^p times its activation, p outputs.
 
 1. *Kernel.* H_(io)(jo') = kappa^2 <h_i,h_j> (1/m) sum_r a_ro a_ro' 1[z_r(h_i) >= 0] 1[z_r(h_j) >= 0]. For o = o' this
-   is the kernel of D25, Def. G.1; for o != o' signs are independent of activities and it is O(1/sqrt m). So descent is,
+   is the kernel of D25, Def. G.1; for o != o' signs are independent of activation patterns and it is O(1/sqrt m). So descent is,
    up to that, p two-layer networks which share their neurons, and the argument of Theorem 4.2 applies with n -> n K.
 2. *Flip noise* (`c2_floor`, steps 1 to 3). Neuron r sees the residual sum_o a_ro r_io, whose sum of squares over i is
    rho^2 = norm(r)^2 in the mean; so its signs flip as often as with one output of that residual. A flip moves all p
@@ -27,7 +27,7 @@ outputs are vectors: neuron r adds a_r in {-1,+1}^p times its activation, p outp
    spread-out features; features of real text are correlated, which raises it. Widths at which this is not small against
    the loss at the start are not described.
 
-**Experiment.** 8 windows of a real text, the last 8 of 16 tokens of each, features from one causal 1-bit attention
+**Experiment.** Windows of a real text, the later half of the tokens of each, features from one causal 1-bit attention
 block of 32 dimensions with random weights; targets are a fixed random unit code in R^4 of the next character. Paired
 start, eta_rel = 1, a fixed number of steps; 1-bit and full precision from the same W(0), a and block, against width.
 A seed draws windows, block and layer; windows and block are the same at every width, so intervals of exponents,
@@ -158,18 +158,18 @@ def _at_widest(one_bit: pd.DataFrame, full: pd.DataFrame) -> tuple[tuple[Interva
         Number("proposition.log10", f"for the loss {loss:.2g}, constant 1", asked, where, _STUDY),
     )
     remark = (
-        f"For L = {loss:.1e} the proposition asks for a width of 10^{asked:.0f} (constant 1, delta = {DELTA:g}); "
+        f"For L = {loss:.1e} the proposition requires a width of 10^{asked:.0f} (constant 1, delta = {DELTA:g}); "
         f"a width of {width:g} suffices."
     )
     return measures, remark
 
 
 def _moving(one_bit: pd.DataFrame) -> list[str]:
-    """Name the widths at which the mean loss is not level at the end."""
+    """Name the widths at which the mean loss has not converged at the end."""
     means = grouped(one_bit, ["width"], ["level_half", "level"])
     change = means["level_half"].to_numpy(np.float64) / means["level"].to_numpy(np.float64)
     remarks = []
-    for what, places in (("falling", change > _MOVING), ("rising", change < 1 / _MOVING)):
+    for what, places in (("decreasing", change > _MOVING), ("increasing", change < 1 / _MOVING)):
         widths = means["width"].to_numpy()[places]
         if len(widths):
             remarks.append(f"1-bit losses still {what} at the end: widths {', '.join(map(str, widths))}.")

@@ -12,7 +12,7 @@ magnitude at every setting run, which a remark shows.
 contracts at rate 2 eta r^T K_eff r instead of 2 eta r^T H r, so T grows by a constant factor. Its size is measured
 here as the ratio of steps a 1-bit and a full-precision network need for L <= L(0)/10.
 
-**Experiment.** Networks trained until level: the width at which the loss reaches each of several values, and its
+**Experiment.** Networks trained to convergence: the width at which the loss reaches each of several values, and its
 exponent; the loss against width; and, from networks of one width, the exponent in n of the width needed.
 """
 
@@ -34,7 +34,7 @@ CLAIM = Claim(
     title="any loss is reached, if the network is wide enough",
     statement="The loss falls without end as m grows, and the width needed for L <= eps grows no faster than eps^-4.",
     source="D25, Thm 4.2 (I.1)",
-    assumptions="paired start, trained until level; the theorem's width and rate are out of reach, so its conclusion "
+    assumptions="paired start, trained to convergence; the theorem's width and rate are out of reach, so its conclusion "
     "is tested at widths far below.",
     refuted_by="a loss that does not fall with width, or a width needed that grows faster than eps^-4",
     criteria=(
@@ -95,7 +95,7 @@ def evidence(data: Data) -> Evidence:
         ),
         {"width needed": needed.table, "loss against width": loss.table},
         (
-            f"For L = {smallest:.1e} the theorem asks for a width of 10^{asked:.0f} (constant 1, delta = {DELTA:g}); "
+            f"For L = {smallest:.1e} the theorem requires a width of 10^{asked:.0f} (constant 1, delta = {DELTA:g}); "
             f"a width of {widest} suffices.",
         ),
     )
@@ -110,7 +110,7 @@ def _in_points(data: Data, loss: AgainstWidth) -> IntervalEstimate:
     p, q = in_n.power, loss.power
     return estimated(
         "width.n",
-        "p/q of L ~ n^p m^-q, trained until level; the interval takes both ends of p and of q",
+        "p/q of L ~ n^p m^-q, trained to convergence; the interval takes both ends of p and of q",
         -p.exponent / q.exponent,
         -p.exponent_low / q.exponent_low,
         -p.exponent_high / q.exponent_high,

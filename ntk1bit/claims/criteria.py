@@ -135,7 +135,7 @@ class IntervalWithin(Criterion):
             return "supported", seen
         if found.high < self.low or found.low > self.high:
             return "refuted", seen
-        return "inconclusive", f"{seen} reaches both sides"
+        return "inconclusive", f"{seen} includes values inside and outside the range"
 
 
 @dataclass(frozen=True)

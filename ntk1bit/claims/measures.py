@@ -75,7 +75,7 @@ def against(
     notes = (f"{missing} of {len(every)} values of a seed are not known and left out",) if missing else ()
     samples = seed_samples(by_seed, statistic, resolution=resolution)
     if len({one.stream for one in samples}) < len(samples):
-        raise InputError(f"values of {x} cannot be told apart in units of {resolution:g}; give a finer resolution")
+        raise InputError(f"values of {x} cannot be distinguished in units of {resolution:g}; give a finer resolution")
     return estimate_against(value, meaning or value, {}, samples, variable=x, notes=notes)
 
 
@@ -126,7 +126,7 @@ def at(one: AgainstWidth, measure: str, study: str, *, place: int = -1) -> Inter
     if one.table.empty:
         return IntervalEstimate(measure, one.meaning, np.nan, np.nan, np.nan, 0, "", study, "; ".join(one.notes))
     if not -len(one.table) <= place < len(one.table):
-        raise InputError(f"{measure!r} asks for place {place} of {len(one.table)} values of {one.variable}")
+        raise InputError(f"{measure!r} needs place {place} of {len(one.table)} values of {one.variable}")
     x, value, low, high, seeds = one.table.iloc[place]
     return estimated(measure, one.meaning, value, low, high, int(seeds), f"{_symbol(one)} = {x:g}", study)
 
@@ -178,7 +178,7 @@ def held_out_bound(
     Parameters
     ----------
     frame
-        A row a configuration.
+        A row per configuration.
     measured, bound
         Columns: the quantity, at least 0, and the bound without its constant, above 0 and finite. Rows in which the
         quantity is NaN were not measured: they are left out, and the count's note says how many.

@@ -46,19 +46,19 @@ def floor(frame: pd.DataFrame) -> list[AgainstWidth]:
     found = []
     for settings, part in groups(frame):
         kept, notes = converged_cells(part)
-        samples, falling, rising = [], [], []
+        samples, decreasing, increasing = [], [], []
         for width, cells in kept.groupby("width"):
             curves = np.stack([cell["loss"].to_numpy() for _, cell in cells.groupby("seed")])
             slope = end_slope(curves.mean(axis=0))
             number = int(str(width))
             if slope < -CONVERGED_SLOPE:
-                falling.append(number)
+                decreasing.append(number)
             elif slope > CONVERGED_SLOPE:
-                rising.append(number)
+                increasing.append(number)
             else:
                 values = np.array([final_loss(curve) for curve in curves])
                 samples.append(Samples(number, len(values), mean_of(values)))
-        for widths, what in ((falling, "decreasing"), (rising, "increasing")):
+        for widths, what in ((decreasing, "decreasing"), (increasing, "increasing")):
             if widths:
                 notes = (*notes, f"still {what} at widths {', '.join(map(str, widths))}")
         meaning = "loss where it has converged"
@@ -71,7 +71,7 @@ def decay_rate(frame: pd.DataFrame) -> list[AgainstWidth]:
     """Smallest rate of decay per step in units of `eta lambda_min(H(0))`, while the loss falls by its first factor 10.
 
     `rate = min over windows of -(log L(t2) - log L(t1)) / ((t2 - t1) eta lambda_min)`, over the ten windows of equal
-    fall between L(0) and L(0)/10; D25's Lemma I.2 asks for at least 1/2. Cells that never reach L(0)/10 have none.
+    fall between L(0) and L(0)/10; D25's Lemma I.2 needs at least 1/2. Cells that never reach L(0)/10 have none.
     """
 
     def rate(cell: pd.DataFrame) -> float:
@@ -86,7 +86,7 @@ def decay_rate(frame: pd.DataFrame) -> list[AgainstWidth]:
         rates = -np.diff(np.log(loss))[moved] / np.diff(steps)[moved] / unit
         return float(rates.min()) if len(rates) else float("nan")
 
-    meaning = "slowest decay of log L a step, in units of eta lambda_min, down to L(0)/10"
+    meaning = "slowest decay of log L per step, in units of eta lambda_min, down to L(0)/10"
     return per_cell(frame, "rate", meaning, rate, fit=False)
 
 
@@ -133,7 +133,7 @@ def width_needed(frame: pd.DataFrame, *, losses: int = 5) -> list[WidthNeeded]:
     """Estimate the width at which the loss after the given steps is at most eps, for several eps seen in the run.
 
     eps runs over `losses` values spread evenly in logarithm strictly inside the range of losses seen; the mean loss
-    against width is made non-increasing (a width may do what a smaller one does) and interpolated in logarithms.
+    against width is made non-increasing (a wider network reaches at least what a narrower one does) and interpolated in logarithms.
     """
     found = []
     for settings, part in groups(frame):

@@ -51,7 +51,7 @@ def movement(frame: pd.DataFrame) -> list[AgainstWidth]:
 
 @reads("lambda_min")
 def kernel_shift(frame: pd.DataFrame) -> list[AgainstWidth]:
-    """`min_t lambda_min(H(t)) / lambda_min(H(0))`: D25's Lemma G.5 asks for at least 1/2. No exponent is fitted."""
+    """`min_t lambda_min(H(t)) / lambda_min(H(0))`: D25's Lemma G.5 needs at least 1/2. No exponent is fitted."""
 
     def ratio(cell: pd.DataFrame) -> float:
         recorded = recorded_steps(cell).sort_values("step")

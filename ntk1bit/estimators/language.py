@@ -31,7 +31,7 @@ _COUNTED: dict[str, energy.Arm] = {  # what an arm's operations are counted as: 
 
 
 def networks(run: LanguageRun) -> pd.DataFrame:
-    """Return a row a network at its arm's best rate: what is committed as the table of results.
+    """Return a row per network at its arm's best rate: what is committed as the table of results.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def law(run: LanguageRun, arm: str, *, largest: bool = True, bootstrap: int = 10
     if frame["parameters"].nunique() < 3:
         return None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", scaling.IdentificationWarning)  # they are in Fit.warnings, and are told there
+        warnings.simplefilter("ignore", scaling.IdentificationWarning)  # they are in Fit.warnings, and are reported there
         try:
             return scaling.fit(frame, "power+floor", x="parameters", loss="loss", bootstrap=bootstrap)
         except InputError:

@@ -25,7 +25,7 @@ def student_interval(values: ArrayLike) -> tuple[float, float, float]:
     Parameters
     ----------
     values
-        One value a seed, (k,).
+        One value per seed, (k,).
 
     Returns
     -------

@@ -46,12 +46,12 @@ class Samples:
 
 
 def mean_of(values: Float[np.ndarray, " seeds"]) -> Statistic:
-    """Return the statistic that averages one value a seed."""
+    """Return the statistic that averages one value per seed."""
     return lambda weights: weights @ values / weights.sum(axis=1)
 
 
 def root_mean_square_of(values: Float[np.ndarray, " seeds"]) -> Statistic:
-    """Return the statistic that takes the root of the mean square of one value a seed."""
+    """Return the statistic that takes the root of the mean square of one value per seed."""
     return lambda weights: np.sqrt(weights @ values**2 / weights.sum(axis=1))
 
 

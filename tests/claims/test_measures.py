@@ -137,7 +137,7 @@ def test_what_a_table_lacks_is_named():
     frame = made(1.0)
     with pytest.raises(InputError, match="'loss', which the frame lacks"):
         against(frame, "x", "loss")
-    with pytest.raises(InputError, match="told apart in units of 1"):
+    with pytest.raises(InputError, match="distinguished in units of 1"):
         against(frame, "x", "value")
     frame["seed"] = frame["seed"].astype(float)
     frame.loc[3, "seed"] = np.nan

@@ -10,7 +10,7 @@ import pytest
 from ntk1bit.claims.results import evidence_of, read_results
 from proofs_numeric.catalogue import proofs
 from proofs_numeric.in_short import SENTENCES, in_short
-from proofs_numeric.page import FIGURES, PAGE, RESULTS, ROOT, main, render
+from proofs_numeric.page import FIGURES, PAGE, RESULTS, ROOT, argument, main, render
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,27 @@ def test_measures_have_short_ids_and_the_labels_of_their_claims(results):
         assert len(entry["measures"]) == len(labels) == len(set(labels.values())), entry["id"]
         for one in labels:
             assert re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", one), one
+
+
+def numbers(settings):
+    """Yield every number in settings."""
+    if isinstance(settings, dict | list):
+        for one in settings.values() if isinstance(settings, dict) else settings:
+            yield from numbers(one)
+    elif isinstance(settings, int | float):
+        yield settings
+
+
+def test_numbers_of_a_derivation_are_those_of_the_studies_that_were_run(results):
+    """Seen: 3000 steps in a derivation whose studies had run 10,000 and 4000."""
+    found = 0
+    for name, proof in proofs().items():
+        words = " ".join((argument(proof), proof.claim.statement, proof.claim.assumptions)).replace(",000", "000")
+        known = set(numbers([results["studies"][study]["settings"] for study in proof.studies]))
+        for number, what in re.findall(r"\b(\d+)\s+(steps|seeds|epochs|points|neurons|networks|windows)\b", words):
+            assert int(number) in known, f"{name}: {number} {what}, which no setting of {proof.studies} says"
+            found += 1
+    assert found  # there is something to hold
 
 
 def test_the_results_are_standard_and_have_enough_seeds(results):

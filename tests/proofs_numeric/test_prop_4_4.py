@@ -66,9 +66,9 @@ def test_a_loss_that_falls_too_slowly_or_stays_high_refutes_it():
 
 def test_what_is_not_level_and_what_diverged_is_told():
     falling = prop_4_4.evidence(losses(-1.0, half=1.5)).remarks
-    assert falling[0] == "1-bit losses still falling at the end: widths 64, 256, 1024, 4096."
+    assert falling[0] == "1-bit losses still decreasing at the end: widths 64, 256, 1024, 4096."
     rising = prop_4_4.evidence(losses(-1.0, half=0.5)).remarks
-    assert "rising" in rising[0]
+    assert "increasing" in rising[0]
     found = prop_4_4.evidence(losses(-1.0, diverged={(64, 2)}))
     assert found.remarks[0] == "Some networks diverged; their widths are left out: 64."
     assert set(found.tables["loss against width"]["width"]) == {256, 1024, 4096}
