@@ -2,8 +2,8 @@
 
 **Statement.** max_t norm_F(H(t) - H(0))/norm_F(H(0)) falls at least as fast as m^-1/2, at fixed eta_rel and steps.
 
-**Derivation.** H_ij is an average over m neurons and moves when their activation patterns change, which happens where |z| is
-below what training moves it by. Let a share p of the activations change.
+**Derivation.** H_ij is an average over m neurons and moves when their activation patterns change, which happens where
+|z| is below what training moves it by. Let a share p of the activations change.
 
 1. *Cancellation.* As many neurons switch on as off, to leading order: the change has no preferred side. What is left
    of H_ij(t) - H_ij(0) is the noise of an average over the p m changed neurons, sqrt(p m)/m = sqrt(p/m). *Checked

@@ -21,7 +21,8 @@ r: the time needed grows by a constant factor, about 1/c = 1.25 for the leading 
 
 **Experiment.** The ratios of sums over the recorded steps while L > L(0)/10 to the sum of eta r^T H r, against width on
 digits and against width and dimension on the sphere, at eta_rel = 0.25; C4 also against eta, at the largest width; step
-by step in a table; and C3 of the first step over many networks at each width and d, where its prediction has no unknown.
+by step in a table; and C3 of the first step over many networks at each width and d, where its prediction has no
+unknown.
 """
 
 from __future__ import annotations

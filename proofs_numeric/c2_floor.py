@@ -1,7 +1,7 @@
 r"""C2 and C2-law: a 1-bit network stops learning at a floor that falls as n^2 kappa^2/(m d).
 
-**C2.** Trained to convergence, a 1-bit network's loss plateaus at a floor L_inf ~ 1/m; a full-precision network's loss falls
-to float precision.
+**C2.** Trained to convergence, a 1-bit network's loss plateaus at a floor L_inf ~ 1/m; a full-precision network's loss
+falls to float precision.
 
 **C2-law.** L_inf ~ n^2 kappa^2/(m d), whatever the learning rate and the conditioning.
 

@@ -1,6 +1,7 @@
 """C3 and C3-paired: whether the generalisation difference between both networks closes with width.
 
-**C3, D25's text.** The generalisation difference f - f' on test inputs, below the gap, tends to 0 as the width grows (iid start).
+**C3, D25's text.** The generalisation difference f - f' on test inputs, below the gap, tends to 0 as the width grows
+(iid start).
 
 **C3-paired, ours.** Without the random start (`paired`) the gap falls as m^-1/4 down to what the two limits differ by,
 which shrinks with d.
@@ -41,8 +42,8 @@ def _labels(init: str) -> dict[str, str]:
 CLAIM_IID = Claim(
     id="C3",
     title="the generalisation difference closes with width",
-    statement="The generalisation difference (gap), the root mean square of f - f' on test inputs after training, tends "
-    "to 0 as m grows, from an iid start.",
+    statement="The generalisation difference (gap), the root mean square of f - f' on test inputs after training, "
+    "tends to 0 as m grows, from an iid start.",
     source="D25, text around Thm 5.2",
     assumptions="iid start, kappa = 1, same data, W(0) and a.",
     refuted_by="an exponent in m above -0.1",

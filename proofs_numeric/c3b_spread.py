@@ -17,7 +17,8 @@ m^-1/4 in 1-bit precision and as m^-1/2 in full precision.
    scatter of one step over independent networks against it, and its exponent.*
 4. On training inputs descent feeds back and holds the deviation at the floor of `c2_floor`; on test inputs it stays.
 
-**Experiment.** The spread on the sphere and on digits, networks trained to convergence; one step at several widths and d.
+**Experiment.** The spread on the sphere and on digits, networks trained to convergence; one step at several widths and
+d.
 """
 
 from __future__ import annotations

@@ -8,9 +8,10 @@ width at each C is the one whose floor is just being reached: the time to reach 
 frontier is C^-1 up to a logarithm in 1-bit precision. A full-precision network has no floor, and its frontier is
 exponential.
 
-**Experiment.** The exponent and its curvature (the quadratic coefficient of log L in log m: a power law has none) on the
-sphere and on digits, networks trained to convergence; the same exponent by `ntk1bit.scaling.fit`, with robust residuals and its own
-bootstrap over networks; the frontier in compute; the test loss against the number of points n for both precisions.
+**Experiment.** The exponent and its curvature (the quadratic coefficient of log L in log m: a power law has none) on
+the sphere and on digits, networks trained to convergence; the same exponent by `ntk1bit.scaling.fit`, with robust
+residuals and its own bootstrap over networks; the frontier in compute; the test loss against the number of points n for
+both precisions.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     ),
     (
         {"C1": "supported"},
-        "The kernel of a 1-bit network stays close to initialisation, the more so the wider it is and faster than D25's "
-        "bounds say.",
+        "The kernel of a 1-bit network stays close to initialisation, the closer the wider it is, and its drift falls "
+        "faster than D25's bounds say.",
     ),
     (
         {"C1b": "refuted"},
@@ -87,8 +87,8 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     ),
     (
         {"C6-stable": "refuted"},
-        "That 1-bit training is stable at larger learning rates did not show: at a rate far too large for full precision it "
-        "loses more.",
+        "That 1-bit training is stable at larger learning rates did not show: at a rate far too large for full "
+        "precision it loses more.",
     ),
     (
         {"C6-energy": "supported"},

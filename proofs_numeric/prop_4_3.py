@@ -8,8 +8,8 @@ decay in compute. Read as a bound, the loss only has to fall at least as fast as
 apart: the law by its exponents, which decide, and the bound as context. The floor law (`c2_floor`) says -1 in m, +2
 in n, -1 in d.
 
-**Experiment.** Networks trained to convergence, so that the second branch is out of the way. lambda changes with n and d
-too; the exponents in n and d are held against the law with the measured lambda divided out. And jointly: how far
+**Experiment.** Networks trained to convergence, so that the second branch is out of the way. lambda changes with n and
+d too; the exponents in n and d are held against the law with the measured lambda divided out. And jointly: how far
 log10 L of all these networks scatters around D25's form, and around n^2/(m d), each with one fitted constant.
 """
 
@@ -30,7 +30,8 @@ CLAIM = Claim(
     title="the loss follows D25's scaling law",
     statement="The loss of a trained 1-bit network follows D_n^3 d^2.25/(lambda^2 N^0.25) when compute does not limit.",
     source="D25, Prop 4.3",
-    assumptions="paired start, random labels on the sphere, trained to convergence; each exponent within 0.1 (N) or 0.5.",
+    assumptions="paired start, random labels on the sphere, trained to convergence; each exponent within 0.1 (N) or "
+    "0.5.",
     refuted_by="an exponent outside its range",
     criteria=(
         IntervalWithin("loss.size", -0.35, -0.15),

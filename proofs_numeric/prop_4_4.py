@@ -14,12 +14,13 @@ fixed point of the sphere, and the layer is a two-layer network on N points. Wha
 outputs are vectors: neuron r adds a_r in {-1,+1}^p times its activation, p outputs.
 
 1. *Kernel.* H_(io)(jo') = kappa^2 <h_i,h_j> (1/m) sum_r a_ro a_ro' 1[z_r(h_i) >= 0] 1[z_r(h_j) >= 0]. For o = o' this
-   is the kernel of D25, Def. G.1; for o != o' signs are independent of activation patterns and it is O(1/sqrt m). So descent is,
-   up to that, p two-layer networks which share their neurons, and the argument of Theorem 4.2 applies with n -> n K.
+   is the kernel of D25, Def. G.1; for o != o' signs are independent of activation patterns and it is O(1/sqrt m). So
+   descent is, up to that, p two-layer networks which share their neurons, and the argument of Theorem 4.2 applies with
+   n -> n K.
 2. *Flip noise* (`c2_floor`, steps 1 to 3). Neuron r sees the residual sum_o a_ro r_io, whose sum of squares over i is
    rho^2 = norm(r)^2 in the mean; so its signs flip as often as with one output of that residual. A flip moves all p
-   outputs, each as it would move the one: Sigma = A eta kappa rho/sqrt(m d) H x I_p. The stationary covariance is
-   A kappa rho/(2 c sqrt(m d)) I of N p dimensions instead of n, hence
+   outputs, each as it would move the one: Sigma = A eta kappa rho/sqrt(m d) H x I_p. The stationary covariance is A
+   kappa rho/(2 c sqrt(m d)) I of N p dimensions instead of n, hence
 
        L_inf = (n K p)^2 kappa^2/(2 pi m d):
 

@@ -34,8 +34,8 @@ CLAIM = Claim(
     title="any loss is reached, if the network is wide enough",
     statement="The loss falls without end as m grows, and the width needed for L <= eps grows no faster than eps^-4.",
     source="D25, Thm 4.2 (I.1)",
-    assumptions="paired start, trained to convergence; the theorem's width and rate are out of reach, so its conclusion "
-    "is tested at widths far below.",
+    assumptions="paired start, trained to convergence; the theorem's width and rate are out of reach, so its "
+    "conclusion is tested at widths far below.",
     refuted_by="a loss that does not fall with width, or a width needed that grows faster than eps^-4",
     criteria=(
         IntervalWithin("loss.m", high=-0.1),

@@ -133,7 +133,8 @@ def width_needed(frame: pd.DataFrame, *, losses: int = 5) -> list[WidthNeeded]:
     """Estimate the width at which the loss after the given steps is at most eps, for several eps seen in the run.
 
     eps runs over `losses` values spread evenly in logarithm strictly inside the range of losses seen; the mean loss
-    against width is made non-increasing (a wider network reaches at least what a narrower one does) and interpolated in logarithms.
+    against width is made non-increasing (a wider network reaches at least what a narrower one does) and interpolated in
+    logarithms.
     """
     found = []
     for settings, part in groups(frame):
