@@ -122,8 +122,8 @@ def _closer(frame: pd.DataFrame) -> IntervalEstimate:
         one = {o.quantity: o.table["value"].iloc[0] for o in distance_to_predictions(cell)}
         ratios.append(one["from H"] / one["from K_eff"])
     meaning = "geometric mean over seeds of the ratio of root mean square distances"
-    interval = geometric_interval(ratios)
-    return estimated("from_h_over_k.widest", meaning, *interval, len(ratios), f"m = {last['width'].max()}", "digits")
+    span = f"m = {last['width'].max()}"
+    return estimated("from_h_over_k.widest", meaning, geometric_interval(ratios), len(ratios), span, "digits")
 
 
 def _convergence(frame: pd.DataFrame) -> pd.DataFrame:

@@ -74,7 +74,7 @@ def evidence(data: Data) -> Evidence:
         estimated(
             "loss.size.sphere.robust",
             "-alpha of L = A N^-alpha, Huber residuals in logarithms, bootstrap over networks",
-            *(-float(alpha[end]) for end in ("estimate", "high", "low")),
+            (-float(alpha["estimate"]), -float(alpha["high"]), -float(alpha["low"])),
             fewest_seeds(losses["sphere"]),
             span(losses["sphere"]),
             "floor",
@@ -115,7 +115,7 @@ PROOFS = (Proof(CLAIM, (*_STUDY_OF.values(), "points"), evidence),)
 def _curvature(one: AgainstWidth, task: str, study: str) -> IntervalEstimate:
     fit, meaning = one.power, "quadratic coefficient of log L in ln m: 0 for a power law"
     interval = (fit.curvature, fit.curvature_low, fit.curvature_high)
-    return estimated(f"loss.size.{task}.curvature", meaning, *interval, fewest_seeds(one), span(one), study)
+    return estimated(f"loss.size.{task}.curvature", meaning, interval, fewest_seeds(one), span(one), study)
 
 
 def _band(fitted: scaling.Fit, ends: pd.DataFrame, task: str) -> pd.DataFrame:

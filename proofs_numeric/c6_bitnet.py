@@ -46,6 +46,7 @@ from proofs_numeric.proof import Proof
 _STUDY = "language"
 _ARMS = ("full", "bitnet")
 _MODELS: tuple[Model, ...] = ("w23", "exact")
+_UNKNOWN = (math.nan, math.nan, math.nan)
 _TIMES = (4, 16, 64)  # multiples of the best rate of full precision
 HELD_OUT_ERROR = 0.02  # of the predicted loss at the largest size, relative: seen in W23's figure as "on the curve"
 
@@ -233,15 +234,16 @@ def _law(run: LanguageRun, arm: str, span: str) -> tuple[list[IntervalEstimate],
     fitted, seeds = summary.law(run, arm), len(run.spec.seeds)
     ids = (f"law.b.{arm}", f"law.c.{arm}")
     if fitted is None:
-        return [estimated(one, "", *[math.nan] * 3, seeds, span, _STUDY, "no fit") for one in ids], pd.DataFrame()
+        return [estimated(one, "", _UNKNOWN, seeds, span, _STUDY, "no fit") for one in ids], pd.DataFrame()
     bounds = fitted.interval()
-    exponent_of = (-float(bounds.loc["alpha", end]) for end in ("estimate", "high", "low"))
-    floor_of = (float(bounds.loc["E", end]) for end in ("estimate", "low", "high"))
+    alpha, floor = (
+        tuple(float(bounds.loc[name, end]) for end in ("estimate", "low", "high")) for name in ("alpha", "E")
+    )
     about_b = "exponent of L(N) = a N^b + c, bootstrap over networks"
     about_c = "floor of L(N) = a N^b + c in nats, at these characters per network"
     estimates = [
-        estimated(ids[0], about_b, *exponent_of, seeds, span, _STUDY, "; ".join(fitted.warnings)),
-        estimated(ids[1], about_c, *floor_of, seeds, span, _STUDY),
+        estimated(ids[0], about_b, (-alpha[0], -alpha[2], -alpha[1]), seeds, span, _STUDY, "; ".join(fitted.warnings)),
+        estimated(ids[1], about_c, (floor[0], floor[1], floor[2]), seeds, span, _STUDY),
     ]
     return estimates, summary.law_curve(run, arm)
 
@@ -250,7 +252,7 @@ def _difference(run: LanguageRun, of: str, against_arm: str, parameters: int, na
     missing = [arm for arm in (of, against_arm) if arm not in run.spec.arms]
     span = f"N = {parameters:,}"
     if missing:
-        return estimated(name, "", math.nan, math.nan, math.nan, 0, span, _STUDY, f"no arm {missing[0]} in this run")
+        return estimated(name, "", _UNKNOWN, 0, span, _STUDY, f"no arm {missing[0]} in this run")
     found = summary.gaps(run, of=of, against=against_arm)
     found = found.loc[found["parameters"] == parameters]
     return seeds_interval(found["gap"].to_numpy(), name, "nats per character, paired by seed", span, _STUDY)

@@ -122,8 +122,7 @@ def networks_of(data: Data, studies: tuple[str, ...]) -> pd.DataFrame:
 
 def fitted_exponent(one: AgainstWidth) -> dict[str, float]:
     """Return a fitted exponent with its interval as columns of a table: exponent, low, high."""
-    fit = one.power
-    return {"exponent": fit.exponent, "low": fit.exponent_low, "high": fit.exponent_high}
+    return dict(zip(("exponent", "low", "high"), one.power.exponent_interval, strict=True))
 
 
 def theorem_width(lambda_min: float, points: float, dim: float, loss: float, *, dim_power: int) -> float:

@@ -80,15 +80,15 @@ def evidence(data: Data) -> Evidence:
             Count(
                 "excluded",
                 "neurons the adversary changed where the necessary condition fails",
-                int(settings["missed"].sum()),
-                int(settings["neurons"].sum()),
+                int(np.sum(settings["missed"].to_numpy())),
+                int(np.sum(settings["neurons"].to_numpy())),
                 span,
                 "flips",
             ),
             Count(
                 "above_bound",
                 "settings (d, R) where the necessary condition is more frequent than the bound by 3 standard errors",
-                int(above.sum()),
+                int(np.sum(above.to_numpy())),
                 len(settings),
                 span,
                 "flips",

@@ -75,9 +75,7 @@ def evidence(data: Data) -> Evidence:
             estimated(
                 "width.eps",
                 "exponent p of m ~ eps^p, m being the width at which the mean loss reaches eps",
-                fit.exponent,
-                fit.exponent_low,
-                fit.exponent_high,
+                fit.exponent_interval,
                 fewest_seeds(loss),
                 f"eps = {fit.smallest:.2g}..{fit.largest:.2g}",
                 "floor",
@@ -111,9 +109,7 @@ def _in_points(data: Data, loss: AgainstWidth) -> IntervalEstimate:
     return estimated(
         "width.n",
         "p/q of L ~ n^p m^-q, trained to convergence; the interval takes both ends of p and of q",
-        -p.exponent / q.exponent,
-        -p.exponent_low / q.exponent_low,
-        -p.exponent_high / q.exponent_high,
+        (-p.exponent / q.exponent, -p.exponent_low / q.exponent_low, -p.exponent_high / q.exponent_high),
         fewest_seeds(in_n),
         span(in_n),
         "floor-points",

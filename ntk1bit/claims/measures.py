@@ -82,9 +82,7 @@ def against(
 def estimated(
     measure: str,
     meaning: str,
-    value: float,
-    low: float,
-    high: float,
+    interval: tuple[float, float, float],
     seeds: int,
     span: str,
     study: str,
@@ -92,10 +90,11 @@ def estimated(
 ) -> IntervalEstimate:
     """Return an `IntervalEstimate` of a fit or a bootstrap, which may have failed.
 
-    Numbers that are not finite are no numbers, and an interval of percentiles that leaves its own value out, as that of
-    a skewed bootstrap can, is none: such an estimate is made without an interval, its note saying why.
+    `interval` is the value with its bounds. Numbers that are not finite are no numbers, and an interval of percentiles
+    that leaves its own value out, as that of a skewed bootstrap can, is none: such an estimate is made without an
+    interval, its note saying why.
     """
-    value, low, high = (float(one) for one in (value, low, high))
+    value, low, high = map(float, interval)
     if not low <= value <= high or not (math.isfinite(low) and math.isfinite(high)) or seeds < 1:
         if math.isfinite(low) and math.isfinite(high) and math.isfinite(value):
             note = _joined(f"the interval [{low:.3g}, {high:.3g}] is not around its value", note)
@@ -109,10 +108,8 @@ def exponent(one: AgainstWidth, measure: str, study: str) -> IntervalEstimate:
     """Return the fitted exponent of `A x^p` as an estimate; NaN with the reason where none is warranted."""
     fit = one.power
     meaning = f"exponent in {_symbol(one)} of: {one.meaning}"
-    interval = (fit.exponent, fit.exponent_low, fit.exponent_high)
-    return estimated(
-        measure, meaning, *interval, fewest_seeds(one), span(one, fit.widths), study, _joined(fit.note, *one.notes)
-    )
+    note = _joined(fit.note, *one.notes)
+    return estimated(measure, meaning, fit.exponent_interval, fewest_seeds(one), span(one, fit.widths), study, note)
 
 
 def at(one: AgainstWidth, measure: str, study: str, *, place: int = -1) -> IntervalEstimate:
@@ -128,7 +125,7 @@ def at(one: AgainstWidth, measure: str, study: str, *, place: int = -1) -> Inter
     if not -len(one.table) <= place < len(one.table):
         raise InputError(f"{measure!r} needs place {place} of {len(one.table)} values of {one.variable}")
     x, value, low, high, seeds = one.table.iloc[place]
-    return estimated(measure, one.meaning, value, low, high, int(seeds), f"{_symbol(one)} = {x:g}", study)
+    return estimated(measure, one.meaning, (value, low, high), int(seeds), f"{_symbol(one)} = {x:g}", study)
 
 
 def span(one: AgainstWidth, count: int | None = None) -> str:
@@ -155,7 +152,7 @@ def seeds_interval(values: ArrayLike, measure: str, meaning: str, span: str, stu
     note = f"{len(every) - k} of {len(every)} seeds without a finite value are left out" if k < len(every) else ""
     if k < 2:
         note = _joined("one seed: no interval" if k else "no seed: no value", note)
-    return estimated(measure, meaning, *student_interval(values), k, span, study, note)
+    return estimated(measure, meaning, student_interval(values), k, span, study, note)
 
 
 def held_out_bound(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -154,7 +154,7 @@ def seed_samples(
         The variable's values differ by at least as much: in units of it, rounded, they seed the resamples.
     """
     return [
-        Samples(x, len(part), statistic(part.to_numpy()), round(float(str(x)) / resolution))
+        Samples(cast(float, x), len(part), statistic(part.to_numpy()), round(cast(float, x) / resolution))
         for x, part in values.groupby(level=0)
     ]
 

@@ -86,7 +86,7 @@ def losses(run: LanguageRun) -> pd.DataFrame:
                 "text_error": float(finite["loss_error"].mean()),
                 "rate": run.rates[trained, size],
                 "at_edge": at_edge(run, trained, size),
-                "diverged": int(part["diverged"].sum()),
+                "diverged": int(np.sum(part["diverged"].to_numpy())),
             }
         )
     return pd.DataFrame(rows)
@@ -176,7 +176,13 @@ def mean_gap(run: LanguageRun, *, of: str, against: str = "full") -> pd.DataFram
 def mean_excess(run: LanguageRun) -> pd.DataFrame:
     """Return the mean over seeds of `excess`: columns arm, times, rate, loss, excess, low, high, diverged."""
     rows = [
-        (*key, part["rate"].mean(), part["loss"].mean(), *student_interval(part["excess"]), int(part["diverged"].sum()))
+        (
+            *key,
+            part["rate"].mean(),
+            part["loss"].mean(),
+            *student_interval(part["excess"]),
+            int(np.sum(part["diverged"].to_numpy())),
+        )
         for key, part in excess(run).groupby(["arm", "times"], sort=False)
         if isinstance(key, tuple)
     ]

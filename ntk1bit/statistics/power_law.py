@@ -66,6 +66,11 @@ class PowerFit:
     smallest: float = float("nan")
     largest: float = float("nan")
 
+    @property
+    def exponent_interval(self) -> tuple[float, float, float]:
+        """The exponent with its bounds."""
+        return self.exponent, self.exponent_low, self.exponent_high
+
     def predict(self, x: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
         """Return `floor + amplitude x^exponent`; NaN when the fit is not warranted."""
         return self.floor + self.amplitude * np.asarray(x, dtype=np.float64) ** self.exponent

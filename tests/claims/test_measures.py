@@ -114,12 +114,12 @@ def test_an_infinite_quantity_fails_where_it_is_tested_and_is_refused_where_it_i
 
 def test_an_interval_that_is_none_leaves_an_estimate_without_one():
     for low, high in ((0.5, 1.0), (2.0, 3.0), (np.nan, 2.0), (0.0, np.inf)):
-        found = estimated("p", "", 0.0 if low == 0.5 else 1.5, low, high, 5, "", "", "a caution")
+        found = estimated("p", "", (0.0 if low == 0.5 else 1.5, low, high), 5, "", "", "a caution")
         assert np.isnan([found.low, found.high]).all()
         assert "a caution" in found.note
-    assert "[0.5, 1] is not around its value" in estimated("p", "", 0.0, 0.5, 1.0, 5, "", "").note
-    assert np.isnan(estimated("p", "", np.inf, 0.0, 1.0, 5, "", "").value)
-    whole = estimated("p", "", 1.0, 0.5, 1.5, 5, "", "")
+    assert "[0.5, 1] is not around its value" in estimated("p", "", (0.0, 0.5, 1.0), 5, "", "").note
+    assert np.isnan(estimated("p", "", (np.inf, 0.0, 1.0), 5, "", "").value)
+    whole = estimated("p", "", (1.0, 0.5, 1.5), 5, "", "")
     assert (whole.low, whole.value, whole.high, whole.note) == (0.5, 1.0, 1.5, "")
 
 
