@@ -20,12 +20,14 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit import kernels
-from ntk1bit.claims import Claim, Estimate, Evidence, Inside
-from ntk1bit.claims.measures import at, estimated, exponent, seeds_interval, select
+from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin
+from ntk1bit.claims.measures import at, estimated, exponent, select
 from ntk1bit.data import tasks
 from ntk1bit.estimators import distance_to_predictions
 from ntk1bit.estimators.against_width import AgainstWidth
+from ntk1bit.statistics import geometric_interval
 from proofs_numeric.data import Data, rows, widest
+from proofs_numeric.proof import Proof
 
 _SAMPLES = 400_000  # neurons for the predictions drawn beside the curves
 _COLUMNS = ("from_h", "from_k_eff")
@@ -37,9 +39,14 @@ CLAIM_H = Claim(
     "with width.",
     source="D25, section 4 (training aligns with the kernel)",
     assumptions="paired start, eta_rel = 1, while L > L(0)/10.",
-    refuted_by="a distance that levels off: exponent above -0.2 over the four widest widths",
-    criteria=(Inside("exponent of the distance to H, widest widths", high=-0.2),),
-    context=(Inside("exponent of the distance to H, full precision", high=-0.2),),
+    refuted_by="a distance that plateaus: exponent above -0.2 over the four widest widths",
+    criteria=(IntervalWithin("from_h.m.widest", high=-0.2),),
+    context=(IntervalWithin("from_h.m.full", high=-0.2),),
+    labels={
+        "from_h.m.widest": "exponent of the distance to H, widest widths",
+        "from_h.m.full": "exponent of the distance to H, full precision",
+        "from_h.widest": "distance to H at the widest",
+    },
 )
 CLAIM_K = Claim(
     id="C1-K",
@@ -49,13 +56,15 @@ CLAIM_K = Claim(
     source="ours",
     assumptions="paired start, eta_rel = 1, while L > L(0)/10; K_eff of infinite width, by Monte Carlo.",
     refuted_by="an exponent above -0.2 over the four widest widths, or a distance not smaller than to H",
-    criteria=(
-        Inside("exponent of the distance to K_eff, widest widths", high=-0.2),
-        Inside("distance to H over distance to K_eff, at the widest", low=1.0),
-    ),
-    context=(Inside("exponent of the distance to K_eff, all widths", -0.3, -0.2),),
+    criteria=(IntervalWithin("from_k.m.widest", high=-0.2), IntervalWithin("from_h_over_k.widest", low=1.0)),
+    context=(IntervalWithin("from_k.m", -0.3, -0.2),),
+    labels={
+        "from_k.m.widest": "exponent of the distance to K_eff, widest widths",
+        "from_k.m": "exponent of the distance to K_eff, all widths",
+        "from_k.widest": "distance to K_eff at the widest",
+        "from_h_over_k.widest": "distance to H over distance to K_eff, at the widest",
+    },
 )
-STUDIES = ("digits",)
 
 
 def evidence_h(data: Data) -> Evidence:
@@ -66,9 +75,9 @@ def evidence_h(data: Data) -> Evidence:
     tables = [rows(one.table, precision=p, kernel="H") for one, p in ((every, "one_bit"), (full, "full"))]
     return Evidence(
         (
-            exponent(last, "exponent of the distance to H, widest widths", "digits"),
-            exponent(full, "exponent of the distance to H, full precision", "digits"),
-            at(every, "distance to H at the widest", "digits"),
+            exponent(last, "from_h.m.widest", "digits"),
+            exponent(full, "from_h.m.full", "digits"),
+            at(every, "from_h.widest", "digits"),
         ),
         {"distance": pd.concat(tables, ignore_index=True), "curves": _curves(frame)},
     )
@@ -80,9 +89,9 @@ def evidence_k(data: Data) -> Evidence:
     every, last = (_distance(part, "from K_eff") for part in (frame, widest(frame)))
     return Evidence(
         (
-            exponent(last, "exponent of the distance to K_eff, widest widths", "digits"),
-            exponent(every, "exponent of the distance to K_eff, all widths", "digits"),
-            at(every, "distance to K_eff at the widest", "digits"),
+            exponent(last, "from_k.m.widest", "digits"),
+            exponent(every, "from_k.m", "digits"),
+            at(every, "from_k.widest", "digits"),
             _closer(frame),
         ),
         {
@@ -90,6 +99,9 @@ def evidence_k(data: Data) -> Evidence:
             "convergence": _convergence(frame),
         },
     )
+
+
+PROOFS = (Proof(CLAIM_H, ("digits",), evidence_h), Proof(CLAIM_K, ("digits",), evidence_k))
 
 
 def _frame(data: Data) -> pd.DataFrame:
@@ -102,18 +114,16 @@ def _distance(frame: pd.DataFrame, quantity: str, precision: str = "one_bit") ->
     return select(found, precision=precision)
 
 
-def _closer(frame: pd.DataFrame) -> Estimate:
+def _closer(frame: pd.DataFrame) -> IntervalEstimate:
     """Ratio of the two distances at the widest, seed by seed, in logarithms."""
     last = frame.loc[(frame["width"] == frame["width"].max()) & (frame["precision"] == "one_bit")]
-    logs = []
+    ratios = []
     for _, cell in last.groupby("seed"):
         one = {o.quantity: o.table["value"].iloc[0] for o in distance_to_predictions(cell)}
-        logs.append(np.log(one["from H"] / one["from K_eff"]))
-    found = seeds_interval(np.array(logs), "", "", f"m = {last['width'].max()}", "digits")
-    value, low, high = (float(np.exp(v)) for v in (found.value, found.low, found.high))
-    name = "distance to H over distance to K_eff, at the widest"
+        ratios.append(one["from H"] / one["from K_eff"])
     meaning = "geometric mean over seeds of the ratio of root mean square distances"
-    return estimated(name, meaning, value, low, high, found.seeds, found.span, found.study)
+    span = f"m = {last['width'].max()}"
+    return estimated("from_h_over_k.widest", meaning, geometric_interval(ratios), len(ratios), span, "digits")
 
 
 def _convergence(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,9 +1,9 @@
-"""C1: the kernel of a 1-bit network settles as it widens.
+"""C1: the kernel of a 1-bit network stays close to initialisation as the network widens (lazy regime).
 
 **Statement.** max_t norm_F(H(t) - H(0))/norm_F(H(0)) falls at least as fast as m^-1/2, at fixed eta_rel and steps.
 
-**Derivation.** H_ij is an average over m neurons and moves when their activities change, which happens where |z| is
-below what training moves it by. Let a share p of the activities change.
+**Derivation.** H_ij is an average over m neurons and moves when their activation patterns change, which happens where
+|z| is below what training moves it by. Let a share p of the activations change.
 
 1. *Cancellation.* As many neurons switch on as off, to leading order: the change has no preferred side. What is left
    of H_ij(t) - H_ij(0) is the noise of an average over the p m changed neurons, sqrt(p m)/m = sqrt(p/m). *Checked
@@ -22,62 +22,67 @@ test it, these only fit it.)
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Evidence, Inside
+from ntk1bit.claims import Claim, Evidence, IntervalWithin
 from ntk1bit.claims.measures import against, exponent, select
-from ntk1bit.estimators import activity_changes, drift
-from proofs_numeric.data import Data, cells, rows
+from ntk1bit.estimators import activation_changes, drift
+from proofs_numeric.data import PRECISIONS, Data, cells, fitted_exponent, rows
+from proofs_numeric.proof import Proof
 from proofs_numeric.studies import FUNCTIONS
+
+_INITS = ("paired", "iid")
 
 CLAIM = Claim(
     id="C1",
-    title="the kernel of a 1-bit network settles as it widens",
+    title="a 1-bit network's kernel drift decreases with width",
     statement="The largest relative kernel drift in training falls with width at least as fast as m^-1/2.",
     source="D25, Lemma 4.1 with Claim I.5",
-    assumptions="1000 steps at eta_rel = 1.",
+    assumptions="a fixed number of steps at eta_rel = 1.",
     refuted_by="an exponent above -1/2 in either init",
-    criteria=(
-        Inside("exponent of drift, 1-bit, paired", high=-0.5),
-        Inside("exponent of drift, 1-bit, iid", high=-0.5),
-    ),
+    criteria=tuple(IntervalWithin(f"drift.m.one_bit.{init}", high=-0.5) for init in _INITS),
     context=(
-        Inside("exponent of changed activities, 1-bit, paired", -0.5, -0.25),
-        Inside("exponent of changed activities, full precision, paired", -0.55, -0.45),
-        Inside("exponent of drift / sqrt(p/m), 1-bit, paired", -0.05, 0.05),
-        Inside("exponent of drift / sqrt(p/m), full precision, paired", -0.05, 0.05),
-        Inside("exponent of drift, full precision, paired", high=-0.5),
-        Inside("exponent of drift, full precision, iid", high=-0.5),
+        IntervalWithin("changed.m.one_bit.paired", -0.5, -0.25),
+        IntervalWithin("changed.m.full.paired", -0.55, -0.45),
+        IntervalWithin("ratio.m.one_bit.paired", -0.05, 0.05),
+        IntervalWithin("ratio.m.full.paired", -0.05, 0.05),
+        *(IntervalWithin(f"drift.m.full.{init}", high=-0.5) for init in _INITS),
     ),
+    labels={
+        f"{name}.m.{one}.{init}": f"exponent of {words}, {PRECISIONS[one]}, {init}"
+        for name, words, inits in (
+            ("drift", "drift", _INITS),
+            ("changed", "changed activations", ("paired",)),
+            ("ratio", "drift / sqrt(p/m)", ("paired",)),
+        )
+        for one, init in itertools.product(PRECISIONS, inits)
+    },
 )
-STUDIES = ("digits", "functions")
 
 
 def evidence(data: Data) -> Evidence:
     """Fit the exponents."""
-    found = drift(data.frame("digits"))
-    measures, tables = [], []
-    for precision, word in (("one_bit", "1-bit"), ("full", "full precision")):
-        for init in ("paired", "iid"):
-            one = select(found, init=init, precision=precision)
-            measures.append(exponent(one, f"exponent of drift, {word}, {init}", "digits"))
-            tables.append(rows(one.table, init=init, precision=precision))
-    changed = activity_changes(data.frame("digits"))
-    for precision, word in (("one_bit", "1-bit"), ("full", "full precision")):
-        one = select(changed, init="paired", precision=precision)
-        measures.append(exponent(one, f"exponent of changed activities, {word}, paired", "digits"))
-    paired = cells(data.frame("digits")).query("init == 'paired'")
+    frame = data.frame("digits")
+    found, changed = drift(frame), activation_changes(frame)
+    paired = cells(frame).query("init == 'paired'")
     paired["ratio"] = paired["drift"] / np.sqrt(paired["changed"] / paired["width"])
-    for precision, word in (("one_bit", "1-bit"), ("full", "full precision")):
-        part = paired.loc[paired["precision"] == precision]
-        one = against(
-            part, "width", "ratio", meaning="largest drift over sqrt(largest share of changed activities / m)"
-        )
-        measures.append(exponent(one, f"exponent of drift / sqrt(p/m), {word}, paired", "digits"))
+    measures, tables = [], []
+    for precision, init in itertools.product(PRECISIONS, _INITS):
+        one = select(found, init=init, precision=precision)
+        measures.append(exponent(one, f"drift.m.{precision}.{init}", "digits"))
+        tables.append(rows(one.table, init=init, precision=precision))
+    for precision in PRECISIONS:
+        one = select(changed, init="paired", precision=precision)
+        measures.append(exponent(one, f"changed.m.{precision}.paired", "digits"))
+    for precision in PRECISIONS:
+        meaning = "largest drift over sqrt(largest share of changed activations / m)"
+        one = against(paired.loc[paired["precision"] == precision], "width", "ratio", meaning=meaning)
+        measures.append(exponent(one, f"ratio.m.{precision}.paired", "digits"))
     by_task = [
-        {name: one.settings[name] for name in ("task", "precision")}
-        | {"exponent": one.power.exponent, "low": one.power.exponent_low, "high": one.power.exponent_high}
+        {name: one.settings[name] for name in ("task", "precision")} | fitted_exponent(one)
         for one in drift(data.frame("functions"))
         if one.settings["init"] == "paired"
     ]
@@ -86,3 +91,6 @@ def evidence(data: Data) -> Evidence:
     return Evidence(
         tuple(measures), {"drift": pd.concat(tables, ignore_index=True), "exponents by task, paired": functions}
     )
+
+
+PROOFS = (Proof(CLAIM, ("digits", "functions"), evidence),)

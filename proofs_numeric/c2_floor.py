@@ -1,7 +1,7 @@
 r"""C2 and C2-law: a 1-bit network stops learning at a floor that falls as n^2 kappa^2/(m d).
 
-**C2.** Trained to its end, a 1-bit network's loss levels at a floor L_inf ~ 1/m; a full-precision network's loss falls
-to float precision.
+**C2.** Trained to convergence, a 1-bit network's loss plateaus at a floor L_inf ~ 1/m; a full-precision network's loss
+falls to float precision.
 
 **C2-law.** L_inf ~ n^2 kappa^2/(m d), whatever the learning rate and the conditioning.
 
@@ -29,7 +29,7 @@ and
 
    On finite data K's smaller eigenvalues lie below c H's, which raises the constant; the powers stay.
 
-**Experiment.** Random labels on the sphere and 32 digits, 3000 steps, level by then (widths where the loss is not level
+**Experiment.** Random labels on the sphere and 32 digits, trained to convergence (widths whose loss has not converged
 are left out, with a note); one sweep for each of m, n, d, kappa, eta_rel.
 """
 
@@ -38,58 +38,63 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Evidence, Exact, Inside, Number
+from ntk1bit.claims import AtMost, Claim, Evidence, IntervalWithin, Number
 from ntk1bit.claims.measures import against, exponent, seeds_interval, select
 from ntk1bit.estimators import floor
 from proofs_numeric.data import Data, cells, highest, rows
+from proofs_numeric.proof import Proof
 from proofs_numeric.studies import RATES
 
 CONSTANT = float((4 / np.sqrt(2 * np.pi) * np.sqrt(2 / np.pi) / np.sqrt(2) / (2 * np.sqrt(2 / np.pi))) ** 2 / 2)
+_STUDY_OF = {"sphere": "floor", "digits": "floor-digits"}
+_RATES = tuple(f"floor-rate-{rate:g}" for rate in RATES)
 
 CLAIM = Claim(
     id="C2",
     title="a 1-bit network's loss has a floor that falls as 1/m",
     statement="The loss at which a 1-bit network stops falls as m^-1; full precision has no floor above rounding.",
     source="ours (C2; Thm 4.2 has no floor)",
-    assumptions="paired start, well-conditioned data, trained until level.",
+    assumptions="paired start, well-conditioned data, trained to convergence.",
     refuted_by="an exponent outside [-1.1, -0.9], or a full-precision floor above 1e-8 of the start",
-    criteria=(
-        Inside("exponent of the floor in m, sphere", -1.1, -0.9),
-        Inside("exponent of the floor in m, digits", -1.1, -0.9),
-        Exact("largest full-precision L_end/L(0)", 1e-8),
-    ),
+    criteria=(*(IntervalWithin(f"floor.m.{task}", -1.1, -0.9) for task in _STUDY_OF), AtMost("end.full", 1e-8)),
+    labels={
+        **{f"floor.m.{task}": f"exponent of the floor in m, {task}" for task in _STUDY_OF},
+        "end.full": "largest full-precision L_end/L(0)",
+    },
 )
 CLAIM_LAW = Claim(
     id="C2-law",
     title="the floor is n^2 kappa^2/(m d), whatever eta",
     statement="The loss at which a 1-bit network stops falls as d^-1, n^2 and kappa^2 and does not depend on eta.",
     source="ours",
-    assumptions="paired start, random labels on the sphere, one width, trained until level.",
+    assumptions="paired start, random labels on the sphere, one width, trained to convergence.",
     refuted_by="an exponent outside its range",
     criteria=(
-        Inside("exponent of the floor in n", 1.7, 2.3),
-        Inside("exponent of the floor in d", -1.2, -0.8),
-        Inside("exponent of the floor in kappa", 1.8, 2.2),
-        Inside("exponent of the floor in eta", -0.1, 0.1),
+        IntervalWithin("floor.n", 1.7, 2.3),
+        IntervalWithin("floor.d", -1.2, -0.8),
+        IntervalWithin("floor.kappa", 1.8, 2.2),
+        IntervalWithin("floor.eta", -0.1, 0.1),
     ),
-    context=(Inside("floor over n^2 kappa^2/(2 pi m d), sphere, widest", 0.5, 2.0),),
+    context=(IntervalWithin("floor.over_law", 0.5, 2.0),),
+    labels={
+        **{f"floor.{x}": f"exponent of the floor in {x}" for x in ("n", "d", "kappa", "eta")},
+        "floor.over_law": "floor over n^2 kappa^2/(2 pi m d), sphere, widest",
+    },
 )
-STUDIES = ("floor", "floor-digits")
-STUDIES_LAW = ("floor", "floor-points", "floor-dims", "floor-kappas", *(f"floor-rate-{rate:g}" for rate in RATES))
 
 
 def evidence(data: Data) -> Evidence:
     """Fit the exponent in m on two data sets, and find the largest loss that full precision is left with."""
     measures, tables = [], []
-    for study, name in (("floor", "sphere"), ("floor-digits", "digits")):
+    for task, study in _STUDY_OF.items():
         one = select(floor(data.frame(study)), precision="one_bit")
-        measures.append(exponent(one, f"exponent of the floor in m, {name}", study))
-        tables.append(rows(one.table, task=name))
+        measures.append(exponent(one, f"floor.m.{task}", study))
+        tables.append(rows(one.table, task=task))
     every = cells(data.frame("floor"))
     full = every.loc[every["precision"] == "full"]
     worst = highest(full["loss_end"] / full["loss_start"])
     return Evidence(
-        (*measures, Number("largest full-precision L_end/L(0)", "over widths and seeds, sphere", worst, "", "floor")),
+        (*measures, Number("end.full", "over widths and seeds, sphere", worst, "", "floor")),
         {
             "floor against width": pd.concat(tables, ignore_index=True),
             "full precision": against(full, "width", "loss_end").table,
@@ -99,26 +104,28 @@ def evidence(data: Data) -> Evidence:
 
 def evidence_law(data: Data) -> Evidence:
     """Fit the exponents in n, d, kappa and eta, and compare the constant."""
-    cases = {
-        "n": (cells(data.frame("floor-points")), "n_train", 1.0, "floor-points"),
-        "d": (cells(data.frame("floor-dims")), "dim", 1.0, "floor-dims"),
-        "kappa": (cells(data.frame("floor-kappas")), "kappa", 0.001, "floor-kappas"),
-        "eta": (pd.concat([cells(data.frame(f"floor-rate-{r:g}")) for r in RATES]), "eta_rel", 0.001, "floor-rate-*"),
-    }
     measures, tables = [], []
-    for x, (table, column, unit, study) in cases.items():
-        one = against(table, column, "loss_end", unit=unit, meaning="the floor")
-        measures.append(exponent(one, f"exponent of the floor in {x}", study, x=x if unit == 1 else f"{x} (0.001)"))
-        found = one.table.rename(columns={"width": "x"})
-        tables.append(rows(found.assign(x=found["x"] * unit), against=x))
+    for x, column, resolution, studies in (
+        ("n", "n_train", 1.0, ("floor-points",)),
+        ("d", "dim", 1.0, ("floor-dims",)),
+        ("kappa", "kappa", 0.001, ("floor-kappas",)),
+        ("eta", "eta_rel", 0.001, _RATES),
+    ):
+        table = pd.concat([cells(data.frame(study)) for study in studies])
+        one = against(table, column, "loss_end", resolution=resolution, meaning="the floor")
+        measures.append(exponent(one, f"floor.{x}", studies[0] if len(studies) == 1 else "floor-rate-*"))
+        tables.append(rows(one.table.rename(columns={column: "x"}), against=x))
     every = cells(data.frame("floor"))
     widest = every.loc[(every["precision"] == "one_bit") & (every["width"] == highest(every["width"]))]
     law = CONSTANT * widest["n_train"] ** 2 * widest["kappa"] ** 2 / (widest["width"] * widest["dim"])
-    ratio = seeds_interval(
-        (widest["loss_end"] / law).to_numpy(),
-        "floor over n^2 kappa^2/(2 pi m d), sphere, widest",
-        "measured floor over the large-d law, which has no fitted constant",
-        f"m = {highest(widest['width']):g}, d = 64, n = 32",
-        "floor",
-    )
+    n, d, m = (highest(widest[name]) for name in ("n_train", "dim", "width"))
+    meaning = "measured floor over the large-d law, which has no fitted constant"
+    span = f"m = {m:g}, d = {d:g}, n = {n:g}"
+    ratio = seeds_interval(widest["loss_end"] / law, "floor.over_law", meaning, span, "floor")
     return Evidence((*measures, ratio), {"floor against the rest": pd.concat(tables, ignore_index=True)})
+
+
+PROOFS = (
+    Proof(CLAIM, tuple(_STUDY_OF.values()), evidence),
+    Proof(CLAIM_LAW, ("floor", "floor-points", "floor-dims", "floor-kappas", *_RATES), evidence_law),
+)

@@ -1,6 +1,7 @@
-"""C3 and C3-paired: whether the gap between both networks closes with width.
+"""C3 and C3-paired: whether the generalisation difference between both networks closes with width.
 
-**C3, D25's text.** The gap f - f' on test inputs tends to 0 as the width grows (iid start).
+**C3, D25's text.** The generalisation difference f - f' on test inputs, below the gap, tends to 0 as the width grows
+(iid start).
 
 **C3-paired, ours.** Without the random start (`paired`) the gap falls as m^-1/4 down to what the two limits differ by,
 which shrinks with d.
@@ -20,40 +21,54 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ntk1bit.claims import Claim, Estimate, Evidence, Inside
+from ntk1bit.claims import Claim, Evidence, IntervalWithin
 from ntk1bit.claims.measures import against, at, exponent, select
 from ntk1bit.estimators import gap
-from ntk1bit.estimators.against_width import AgainstWidth
-from proofs_numeric.data import Data, highest, rows, widest
+from proofs_numeric.data import Data, fitted_exponent, highest, rows, widest
+from proofs_numeric.proof import Proof
+
+
+def _labels(init: str) -> dict[str, str]:
+    return {
+        f"gap.m.digits.{init}": f"exponent in m, digits, {init}",
+        f"gap.m.digits.{init}.widest": f"exponent in m, digits, {init}, widest widths",
+        f"gap.m.sphere.{init}": f"exponent in m, sphere at the largest d, {init}",
+        f"gap.d.sphere.{init}": f"exponent in d at the largest m, {init}",
+        f"gap.kappa.digits.{init}": f"exponent in kappa, digits, {init}",
+        f"gap.widest.digits.{init}": f"gap at the widest, digits, {init}",
+    }
+
 
 CLAIM_IID = Claim(
     id="C3",
-    title="the gap between both networks closes with width",
-    statement="The root mean square of f - f' on test inputs after training tends to 0 as m grows, from an iid start.",
+    title="the generalisation difference closes with width",
+    statement="The generalisation difference (gap), the root mean square of f - f' on test inputs after training, "
+    "tends to 0 as m grows, from an iid start.",
     source="D25, text around Thm 5.2",
     assumptions="iid start, kappa = 1, same data, W(0) and a.",
     refuted_by="an exponent in m above -0.1",
     criteria=(
-        Inside("exponent in m, digits, iid, widest widths", high=-0.1),
-        Inside("exponent in m, sphere at the largest d, iid", high=-0.1),
+        IntervalWithin("gap.m.digits.iid.widest", high=-0.1),
+        IntervalWithin("gap.m.sphere.iid", high=-0.1),
     ),
-    context=(Inside("exponent in kappa, digits, iid", 0.9, 1.1),),
+    context=(IntervalWithin("gap.kappa.digits.iid", 0.9, 1.1),),
+    labels=_labels("iid"),
 )
 CLAIM_PAIRED = Claim(
     id="C3-paired",
     title="without the random start the gap falls as m^-1/4",
-    statement="From a paired start the gap after training falls as m^-1/4 at large d, and its value at the largest "
-    "width falls with d.",
+    statement="From a paired start the generalisation difference (gap) after training falls as m^-1/4 at large d, and "
+    "its value at the largest width falls with d.",
     source="ours",
-    assumptions="paired start; 300 steps at eta_rel = 1 on a linear function (sphere).",
+    assumptions="paired start; a linear function (sphere) at eta_rel = 1.",
     refuted_by="an exponent in m outside [-0.35, -0.15] at the largest d, or a gap that does not fall with d",
     criteria=(
-        Inside("exponent in m, sphere at the largest d, paired", -0.35, -0.15),
-        Inside("exponent in d at the largest m, paired", high=-0.1),
+        IntervalWithin("gap.m.sphere.paired", -0.35, -0.15),
+        IntervalWithin("gap.d.sphere.paired", high=-0.1),
     ),
-    context=(Inside("exponent in m, digits, paired", -0.35, -0.15),),
+    context=(IntervalWithin("gap.m.digits.paired", -0.35, -0.15),),
+    labels=_labels("paired"),
 )
-STUDIES = ("digits", "gap-dims", "gap-kappas", "functions")
 
 
 def evidence_iid(data: Data) -> Evidence:
@@ -66,69 +81,62 @@ def evidence_paired(data: Data) -> Evidence:
     return _evidence(data, "paired")
 
 
+_STUDIES = ("digits", "gap-dims", "gap-kappas", "functions")
+PROOFS = (Proof(CLAIM_IID, _STUDIES, evidence_iid), Proof(CLAIM_PAIRED, _STUDIES, evidence_paired))
+
+
 def _evidence(data: Data, init: str) -> Evidence:
     frame = data.frame("digits")
-    digits = select(gap(frame), init=init)
-    last = select(gap(widest(frame)), init=init)
-    by_dim = {int(one.settings["dim"]): one for one in gap(data.frame("gap-dims")) if one.settings["init"] == init}
-    largest = max(by_dim)
-    dims = pd.concat([rows(one.table, dim=dim) for dim, one in sorted(by_dim.items())], ignore_index=True)
-    kappas = [one for one in gap(data.frame("gap-kappas")) if one.settings["init"] == init]
-    at_kappa = pd.concat([rows(one.table, kappa=one.settings["kappa"]) for one in kappas], ignore_index=True)
+    digits, last = (select(gap(part), init=init) for part in (frame, widest(frame)))
+    found = {
+        study: [one for one in gap(data.frame(study)) if one.settings["init"] == init]
+        for study in ("gap-dims", "gap-kappas", "functions")
+    }
+    dims = {int(one.settings["dim"]): one for one in found["gap-dims"]}
+    in_d, in_kappa = (
+        against(
+            _at_widest(data.frame(study), init),
+            column,
+            "gap",
+            meaning=f"gap after training{where}",
+            resolution=resolution,
+        )
+        for study, column, where, resolution in (
+            ("gap-dims", "dim", " at the largest width", 1.0),
+            ("gap-kappas", "kappa", "", 0.001),
+        )
+    )
     functions = [
-        {"task": one.settings["task"]}
-        | {"exponent": one.power.exponent, "low": one.power.exponent_low, "high": one.power.exponent_high}
-        | {"gap at the widest": one.table["value"].iloc[-1]}
-        for one in gap(data.frame("functions"))
-        if one.settings["init"] == init
-    ]
-    measures = [
-        exponent(digits, f"exponent in m, digits, {init}", "digits"),
-        exponent(last, f"exponent in m, digits, {init}, widest widths", "digits"),
-        exponent(by_dim[largest], f"exponent in m, sphere at the largest d, {init}", "gap-dims"),
-        _exponent_in_dim(data, init),
-        _exponent_in_kappa(data, init),
-        at(digits, f"gap at the widest, digits, {init}", "digits"),
+        {"task": one.settings["task"]} | fitted_exponent(one) | {"gap at the widest": one.table["value"].iloc[-1]}
+        for one in found["functions"]
     ]
     return Evidence(
-        tuple(measures),
+        (
+            exponent(digits, f"gap.m.digits.{init}", "digits"),
+            exponent(last, f"gap.m.digits.{init}.widest", "digits"),
+            exponent(dims[max(dims)], f"gap.m.sphere.{init}", "gap-dims"),
+            exponent(in_d, f"gap.d.sphere.{init}", "gap-dims"),
+            exponent(in_kappa, f"gap.kappa.digits.{init}", "gap-kappas"),
+            at(digits, f"gap.widest.digits.{init}", "digits"),
+        ),
         {
             "digits": digits.table,
-            "sphere by dimension": dims,
-            "digits by kappa": at_kappa,
-            "exponents by task": pd.DataFrame(functions),
-            "exponents by dimension": pd.DataFrame(
-                [
-                    {"dim": dim, "exponent": one.power.exponent, "low": one.power.exponent_low}
-                    | {"high": one.power.exponent_high}
-                    for dim, one in sorted(by_dim.items())
-                ]
+            "sphere by dimension": pd.concat([rows(dims[d].table, dim=d) for d in sorted(dims)], ignore_index=True),
+            "digits by kappa": pd.concat(
+                [rows(one.table, kappa=one.settings["kappa"]) for one in found["gap-kappas"]], ignore_index=True
             ),
+            "exponents by task": pd.DataFrame(functions),
+            "exponents by dimension": pd.DataFrame([{"dim": d} | fitted_exponent(dims[d]) for d in sorted(dims)]),
         },
     )
 
 
-def _exponent_in_dim(data: Data, init: str) -> Estimate:
-    table = _per_seed(data.frame("gap-dims"), init)
-    table = table.loc[table["width"] == highest(table["width"])]
-    found = against(table, "dim", "gap", meaning="gap after training at the largest width")
-    return exponent(found, f"exponent in d at the largest m, {init}", "gap-dims", x="d")
-
-
-def _exponent_in_kappa(data: Data, init: str) -> Estimate:
-    table = _per_seed(data.frame("gap-kappas"), init)
-    table = table.loc[table["width"] == highest(table["width"])]
-    found: AgainstWidth = against(table, "kappa", "gap", unit=0.001, meaning="gap after training")
-    return exponent(found, f"exponent in kappa, digits, {init}", "gap-kappas", x="kappa (0.001)")
-
-
-def _per_seed(frame: pd.DataFrame, init: str) -> pd.DataFrame:
-    """Return the gap after training, a row a pair of networks."""
-    parts = []
-    for seed, part in frame.loc[frame["init"] == init].groupby("seed"):
-        for one in gap(part):
-            about = {name: one.settings[name] for name in ("dim", "kappa")}
-            parts.append(
-                rows(pd.DataFrame(one.table[["width", "value"]]), seed=seed, **about).rename(columns={"value": "gap"})
-            )
-    return pd.concat(parts, ignore_index=True)
+def _at_widest(frame: pd.DataFrame, init: str) -> pd.DataFrame:
+    """Return the gap after training of each pair of networks of the largest width."""
+    parts = [
+        rows(one.table, seed=seed, **{name: one.settings[name] for name in ("dim", "kappa")})
+        for seed, part in frame.loc[frame["init"] == init].groupby("seed")
+        for one in gap(part)
+    ]
+    table = pd.concat(parts, ignore_index=True).rename(columns={"value": "gap"})
+    return table.loc[table["width"] == highest(table["width"])]

@@ -17,18 +17,24 @@ m^-1/4 in 1-bit precision and as m^-1/2 in full precision.
    scatter of one step over independent networks against it, and its exponent.*
 4. On training inputs descent feeds back and holds the deviation at the floor of `c2_floor`; on test inputs it stays.
 
-**Experiment.** The spread on the sphere and on digits, networks trained until level; one step at several widths and d.
+**Experiment.** The spread on the sphere and on digits, networks trained to convergence; one step at several widths and
+d.
 """
 
 from __future__ import annotations
 
+import itertools
+
 import pandas as pd
 
-from ntk1bit.claims import Claim, Evidence, Inside
+from ntk1bit.claims import Claim, Evidence, IntervalWithin
 from ntk1bit.claims.measures import against, exponent, seeds_interval, select
 from ntk1bit.estimators import sign_flips, spread
-from ntk1bit.estimators.drift import recorded_steps
-from proofs_numeric.data import Data, grouped, highest, rows
+from ntk1bit.estimators.against_width import recorded_steps
+from proofs_numeric.data import PRECISIONS, Data, grouped, highest, rows
+from proofs_numeric.proof import Proof
+
+_STUDY_OF = {"sphere": "floor", "digits": "floor-digits"}
 
 CLAIM = Claim(
     id="C3b",
@@ -36,66 +42,67 @@ CLAIM = Claim(
     statement="From a paired start the seed-to-seed spread of the trained function falls as m^-1/4 in 1-bit precision "
     "(m^-1/2 in full), through flipped signs whose share falls as m^-1/2.",
     source="ours",
-    assumptions="paired start, trained until level.",
+    assumptions="paired start, trained to convergence.",
     refuted_by="an exponent outside its range, or a one-step scatter that misses its law by more than a tenth",
     criteria=(
-        Inside("exponent of the spread, 1-bit, sphere", -0.30, -0.20),
-        Inside("exponent of the spread, 1-bit, digits", -0.30, -0.20),
-        Inside("exponent of the share of signs flipped on the way down", -0.55, -0.45),
-        Inside("exponent of the one-step scatter, 1-bit", -0.27, -0.23),
-        Inside("one-step scatter over its law, largest d and m", 0.9, 1.1),
+        IntervalWithin("spread.m.sphere.one_bit", -0.30, -0.20),
+        IntervalWithin("spread.m.digits.one_bit", -0.30, -0.20),
+        IntervalWithin("flips.m.down", -0.55, -0.45),
+        IntervalWithin("scatter.m.one_bit", -0.27, -0.23),
+        IntervalWithin("scatter.over_law", 0.9, 1.1),
     ),
     context=(
-        Inside("exponent of the share of signs flipped at the end", -0.55, -0.45),
-        Inside("exponent of the spread, full precision, sphere", -0.55, -0.45),
-        Inside("exponent of the one-step scatter, full precision", -0.55, -0.45),
+        IntervalWithin("flips.m.end", -0.55, -0.45),
+        IntervalWithin("spread.m.sphere.full", -0.55, -0.45),
+        IntervalWithin("scatter.m.full", -0.55, -0.45),
     ),
+    labels={
+        **{
+            f"spread.m.{task}.{one}": f"exponent of the spread, {PRECISIONS[one]}, {task}"
+            for task, one in itertools.product(_STUDY_OF, PRECISIONS)
+        },
+        "flips.m.end": "exponent of the share of signs flipped at the end",
+        "flips.m.down": "exponent of the share of signs flipped on the way down",
+        **{f"scatter.m.{one}": f"exponent of the one-step scatter, {words}" for one, words in PRECISIONS.items()},
+        "scatter.over_law": "one-step scatter over its law, largest d and m",
+    },
 )
-STUDIES = ("floor", "floor-digits", "noise")
 
 
 def evidence(data: Data) -> Evidence:
     """Fit the spread, the flips and the scatter of one step."""
     measures, tables = [], []
-    for study, name in (("floor", "sphere"), ("floor-digits", "digits")):
+    for task, study in _STUDY_OF.items():
         found = spread(data.frame(study))
-        for precision, word in (("one_bit", "1-bit"), ("full", "full precision")):
+        for precision in PRECISIONS:
             one = select(found, precision=precision)
-            measures.append(exponent(one, f"exponent of the spread, {word}, {name}", study))
-            tables.append(rows(one.table, task=name, precision=precision))
-    flips = select(sign_flips(data.frame("floor")), precision="one_bit")
-    measures.append(exponent(flips, "exponent of the share of signs flipped at the end", "floor"))
-    down = against(
-        flipped_on_the_way(data.frame("floor")), "width", "flipped", meaning="share of flipped signs at L(0)/10"
-    )
-    measures.append(exponent(down, "exponent of the share of signs flipped on the way down", "floor"))
+            measures.append(exponent(one, f"spread.m.{task}.{precision}", study))
+            tables.append(rows(one.table, task=task, precision=precision))
+    frame = data.frame("floor")
+    end = select(sign_flips(frame), precision="one_bit")
+    down = against(flipped_on_the_way(frame), "width", "flipped", meaning="share of flipped signs at L(0)/10")
+    measures += [exponent(one, f"flips.m.{name}", "floor") for one, name in ((end, "end"), (down, "down"))]
 
     noise = data.frame("noise")
     dim, width = int(highest(noise["dim"])), int(highest(noise["width"]))
-    for precision, word in (("one_bit", "1-bit"), ("full", "full precision")):
+    for precision in PRECISIONS:
         part = noise.loc[(noise["precision"] == precision) & (noise["dim"] == dim)]
         one = against(part, "width", "scatter", meaning=f"scatter of one step over networks, d = {dim}")
-        measures.append(exponent(one, f"exponent of the one-step scatter, {word}", "noise"))
-    one_bit = noise.loc[noise["precision"] == "one_bit"].assign(ratio=lambda t: t["scatter"] / t["predicted"])
-    last = one_bit.loc[(one_bit["dim"] == dim) & (one_bit["width"] == width), "ratio"].to_numpy()
-    measures.append(
-        seeds_interval(
-            last,
-            "one-step scatter over its law, largest d and m",
-            "measured over predicted standard deviation, no fitted constant",
-            f"d = {dim}, m = {width}",
-            "noise",
-        )
-    )
-    by_setting = grouped(noise, ["precision", "dim", "width"], ["scatter", "predicted"])
+        measures.append(exponent(one, f"scatter.m.{precision}", "noise"))
+    last = noise.loc[(noise["precision"] == "one_bit") & (noise["dim"] == dim) & (noise["width"] == width)]
+    meaning, where = "measured over predicted standard deviation, no fitted constant", f"d = {dim}, m = {width}"
+    measures.append(seeds_interval(last["scatter"] / last["predicted"], "scatter.over_law", meaning, where, "noise"))
     return Evidence(
         tuple(measures),
         {
             "spread": pd.concat(tables, ignore_index=True),
-            "flipped signs": pd.concat([rows(down.table, when="way down"), rows(flips.table, when="end")]),
-            "one-step scatter": by_setting,
+            "flipped signs": pd.concat([rows(down.table, when="way down"), rows(end.table, when="end")]),
+            "one-step scatter": grouped(noise, ["precision", "dim", "width"], ["scatter", "predicted"]),
         },
     )
+
+
+PROOFS = (Proof(CLAIM, (*_STUDY_OF.values(), "noise"), evidence),)
 
 
 def flipped_on_the_way(frame: pd.DataFrame) -> pd.DataFrame:

@@ -23,7 +23,7 @@ falling along a cosine to 0. Fig. 1: full batches, biases everywhere, the points
 search for each precision and depth (`deep_spec.pilot_rates`), for 1-bit networks the best of three at each
 size; the least loss over all steps. Fig. 2 and 3: 50
 epochs in batches of 10, one rate, one start and the same batches for both precisions; networks that 50 epochs do not
-fit are reported as they are. The loss is the mean square over 100 points, targets within [-1, 1]; D25's sum is 50 times
+fit are reported as they are. The loss is the mean square over n points, targets within [-1, 1]; D25's sum is n/2 times
 as much, which changes no exponent and no ratio. Seeds are starts; the points are the same for all.
 
 **Rounding.** A mean square below 1e-12 is rounding: outputs of size 1 in float32, over up to five layers. Sizes at
@@ -32,10 +32,13 @@ which a tenth or more of the full-precision networks get there say nothing about
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Count, Estimate, Evidence, Inside, Number
+from ntk1bit.claims import Claim, Count, Evidence, IntervalWithin, Number
+from ntk1bit.claims.evidence import Measure
 from ntk1bit.claims.measures import against, at, exponent
 from ntk1bit.data.cubes_and_curves import CUBES, CURVES
 from ntk1bit.estimators.against_width import AgainstWidth
@@ -50,14 +53,18 @@ from ntk1bit.estimators.deep import (
     losses_table,
 )
 from ntk1bit.experiments.deep_spec import DEPTHS
-from proofs_numeric.data import Data, rows, span_of
+from proofs_numeric.data import PRECISIONS, Data, rows, span_of
+from proofs_numeric.proof import Proof
 
+_SCALING, _SIMILARITY = "deep-scaling", "deep-similarity"
+_KINDS = {"one_bit": "1-bit", "full": "full-precision"}
+_POINTS = ("train", "test")
 _TOO_MANY = 0.1  # of the networks at rounding
 _EVERY = 2  # points of the grid in the tables: every second
 
 CLAIM = Claim(
     id="C5",
-    title="deep 1-bit networks near full precision with size",
+    title="1-bit MLPs approach full precision as they grow",
     statement="On f1..f6 the least training loss of 1-bit MLPs of depth 3 and 5, and its difference from that of "
     "full-precision ones, fall as powers of the number of parameters N.",
     source="D25, Fig. 1",
@@ -65,14 +72,24 @@ CLAIM = Claim(
     "first and last layer in full precision.",
     refuted_by="an exponent in N above -0.1 of the loss or of the difference, at either depth",
     criteria=tuple(
-        Inside(f"exponent in N of {what}, depth {depth}", high=-0.1)
+        IntervalWithin(f"{what}.size.depth{depth}", high=-0.1)
         for depth in DEPTHS
-        for what in ("the 1-bit loss", "the difference")
+        for what in ("loss.one_bit", "difference")
     ),
     context=(
-        *(Inside(f"exponent in N, {task}, depth {depth}", high=-0.1) for depth in DEPTHS for task in CUBES),
-        *(Inside(f"exponent in N of the full-precision loss, depth {depth}", high=-0.1) for depth in DEPTHS),
+        *(IntervalWithin(f"loss.{task}.size.depth{depth}", high=-0.1) for depth in DEPTHS for task in CUBES),
+        *(IntervalWithin(f"loss.full.size.depth{depth}", high=-0.1) for depth in DEPTHS),
     ),
+    labels={
+        f"{name}.depth{depth}": f"{words}, depth {depth}"
+        for depth in DEPTHS
+        for name, words in {
+            **{f"loss.{one}.size": f"exponent in N of the {words} loss" for one, words in _KINDS.items()},
+            "difference.size": "exponent in N of the difference",
+            **{f"loss.{task}.size": f"exponent in N, {task}" for task in CUBES},
+            "above": "1-bit above full precision",
+        }.items()
+    },
 )
 CLAIM_RATIO = Claim(
     id="C5-ratio",
@@ -82,7 +99,11 @@ CLAIM_RATIO = Claim(
     source="D25, Fig. 1, as it is drawn",
     assumptions="As C5; sizes at which full precision is at rounding say nothing.",
     refuted_by="an exponent in N of the ratio above -0.02 at either depth",
-    criteria=tuple(Inside(f"exponent in N of the ratio, depth {depth}", high=-0.02) for depth in DEPTHS),
+    criteria=tuple(IntervalWithin(f"ratio.size.depth{depth}", high=-0.02) for depth in DEPTHS),
+    labels={
+        **{f"ratio.size.depth{depth}": f"exponent in N of the ratio, depth {depth}" for depth in DEPTHS},
+        **{f"rounding.depth{depth}": f"sizes at rounding, depth {depth}" for depth in DEPTHS},
+    },
 )
 CLAIM_SIMILAR = Claim(
     id="C5-similar",
@@ -92,42 +113,50 @@ CLAIM_SIMILAR = Claim(
     source="D25, Fig. 2 and 3",
     assumptions="Hidden sizes 20 k and k; 50 epochs in batches of 10, one start, one rate, the same batches.",
     refuted_by="an exponent in N above -0.05 on training or on test points",
-    criteria=tuple(Inside(f"exponent in N of the difference, {part} points", high=-0.05) for part in ("train", "test")),
+    criteria=tuple(IntervalWithin(f"apart.size.{points}", high=-0.05) for points in _POINTS),
     context=tuple(
-        Inside(f"exponent in N of the difference, {task}, {part} points", high=-0.05)
-        for task in CURVES
-        for part in ("train", "test")
+        IntervalWithin(f"apart.size.{points}.{task}", high=-0.05) for task, points in itertools.product(CURVES, _POINTS)
     ),
+    labels={
+        name: f"{words} points"
+        for points in _POINTS
+        for name, words in {
+            f"apart.size.{points}": f"exponent in N of the difference, {points}",
+            f"apart.largest.{points}": f"difference at the largest N, {points}",
+            **{f"apart.size.{points}.{task}": f"exponent in N of the difference, {task}, {points}" for task in CURVES},
+        }.items()
+    },
 )
-STUDIES = ("deep-scaling",)
-STUDIES_SIMILAR = ("deep-similarity",)
 
 
 def evidence(data: Data) -> Evidence:
     """Fit exponents of the 1-bit loss and of its difference from full precision."""
-    frame, notes = _whole(at_best_rate(data.frame(STUDIES[0])), ["depth", "parameters"], "diverged_at")
-    measures: list[Estimate | Count | Number] = []
+    frame, notes = _whole(at_best_rate(data.frame(_SCALING)), ["depth", "parameters"], "diverged_at")
+    measures: list[Measure] = []
     for depth in sorted(set(frame["depth"])):
         part = frame.loc[frame["depth"] == depth]
+        sides = {precision: part.loc[part["precision"] == precision] for precision in PRECISIONS}
         both = _both(part)
+
+        def fitted(name: str, one: AgainstWidth, depth: int = depth) -> None:
+            measures.append(exponent(one, f"{name}.size.depth{depth}", _SCALING))
+
         meaning = "least training loss, geometric mean over functions"
-        for precision, word in (("one_bit", "the 1-bit loss"), ("full", "the full-precision loss")):
-            found = _over_tasks(part.loc[part["precision"] == precision], "least_loss", meaning)
-            measures.append(exponent(found, f"exponent in N of {word}, depth {depth}", STUDIES[0], x="N"))
+        for precision, side in sides.items():
+            fitted(f"loss.{precision}", _over_tasks(side, "least_loss", meaning))
         apart = against(both, "parameters", "difference", meaning="L_1bit - L_full, mean over functions")
-        measures.append(exponent(apart, f"exponent in N of the difference, depth {depth}", STUDIES[0], x="N"))
-        for task in sorted(set(part["task"])):
-            chosen = part.loc[(part["task"] == task) & (part["precision"] == "one_bit")]
-            one = _over_tasks(chosen, "least_loss", f"least training loss of 1-bit networks on {task}")
-            measures.append(exponent(one, f"exponent in N, {task}, depth {depth}", STUDIES[0], x="N"))
+        fitted("difference", apart)
+        for task, chosen in sides["one_bit"].groupby("task"):
+            meaning = f"least training loss of 1-bit networks on {task}"
+            fitted(f"loss.{task}", _over_tasks(chosen, "least_loss", meaning))
         measures.append(
             Count(
-                f"1-bit above full precision, depth {depth}",
+                f"above.depth{depth}",
                 "pairs of networks (function, size, seed) whose 1-bit loss is the larger",
                 int(np.sum(both["difference"].to_numpy() > 0)),
                 len(both),
                 span_of(part, N="parameters"),
-                STUDIES[0],
+                _SCALING,
             )
         )
     return Evidence(tuple(measures), {"loss against parameters": losses_table(frame)}, notes)
@@ -135,8 +164,8 @@ def evidence(data: Data) -> Evidence:
 
 def evidence_ratio(data: Data) -> Evidence:
     """Fit the exponent of the ratio of both losses, at the sizes where full precision is above rounding."""
-    frame, notes = _whole(at_best_rate(data.frame(STUDIES[0])), ["depth", "parameters"], "diverged_at")
-    measures: list[Estimate | Number] = []
+    frame, notes = _whole(at_best_rate(data.frame(_SCALING)), ["depth", "parameters"], "diverged_at")
+    measures: list[Measure] = []
     tables = []
     for depth in sorted(set(frame["depth"])):
         part = frame.loc[frame["depth"] == depth]
@@ -146,37 +175,35 @@ def evidence_ratio(data: Data) -> Evidence:
         both = _both(part)
         every = _over_tasks(both, "ratio", "L_1bit/L_full, geometric mean over functions")
         found = _over_tasks(both.loc[both["parameters"].isin(kept)], "ratio", every.meaning)
-        measures.append(exponent(found, f"exponent in N of the ratio, depth {depth}", STUDIES[0], x="N"))
-        measures.append(
-            Number(
-                f"sizes at rounding, depth {depth}",
-                f"sizes at which {_TOO_MANY:.0%} or more of the full-precision networks have a loss below {ROUNDING:g}",
-                float(len(share) - len(kept)),
-                span_of(part, N="parameters"),
-                STUDIES[0],
-            )
+        left_out = float(len(share) - len(kept))
+        meaning = (
+            f"sizes at which {_TOO_MANY:.0%} or more of the full-precision networks have a loss below {ROUNDING:g}"
         )
-        table = every.table.rename(columns={"width": "N"})
+        measures += [
+            exponent(found, f"ratio.size.depth{depth}", _SCALING),
+            Number(f"rounding.depth{depth}", meaning, left_out, span_of(part, N="parameters"), _SCALING),
+        ]
+        table = every.table.rename(columns={"parameters": "N"})
         tables.append(rows(table, depth=depth).assign(at_rounding=share.reindex(table["N"]).to_numpy()))
     return Evidence(tuple(measures), {"ratio against parameters": pd.concat(tables, ignore_index=True)}, notes)
 
 
 def evidence_similar(data: Data) -> Evidence:
     """Fit exponents of the difference of the outputs after the last epoch."""
-    frame, notes = _whole(data.frame(STUDIES_SIMILAR[0]), ["N"], "diverged")
+    frame, notes = _whole(data.frame(_SIMILARITY), ["N"], "diverged")
     ends = last_epoch(frame)
-    study = STUDIES_SIMILAR[0]
-    measures: list[Estimate] = []
-    for part in ("train", "test"):
-        meaning = f"root mean square difference of the outputs on {part} points after the last epoch"
-        column, name = f"apart_{part}", f"exponent in N of the difference, {part} points"
+    measures: list[Measure] = []
+    for points in _POINTS:
+        meaning, column = (
+            f"root mean square difference of the outputs on {points} points after the last epoch",
+            f"apart_{points}",
+        )
         every = _over_tasks(ends, column, f"{meaning}, geometric mean over functions", x="N")
-        measures.append(exponent(every, name, study, x="N"))
-        measures.append(at(every, f"difference at the largest N, {part} points", study, x="N"))
-        for task in sorted(set(ends["task"])):
-            one = _over_tasks(ends.loc[ends["task"] == task], column, meaning, x="N")
-            name = f"exponent in N of the difference, {task}, {part} points"
-            measures.append(exponent(one, name, study, x="N"))
+        measures.append(exponent(every, f"apart.size.{points}", _SIMILARITY))
+        measures.append(at(every, f"apart.largest.{points}", _SIMILARITY))
+        for task, part in ends.groupby("task"):
+            one = _over_tasks(part, column, meaning, x="N")
+            measures.append(exponent(one, f"apart.size.{points}.{task}", _SIMILARITY))
     return Evidence(
         tuple(measures),
         {
@@ -186,6 +213,13 @@ def evidence_similar(data: Data) -> Evidence:
         },
         notes,
     )
+
+
+PROOFS = (
+    Proof(CLAIM, (_SCALING,), evidence),
+    Proof(CLAIM_RATIO, (_SCALING,), evidence_ratio),
+    Proof(CLAIM_SIMILAR, (_SIMILARITY,), evidence_similar),
+)
 
 
 def _whole(frame: pd.DataFrame, keys: list[str], column: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -207,7 +241,7 @@ def _both(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def _over_tasks(frame: pd.DataFrame, column: str, meaning: str, *, x: str = "parameters") -> AgainstWidth:
-    """Estimate a positive quantity against size: the geometric mean over functions, a value a seed."""
+    """Estimate a positive quantity against size: the geometric mean over functions, a value per seed."""
     logs = pd.DataFrame({x: frame[x], "seed": frame["seed"], column: logarithms(frame[column])})
     table = pd.DataFrame(logs.groupby([x, "seed"])[[column]].mean()).reset_index()
     table[column] = np.exp(np.asarray(table[column], dtype=np.float64))

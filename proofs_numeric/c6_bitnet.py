@@ -3,7 +3,7 @@
 **C6, W23.** The loss of both is L(N) = a N^b + c in non-embedding parameters N, and the gap between them shrinks with
 N.
 
-**C6-stable, W23.** 1-bit training bears learning rates at which full precision fails.
+**C6-stable, W23.** 1-bit training is stable at learning rates at which full precision fails.
 
 **C6-energy, W23.** At equal energy of inference the 1-bit network has the lower loss.
 
@@ -20,7 +20,7 @@ extrapolation: a, b, c from all sizes but the largest, held against the largest.
 loss at a multiple of full precision's best rate over the loss at that rate, each arm against itself, with a quarter of
 the characters; a network that diverges counts as ln V, the loss of guessing uniformly. So each arm is held against
 itself: a 1-bit network that is worse to begin with has less to lose, and whether it is the better one at such a rate
-is told beside the rule. Energy: joules of a forward
+is reported beside the rule. Energy: joules of a forward
 pass at 7 nm by W23's operation counts, which take floats as FP16 in every arm, though these networks are trained in
 float32; at the energy of each full-precision network that lies in the range of the 1-bit ones, the 1-bit loss is
 interpolated linearly in log energy. W23's models are four orders of magnitude larger and trained on more text: what is
@@ -34,16 +34,20 @@ import math
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Estimate, Evidence, Exact, Inside, Number
+from ntk1bit.claims import AtMost, Claim, Evidence, IntervalEstimate, IntervalWithin, Number
+from ntk1bit.claims.evidence import Measure
 from ntk1bit.claims.measures import against, estimated, exponent, seeds_interval
 from ntk1bit.energy.counting import Model
 from ntk1bit.estimators import language as summary
 from ntk1bit.experiments.language_run import LanguageRun
 from proofs_numeric.data import Data, grouped, rows
+from proofs_numeric.proof import Proof
 
-STUDIES = ("language",)
 _STUDY = "language"
-EXACT_DIFFERENCE = "bitnet minus full at equal energy, our exact counting"
+_ARMS = ("full", "bitnet")
+_MODELS: tuple[Model, ...] = ("w23", "exact")
+_UNKNOWN = (math.nan, math.nan, math.nan)
+_TIMES = (4, 16, 64)  # multiples of the best rate of full precision
 HELD_OUT_ERROR = 0.02  # of the predicted loss at the largest size, relative: seen in W23's figure as "on the curve"
 
 CLAIM = Claim(
@@ -55,33 +59,49 @@ CLAIM = Claim(
     "each arm and size.",
     refuted_by="a gap whose exponent in N is above 0, or a largest size that the smaller ones do not predict",
     criteria=(
-        Inside("exponent of the gap in N", high=0.0),
-        Exact("error of the predicted loss of the largest size, full", HELD_OUT_ERROR),
-        Exact("error of the predicted loss of the largest size, bitnet", HELD_OUT_ERROR),
+        IntervalWithin("gap.size", high=0.0),
+        *(AtMost(f"held_out.{arm}", HELD_OUT_ERROR) for arm in _ARMS),
     ),
     context=(
-        Inside("exponent of the relative gap in N", high=0.0),
-        Inside("sign-ptq minus bitnet at the largest size", low=0.0),
-        Inside("int8-absmax minus full at the largest size", high=0.01),
-        Inside("trigram minus bitnet at the smallest size", low=0.0),
-        Inside("trigram minus bitnet at the largest size", low=0.0),
+        IntervalWithin("gap.relative.size", high=0.0),
+        IntervalWithin("sign_ptq_minus_bitnet.largest", low=0.0),
+        IntervalWithin("int8_minus_full.largest", high=0.01),
+        IntervalWithin("trigram_minus_bitnet.smallest", low=0.0),
+        IntervalWithin("trigram_minus_bitnet.largest", low=0.0),
     ),
+    labels={
+        "gap.size": "exponent of the gap in N",
+        "gap.relative.size": "exponent of the relative gap in N",
+        **{f"held_out.{arm}": f"error of the predicted loss of the largest size, {arm}" for arm in _ARMS},
+        **{f"law.{name}.{arm}": f"{name} of {arm}" for name in ("b", "c") for arm in _ARMS},
+        "sign_ptq_minus_bitnet.largest": "sign-ptq minus bitnet at the largest size",
+        "int8_minus_full.largest": "int8-absmax minus full at the largest size",
+        "bitnet_minus_full.largest": "bitnet minus full at the largest size",
+        "trigram_minus_bitnet.smallest": "trigram minus bitnet at the smallest size",
+        "trigram_minus_bitnet.largest": "trigram minus bitnet at the largest size",
+        "trigram.loss": "loss of the trigram model",
+    },
 )
 CLAIM_STABLE = Claim(
     id="C6-stable",
-    title="1-bit training bears larger learning rates",
+    title="1-bit training is stable at larger learning rates",
     statement="At 16 times the best rate of full precision the 1-bit network loses less, against its own loss at that "
     "best rate, than the full-precision one.",
     source="W23, Fig. 4",
     assumptions="the middle size, a quarter of the characters, Adam without clipping of gradients.",
     refuted_by="a 1-bit excess that is the larger one",
-    criteria=(Inside("excess of full minus excess of bitnet at 16 times the rate", low=0.0),),
+    criteria=(IntervalWithin("excess.times16", low=0.0),),
     context=(
-        Inside("bitnet minus full at 16 times the rate", high=0.0),
-        Inside("excess of full minus excess of bitnet at 4 times the rate", low=0.0),
-        Inside("excess of full minus excess of bitnet at 64 times the rate", low=0.0),
-        Inside("log2 of the best rate, bitnet over full, mean over sizes", low=0.0),
+        IntervalWithin("bitnet_minus_full.times16", high=0.0),
+        IntervalWithin("excess.times4", low=0.0),
+        IntervalWithin("excess.times64", low=0.0),
+        IntervalWithin("rate.log2", low=0.0),
     ),
+    labels={
+        **{f"excess.times{k}": f"excess of full minus excess of bitnet at {k} times the rate" for k in _TIMES},
+        **{f"bitnet_minus_full.times{k}": f"bitnet minus full at {k} times the rate" for k in _TIMES},
+        "rate.log2": "log2 of the best rate, bitnet over full, mean over sizes",
+    },
 )
 CLAIM_ENERGY = Claim(
     id="C6-energy",
@@ -91,8 +111,12 @@ CLAIM_ENERGY = Claim(
     source="W23, Fig. 3",
     assumptions="as C6; energy of arithmetic only, no movement of data; full precision in FP16 as in W23.",
     refuted_by="a 1-bit loss above the full-precision one",
-    criteria=(Inside("bitnet minus full at equal energy", high=0.0),),
-    context=(Inside(EXACT_DIFFERENCE, high=0.0),),
+    criteria=(IntervalWithin("equal_energy.w23", high=0.0),),
+    context=(IntervalWithin("equal_energy.exact", high=0.0),),
+    labels={
+        "equal_energy.w23": "bitnet minus full at equal energy",
+        "equal_energy.exact": "bitnet minus full at equal energy, our exact counting",
+    },
 )
 
 
@@ -100,38 +124,28 @@ def evidence(data: Data) -> Evidence:
     """Fit both arms against N, test the fit by extrapolation, and measure the gap between them."""
     run = data.language(_STUDY)
     paired = summary.gaps(run, of="bitnet")
-    gap = against(paired, "parameters", "gap", meaning="validation loss, bitnet minus full, nats a character")
+    gap = against(paired, "parameters", "gap", meaning="validation loss, bitnet minus full, nats per character")
     relative = against(paired, "parameters", "relative", meaning="gap over the loss of full precision")
     table = summary.losses(run)
     span = _span(run)
-    measures: list[Estimate | Number] = [
-        exponent(gap, "exponent of the gap in N", _STUDY, x="N"),
-        exponent(relative, "exponent of the relative gap in N", _STUDY, x="N"),
-    ]
+    measures: list[Measure] = [exponent(gap, "gap.size", _STUDY), exponent(relative, "gap.relative.size", _STUDY)]
     laws = []
-    for arm in ("full", "bitnet"):
-        measures.append(
-            Number(
-                f"error of the predicted loss of the largest size, {arm}",
-                "|predicted over observed - 1|, a N^b + c fitted to the smaller sizes",
-                summary.held_out_error(run, arm),
-                span,
-                _STUDY,
-            )
-        )
+    for arm in _ARMS:
+        meaning = "|predicted over observed - 1|, a N^b + c fitted to the smaller sizes"
+        measures.append(Number(f"held_out.{arm}", meaning, summary.held_out_error(run, arm), span, _STUDY))
         found, law = _law(run, arm, span)
         measures += found
         laws.append(law)
     smallest, largest = (run.spec.shapes[place].parameters for place in (0, -1))
     measures += [
-        _difference(run, "sign-ptq", "bitnet", largest, "sign-ptq minus bitnet at the largest size"),
-        _difference(run, "int8-absmax", "full", largest, "int8-absmax minus full at the largest size"),
-        _difference(run, "bitnet", "full", largest, "bitnet minus full at the largest size"),
-        _trigram(run, smallest, "trigram minus bitnet at the smallest size"),
-        _trigram(run, largest, "trigram minus bitnet at the largest size"),
+        _difference(run, "sign-ptq", "bitnet", largest, "sign_ptq_minus_bitnet.largest"),
+        _difference(run, "int8-absmax", "full", largest, "int8_minus_full.largest"),
+        _difference(run, "bitnet", "full", largest, "bitnet_minus_full.largest"),
+        _trigram(run, smallest, "trigram_minus_bitnet.smallest"),
+        _trigram(run, largest, "trigram_minus_bitnet.largest"),
         Number(
-            "loss of the trigram model",
-            "validation loss in nats a character, on the same windows",
+            "trigram.loss",
+            "validation loss in nats per character, on the same windows",
             float(run.trigram["loss"]),
             f"{run.spec.windows} windows of {run.spec.context} characters",
             _STUDY,
@@ -149,7 +163,7 @@ def evidence(data: Data) -> Evidence:
         tuple(measures),
         {
             "losses": table,
-            "gap": gap.table.rename(columns={"width": "N"}),
+            "gap": gap.table.rename(columns={"parameters": "N"}),
             "laws": pd.concat(laws, ignore_index=True),
             "rates tried": summary.searched(run),
         },
@@ -164,32 +178,17 @@ def evidence_stable(data: Data) -> Evidence:
     size = run.spec.shapes[len(run.spec.shapes) // 2]
     measures = []
     for times in run.spec.stability:
-        both = found.loc[found["times"] == times].pivot(index="seed", columns="arm", values="excess")
-        measures.append(
-            seeds_interval(
-                (both["full"] - both["bitnet"]).to_numpy(),
-                f"excess of full minus excess of bitnet at {times:g} times the rate",
-                "nats a character, paired by seed",
-                f"size {size}",
-                _STUDY,
-            )
-        )
-        both = found.loc[found["times"] == times].pivot(index="seed", columns="arm", values="loss")
-        measures.append(
-            seeds_interval(
-                (both["bitnet"] - both["full"]).to_numpy(),
-                f"bitnet minus full at {times:g} times the rate",
-                "validation loss in nats, paired by seed: the arms against each other, not against themselves",
-                f"size {size}",
-                _STUDY,
-            )
-        )
-    ratios = np.array(
-        [math.log2(run.rates["bitnet", str(one)] / run.rates["full", str(one)]) for one in run.spec.shapes]
-    )
-    name = "log2 of the best rate, bitnet over full, mean over sizes"
+        at_rate = found.loc[found["times"] == times]
+        excess, loss = (at_rate.pivot(index="seed", columns="arm", values=name) for name in ("excess", "loss"))
+        meaning = "validation loss in nats, paired by seed: the arms against each other, not against themselves"
+        for values, name, what in (
+            (excess["full"] - excess["bitnet"], "excess", "nats per character, paired by seed"),
+            (loss["bitnet"] - loss["full"], "bitnet_minus_full", meaning),
+        ):
+            measures.append(seeds_interval(values, f"{name}.times{times:g}", what, f"size {size}", _STUDY))
+    ratios = [math.log2(run.rates["bitnet", str(one)] / run.rates["full", str(one)]) for one in run.spec.shapes]
     span = f"{len(ratios)} sizes, one search each"
-    measures.append(seeds_interval(ratios, name, "interval over sizes, not seeds", span, _STUDY))
+    measures.append(seeds_interval(ratios, "rate.log2", "interval over sizes, not seeds", span, _STUDY))
     return Evidence(tuple(measures), {"excess": summary.mean_excess(run), "rates tried": summary.searched(run)})
 
 
@@ -197,16 +196,12 @@ def evidence_energy(data: Data) -> Evidence:
     """Compare both arms at the energies of the full-precision networks."""
     run = data.language(_STUDY)
     measures, tables = [], []
-    countings: tuple[tuple[Model, str], ...] = (
-        ("w23", "bitnet minus full at equal energy"),
-        ("exact", EXACT_DIFFERENCE),
-    )
-    for model, name in countings:
+    for model in _MODELS:
         found = summary.at_equal_energy(run, model=model)
         by_seed = pd.Series(found.groupby("seed")["difference"].mean()).to_numpy()
         sizes = ", ".join(found["size"].unique())
         meaning = "validation loss in nats, mean over full-precision sizes in the range of the 1-bit energies"
-        measures.append(seeds_interval(by_seed, name, meaning, f"energies of full {sizes}", _STUDY))
+        measures.append(seeds_interval(by_seed, f"equal_energy.{model}", meaning, f"energies of full {sizes}", _STUDY))
         if len(found):
             tables.append(rows(grouped(found, ["size", "joules"], ["difference"]), counting=model))
     spent = summary.loss_against_energy(run)
@@ -227,57 +222,46 @@ def evidence_energy(data: Data) -> Evidence:
     )
 
 
-def _law(run: LanguageRun, arm: str, span: str) -> tuple[list[Estimate | Number], pd.DataFrame]:
+PROOFS = (
+    Proof(CLAIM, (_STUDY,), evidence),
+    Proof(CLAIM_STABLE, (_STUDY,), evidence_stable),
+    Proof(CLAIM_ENERGY, (_STUDY,), evidence_energy),
+)
+
+
+def _law(run: LanguageRun, arm: str, span: str) -> tuple[list[IntervalEstimate], pd.DataFrame]:
     """Return exponent and floor of the law of one arm, and its curve with a band."""
-    fitted = summary.law(run, arm)
-    seeds = len(run.spec.seeds)
+    fitted, seeds = summary.law(run, arm), len(run.spec.seeds)
+    ids = (f"law.b.{arm}", f"law.c.{arm}")
     if fitted is None:
-        nothing = (math.nan, math.nan, math.nan)
-        made = [estimated(f"{name} of {arm}", "", *nothing, seeds, span, _STUDY, "no fit") for name in ("b", "c")]
-        return list(made), pd.DataFrame()
+        return [estimated(one, "", _UNKNOWN, seeds, span, _STUDY, "no fit") for one in ids], pd.DataFrame()
     bounds = fitted.interval()
-    note = "; ".join(fitted.warnings)
-    alpha, floor = bounds.loc["alpha"], bounds.loc["E"]
-    estimates: list[Estimate | Number] = [
-        estimated(
-            f"b of {arm}",
-            "exponent of L(N) = a N^b + c, bootstrap over networks",
-            -float(alpha["estimate"]),
-            -float(alpha["high"]),
-            -float(alpha["low"]),
-            seeds,
-            span,
-            _STUDY,
-            note,
-        ),
-        estimated(
-            f"c of {arm}",
-            "floor of L(N) = a N^b + c in nats, at these characters a network",
-            float(floor["estimate"]),
-            float(floor["low"]),
-            float(floor["high"]),
-            seeds,
-            span,
-            _STUDY,
-        ),
+    alpha, floor = (
+        tuple(float(bounds.loc[name, end]) for end in ("estimate", "low", "high")) for name in ("alpha", "E")
+    )
+    about_b = "exponent of L(N) = a N^b + c, bootstrap over networks"
+    about_c = "floor of L(N) = a N^b + c in nats, at these characters per network"
+    estimates = [
+        estimated(ids[0], about_b, (-alpha[0], -alpha[2], -alpha[1]), seeds, span, _STUDY, "; ".join(fitted.warnings)),
+        estimated(ids[1], about_c, (floor[0], floor[1], floor[2]), seeds, span, _STUDY),
     ]
     return estimates, summary.law_curve(run, arm)
 
 
-def _difference(run: LanguageRun, of: str, against_arm: str, parameters: int, name: str) -> Estimate:
+def _difference(run: LanguageRun, of: str, against_arm: str, parameters: int, name: str) -> IntervalEstimate:
     missing = [arm for arm in (of, against_arm) if arm not in run.spec.arms]
     span = f"N = {parameters:,}"
     if missing:
-        return estimated(name, "", math.nan, math.nan, math.nan, 0, span, _STUDY, f"no arm {missing[0]} in this run")
+        return estimated(name, "", _UNKNOWN, 0, span, _STUDY, f"no arm {missing[0]} in this run")
     found = summary.gaps(run, of=of, against=against_arm)
     found = found.loc[found["parameters"] == parameters]
-    return seeds_interval(found["gap"].to_numpy(), name, "nats a character, paired by seed", span, _STUDY)
+    return seeds_interval(found["gap"].to_numpy(), name, "nats per character, paired by seed", span, _STUDY)
 
 
-def _trigram(run: LanguageRun, parameters: int, name: str) -> Estimate:
+def _trigram(run: LanguageRun, parameters: int, name: str) -> IntervalEstimate:
     table = summary.networks(run)
     own = table.loc[(table["arm"] == "bitnet") & (table["parameters"] == parameters), "loss"].to_numpy()
-    meaning = "nats a character, on the same windows"
+    meaning = "nats per character, on the same windows"
     return seeds_interval(float(run.trigram["loss"]) - own, name, meaning, f"N = {parameters:,}", _STUDY)
 
 

@@ -8,7 +8,7 @@ norm(r_t). So
 
     R <= eta kappa sqrt(n/m) sum_t norm(r_t),                                                         (*)
 
-deterministically. If the loss contracts by (1 - eta lambda/2) a step (Lemma I.2), norm(r_t) <= (1 - eta lambda/4)^t
+deterministically. If the loss contracts by (1 - eta lambda/2) per step (Lemma I.2), norm(r_t) <= (1 - eta lambda/4)^t
 norm(r_0), the sum is at most 4 norm(r_0)/(eta lambda), and the claim follows for kappa <= 1. It stands or falls with
 the contraction, which a 1-bit network keeps only down to its floor: later its neurons go on wandering.
 
@@ -20,10 +20,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Count, Estimate, Evidence, Inside, Never, Number
+from ntk1bit.claims import Claim, Count, Evidence, IntervalWithin, NoFailures, Number
 from ntk1bit.claims.measures import exponent, select
 from ntk1bit.estimators import movement
-from proofs_numeric.data import Data, cells
+from proofs_numeric.data import PRECISIONS, Data, networks_of
+from proofs_numeric.proof import Proof
 
 CLAIM = Claim(
     id="I.5",
@@ -32,74 +33,64 @@ CLAIM = Claim(
     source="D25, Claim I.5 (J.4)",
     assumptions="kappa <= 1, eta_rel <= 1; networks that diverged count as failures.",
     refuted_by="a network beyond the bound with the constant 4",
-    criteria=(
-        Never("networks beyond eta kappa sqrt(n/m) sum norm(r)", 100),
-        Never("1-bit networks beyond the bound", 100),
-    ),
+    criteria=(NoFailures("beyond.steps", 100), NoFailures("beyond.claim.one_bit", 100)),
     context=(
-        Never("full-precision networks beyond the bound", 100),
-        Inside("exponent in m of R, 1-bit", high=-0.45),
-        Inside("exponent in m of R, full precision", -0.55, -0.45),
+        NoFailures("beyond.claim.full", 100),
+        IntervalWithin("radius.m.one_bit", high=-0.45),
+        IntervalWithin("radius.m.full", -0.55, -0.45),
     ),
+    labels={
+        "beyond.steps": "networks beyond eta kappa sqrt(n/m) sum norm(r)",
+        "beyond.claim.one_bit": "1-bit networks beyond the bound",
+        "beyond.claim.full": "full-precision networks beyond the bound",
+        **{f"radius.m.{one}": f"exponent in m of R, {words}" for one, words in PRECISIONS.items()},
+        "looseness": "looseness of the bound",
+    },
 )
-STUDIES = ("digits", "floor", "functions", "gap-dims")
+_STUDIES = ("digits", "floor", "functions", "gap-dims")
 
 
 def evidence(data: Data) -> Evidence:
     """Compare every network with both bounds."""
-    parts = []
-    for study in STUDIES:
-        found = cells(data.frame(study))
-        start = np.sqrt(2 * found["loss_start"])
-        root = np.sqrt(found["n_train"] / found["width"])
-        found["claim"] = 4 * root * start / found["lambda_min"]
-        found["exact"] = found["eta"] * found["kappa"] * root * found["residual_sum"]
-        parts.append(found.assign(study=study))
-    every = pd.concat(parts)
-    every = every.loc[every["lambda_min"] > 0]  # otherwise the claim says nothing
+    every = networks_of(data, _STUDIES)
+    every = every.loc[every["lambda_min"] > 0].copy()  # otherwise the claim says nothing
+    root = np.sqrt(every["n_train"] / every["width"])
+    every["claim"] = 4 * root * np.sqrt(2 * every["loss_start"]) / every["lambda_min"]
+    every["exact"] = every["eta"] * every["kappa"] * root * every["residual_sum"]
     # float32 weights: a step below 6e-8 of a weight of size about 3 is rounded, a thousand steps add up to 1e-4
     inexact = every["radius"] > every["exact"] * (1 + 1e-3) + 1e-4
     beyond = (every["radius"] > every["claim"]) | every["diverged"]
-    one_bit = every["precision"] == "one_bit"
     span = f"{len(every):,} networks, m = {every['width'].min()}..{every['width'].max()}"
-    moved = movement(data.frame("digits"))
-    measures: list[Count | Estimate] = [
-        Count(
-            "networks beyond eta kappa sqrt(n/m) sum norm(r)",
-            "networks whose R is above (*)",
-            int(inexact.sum()),
-            len(every),
-            span,
-            "all",
-        )
-    ]
-    for side, name in ((one_bit, "1-bit"), (~one_bit, "full-precision")):
-        measures.append(
+    measures = [
+        Count("beyond.steps", "networks whose R is above (*)", int(inexact.sum()), len(every), span, "all"),
+        *(
             Count(
-                f"{name} networks beyond the bound",
+                f"beyond.claim.{one}",
                 "networks whose R is above the claim's bound",
-                int(beyond[side].sum()),
-                int(side.sum()),
+                int(beyond[every["precision"] == one].sum()),
+                int((every["precision"] == one).sum()),
                 span,
                 "all",
             )
-        )
-    tables = []
-    for precision, name in (("one_bit", "1-bit"), ("full", "full precision")):
-        one = select(moved, init="paired", precision=precision)
-        tables.append(one.table.assign(precision=precision))
-        measures.append(exponent(one, f"exponent in m of R, {name}", "digits"))
+            for one in PRECISIONS
+        ),
+    ]
+    moved = movement(data.frame("digits"))
+    radii = {one: select(moved, init="paired", precision=one) for one in PRECISIONS}
     loose = (every["claim"] / every["radius"]).groupby([every["study"], every["precision"]]).median()
     return Evidence(
         (
             *measures,
-            Number(
-                "looseness of the bound",
-                "median of bound / R, 1-bit on digits",
-                loose["digits", "one_bit"],
-                span,
-                "digits",
-            ),
+            *(exponent(radius, f"radius.m.{one}", "digits") for one, radius in radii.items()),
+            Number("looseness", "median of bound / R, 1-bit on digits", loose["digits", "one_bit"], span, "digits"),
         ),
-        {"R against width": pd.concat(tables, ignore_index=True), "looseness": loose.rename("ratio").reset_index()},
+        {
+            "R against width": pd.concat(
+                [one.table.assign(precision=p) for p, one in radii.items()], ignore_index=True
+            ),
+            "looseness": loose.rename("ratio").reset_index(),
+        },
     )
+
+
+PROOFS = (Proof(CLAIM, _STUDIES, evidence),)

@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from ntk1bit.estimators.against_width import AgainstWidth
+from ntk1bit.estimators.convergence import final_loss
 from ntk1bit.experiments import Run, SweepSpec, open_run
 from ntk1bit.experiments.language_run import LanguageRun, language_run
 from ntk1bit.experiments.predictions import COLUMNS as PREDICTION_COLUMNS
 from ntk1bit.experiments.two_layer import CHECKPOINT_COLUMNS, TERM_COLUMNS
 
+PRECISIONS = {"one_bit": "1-bit", "full": "full precision"}  # in words
 DELTA = 0.05  # the failure probability at which D25's probabilistic statements are tested
 _OF_SWEEPS = (*CHECKPOINT_COLUMNS, *PREDICTION_COLUMNS, *TERM_COLUMNS, "test_loss", "test_outputs")
 
@@ -86,8 +89,7 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
     found = by_cell[settings].first()
     found["loss_start"] = by_cell["loss"].first()
     last = pd.Series(by_cell["step"].transform("max"))
-    ends = frame.loc[frame["step"] > 0.9 * last]
-    found["loss_end"] = ends.groupby("key")["loss"].mean()
+    found["loss_end"] = by_cell["loss"].agg(lambda loss: final_loss(loss.to_numpy()))
     taken = frame.loc[frame["step"] < last]
     found["residual_sum"] = (2 * taken["loss"]).pow(0.5).groupby(taken["key"]).sum()
     for column, name, how in (
@@ -101,6 +103,22 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
         if column in frame:
             found[name] = getattr(by_cell[column], how)()
     return pd.DataFrame(found)
+
+
+def networks_of(data: Data, studies: tuple[str, ...]) -> pd.DataFrame:
+    """Return the `cells` of several sweeps, with the name of each one's study."""
+    return pd.concat([cells(data.frame(study)).assign(study=study) for study in studies])
+
+
+def fitted_exponent(one: AgainstWidth) -> dict[str, float]:
+    """Return a fitted exponent with its interval as columns of a table: exponent, low, high."""
+    return dict(zip(("exponent", "low", "high"), one.power.exponent_interval, strict=True))
+
+
+def theorem_width(lambda_min: float, points: float, dim: float, loss: float, *, dim_power: int) -> float:
+    """Return log10 of the width lambda^-8 n^12 d^p/(delta eps)^4 that D25 asks for, with the constant 1."""
+    powers = -8 * np.log10(lambda_min) + 12 * np.log10(points) + dim_power * np.log10(dim)
+    return float(powers - 4 * np.log10(DELTA * loss))
 
 
 def log_factor(frame: pd.DataFrame) -> Float[np.ndarray, " k"]:

@@ -1,6 +1,6 @@
-"""D25, Def. E.1 and Eq. (5): a small move rarely changes an activity.
+"""D25, Def. E.1 and Eq. (5): a small move rarely changes an activation.
 
-**Statement.** For w ~ N(0, I_d) and norm(x) = 1, the probability that the activity 1[z(x) >= 0] can change within a
+**Statement.** For w ~ N(0, I_d) and norm(x) = 1, the probability that the activation 1[z(x) >= 0] can change within a
 ball of radius R around w is at most O(d R D).
 
 **The gap.** The printed argument bounds the event by |z| <= 4 R + O(d (D + R)). That is no small event: the second term
@@ -19,7 +19,7 @@ does not go to zero with R, so the printed steps do not give a bound that vanish
 Together P <= sqrt(2/pi) (d + 4) R. **The conclusion survives, without the factor D.** (With
 more care, d (s' - s)^2 + d (mu' - mu)^2 <= R^2 turns the 4 into 2 sqrt 2: tests/properties.)
 
-**Experiment.** A greedy adversary looks for a move of length R that changes the activity, and the moved network is
+**Experiment.** A greedy adversary looks for a move of length R that changes the activation, and the moved network is
 evaluated: a lower bound on the probability. The necessary conditions above give an upper one. The adversary must never
 succeed where they exclude it. Its success must vanish with R, and exceed neither bound.
 """
@@ -28,26 +28,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from ntk1bit.claims import Claim, Count, Evidence, Inside, Never, Number
+from ntk1bit.claims import Claim, Count, Evidence, IntervalWithin, NoFailures, Number
 from ntk1bit.claims.measures import against, exponent
 from proofs_numeric.data import Data, grouped, span_of
+from proofs_numeric.proof import Proof
 
 CLAIM = Claim(
     id="Eq.5",
-    title="a small move rarely changes an activity",
-    statement="P[the activity on x can change within radius R] <= O(d R D); by our proof <= sqrt(2/pi) (d + 4) R.",
+    title="a small move rarely changes an activation",
+    statement="P[the activation on x can change within radius R] <= O(d R D); by our proof <= sqrt(2/pi) (d + 4) R.",
     source="D25, Def. E.1 and Eq. (5)",
     assumptions="w ~ N(0, I_d), any unit x; std scale.",
     refuted_by="a change where the proof excludes one, more changes than the bound allows, or a rate that does not "
     "vanish with R",
     criteria=(
-        Never("changes the proof excludes", 10_000),
-        Never("settings with more changes than the bound", 10),
-        Inside("exponent in R of the adversary's success", low=0.8),
+        NoFailures("excluded", 10_000),
+        NoFailures("above_bound", 10),
+        IntervalWithin("success.radius", low=0.8),
     ),
-    context=(Inside("exponent in d of the adversary's success", high=1.0),),
+    context=(IntervalWithin("success.d", high=1.0),),
+    labels={
+        "excluded": "changes the proof excludes",
+        "above_bound": "settings with more changes than the bound",
+        "success.radius": "exponent in R of the adversary's success",
+        "success.d": "exponent in d of the adversary's success",
+        "looseness": "looseness of the bound",
+    },
 )
-STUDIES = ("flips",)
 
 
 def evidence(data: Data) -> Evidence:
@@ -63,36 +70,33 @@ def evidence(data: Data) -> Evidence:
     above = settings["condition"] > settings["bound"] + 3 * error
     span = span_of(settings, d="dim", R="radius")
     dims = sorted(set(counted["dim"]))
-    middle = dims[len(dims) // 2]
-    in_radius = against(
-        counted.loc[counted["dim"] == middle], "radius", "rate", unit=1e-4, meaning="share of neurons changed"
-    )
-    in_dim = against(
-        counted.loc[counted["radius"] == counted["radius"].median()], "dim", "rate", meaning="share of neurons changed"
-    )
+    middle = counted.loc[counted["dim"] == dims[len(dims) // 2]]
+    meaning = "share of neurons changed"
+    in_radius = against(middle, "radius", "rate", resolution=1e-4, meaning=f"{meaning}, d = {middle['dim'].iloc[0]}")
+    in_dim = against(counted.loc[counted["radius"] == counted["radius"].median()], "dim", "rate", meaning=meaning)
     loose = settings.loc[settings["adversary"] > 0]
     return Evidence(
         (
             Count(
-                "changes the proof excludes",
+                "excluded",
                 "neurons the adversary changed where the necessary condition fails",
-                int(np.sum(np.asarray(settings["missed"]))),
-                int(np.sum(np.asarray(settings["neurons"]))),
+                int(np.sum(settings["missed"].to_numpy())),
+                int(np.sum(settings["neurons"].to_numpy())),
                 span,
                 "flips",
             ),
             Count(
-                "settings with more changes than the bound",
+                "above_bound",
                 "settings (d, R) where the necessary condition is more frequent than the bound by 3 standard errors",
-                int(np.sum(np.asarray(above))),
+                int(np.sum(above.to_numpy())),
                 len(settings),
                 span,
                 "flips",
             ),
-            exponent(in_radius, "exponent in R of the adversary's success", "flips", x=f"R (1e-4), d = {middle},"),
-            exponent(in_dim, "exponent in d of the adversary's success", "flips", x="d"),
+            exponent(in_radius, "success.radius", "flips"),
+            exponent(in_dim, "success.d", "flips"),
             Number(
-                "looseness of the bound",
+                "looseness",
                 "median over settings of bound / adversary's success",
                 float((loose["bound"] / loose["adversary"]).median()),
                 span,
@@ -102,3 +106,6 @@ def evidence(data: Data) -> Evidence:
         {"rates": settings},
         ("The true probability lies between the columns adversary and condition of the table.",),
     )
+
+
+PROOFS = (Proof(CLAIM, ("flips",), evidence),)

@@ -10,7 +10,8 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     ),
     (
         {"C1": "supported"},
-        "The kernel of a 1-bit network settles as the network widens, faster than D25's bounds say.",
+        "The kernel of a 1-bit network stays close to initialisation, the closer the wider it is, and its drift falls "
+        "faster than D25's bounds say.",
     ),
     (
         {"C1b": "refuted"},
@@ -23,7 +24,7 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     ),
     (
         {"4.2": "supported"},
-        "Theorem 4.2's conclusion survives: any loss is reached with enough width, and with far less than it asks for.",
+        "Theorem 4.2's conclusion survives: any loss is reached with enough width, and with far less than it requires.",
     ),
     (
         {"C2": "supported"},
@@ -48,7 +49,7 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     (
         {"4.4": "supported"},
         "A 1-bit Transformer block of which one feed-forward layer trains reaches any loss with enough width, as "
-        "Proposition 4.4 says, and with far less than it asks for.",
+        "Proposition 4.4 says, and with far less than it requires.",
     ),
     (
         {"C5": "supported", "C5-ratio": "refuted"},
@@ -86,8 +87,8 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     ),
     (
         {"C6-stable": "refuted"},
-        "That 1-bit training bears larger learning rates did not show: at a rate far too large for full precision it "
-        "loses more.",
+        "That 1-bit training is stable at larger learning rates did not show: at a rate far too large for full "
+        "precision it loses more.",
     ),
     (
         {"C6-energy": "supported"},

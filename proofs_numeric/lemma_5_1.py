@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ntk1bit.claims import Claim, Evidence, Exact, Inside, Never, Number
-from ntk1bit.claims.measures import against, at, exponent, held_out_bound
+from ntk1bit.claims import AtMost, Claim, Evidence, IntervalWithin, NoFailures, Number
+from ntk1bit.claims.measures import against, at, bound_labels, exponent, held_out_bound
 from ntk1bit.data import tasks
-from ntk1bit.estimators.against_width import root_mean_square_of
 from ntk1bit.networks import two_layer
 from ntk1bit.networks.two_layer import Precision
+from ntk1bit.statistics import root_mean_square_of
 from proofs_numeric.data import Data, grouped, log_factor, span_of
+from proofs_numeric.proof import Proof
 
 CLAIM = Claim(
     id="5.1",
@@ -31,14 +32,21 @@ CLAIM = Claim(
     source="D25, Lemma 5.1 (K.4)",
     assumptions="iid start; shown at kappa = 1, as the gap is exactly linear in kappa.",
     refuted_by="a gap that is not linear in kappa, or held-out configurations beyond the fitted constant",
-    criteria=(Exact("deviation from linearity in kappa", 1e-12), Never("gap against C sqrt(d) D^2", 10)),
+    criteria=(AtMost("linearity", 1e-12), NoFailures("bound", 10)),
     context=(
-        Inside("exponent in m of the gap at the start", -0.03, 0.03),
-        Inside("exponent in d of the gap at the start", high=0.5),
-        Exact("gap of paired networks at the start", 0.0),
+        IntervalWithin("gap.m", -0.03, 0.03),
+        IntervalWithin("gap.d", high=0.5),
+        AtMost("gap.paired", 0.0),
     ),
+    labels=bound_labels("bound", "gap against C sqrt(d) D^2")
+    | {
+        "linearity": "deviation from linearity in kappa",
+        "gap.m": "exponent in m of the gap at the start",
+        "gap.d": "exponent in d of the gap at the start",
+        "gap.paired": "gap of paired networks at the start",
+        "gap.widest": "gap at the start, d = 32",
+    },
 )
-STUDIES = ("start",)
 _PRECISIONS: tuple[Precision, Precision] = ("one_bit", "full")
 
 
@@ -61,14 +69,8 @@ def checks() -> tuple[Number, Number]:
         paired = max(paired, float(np.abs(gap(1.0, both)).max()))
     span = "m = 7, 64, 1023; kappa = 0.01..1"
     return (
-        Number(
-            "deviation from linearity in kappa",
-            "largest |gap(kappa)/kappa - gap(1)| / max gap(1)",
-            worst,
-            span,
-            "checks",
-        ),
-        Number("gap of paired networks at the start", "largest |f - f'|", paired, span, "checks"),
+        Number("linearity", "largest |gap(kappa)/kappa - gap(1)| / max gap(1)", worst, span, "checks"),
+        Number("gap.paired", "largest |f - f'|", paired, span, "checks"),
     )
 
 
@@ -79,12 +81,11 @@ def evidence(data: Data) -> Evidence:
     settings = grouped(drawn, ["dim", "width"], ["largest_gap"], "max")
     settings["bound"] = np.sqrt(settings["dim"]) * log_factor(settings) ** 2
     span = span_of(settings, m="width", d="dim")
-    failures, constant, looseness = held_out_bound(
+    bound = held_out_bound(
         settings,
         measured="largest_gap",
         bound="bound",
-        split="width",
-        name="gap against C sqrt(d) D^2",
+        measure="bound",
         meaning="the largest |f - f'| over draws and 256 test inputs",
         span=span,
         study="start",
@@ -97,13 +98,14 @@ def evidence(data: Data) -> Evidence:
     return Evidence(
         (
             *checks(),
-            failures,
-            constant,
-            looseness,
-            exponent(in_m, "exponent in m of the gap at the start", "start"),
-            exponent(in_d, "exponent in d of the gap at the start", "start", x="d"),
-            at(in_m, "gap at the start, d = 32", "start"),
+            *bound,
+            exponent(in_m, "gap.m", "start"),
+            exponent(in_d, "gap.d", "start"),
+            at(in_m, "gap.widest", "start"),
         ),
-        {"gap against m": in_m.table, "gap against d": in_d.table.rename(columns={"width": "dim"})},
+        {"gap against m": in_m.table, "gap against d": in_d.table},
         ("Lemma 5.1 bounds the gap by kappa alone: no width makes it smaller.",),
     )
+
+
+PROOFS = (Proof(CLAIM, ("start",), evidence),)

@@ -20,10 +20,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ntk1bit.claims import Claim, Count, Evidence, Exact, Inside, Never, Number
-from ntk1bit.claims.measures import against, at, exponent, held_out_bound
+from ntk1bit.claims import AtMost, Claim, Count, Evidence, IntervalWithin, NoFailures, Number
+from ntk1bit.claims.measures import against, at, bound_labels, exponent, held_out_bound
 from ntk1bit.networks.quantizers import centred_scale, effective_weights
 from proofs_numeric.data import Data, grouped, log_factor, span_of
+from proofs_numeric.proof import Proof
 
 TYPICAL = float(np.sqrt(2 * (1 - np.sqrt(2 / np.pi))))  # 0.635
 
@@ -35,13 +36,19 @@ CLAIM = Claim(
     assumptions="std scale; the statement at the start, R = 0.",
     refuted_by="an input beyond sqrt(2 d) s, or a held-out configuration beyond the fitted constant",
     criteria=(
-        Exact("error of norm(u)^2 = 2 d s (s - mean|c|)", 1e-12),
-        Never("worst inputs beyond sqrt(2 d) s", 1000),
-        Never("largest |<u, x>| against C d D", 10),
+        AtMost("identity", 1e-12),
+        NoFailures("worst_input", 1000),
+        NoFailures("bound", 10),
     ),
-    context=(Inside("typical |<u, x>| at the largest d", 0.98 * TYPICAL, 1.02 * TYPICAL),),
+    context=(IntervalWithin("typical.largest_d", 0.98 * TYPICAL, 1.02 * TYPICAL),),
+    labels=bound_labels("bound", "largest |<u, x>| against C d D")
+    | {
+        "identity": "error of norm(u)^2 = 2 d s (s - mean|c|)",
+        "worst_input": "worst inputs beyond sqrt(2 d) s",
+        "typical.d": "exponent in d of the typical |<u, x>|",
+        "typical.largest_d": "typical |<u, x>| at the largest d",
+    },
 )
-STUDIES = ("start",)
 
 
 def checks() -> tuple[Number, Count]:
@@ -61,8 +68,8 @@ def checks() -> tuple[Number, Count]:
             trials += len(w)
     span = "d = 2..512, Gaussian and Cauchy weights"
     return (
-        Number("error of norm(u)^2 = 2 d s (s - mean|c|)", "largest, relative to 2 d s^2", worst, span, "checks"),
-        Count("worst inputs beyond sqrt(2 d) s", "neurons with norm(u) > sqrt(2 d) s", beyond, trials, span, "checks"),
+        Number("identity", "largest, relative to 2 d s^2", worst, span, "checks"),
+        Count("worst_input", "neurons with norm(u) > sqrt(2 d) s", beyond, trials, span, "checks"),
     )
 
 
@@ -73,12 +80,11 @@ def evidence(data: Data) -> Evidence:
     settings = grouped(drawn, ["dim", "width"], ["largest_u", "rms_u"])
     settings["bound"] = settings["dim"] * log_factor(settings)
     span = span_of(settings, m="width", d="dim")
-    failures, constant, looseness = held_out_bound(
+    bound = held_out_bound(
         settings,
         measured="largest_u",
         bound="bound",
-        split="width",
-        name="largest |<u, x>| against C d D",
+        measure="bound",
         meaning="the largest |<u, x_i>|",
         span=span,
         study="start",
@@ -88,12 +94,13 @@ def evidence(data: Data) -> Evidence:
     return Evidence(
         (
             *checks(),
-            failures,
-            constant,
-            looseness,
-            exponent(typical, "exponent in d of the typical |<u, x>|", "start", x="d"),
-            at(typical, "typical |<u, x>| at the largest d", "start", x="d"),
+            *bound,
+            exponent(typical, "typical.d", "start"),
+            at(typical, "typical.largest_d", "start"),
         ),
-        {"typical size": typical.table.rename(columns={"width": "dim"}), "largest": settings},
+        {"typical size": typical.table, "largest": settings},
         (f"Independent inputs see {TYPICAL:.3f} = sqrt(2 (1 - sqrt(2/pi))) for large d, without any power of d.",),
     )
+
+
+PROOFS = (Proof(CLAIM, ("start",), evidence),)

@@ -25,10 +25,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Evidence, Inside, Never, Number
-from ntk1bit.claims.measures import at, held_out_bound, select
+from ntk1bit.claims import Claim, Evidence, IntervalWithin, NoFailures, Number
+from ntk1bit.claims.measures import at, bound_labels, held_out_bound, select
 from ntk1bit.estimators import kernel_shift
-from proofs_numeric.data import DELTA, Data, cells, log_factor
+from proofs_numeric.data import DELTA, Data, log_factor, networks_of
+from proofs_numeric.proof import Proof
+
+_INITS = ("paired", "iid")
 
 CLAIM = Claim(
     id="G.5",
@@ -38,42 +41,36 @@ CLAIM = Claim(
     assumptions="the lemma's premise on R is not met at any width run; its conclusions are tested all the same.",
     refuted_by="held-out networks beyond the fitted constant, or lambda_min halved at the largest width",
     criteria=(
-        Never("drift against C kappa^2 n^2 d R D/delta", 100),
-        Inside("lowest lambda_min(H(t)) / lambda_min(H(0)), 1-bit, paired", low=0.5),
-        Inside("lowest lambda_min(H(t)) / lambda_min(H(0)), 1-bit, iid", low=0.5),
+        NoFailures("bound", 100),
+        *(IntervalWithin(f"lambda.{init}", low=0.5) for init in _INITS),
     ),
+    labels=bound_labels("bound", "drift against C kappa^2 n^2 d R D/delta")
+    | {f"lambda.{init}": f"lowest lambda_min(H(t)) / lambda_min(H(0)), 1-bit, {init}" for init in _INITS}
+    | {"premise.width": "width that would meet the premise"},
 )
-STUDIES = ("digits", "functions", "gap-dims")
+_STUDIES = ("digits", "functions", "gap-dims")
 
 
 def evidence(data: Data) -> Evidence:
     """Hold the largest drift of every 1-bit network against the bound."""
-    every = pd.concat([cells(data.frame(study)).assign(study=study) for study in STUDIES])
+    every = networks_of(data, _STUDIES)
     every = every.loc[(every["precision"] == "one_bit") & ~every["diverged"]]
     every["moved"] = every["drift"] * every["kernel_norm"]
     every["bound"] = (
         every["kappa"] ** 2 * every["n_train"] ** 2 * every["dim"] * every["radius"] * log_factor(every) / DELTA
     )
     span = f"{len(every):,} networks, m = {every['width'].min()}..{every['width'].max()}"
-    failures, constant, looseness = held_out_bound(
+    bound = held_out_bound(
         every,
         measured="moved",
         bound="bound",
-        split="width",
-        name="drift against C kappa^2 n^2 d R D/delta",
+        measure="bound",
         meaning="the largest norm_F(H(t) - H(0))",
         span=span,
         study="all",
     )
     shift = kernel_shift(data.frame("digits"))
-    ratios = [
-        at(
-            select(shift, init=init, precision="one_bit"),
-            f"lowest lambda_min(H(t)) / lambda_min(H(0)), 1-bit, {init}",
-            "digits",
-        )
-        for init in ("paired", "iid")
-    ]
+    ratios = [at(select(shift, init=init, precision="one_bit"), f"lambda.{init}", "digits") for init in _INITS]
     # R falls like m^-1/2 and the premise's D is nearly constant: m (R/premise)^2 is the width that would meet it
     tightest = every.loc[every["lambda_min"] > 0]
     premise = tightest["lambda_min"] * DELTA / (
@@ -83,12 +80,10 @@ def evidence(data: Data) -> Evidence:
     needed = tightest["width"] * (tightest["radius"] / premise) ** 2
     return Evidence(
         (
-            failures,
-            constant,
-            looseness,
+            *bound,
             *ratios,
             Number(
-                "width that would meet the premise",
+                "premise.width",
                 "smallest over networks, extrapolating R ~ m^-1/2, with the constant 1",
                 float(needed.min()),
                 span,
@@ -97,9 +92,12 @@ def evidence(data: Data) -> Evidence:
         ),
         {
             "lambda_min ratio": pd.concat(
-                [one.table.assign(init=one.settings["init"], precision=one.settings["precision"]) for one in shift],
+                [one.table.assign(**{name: one.settings[name] for name in ("init", "precision")}) for one in shift],
                 ignore_index=True,
             )
         },
         (f"The premise on R would be met from a width of about 10^{np.log10(needed.min()):.0f} on.",),
     )
+
+
+PROOFS = (Proof(CLAIM, _STUDIES, evidence),)

@@ -7,7 +7,7 @@
 *every* step has to contract, and the flip noise of a step does not know that: near the floor steps go up.
 
 **Experiment.** The slowest decay of log L over ten stretches of equal fall between L(0) and L(0)/10, in units of
-eta lambda a step, against 1/2; and the share of single steps in that phase that contract by less than the lemma says.
+eta lambda per step, against 1/2; and the share of single steps in that phase that contract by less than the lemma says.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Evidence, Inside
+from ntk1bit.claims import Claim, Evidence, IntervalWithin
 from ntk1bit.claims.measures import at, seeds_interval, select
 from ntk1bit.estimators import decay_rate, first_below
-from proofs_numeric.data import Data
+from proofs_numeric.data import PRECISIONS, Data
+from proofs_numeric.proof import Proof
 
 _UNTIL = 0.1
+
+_STUDY_OF = {"sphere": "floor", "digits": "digits"}
 
 CLAIM = Claim(
     id="I.2",
@@ -30,18 +33,23 @@ CLAIM = Claim(
     assumptions="eta_rel = 0.5 (sphere) and 1 (digits), far above the lemma's rate; paired start, widest networks.",
     refuted_by="a slowest rate below 1/2, or more than 5 % of steps that contract less",
     criteria=(
-        Inside("slowest rate, 1-bit, sphere", low=0.5),
-        Inside("slowest rate, 1-bit, digits", low=0.5),
-        Inside("share of steps above (1 - eta lambda/2), 1-bit, sphere", high=0.05),
-        Inside("share of steps above (1 - eta lambda/2), 1-bit, digits", high=0.05),
+        *(IntervalWithin(f"rate.{task}.one_bit", low=0.5) for task in _STUDY_OF),
+        *(IntervalWithin(f"share.{task}", high=0.05) for task in _STUDY_OF),
     ),
-    context=(Inside("slowest rate, full precision, digits", low=0.5),),
+    context=(IntervalWithin("rate.digits.full", low=0.5),),
+    labels={
+        **{
+            f"rate.{task}.{one}": f"slowest rate, {words}, {task}"
+            for task in _STUDY_OF
+            for one, words in PRECISIONS.items()
+        },
+        **{f"share.{task}": f"share of steps above (1 - eta lambda/2), 1-bit, {task}" for task in _STUDY_OF},
+    },
 )
-STUDIES = ("floor", "digits")
 
 
 def shares(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return, a row a cell, the share of steps while L > L(0)/10 that contract by less than (1 - eta lambda/2)."""
+    """Return, a row per cell, the share of steps while L > L(0)/10 that contract by less than (1 - eta lambda/2)."""
     found = []
     for _, cell in frame.groupby("key"):
         cell = cell.sort_values("step")
@@ -58,23 +66,26 @@ def shares(frame: pd.DataFrame) -> pd.DataFrame:
 def evidence(data: Data) -> Evidence:
     """Measure rates and shares at the widest networks of both studies."""
     measures, tables = [], []
-    for study, name in (("floor", "sphere"), ("digits", "digits")):
+    for task, study in _STUDY_OF.items():
         frame = data.frame(study)
         frame = frame.loc[frame["init"] == "paired"]
         rates = decay_rate(frame)
-        for precision, word in (("one_bit", "1-bit"), ("full", "full precision")):
+        for precision in PRECISIONS:
             one = select(rates, precision=precision)
-            measures.append(at(one, f"slowest rate, {word}, {name}", study))
-            tables.append(one.table.assign(precision=precision, task=name))
+            measures.append(at(one, f"rate.{task}.{precision}", study))
+            tables.append(one.table.assign(precision=precision, task=task))
         counted = shares(frame.loc[frame["precision"] == "one_bit"])
         widest = counted.loc[counted["width"] == counted["width"].max()]
         measures.append(
             seeds_interval(
-                widest["share"].to_numpy(),
-                f"share of steps above (1 - eta lambda/2), 1-bit, {name}",
+                widest["share"],
+                f"share.{task}",
                 "share of the steps while L > L(0)/10",
-                f"m = {widest['width'].max()}, {int(widest['steps'].mean())} steps a network",
+                f"m = {widest['width'].max()}, {int(widest['steps'].mean())} steps per network",
                 study,
             )
         )
     return Evidence(tuple(measures), {"slowest rate": pd.concat(tables, ignore_index=True)})
+
+
+PROOFS = (Proof(CLAIM, tuple(_STUDY_OF.values()), evidence),)

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ntk1bit.claims import Claim, Evidence, Inside, Never
-from ntk1bit.claims.measures import against, exponent, held_out_bound
+from ntk1bit.claims import Claim, Evidence, IntervalWithin, NoFailures
+from ntk1bit.claims.measures import against, bound_labels, exponent, held_out_bound
 from proofs_numeric.data import Data, grouped, log_factor, span_of
+from proofs_numeric.proof import Proof
 
 CLAIM = Claim(
     id="I.3",
@@ -26,14 +27,15 @@ CLAIM = Claim(
     source="D25, Lemma I.3 (J.5)",
     assumptions="iid start, kappa = 1, |y| <= 1.",
     refuted_by="held-out configurations beyond the fitted constant",
-    criteria=(Never("residual against C sqrt(n) d D^2", 10),),
+    criteria=(NoFailures("bound", 10),),
     context=(
-        Inside("exponent in d", -0.1, 0.1),
-        Inside("exponent in m", -0.05, 0.05),
-        Inside("exponent in n", 0.4, 0.6),
+        IntervalWithin("residual.d", -0.1, 0.1),
+        IntervalWithin("residual.m", -0.05, 0.05),
+        IntervalWithin("residual.n", 0.4, 0.6),
     ),
+    labels=bound_labels("bound", "residual against C sqrt(n) d D^2")
+    | {f"residual.{x}": f"exponent in {x}" for x in ("d", "m", "n")},
 )
-STUDIES = ("start",)
 
 
 def evidence(data: Data) -> Evidence:
@@ -42,12 +44,11 @@ def evidence(data: Data) -> Evidence:
     settings = grouped(drawn, ["dim", "width", "n_train"], ["residual"], "max")
     settings["bound"] = np.sqrt(settings["n_train"]) * settings["dim"] * log_factor(settings) ** 2
     span = span_of(settings, m="width", d="dim")
-    failures, constant, looseness = held_out_bound(
+    bound = held_out_bound(
         settings,
         measured="residual",
         bound="bound",
-        split="width",
-        name="residual against C sqrt(n) d D^2",
+        measure="bound",
         meaning="the largest norm(F(0) - y) over draws",
         span=span,
         study="start",
@@ -57,12 +58,13 @@ def evidence(data: Data) -> Evidence:
     in_n = drawn.loc[(drawn["dim"] == 32) & (drawn["width"] == drawn["width"].max())]
     return Evidence(
         (
-            failures,
-            constant,
-            looseness,
-            exponent(against(widest, "dim", "residual"), "exponent in d", "start", x="d"),
-            exponent(against(middle, "width", "residual"), "exponent in m", "start"),
-            exponent(against(in_n, "n_train", "residual"), "exponent in n", "start", x="n"),
+            *bound,
+            exponent(against(widest, "dim", "residual"), "residual.d", "start"),
+            exponent(against(middle, "width", "residual"), "residual.m", "start"),
+            exponent(against(in_n, "n_train", "residual"), "residual.n", "start"),
         ),
         {"largest residual": settings},
     )
+
+
+PROOFS = (Proof(CLAIM, ("start",), evidence),)

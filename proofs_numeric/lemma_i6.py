@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ntk1bit.claims import Claim, Count, Evidence, Number, Rarely
-from proofs_numeric.data import DELTA, Data
+from ntk1bit.claims import Claim, Count, Evidence, FailureRateBelow, Number
+from proofs_numeric.data import DELTA, Data, span_of
+from proofs_numeric.proof import Proof
 
 CLAIM = Claim(
     id="I.6",
@@ -27,9 +28,9 @@ CLAIM = Claim(
     source="D25, Lemma I.6",
     assumptions="w_r(0) ~ N(0, I_d); delta = 0.05.",
     refuted_by="a failure rate above delta by an exact binomial test",
-    criteria=(Rarely("draws outside the bounds", DELTA),),
+    criteria=(FailureRateBelow("outside", DELTA),),
+    labels={"outside": "draws outside the bounds", "weight.largest": "largest weight over its bound"},
 )
-STUDIES = ("start",)
 
 
 def evidence(data: Data) -> Evidence:
@@ -39,21 +40,22 @@ def evidence(data: Data) -> Evidence:
     bound = np.sqrt(2 * np.log(drawn["width"] * drawn["dim"] / DELTA))
     outside = (drawn[["largest_weight", "largest_mean", "largest_std"]].gt(bound, axis=0)).any(axis=1)
     outside |= drawn["largest_norm"] > np.sqrt(drawn["dim"]) * bound
-    span = f"m = {drawn['width'].min()}..{drawn['width'].max()}, d = {drawn['dim'].min()}..{drawn['dim'].max()}"
+    span = span_of(drawn, m="width", d="dim")
     tightest = (drawn["largest_weight"] / bound).groupby([drawn["dim"], drawn["width"]]).mean()
     return Evidence(
         (
             Count(
-                "draws outside the bounds",
+                "outside",
                 "draws in which one of the four bounds with C = sqrt(2) fails",
                 int(outside.sum()),
                 len(drawn),
                 span,
                 "start",
             ),
-            Number(
-                "largest weight over its bound", "mean over draws, at the worst setting", tightest.max(), span, "start"
-            ),
+            Number("weight.largest", "mean over draws, at the worst setting", tightest.max(), span, "start"),
         ),
         {"largest weight over bound": tightest.rename("ratio").reset_index()},
     )
+
+
+PROOFS = (Proof(CLAIM, ("start",), evidence),)

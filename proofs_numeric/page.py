@@ -17,13 +17,13 @@ from typing import Any
 
 import pandas as pd
 
-from ntk1bit.claims import NOT_TESTED
+from ntk1bit.claims import OUTCOMES
 from ntk1bit.claims.criteria import number
 from ntk1bit.claims.results import read_results, table
-from ntk1bit.claims.verdict_file import ORDER
 from ntk1bit.errors import InputError
-from proofs_numeric.catalogue import Proof, proofs
+from proofs_numeric.catalogue import proofs
 from proofs_numeric.in_short import in_short
+from proofs_numeric.proof import Proof
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results" / "standard"
@@ -67,13 +67,12 @@ def render(results: dict[str, Any]) -> str:
             f"the results lack {', '.join(missing)}; run: ntk1bit verify --preset {results['preset']}, and copy its "
             "verdicts.json"
         )
-    order = [entry for outcome in ORDER for entry in entries.values() if entry["outcome"] == outcome]
-    tested = [entry for entry in order if entry["outcome"] != NOT_TESTED]
+    order = [entry for outcome in OUTCOMES for entry in entries.values() if entry["outcome"] == outcome]
     said = in_short({entry["id"]: entry["outcome"] for entry in order})
     parts = [_text("introduction"), "## In short\n", *[f"- {one}" for one in said], ""]
     parts += [_conditions(results), _verdict_table(order, results)]
     parts.append("## Claim by claim\n")
-    parts += [_section(catalogue[entry["id"]], entry, results) for entry in tested]
+    parts += [_section(catalogue[entry["id"]], entry, results) for entry in order]
     parts += [_text("deviations"), _studies(results)]
     return "\n".join(parts)
 
@@ -98,12 +97,12 @@ def _conditions(results: dict[str, Any]) -> str:
 
 
 def _verdict_table(order: list[dict[str, Any]], results: dict[str, Any]) -> str:
-    counts = {name: sum(entry["outcome"] == name for entry in order) for name in ORDER}
+    counts = {name: sum(entry["outcome"] == name for entry in order) for name in OUTCOMES}
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
     lines = [f"## Verdicts ({results['preset']}): {told}\n", "![All verdicts](docs/figures/verdicts.png)\n"]
     lines += ["| claim | source | what | verdict | because |", "|---|---|---|---|---|"]
     for entry in order:
-        link = f"[{entry['id']}](#{anchor(entry)})" if entry["outcome"] != NOT_TESTED else entry["id"]
+        link = f"[{entry['id']}](#{anchor(entry)})"
         lines.append(
             f"| {link} | {_cell(entry['source'])} | {_cell(entry['title'])} | **{entry['outcome']}** | "
             f"{_cell(entry['reason'])} |"
@@ -146,7 +145,7 @@ def _measures(entry: dict[str, Any]) -> list[str]:
             value = f"{_number(one['value'])} [{_number(one['low'])}, {_number(one['high'])}]"
             seeds = str(one["seeds"])
         note = f" ({one['note']})" if one.get("note") else ""
-        meaning = f"{one['name']}: {one['meaning']}{note}"
+        meaning = f"{one['label']}: {one['meaning']}{note}"
         lines.append(f"| {_cell(meaning)} | {value} | {_cell(one['span'])} | {seeds} | {one['study']} |")
     return lines
 

@@ -8,8 +8,8 @@ decay in compute. Read as a bound, the loss only has to fall at least as fast as
 apart: the law by its exponents, which decide, and the bound as context. The floor law (`c2_floor`) says -1 in m, +2
 in n, -1 in d.
 
-**Experiment.** Networks trained until level, so that the second branch is out of the way. lambda changes with n and d
-too; the exponents in n and d are held against the law with the measured lambda divided out. And jointly: how far
+**Experiment.** Networks trained to convergence, so that the second branch is out of the way. lambda changes with n and
+d too; the exponents in n and d are held against the law with the measured lambda divided out. And jointly: how far
 log10 L of all these networks scatters around D25's form, and around n^2/(m d), each with one fitted constant.
 """
 
@@ -19,26 +19,34 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ntk1bit.claims import Claim, Evidence, Inside, Number
+from ntk1bit.claims import Claim, Evidence, IntervalWithin, Number
 from ntk1bit.claims.measures import against, exponent, select
 from ntk1bit.estimators import loss_at_end
 from proofs_numeric.data import Data, cells, span_of
+from proofs_numeric.proof import Proof
 
 CLAIM = Claim(
     id="4.3",
     title="the loss follows D25's scaling law",
     statement="The loss of a trained 1-bit network follows D_n^3 d^2.25/(lambda^2 N^0.25) when compute does not limit.",
     source="D25, Prop 4.3",
-    assumptions="paired start, random labels on the sphere, trained until level; each exponent within 0.1 (N) or 0.5.",
+    assumptions="paired start, random labels on the sphere, trained to convergence; each exponent within 0.1 (N) or "
+    "0.5.",
     refuted_by="an exponent outside its range",
     criteria=(
-        Inside("exponent of the loss in N at fixed d", -0.35, -0.15),
-        Inside("exponent of lambda^2 x loss in n", 2.5, 3.5),
-        Inside("exponent of lambda^2 x loss in d at fixed m", 1.5, 2.5),
+        IntervalWithin("loss.size", -0.35, -0.15),
+        IntervalWithin("scaled.n", 2.5, 3.5),
+        IntervalWithin("scaled.d", 1.5, 2.5),
     ),
-    context=(Inside("exponent of the loss in N at fixed d", high=-0.25),),
+    context=(IntervalWithin("loss.size", high=-0.25),),
+    labels={
+        "loss.size": "exponent of the loss in N at fixed d",
+        "scaled.n": "exponent of lambda^2 x loss in n",
+        "scaled.d": "exponent of lambda^2 x loss in d at fixed m",
+        "scatter.d25": "scatter around D25's form",
+        "scatter.floor": "scatter around n^2/(m d)",
+    },
 )
-STUDIES = ("floor", "floor-points", "floor-dims")
 
 
 def evidence(data: Data) -> Evidence:
@@ -47,34 +55,31 @@ def evidence(data: Data) -> Evidence:
     in_m = select(loss_at_end(frame.loc[frame["precision"] == "one_bit"]), precision="one_bit")
     points, dims = (cells(data.frame(study)) for study in ("floor-points", "floor-dims"))
     points, dims = (t.assign(scaled=t["loss_end"] * t["lambda_min"] ** 2) for t in (points, dims))
-    every = pd.concat([_networks(frame), points, dims])
+    every = pd.concat([cells(frame.loc[frame["precision"] == "one_bit"]), points, dims])
     n, m, d, lowest = (every[name].to_numpy(np.float64) for name in ("n_train", "width", "dim", "lambda_min"))
     theirs, ours = n**3 * d**2.25 / lowest**2 / (m * d) ** 0.25, n**2 / (m * d)
     span = f"{len(every)} networks, {span_of(every, m='width', n='n_train', d='dim')}"
     in_n, in_d = against(points, "n_train", "scaled"), against(dims, "dim", "scaled")
     return Evidence(
         (
-            exponent(in_m, "exponent of the loss in N at fixed d", "floor", x="N = m d; m"),
-            exponent(in_n, "exponent of lambda^2 x loss in n", "floor-points", x="n"),
-            exponent(in_d, "exponent of lambda^2 x loss in d at fixed m", "floor-dims", x="d"),
+            exponent(in_m, "loss.size", "floor"),
+            exponent(in_n, "scaled.n", "floor-points"),
+            exponent(in_d, "scaled.d", "floor-dims"),
             *(
-                Number(
-                    f"scatter around {name}", "standard deviation of log10(L/law), constant fitted", value, span, "all"
-                )
-                for name, value in (("D25's form", _scatter(every, theirs)), ("n^2/(m d)", _scatter(every, ours)))
+                Number(f"scatter.{name}", "standard deviation of log10(L/law), constant fitted", value, span, "all")
+                for name, value in (("d25", _scatter(every, theirs)), ("floor", _scatter(every, ours)))
             ),
         ),
         {
             "loss against width": in_m.table,
-            "lambda^2 x loss against n": in_n.table.rename(columns={"width": "n"}),
-            "lambda^2 x loss against d": in_d.table.rename(columns={"width": "d"}),
+            "lambda^2 x loss against n": in_n.table.rename(columns={"n_train": "n"}),
+            "lambda^2 x loss against d": in_d.table.rename(columns={"dim": "d"}),
         },
         ("As a bound the proposition holds with room: the loss falls four times faster in log N than it says.",),
     )
 
 
-def _networks(frame: pd.DataFrame) -> pd.DataFrame:
-    return cells(frame.loc[frame["precision"] == "one_bit"])
+PROOFS = (Proof(CLAIM, ("floor", "floor-points", "floor-dims"), evidence),)
 
 
 def _scatter(every: pd.DataFrame, law: Float[np.ndarray, " k"]) -> float:

@@ -14,12 +14,13 @@ fixed point of the sphere, and the layer is a two-layer network on N points. Wha
 outputs are vectors: neuron r adds a_r in {-1,+1}^p times its activation, p outputs.
 
 1. *Kernel.* H_(io)(jo') = kappa^2 <h_i,h_j> (1/m) sum_r a_ro a_ro' 1[z_r(h_i) >= 0] 1[z_r(h_j) >= 0]. For o = o' this
-   is the kernel of D25, Def. G.1; for o != o' signs are independent of activities and it is O(1/sqrt m). So descent is,
-   up to that, p two-layer networks which share their neurons, and the argument of Theorem 4.2 applies with n -> n K.
+   is the kernel of D25, Def. G.1; for o != o' signs are independent of activation patterns and it is O(1/sqrt m). So
+   descent is, up to that, p two-layer networks which share their neurons, and the argument of Theorem 4.2 applies with
+   n -> n K.
 2. *Flip noise* (`c2_floor`, steps 1 to 3). Neuron r sees the residual sum_o a_ro r_io, whose sum of squares over i is
    rho^2 = norm(r)^2 in the mean; so its signs flip as often as with one output of that residual. A flip moves all p
-   outputs, each as it would move the one: Sigma = A eta kappa rho/sqrt(m d) H x I_p. The stationary covariance is
-   A kappa rho/(2 c sqrt(m d)) I of N p dimensions instead of n, hence
+   outputs, each as it would move the one: Sigma = A eta kappa rho/sqrt(m d) H x I_p. The stationary covariance is A
+   kappa rho/(2 c sqrt(m d)) I of N p dimensions instead of n, hence
 
        L_inf = (n K p)^2 kappa^2/(2 pi m d):
 
@@ -27,7 +28,7 @@ outputs are vectors: neuron r adds a_r in {-1,+1}^p times its activation, p outp
    spread-out features; features of real text are correlated, which raises it. Widths at which this is not small against
    the loss at the start are not described.
 
-**Experiment.** 8 windows of a real text, the last 8 of 16 tokens of each, features from one causal 1-bit attention
+**Experiment.** Windows of a real text, the later half of the tokens of each, features from one causal 1-bit attention
 block of 32 dimensions with random weights; targets are a fixed random unit code in R^4 of the next character. Paired
 start, eta_rel = 1, a fixed number of steps; 1-bit and full precision from the same W(0), a and block, against width.
 A seed draws windows, block and layer; windows and block are the same at every width, so intervals of exponents,
@@ -41,11 +42,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Estimate, Evidence, Inside, Number
+from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin, Number
 from ntk1bit.claims.measures import against, at, exponent, seeds_interval
 from proofs_numeric.c2_floor import CONSTANT
-from proofs_numeric.data import DELTA, Data, grouped, highest, rows, span_of
+from proofs_numeric.data import DELTA, Data, grouped, highest, rows, span_of, theorem_width
 from proofs_numeric.data import widest as widest_widths
+from proofs_numeric.proof import Proof
 
 CLAIM = Claim(
     id="4.4",
@@ -57,17 +59,27 @@ CLAIM = Claim(
     "proposition's width is out of reach, so its conclusion is tested at widths far below.",
     refuted_by="a loss that falls more slowly than m^-1/4, or stays above a tenth of its start at the widest layer",
     criteria=(
-        Inside("exponent of the loss reached in m, 1-bit", high=-0.25),
-        Inside("loss reached over its start at the widest, 1-bit", high=0.1),
+        IntervalWithin("loss.m", high=-0.25),
+        IntervalWithin("loss.over_start.widest", high=0.1),
     ),
     context=(
-        Inside("exponent of the lowest loss in m, 1-bit", high=-0.25),
-        Inside("exponent of the loss reached in m, 1-bit, widest widths", -1.2, -0.8),
-        Inside("loss reached over (n K p)^2 kappa^2/(2 pi m d), widest", 0.5, 2.0),
-        Inside("loss reached at the widest, full precision over 1-bit", high=0.1),
+        IntervalWithin("loss.lowest.m", high=-0.25),
+        IntervalWithin("loss.m.widest", -1.2, -0.8),
+        IntervalWithin("loss.over_law.widest", 0.5, 2.0),
+        IntervalWithin("loss.full_over_one_bit.widest", high=0.1),
     ),
+    labels={
+        "loss.m": "exponent of the loss reached in m, 1-bit",
+        "loss.lowest.m": "exponent of the lowest loss in m, 1-bit",
+        "loss.m.widest": "exponent of the loss reached in m, 1-bit, widest widths",
+        "loss.over_start.widest": "loss reached over its start at the widest, 1-bit",
+        "loss.over_law.widest": "loss reached over (n K p)^2 kappa^2/(2 pi m d), widest",
+        "loss.full_over_one_bit.widest": "loss reached at the widest, full precision over 1-bit",
+        "proposition.log10": "log10 of the proposition's width",
+        "lambda_min": "smallest lambda_min(H(0))",
+        "closest": "largest |<h_i, h_j>|",
+    },
 )
-STUDIES = ("feed-forward",)
 _STUDY = "feed-forward"
 _REACHED = "training loss, mean over the last tenth of the steps"
 _MOVING = 2**0.2  # loss half-way over loss at the end, or its inverse: a slope of 0.2 in log L against log t
@@ -89,20 +101,20 @@ def evidence(data: Data) -> Evidence:
     tables = [rows(reached.table, precision="one_bit"), rows(reached_full.table, precision="full")]
     return Evidence(
         (
-            exponent(reached, "exponent of the loss reached in m, 1-bit", _STUDY),
-            exponent(lowest, "exponent of the lowest loss in m, 1-bit", _STUDY),
-            exponent(wide, "exponent of the loss reached in m, 1-bit, widest widths", _STUDY),
-            at(share, "loss reached over its start at the widest, 1-bit", _STUDY),
+            exponent(reached, "loss.m", _STUDY),
+            exponent(lowest, "loss.lowest.m", _STUDY),
+            exponent(wide, "loss.m.widest", _STUDY),
+            at(share, "loss.over_start.widest", _STUDY),
             *at_widest,
             Number(
-                "smallest lambda_min(H(0))",
+                "lambda_min",
                 "over networks of both precisions, kernel of all outputs",
                 float(kept["lambda_min"].min()),
                 span_of(kept, m="width"),
                 _STUDY,
             ),
             Number(
-                "largest |<h_i, h_j>|",
+                "closest",
                 "over pairs of tokens: 1 for two tokens alike",
                 highest(kept["closest"]),
                 f"{kept['seed'].nunique()} seeds",
@@ -117,7 +129,10 @@ def evidence(data: Data) -> Evidence:
     )
 
 
-def _at_widest(one_bit: pd.DataFrame, full: pd.DataFrame) -> tuple[tuple[Estimate | Number, ...], str]:
+PROOFS = (Proof(CLAIM, (_STUDY,), evidence),)
+
+
+def _at_widest(one_bit: pd.DataFrame, full: pd.DataFrame) -> tuple[tuple[IntervalEstimate | Number, ...], str]:
     """Compare the loss at the widest layers with the floor law, full precision and the proposition's width."""
     width = highest(one_bit["width"])
     ours, twins = (part.loc[part["width"] == width].set_index("seed").sort_index() for part in (one_bit, full))
@@ -125,42 +140,37 @@ def _at_widest(one_bit: pd.DataFrame, full: pd.DataFrame) -> tuple[tuple[Estimat
     where = f"m = {width:g}, n K = {tokens:g}, p = {outputs:g}, d = {dim:g}"
     law = CONSTANT * (tokens * outputs * kappa) ** 2 / (width * dim)
     loss = float(ours["level"].mean())
-    asked = float(
-        -8 * np.log10(ours["lambda_min"].min())
-        + 12 * np.log10(tokens)
-        + 20 * np.log10(dim)
-        - 4 * np.log10(DELTA * loss)
-    )
+    asked = theorem_width(float(ours["lambda_min"].min()), tokens, dim, loss, dim_power=20)
     measures = (
         seeds_interval(
-            (ours["level"] / law).to_numpy(),
-            "loss reached over (n K p)^2 kappa^2/(2 pi m d), widest",
+            ours["level"] / law,
+            "loss.over_law.widest",
             "measured loss over the large-d law, which has no fitted constant",
             where,
             _STUDY,
         ),
         seeds_interval(
-            (twins["level"] / ours["level"]).to_numpy(),
-            "loss reached at the widest, full precision over 1-bit",
+            twins["level"] / ours["level"],
+            "loss.full_over_one_bit.widest",
             "ratio at the same seed: same block, same W(0) and a",
             where,
             _STUDY,
         ),
-        Number("log10 of the proposition's width", f"for the loss {loss:.2g}, constant 1", asked, where, _STUDY),
+        Number("proposition.log10", f"for the loss {loss:.2g}, constant 1", asked, where, _STUDY),
     )
     remark = (
-        f"For L = {loss:.1e} the proposition asks for a width of 10^{asked:.0f} (constant 1, delta = {DELTA:g}); "
+        f"For L = {loss:.1e} the proposition requires a width of 10^{asked:.0f} (constant 1, delta = {DELTA:g}); "
         f"a width of {width:g} suffices."
     )
     return measures, remark
 
 
 def _moving(one_bit: pd.DataFrame) -> list[str]:
-    """Name the widths at which the mean loss is not level at the end."""
+    """Name the widths at which the mean loss has not converged at the end."""
     means = grouped(one_bit, ["width"], ["level_half", "level"])
     change = means["level_half"].to_numpy(np.float64) / means["level"].to_numpy(np.float64)
     remarks = []
-    for what, places in (("falling", change > _MOVING), ("rising", change < 1 / _MOVING)):
+    for what, places in (("decreasing", change > _MOVING), ("increasing", change < 1 / _MOVING)):
         widths = means["width"].to_numpy()[places]
         if len(widths):
             remarks.append(f"1-bit losses still {what} at the end: widths {', '.join(map(str, widths))}.")

@@ -96,14 +96,12 @@ def stored_run(results: dict[str, Any], entry: dict[str, Any], networks: pd.Data
         ignore_index=True,
     )
     rates = {(str(row["arm"]), str(row["size"])): float(row["rate"]) for row in best}
-    return LanguageRun(spec, frame, rates, {"loss": stored_measure(entry, "loss of the trigram model")["value"]})
+    return LanguageRun(spec, frame, rates, {"loss": stored_measure(entry, "trigram.loss")["value"]})
 
 
 def _recounted(stored: Evidence, found: Evidence) -> Evidence:
     """Take from what was found the energies and all that rests on the exact counting, and the rest as it was stored."""
-    measures = [
-        one if one.name == c6_bitnet.EXACT_DIFFERENCE else stored.get(one.name) or one for one in found.measures
-    ]
+    measures = [one if one.id == "equal_energy.exact" else stored.get(one.id) or one for one in found.measures]
     losses, counted = (one.tables["loss against energy"] for one in (stored, found))
     energies = {name: counted[name] for name in counted.columns if name.startswith("joules")}
     equal = [

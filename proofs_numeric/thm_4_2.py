@@ -12,7 +12,7 @@ magnitude at every setting run, which a remark shows.
 contracts at rate 2 eta r^T K_eff r instead of 2 eta r^T H r, so T grows by a constant factor. Its size is measured
 here as the ratio of steps a 1-bit and a full-precision network need for L <= L(0)/10.
 
-**Experiment.** Networks trained until level: the width at which the loss reaches each of several values, and its
+**Experiment.** Networks trained to convergence: the width at which the loss reaches each of several values, and its
 exponent; the loss against width; and, from networks of one width, the exponent in n of the width needed.
 """
 
@@ -20,32 +20,40 @@ from __future__ import annotations
 
 import numpy as np
 
-from ntk1bit.claims import Claim, Estimate, Evidence, Inside, Number
-from ntk1bit.claims.measures import against, estimated, exponent, seeds_interval, select, span
+from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin, Number
+from ntk1bit.claims.measures import against, estimated, exponent, fewest_seeds, seeds_interval, select, span
 from ntk1bit.estimators import first_below, loss_at_end, width_needed
 from ntk1bit.estimators.against_width import AgainstWidth
-from proofs_numeric.data import DELTA, Data, cells, highest
+from proofs_numeric.data import DELTA, Data, cells, highest, theorem_width
+from proofs_numeric.proof import Proof
+
+_STUDY_OF = {"sphere": "floor", "digits": "digits"}
 
 CLAIM = Claim(
     id="4.2",
     title="any loss is reached, if the network is wide enough",
     statement="The loss falls without end as m grows, and the width needed for L <= eps grows no faster than eps^-4.",
     source="D25, Thm 4.2 (I.1)",
-    assumptions="paired start, trained until level; the theorem's width and rate are out of reach, so its conclusion "
-    "is tested at widths far below.",
+    assumptions="paired start, trained to convergence; the theorem's width and rate are out of reach, so its "
+    "conclusion is tested at widths far below.",
     refuted_by="a loss that does not fall with width, or a width needed that grows faster than eps^-4",
     criteria=(
-        Inside("exponent of the loss in m", high=-0.1),
-        Inside("exponent of the width needed in eps", low=-4.0),
+        IntervalWithin("loss.m", high=-0.1),
+        IntervalWithin("width.eps", low=-4.0),
     ),
     context=(
-        Inside("exponent of the width needed in eps", -1.15, -0.85),
-        Inside("exponent of the width needed in n", high=12.0),
-        Inside("steps to L(0)/10, 1-bit over full precision, sphere", low=1.0),
-        Inside("steps to L(0)/10, 1-bit over full precision, digits", low=1.0),
+        IntervalWithin("width.eps", -1.15, -0.85),
+        IntervalWithin("width.n", high=12.0),
+        *(IntervalWithin(f"slower.{task}", low=1.0) for task in _STUDY_OF),
     ),
+    labels={
+        "loss.m": "exponent of the loss in m",
+        "width.eps": "exponent of the width needed in eps",
+        "width.n": "exponent of the width needed in n",
+        **{f"slower.{task}": f"steps to L(0)/10, 1-bit over full precision, {task}" for task in _STUDY_OF},
+        "theorem.log10": "log10 of the theorem's width",
+    },
 )
-STUDIES = ("floor", "floor-points", "digits")
 
 
 def evidence(data: Data) -> Evidence:
@@ -53,68 +61,63 @@ def evidence(data: Data) -> Evidence:
     frame = data.frame("floor")
     one_bit = frame.loc[frame["precision"] == "one_bit"]
     loss = select(loss_at_end(one_bit), precision="one_bit")
-    needed = next(one for one in width_needed(one_bit))
+    (needed,) = width_needed(one_bit)
     fit = needed.power
     every = cells(frame)
     first = every.iloc[0]
     smallest = float(np.min(np.asarray(loss.table["value"])))
-    asked = (
-        -8 * np.log10(first["lambda_min"])
-        + 12 * np.log10(first["n_train"])
-        + 8 * np.log10(first["dim"])
-        - 4 * np.log10(DELTA * smallest)
-    )
+    n, dim = (int(first[name]) for name in ("n_train", "dim"))
+    asked = theorem_width(first["lambda_min"], n, dim, smallest, dim_power=8)
     widest = int(highest(frame["width"]))
     return Evidence(
         (
-            exponent(loss, "exponent of the loss in m", "floor"),
+            exponent(loss, "loss.m", "floor"),
             estimated(
-                "exponent of the width needed in eps",
+                "width.eps",
                 "exponent p of m ~ eps^p, m being the width at which the mean loss reaches eps",
-                fit.exponent,
-                fit.exponent_low,
-                fit.exponent_high,
-                int(loss.table["seeds"].to_numpy().min()),
+                fit.exponent_interval,
+                fewest_seeds(loss),
                 f"eps = {fit.smallest:.2g}..{fit.largest:.2g}",
                 "floor",
                 fit.note,
             ),
             _in_points(data, loss),
-            *(_slower(data, study, name) for study, name in (("floor", "sphere"), ("digits", "digits"))),
+            *(_slower(data, study, task) for task, study in _STUDY_OF.items()),
             Number(
-                "log10 of the theorem's width",
+                "theorem.log10",
                 f"for the loss {smallest:.2g} that m = {widest} reaches, with the constant 1",
                 asked,
-                "sphere, n = 32, d = 64",
+                f"sphere, n = {n}, d = {dim}",
                 "floor",
             ),
         ),
         {"width needed": needed.table, "loss against width": loss.table},
         (
-            f"For L = {smallest:.1e} the theorem asks for a width of 10^{asked:.0f} (constant 1, delta = 0.05); "
+            f"For L = {smallest:.1e} the theorem requires a width of 10^{asked:.0f} (constant 1, delta = {DELTA:g}); "
             f"a width of {widest} suffices.",
         ),
     )
 
 
-def _in_points(data: Data, loss: AgainstWidth) -> Estimate:
+PROOFS = (Proof(CLAIM, ("floor", "floor-points", "digits"), evidence),)
+
+
+def _in_points(data: Data, loss: AgainstWidth) -> IntervalEstimate:
     """Exponent in n of the width at which the loss reaches a given value: L ~ n^p m^-q gives m ~ n^(p/q)."""
     in_n = against(cells(data.frame("floor-points")), "n_train", "loss_end", meaning="the loss")
     p, q = in_n.power, loss.power
     return estimated(
-        "exponent of the width needed in n",
-        "p/q of L ~ n^p m^-q, trained until level; the interval takes both ends of p and of q",
-        -p.exponent / q.exponent,
-        -p.exponent_low / q.exponent_low,
-        -p.exponent_high / q.exponent_high,
-        int(in_n.table["seeds"].to_numpy().min()),
-        span(in_n, "n"),
+        "width.n",
+        "p/q of L ~ n^p m^-q, trained to convergence; the interval takes both ends of p and of q",
+        (-p.exponent / q.exponent, -p.exponent_low / q.exponent_low, -p.exponent_high / q.exponent_high),
+        fewest_seeds(in_n),
+        span(in_n),
         "floor-points",
         p.note,
     )
 
 
-def _slower(data: Data, study: str, name: str) -> Estimate:
+def _slower(data: Data, study: str, task: str) -> IntervalEstimate:
     """Ratio of the steps needed for L <= L(0)/10, in time eta, seed by seed at the widest, both precisions."""
     frame = data.frame(study)
     frame = frame.loc[(frame["width"] == frame["width"].max()) & (frame["init"] == "paired")]
@@ -122,11 +125,10 @@ def _slower(data: Data, study: str, name: str) -> Estimate:
     for (precision, seed), cell in frame.groupby(["precision", "seed"]):
         loss = cell.sort_values("step")["loss"].to_numpy()
         times[str(precision), int(str(seed))] = first_below(loss, 0.1) * cell["eta"].iloc[0]
-    seeds = sorted({seed for _, seed in times})
-    ratios = np.array([times["one_bit", seed] / times["full", seed] for seed in seeds])
+    ratios = [times["one_bit", seed] / times["full", seed] for seed in sorted({seed for _, seed in times})]
     return seeds_interval(
         ratios,
-        f"steps to L(0)/10, 1-bit over full precision, {name}",
+        f"slower.{task}",
         "ratio of eta x steps at the same seed",
         f"m = {frame['width'].max()}",
         study,

@@ -20,10 +20,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Evidence, Inside, Never
-from ntk1bit.claims.measures import against, exponent, held_out_bound
-from ntk1bit.estimators.drift import recorded_steps
+from ntk1bit.claims import Claim, Evidence, IntervalWithin, NoFailures
+from ntk1bit.claims.measures import against, bound_labels, exponent, held_out_bound
+from ntk1bit.estimators.against_width import recorded_steps
 from proofs_numeric.data import DELTA, Data, grouped, log_factor
+from proofs_numeric.proof import Proof
 
 CLAIM = Claim(
     id="5.2",
@@ -32,15 +33,17 @@ CLAIM = Claim(
     source="D25, Thm 5.2 (K.1)",
     assumptions="iid start as in the theorem; kappa = 0.1..1, d = 8..512, digits.",
     refuted_by="held-out pairs of networks beyond the fitted constant",
-    criteria=(Never("largest gap against the bound", 100),),
-    context=(Inside("exponent in m of the largest gap, digits, iid", high=-0.1),),
+    criteria=(NoFailures("bound", 100),),
+    context=(IntervalWithin("gap.m.digits.iid", high=-0.1),),
+    labels=bound_labels("bound", "largest gap against the bound")
+    | {"gap.m.digits.iid": "exponent in m of the largest gap, digits, iid"},
 )
-STUDIES = ("digits", "gap-dims", "gap-kappas")
+_STUDIES = ("digits", "gap-dims", "gap-kappas")
 
 
 def evidence(data: Data) -> Evidence:
     """Hold every pair of networks against the bound."""
-    every = pd.concat([pairs(data.frame(study)).assign(study=study) for study in STUDIES])
+    every = pd.concat([pairs(data.frame(study)).assign(study=study) for study in _STUDIES])
     every["bound"] = (
         every["kappa"] * np.sqrt(np.log(every["width"] / DELTA)) * every["dim"] * (log_factor(every) + every["radius"])
     )
@@ -50,8 +53,7 @@ def evidence(data: Data) -> Evidence:
         iid,
         measured="largest_gap",
         bound="bound",
-        split="width",
-        name="largest gap against the bound",
+        measure="bound",
         meaning="the largest |f - f'|",
         span=span,
         study="all",
@@ -59,9 +61,12 @@ def evidence(data: Data) -> Evidence:
     digits = iid.loc[iid["study"] == "digits"]
     in_m = against(digits, "width", "largest_gap", meaning="largest |f - f'| over test inputs and steps")
     return Evidence(
-        (*measures, exponent(in_m, "exponent in m of the largest gap, digits, iid", "digits")),
+        (*measures, exponent(in_m, "gap.m.digits.iid", "digits")),
         {"largest gap, digits, iid": in_m.table},
     )
+
+
+PROOFS = (Proof(CLAIM, _STUDIES, evidence),)
 
 
 def pairs(frame: pd.DataFrame) -> pd.DataFrame:

@@ -20,8 +20,9 @@ from ntk1bit.errors import InputError
 from ntk1bit.experiments import run_all
 from ntk1bit.experiments.runner import Progress
 from ntk1bit.files import left_by_others
-from proofs_numeric.catalogue import Proof, proofs
+from proofs_numeric.catalogue import MODULES
 from proofs_numeric.data import Data
+from proofs_numeric.proof import Proof
 from proofs_numeric.studies import Study, studies
 
 
@@ -125,13 +126,10 @@ def verify(
     entries = []
     for identity, proof in chosen.items():
         tell(f"judging {identity}", done / total)
-        if proof.evidence is None:
-            entries.append(claim_entry(proof.claim, None, None))
-            continue
         evidence = proof.evidence(data)
         entries.append(claim_entry(proof.claim, proof.claim.judge(evidence), evidence))
     kept = [entry for entry in earlier.get("claims", []) if entry["id"] not in chosen]
-    place = {name: k for k, name in enumerate(proofs())}  # claims that are no longer in the catalogue are dropped
+    place = {name: k for k, name in enumerate(MODULES)}  # claims that are no longer in the catalogue are dropped
     judged = sorted((one for one in (*entries, *kept) if one["id"] in place), key=lambda one: place[one["id"]])
     needed = studies(preset)
     about = {name: one for name, one in earlier.get("studies", {}).items() if name in needed} | about

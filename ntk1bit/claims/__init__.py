@@ -1,24 +1,32 @@
 """Claims, the evidence for and against them, and verdicts by rules that are fixed before the data is seen."""
 
-from ntk1bit.claims.claim import NOT_TESTED, Claim, Verdict, combine
-from ntk1bit.claims.criteria import OUTCOMES, Criterion, Exact, Finding, Inside, Never, Outcome, Rarely
-from ntk1bit.claims.evidence import Count, Estimate, Evidence, Number
+from ntk1bit.claims.claim import Claim, Verdict, combine
+from ntk1bit.claims.criteria import (
+    OUTCOMES,
+    AtMost,
+    Criterion,
+    FailureRateBelow,
+    Finding,
+    IntervalWithin,
+    NoFailures,
+    Outcome,
+)
+from ntk1bit.claims.evidence import Count, Evidence, IntervalEstimate, Number
 
 __all__ = [
-    "NOT_TESTED",
     "OUTCOMES",
+    "AtMost",
     "Claim",
     "Count",
     "Criterion",
-    "Estimate",
     "Evidence",
-    "Exact",
+    "FailureRateBelow",
     "Finding",
-    "Inside",
-    "Never",
+    "IntervalEstimate",
+    "IntervalWithin",
+    "NoFailures",
     "Number",
     "Outcome",
-    "Rarely",
     "Verdict",
     "combine",
 ]

@@ -6,14 +6,12 @@ all are, and *inconclusive* otherwise: one open question leaves the whole open.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from ntk1bit.claims.criteria import Criterion, Finding, Outcome
 from ntk1bit.claims.evidence import Evidence
 from ntk1bit.errors import InputError
-
-NOT_TESTED = "not yet tested"
 
 
 @dataclass(frozen=True)
@@ -35,11 +33,16 @@ class Claim:
     refuted_by
         What would refute it, in words.
     criteria
-        The rule: all must hold. Empty for a claim that is not tested yet.
+        The rule: all must hold, and there is at least one.
     context
         Criteria that are judged and shown but do not decide: a stronger or weaker reading of the claim.
-    missing
-        For a claim that is not tested yet: what it waits for.
+    labels
+        The sentence that stands for each measure, by its id; a measure without one is called by its id.
+
+    Raises
+    ------
+    InputError
+        Without an id, or without criteria: nothing could refute it.
     """
 
     id: str
@@ -50,26 +53,31 @@ class Claim:
     refuted_by: str
     criteria: tuple[Criterion, ...]
     context: tuple[Criterion, ...] = ()
-    missing: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse a claim without a rule, unless it says what is missing."""
+        """Refuse a claim without a rule."""
         if not self.id.strip():
             raise InputError("a claim needs an id, such as C1")
-        if not self.criteria and not self.missing:
+        if not self.criteria:
             raise InputError(f"claim {self.id!r} has no criteria, so nothing could refute it; give a rule")
+
+    def label(self, measure: str) -> str:
+        """Return the sentence that stands for a measure."""
+        return self.labels.get(measure, measure)
 
     @property
     def rule(self) -> str:
         """The rule in words."""
-        return "; ".join(one.rule for one in self.criteria)
+        return "; ".join(one.rule(self.label(one.measure)) for one in self.criteria)
 
     def judge(self, evidence: Evidence) -> Verdict:
         """Apply the rule."""
-        findings = tuple(one.judge(evidence) for one in self.criteria)
-        return Verdict(
-            self, combine(one.outcome for one in findings), findings, tuple(one.judge(evidence) for one in self.context)
+        findings, context = (
+            tuple(one.judge(evidence, self.label(one.measure)) for one in criteria)
+            for criteria in (self.criteria, self.context)
         )
+        return Verdict(self, combine(one.outcome for one in findings), findings, context)
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,7 @@ class Verdict:
     def reason(self) -> str:
         """The findings that decided: those that refute, or are open, or all that support."""
         decisive = [one for one in self.findings if one.outcome == self.outcome]
-        return "; ".join(f"{one.measure} {one.why}" for one in decisive)
+        return "; ".join(f"{one.label} {one.why}" for one in decisive)
 
 
 def require_outcome(claim: str, outcome: str, findings: Iterable[Outcome]) -> None:

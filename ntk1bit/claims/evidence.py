@@ -17,13 +17,14 @@ from ntk1bit.errors import InputError
 
 
 @dataclass(frozen=True)
-class Estimate:
+class IntervalEstimate:
     """A quantity with a 95 % interval over seeds.
 
     Attributes
     ----------
-    name
-        What criteria call it; unique within the evidence.
+    id
+        What criteria call it: short, lower case, parts between dots, unique within the evidence (``gap.m.sphere.iid``).
+        The sentence that stands for it on a page is its claim's label.
     meaning
         What it is, in words, with its normalisation.
     value, low, high
@@ -44,7 +45,7 @@ class Estimate:
         If these numbers are not an estimate with its interval.
     """
 
-    name: str
+    id: str
     meaning: str
     value: float
     low: float
@@ -59,15 +60,15 @@ class Estimate:
         seen = f"got {self.value} [{self.low}, {self.high}]"
         for value in (self.value, self.low, self.high):
             if not _is_number(value) or math.isinf(value):
-                raise InputError(f"estimate {self.name!r} needs finite numbers (or NaN for an unknown one), {seen}")
+                raise InputError(f"estimate {self.id!r} needs finite numbers (or NaN for an unknown one), {seen}")
         if not _is_count(self.seeds):
-            raise InputError(f"estimate {self.name!r} needs a whole number of seeds, 0 or more, got {self.seeds!r}")
+            raise InputError(f"estimate {self.id!r} needs a whole number of seeds, 0 or more, got {self.seeds!r}")
         if math.isnan(self.low) and math.isnan(self.high):
             return
         if not self.low <= self.value <= self.high:
-            raise InputError(f"estimate {self.name!r} needs low <= value <= high, or NaN for both bounds; {seen}")
+            raise InputError(f"estimate {self.id!r} needs low <= value <= high, or NaN for both bounds; {seen}")
         if self.seeds < 1:
-            raise InputError(f"estimate {self.name!r} has an interval, so it needs at least one seed; {seen} of 0")
+            raise InputError(f"estimate {self.id!r} has an interval, so it needs at least one seed; {seen} of 0")
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ class Count:
 
     Attributes
     ----------
-    name, meaning, span, study, note
-        As in `Estimate`; `meaning` says what counts as a failure.
+    id, meaning, span, study, note
+        As in `IntervalEstimate`; `meaning` says what counts as a failure.
     failures, trials
         Whole numbers, 0 <= failures <= trials, and at least one trial: where nothing was tried, leave the count out of
         the evidence, which then decides nothing.
@@ -88,7 +89,7 @@ class Count:
         If the numbers are not such a count.
     """
 
-    name: str
+    id: str
     meaning: str
     failures: int
     trials: int
@@ -100,11 +101,11 @@ class Count:
         """Refuse counts that cannot be, and one of no trials, which is no evidence."""
         seen = f"got {self.failures} of {self.trials}"
         if not (_is_count(self.failures) and _is_count(self.trials)):
-            raise InputError(f"count {self.name!r} needs whole numbers of failures and trials, {seen}")
+            raise InputError(f"count {self.id!r} needs whole numbers of failures and trials, {seen}")
         if not self.failures <= self.trials:
-            raise InputError(f"count {self.name!r} needs 0 <= failures <= trials, {seen}")
+            raise InputError(f"count {self.id!r} needs 0 <= failures <= trials, {seen}")
         if self.trials < 1:
-            raise InputError(f"count {self.name!r} needs at least one trial, {seen}; leave out what was not tried")
+            raise InputError(f"count {self.id!r} needs at least one trial, {seen}; leave out what was not tried")
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,8 @@ class Number:
 
     Attributes
     ----------
-    name, meaning, span, study
-        As in `Estimate`.
+    id, meaning, span, study
+        As in `IntervalEstimate`.
     value
         The number; NaN or infinite if it came out so, which decides nothing.
 
@@ -124,7 +125,7 @@ class Number:
         If the value is no number.
     """
 
-    name: str
+    id: str
     meaning: str
     value: float
     span: str
@@ -133,11 +134,11 @@ class Number:
     def __post_init__(self) -> None:
         """Refuse what is no number."""
         if not _is_number(self.value):
-            raise InputError(f"number {self.name!r} needs a real number, got {self.value!r}")
+            raise InputError(f"number {self.id!r} needs a real number, got {self.value!r}")
 
 
-Measure = Estimate | Count | Number
-_KINDS: dict[str, type[Measure]] = {"estimate": Estimate, "count": Count, "number": Number}
+Measure = IntervalEstimate | Count | Number
+_KINDS: dict[str, type[Measure]] = {"estimate": IntervalEstimate, "count": Count, "number": Number}
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +148,7 @@ class Evidence:
     Attributes
     ----------
     measures
-        Estimates, counts and numbers; criteria find them by name.
+        Estimates, counts and numbers; criteria find them by id.
     tables
         Frames by name: what figures draw and pages print.
     remarks
@@ -156,7 +157,7 @@ class Evidence:
     Raises
     ------
     InputError
-        If two measures have one name.
+        If two measures have one id.
     """
 
     measures: tuple[Measure, ...]
@@ -164,15 +165,15 @@ class Evidence:
     remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse ambiguous names."""
-        names = [one.name for one in self.measures]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        """Refuse ambiguous ids."""
+        ids = [one.id for one in self.measures]
+        twice = sorted({one for one in ids if ids.count(one) > 1})
         if twice:
-            raise InputError(f"measures of one evidence need names of their own; given twice: {', '.join(twice)}")
+            raise InputError(f"measures of one evidence need ids of their own; given twice: {', '.join(twice)}")
 
-    def get(self, name: str) -> Measure | None:
-        """Return the measure of this name, or None if it was not made."""
-        return next((one for one in self.measures if one.name == name), None)
+    def get(self, measure: str) -> Measure | None:
+        """Return the measure of this id, or None if it was not made."""
+        return next((one for one in self.measures if one.id == measure), None)
 
 
 def kind_of(measure: Measure) -> str:

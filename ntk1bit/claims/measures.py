@@ -7,13 +7,17 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from ntk1bit.claims.evidence import Count, Estimate, Number
+from ntk1bit.claims.evidence import Count, IntervalEstimate, Number
 from ntk1bit.errors import InputError
-from ntk1bit.estimators.against_width import AgainstWidth, Samples, against_width, mean_of
+from ntk1bit.estimators.against_width import AgainstWidth, estimate_against, seed_samples
 from ntk1bit.estimators.columns import require_columns
+from ntk1bit.statistics import mean_of, student_interval
+from ntk1bit.statistics.resampling import Statistic
 
 SLACK = 2.0  # a fitted constant is twice the largest ratio seen: the least a bound "up to a constant" must allow
+SYMBOLS = {"width": "m", "dim": "d", "n_train": "n", "parameters": "N", "radius": "R"}  # of columns, in measures
 
 
 def select(quantities: list[AgainstWidth], **settings: object) -> AgainstWidth:
@@ -36,11 +40,10 @@ def against(
     value: str,
     *,
     meaning: str = "",
-    unit: float = 1.0,
-    statistic: Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]] = mean_of,
-    with_floor: bool = False,
+    resolution: float = 1.0,
+    statistic: Callable[[np.ndarray], Statistic] = mean_of,
 ) -> AgainstWidth:
-    """Estimate a quantity against any positive variable, with intervals over seeds and power laws.
+    """Estimate a quantity against any positive variable, with intervals over seeds and a power law.
 
     Parameters
     ----------
@@ -50,67 +53,67 @@ def against(
         Names of the columns.
     meaning
         What the value is, in words.
-    unit
-        Positive; `x / unit` is rounded to a whole number (0.001 for kappas), another one for every x. Exponents do not
-        depend on it.
+    resolution
+        Values of x differ by at least as much (0.001 for kappas): in units of it they seed the resamples.
     statistic
-        As in `estimators.against_width`: `mean_of` or `root_mean_square_of`.
-    with_floor
-        Also fit `c + A x^p`.
+        `statistics.mean_of` or `statistics.root_mean_square_of`.
 
     Returns
     -------
     AgainstWidth
-        Its column ``width`` holds `x / unit`; seeds without a value are left out, and its notes count them.
+        The first column of its table is `x`; seeds without a value are left out, and its notes count them.
 
     Raises
     ------
     InputError
-        If a column is missing, an x or a seed is not known, or two x become one in this unit.
+        If a column is missing, an x or a seed is not known, or two x are closer than the resolution.
     """
     require_columns(frame, (x, "seed", value), for_what=f"{value!r} against {x}", known=(x, "seed"))
     every = pd.Series(frame.groupby([x, "seed"])[value].mean())
     by_seed = every.dropna()
     missing = len(every) - len(by_seed)
     notes = (f"{missing} of {len(every)} values of a seed are not known and left out",) if missing else ()
-    samples = [
-        Samples(round(float(str(at)) / unit), len(group), statistic(group.to_numpy()))
-        for at, group in by_seed.groupby(level=0)
-    ]
-    if len({one.width for one in samples}) < len(samples):
-        raise InputError(f"values of {x} cannot be told apart in units of {unit:g}; give a smaller unit")
-    return against_width(value, meaning or value, {}, samples, with_floor=with_floor, notes=notes)
+    samples = seed_samples(by_seed, statistic, resolution=resolution)
+    if len({one.stream for one in samples}) < len(samples):
+        raise InputError(f"values of {x} cannot be distinguished in units of {resolution:g}; give a finer resolution")
+    return estimate_against(value, meaning or value, {}, samples, variable=x, notes=notes)
 
 
 def estimated(
-    name: str, meaning: str, value: float, low: float, high: float, seeds: int, span: str, study: str, note: str = ""
-) -> Estimate:
-    """Return an `Estimate` of a fit or a bootstrap, which may have failed.
+    measure: str,
+    meaning: str,
+    interval: tuple[float, float, float],
+    seeds: int,
+    span: str,
+    study: str,
+    note: str = "",
+) -> IntervalEstimate:
+    """Return an `IntervalEstimate` of a fit or a bootstrap, which may have failed.
 
-    Numbers that are not finite are no numbers, and an interval of percentiles that leaves its own value out, as that of
-    a skewed bootstrap can, is none: such an estimate is made without an interval, its note saying why.
+    `interval` is the value with its bounds. Numbers that are not finite are no numbers, and an interval of percentiles
+    that leaves its own value out, as that of a skewed bootstrap can, is none: such an estimate is made without an
+    interval, its note saying why.
     """
-    value, low, high = (float(one) for one in (value, low, high))
+    value, low, high = map(float, interval)
     if not low <= value <= high or not (math.isfinite(low) and math.isfinite(high)) or seeds < 1:
         if math.isfinite(low) and math.isfinite(high) and math.isfinite(value):
             note = _joined(f"the interval [{low:.3g}, {high:.3g}] is not around its value", note)
         low = high = math.nan
-    return Estimate(name, meaning, value if math.isfinite(value) else math.nan, low, high, seeds, span, study, note)
-
-
-def exponent(one: AgainstWidth, name: str, study: str, *, x: str = "m", meaning: str = "") -> Estimate:
-    """Return the fitted exponent of `A x^p` as an estimate; NaN with the reason where none is warranted."""
-    fit = one.power
-    what = f"exponent in {x} of: {meaning or one.meaning}"
-    seeds = int(one.table["seeds"].to_numpy().min()) if len(one.table) else 0
-    note = _joined(fit.note, *one.notes)
-    return estimated(
-        name, what, fit.exponent, fit.exponent_low, fit.exponent_high, seeds, span(one, x, fit.widths), study, note
+    return IntervalEstimate(
+        measure, meaning, value if math.isfinite(value) else math.nan, low, high, seeds, span, study, note
     )
 
 
-def at(one: AgainstWidth, name: str, study: str, *, place: int = -1, x: str = "m", meaning: str = "") -> Estimate:
-    """Return the value at one width, the widest by default, as an estimate named `name`.
+def exponent(one: AgainstWidth, measure: str, study: str) -> IntervalEstimate:
+    """Return the fitted exponent of `A x^p` as an estimate; NaN with the reason where none is warranted."""
+    fit = one.power
+    meaning = f"exponent in {_symbol(one)} of: {one.meaning}"
+    note = _joined(fit.note, *one.notes)
+    return estimated(measure, meaning, fit.exponent_interval, fewest_seeds(one), span(one, fit.widths), study, note)
+
+
+def at(one: AgainstWidth, measure: str, study: str, *, place: int = -1) -> IntervalEstimate:
+    """Return the value at one width, the widest by default, as an estimate.
 
     Raises
     ------
@@ -118,41 +121,38 @@ def at(one: AgainstWidth, name: str, study: str, *, place: int = -1, x: str = "m
         If there are widths, but no such place among them.
     """
     if one.table.empty:
-        return Estimate(name, meaning or one.meaning, np.nan, np.nan, np.nan, 0, "", study, "; ".join(one.notes))
+        return IntervalEstimate(measure, one.meaning, np.nan, np.nan, np.nan, 0, "", study, "; ".join(one.notes))
     if not -len(one.table) <= place < len(one.table):
-        raise InputError(f"{name!r} asks for place {place} of {len(one.table)} values of {x}")
-    row = {str(k): float(v) for k, v in one.table.sort_values("width").iloc[place].items()}
-    where = f"{x} = {row['width']:g}"
-    value, low, high, seeds = row["value"], row["low"], row["high"], int(row["seeds"])
-    return estimated(name, meaning or one.meaning, value, low, high, seeds, where, study)
+        raise InputError(f"{measure!r} needs place {place} of {len(one.table)} values of {one.variable}")
+    x, value, low, high, seeds = one.table.iloc[place]
+    return estimated(measure, one.meaning, (value, low, high), int(seeds), f"{_symbol(one)} = {x:g}", study)
 
 
-def span(one: AgainstWidth, x: str = "m", count: int | None = None) -> str:
+def span(one: AgainstWidth, count: int | None = None) -> str:
     """Write the range of widths: `m = 64..16384, 9 values`."""
     if one.table.empty:
         return ""
-    widths = one.table["width"].to_numpy()
-    text = f"{x} = {widths.min():g}..{widths.max():g}"
-    return f"{text}, {count if count else len(widths)} values"
+    values = one.table[one.variable].to_numpy()
+    return f"{_symbol(one)} = {values.min():g}..{values.max():g}, {count if count else len(values)} values"
 
 
-def seeds_interval(values: np.ndarray, name: str, meaning: str, span: str, study: str) -> Estimate:
-    """Return the mean of one value a seed with its Student-t interval; for values of any sign.
+def fewest_seeds(one: AgainstWidth) -> int:
+    """Return the least number of seeds at any width."""
+    return int(one.table["seeds"].to_numpy().min()) if len(one.table) else 0
+
+
+def seeds_interval(values: ArrayLike, measure: str, meaning: str, span: str, study: str) -> IntervalEstimate:
+    """Return the mean of one value per seed with its Student-t interval; for values of any sign.
 
     Seeds without a finite value are left out, and the note counts them.
     """
-    from scipy import stats
-
     every = np.asarray(values, dtype=np.float64)
     values = every[np.isfinite(every)]
     k = len(values)
     note = f"{len(every) - k} of {len(every)} seeds without a finite value are left out" if k < len(every) else ""
     if k < 2:
-        value = float(values[0]) if k else float("nan")
-        why = _joined("one seed: no interval" if k else "no seed: no value", note)
-        return Estimate(name, meaning, value, np.nan, np.nan, k, span, study, why)
-    mean, half = float(values.mean()), float(stats.t.ppf(0.975, k - 1) * values.std(ddof=1) / np.sqrt(k))
-    return estimated(name, meaning, mean, mean - half, mean + half, k, span, study, note)
+        note = _joined("one seed: no interval" if k else "no seed: no value", note)
+    return estimated(measure, meaning, student_interval(values), k, span, study, note)
 
 
 def held_out_bound(
@@ -160,7 +160,7 @@ def held_out_bound(
     *,
     measured: str,
     bound: str,
-    name: str,
+    measure: str,
     meaning: str,
     span: str,
     study: str,
@@ -175,14 +175,14 @@ def held_out_bound(
     Parameters
     ----------
     frame
-        A row a configuration.
+        A row per configuration.
     measured, bound
         Columns: the quantity, at least 0, and the bound without its constant, above 0 and finite. Rows in which the
         quantity is NaN were not measured: they are left out, and the count's note says how many.
     split
         The column whose lower half (up to the median) is fitted on.
-    name, meaning, span, study
-        Of the measures that are made.
+    measure, meaning, span, study
+        Fields of the three measures, the first one's id being `measure`.
 
     Returns
     -------
@@ -195,35 +195,44 @@ def held_out_bound(
         If either half is empty (one value of `split` only), or a number is out of range. An infinite quantity is above
         every constant, so it is a failure where it is tested, and refused where the constant is fitted.
     """
-    require_columns(frame, (measured, bound, split), for_what=f"bound {name!r}", known=(bound, split))
+    require_columns(frame, (measured, bound, split), for_what=f"bound {measure!r}", known=(bound, split))
     missing = frame[measured].isna().to_numpy()
     count = int(np.sum(missing))
     note = f"{count} of {len(frame)} configurations were not measured and are left out" if count else ""
     frame = frame.loc[~missing]
     quantity, against_it = (frame[one].to_numpy(dtype=np.float64) for one in (measured, bound))
     if not ((quantity >= 0) & (against_it > 0) & np.isfinite(against_it)).all():
-        raise InputError(f"bound {name!r} needs {measured} at least 0, and {bound} above 0 and finite")
+        raise InputError(f"bound {measure!r} needs {measured} at least 0, and {bound} above 0 and finite")
     ratio = quantity / against_it
     at = frame[split].to_numpy(dtype=np.float64)
     chosen = at <= np.median(at) if len(at) else np.zeros(0, dtype=bool)
     if not chosen.any() or chosen.all():
-        raise InputError(f"bound {name!r} needs configurations to fit on and others to test on")
+        raise InputError(f"bound {measure!r} needs configurations to fit on and others to test on")
     constant = SLACK * float(ratio[chosen].max())
     if not math.isfinite(constant):
-        raise InputError(f"bound {name!r} cannot be fitted: {measured} is infinite where its constant comes from")
+        raise InputError(f"bound {measure!r} cannot be fitted: {measured} is infinite where its constant comes from")
     held_out = ratio[~chosen]
     what = f"held-out configurations where {meaning} is above the fitted constant times the bound"
     return (
-        Count(name, what, int((held_out > constant).sum()), len(held_out), span, study, note),
-        Number(f"{name}: constant", f"{SLACK:g} times the largest ratio on the fitted half", constant, span, study),
+        Count(measure, what, int((held_out > constant).sum()), len(held_out), span, study, note),
+        Number(f"{measure}.constant", f"{SLACK:g} times the largest ratio on the fitted half", constant, span, study),
         Number(
-            f"{name}: looseness",
+            f"{measure}.looseness",
             "median over held-out configurations of fitted constant x bound / measured",
             float(np.median(np.divide(constant, held_out, out=np.full(len(held_out), np.inf), where=held_out > 0))),
             span,
             study,
         ),
     )
+
+
+def bound_labels(measure: str, label: str) -> dict[str, str]:
+    """Return the labels of the three measures of `held_out_bound`."""
+    return {measure: label, f"{measure}.constant": f"{label}: constant", f"{measure}.looseness": f"{label}: looseness"}
+
+
+def _symbol(one: AgainstWidth) -> str:
+    return SYMBOLS.get(one.variable, one.variable)
 
 
 def _joined(*notes: str) -> str:

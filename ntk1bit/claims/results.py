@@ -13,30 +13,27 @@ from typing import Any
 import pandas as pd
 import psutil
 
-from ntk1bit.claims import NOT_TESTED, Claim, Evidence, Verdict
+from ntk1bit.claims import OUTCOMES, Claim, Evidence, Verdict
 from ntk1bit.claims.evidence import kind_of, stored_measure
-from ntk1bit.claims.verdict_file import FILE, FORMAT, ORDER, read_verdicts
+from ntk1bit.claims.verdict_file import FILE, FORMAT, read_verdicts
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.store import versions
 from ntk1bit.files import write_whole
 from ntk1bit.processors import usable_processors
 
 
-def claim_entry(claim: Claim, verdict: Verdict | None, evidence: Evidence | None) -> dict[str, Any]:
-    """Return a claim with its verdict and evidence as plain data; a claim without a verdict is not tested yet."""
-    entry: dict[str, Any] = {
-        name: getattr(claim, name)
-        for name in ("id", "title", "statement", "source", "assumptions", "refuted_by", "rule", "missing")
-    }
-    if verdict is None or evidence is None:
-        empty: dict[str, Any] = {"findings": [], "context": [], "measures": [], "tables": {}, "remarks": []}
-        return entry | {"outcome": NOT_TESTED, "reason": claim.missing} | empty
-    return entry | {
+def claim_entry(claim: Claim, verdict: Verdict, evidence: Evidence) -> dict[str, Any]:
+    """Return a claim with its verdict and evidence as plain data; its measures with their labels."""
+    about = ("id", "title", "statement", "source", "assumptions", "refuted_by", "rule")
+    return {name: getattr(claim, name) for name in about} | {
         "outcome": verdict.outcome,
         "reason": verdict.reason,
         "findings": [asdict(one) for one in verdict.findings],
         "context": [asdict(one) for one in verdict.context],
-        "measures": [{"kind": kind_of(one)} | asdict(one) for one in evidence.measures],
+        "measures": [
+            {"kind": kind_of(one), "id": one.id, "label": claim.label(one.id)} | asdict(one)
+            for one in evidence.measures
+        ],
         "tables": {name: _records(table) for name, table in evidence.tables.items()},
         "remarks": list(evidence.remarks),
     }
@@ -57,7 +54,7 @@ def document(preset: str, studies: dict[str, dict[str, Any]], claims: list[dict[
                 "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
             },
             "studies": studies,
-            "claims": sorted(claims, key=lambda entry: ORDER.index(entry["outcome"])),
+            "claims": sorted(claims, key=lambda entry: OUTCOMES.index(entry["outcome"])),
         }
     )
 
@@ -106,10 +103,10 @@ def measure(entry: dict[str, Any], name: str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the claim has no measure of this name.
+        If the claim has no measure of this id.
     """
     for one in entry["measures"]:
-        if one["name"] == name:
+        if one["id"] == name:
             return one
     raise InputError(f"claim {entry['id']} has no measure {name!r}")
 

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
-from ntk1bit.claims import NOT_TESTED, OUTCOMES, Evidence
+from ntk1bit.claims import OUTCOMES, Evidence
 from ntk1bit.claims.claim import require_outcome
 from ntk1bit.claims.evidence import stored_measure
 from ntk1bit.errors import InputError
 from ntk1bit.files import read_text
 
 FILE = "verdicts.json"
-FORMAT = 1
-ORDER = (*OUTCOMES, NOT_TESTED)
+FORMAT = 2
 _AGAIN = "make it again with: ntk1bit verify"
 
 Number = int | float | None
@@ -27,6 +26,7 @@ class FindingEntry(TypedDict):
 
     outcome: str
     measure: str
+    label: str
     rule: str
     why: str
 
@@ -35,7 +35,8 @@ class MeasureEntry(TypedDict, total=False):
     """An estimate, a count or a number; which fields it has follows from its kind."""
 
     kind: Literal["estimate", "count", "number"]
-    name: str
+    id: str
+    label: str
     meaning: str
     value: Number
     low: Number
@@ -60,7 +61,6 @@ class ClaimEntry(TypedDict):
     rule: str
     outcome: str
     reason: str
-    missing: str
     findings: list[FindingEntry]
     context: list[FindingEntry]
     measures: list[MeasureEntry]
@@ -158,16 +158,12 @@ def _outcome(value: object) -> str:
     return "" if value in OUTCOMES else f"one of {', '.join(OUTCOMES)}"
 
 
-def _verdict(value: object) -> str:
-    return "" if value in ORDER else f"one of {', '.join(ORDER)}"
-
-
 def _anything(value: object) -> str:  # noqa: ARG001 - a check that never objects
     return ""
 
 
-_FINDING = {"outcome": _outcome, "measure": _word, "rule": _word, "why": _word}
-_ANY_MEASURE = {"name": _word, "meaning": _word, "span": _word, "study": _word}
+_FINDING = {"outcome": _outcome, "measure": _word, "label": _word, "rule": _word, "why": _word}
+_ANY_MEASURE = {"id": _word, "label": _word, "meaning": _word, "span": _word, "study": _word}
 _MEASURE = _ByKind(
     {
         "estimate": _ANY_MEASURE | {"value": _number, "low": _number, "high": _number, "seeds": _count, "note": _word},
@@ -175,10 +171,10 @@ _MEASURE = _ByKind(
         "number": _ANY_MEASURE | {"value": _number},
     }
 )
-_WORDS = ("id", "title", "statement", "source", "assumptions", "refuted_by", "rule", "reason", "missing")
+_WORDS = ("id", "title", "statement", "source", "assumptions", "refuted_by", "rule", "reason")
 _CLAIM: dict[str, object] = {
     **dict.fromkeys(_WORDS, _word),
-    "outcome": _verdict,
+    "outcome": _outcome,
     "findings": [_FINDING],
     "context": [_FINDING],
     "measures": [_MEASURE],
@@ -236,8 +232,7 @@ def _require_evidence(claim: dict[str, Any]) -> None:
     """Refuse measures that are none, and an outcome that the claim's own findings do not give."""
     try:
         Evidence(tuple(map(stored_measure, claim["measures"])))
-        if claim["outcome"] != NOT_TESTED:
-            require_outcome(claim["id"], claim["outcome"], [one["outcome"] for one in claim["findings"]])
+        require_outcome(claim["id"], claim["outcome"], [one["outcome"] for one in claim["findings"]])
     except InputError as problem:
         name, why = (" ".join(words.split()) for words in (claim["id"], str(problem)))
         raise InputError(f"claim {name[:60]}: {why[:200]}") from None

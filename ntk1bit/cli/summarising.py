@@ -14,7 +14,7 @@ from ntk1bit.cli import deep_runs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.estimators import Overview, overview
 from ntk1bit.estimators.columns import SETTINGS
-from ntk1bit.estimators.overview import COLUMNS
+from ntk1bit.estimators.run_overview import COLUMNS
 from ntk1bit.experiments import Run, SweepSpec
 from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
 
@@ -167,7 +167,7 @@ def _print_csv(found: Overview, notes: list[str]) -> None:
             columns={"exponent": "value", "exponent_low": "low", "exponent_high": "high", "form": "law"}
         ).assign(kind="exponent")
     columns = ["kind", "quantity", *SETTINGS, "width", "law", "value", "low", "high", "seeds"]
-    columns += ["floor", "floor_low", "floor_high", "bend", "bend_low", "bend_high", "warranted", "note"]
+    columns += ["floor", "floor_low", "floor_high", "curvature", "curvature_low", "curvature_high", "warranted", "note"]
     pd.concat([values, exponents], ignore_index=True).reindex(columns=columns).to_csv(sys.stdout, index=False)
     for note in notes:
         say(note)

@@ -122,6 +122,7 @@ def show(run: Run, *, as_csv: bool, as_json: bool, with_settings: bool) -> None:
 def print_summary(found: LanguageRun) -> None:
     """Print losses, gaps, laws, what energy buys, and what large rates do."""
     from ntk1bit.estimators import language as summary
+    from ntk1bit.statistics import student_interval
 
     spec = found.spec
     print(f"validation loss, nats a character, mean over {len(spec.seeds)} seeds [95 % interval]")
@@ -156,7 +157,7 @@ def print_summary(found: LanguageRun) -> None:
     _print_laws(found)
     equal = summary.at_equal_energy(found) if {"full", "bitnet"} <= set(spec.arms) else pd.DataFrame()
     for size in equal["size"].unique() if len(equal) else ():
-        value, low, high = summary.mean_interval(equal.loc[equal["size"] == size, "difference"].to_numpy())
+        value, low, high = student_interval(equal.loc[equal["size"] == size, "difference"])
         print(f"at the energy of full {size}: bitnet minus full {_interval(value, low, high)} nats")
     _print_excess(summary.mean_excess(found))
 
@@ -167,13 +168,13 @@ def _compared(spec: LanguageSpec) -> tuple[str, ...]:
 
 
 def _print_gap(paired: pd.DataFrame, arm: str) -> None:
-    from ntk1bit.estimators.language import mean_interval
+    from ntk1bit.statistics import student_interval
 
     print(f"\n{arm} minus full, paired by seed")
     rows = []
     for size in paired["size"].unique():
         part = paired.loc[paired["size"] == size]
-        gap = mean_interval(part["gap"].dropna().to_numpy())
+        gap = student_interval(part["gap"].dropna())
         rows.append(
             [size, f"{part['parameters'].iloc[0]:,}", _interval(*gap), f"{100 * part['relative'].mean():.2f} %"]
         )

@@ -22,7 +22,7 @@ def print_claims(names: list[str]) -> int:
     for one in _catalogue().choose(names).values():
         claim = one.claim
         print(f"{claim.id}: {claim.title} ({claim.source})")
-        parts = [claim.statement, f"rule: {claim.rule}" if claim.criteria else f"not yet tested: {claim.missing}"]
+        parts = [claim.statement, f"rule: {claim.rule}"]
         for part in parts:
             print(textwrap.fill(part, width=_columns(), initial_indent="    ", subsequent_indent="    "))
     return 0

@@ -1,53 +1,29 @@
-"""A quantity against width: its estimate over seeds, bootstrap replicates, interval, and power laws.
+"""A quantity against width, or another positive variable: its estimate over seeds, interval, and power laws.
 
-Cells of different seeds and widths are independent draws, so seeds are resampled within each width. With a few seeds
-the plain bootstrap is too narrow, for two known reasons, and both are put right: the spread of replicates about the
-estimate is widened by sqrt(k/(k-1)) for k seeds at a width (a resample has the variance of a k-denominator), and by
-t_q(df)/z_q with df = sum (k - 1) for the exponent's interval (the variance itself is estimated). Replicates are widened
-in logarithms, so they stay positive.
+Cells of different seeds and widths are independent draws, so seeds are resampled within each width
+(`ntk1bit.statistics.resampling` says how).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
-from scipy import stats
 
 from ntk1bit.estimators.columns import SETTINGS
-from ntk1bit.estimators.power import LEVEL, PowerFit, fit_power, fit_power_with_floor, interval
+from ntk1bit.statistics import PowerFit, Samples, bootstrap, fit_power, fit_power_with_floor, mean_of
+from ntk1bit.statistics.intervals import percentile_interval
+from ntk1bit.statistics.resampling import RESAMPLES, Statistic, widened
 
-RESAMPLES = 2000
-ENOUGH_SEEDS = 5  # below this an interval is an indication, not a result
-
-
-@dataclass(frozen=True)
-class Samples:
-    """What was observed at one width: `seeds` independent cells and a statistic of them.
-
-    Attributes
-    ----------
-    width
-        m.
-    seeds
-        Number of cells.
-    statistic
-        Maps seed weights (b, seeds), non-negative whole numbers summing to `seeds`, to (b,) values; a value may be NaN
-        where the weights leave the statistic undefined.
-    """
-
-    width: int
-    seeds: int
-    statistic: Callable[[Float[np.ndarray, "b seeds"]], Float[np.ndarray, " b"]]
+NO_EXPONENT = "no exponent is fitted to this quantity"
 
 
 @dataclass(frozen=True)
 class AgainstWidth:
-    """One quantity of one group of cells against width.
+    """One quantity of one group of cells against width, or against another positive variable.
 
     Attributes
     ----------
@@ -56,7 +32,7 @@ class AgainstWidth:
     settings
         What all cells of the group share.
     table
-        Columns width, value, low, high (95 % over seeds), seeds; a row a width.
+        Columns width (or the variable's name), value, low, high (95 % over seeds), seeds; a row per width, in order.
     power, power_with_floor
         Fitted laws; `power_with_floor` is None where a floor makes no sense.
     notes
@@ -71,47 +47,19 @@ class AgainstWidth:
     power_with_floor: PowerFit | None = None
     notes: tuple[str, ...] = field(default=())
 
-
-def mean_of(values: Float[np.ndarray, " seeds"]) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the statistic that averages one value a seed."""
-    return lambda weights: weights @ values / weights.sum(axis=1)
-
-
-def root_mean_square_of(values: Float[np.ndarray, " seeds"]) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the statistic that takes the root of the mean square of one value a seed."""
-    return lambda weights: np.sqrt(weights @ values**2 / weights.sum(axis=1))
+    @property
+    def variable(self) -> str:
+        """The name of the first column: what the quantity is held against."""
+        return str(self.table.columns[0])
 
 
-def bootstrap(samples: Samples, *, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, Float[np.ndarray, " b"]]:
-    """Estimate a statistic and resample its seeds.
-
-    Returns
-    -------
-    estimate, replicates
-        The value on all seeds, and (resamples,) values on resampled seeds, widened for their small number as the module
-        says; no replicates for a single seed.
-    """
-    k = samples.seeds
-    estimate = float(samples.statistic(np.ones((1, k)))[0])
-    if k < 2:
-        return estimate, np.empty(0)
-    rng = np.random.default_rng([seed, samples.width, k])
-    replicates = samples.statistic(rng.multinomial(k, np.full(k, 1 / k), size=resamples).astype(np.float64))
-    replicates = np.where(np.isfinite(replicates) & (replicates > 0), replicates, np.nan)
-    known = replicates[~np.isnan(replicates)]
-    if len(known) == 0 or not estimate > 0:
-        return estimate, np.empty(0)
-    # undefined resamples (all of one seed, for a variance) are drawn again from the defined ones
-    replicates = np.where(np.isnan(replicates), rng.choice(known, size=resamples), replicates)
-    return estimate, estimate * (replicates / estimate) ** np.sqrt(k / (k - 1))
-
-
-def against_width(
+def estimate_against(
     quantity: str,
     meaning: str,
     settings: dict[str, Any],
     samples: list[Samples],
     *,
+    variable: str = "width",
     with_floor: bool = False,
     fit: bool = True,
     notes: tuple[str, ...] = (),
@@ -125,40 +73,38 @@ def against_width(
     quantity, meaning, settings, notes
         Passed on.
     samples
-        Observations, one entry a width.
+        Observations, one entry per width.
+    variable
+        What the x of the samples is: the name of the table's first column.
     with_floor
         Also fit `c + A m^p`.
     fit
-        Whether exponents are wanted at all; if not, the table alone is made.
+        Whether exponents are needed at all; if not, the table alone is made.
     resamples, seed
         Of the bootstrap.
     """
-    samples = sorted(samples, key=lambda sample: sample.width)
-    rows, estimates, replicates = [], [], []
-    for sample in samples:
-        value, around = bootstrap(sample, resamples=resamples, seed=seed)
-        wide = _widened(value, around, sample.seeds - 1)
-        low, high = interval(wide)
-        rows.append({"width": sample.width, "value": value, "low": low, "high": high, "seeds": sample.seeds})
-        estimates.append(value)
-        replicates.append(around)
-    table = pd.DataFrame(rows, columns=["width", "value", "low", "high", "seeds"])
-    nothing = PowerFit(False, "no exponent is fitted to this quantity")
+    samples = sorted(samples, key=lambda sample: sample.x)
+    around = [bootstrap(sample, resamples=resamples, seed=seed) for sample in samples]
+    rows = [
+        (one.x, value, *percentile_interval(widened(value, replicates, one.seeds - 1)), one.seeds)
+        for one, (value, replicates) in zip(samples, around, strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=[variable, "value", "low", "high", "seeds"])
     if not fit:
-        return AgainstWidth(quantity, meaning, settings, table, nothing, None, notes)
-    usable = [i for i, value in enumerate(estimates) if np.isfinite(value) and value > 0]
+        return AgainstWidth(quantity, meaning, settings, table, PowerFit(False, NO_EXPONENT), None, notes)
+    usable = [k for k, (value, _) in enumerate(around) if np.isfinite(value) and value > 0]
     if len(usable) < len(samples):
         notes = (*notes, f"{len(samples) - len(usable)} widths without a positive value are left out of fits")
-    x = np.array([samples[i].width for i in usable], dtype=np.float64)
-    estimate = np.array([estimates[i] for i in usable])
-    freedom = sum(samples[i].seeds - 1 for i in usable)
-    if usable and all(len(replicates[i]) for i in usable):
-        around = np.stack([_widened(estimates[i], replicates[i], freedom) for i in usable], axis=1)
-    else:
-        around = np.empty((0, len(usable)))
-        notes = (*notes, "one seed only at some width: no intervals") if usable else notes
-    power = fit_power(x, estimate, around)
-    floored = fit_power_with_floor(x, estimate, around) if with_floor else None
+    x = np.array([samples[k].x for k in usable], dtype=np.float64)
+    estimate = np.array([around[k][0] for k in usable])
+    replicates = np.empty((0, len(usable)))
+    if usable and all(len(around[k][1]) for k in usable):
+        freedom = sum(samples[k].seeds - 1 for k in usable)
+        replicates = np.stack([widened(*around[k], freedom) for k in usable], axis=1)
+    elif usable:
+        notes = (*notes, "one seed only at some width: no intervals")
+    power = fit_power(x, estimate, replicates)
+    floored = fit_power_with_floor(x, estimate, replicates) if with_floor else None
     return AgainstWidth(quantity, meaning, settings, table, power, floored, notes)
 
 
@@ -171,14 +117,14 @@ def per_cell(
     fit: bool = True,
     with_floor: bool = False,
 ) -> list[AgainstWidth]:
-    """Measure one number a cell, average it over seeds, and estimate it against width in every group of settings.
+    """Measure one number per cell, average it over seeds, and estimate it against width in every group of settings.
 
     Parameters
     ----------
     frame
         From `Run.frame`.
     quantity, meaning, fit, with_floor
-        As in `against_width`.
+        As in `estimate_against`.
     value
         Maps one cell's rows, in order of steps, to its number.
     """
@@ -186,12 +132,31 @@ def per_cell(
     for settings, part in groups(frame):
         kept, notes = converged_cells(part)
         numbers = pd.Series({key: value(cell) for key, cell in kept.groupby(["width", "seed"])}, dtype=np.float64)
-        samples = [
-            Samples(int(str(width)), len(values), mean_of(values.to_numpy()))
-            for width, values in numbers.groupby(level=0)
-        ]
-        found.append(against_width(quantity, meaning, settings, samples, fit=fit, with_floor=with_floor, notes=notes))
+        samples = seed_samples(numbers)
+        found.append(
+            estimate_against(quantity, meaning, settings, samples, fit=fit, with_floor=with_floor, notes=notes)
+        )
     return found
+
+
+def seed_samples(
+    values: pd.Series, statistic: Callable[[np.ndarray], Statistic] = mean_of, *, resolution: float = 1.0
+) -> list[Samples]:
+    """Return the samples of one value per seed, of a series whose index starts with the width or another variable.
+
+    Parameters
+    ----------
+    values
+        By width and seed.
+    statistic
+        `mean_of` or `root_mean_square_of`.
+    resolution
+        The variable's values differ by at least as much: in units of it, rounded, they seed the resamples.
+    """
+    return [
+        Samples(cast(float, x), len(part), statistic(part.to_numpy()), round(cast(float, x) / resolution))
+        for x, part in values.groupby(level=0)
+    ]
 
 
 def groups(frame: pd.DataFrame, *, without: tuple[str, ...] = ()) -> list[tuple[dict[str, Any], pd.DataFrame]]:
@@ -231,10 +196,3 @@ def converged_cells(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]
     count = diverged["key"].nunique()
     note = f"{count} cells diverged at widths {', '.join(map(str, widths))}; these widths are left out"
     return frame.loc[~frame["width"].isin(widths)], (note,)
-
-
-def _widened(value: float, replicates: np.ndarray, freedom: int) -> np.ndarray:
-    if len(replicates) == 0:
-        return replicates
-    tail = 0.5 + LEVEL / 2
-    return value * (replicates / value) ** (stats.t.ppf(tail, freedom) / stats.norm.ppf(tail))

@@ -10,22 +10,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ntk1bit.estimators.against_width import (
-    RESAMPLES,
-    AgainstWidth,
-    Samples,
-    against_width,
-    bootstrap,
-    converged_cells,
-    groups,
-    mean_of,
-    per_cell,
-)
+from ntk1bit.estimators.against_width import AgainstWidth, converged_cells, estimate_against, groups, per_cell
 from ntk1bit.estimators.columns import reads
-from ntk1bit.estimators.power import PowerFit, interval
+from ntk1bit.statistics import PowerFit, Samples, bootstrap, log_slope, mean_of, percentile_interval
+from ntk1bit.statistics.resampling import RESAMPLES
 
-LAST_PART = 0.1  # of the steps; a 1-bit loss jumps from step to step, so "the loss at the end" is a mean over this part
-LEVEL_SLOPE = 0.2  # |d log L / d log t| over the last half decade of steps below which the loss counts as level
+CONVERGED_SLOPE = 0.2  # |d log L / d log t| over the last half decade of steps below which the loss has converged
 LOSS_LEVELS = (1e-1, 1e-2, 1e-3)  # shares of the starting loss whose first crossing is looked for
 
 
@@ -43,36 +33,36 @@ def loss_at_end(frame: pd.DataFrame) -> list[AgainstWidth]:
     One entry for each group of settings.
     """
     meaning = "training loss, mean over the last tenth of the steps"
-    return per_cell(frame, "loss", meaning, lambda cell: _end(cell["loss"].to_numpy()), with_floor=True)
+    return per_cell(frame, "loss", meaning, lambda cell: final_loss(cell["loss"].to_numpy()), with_floor=True)
 
 
 @reads()
 def floor(frame: pd.DataFrame) -> list[AgainstWidth]:
-    """Level at which the loss stops falling, L_inf(m): only at widths where it has become level.
+    """Loss at which training plateaus, L_inf(m): only at widths where it has converged.
 
-    Level means `|d log L / d log t| <= 0.2` over the last half decade of steps, for the mean loss over seeds: another
-    tenfold training would change it by less than 40 %. Other widths are left out of the estimate, with a note.
+    Converged means `|d log L / d log t| <= 0.2` over the last half decade of steps, for the mean loss over seeds:
+    another tenfold training would change it by less than 40 %. Other widths are left out of the estimate, with a note.
     """
     found = []
     for settings, part in groups(frame):
         kept, notes = converged_cells(part)
-        samples, falling, rising = [], [], []
+        samples, decreasing, increasing = [], [], []
         for width, cells in kept.groupby("width"):
             curves = np.stack([cell["loss"].to_numpy() for _, cell in cells.groupby("seed")])
             slope = end_slope(curves.mean(axis=0))
             number = int(str(width))
-            if slope < -LEVEL_SLOPE:
-                falling.append(number)
-            elif slope > LEVEL_SLOPE:
-                rising.append(number)
+            if slope < -CONVERGED_SLOPE:
+                decreasing.append(number)
+            elif slope > CONVERGED_SLOPE:
+                increasing.append(number)
             else:
-                values = np.array([_end(curve) for curve in curves])
+                values = np.array([final_loss(curve) for curve in curves])
                 samples.append(Samples(number, len(values), mean_of(values)))
-        for widths, what in ((falling, "falling"), (rising, "rising")):
+        for widths, what in ((decreasing, "decreasing"), (increasing, "increasing")):
             if widths:
                 notes = (*notes, f"still {what} at widths {', '.join(map(str, widths))}")
-        meaning = "loss where it has become level"
-        found.append(against_width("floor", meaning, settings, samples, notes=notes))
+        meaning = "loss where it has converged"
+        found.append(estimate_against("floor", meaning, settings, samples, notes=notes))
     return found
 
 
@@ -81,7 +71,7 @@ def decay_rate(frame: pd.DataFrame) -> list[AgainstWidth]:
     """Smallest rate of decay per step in units of `eta lambda_min(H(0))`, while the loss falls by its first factor 10.
 
     `rate = min over windows of -(log L(t2) - log L(t1)) / ((t2 - t1) eta lambda_min)`, over the ten windows of equal
-    fall between L(0) and L(0)/10; D25's Lemma I.2 asks for at least 1/2. Cells that never reach L(0)/10 have none.
+    fall between L(0) and L(0)/10; D25's Lemma I.2 needs at least 1/2. Cells that never reach L(0)/10 have none.
     """
 
     def rate(cell: pd.DataFrame) -> float:
@@ -96,7 +86,7 @@ def decay_rate(frame: pd.DataFrame) -> list[AgainstWidth]:
         rates = -np.diff(np.log(loss))[moved] / np.diff(steps)[moved] / unit
         return float(rates.min()) if len(rates) else float("nan")
 
-    meaning = "slowest decay of log L a step, in units of eta lambda_min, down to L(0)/10"
+    meaning = "slowest decay of log L per step, in units of eta lambda_min, down to L(0)/10"
     return per_cell(frame, "rate", meaning, rate, fit=False)
 
 
@@ -143,14 +133,15 @@ def width_needed(frame: pd.DataFrame, *, losses: int = 5) -> list[WidthNeeded]:
     """Estimate the width at which the loss after the given steps is at most eps, for several eps seen in the run.
 
     eps runs over `losses` values spread evenly in logarithm strictly inside the range of losses seen; the mean loss
-    against width is made non-increasing (a width may do what a smaller one does) and interpolated in logarithms.
+    against width is made non-increasing (a wider network reaches at least what a narrower one does) and interpolated in
+    logarithms.
     """
     found = []
     for settings, part in groups(frame):
         kept, notes = converged_cells(part)
         widths, estimates, around = [], [], []
         for width, cells in kept.groupby("width"):
-            values = np.array([_end(cell["loss"].to_numpy()) for _, cell in cells.groupby("seed")])
+            values = np.array([final_loss(cell["loss"].to_numpy()) for _, cell in cells.groupby("seed")])
             estimate, replicates = bootstrap(Samples(int(str(width)), len(values), mean_of(values)))
             widths.append(float(str(width)))
             estimates.append(estimate)
@@ -158,6 +149,14 @@ def width_needed(frame: pd.DataFrame, *, losses: int = 5) -> list[WidthNeeded]:
             around.append(replicates)
         found.append(_width_needed(settings, notes, np.array(widths), np.array(estimates), around, losses))
     return found
+
+
+def final_loss(loss: Float[np.ndarray, " t"]) -> float:
+    """Return the mean loss over the last tenth of the steps, at least one; the first entry is before any step.
+
+    A 1-bit loss jumps from step to step, so its last value alone says little.
+    """
+    return float(loss[-max(1, -(-(len(loss) - 1) // 10)) :].mean())
 
 
 def end_slope(loss: Float[np.ndarray, " t"]) -> float:
@@ -169,8 +168,8 @@ def end_slope(loss: Float[np.ndarray, " t"]) -> float:
     means = np.array([loss[low:high].mean() for low, high in pairwise(edges)])
     if not (means > 0).all():
         return float("nan")
-    centres = np.log((edges[:-1] + edges[1:] - 1) / 2)
-    return float(np.polyfit(centres, np.log(means), 1)[0])
+    centres = (edges[:-1] + edges[1:] - 1) / 2
+    return float(log_slope(centres, means))
 
 
 def _width_needed(
@@ -194,10 +193,10 @@ def _width_needed(
     needed = np.array([_crossings(np.log(widths), np.log(one), np.log(eps)) for one in curves])
     rows = []
     for level, column in zip(eps, needed.T, strict=True):
-        low, high = interval(column[1:])
+        low, high = percentile_interval(column[1:])
         rows.append({"loss": level, "width": column[0], "low": low, "high": high})
-    slopes = np.array([np.polyfit(np.log(eps), np.log(row), 1)[0] for row in needed])
-    low, high = interval(slopes[1:])
+    slopes = log_slope(eps, needed)
+    low, high = percentile_interval(slopes[1:])
     power = PowerFit(
         True,
         "",
@@ -215,10 +214,6 @@ def _crossings(log_width: np.ndarray, log_loss: np.ndarray, log_eps: np.ndarray)
     """Widths at which a non-increasing curve crosses each level; the ends where it does not."""
     order = np.argsort(log_loss, kind="stable")
     return np.exp(np.interp(log_eps, log_loss[order], log_width[order]))
-
-
-def _end(loss: np.ndarray) -> float:
-    return float(loss[-max(1, int(np.ceil(LAST_PART * (len(loss) - 1)))) :].mean())
 
 
 def first_below(loss: Float[np.ndarray, " t"], share: float) -> float:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy import stats
 
 from ntk1bit.data.cubes_and_curves import GRID, curve_targets
 from ntk1bit.experiments.rate_search import at_best_rate
+from ntk1bit.statistics import geometric_interval
 
 ROUNDING = 1e-12  # a mean square below this is rounding: outputs of size 1 in float32, over up to five layers
 CURVES_OF = {  # (precision, what) -> column of `experiments.deep.DeepSimilarity`
@@ -141,10 +141,4 @@ def logarithms(values: object) -> Float[np.ndarray, " k"]:
 
 def summary(values: object) -> dict[str, float]:
     """Return `value`, the geometric mean, and its interval `low`, `high`; no interval (NaN) for one seed or a zero."""
-    logs = logarithms(values)
-    half = np.nan
-    if len(logs) > 1 and np.isfinite(logs).all():
-        half = float(stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs)))
-    middle = float(logs.mean())
-    ends = {"value": middle, "low": middle - half, "high": middle + half}
-    return {name: float(np.exp(end)) for name, end in ends.items()}
+    return dict(zip(("value", "low", "high"), geometric_interval(np.asarray(values)), strict=True))

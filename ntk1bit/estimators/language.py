@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import warnings
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ntk1bit import scaling
 from ntk1bit.energy import counting as energy
@@ -19,8 +18,8 @@ from ntk1bit.experiments.language_spec import MULTIPLE_DIGITS
 from ntk1bit.files import write_whole
 from ntk1bit.networks.transformer_shape import parse_size
 from ntk1bit.scaling.result import Fit
+from ntk1bit.statistics import standard_error, student_interval
 
-LEVEL = 0.95
 NODE: energy.Node = "7nm"
 _COUNTED: dict[str, energy.Arm] = {  # what an arm's operations are counted as: floats have 16 bits, as in W23
     "full": "full16",
@@ -32,7 +31,7 @@ _COUNTED: dict[str, energy.Arm] = {  # what an arm's operations are counted as: 
 
 
 def networks(run: LanguageRun) -> pd.DataFrame:
-    """Return a row a network at its arm's best rate: what is committed as the table of results.
+    """Return a row per network at its arm's best rate: what is committed as the table of results.
 
     Returns
     -------
@@ -70,11 +69,10 @@ def losses(run: LanguageRun) -> pd.DataFrame:
     windows of the text, common to all networks), rate, at_edge (whether the best rate was the last one tried on its
     side). Diverged networks have no loss and are left out of means; `diverged` counts them.
     """
-    rows, table = [], networks(run)
-    for arm, size in table[["arm", "size"]].drop_duplicates().to_numpy():
-        part = table.loc[(table["arm"] == arm) & (table["size"] == size)]
+    rows = []
+    for (arm, size), part in networks(run).groupby(["arm", "size"], sort=False):  # pyright: ignore[reportGeneralTypeIssues]
         finite = part.loc[part["loss"].notna()]
-        value, low, high = mean_interval(finite["loss"].to_numpy())
+        value, low, high = student_interval(finite["loss"])
         trained = arm if arm in run.spec.trained_arms else "full"
         rows.append(
             {
@@ -86,7 +84,7 @@ def losses(run: LanguageRun) -> pd.DataFrame:
                 "low": low,
                 "high": high,
                 "bits": value / math.log(2),
-                "text_error": float(np.mean(finite["loss_error"].to_numpy())) if len(finite) else math.nan,
+                "text_error": float(finite["loss_error"].mean()),
                 "rate": run.rates[trained, size],
                 "at_edge": at_edge(run, trained, size),
                 "diverged": int(np.sum(part["diverged"].to_numpy())),
@@ -125,7 +123,7 @@ def gaps(run: LanguageRun, *, of: str, against: str = "full") -> pd.DataFrame:
                 "seed": seed,
                 "gap": float(mine["loss"] - theirs["loss"]),
                 "relative": float((mine["loss"] - theirs["loss"]) / theirs["loss"]),
-                "gap_error": float(apart.std(ddof=1) / np.sqrt(len(apart))),
+                "gap_error": standard_error(apart),
             }
         )
     return pd.DataFrame(rows).sort_values(["parameters", "seed"], ignore_index=True)
@@ -150,7 +148,9 @@ def law(run: LanguageRun, arm: str, *, largest: bool = True, bootstrap: int = 10
     if frame["parameters"].nunique() < 3:
         return None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", scaling.IdentificationWarning)  # they are in Fit.warnings, and are told there
+        warnings.simplefilter(
+            "ignore", scaling.IdentificationWarning
+        )  # they are in Fit.warnings, and are reported there
         try:
             return scaling.fit(frame, "power+floor", x="parameters", loss="loss", bootstrap=bootstrap)
         except InputError:
@@ -169,24 +169,26 @@ def law_curve(run: LanguageRun, arm: str, *, points: int = 25) -> pd.DataFrame:
 
 def mean_gap(run: LanguageRun, *, of: str, against: str = "full") -> pd.DataFrame:
     """Return the mean over seeds of `gaps` at each size: columns N, value, low, high."""
-    paired = gaps(run, of=of, against=against)
-    rows = []
-    for parameters in sorted(set(paired["parameters"])):
-        found = paired.loc[paired["parameters"] == parameters, "gap"].dropna().to_numpy()
-        rows.append(dict(zip(("N", "value", "low", "high"), (parameters, *mean_interval(found)), strict=True)))
-    return pd.DataFrame(rows)
+    paired = gaps(run, of=of, against=against).dropna(subset=["gap"])
+    rows = [(size, *student_interval(part["gap"])) for size, part in paired.groupby("parameters")]
+    return pd.DataFrame(rows, columns=pd.Index(["N", "value", "low", "high"]))
 
 
 def mean_excess(run: LanguageRun) -> pd.DataFrame:
     """Return the mean over seeds of `excess`: columns arm, times, rate, loss, excess, low, high, diverged."""
-    found, rows = excess(run), []
-    for arm, times in found[["arm", "times"]].drop_duplicates().to_numpy():
-        part = found.loc[(found["arm"] == arm) & (found["times"] == times)]
-        value, low, high = mean_interval(part["excess"].to_numpy())
-        rate, loss = (float(np.mean(part[column].to_numpy())) for column in ("rate", "loss"))
-        about = {"arm": arm, "times": times, "rate": rate, "loss": loss, "excess": value, "low": low, "high": high}
-        rows.append(about | {"diverged": int(np.sum(part["diverged"].to_numpy()))})
-    return pd.DataFrame(rows)
+    rows = [
+        (
+            *key,
+            part["rate"].mean(),
+            part["loss"].mean(),
+            *student_interval(part["excess"]),
+            int(np.sum(part["diverged"].to_numpy())),
+        )
+        for key, part in excess(run).groupby(["arm", "times"], sort=False)
+        if isinstance(key, tuple)
+    ]
+    names = ["arm", "times", "rate", "loss", "excess", "low", "high", "diverged"]
+    return pd.DataFrame(rows, columns=pd.Index(names))
 
 
 def held_out_error(run: LanguageRun, arm: str) -> float:
@@ -310,15 +312,3 @@ def vocabulary(run: LanguageRun) -> int:
     from ntk1bit.data import text
 
     return text.load(run.spec.text).vocabulary
-
-
-def mean_interval(values: Any) -> tuple[float, float, float]:
-    """Return a mean with its 95 % Student interval; NaN bounds for fewer than two values."""
-    values = np.asarray(values, dtype=np.float64)
-    if len(values) == 0:
-        return math.nan, math.nan, math.nan
-    mean = float(values.mean())
-    if len(values) == 1:
-        return mean, math.nan, math.nan
-    half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
-    return mean, mean - half, mean + half

@@ -16,9 +16,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from ntk1bit.errors import InputError
-from ntk1bit.estimators import AgainstWidth, PowerFit, distance_to_predictions, drift, floor, gap, loss_at_end
+from ntk1bit.estimators import AgainstWidth, distance_to_predictions, drift, floor, gap, loss_at_end
 from ntk1bit.estimators.against_width import groups
-from ntk1bit.estimators.predictions import PREDICTION_COLUMNS
+from ntk1bit.estimators.outputs import PREDICTION_COLUMNS
 from ntk1bit.experiments import Run
 from ntk1bit.plots.looks import (
     GREY,
@@ -31,6 +31,7 @@ from ntk1bit.plots.looks import (
     literal,
     paper,
 )
+from ntk1bit.statistics import PowerFit
 
 _TITLE, _CAPTION = 100, 150  # letters in a line
 _MOST_CURVES = 5  # widths drawn in one panel; more cannot be told apart
@@ -174,7 +175,7 @@ def exponent_text(fit: PowerFit) -> str:
     else:
         text = f"$m^{{{fit.exponent:.2f}}}$ [{fit.exponent_low:.2f}, {fit.exponent_high:.2f}]"
     text = f"{fit.floor:.2g} + {text}" if fit.floor else text
-    return f"{text}, bends" if fit.note.startswith("bends") else text
+    return f"{text}, curved" if fit.note.startswith("curvature") else text
 
 
 def group_title(settings: Mapping[str, Any]) -> Formula:

@@ -13,7 +13,7 @@ from ntk1bit.errors import InputError
 from ntk1bit.estimators import AgainstWidth, Overview, overview
 from ntk1bit.estimators.against_width import groups
 from ntk1bit.estimators.convergence import WidthNeeded
-from ntk1bit.estimators.overview import COLUMNS
+from ntk1bit.estimators.run_overview import COLUMNS
 from ntk1bit.experiments import Run, SweepSpec, TwoLayer, open_run
 from ntk1bit.experiments.sweep import ORDER
 from ntk1bit.files import read_toml
@@ -242,8 +242,10 @@ def _exponents(exponents: pd.DataFrame, settings: Mapping[str, Any]) -> Html:
             continue
         exponent = estimate(row["exponent"], row["exponent_low"], row["exponent_high"])
         level = estimate(row["floor"], row["floor_low"], row["floor_high"]) if row["floor"] else ""
-        bend = interval(row["bend_low"], row["bend_high"])
-        remark = join([_sentence(row["note"]), f" Its bend lies in {bend}." if row["note"].startswith("bends") else ""])
+        curvature = interval(row["curvature_low"], row["curvature_high"])
+        remark = join(
+            [_sentence(row["note"]), f" It lies in {curvature}." if row["note"].startswith("curvature") else ""]
+        )
         span = f"{number(row['smallest'])} to {number(row['largest'])}, {row['widths']} widths"
         rows.append([name, formula(row["form"]), exponent, level, span, remark])
     if not rows:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ntk1bit.claims import OUTCOMES
 from ntk1bit.claims.verdict_file import (
-    ORDER,
     ClaimEntry,
     FindingEntry,
     MeasureEntry,
@@ -39,7 +39,7 @@ from ntk1bit.reports.page import (
 )
 
 # Badges say their outcome in words; the sign and the border tell it again where colours are lost.
-_SIGNS = {"refuted": "✕", "inconclusive": "?", "supported": "✓", "not yet tested": "○"}
+_SIGNS = {"refuted": "✕", "inconclusive": "?", "supported": "✓"}
 
 
 def verdict_page(folder: Path) -> str:
@@ -63,7 +63,7 @@ def verdict_page(folder: Path) -> str:
 
 
 def _parts(results: Verdicts, pictures: Sequence[Picture], remark: str) -> list[Html]:
-    claims = sorted(results["claims"], key=lambda claim: ORDER.index(claim["outcome"]))
+    claims = sorted(results["claims"], key=lambda claim: OUTCOMES.index(claim["outcome"]))
     homes = _homes(pictures, [claim["id"] for claim in claims])
     loose = [picture for picture in pictures if homes[picture.name] is None]
     studies = results["studies"]
@@ -86,7 +86,7 @@ def badge(outcome: str) -> Html:
 
 def _header(results: Verdicts) -> Html:
     counts = Counter(claim["outcome"] for claim in results["claims"])
-    shown = [element("li", element("b", counts[outcome]), badge(outcome)) for outcome in ORDER]
+    shown = [element("li", element("b", counts[outcome]), badge(outcome)) for outcome in OUTCOMES]
     machine = results["machine"]
     byline = [f"preset {results['preset']}", f"{len(results['studies'])} studies", results["made"]]
     byline += [str(machine["processor"])] if machine.get("processor") else []
@@ -137,7 +137,7 @@ def _verdict_table(claims: Sequence[ClaimEntry]) -> Html:
 def _filter() -> Html:
     """Return a choice of what to show. Style sheets act on it, without a script; where they cannot, it is not shown."""
     choices = []
-    for name in ("all", *ORDER):
+    for name in ("all", *OUTCOMES):
         choice = element("input", type="radio", name="show", id=f"show-{_slug(name)}", checked=name == "all")
         choices.append(element("label", choice, name))
     return element("fieldset", element("legend", "Show"), *choices, class_="filter")
@@ -151,11 +151,11 @@ def _claim(
 ) -> Html:
     title = join([element("span", claim["id"], class_="id"), formula(claim["title"]), " ", badge(claim["outcome"])])
     about = [("Claim", claim["statement"]), ("Source", claim["source"]), ("Takes for granted", claim["assumptions"])]
-    about += [("Would be refuted by", claim["refuted_by"]), ("Rule", claim["rule"]), ("Waits for", claim["missing"])]
+    about += [("Would be refuted by", claim["refuted_by"]), ("Rule", claim["rule"])]
     here = [picture for picture in pictures if homes[picture.name] == claim["id"]]
     elsewhere = [p for p in pictures if claim["id"] in p.claims and homes[p.name] not in (None, claim["id"])]
     parts = [
-        element("p", formula(claim["reason"]), class_="lede") if claim["reason"] != claim["missing"] else Html(""),
+        element("p", formula(claim["reason"]), class_="lede"),
         pairs((name, formula(value)) for name, value in about if value),
         _findings("Findings", claim["findings"]),
         *map(_figure, here),
@@ -182,7 +182,7 @@ def _measures(measures: Sequence[MeasureEntry], studies: Mapping[str, StudyEntry
     rows: list[list[object]] = []
     notes: list[Html] = []
     for one in measures:
-        name, meaning = one.get("name", ""), one.get("meaning", "")
+        name, meaning = one.get("label", ""), one.get("meaning", "")
         what = join([formula(name), element("span", formula(meaning), class_="meaning")]) if meaning else formula(name)
         kind = one.get("kind")
         if kind == "count":

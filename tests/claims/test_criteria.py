@@ -10,25 +10,24 @@ import pytest
 from scipy import stats
 
 from ntk1bit.claims import (
+    AtMost,
     Claim,
     Count,
-    Estimate,
     Evidence,
-    Exact,
+    FailureRateBelow,
     Finding,
-    Inside,
-    Never,
+    IntervalEstimate,
+    IntervalWithin,
+    NoFailures,
     Number,
-    Rarely,
     Verdict,
     combine,
 )
-from ntk1bit.claims.criteria import binomial_interval
 from ntk1bit.errors import InputError
 
 
-def estimate(value, low, high, *, seeds=8, name="slope", note=""):
-    return Estimate(name, "made", float(value), float(low), float(high), seeds, "m = 1..2", "made", note)
+def estimate(value, low, high, *, seeds=8, note=""):
+    return IntervalEstimate("slope", "made", float(value), float(low), float(high), seeds, "m = 1..2", "made", note)
 
 
 def outcome(criterion, *measures):
@@ -48,17 +47,17 @@ def outcome(criterion, *measures):
     ],
 )
 def test_an_interval_is_held_against_a_range(interval, expected):
-    assert outcome(Inside("slope", -0.55, -0.45), estimate(*interval)) == expected
+    assert outcome(IntervalWithin("slope", -0.55, -0.45), estimate(*interval)) == expected
 
 
 def test_a_bound_has_one_side():
-    assert outcome(Inside("slope", high=-0.5), estimate(-0.7, -0.8, -0.6)) == "supported"
-    assert outcome(Inside("slope", high=-0.5), estimate(-0.3, -0.4, -0.2)) == "refuted"
-    assert outcome(Inside("slope", low=0.5), estimate(0.5, 0.4, 0.6)) == "inconclusive"
+    assert outcome(IntervalWithin("slope", high=-0.5), estimate(-0.7, -0.8, -0.6)) == "supported"
+    assert outcome(IntervalWithin("slope", high=-0.5), estimate(-0.3, -0.4, -0.2)) == "refuted"
+    assert outcome(IntervalWithin("slope", low=0.5), estimate(0.5, 0.4, 0.6)) == "inconclusive"
 
 
 def test_too_few_seeds_no_interval_or_no_measure_decide_nothing():
-    rule = Inside("slope", high=0.0)
+    rule = IntervalWithin("slope", high=0.0)
     few = rule.judge(Evidence((estimate(-1, -1.1, -0.9, seeds=4),)))
     assert (few.outcome, "needs 5" in few.why) == ("inconclusive", True)
     none = rule.judge(Evidence((estimate(math.nan, math.nan, math.nan, note="too few widths (2, needs 3)"),)))
@@ -72,34 +71,29 @@ def test_identities_are_held_to_rounding():
     def error(value):
         return Number("error", "made", value, "", "made")
 
-    assert outcome(Exact("error", 1e-10), error(3e-15)) == "supported"
-    assert outcome(Exact("error", 1e-10), error(1e-9)) == "refuted"
-    assert outcome(Exact("error", 1e-10), error(math.nan)) == "inconclusive"
+    assert outcome(AtMost("error", 1e-10), error(3e-15)) == "supported"
+    assert outcome(AtMost("error", 1e-10), error(1e-9)) == "refuted"
+    assert outcome(AtMost("error", 1e-10), error(math.nan)) == "inconclusive"
 
 
 def test_a_single_failure_refutes_what_allows_none():
     def counted(failures, trials):
         return Count("beyond", "made", failures, trials, "", "made")
 
-    assert outcome(Never("beyond", 100), counted(0, 100)) == "supported"
-    assert outcome(Never("beyond", 100), counted(0, 99)) == "inconclusive"
-    assert outcome(Never("beyond", 100), counted(1, 10**6)) == "refuted"
-    assert outcome(Never("beyond", 100), counted(1, 1)) == "refuted"
+    assert outcome(NoFailures("beyond", 100), counted(0, 100)) == "supported"
+    assert outcome(NoFailures("beyond", 100), counted(0, 99)) == "inconclusive"
+    assert outcome(NoFailures("beyond", 100), counted(1, 10**6)) == "refuted"
+    assert outcome(NoFailures("beyond", 100), counted(1, 1)) == "refuted"
 
 
 def test_failure_rates_go_through_an_exact_binomial_interval():
     def counted(failures, trials):
         return Count("fails", "made", failures, trials, "", "made")
 
-    assert outcome(Rarely("fails", 0.05), counted(0, 100)) == "supported"  # upper end 0.036
-    assert outcome(Rarely("fails", 0.05), counted(0, 20)) == "inconclusive"
-    assert outcome(Rarely("fails", 0.05), counted(20, 100)) == "refuted"
-    assert outcome(Rarely("fails", 0.05), counted(6, 100)) == "inconclusive"
-    assert binomial_interval(0, 0) == (0.0, 1.0)
-    low, high = binomial_interval(7, 50)
-    # the defining equations of Clopper and Pearson's interval
-    assert stats.binom.sf(6, 50, low) == pytest.approx(0.025)
-    assert stats.binom.cdf(7, 50, high) == pytest.approx(0.025)
+    assert outcome(FailureRateBelow("fails", 0.05), counted(0, 100)) == "supported"  # upper end 0.036
+    assert outcome(FailureRateBelow("fails", 0.05), counted(0, 20)) == "inconclusive"
+    assert outcome(FailureRateBelow("fails", 0.05), counted(20, 100)) == "refuted"
+    assert outcome(FailureRateBelow("fails", 0.05), counted(6, 100)) == "inconclusive"
 
 
 def test_rules_err_no_more_often_than_their_level():
@@ -110,7 +104,9 @@ def test_rules_err_no_more_often_than_their_level():
     for _ in range(trials):
         values = -0.5 + 0.1 * rng.standard_normal(8)
         half = stats.t.ppf(0.975, 7) * values.std(ddof=1) / np.sqrt(8)
-        found = outcome(Inside("slope", high=-0.5), estimate(values.mean(), values.mean() - half, values.mean() + half))
+        found = outcome(
+            IntervalWithin("slope", high=-0.5), estimate(values.mean(), values.mean() - half, values.mean() + half)
+        )
         refuted += found == "refuted"
         supported += found == "supported"
     for wrong in (refuted, supported):  # each is one tail of 2.5 %: 1e-6 by the binomial distribution
@@ -124,7 +120,7 @@ def claim(*criteria, **more):
 
 
 def test_a_claim_needs_all_its_criteria_and_falls_with_one():
-    rules = (Inside("slope", high=-0.5), Never("beyond", 10))
+    rules = (IntervalWithin("slope", high=-0.5), NoFailures("beyond", 10))
     good, bad, open_ = estimate(-1, -1.1, -0.9), estimate(0, -0.1, 0.1), estimate(-0.5, -0.9, -0.1)
     none, one = Count("beyond", "", 0, 10, "", ""), Count("beyond", "", 1, 10, "", "")
     for measures, expected in (
@@ -138,7 +134,7 @@ def test_a_claim_needs_all_its_criteria_and_falls_with_one():
 
 
 def test_context_is_judged_but_does_not_decide():
-    verdict = claim(Never("beyond", 1), context=(Inside("slope", high=-0.5),)).judge(
+    verdict = claim(NoFailures("beyond", 1), context=(IntervalWithin("slope", high=-0.5),)).judge(
         Evidence((Count("beyond", "", 0, 1, "", ""), estimate(0, -0.1, 0.1)))
     )
     assert verdict.outcome == "supported"
@@ -160,22 +156,22 @@ COMPLEX: Any = 1j
 WORD: Any = "true"
 REFUSED = {
     "a claim without a rule": lambda: claim(),
-    "a range without an end": lambda: Inside("slope"),
-    "a range the wrong way round": lambda: Inside("slope", 1.0, 0.0),
-    "a range of one value": lambda: Inside("slope", 1.0, 1.0),
-    "a range from infinity": lambda: Inside("slope", low=math.inf),
-    "a range that ends at -infinity": lambda: Inside("slope", high=-math.inf),
-    "a range with an unknown end": lambda: Inside("slope", math.nan, 1.0),
-    "a range for no seeds": lambda: Inside("slope", high=0.0, seeds=0),
-    "a bound that all meet": lambda: Exact("error", math.inf),
-    "a bound that none meets": lambda: Exact("error", -math.inf),
-    "an unknown bound": lambda: Exact("error", math.nan),
-    "a rule for no trials": lambda: Never("beyond", 0),
-    "a rule for fewer": lambda: Never("beyond", -1),
-    "a rule for an unknown number": lambda: Never("beyond", UNKNOWN),
-    "a rule for half a trial": lambda: Never("beyond", HALF),
-    "a rate that none has": lambda: Rarely("fails", 0.0),
-    "an unknown rate": lambda: Rarely("fails", math.nan),
+    "a range without an end": lambda: IntervalWithin("slope"),
+    "a range the wrong way round": lambda: IntervalWithin("slope", 1.0, 0.0),
+    "a range of one value": lambda: IntervalWithin("slope", 1.0, 1.0),
+    "a range from infinity": lambda: IntervalWithin("slope", low=math.inf),
+    "a range that ends at -infinity": lambda: IntervalWithin("slope", high=-math.inf),
+    "a range with an unknown end": lambda: IntervalWithin("slope", math.nan, 1.0),
+    "a range for no seeds": lambda: IntervalWithin("slope", high=0.0, seeds=0),
+    "a bound that all meet": lambda: AtMost("error", math.inf),
+    "a bound that none meets": lambda: AtMost("error", -math.inf),
+    "an unknown bound": lambda: AtMost("error", math.nan),
+    "a rule for no trials": lambda: NoFailures("beyond", 0),
+    "a rule for fewer": lambda: NoFailures("beyond", -1),
+    "a rule for an unknown number": lambda: NoFailures("beyond", UNKNOWN),
+    "a rule for half a trial": lambda: NoFailures("beyond", HALF),
+    "a rate that none has": lambda: FailureRateBelow("fails", 0.0),
+    "an unknown rate": lambda: FailureRateBelow("fails", math.nan),
     "more failures than trials": lambda: Count("x", "", 2, 1, "", ""),
     "fewer failures than none": lambda: Count("x", "", -1, 1, "", ""),
     "no trial": lambda: Count("x", "", 0, 0, "", ""),
@@ -192,11 +188,11 @@ REFUSED = {
     "half a seed": lambda: estimate(0, -1, 1, seeds=HALF),
     "a number that is none": lambda: Number("x", "", NOTHING, "", ""),
     "a number that is complex": lambda: Number("x", "", COMPLEX, "", ""),
-    "two measures of one name": lambda: Evidence((estimate(0, 0, 0), estimate(1, 1, 1))),
-    "an outcome that is none": lambda: Finding(WORD, "x", "", ""),
-    "a verdict from nothing": lambda: Verdict(claim(Never("x", 1)), "supported", ()),
+    "two measures of one id": lambda: Evidence((estimate(0, 0, 0), estimate(1, 1, 1))),
+    "an outcome that is none": lambda: Finding(WORD, "x", "", "", ""),
+    "a verdict from nothing": lambda: Verdict(claim(NoFailures("x", 1)), "supported", ()),
     "a verdict against its findings": lambda: Verdict(
-        claim(Never("x", 1)), "supported", (Finding("refuted", "x", "", ""),)
+        claim(NoFailures("x", 1)), "supported", (Finding("refuted", "x", "", "", ""),)
     ),
 }
 
@@ -208,8 +204,14 @@ def test_claims_rules_and_evidence_that_mean_nothing_are_refused(what, untyped):
     assert "\n" not in str(told.value)
 
 
-def test_a_claim_that_waits_needs_no_rule():
-    assert claim(missing="data").criteria == ()
+def test_a_measure_is_called_by_its_label_or_else_by_its_id():
+    labelled = claim(
+        IntervalWithin("slope", high=-0.5), NoFailures("beyond", 1), labels={"slope": "slope of the drift"}
+    )
+    assert labelled.rule == "slope of the drift is at most -0.5; beyond: no failure in 1 or more trials"
+    verdict = labelled.judge(Evidence((estimate(0, -0.1, 0.1),)))
+    assert [(one.measure, one.label) for one in verdict.findings] == [("slope", "slope of the drift"), ("beyond",) * 2]
+    assert verdict.reason == "slope of the drift 0 [-0.1, 0.1]"
 
 
 ends = st.floats(allow_nan=True, allow_infinity=True)
@@ -221,7 +223,7 @@ def test_whatever_is_supported_or_refuted_has_an_interval_around_its_value(
 ):
     """Any numbers: they are refused, or decide nothing, or are an interval of which the rule says the truth."""
     try:
-        found = outcome(Inside("slope", rule_low, rule_high, seeds=1), estimate(value, low, high, seeds=seeds))
+        found = outcome(IntervalWithin("slope", rule_low, rule_high, seeds=1), estimate(value, low, high, seeds=seeds))
     except InputError:
         return
     if found == "inconclusive":

@@ -6,7 +6,7 @@ import pytest
 
 from ntk1bit.claims.measures import against, at, estimated, exponent, held_out_bound, seeds_interval, select
 from ntk1bit.errors import InputError
-from ntk1bit.estimators.against_width import root_mean_square_of
+from ntk1bit.statistics import root_mean_square_of
 
 
 def made(power, *, noise=0.0, xs=(0.1, 0.3, 1.0), seeds=6, draw=0):
@@ -15,16 +15,21 @@ def made(power, *, noise=0.0, xs=(0.1, 0.3, 1.0), seeds=6, draw=0):
     return pd.DataFrame({"x": x, "seed": seed, "value": x**power * np.exp(noise * rng.standard_normal(len(x)))})
 
 
-def test_exponents_do_not_depend_on_the_unit_of_x():
-    one = exponent(against(made(1.7), "x", "value", unit=0.001), "p", "made", x="kappa")
-    other = exponent(against(made(1.7), "x", "value", unit=0.1), "p", "made", x="kappa")
+def test_any_positive_variable_keeps_its_name_and_its_values():
+    found = against(made(1.7), "x", "value", resolution=0.001)
+    assert list(found.table.columns) == ["x", "value", "low", "high", "seeds"]
+    assert found.table["x"].tolist() == [0.1, 0.3, 1.0]
+    one = exponent(found, "p", "made")
     assert one.value == pytest.approx(1.7, abs=1e-12)
+    assert (one.seeds, one.span, one.meaning) == (6, "x = 0.1..1, 3 values", "exponent in x of: value")
+    other = exponent(against(made(1.7), "x", "value", resolution=0.1), "p", "made")
     assert other.value == pytest.approx(1.7, abs=1e-12)
-    assert one.seeds == 6
 
 
 def test_noise_widens_the_interval_around_the_truth():
-    found = [exponent(against(made(-0.5, noise=0.2, draw=k), "x", "value", unit=0.1), "p", "made") for k in range(40)]
+    found = [
+        exponent(against(made(-0.5, noise=0.2, draw=k), "x", "value", resolution=0.1), "p", "made") for k in range(40)
+    ]
     covered = sum(one.low < -0.5 < one.high for one in found)
     # nominal coverage 95 %: fewer than 32 of 40 has probability 2e-4
     assert covered >= 32
@@ -33,11 +38,11 @@ def test_noise_widens_the_interval_around_the_truth():
 
 def test_several_rows_of_a_seed_count_once():
     twice = pd.concat([made(1.0), made(1.0)])
-    assert exponent(against(twice, "x", "value", unit=0.1), "p", "made").seeds == 6
+    assert exponent(against(twice, "x", "value", resolution=0.1), "p", "made").seeds == 6
 
 
 def test_two_values_of_x_give_no_exponent_but_a_reason():
-    found = exponent(against(made(1.0, xs=(0.1, 1.0)), "x", "value", unit=0.1), "p", "made")
+    found = exponent(against(made(1.0, xs=(0.1, 1.0)), "x", "value", resolution=0.1), "p", "made")
     assert np.isnan(found.value)
     assert "too few widths" in found.note
 
@@ -66,7 +71,7 @@ def bounded(growth):
 @pytest.mark.parametrize(("growth", "failures"), [(-0.5, 0), (0.0, 0), (1.0, 10)])
 def test_a_bound_of_the_wrong_shape_fails_where_it_was_not_fitted(growth, failures):
     count, constant, looseness = held_out_bound(
-        bounded(growth), measured="q", bound="bound", name="b", meaning="q", span="", study=""
+        bounded(growth), measured="q", bound="bound", measure="b", meaning="q", span="", study=""
     )
     assert (count.failures, count.trials) == (failures, 10)
     assert constant.value == pytest.approx(2 * (bounded(growth)["q"] / 10)[:10].max())
@@ -76,7 +81,7 @@ def test_a_bound_of_the_wrong_shape_fails_where_it_was_not_fitted(growth, failur
 def test_a_bound_needs_two_halves():
     with pytest.raises(InputError, match="fit on"):
         held_out_bound(
-            bounded(0.0).query("width == 64"), measured="q", bound="bound", name="b", meaning="q", span="", study=""
+            bounded(0.0).query("width == 64"), measured="q", bound="bound", measure="b", meaning="q", span="", study=""
         )
 
 
@@ -89,7 +94,7 @@ def test_a_bound_is_not_held_by_what_was_not_measured():
     """One NaN among the rows fitted on used to make the constant NaN, so that no row could exceed it."""
     frame = bounded(1.0)
     frame.loc[[0, 12], "q"] = np.nan
-    count, constant, _ = held_out_bound(frame, measured="q", bound="bound", name="b", meaning="q", span="", study="")
+    count, constant, _ = held_out_bound(frame, measured="q", bound="bound", measure="b", meaning="q", span="", study="")
     assert (count.failures, count.trials) == (9, 9)
     assert "2 of 20 configurations were not measured" in count.note
     assert np.isfinite(constant.value)
@@ -98,23 +103,23 @@ def test_a_bound_is_not_held_by_what_was_not_measured():
 def test_an_infinite_quantity_fails_where_it_is_tested_and_is_refused_where_it_is_fitted():
     frame = bounded(-0.5)
     frame.loc[15, "q"] = np.inf
-    count, _, _ = held_out_bound(frame, measured="q", bound="bound", name="b", meaning="q", span="", study="")
+    count, _, _ = held_out_bound(frame, measured="q", bound="bound", measure="b", meaning="q", span="", study="")
     assert count.failures == 1
     for row, column, value in ((0, "q", np.inf), (0, "bound", 0.0), (12, "bound", np.nan), (12, "q", -1.0)):
         broken = bounded(-0.5)
         broken.loc[row, column] = value
         with pytest.raises(InputError, match="bound"):
-            held_out_bound(broken, measured="q", bound="bound", name="b", meaning="q", span="", study="")
+            held_out_bound(broken, measured="q", bound="bound", measure="b", meaning="q", span="", study="")
 
 
 def test_an_interval_that_is_none_leaves_an_estimate_without_one():
     for low, high in ((0.5, 1.0), (2.0, 3.0), (np.nan, 2.0), (0.0, np.inf)):
-        found = estimated("p", "", 0.0 if low == 0.5 else 1.5, low, high, 5, "", "", "a caution")
+        found = estimated("p", "", (0.0 if low == 0.5 else 1.5, low, high), 5, "", "", "a caution")
         assert np.isnan([found.low, found.high]).all()
         assert "a caution" in found.note
-    assert "[0.5, 1] is not around its value" in estimated("p", "", 0.0, 0.5, 1.0, 5, "", "").note
-    assert np.isnan(estimated("p", "", np.inf, 0.0, 1.0, 5, "", "").value)
-    whole = estimated("p", "", 1.0, 0.5, 1.5, 5, "", "")
+    assert "[0.5, 1] is not around its value" in estimated("p", "", (0.0, 0.5, 1.0), 5, "", "").note
+    assert np.isnan(estimated("p", "", (np.inf, 0.0, 1.0), 5, "", "").value)
+    whole = estimated("p", "", (1.0, 0.5, 1.5), 5, "", "")
     assert (whole.low, whole.value, whole.high, whole.note) == (0.5, 1.0, 1.5, "")
 
 
@@ -123,18 +128,20 @@ def test_seeds_without_a_value_are_counted():
     assert (found.seeds, "2 of 4 seeds" in found.note) == (2, True)
     frame = made(1.0)
     frame.loc[0, "value"] = np.nan
-    assert "1 of 18 values of a seed are not known" in exponent(against(frame, "x", "value", unit=0.1), "p", "").note
+    assert (
+        "1 of 18 values of a seed are not known" in exponent(against(frame, "x", "value", resolution=0.1), "p", "").note
+    )
 
 
 def test_what_a_table_lacks_is_named():
     frame = made(1.0)
     with pytest.raises(InputError, match="'loss', which the frame lacks"):
         against(frame, "x", "loss")
-    with pytest.raises(InputError, match="told apart in units of 1"):
+    with pytest.raises(InputError, match="distinguished in units of 1"):
         against(frame, "x", "value")
     frame["seed"] = frame["seed"].astype(float)
     frame.loc[3, "seed"] = np.nan
     with pytest.raises(InputError, match="1 of 18 rows have none"):
-        against(frame, "x", "value", unit=0.1)
+        against(frame, "x", "value", resolution=0.1)
     with pytest.raises(InputError, match="place 3 of 3"):
-        at(against(made(1.0), "x", "value", unit=0.1), "v", "", place=3)
+        at(against(made(1.0), "x", "value", resolution=0.1), "v", "", place=3)

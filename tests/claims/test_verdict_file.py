@@ -34,7 +34,7 @@ def test_fields_of_later_versions_are_passed_over(tmp_path):
     [
         b"",
         b"{",
-        b'{"format": 1',
+        b'{"format": 2',
         b"\xff\xfe\x00",
         b"[" * 100_000,
         b'{"format": ' + b"9" * 5000 + b"}",
@@ -42,10 +42,10 @@ def test_fields_of_later_versions_are_passed_over(tmp_path):
         b"[]",
         b'"x"',
         b"{}",
-        b'{"format": 2}',
+        b'{"format": 3}',
         b'{"format": "1"}',
         b'{"format": [1]}',
-        b'{"format": 1}',
+        b'{"format": 2}',
     ],
 )
 def test_damaged_files(tmp_path, content):
@@ -123,7 +123,7 @@ def test_a_value_of_another_kind_is_named(tmp_path, place):
     ("entry", "words"),
     [
         (claim("A", "proved"), "claims[0].outcome is not one of refuted"),
-        (claim("A", "supported", findings=[{"outcome": "not yet tested"}]), "findings[0].outcome"),
+        (claim("A", "supported", findings=[{"outcome": "proved"}]), "findings[0].outcome"),
         (
             claim("A", "supported", measures=[{"kind": "guess"}]),
             "measures[0].kind is not one of estimate, count, number",
@@ -157,7 +157,7 @@ def test_a_claim_that_is_there_twice(tmp_path):
     ],
 )
 def test_stored_evidence_is_held_to_what_evidence_must_be(tmp_path, measure, message):
-    words = {"name": "x", "meaning": "", "span": "", "study": "", "note": ""}
+    words = {"id": "x", "label": "x", "meaning": "", "span": "", "study": "", "note": ""}
     folder = verification(tmp_path, claim("A", "supported", measures=[words | measure]))
     assert message in complaint(folder)
 
@@ -166,5 +166,5 @@ def test_stored_evidence_is_held_to_what_evidence_must_be(tmp_path, measure, mes
     ("outcome", "findings"), [("supported", []), ("supported", ["refuted"]), ("refuted", ["supported", "inconclusive"])]
 )
 def test_a_stored_outcome_must_follow_from_its_findings(tmp_path, outcome, findings):
-    entries = [{"outcome": one, "measure": "x", "rule": "", "why": ""} for one in findings]
+    entries = [{"outcome": one, "measure": "x", "label": "x", "rule": "", "why": ""} for one in findings]
     assert "its findings make it" in complaint(verification(tmp_path, claim("A", outcome, findings=entries)))

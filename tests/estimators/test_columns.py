@@ -12,8 +12,8 @@ import pytest
 
 from ntk1bit import estimators
 from ntk1bit.errors import InputError
-from ntk1bit.estimators.overview import COLUMNS
-from ntk1bit.estimators.predictions import PREDICTION_COLUMNS
+from ntk1bit.estimators.outputs import PREDICTION_COLUMNS
+from ntk1bit.estimators.run_overview import COLUMNS
 from ntk1bit.experiments import SweepSpec, open_run, run_all
 
 from .frames import run_frame
@@ -28,7 +28,7 @@ ESTIMATORS = {
     "kernel_shift": (estimators.kernel_shift, ("lambda_min",)),
     "movement": (estimators.movement, ("radius",)),
     "sign_flips": (estimators.sign_flips, ("flipped",)),
-    "activity_changes": (estimators.activity_changes, ("changed",)),
+    "activation_changes": (estimators.activation_changes, ("changed",)),
     "gap": (estimators.gap, ("scale", "test_outputs")),
     "spread": (estimators.spread, ("test_outputs",)),
     "distance_to_predictions": (estimators.distance_to_predictions, ()),
@@ -115,5 +115,5 @@ def test_the_example_of_the_claims_page_runs(tmp_path, monkeypatch, capsys):
     example = next(code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "claim.judge" in code)
     exec(compile(example, "docs/claims.md", "exec"), {})
     assert "exponent of drift" in capsys.readouterr().out
-    with pytest.raises(InputError, match=r"activity_changes needs the column 'changed'"):
-        estimators.activity_changes(open_run("runs/mine").frame([]))
+    with pytest.raises(InputError, match=r"activation_changes needs the column 'changed'"):
+        estimators.activation_changes(open_run("runs/mine").frame([]))

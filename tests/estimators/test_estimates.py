@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 
 from ntk1bit import estimators
-from ntk1bit.estimators import Samples, bootstrap
-from ntk1bit.estimators.against_width import mean_of
 from ntk1bit.estimators.convergence import end_slope
-from ntk1bit.estimators.gap import When
-from ntk1bit.estimators.spread import spread_of
+from ntk1bit.estimators.outputs import When, spread_of
+from ntk1bit.statistics import Samples, bootstrap, mean_of
 
 from .frames import run_frame
 
@@ -65,8 +63,8 @@ def test_floor_is_given_only_where_the_loss_is_level():
     assert found.table["width"].tolist() == [64, 128]
     assert not found.power.warranted
     assert "too few widths" in found.power.note
-    assert "still falling at widths 256, 512, 1024" in found.notes
-    assert "still rising at widths 2048" in found.notes
+    assert "still decreasing at widths 256, 512, 1024" in found.notes
+    assert "still increasing at widths 2048" in found.notes
 
 
 @pytest.mark.parametrize("slope", [-2.0, -0.5, 0.0, 0.3])
@@ -186,6 +184,6 @@ def test_intervals_of_an_exponent_cover_the_truth(seeds):
         samples = [
             Samples(int(m), seeds, mean_of(3.0 * m**-0.5 * np.exp(0.2 * rng.standard_normal(seeds)))) for m in widths
         ]
-        fit = estimators.against_width("q", "q", {}, samples, resamples=500, seed=trial).power
+        fit = estimators.estimate_against("q", "q", {}, samples, resamples=500, seed=trial).power
         inside += fit.exponent_low <= -0.5 <= fit.exponent_high
     assert 0.928 <= inside / 400 <= 0.975

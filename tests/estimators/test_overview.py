@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from ntk1bit.estimators import overview
-from ntk1bit.estimators.overview import COLUMNS
+from ntk1bit.estimators.run_overview import COLUMNS
 from ntk1bit.experiments import SweepSpec, open_run, run_all
 
 

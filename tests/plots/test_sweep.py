@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from ntk1bit.estimators import PowerFit, drift, loss_at_end
+from ntk1bit.estimators import drift, loss_at_end
 from ntk1bit.plots import sweep as plots
+from ntk1bit.statistics import PowerFit
 
 from ..estimators.frames import run_frame
 
@@ -59,5 +60,5 @@ def test_nothing_to_show_is_said(ax):
 
 def test_exponent_text():
     assert plots.exponent_text(PowerFit(True, "", exponent=-0.5)) == "$m^{-0.50}$"
-    fit = PowerFit(True, "bends: x", exponent=-0.5, exponent_low=-0.6, exponent_high=-0.4, floor=0.25)
-    assert plots.exponent_text(fit) == "0.25 + $m^{-0.50}$ [-0.60, -0.40], bends"
+    fit = PowerFit(True, "curvature: x", exponent=-0.5, exponent_low=-0.6, exponent_high=-0.4, floor=0.25)
+    assert plots.exponent_text(fit) == "0.25 + $m^{-0.50}$ [-0.60, -0.40], curved"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntk1bit.claims import Count, Estimate, Number, Verdict
+from ntk1bit.claims import Count, IntervalEstimate, Number, Verdict
 from ntk1bit.data.cubes_and_curves import CUBES, CURVES, GRID
 from ntk1bit.estimators.deep import ROUNDING
 from proofs_numeric import c5_deep
@@ -59,22 +59,20 @@ def judge_ratio(frame: pd.DataFrame) -> Verdict:
     return c5_deep.CLAIM_RATIO.judge(c5_deep.evidence_ratio(data(frame)))
 
 
-def estimate(found: object) -> Estimate:
-    assert isinstance(found, Estimate)
+def estimate(found: object) -> IntervalEstimate:
+    assert isinstance(found, IntervalEstimate)
     return found
 
 
 def test_a_floor_that_falls_supports_c5_and_its_exponent_is_found():
     frame = losses(lambda n: n**-0.8, lambda n: 1e-3 * n**-1.5)
     found = c5_deep.evidence(data(frame))
-    one = estimate(found.get("exponent in N of the 1-bit loss, depth 5"))
+    one = estimate(found.get("loss.one_bit.size.depth5"))
     # 10 % noise, 6 functions x 5 seeds at each of 6 sizes over a factor 32: a standard error near 0.006
     assert one.value == pytest.approx(-0.8, abs=0.02)
     assert one.seeds == 5
-    assert estimate(found.get("exponent in N of the full-precision loss, depth 3")).value == pytest.approx(
-        -1.5, abs=0.02
-    )
-    above = found.get("1-bit above full precision, depth 3")
+    assert estimate(found.get("loss.full.size.depth3")).value == pytest.approx(-1.5, abs=0.02)
+    above = found.get("above.depth3")
     assert isinstance(above, Count)
     assert (above.failures, above.trials) == (180, 180)
     verdict = c5_deep.CLAIM.judge(found)
@@ -109,7 +107,7 @@ def test_the_ratio_is_judged_where_full_precision_is_above_rounding():
     mixed = losses(lambda n: n**-1.0, lambda n: 1e3 * float(n) ** -3 if n in sizes else 1e-15)
     found = c5_deep.evidence_ratio(data(mixed))
     assert c5_deep.CLAIM_RATIO.judge(found).outcome == "refuted"
-    left_out = found.get("sizes at rounding, depth 3")
+    left_out = found.get("rounding.depth3")
     assert isinstance(left_out, Number)
     assert left_out.value == 2
     table = found.tables["ratio against parameters"]
@@ -124,10 +122,8 @@ def test_similar_outputs_either_way():
     assert verdict(lambda n: n**-0.25) == "supported"
     assert verdict(lambda _: 0.1) == "refuted"
     found = c5_deep.evidence_similar(data(curves=apart(lambda n: n**-0.25)))
-    assert estimate(found.get("exponent in N of the difference, test points")).value == pytest.approx(-0.25, abs=0.03)
-    assert estimate(found.get("difference at the largest N, train points")).value == pytest.approx(
-        204_100**-0.25, rel=0.1
-    )
+    assert estimate(found.get("apart.size.test")).value == pytest.approx(-0.25, abs=0.03)
+    assert estimate(found.get("apart.largest.train")).value == pytest.approx(204_100**-0.25, rel=0.1)
     assert len(found.tables["functions"]) == 3 * (GRID // 2 + 1)
 
 

@@ -86,12 +86,12 @@ def judged(data: Data, which: str = "") -> Any:
 def test_a_closing_gap_supports_and_its_exponent_is_found():
     verdict, evidence = judged(made_up())
     assert verdict.outcome == "supported"
-    gap = evidence.get("exponent of the gap in N")
+    gap = evidence.get("gap.size")
     assert gap.low < -0.3 < gap.high
     assert gap.high - gap.low < 0.02  # noise of 1e-4 on gaps of 0.1 and more
     for arm in ("full", "bitnet"):
-        assert evidence.get(f"error of the predicted loss of the largest size, {arm}").value < 0.005
-    b = evidence.get("b of full")
+        assert evidence.get(f"held_out.{arm}").value < 0.005
+    b = evidence.get("law.b.full")
     assert b.low < -0.35 < b.high
     assert all(one.outcome == "supported" for one in verdict.context)
     assert len(evidence.tables["losses"]) == 4 * 5
@@ -115,8 +115,8 @@ def test_the_trigram_and_signs_after_training_are_context():
     verdict, _ = judged(made_up(trigram=1.0))
     assert verdict.outcome == "supported"
     assert {one.measure for one in verdict.context if one.outcome == "refuted"} == {
-        "trigram minus bitnet at the smallest size",
-        "trigram minus bitnet at the largest size",
+        "trigram_minus_bitnet.smallest",
+        "trigram_minus_bitnet.largest",
     }
 
 
@@ -136,11 +136,11 @@ def test_stability_compares_each_arm_with_itself(excess, outcome):
     verdict, evidence = judged(made_up(excess=excess), "stable")
     assert verdict.outcome == outcome
     expected = 15 * (excess["full"] - excess["bitnet"])
-    found = evidence.get("excess of full minus excess of bitnet at 16 times the rate")
+    found = evidence.get("excess.times16")
     assert found.value == pytest.approx(expected, abs=5e-3)  # five seeds of noise 1e-3, four values each
-    apart = evidence.get("bitnet minus full at 16 times the rate")
+    apart = evidence.get("bitnet_minus_full.times16")
     assert apart.value == pytest.approx(-expected, abs=5e-3)  # both arms start at 2.0
-    assert evidence.get("log2 of the best rate, bitnet over full, mean over sizes").value == pytest.approx(1.0)
+    assert evidence.get("rate.log2").value == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("offset", "outcome"), [(0.0, "supported"), (1.0, "refuted")])

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from importlib import import_module
 
 import pytest
 
 from ntk1bit.errors import InputError
-from proofs_numeric import catalogue
-from proofs_numeric.catalogue import choose, proofs, untested
+from proofs_numeric.catalogue import MODULES, choose, proofs
 from proofs_numeric.page import FIGURES, argument
 from proofs_numeric.studies import PRESETS, studies
 
@@ -20,12 +21,7 @@ EXPECTED = {
 
 
 def test_every_claim_has_a_proof():
-    every = proofs()
-    assert set(every) == EXPECTED
-    for one in every.values():
-        assert one.evidence is not None
-        assert not one.claim.missing
-        assert one.claim.criteria
+    assert set(proofs()) == EXPECTED
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -64,20 +60,25 @@ def test_claims_are_found_whatever_the_case_and_mistakes_are_told():
         choose(["C1bb"])
 
 
-def test_a_claim_that_waits_says_for_what(monkeypatch):
-    waiting = untested("Z9", "a title", "a statement", "a source", "it waits for a machine")
-    assert waiting.evidence is None
-    monkeypatch.setattr(catalogue, "_PROOFS", (*catalogue._PROOFS, waiting))
-    with pytest.raises(InputError, match="not tested yet: it waits for a machine"):
-        choose(["z9"])
-    assert list(choose(["Z9", "C1"])) == ["Z9", "C1"]
+def test_a_claim_brings_in_its_own_module_only():
+    """`verify C1` must not wait for the models of every other claim; a fresh interpreter has imported nothing yet."""
+    code = (
+        "import sys; from proofs_numeric.catalogue import choose; choose(['C1', 'C7-table']); "
+        "print(*sorted(one.split('.')[1] for one in sys.modules if one.startswith('proofs_numeric.')))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert set(found) & set(MODULES.values()) == {"c1_kernel", "c7_energy"}
+
+
+def test_every_module_of_a_claim_is_in_the_catalogue_and_holds_no_other():
+    for module in set(MODULES.values()):
+        held = [one.claim.id for one in import_module(f"proofs_numeric.{module}").PROOFS]
+        assert held == [name for name, place in MODULES.items() if place == module]
+        assert all(choose([name])[name].module == f"proofs_numeric.{module}" for name in held)
 
 
 def test_figures_belong_to_claims_that_exist():
     assert set(FIGURES) <= EXPECTED
-    for one in proofs().values():
-        if one.module:
-            assert import_module(one.module).__doc__
 
 
 def test_an_unknown_preset_is_told():

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntk1bit.claims import Estimate, Number
+from ntk1bit.claims import IntervalEstimate, Number
 from ntk1bit.claims.results import claim_entry
 from ntk1bit.plots.recipes.feed_forward import draw_feed_forward
 from ntk1bit.plots.recipes.recipe import Results
@@ -38,19 +38,19 @@ def losses(exponent, *, at_first=4.0, half=1.0, diverged=()):
 def test_a_loss_that_falls_as_one_over_m_supports_the_claim():
     found = prop_4_4.evidence(losses(-1.0))
     assert prop_4_4.CLAIM.judge(found).outcome == "supported"
-    exponent = found.get("exponent of the loss reached in m, 1-bit")
-    assert isinstance(exponent, Estimate)
+    exponent = found.get("loss.m")
+    assert isinstance(exponent, IntervalEstimate)
     assert exponent.value == pytest.approx(-1, abs=0.05)  # 5 % noise in 24 values over a factor 64 of width
-    share = found.get("loss reached over its start at the widest, 1-bit")
-    assert isinstance(share, Estimate)
+    share = found.get("loss.over_start.widest")
+    assert isinstance(share, IntervalEstimate)
     assert share.value == pytest.approx(4 / 64 / 32, rel=0.1)
-    over_law = found.get("loss reached over (n K p)^2 kappa^2/(2 pi m d), widest")
-    assert isinstance(over_law, Estimate)
+    over_law = found.get("loss.over_law.widest")
+    assert isinstance(over_law, IntervalEstimate)
     assert over_law.value == pytest.approx(4 / 64 / (256**2 / (2 * np.pi * 4096 * 32)), rel=0.1)
-    ratio = found.get("loss reached at the widest, full precision over 1-bit")
-    assert isinstance(ratio, Estimate)
+    ratio = found.get("loss.full_over_one_bit.widest")
+    assert isinstance(ratio, IntervalEstimate)
     assert ratio.value == pytest.approx(1e-6)
-    asked = found.get("log10 of the proposition's width")
+    asked = found.get("proposition.log10")
     assert isinstance(asked, Number)
     by_hand = -8 * np.log10(0.05) + 12 * np.log10(64) + 20 * np.log10(32) - 4 * np.log10(0.05 * 4 / 64)
     assert asked.value == pytest.approx(by_hand, abs=0.1)
@@ -66,9 +66,9 @@ def test_a_loss_that_falls_too_slowly_or_stays_high_refutes_it():
 
 def test_what_is_not_level_and_what_diverged_is_told():
     falling = prop_4_4.evidence(losses(-1.0, half=1.5)).remarks
-    assert falling[0] == "1-bit losses still falling at the end: widths 64, 256, 1024, 4096."
+    assert falling[0] == "1-bit losses still decreasing at the end: widths 64, 256, 1024, 4096."
     rising = prop_4_4.evidence(losses(-1.0, half=0.5)).remarks
-    assert "rising" in rising[0]
+    assert "increasing" in rising[0]
     found = prop_4_4.evidence(losses(-1.0, diverged={(64, 2)}))
     assert found.remarks[0] == "Some networks diverged; their widths are left out: 64."
     assert set(found.tables["loss against width"]["width"]) == {256, 1024, 4096}

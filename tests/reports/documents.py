@@ -64,11 +64,16 @@ def assert_complete_in_itself(page: str) -> None:
 
 
 def finding(outcome: str, measure: str = "the exponent") -> dict[str, Any]:
-    return {"outcome": outcome, "measure": measure, "rule": f"{measure} is at most -0.5", "why": "-0.2 [-0.3, -0.1]"}
+    return {
+        "outcome": outcome,
+        "measure": "drift.m",
+        "label": measure,
+        "rule": f"{measure} is at most -0.5",
+        "why": "-0.2 [-0.3, -0.1]",
+    }
 
 
 def claim(name: str, outcome: str, **fields: Any) -> dict[str, Any]:
-    tested = outcome != "not yet tested"
     entry: dict[str, Any] = {
         "id": name,
         "title": f"title of {name}",
@@ -79,9 +84,8 @@ def claim(name: str, outcome: str, **fields: Any) -> dict[str, Any]:
         "rule": "the exponent is at most -0.5",
         "outcome": outcome,
         "reason": f"reason of {name}",
-        "missing": "" if tested else f"reason of {name}",
-        "findings": [finding(outcome)] if tested else [],
-        "context": [finding("supported", "a weaker reading")] if tested else [],
+        "findings": [finding(outcome)],
+        "context": [finding("supported", "a weaker reading")],
         "measures": [],
         "tables": {},
         "remarks": [],
@@ -92,7 +96,7 @@ def claim(name: str, outcome: str, **fields: Any) -> dict[str, Any]:
 def estimate(name: str, **fields: Any) -> dict[str, Any]:
     numbers = {"value": -0.2, "low": -0.3, "high": -0.1, "seeds": 5}
     words = {"meaning": f"meaning of {name}", "span": "m = 64..1024, 5 values", "study": "digits", "note": ""}
-    return {"kind": "estimate", "name": name} | words | numbers | fields
+    return {"kind": "estimate", "id": name.replace(" ", "."), "label": name} | words | numbers | fields
 
 
 def document(*claims: dict[str, Any]) -> dict[str, Any]:
@@ -100,9 +104,26 @@ def document(*claims: dict[str, Any]) -> dict[str, Any]:
     measures = [
         estimate("the exponent"),
         estimate("no estimate", value=None, low=None, high=None, note="too few widths"),
-        {"kind": "count", "name": "cases", "meaning": "", "failures": 3, "trials": 12345, "span": "", "study": ""}
+        {
+            "kind": "count",
+            "id": "cases",
+            "label": "cases",
+            "meaning": "",
+            "failures": 3,
+            "trials": 12345,
+            "span": "",
+            "study": "",
+        }
         | {"note": ""},
-        {"kind": "number", "name": "error", "meaning": "of the sum", "value": 1.5e-12, "span": "", "study": "digits"},
+        {
+            "kind": "number",
+            "id": "error",
+            "label": "error",
+            "meaning": "of the sum",
+            "value": 1.5e-12,
+            "span": "",
+            "study": "digits",
+        },
     ]
     tables = {
         "drift": [{"width": 64, "value": 0.25, "low": None}, {"width": 128, "value": 0.125, "other": "x"}],
@@ -110,12 +131,11 @@ def document(*claims: dict[str, Any]) -> dict[str, Any]:
     }
     every = claims or (
         claim("S1", "supported"),
-        claim("N1", "not yet tested"),
         claim("R1", "refuted", measures=measures, tables=tables, remarks=["A remark to read."]),
         claim("I1", "inconclusive"),
     )
     return {
-        "format": 1,
+        "format": 2,
         "preset": "standard",
         "made": "2030-01-02T03:04:05+00:00",
         "seconds": 1234.5,

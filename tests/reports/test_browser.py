@@ -115,7 +115,7 @@ def test_a_page_is_whole_without_a_network(browser, pages, tmp_path, kind, width
     assert seen["high"] > 900
     assert seen["font"] == "650"  # the style sheet is read
     if kind == "verification":
-        assert seen["all"] == ["refuted", "inconclusive", "supported", "not-yet-tested"]
+        assert seen["all"] == ["refuted", "inconclusive", "supported"]
         assert seen["chosen"] == ["refuted"]
 
 

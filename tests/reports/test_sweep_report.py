@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from ntk1bit.estimators import overview
-from ntk1bit.estimators.overview import COLUMNS
+from ntk1bit.estimators.run_overview import COLUMNS
 from ntk1bit.experiments import open_run
 from ntk1bit.reports.page import number
 from ntk1bit.reports.sweep_report import sweep_page

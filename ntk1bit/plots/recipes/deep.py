@@ -11,8 +11,6 @@ from ntk1bit.plots.recipes.canvas import PAGE, new_figure
 from ntk1bit.plots.recipes.recipe import Results
 from ntk1bit.plots.recipes.tables import ends
 
-_LOSS = {"one_bit": "the 1-bit loss", "full": "the full-precision loss"}
-
 
 def draw_scaling_law(results: Results) -> Figure:
     """Draw D25's Fig. 1: the least training loss of each function against parameters."""
@@ -31,8 +29,8 @@ def draw_scaling_law(results: Results) -> Figure:
     table = results.table("C5", "loss against parameters")
     labels: dict[tuple[str, int], str] = {}
     for depth in sorted({int(depth) for depth in table["depth"]}):
-        for precision, word in _LOSS.items():
-            found = results.measure("C5", f"exponent in N of {word}, depth {depth}")
+        for precision in ("one_bit", "full"):
+            found = results.measure("C5", f"loss.{precision}.size.depth{depth}")
             labels[precision, depth] = with_power(f"{PRECISION_NAME[precision]}, depth {depth}:", found, "N")
     figure = new_figure(PAGE, 4.5, title)
     fill_scaling(figure, table, labels)
@@ -65,7 +63,7 @@ def draw_similarity(results: Results) -> Figure:
     labels: dict[tuple[str, str], str] = {}
     for task in {str(task) for task in epochs["task"]}:
         for points in POINTS:
-            found = results.measure("C5-similar", f"exponent in N of the difference, {task}, {points} points")
+            found = results.measure("C5-similar", f"apart.size.{points}.{task}")
             labels[task, points] = with_power(f"{points}:", found, "N")
     figure = new_figure(PAGE, 5.6, title)
     fill_similarity(figure, epochs, after, labels)

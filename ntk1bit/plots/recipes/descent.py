@@ -58,9 +58,9 @@ def draw_convergence(results: Results) -> Figure:
     plot_predicted_loss(curves, ax=left)
     panel(left, "a", f"training loss of the widest networks, $m$ = {ends(k, 'width')[1]:g}")
 
-    to_h = results.measure("C1-H", "exponent of the distance to H, widest widths")
-    to_k = results.measure("C1-K", "exponent of the distance to K_eff, widest widths")
-    full = results.measure("C1-H", "exponent of the distance to H, full precision")
+    to_h = results.measure("C1-H", "from_h.m.widest")
+    to_k = results.measure("C1-K", "from_k.m.widest")
+    full = results.measure("C1-H", "from_h.m.full")
     for table, look, name, found in (
         (pick(h, precision="one_bit"), precision_look("one_bit", hollow=True), "1-bit to $H$:", to_h),
         (k, precision_look("one_bit"), f"1-bit to {_K}:", to_k),
@@ -102,7 +102,7 @@ def plot_predicted_loss(curves: pd.DataFrame, *, ax: Axes) -> Axes:
 def draw_terms(results: Results) -> Figure:
     """Draw the four terms of a step against width, C3 of the first step against d, and the terms by step."""
     findings = results.entry("C1b")["findings"]
-    refuted = [one["measure"].partition(" ")[0].lower() for one in findings if one["outcome"] == "refuted"]
+    refuted = [one["measure"].partition(".")[0] for one in findings if one["outcome"] == "refuted"]
     title = results.sentence(
         "C1b",
         supported="$C_2$, $C_3$ and $C_4$ of a descent step become negligible with width",

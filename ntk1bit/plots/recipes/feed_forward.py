@@ -29,7 +29,7 @@ _TENTH = 0.1  # of the loss at the start: the rule of 4.4
 def draw_feed_forward(results: Results) -> Figure:
     """Draw the loss against step at some widths, and the loss reached against width, for both precisions."""
     curves, reached = results.table("4.4", "loss by step"), results.table("4.4", "loss against width")
-    exponent = results.measure("4.4", "exponent of the loss reached in m, 1-bit")
+    exponent = results.measure("4.4", "loss.m")
     title = results.sentence(
         "4.4",
         supported="One wide feed-forward layer brings down the loss of a 1-bit Transformer block",

@@ -45,7 +45,7 @@ def draw_drift(results: Results) -> Figure:
             part = pick(table, precision=precision, init=init)
             if part.empty:
                 continue
-            label = with_power(f"{word}, {init}", results.measure("C1", f"exponent of drift, {word}, {init}"))
+            label = with_power(f"{word}, {init}", results.measure("C1", f"drift.m.{precision}.{init}"))
             plot_series(part, ax=ax, look=precision_look(precision, hollow=hollow), label=label)
     _half_slope(table, ax=ax, above=1.5)
     log_axes(ax, values(table, "width"))
@@ -74,7 +74,7 @@ def draw_limits(results: Results) -> Figure:
             part = pick(distance, precision=precision, task=task)
             if part.empty:
                 continue
-            exponent = results.measure("C0", f"exponent in m, {task}, {word}")
+            exponent = results.measure("C0", f"distance.m.{task}.{precision}")
             name = f"{'full' if precision == 'full' else word}, {task.partition('-')[0]}"
             look = precision_look(precision, hollow=hollow)
             plot_series(part, ax=left, look=look, label=with_power(name, exponent))

@@ -34,12 +34,12 @@ def draw_bitnet(results: Results) -> Figure:
     axes = figure.subplot_mosaic([["loss", "gap"], ["energy", "excess"]])
 
     shown = pd.DataFrame(losses.loc[losses["arm"].isin(_TRAINED)])
-    plot_losses(shown, laws, ax=axes["loss"], trigram=results.measure("C6", "loss of the trigram model")["value"])
+    plot_losses(shown, laws, ax=axes["loss"], trigram=results.measure("C6", "trigram.loss")["value"])
     legend(axes["loss"], "lower left")
     panel(axes["loss"], "a", "validation loss, with fitted laws")
 
     plot_gap(results.table("C6", "gap"), ax=axes["gap"])
-    found = results.measure("C6", "exponent of the gap in N")
+    found = results.measure("C6", "gap.size")
     if found["value"] is not None and found["low"] is not None:
         words = power_text(found, "N")
         axes["gap"].text(0.97, 0.95, words, transform=axes["gap"].transAxes, ha="right", va="top", fontsize=6.8)

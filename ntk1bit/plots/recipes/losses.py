@@ -55,7 +55,7 @@ def draw_floor(results: Results) -> Figure:
 
     left = axes["m"]
     for task, look in _TASKS.items():
-        exponent = results.measure("C2", f"exponent of the floor in m, {task}")
+        exponent = results.measure("C2", f"floor.m.{task}")
         plot_series(pick(floor, task=task), ax=left, look=look, label=with_power(f"1-bit, {task}:", exponent))
     plot_series(full, ax=left, look=precision_look("full"), label="full precision, sphere")
     widths = ends(full, "width")
@@ -67,7 +67,7 @@ def draw_floor(results: Results) -> Figure:
     panel(left, "a", "against width")
 
     for letter, (name, (law, words, symbol)) in zip("bcde", _LAWS.items(), strict=True):
-        exponent = results.measure("C2-law", f"exponent of the floor in {name}")
+        exponent = results.measure("C2-law", f"floor.{name}")
         plot_floor_against(pick(rest, against=name), ax=axes[name], law=law, found=power_text(exponent, symbol))
         axes[name].set(xlabel=words, ylabel=r"floor $L_\infty$" if name in ("n", "kappa") else "")
         panel(axes[name], letter, f"against ${symbol}$")
@@ -102,7 +102,7 @@ def draw_scaling(results: Results) -> Figure:
         refuted="The loss of 1-bit networks is not the power law $1/N$ in parameters",
         otherwise="Whether the loss of 1-bit networks is exactly the power law $1/N$ is open",
     )
-    exponent = results.measure("4.3", "exponent of the loss in N at fixed d")
+    exponent = results.measure("4.3", "loss.size")
     if exponent["high"] is not None and exponent["high"] < -0.25:
         title += "; it is steeper than the $N^{-1/4}$ of D25's law"
     losses, band = results.table("C4", "loss against width"), results.table("C4", "fit band")
@@ -110,12 +110,12 @@ def draw_scaling(results: Results) -> Figure:
     figure = new_figure(PAGE, 2.8, title)
     left, middle, right = figure.subplots(1, 3)
 
-    labels = {task: with_power(f"{task}:", results.measure("C4", f"exponent in N, {task}"), "N") for task in _TASKS}
+    labels = {task: with_power(f"{task}:", results.measure("C4", f"loss.size.{task}"), "N") for task in _TASKS}
     plot_loss_against_parameters(losses, band, ax=left, labels=labels)
     panel(left, "a", "training loss against $N$")
 
     plot_frontier(results.table("C4", "frontier"), ax=middle)
-    found = results.measure("C4", "exponent of the frontier in compute, 1-bit")
+    found = results.measure("C4", "frontier.compute")
     middle.text(0.97, 0.97, power_text(found, "C"), transform=middle.transAxes, fontsize=6.8, ha="right", va="top")
     panel(middle, "b", "best loss for a budget, 1-bit")
 
@@ -124,7 +124,7 @@ def draw_scaling(results: Results) -> Figure:
         if part.empty:
             continue
         name = "full:" if precision == "full" else f"{word}:"
-        label = with_power(name, results.measure("C4", f"exponent of the test loss in n, {word}"), "n")
+        label = with_power(name, results.measure("C4", f"test_loss.n.{precision}"), "n")
         plot_series(part, ax=right, x="n", look=precision_look(precision), label=label)
     stretch_from = values(tested, "n")
     log_axes(right, stretch_from, most=5)

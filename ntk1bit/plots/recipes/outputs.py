@@ -44,14 +44,14 @@ def draw_gap(results: Results) -> Figure:
     for init, look in _INIT.items():
         claim, name = _CLAIM[init], f"{init} start:"
         dims, kappas = results.table(claim, "sphere by dimension"), results.table(claim, "digits by kappa")
-        found = results.measure(claim, f"exponent in m, sphere at the largest d, {init}")
+        found = results.measure(claim, f"gap.m.sphere.{init}")
         last = ends(dims, "dim")[1]
         plot_series(pick(dims, dim=last), ax=axes["sphere"], look=look, label=with_power(name, found))
-        found = results.measure(claim, f"exponent in m, digits, {init}, widest widths")
+        found = results.measure(claim, f"gap.m.digits.{init}.widest")
         plot_series(results.table(claim, "digits"), ax=axes["digits"], look=look, label=with_power(name, found))
-        found = results.measure(claim, f"exponent in d at the largest m, {init}")
+        found = results.measure(claim, f"gap.d.sphere.{init}")
         plot_at_widths(dims, ax=axes["dim"], x="dim", look=look, label=with_power(name, found, "d"))
-        found = results.measure(claim, f"exponent in kappa, digits, {init}")
+        found = results.measure(claim, f"gap.kappa.digits.{init}")
         plot_at_widths(kappas, ax=axes["kappa"], x="kappa", look=look, label=with_power(name, found, r"\kappa"))
     dims, kappas = results.table("C3-paired", "sphere by dimension"), results.table("C3-paired", "digits by kappa")
     panel(axes["sphere"], "a", f"sphere, largest dimension, $d$ = {ends(dims, 'dim')[1]:g}")
@@ -102,7 +102,7 @@ def draw_flip_noise(results: Results) -> Figure:
             part = pick(spread, precision=precision, task=task)
             if part.empty:
                 continue
-            exponent = results.measure("C3b", f"exponent of the spread, {word}, {task}")
+            exponent = results.measure("C3b", f"spread.m.{task}.{precision}")
             label = with_power(f"{'full' if precision == 'full' else word}, {task}", exponent)
             plot_series(part, ax=left, look=precision_look(precision, hollow=hollow), label=label)
     log_axes(left, values(spread, "width"), most=3)
@@ -111,8 +111,8 @@ def draw_flip_noise(results: Results) -> Figure:
     legend(left, "lower left", size=6.0)
     panel(left, "a", "trained functions")
 
-    for when, words, measure in (("way down", "$L(0)/10$", "on the way down"), ("end", "end", "at the end")):
-        exponent = results.measure("C3b", f"exponent of the share of signs flipped {measure}")
+    for when, words, measure in (("way down", "$L(0)/10$", "down"), ("end", "end", "end")):
+        exponent = results.measure("C3b", f"flips.m.{measure}")
         look = Look(ORANGE, "o", "--", hollow=True) if when == "end" else Look(ORANGE, "o", "-")
         plot_series(pick(flipped, when=when), ax=middle, look=look, label=with_power(words, exponent))
     down = pick(flipped, when="way down")

@@ -22,13 +22,12 @@ def document(**outcomes: str) -> dict[str, Any]:
     claims += made_up_deep.claims()
     for claim in claims:
         claim["outcome"] = outcomes.get(claim["id"].replace(".", "_").replace("-", "_"), "supported")
-    claims.append(entry("C9", {}, {}) | {"outcome": "not yet tested"})
-    return {"format": 1, "preset": "quick", "claims": claims}
+    return {"format": 2, "preset": "quick", "claims": claims}
 
 
 def entry(name: str, tables: dict[str, list[Row]], exponents: dict[str, float]) -> dict[str, Any]:
     measures = [
-        {"kind": "estimate", "name": one, "value": value, "low": value - 0.02, "high": value + 0.02, "seeds": 5}
+        {"kind": "estimate", "id": one, "value": value, "low": value - 0.02, "high": value + 0.02, "seeds": 5}
         for one, value in exponents.items()
     ]
     ours = ("C0", "C1-K", "C2", "C2-law", "C3-paired", "C3b", "C4")
@@ -45,14 +44,13 @@ def power(axes: dict[str, tuple[Any, ...]], value: Callable[[Row], float]) -> li
 
 def _c0() -> dict[str, Any]:
     tasks = ("digits", "sphere-linear")
-    words = ("1-bit", "full precision")
     distance = power({"task": tasks, "precision": PRECISIONS, "width": WIDTHS}, lambda r: r["width"] ** -0.5)
     against_d = [
         {"dim": d, "scale": s, "distance": 1 / d, "noise": 1e-3, "ratio": 0.75, "ratio_error": 1e-4}
         for d in DIMS
         for s in ("std", "absmean")
     ]
-    exponents = {f"exponent in m, {task}, {word}": -0.5 for task in tasks for word in words}
+    exponents = {f"distance.m.{task}.{one}": -0.5 for task in tasks for one in PRECISIONS}
     return entry("C0", {"distance": distance, "limits against d": against_d}, exponents)
 
 
@@ -77,20 +75,19 @@ def _c1b() -> dict[str, Any]:
         ],
     }
     one = entry("C1b", tables, {})
-    one["findings"] = [{"outcome": "refuted", "measure": f"{t} / (eta r'Hr) at the widest"} for t in ("C3", "C4")]
+    one["findings"] = [{"outcome": "refuted", "measure": f"{t}.widest"} for t in ("c3", "c4")]
     return one
 
 
 def _c1() -> dict[str, Any]:
     inits = ("iid", "paired")
     drift = power({"init": inits, "precision": PRECISIONS, "width": WIDTHS}, lambda r: r["width"] ** -0.7)
-    words = ("1-bit", "full precision")
-    return entry("C1", {"drift": drift}, {f"exponent of drift, {w}, {i}": -0.7 for w in words for i in inits})
+    return entry("C1", {"drift": drift}, {f"drift.m.{p}.{i}": -0.7 for p in PRECISIONS for i in inits})
 
 
 def _c1_h() -> dict[str, Any]:
     distance = power({"precision": PRECISIONS, "kernel": ("H",), "width": WIDTHS}, lambda r: r["width"] ** -0.2)
-    names = ("exponent of the distance to H, widest widths", "exponent of the distance to H, full precision")
+    names = ("from_h.m.widest", "from_h.m.full")
     return entry("C1-H", {"distance": distance}, dict.fromkeys(names, -0.2))
 
 
@@ -98,7 +95,7 @@ def _c1_k() -> dict[str, Any]:
     distance = power({"precision": ("one_bit",), "kernel": ("K_eff",), "width": WIDTHS}, lambda r: r["width"] ** -0.25)
     curves = ("loss", "loss_low", "loss_high", "loss_h", "loss_k_eff", "full_loss")
     convergence = [{"step": s} | dict.fromkeys(curves, 100 / (1 + s)) for s in STEPS]
-    exponents = {"exponent of the distance to K_eff, widest widths": -0.25}
+    exponents = {"from_k.m.widest": -0.25}
     return entry("C1-K", {"distance": distance, "convergence": convergence}, exponents)
 
 
@@ -108,13 +105,13 @@ def _c2() -> dict[str, Any]:
         "floor against width": power({"task": tasks, "width": WIDTHS}, lambda r: 1 / r["width"]),
         "full precision": power({"width": WIDTHS}, lambda _: 1e-13),
     }
-    return entry("C2", tables, {f"exponent of the floor in m, {task}": -1.0 for task in tasks})
+    return entry("C2", tables, {f"floor.m.{task}": -1.0 for task in tasks})
 
 
 def _c2_law() -> dict[str, Any]:
     powers = {"n": 2, "d": -1, "kappa": 2, "eta": 0}
     rest = power({"against": tuple(powers), "x": (8, 16, 32)}, lambda r: r["x"] ** powers[r["against"]])
-    exponents = {f"exponent of the floor in {name}": float(p) for name, p in powers.items()}
+    exponents = {f"floor.{name}": float(p) for name, p in powers.items()}
     return entry("C2-law", {"floor against the rest": rest}, exponents)
 
 
@@ -127,17 +124,17 @@ def _c3() -> list[dict[str, Any]]:
             "digits by kappa": power({"kappa": (0.1, 0.3, 1.0), "width": WIDTHS}, lambda r: r["kappa"]),
         }
         measures = (
-            f"exponent in m, digits, {init}, widest widths",
-            f"exponent in m, sphere at the largest d, {init}",
-            f"exponent in d at the largest m, {init}",
-            f"exponent in kappa, digits, {init}",
+            f"gap.m.digits.{init}.widest",
+            f"gap.m.sphere.{init}",
+            f"gap.d.sphere.{init}",
+            f"gap.kappa.digits.{init}",
         )
         made.append(entry(name, tables, dict.fromkeys(measures, -0.25)))
     return made
 
 
 def _c3b() -> dict[str, Any]:
-    tasks, words = ("sphere", "digits"), ("1-bit", "full precision")
+    tasks = ("sphere", "digits")
     scatter = [
         {"precision": p, "dim": d, "width": w, "scatter": w**-0.25, "predicted": w**-0.25 if p == "one_bit" else None}
         for p in PRECISIONS
@@ -149,10 +146,8 @@ def _c3b() -> dict[str, Any]:
         "flipped signs": power({"when": ("way down", "end"), "width": WIDTHS}, lambda r: r["width"] ** -0.5),
         "one-step scatter": scatter,
     }
-    exponents = {f"exponent of the spread, {word}, {task}": -0.25 for word in words for task in tasks}
-    for when in ("on the way down", "at the end"):
-        exponents[f"exponent of the share of signs flipped {when}"] = -0.5
-    return entry("C3b", tables, exponents)
+    exponents = {f"spread.m.{task}.{one}": -0.25 for one in PRECISIONS for task in tasks}
+    return entry("C3b", tables, exponents | {"flips.m.down": -0.5, "flips.m.end": -0.5})
 
 
 def _c4() -> dict[str, Any]:
@@ -164,11 +159,11 @@ def _c4() -> dict[str, Any]:
         "frontier": [{"compute": 1e6 * w, "loss": 1 / w, "width": w} for w in WIDTHS],
         "test loss against n": power({"precision": PRECISIONS, "n": (32, 64, 128)}, lambda r: r["n"] ** -0.5),
     }
-    exponents = {f"exponent in N, {task}": -1.0 for task in tasks}
-    exponents["exponent of the frontier in compute, 1-bit"] = -0.9
-    exponents |= {f"exponent of the test loss in n, {word}": -0.5 for word in ("1-bit", "full precision")}
+    exponents = {f"loss.size.{task}": -1.0 for task in tasks}
+    exponents["frontier.compute"] = -0.9
+    exponents |= {f"test_loss.n.{one}": -0.5 for one in PRECISIONS}
     return entry("C4", tables, exponents)
 
 
 def _prop() -> dict[str, Any]:
-    return entry("4.3", {}, {"exponent of the loss in N at fixed d": -1.0})
+    return entry("4.3", {}, {"loss.size": -1.0})

@@ -30,18 +30,14 @@ def _feed_forward() -> dict[str, Any]:
     return entry(
         "4.4",
         {"loss against width": reached, "loss by step": steps},
-        {"exponent of the loss reached in m, 1-bit": -1.0},
+        {"loss.m": -1.0},
     )
 
 
 def _deep() -> list[dict[str, Any]]:
     precisions, curves = ("one_bit", "full"), ("bessel", "sine-step", "log-sine")
     axes = {"task": tuple(f"f{k}" for k in range(1, 7)), "depth": (3, 5), "precision": precisions, "N": SIZES}
-    exponents = {
-        f"exponent in N of {what}, depth {depth}": -0.5
-        for depth in (3, 5)
-        for what in ("the 1-bit loss", "the full-precision loss")
-    }
+    exponents = {f"loss.{precision}.size.depth{depth}": -0.5 for depth in (3, 5) for precision in precisions}
     scaling = power(axes, lambda r: (10 if r["precision"] == "one_bit" else 0.1) / r["N"])
     epochs = {"task": curves, "N": SIZES, "epoch": (0, 4, 8), "precision": precisions}
     losses = power(epochs | {"what": ("train loss", "test loss")}, lambda r: 1 / (1 + r["epoch"]))
@@ -55,11 +51,7 @@ def _deep() -> list[dict[str, Any]]:
         for task in curves
         for x in (-3.0, 0.0, 3.0)
     ]
-    found = {
-        f"exponent in N of the difference, {task}, {points} points": -0.2
-        for task in curves
-        for points in ("train", "test")
-    }
+    found = {f"apart.size.{points}.{task}": -0.2 for task in curves for points in ("train", "test")}
     tables = {"against epochs": losses + apart, "after training": after, "functions": functions}
     return [
         entry("C5", {"loss against parameters": scaling}, exponents),
@@ -104,8 +96,8 @@ def _bitnet() -> list[dict[str, Any]]:
         for arm in ("full", "bitnet")
         for times in (1.0, 4.0, 64.0)
     ]
-    first = entry("C6", {"losses": losses, "laws": laws, "gap": gap}, {"exponent of the gap in N": -0.2})
-    first["measures"].append({"kind": "number", "name": "loss of the trigram model", "value": 2.0})
+    first = entry("C6", {"losses": losses, "laws": laws, "gap": gap}, {"gap.size": -0.2})
+    first["measures"].append({"kind": "number", "id": "trigram.loss", "value": 2.0})
     return [
         first,
         entry("C6-stable", {"excess": excess}, {}),

@@ -3,6 +3,10 @@
     Q(m) = A m^p            ordinary least squares of log Q on log m
     Q(m) = c + A m^p        least relative squares, c >= 0, A >= 0, p < 0 on a grid that is refined once
 
+Both have a closed form (the second one at each p), so thousands of replicates are fitted in one matrix product. That
+is what they are here for: `ntk1bit.scaling` fits any law with robust residuals, but iterates, and resamples rows of a
+table; here replicates are of a statistic at each width that no row holds, such as a root mean square over seeds.
+
 A fit that is not warranted gives no number but a sentence: too few widths, too short a range, no floor in sight.
 """
 
@@ -14,8 +18,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError
+from ntk1bit.statistics.intervals import percentile_interval
 
-LEVEL = 0.95
 FEWEST_WIDTHS = 3  # two points always lie on a power law: no fit
 FEWEST_WIDTHS_FOR_FLOOR = 5  # three parameters and two degrees of freedom to see whether they fit
 _WIDEST_EXPONENT = 1.0  # interval of an exponent on top of a floor that still says something
@@ -39,7 +43,7 @@ class PowerFit:
         A.
     floor, floor_low, floor_high
         c with its interval; 0 for a fit without a floor.
-    bend, bend_low, bend_high
+    curvature, curvature_low, curvature_high
         Quadratic coefficient of log Q in log m (per unit of ln m). An interval that leaves out 0 says that a single
         power law does not hold over this range. NaN for a fit with a floor.
     widths, smallest, largest
@@ -55,16 +59,27 @@ class PowerFit:
     floor: float = 0.0
     floor_low: float = 0.0
     floor_high: float = 0.0
-    bend: float = float("nan")
-    bend_low: float = float("nan")
-    bend_high: float = float("nan")
+    curvature: float = float("nan")
+    curvature_low: float = float("nan")
+    curvature_high: float = float("nan")
     widths: int = 0
     smallest: float = float("nan")
     largest: float = float("nan")
 
+    @property
+    def exponent_interval(self) -> tuple[float, float, float]:
+        """The exponent with its bounds."""
+        return self.exponent, self.exponent_low, self.exponent_high
+
     def predict(self, x: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
         """Return `floor + amplitude x^exponent`; NaN when the fit is not warranted."""
         return self.floor + self.amplitude * np.asarray(x, dtype=np.float64) ** self.exponent
+
+
+def log_slope(x: Float[np.ndarray, " k"], y: Float[np.ndarray, "*b k"]) -> Float[np.ndarray, "*b"]:
+    """Return the least-squares slope of log y against log x, of each row of y; both positive."""
+    centred = _centred_log(x)
+    return np.asarray(np.log(y) @ centred / (centred @ centred))
 
 
 def fit_power(
@@ -90,27 +105,19 @@ def fit_power(
     refusal = _too_little(x, FEWEST_WIDTHS)
     if refusal:
         return PowerFit(False, refusal, widths=len(x))
-    lx = np.log(x)
-    centred = lx - lx.mean()
-    slopes = np.log(replicates) @ centred / (centred @ centred)
-    slope = float(np.log(estimate) @ centred / (centred @ centred))
-    # the part of (log x)^2 that a line cannot explain: its coefficient is the bend
-    square = centred**2 - (centred**2).mean() - (centred**3).sum() / (centred @ centred) * centred
-    bends = np.log(replicates) @ square / (square @ square)
-    bend = float(np.log(estimate) @ square / (square @ square))
-    bend_low, bend_high = interval(bends)
-    bent = bend_low > 0 or bend_high < 0
-    low, high = interval(slopes)
+    slope, slopes = float(log_slope(x, estimate)), log_slope(x, replicates)
+    curvature_low, curvature_high = percentile_interval(_curvature(x, replicates))
+    low, high = percentile_interval(slopes)
     return PowerFit(
         True,
-        "bends: no single power law over this range" if bent else "",
+        "curvature: not a single power law over this range" if curvature_low > 0 or curvature_high < 0 else "",
         exponent=slope,
         exponent_low=low,
         exponent_high=high,
-        amplitude=float(np.exp(np.log(estimate).mean() - slope * lx.mean())),
-        bend=bend,
-        bend_low=bend_low,
-        bend_high=bend_high,
+        amplitude=float(np.exp(np.log(estimate).mean() - slope * np.log(x).mean())),
+        curvature=float(_curvature(x, estimate)),
+        curvature_low=curvature_low,
+        curvature_high=curvature_high,
         widths=len(x),
         smallest=float(x.min()),
         largest=float(x.max()),
@@ -137,11 +144,11 @@ def fit_power_with_floor(
     values = np.concatenate([estimate[None], replicates])
     p, c, a = _floor_grid(x, values, np.arange(0.05, _STEEPEST + 0.051, 0.05)[None])
     p, c, a = _floor_grid(x, values, np.maximum(p[:, None] + np.arange(-0.05, 0.0501, 0.0025), 0.0025))
-    floor_low, floor_high = interval(c[1:])
+    floor_low, floor_high = percentile_interval(c[1:])
     if not floor_low > 0.01 * estimate.min():
         bound = f" (it would be below {floor_high:.3g})" if np.isfinite(floor_high) else ""
         return PowerFit(False, f"no floor in sight{bound}", widths=len(x))
-    low, high = interval(-p[1:])
+    low, high = percentile_interval(-p[1:])
     if high - low > _WIDEST_EXPONENT or p[0] >= _STEEPEST:
         level = f"{c[0]:.3g} [{floor_low:.3g}, {floor_high:.3g}]"
         return PowerFit(False, f"level near {level}; too little lies above it to give an exponent", widths=len(x))
@@ -161,13 +168,16 @@ def fit_power_with_floor(
     )
 
 
-def interval(replicates: Float[np.ndarray, " b"]) -> tuple[float, float]:
-    """Return the percentile interval at `LEVEL`; NaN for no replicates."""
-    if len(replicates) == 0:
-        return float("nan"), float("nan")
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(replicates, [tail, 1 - tail])
-    return float(low), float(high)
+def _centred_log(x: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+    logs = np.log(x)
+    return logs - logs.mean()
+
+
+def _curvature(x: Float[np.ndarray, " k"], y: Float[np.ndarray, "*b k"]) -> Float[np.ndarray, "*b"]:
+    """Return the coefficient of (log x)^2 in log y, of each row of y: on the part that a line cannot explain."""
+    centred = _centred_log(x)
+    square = centred**2 - (centred**2).mean() - (centred**3).sum() / (centred @ centred) * centred
+    return np.asarray(np.log(y) @ square / (square @ square))
 
 
 def _floor_grid(

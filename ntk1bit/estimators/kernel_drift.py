@@ -1,4 +1,4 @@
-"""How far the kernel, the activities, the signs and the weights move in training, against width."""
+"""How far the kernel, the activation patterns, the signs and the weights move in training, against width."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def sign_flips(frame: pd.DataFrame) -> list[AgainstWidth]:
 
 
 @reads("changed")
-def activity_changes(frame: pd.DataFrame) -> list[AgainstWidth]:
-    """Largest fraction of the m n activities that differ from the start."""
-    return _largest(frame, "changed", "changed", "largest fraction of activities that differ from the start")
+def activation_changes(frame: pd.DataFrame) -> list[AgainstWidth]:
+    """Largest fraction of the m n activations 1[z_r(x_i) >= 0] that differ from the start."""
+    return _largest(frame, "changed", "changed", "largest fraction of activations that differ from the start")
 
 
 @reads("radius")
@@ -51,7 +51,7 @@ def movement(frame: pd.DataFrame) -> list[AgainstWidth]:
 
 @reads("lambda_min")
 def kernel_shift(frame: pd.DataFrame) -> list[AgainstWidth]:
-    """`min_t lambda_min(H(t)) / lambda_min(H(0))`: D25's Lemma G.5 asks for at least 1/2. No exponent is fitted."""
+    """`min_t lambda_min(H(t)) / lambda_min(H(0))`: D25's Lemma G.5 needs at least 1/2. No exponent is fitted."""
 
     def ratio(cell: pd.DataFrame) -> float:
         recorded = recorded_steps(cell).sort_values("step")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
-from ntk1bit.estimators.against_width import ENOUGH_SEEDS, AgainstWidth
+from ntk1bit.estimators.against_width import NO_EXPONENT, AgainstWidth
 from ntk1bit.estimators.columns import SETTINGS, reads
 from ntk1bit.estimators.convergence import (
     LOSS_LEVELS,
@@ -18,11 +18,9 @@ from ntk1bit.estimators.convergence import (
     steps_needed,
     width_needed,
 )
-from ntk1bit.estimators.drift import activity_changes, drift, kernel_shift, movement, sign_flips
-from ntk1bit.estimators.gap import gap
-from ntk1bit.estimators.power import PowerFit
-from ntk1bit.estimators.predictions import PREDICTION_COLUMNS, distance_to_predictions
-from ntk1bit.estimators.spread import spread
+from ntk1bit.estimators.kernel_drift import activation_changes, drift, kernel_shift, movement, sign_flips
+from ntk1bit.estimators.outputs import PREDICTION_COLUMNS, When, distance_to_predictions, gap, spread
+from ntk1bit.statistics import ENOUGH_SEEDS, PowerFit
 
 COLUMNS = ["drift", "lambda_min", "lambda_max", "flipped", "changed", "radius", "test_outputs", *PREDICTION_COLUMNS]
 
@@ -59,7 +57,7 @@ class Overview:
             if one.power_with_floor is not None:
                 rows += [_row(one.quantity, one.settings, "c + A m^p", one.power_with_floor)]
         rows += [_row("width needed", one.settings, "m = A L^p", one.power) for one in self.needed]
-        return pd.DataFrame([row for row in rows if row["note"] != "no exponent is fitted to this quantity"])
+        return pd.DataFrame([row for row in rows if row["note"] != NO_EXPONENT])
 
 
 @reads("eta", *COLUMNS[: -len(PREDICTION_COLUMNS)])
@@ -82,11 +80,9 @@ def overview(frame: pd.DataFrame) -> Overview:
         *kernel_shift(frame),
         *movement(frame),
         *sign_flips(frame),
-        *activity_changes(frame),
+        *activation_changes(frame),
         *distance_to_predictions(frame),
-        *gap(frame, when="start"),
-        *gap(frame, when="end"),
-        *gap(frame, when="largest"),
+        *(one for when in get_args(When) for one in gap(frame, when=when)),
         *spread(frame),
     ]
     notes = []

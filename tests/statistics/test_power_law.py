@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ntk1bit.errors import InputError
-from ntk1bit.estimators import fit_power, fit_power_with_floor
+from ntk1bit.statistics import fit_power, fit_power_with_floor
 
 WIDTHS = 64.0 * 2 ** np.arange(9)
 
@@ -18,25 +18,25 @@ def test_an_exact_power_law_is_found_exactly():
     assert fit.warranted
     assert fit.exponent == pytest.approx(-0.55, abs=1e-12)
     assert fit.amplitude == pytest.approx(3.0, rel=1e-12)
-    assert abs(fit.bend) < 1e-12
+    assert abs(fit.curvature) < 1e-12
     assert np.isnan(fit.exponent_low)
     np.testing.assert_allclose(fit.predict(WIDTHS), 3.0 * WIDTHS**-0.55, rtol=1e-11)
 
 
-def test_slope_and_bend_are_those_of_polyfit():
+def test_slope_and_curvature_are_those_of_polyfit():
     values = np.exp(np.random.default_rng(1).standard_normal(9)) * WIDTHS**-0.3
     around = replicates(values, 0.1)
     fit = fit_power(WIDTHS, values, around)
     assert fit.exponent == pytest.approx(np.polyfit(np.log(WIDTHS), np.log(values), 1)[0], abs=1e-12)
-    assert fit.bend == pytest.approx(np.polyfit(np.log(WIDTHS), np.log(values), 2)[0], abs=1e-12)
+    assert fit.curvature == pytest.approx(np.polyfit(np.log(WIDTHS), np.log(values), 2)[0], abs=1e-12)
     slopes = np.polyfit(np.log(WIDTHS), np.log(around).T, 1)[0]
     assert (fit.exponent_low, fit.exponent_high) == pytest.approx(tuple(np.quantile(slopes, [0.025, 0.975])), abs=1e-12)
 
 
-def test_a_bend_is_noticed_and_straightness_is_not_denied():
+def test_curvature_is_noticed_and_straightness_is_not_denied():
     straight, bent = 2.0 * WIDTHS**-0.5, 0.02 + 2.0 * WIDTHS**-0.5
     assert fit_power(WIDTHS, straight, replicates(straight, 0.02)).note == ""
-    assert "bends" in fit_power(WIDTHS, bent, replicates(bent, 0.02)).note
+    assert "curvature" in fit_power(WIDTHS, bent, replicates(bent, 0.02)).note
 
 
 @pytest.mark.parametrize(("floor", "power"), [(0.2, -1.0), (0.05, -0.25), (1e-3, -0.5)])
