@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ntk1bit.errors import InputError
 from ntk1bit.scaling.bootstrap import checked_level
-
-
-class NoRouteError(InputError):
-    """The runs are sound, but show no optimum by this route."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +44,6 @@ class Frontier:
     def labels(self) -> dict[str, str]:
         """What tells it from other frontiers: its group, if there are several, and its route."""
         return ({} if self.group is None else {"group": str(self.group)}) | {"route": self.route}
-
-    def of(self, group: Hashable) -> Frontier:
-        """Return it with the name of its group."""
-        return replace(self, group=group)
 
     def table(self, level: float = 0.95) -> pd.DataFrame:
         """Return C, N_opt, D_opt and L_min with percentile intervals, one row a budget."""

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int64, Shaped, UInt32
-from scipy.stats import norm
+from jaxtyping import Float, Int64, UInt32
+from scipy.special import ndtr, ndtri
 
-from ntk1bit.errors import InputError, require_choice
-from ntk1bit.scaling.observations import Observations
+from ntk1bit.errors import InputError
 
-METHODS = ("percentile", "bca")
-FEW_CLUSTERS = 10
 JACKKNIFE_UNITS, JACKKNIFE_PARTS = 2000, 1000
 _BLOCK = 2**24  # numbers of a table in memory at a time
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A jackknife: rows of 0 and 1 for every unit, made when they are asked for, since all at once are many.
-
-    Attributes
-    ----------
-    part
-        (u,) which row leaves each unit out.
-    parts
-        Number of rows.
-    """
+    """A jackknife: `parts` rows of 0 and 1, made when they are asked for; `part` says which row leaves a unit out."""
 
     part: Int64[np.ndarray, " u"]
     parts: int
@@ -50,16 +38,7 @@ Counts = UInt32[np.ndarray, "b u"] | LeftOut
 def drawn_counts(units: int, replicates: int, seed: int) -> UInt32[np.ndarray, "b u"]:
     """Draw bootstrap replicates: how often each unit enters each of them.
 
-    Points are resampled with replacement; with clusters, whole clusters are (Davison & Hinkley 1997, sec. 3.8).
-
-    Parameters
-    ----------
-    units
-        Number u of points or clusters.
-    replicates
-        Number b of replicates.
-    seed
-        Seed of the draw.
+    Units u are points, drawn with replacement, or whole clusters (Davison & Hinkley 1997, sec. 3.8).
     """
     rng, shares = np.random.default_rng(seed), np.full(units, 1.0 / units)
     try:
@@ -85,12 +64,6 @@ def left_out(units: int, seed: int) -> LeftOut:
         return LeftOut(np.arange(units, dtype=np.int64), units)
     rng = np.random.default_rng([seed, JACKKNIFE_PARTS])  # not the stream of the replicates
     return LeftOut(rng.permutation(units).astype(np.int64) % JACKKNIFE_PARTS, JACKKNIFE_PARTS)
-
-
-def point_weights(counts: Shaped[np.ndarray, "r u"], observations: Observations) -> Float[np.ndarray, "r n"]:
-    """Turn counts of units into weights of points: each point's own weight times how often its unit counts."""
-    by_point = counts if observations.cluster is None else counts[:, observations.cluster]
-    return by_point * observations.weight
 
 
 def blocks(rows: int, columns: int) -> Iterator[slice]:
@@ -148,11 +121,11 @@ def bca_interval(
         bias = acceleration
         if smooth:
             below = np.mean(replicates[:, j] < estimate[j]) + 0.5 * np.mean(replicates[:, j] == estimate[j])
-            bias = norm.ppf(min(max(below, 0.5 / b), 1.0 - 0.5 / b))  # all on one side would give infinity
+            bias = ndtri(min(max(below, 0.5 / b), 1.0 - 0.5 / b))  # all on one side would give infinity
         shares = []
-        for z in (norm.ppf(tail), norm.ppf(1.0 - tail)):
+        for z in (ndtri(tail), ndtri(1.0 - tail)):
             scale = 1.0 - acceleration * (bias + z)
-            shares.append(norm.cdf(bias + (bias + z) / scale) if scale > 0 else (0.0 if z < 0 else 1.0))
+            shares.append(ndtr(bias + (bias + z) / scale) if scale > 0 else (0.0 if z < 0 else 1.0))
         low[j], high[j] = np.quantile(replicates[:, j], shares)
     return low, high
 
@@ -164,11 +137,6 @@ def checked_level(level: float) -> float:
     return float(level)
 
 
-def checked_method(method: str) -> str:
-    """Return the name of an interval's method if there is one."""
-    return require_choice("interval", method, METHODS)
-
-
 def checked_replicates(bootstrap: int) -> int:
     """Return the number of replicates if it is 0 (none) or enough for an interval."""
     if isinstance(bootstrap, bool) or not isinstance(bootstrap, int) or bootstrap < 0 or 0 < bootstrap < 20:
@@ -176,8 +144,3 @@ def checked_replicates(bootstrap: int) -> int:
             f"bootstrap must be 0 (no intervals) or at least 20 replicates, got {bootstrap}; 1000 is usual"
         )
     return bootstrap
-
-
-def monte_carlo_error(p_value: float, replicates: int) -> float:
-    """Return the standard error a p-value has from the finite number of replicates."""
-    return math.sqrt(max(p_value * (1.0 - p_value), 1.0 / replicates) / replicates)

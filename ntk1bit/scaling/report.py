@@ -168,7 +168,7 @@ def _fit_markdown(name: Hashable, fit: Fit, level: float, *, grouped: bool) -> l
         "",
         f"- {data.points} points; {ranges}; {len(fit.replicates)} bootstrap replicates of {resampled}"
         + _jackknife_note(fit),
-        f"- objective (sum of Huber, delta {fit.settings.delta:g}) {fit.objective:.8g}; AICc {fit.aicc:.2f}; "
+        f"- objective (sum of Huber, delta {fit.request.delta:g}) {fit.objective:.8g}; AICc {fit.aicc:.2f}; "
         f"{fit.starts.reached_best} of {fit.starts.tried} starts reached it",
         f"- log residuals: robust std {residuals['robust_std']:.3g}, largest {residuals['largest']:.3g}, "
         f"{residuals['outliers']} outliers",

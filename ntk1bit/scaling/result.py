@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,34 +13,23 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from ntk1bit.errors import InputError
+from ntk1bit.errors import InputError, require_choice
 from ntk1bit.scaling.bootstrap import (
     Counts,
     LeftOut,
     bca_interval,
     checked_level,
-    checked_method,
     left_out,
     percentile_interval,
 )
 from ntk1bit.scaling.laws import Law
-from ntk1bit.scaling.likelihood import aicc, huber_log_likelihood
 from ntk1bit.scaling.observations import Observations, positive_column
-from ntk1bit.scaling.residuals import residual_diagnostics
+from ntk1bit.scaling.request import FitRequest
+from ntk1bit.scaling.residuals import aicc, huber_log_likelihood, residual_diagnostics
 
 STRONG_CORRELATION = 0.95
 _MOSTLY = 0.5
 _ZERO_FLOOR = 1e-6
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the fit was asked: Huber width, tilt, replicates and seed."""
-
-    delta: float
-    tilt: float
-    bootstrap: int
-    seed: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +60,8 @@ class Fit:
 
     Attributes
     ----------
-    law, observations, settings
-        What was fitted to what, and how.
+    request, observations
+        What was asked, and the data.
     latent
         (p,) the optimiser's parameters (logarithms of positive ones).
     objective
@@ -90,9 +80,8 @@ class Fit:
         Latent parameters for other replicates, as the jackknife needs them.
     """
 
-    law: Law
+    request: FitRequest
     observations: Observations
-    settings: Settings
     latent: Float[np.ndarray, " p"]
     objective: float
     gradient: float
@@ -101,6 +90,11 @@ class Fit:
     finite_replicates: Bool[np.ndarray, " drawn"]
     warnings: tuple[str, ...]
     refit: Callable[[Counts], np.ndarray]
+
+    @property
+    def law(self) -> Law:
+        """The law that was fitted."""
+        return self.request.law
 
     @cached_property
     def estimate(self) -> Float[np.ndarray, " p"]:
@@ -134,10 +128,10 @@ class Fit:
 
     @property
     def _left_out(self) -> LeftOut:
-        return left_out(self.observations.clusters, self.settings.seed)
+        return left_out(self.observations.clusters, self.request.seed)
 
     def interval(self, level: float = 0.95, method: str = "percentile") -> pd.DataFrame:
-        """Return bootstrap intervals of the natural parameters.
+        """Return bootstrap intervals of the natural parameters: `estimate`, `low`, `high`, indexed by parameter.
 
         Parameters
         ----------
@@ -146,22 +140,17 @@ class Fit:
         method
             "percentile" or "bca" (bias-corrected, accelerated).
 
-        Returns
-        -------
-        DataFrame
-            Indexed by parameter, with columns `estimate`, `low`, `high`.
-
         Raises
         ------
         InputError
             If the fit has no bootstrap replicates, or for a level or method that does not exist.
         """
         self._need_replicates()
-        if checked_method(method) == "percentile":
+        if require_choice("interval", method, ("percentile", "bca")) == "percentile":
             ends = percentile_interval(self.latent_replicates, level)
         else:
             # Where most residuals lie beyond delta, the objective is nearly a sum of absolute values.
-            smooth = float(np.mean(np.abs(self.log_residuals) <= self.settings.delta)) > _MOSTLY
+            smooth = float(np.mean(np.abs(self.log_residuals) <= self.request.delta)) > _MOSTLY
             ends = bca_interval(self.latent, self.latent_replicates, self.jackknife, level, smooth=smooth)
         low, high = self._natural(np.array(ends))  # quantiles go through the monotone map to natural units
         index = pd.Index(self.law.parameter_names, name="parameter")
@@ -189,12 +178,8 @@ class Fit:
         if not len(self.replicates):
             return []
         table, names = self.correlation.to_numpy(), self.law.parameter_names
-        pairs = [
-            (names[i], names[j], float(table[i, j]))
-            for i in range(len(names))
-            for j in range(i + 1, len(names))
-            if abs(table[i, j]) > STRONG_CORRELATION
-        ]
+        every = itertools.combinations(range(len(names)), 2)
+        pairs = [(names[i], names[j], float(table[i, j])) for i, j in every if abs(table[i, j]) > STRONG_CORRELATION]
         return sorted(pairs, key=lambda pair: -abs(pair[2]))
 
     def predict(self, frame: pd.DataFrame) -> Float[np.ndarray, " n"]:
@@ -225,7 +210,7 @@ class Fit:
     def log_likelihood(self) -> float:
         """Log-likelihood of the log losses under the Huber density of best scale."""
         return huber_log_likelihood(
-            self.log_residuals, self.observations.weight, delta=self.settings.delta, tilt=self.settings.tilt
+            self.log_residuals, self.observations.weight, delta=self.request.delta, tilt=self.request.tilt
         )
 
     @property
@@ -257,10 +242,6 @@ class Fit:
             frame[f"{name}_min"], frame[f"{name}_max"] = low, high
         return frame
 
-    def with_warnings(self, lines: tuple[str, ...]) -> Fit:
-        """Return the fit with these warnings."""
-        return replace(self, warnings=lines)
-
     def _columns(self, frame: pd.DataFrame) -> list[np.ndarray]:
         return [positive_column(frame, name) for name in self.observations.x.values()]
 
@@ -290,12 +271,12 @@ class Fit:
             "ranges": {name: list(pair) for name, pair in self.observations.ranges().items()},
             "objective": self.objective,
             "gradient": self.gradient,
-            "delta": self.settings.delta,
-            "tilt": self.settings.tilt,
-            "bootstrap": self.settings.bootstrap,
+            "delta": self.request.delta,
+            "tilt": self.request.tilt,
+            "bootstrap": self.request.bootstrap,
             "failed_replicates": self.failed_replicates,
             "jackknife_parts": self.jackknife_parts if len(self.replicates) else None,
-            "seed": self.settings.seed,
+            "seed": self.request.seed,
             "starts": self.starts.tried,
             "starts_at_best": self.starts.reached_best,
             "rival_minima": self.starts.rivals,

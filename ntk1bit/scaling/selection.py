@@ -1,24 +1,23 @@
-"""The rows a fit is given, and an account of those it is not: by the user's choice, ends of runs, cells of a sweep."""
+"""The rows a fit is given, and an account of those it is not: by the user's choice, or as steps before a run's end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError
-from ntk1bit.estimators.sweep_losses import CELL, losses_from_sweep, name_cells, require_one_setting
 from ntk1bit.scaling.columns import guess_column
-from ntk1bit.scaling.labels import Labels, one_column, read_labels, shown
+from ntk1bit.scaling.labels import Labels, read_labels, shown
 from ntk1bit.scaling.observations import number_column
-from ntk1bit.scaling.tables import holds, read_conditions, read_table, select_rows
+from ntk1bit.scaling.request import FitRequest
+from ntk1bit.scaling.tables import read_table, select_rows
 
-_MOMENTS = ("D", "C", "step")
+_GROWING = ("D", "C", "step")  # what may order the rows of a run
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,97 +36,56 @@ class Selection:
     left_out: tuple[str, ...] = ()
 
 
-def load_rows(
-    file: Path,
-    *,
-    where: str | None,
-    at: Literal["last", "best"] | int,
-    measured: Literal["train", "test"],
-    group: str | None,
-    load_sweep: Callable[[Path], tuple[pd.DataFrame, pd.DataFrame]],
-) -> Selection:
-    """Read a file of losses, or a sweep's folder as one row a cell, and keep the rows asked for.
-
-    Parameters
-    ----------
-    file
-        A table's file, or the folder of a sweep.
-    where
-        See `select_rows`.
-    at, measured
-        Which loss of a sweep's cells is taken; see `losses_from_sweep`.
-    group
-        A column that is fitted apart, so that it may vary in a sweep.
-    load_sweep
-        Reads a sweep's folder: its rows, and a row for each cell that is not there, with the cell's settings and
-        `state`, why it is not ("unfinished", "failed", "damaged").
-
-    Raises
-    ------
-    InputError
-        For what cannot be read, selected, or put on one curve.
-    """
-    if not file.is_dir():
-        table = read_table(file)
-        rows = select_rows(table, where)
-        return Selection(rows, _not_asked_for(len(table) - len(rows), len(table), where))
-    frame, absent = load_sweep(file)
-    chosen = select_rows(frame, where) if len(frame) else frame
-    asked = _asked_for(absent, where)
-    cells = pd.concat([chosen.drop_duplicates(list(CELL)) if len(chosen) else chosen, asked])
-    left_out = [
-        f"{len(lost)} of {len(cells)} cells ({state}): {name_cells(lost, among=cells)}"
-        for state, lost in (asked.groupby("state", sort=True) if len(asked) else ())
-    ]
-    table = losses_from_sweep(chosen, at=at, loss=measured)
-    require_one_setting(table, apart_from=[group] if group else [])
-    return Selection(table, (*left_out, *table.attrs["why_left_out"]))
+def load_rows(file: Path, where: str | None) -> Selection:
+    """Read a file of losses and keep the rows asked for; see `read_table` and `select_rows` for what is refused."""
+    table = read_table(file)
+    rows = select_rows(table, where)
+    without = len(table) - len(rows)
+    account = f"{without} of {len(table)} rows, which --where {shown(where)} does not ask for"
+    return Selection(rows, (account,) if without else ())
 
 
-def run_ends(frame: pd.DataFrame, *, run: str, group: str | None, x: Mapping[str, str], loss: str) -> Selection:
-    """Keep the last row of each run; a run is known by its name and its group.
+def run_ends(frame: pd.DataFrame, request: FitRequest) -> Selection:
+    """Keep the last row of each run, if a column names runs; all rows if runs are the clusters as well.
 
-    The last row is the one with the most of whatever grows along the runs: D, C or steps, by the law's columns or
-    another of the table that is called so, or the law's only variable.
-
-    Parameters
-    ----------
-    frame
-        One row for each run and moment.
-    run, group
-        Columns of runs' names, and of the groups within which they are unique (None for one group).
-    x, loss
-        Column of each variable of the law, and of the loss.
+    A run is known by its name and its group. Its last row is the one with the most of whatever grows along the runs:
+    D, C or steps, by the law's columns or another of the table that is called so, or the law's only variable. Losses
+    along the way are comparable with final ones only if the learning rate was not decayed towards the end (Hoffmann et
+    al. 2022, App. B), so using them must be asked for.
 
     Raises
     ------
     InputError
         If a row has no run or group, a name stands for several runs (rows of several sizes, or several losses at the
-        last moment), or nothing tells which row is the last.
+        last step), or nothing tells which row is the last.
     """
+    run, group = request.run, request.group
+    if run is None or request.cluster == run:
+        return Selection(frame)
     runs = read_labels(frame, run if group is None or group == run else [group, run], "run")
     if len(runs.keys) == len(frame):
         return Selection(frame)
+    x = request.columns
     _require_one_size(frame, runs, x)
-    name, moment = _moment(frame, runs, x)
-    table = pd.DataFrame({"run": runs.codes, "moment": moment, "loss": number_column(frame, loss)})
-    end = table.groupby("run")["moment"].transform("max").to_numpy()
-    distinct = table.assign(last=moment == end).drop_duplicates()
-    twice = distinct.loc[distinct.duplicated(["run", "moment"], keep=False)]
+    name, growing = _growing_column(frame, runs, x)
+    table = pd.DataFrame({"run": runs.codes, "at": growing, "loss": number_column(frame, request.loss)})
+    end = table.groupby("run")["at"].transform("max").to_numpy()
+    distinct = table.assign(last=growing == end).drop_duplicates()
+    twice = distinct.loc[distinct.duplicated(["run", "at"], keep=False)]
     if twice["last"].any():
         tied = twice.loc[twice["last"]].iloc[0]
         raise InputError(
-            f"{runs.describe(runs.keys[int(tied['run'])])} has several losses at its last {name} = {tied['moment']:g}; "
-            f"{_reused(group)}"
+            f"{runs.describe(runs.keys[int(tied['run'])])} has several losses at its last {name} = {tied['at']:g}; "
+            f"{_reused(runs)}"
         )
-    last = table.loc[moment == end]
+    last = table.loc[growing == end]
     kept = last.loc[~last.duplicated("run", keep="last")].index
-    ends = f"{len(frame) - len(kept)} of {len(frame)} rows, moments before the last {name} of {len(runs.keys)} runs"
+    account = f"{len(frame) - len(kept)} of {len(frame)} rows, steps before the last {name} of {len(runs.keys)} runs"
     if len(twice):
-        ends += (
-            f"; in {twice['run'].nunique()} of them the loss at one {name} is given more than once: {_reused(group)}"
+        account += (
+            f"; in {twice['run'].nunique()} of them the loss at one {name} is given more than once: {_reused(runs)}"
         )
-    return Selection(frame.iloc[kept], (ends,))
+    return Selection(frame.iloc[kept], (account,))
 
 
 def _require_one_size(frame: pd.DataFrame, runs: Labels, x: Mapping[str, str]) -> None:
@@ -139,20 +97,21 @@ def _require_one_size(frame: pd.DataFrame, runs: Labels, x: Mapping[str, str]) -
         if np.ptp(values[rows]) > 0:
             raise InputError(
                 f"{runs.describe(key)} has rows of several {size} ({values[rows].min():g} .. {values[rows].max():g}); "
-                f"{_reused(runs.names[0] if len(runs.names) > 1 else None)}"
+                f"{_reused(runs)}"
             )
 
 
-def _reused(group: str | None) -> str:
-    told = "a column that tells them apart" if group is None else f"more than {group!r} to tell them apart"
-    return f"where several runs share a name, give {told} as the group, choose rows with --where, or rename the runs"
+def _reused(runs: Labels) -> str:
+    grouped = len(runs.names) > 1
+    needed = f"more than {runs.names[0]!r} to tell them apart" if grouped else "a column that tells them apart"
+    return f"where several runs share a name, give {needed} as the group, choose rows with --where, or rename the runs"
 
 
-def _moment(frame: pd.DataFrame, runs: Labels, x: Mapping[str, str]) -> tuple[str, Float[np.ndarray, " n"]]:
+def _growing_column(frame: pd.DataFrame, runs: Labels, x: Mapping[str, str]) -> tuple[str, Float[np.ndarray, " n"]]:
     """Find the column that grows along the runs."""
     others = [str(name) for name in frame.columns if str(name) not in {*x.values(), *runs.names}]
-    named = [x[variable] for variable in _MOMENTS if variable in x]
-    guessed = [guess_column(role, others) for role in _MOMENTS]
+    named = [x[variable] for variable in _GROWING if variable in x]
+    guessed = [guess_column(role, others) for role in _GROWING]
     for name in dict.fromkeys([*named, *guessed, *x.values()]):
         if name is None:
             continue
@@ -162,25 +121,14 @@ def _moment(frame: pd.DataFrame, runs: Labels, x: Mapping[str, str]) -> tuple[st
             if name in x.values():
                 raise
             continue  # a guess: "data" may name what was seen as well as how much of it
-        if np.isnan(values).any() and name in x.values():
-            raise InputError(
-                f"column {name!r} has missing values, so the last rows of runs cannot be told; drop these rows"
-            )
-        if not np.isnan(values).any() and any(np.ptp(values[rows]) > 0 for _, rows in runs.rows()):
+        if np.isnan(values).any():
+            if name in x.values():
+                raise InputError(
+                    f"column {name!r} has missing values, so the last rows of runs cannot be told; drop these rows"
+                )
+        elif any(np.ptp(values[rows]) > 0 for _, rows in runs.rows()):
             return name, values
     raise InputError(
         f"cannot tell which row of a run is its last: nothing grows along {runs.names[-1]!r}; add a column of tokens, "
         "compute or steps, or keep one row a run"
     )
-
-
-def _not_asked_for(without: int, rows: int, where: str | None) -> tuple[str, ...]:
-    return (f"{without} of {rows} rows, which --where {shown(where)} does not ask for",) if without else ()
-
-
-def _asked_for(cells: pd.DataFrame, where: str | None) -> pd.DataFrame:
-    """Keep the cells that have the values asked for; what only finished cells have, such as a step, tells nothing."""
-    for name, value in read_conditions(where):
-        if name in cells.columns:
-            cells = cells.loc[holds(one_column(cells, name), value)]
-    return cells

@@ -16,7 +16,7 @@ import lzma
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,9 @@ def read_table(path: Path) -> pd.DataFrame:
         elif suffix in _JSON:
             frame = _records(_text(path, packing))
         elif suffix in _PARQUET and not packing:
-            frame = _with_index(pd.read_parquet(path))
+            frame = pd.read_parquet(path)
+            named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+            frame = frame.reset_index(level=named).reset_index(drop=True)  # named indices are columns here
         else:
             raise InputError(
                 f"cannot read {path.name!r}: give a file that ends in .csv, .tsv, .jsonl (or one of these and .gz) or "
@@ -78,10 +80,8 @@ def read_table(path: Path) -> pd.DataFrame:
         reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
         raise InputError(f"cannot read {path.name!r} as {form}: {reason}") from None
     # pandas would rename a repeated column quietly and fit whichever came first
-    if repeated := _repeated(list(map(str, frame.columns))):
-        raise InputError(
-            f"{path.name!r} has several columns named {', '.join(map(shown, repeated))}; rename or drop all but one"
-        )
+    if repeated := _repeated(list(frame.columns)):
+        raise InputError(f"{path.name!r} has several columns named {repeated}; rename or drop all but one")
     if frame.empty:
         raise InputError(f"{path.name!r} has no rows; a table of losses is needed")
     return frame
@@ -215,9 +215,9 @@ def _rows(text: str, separator: str, *, strict: bool = True) -> Iterator[tuple[i
 def _column(cells: Sequence[str]) -> pd.Series:
     """Return one column: integers, floats with NaN for blanks, text or large integers with None for blanks."""
     stripped = [cell.strip() for cell in cells]
-    if not _all(_NUMBER, stripped):
+    if not _all_match(_NUMBER, stripped):
         return pd.Series([cell if bare else None for cell, bare in zip(cells, stripped, strict=True)])
-    if _all(_WHOLE, stripped):
+    if _all_match(_WHOLE, stripped):
         whole = [int(cell) if cell else None for cell in stripped]
         held = [value for value in whole if value is not None]
         if held and len(held) == len(whole) and min(held) >= _INT64.min and max(held) <= _INT64.max:
@@ -227,12 +227,8 @@ def _column(cells: Sequence[str]) -> pd.Series:
     return pd.Series([float(cell) if cell else np.nan for cell in stripped], dtype=np.float64)
 
 
-def _all(pattern: re.Pattern[str], cells: Sequence[str]) -> bool:
-    """Match every cell that is not blank, in one go: a large table has millions."""
-    one = f"(?:{pattern.pattern})?"
-    joined = "\n".join(cells)
-    whole = re.fullmatch(f"{one}(?:\n{one})*", joined, pattern.flags)
-    return whole is not None and joined.count("\n") == len(cells) - 1
+def _all_match(pattern: re.Pattern[str], cells: Sequence[str]) -> bool:
+    return all(not cell or pattern.fullmatch(cell) for cell in cells)
 
 
 def _records(text: str) -> pd.DataFrame:
@@ -256,7 +252,7 @@ def _records(text: str) -> pd.DataFrame:
 def _parsed(text: str, what: str) -> Any:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if repeated := _repeated([name for name, _ in pairs]):
-            raise _UnreadableError(f"{what} names {', '.join(map(shown, repeated))} twice; keep one")
+            raise _UnreadableError(f"{what} names {repeated} twice; keep one")
         return dict(pairs)
 
     try:
@@ -265,11 +261,5 @@ def _parsed(text: str, what: str) -> Any:
         raise _UnreadableError(f"{what} is not JSON ({problem}); write one object a line") from None
 
 
-def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
-    """Bring named indices back as columns, and number the rows."""
-    named: list[Hashable] = [name for name in frame.index.names if name is not None and name not in frame.columns]
-    return frame.reset_index(level=named).reset_index(drop=True) if named else frame.reset_index(drop=True)
-
-
-def _repeated(names: Sequence[str]) -> list[str]:
-    return [name for name, count in Counter(names).items() if count > 1]
+def _repeated(names: Sequence[object]) -> str:
+    return ", ".join(shown(name) for name, count in Counter(map(str, names)).items() if count > 1)

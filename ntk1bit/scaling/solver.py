@@ -2,6 +2,13 @@
 
 The compiled solver releases Python's lock, so plain threads suffice, and since problems do not touch each other the
 results depend neither on the number of threads nor on the order.
+
+Why the gradients (`tape.py`, `objective.py`) and the optimiser (`lbfgs.py`) are written here and not taken from JAX and
+optimistix 0.1: one program serves every law and table, while jitted solvers are traced anew for each law and number of
+points. Measured on one core of an AMD Zen 3 by processor time, for 240 points of the `chinchilla` law, 675 starts and
+1000 replicates: 0.3 + 0.2 s here, after 14 s of compilation once a machine; vmapped optimistix BFGS (400 steps at
+most, the same optima to 4e-11) 1.5 + 2.3 s, after 0.9 s of imports and 0.4 s a program from JAX's persistent cache, or
+2 s without it. The command as a whole takes 2.0 s here, of which 1.3 s are imports of pandas and others.
 """
 
 from __future__ import annotations
@@ -65,17 +72,13 @@ class Solutions(NamedTuple):
 
 def _compile() -> None:
     """Compile the solver, if it is not compiled yet, before threads share it."""
-    if is_compiled(solve_in_turn):
-        return
-    one = np.ones(1)
-    tape = Tape(
-        np.zeros((0, 4), np.int64), np.array([[FILL, 0, 0, 0]]), np.zeros(0), np.zeros((0, 2), np.int64), parameters=1
-    )
-    rows = np.zeros(1, np.int64)
-    solve_in_turn(
-        tuple(tape), np.ones((1, 1)), one, np.ones((1, 1)), rows, np.ones((1, 1)), 1.0, 0.5, 1.0, 1.0, 0, 1,
-        one.copy(), one.copy(), rows.copy(),
-    )  # fmt: skip
+    if not is_compiled(solve_in_turn):
+        rows, one = np.zeros(1, np.int64), np.ones((1, 1))
+        tape = Tape(np.zeros((0, 4), np.int64), np.array([[FILL, 0, 0, 0]]), np.zeros(0), np.zeros((0, 2), np.int64), 1)
+        solve_in_turn(
+            tuple(tape), one, np.ones(1), one, rows, np.ones((1, 1)), 1.0, 0.5, 1.0, 1.0, 0, 1,
+            np.ones(1), np.ones(1), np.zeros(1, np.int64),
+        )  # fmt: skip
 
 
 def tape_inputs(tape: Tape, columns: Float[np.ndarray, "k n"]) -> Float[np.ndarray, "i n"]:
