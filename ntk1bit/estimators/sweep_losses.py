@@ -107,9 +107,7 @@ def losses_from_sweep(frame: pd.DataFrame, *, at: str | int = "last", loss: str 
         if len(picked) == 0:
             known = np.unique(rows["step"])
             span = f"{known[0]}..{known[-1]}" if len(known) else "nowhere"
-            raise InputError(
-                f"no cell has a {loss} loss at step {at}; steps run {span}; use one of them, last or best"
-            )
+            raise InputError(f"no cell has a {loss} loss at step {at}; steps run {span}; use one of them, last or best")
     elif require_choice("step", at, ["last", "best", "a step's number"]) == "last":
         picked = rows.loc[rows.groupby(keys, dropna=False)["step"].idxmax()]
     else:

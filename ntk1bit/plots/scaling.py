@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, Symmetri
 
 from ntk1bit.errors import InputError
 from ntk1bit.plots.looks import drawing, literal
-from ntk1bit.scaling.frontier import Frontier
+from ntk1bit.scaling.allocation import Frontier
 from ntk1bit.scaling.result import Fit
 
 # Okabe & Ito 2008: told apart with every common colour blindness.

@@ -166,7 +166,7 @@ class _Solver:
     def __call__(
         self,
         starts: Float[np.ndarray, "t p"],
-        weights: Float[np.ndarray, "t n"] | None = None,
+        weights: Float[np.ndarray, "r n"] | None = None,
         *,
         progress: Callable[[int], None] | None = None,
         stopping: Stopping | None = None,

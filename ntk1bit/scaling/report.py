@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling.frontier import Frontier, disagreement
+from ntk1bit.scaling.allocation import Frontier, disagreement
 from ntk1bit.scaling.result import Fit
 
 FORMATS = (".json", ".csv", ".md")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ntk1bit.scaling.synthetic import HOFFMANN, draw_losses
+from .synthetic import HOFFMANN, draw_losses
 
 AMPLITUDES = {"a": HOFFMANN["A"], "b": 1000.0}
 

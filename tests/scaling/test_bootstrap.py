@@ -8,14 +8,13 @@ import pytest
 from scipy.stats import norm
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling import bootstrap, fit, get_law
+from ntk1bit.scaling import FitRequest, bootstrap, fit, get_law
 from ntk1bit.scaling.bootstrap import (
     bca_interval,
     blocks,
     drawn_counts,
     left_out,
     percentile_interval,
-    point_weights,
 )
 from ntk1bit.scaling.observations import observe
 
@@ -54,8 +53,8 @@ def test_more_replicates_than_memory_holds_are_refused() -> None:
 
 
 def test_clusters_are_drawn_whole_and_weights_kept() -> None:
-    data = observe(FRAME, get_law("power"), cluster="seed", weight="w")
-    counts = point_weights(drawn_counts(3, 50, seed=0), data) / FRAME["w"].to_numpy()
+    data = observe(FRAME, FitRequest(get_law("power"), cluster="seed", weight="w"))
+    counts = data.point_weights(drawn_counts(3, 50, seed=0)) / FRAME["w"].to_numpy()
     np.testing.assert_allclose(counts[:, :3], counts[:, 3:6])
     np.testing.assert_allclose(counts[:, :3].sum(axis=1), 3)
 
@@ -63,8 +62,8 @@ def test_clusters_are_drawn_whole_and_weights_kept() -> None:
 def test_jackknife_leaves_each_unit_out_once() -> None:
     every = slice(0, 12)
     np.testing.assert_array_equal(left_out(12, seed=0)[every], 1 - np.eye(12))
-    data = observe(FRAME, get_law("power"), cluster="seed")
-    by_seed = point_weights(left_out(data.clusters, seed=0)[every], data)
+    data = observe(FRAME, FitRequest(get_law("power"), cluster="seed"))
+    by_seed = data.point_weights(left_out(data.clusters, seed=0)[every])
     assert by_seed.shape == (3, 12)
     np.testing.assert_array_equal(by_seed[1] == 0, FRAME["seed"] == 1)
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling import get_law
+from ntk1bit.scaling import FitRequest, get_law
 from ntk1bit.scaling.columns import choose_roles, guess_column, guess_columns
 from ntk1bit.scaling.observations import observe
 
@@ -101,7 +101,7 @@ def test_numbers_written_as_text_are_guessed_and_then_refused_by_name(written: s
     roles = choose_roles(frame, get_law("chinchilla"), {})
     assert roles.x["N"] == "N"
     with pytest.raises(InputError, match="column 'N' is not numeric: 24 of 24 values are no numbers, first") as caught:
-        observe(frame, get_law("chinchilla"), x=roles.x)
+        observe(frame, FitRequest(get_law("chinchilla"), roles.x))
     assert repr(written) in str(caught.value)
 
 
@@ -109,7 +109,7 @@ def test_a_dash_among_losses_is_refused_by_name() -> None:
     frame = runs().assign(loss=lambda t: t["loss"].map(str).where(t.index != 5, "-"))
     assert choose_roles(frame, get_law("chinchilla"), {}).loss == "loss"
     with pytest.raises(InputError, match=r"'loss' is not numeric: 1 of 24 values are no numbers, first '-' in row 5"):
-        observe(frame, get_law("chinchilla"))
+        observe(frame, FitRequest(get_law("chinchilla")))
 
 
 def test_all_columns_are_told_where_none_can_be_guessed() -> None:

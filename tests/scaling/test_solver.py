@@ -8,8 +8,9 @@ from scipy.optimize import minimize
 
 from ntk1bit.scaling import HOFFMANN_STARTS, get_law
 from ntk1bit.scaling.objective import HUBER_DELTA
-from ntk1bit.scaling.solve import Stopping, solve
-from ntk1bit.scaling.synthetic import BESIROGLU, HOFFMANN, chinchilla_design, draw_losses
+from ntk1bit.scaling.solver import Stopping, solve
+
+from .synthetic import BESIROGLU, HOFFMANN, chinchilla_design, draw_losses
 
 LAW = get_law("chinchilla")  # latent order: log E, log A, log B, alpha, beta
 
