@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int64, UInt32
+from jaxtyping import Bool, Float, UInt32
 from scipy.special import ndtr, ndtri
 
 from ntk1bit.errors import InputError
@@ -14,31 +13,13 @@ from ntk1bit.errors import InputError
 JACKKNIFE_UNITS, JACKKNIFE_PARTS = 2000, 1000
 _BLOCK = 2**24  # numbers of a table in memory at a time
 
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A jackknife: `parts` rows of 0 and 1, made when they are asked for; `part` says which row leaves a unit out."""
-
-    part: Int64[np.ndarray, " u"]
-    parts: int
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return self.parts
-
-    def __getitem__(self, rows: slice) -> Float[np.ndarray, "r u"]:
-        """Return (r, u) counts, 0 or 1, of these rows."""
-        left_out = np.arange(*rows.indices(self.parts))
-        return (self.part != left_out[:, None]).astype(np.float64)
-
-
-Counts = UInt32[np.ndarray, "b u"] | LeftOut
+Counts = UInt32[np.ndarray, "b u"] | Bool[np.ndarray, "b u"]
 
 
 def drawn_counts(units: int, replicates: int, seed: int) -> UInt32[np.ndarray, "b u"]:
     """Draw bootstrap replicates: how often each unit enters each of them.
 
-    Units u are points, drawn with replacement, or whole clusters (Davison & Hinkley 1997, sec. 3.8).
+    Units are points, drawn with replacement, or whole clusters (Davison & Hinkley 1997, sec. 3.8).
     """
     rng, shares = np.random.default_rng(seed), np.full(units, 1.0 / units)
     try:
@@ -52,18 +33,25 @@ def drawn_counts(units: int, replicates: int, seed: int) -> UInt32[np.ndarray, "
     return counts
 
 
-def left_out(units: int, seed: int) -> LeftOut:
-    """Leave each unit out once; beyond 2000 units, each of 1000 random parts of them.
+def left_out(units: int, seed: int) -> Bool[np.ndarray, "parts u"]:
+    """Leave each unit out once; beyond 2000 units, each of 1000 random parts of them: False where it is left out.
 
     The acceleration is the skewness of the units' pulls on the estimate. Pulls add up over a part, and cubes of sums
     of independent pulls are on average the sums of their cubes, so parts give the same acceleration, with a random
     error of 0.65/1000 for normal pulls: sqrt(15)/6 over the number of parts (Shao & Tu 1995, sec. 2.3, on leaving
     out several).
     """
-    if units <= JACKKNIFE_UNITS:
-        return LeftOut(np.arange(units, dtype=np.int64), units)
-    rng = np.random.default_rng([seed, JACKKNIFE_PARTS])  # not the stream of the replicates
-    return LeftOut(rng.permutation(units).astype(np.int64) % JACKKNIFE_PARTS, JACKKNIFE_PARTS)
+    parts = jackknife_parts(units)
+    place = np.arange(units)
+    if parts < units:
+        rng = np.random.default_rng([seed, JACKKNIFE_PARTS])  # not the stream of the replicates
+        place = rng.permutation(units) % parts
+    return place != np.arange(parts)[:, None]
+
+
+def jackknife_parts(units: int) -> int:
+    """Return how many parts the jackknife leaves out in turn."""
+    return units if units <= JACKKNIFE_UNITS else JACKKNIFE_PARTS
 
 
 def blocks(rows: int, columns: int) -> Iterator[slice]:
@@ -95,21 +83,8 @@ def bca_interval(
     The usual bias correction z0 is read off where the estimate lies among its replicates. An estimator of the kind of
     a median jumps between data points, so that place is mostly chance (of relative size n^-1/4), and intervals that
     follow it are moved at random: over simulated tables they held the truth in 89 to 92 % of cases instead of 95 %.
-    For such an estimator z0 is set equal to the acceleration, its value for a mean (Efron 1987).
-
-    Parameters
-    ----------
-    estimate
-        (p,) on the data themselves.
-    replicates
-        (b, p) on the bootstrap replicates.
-    jackknife
-        (u, p) with each unit, or each part of them (see `left_out`), left out once: its skewness gives the
-        acceleration.
-    level
-        Nominal coverage.
-    smooth
-        Whether the estimator moves smoothly with the data, as least squares does and a median does not.
+    For such an estimator, which does not move smoothly with the data, z0 is set equal to the acceleration, its value
+    for a mean (Efron 1987). The acceleration is the skewness of the `jackknife` (see `left_out`).
     """
     tail = (1.0 - checked_level(level)) / 2.0
     b, p = replicates.shape

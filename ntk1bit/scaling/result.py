@@ -16,9 +16,9 @@ from jaxtyping import Bool, Float
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.scaling.bootstrap import (
     Counts,
-    LeftOut,
     bca_interval,
     checked_level,
+    jackknife_parts,
     left_out,
     percentile_interval,
 )
@@ -119,16 +119,12 @@ class Fit:
     @property
     def jackknife_parts(self) -> int:
         """How many parts the jackknife behind BCa leaves out in turn: each unit, or random parts if they are many."""
-        return self._left_out.parts
+        return jackknife_parts(self.observations.clusters)
 
     @cached_property
     def jackknife(self) -> Float[np.ndarray, "u p"]:
         """Latent parameters with each point, or cluster, left out once; in random parts if they are many."""
-        return self.refit(self._left_out)
-
-    @property
-    def _left_out(self) -> LeftOut:
-        return left_out(self.observations.clusters, self.request.seed)
+        return self.refit(left_out(self.observations.clusters, self.request.seed))
 
     def interval(self, level: float = 0.95, method: str = "percentile") -> pd.DataFrame:
         """Return bootstrap intervals of the natural parameters: `estimate`, `low`, `high`, indexed by parameter.

@@ -34,14 +34,8 @@ _CHUNKS_PER_THREAD = 8
 class Stopping:
     """When a minimisation ends.
 
-    Attributes
-    ----------
-    tolerance
-        When the largest gradient entry, in units of delta times the total weight, is below it.
-    least
-        When ten iterations lower the objective by less than this share of it.
-    limit
-        After this many iterations.
+    After `limit` iterations; or when the largest gradient entry, in units of delta times the total weight, is below
+    `tolerance`; or when ten iterations lower the objective by less than the share `least` of it.
     """
 
     tolerance: float = 1e-9
@@ -50,18 +44,10 @@ class Stopping:
 
 
 class Solutions(NamedTuple):
-    """Where each problem ended.
+    """Where each problem ended: latent parameters, and the objective evaluations used.
 
-    Attributes
-    ----------
-    theta
-        (t, p) latent parameters.
-    objective
-        (t,) sum of weighted Huber losses; infinity where the start was undefined.
-    gradient
-        (t,) largest entry of the gradient, in units of delta times the total weight.
-    evaluations
-        (t,) objective evaluations used.
+    The objective is infinite where the start was undefined; of the gradient the largest entry is given, in units of
+    delta times the total weight.
     """
 
     theta: Float[np.ndarray, "t p"]
@@ -105,22 +91,14 @@ def solve(
 
     Parameters
     ----------
-    tape
-        The compiled law.
-    columns
-        (k, n) float64 positive covariates in the law's order.
-    log_loss
-        (n,) float64.
+    tape, columns, log_loss
+        The compiled law, its positive covariates (k, n) in its order, and the logarithms of the losses.
     weights
-        (r, n) float64 >= 0: row 0 is usually the data as given, others are bootstrap replicates.
-    starts
-        (t, p) float64 latent parameters.
-    replicate
-        (t,) int64 in 0..r-1, sorted for speed: the row of `weights` each start is solved on.
+        >= 0: row 0 is usually the data as given, others are bootstrap replicates.
+    starts, replicate
+        Latent parameters, and the row of `weights` each start is solved on, sorted for speed.
     delta, tilt
         See `objective.py`.
-    stopping
-        When each minimisation ends.
     threads
         By default every processor this process may use; the result does not depend on it.
     progress
