@@ -55,8 +55,6 @@ def fit(
     from ntk1bit.scaling.laws import get_law
     from ntk1bit.scaling.request import FLOPS_PER_PARAMETER_TOKEN, FitRequest
 
-    if cost is not None and not frontier:
-        raise InputError("--cost is k in C = k N D of the frontier; ask for it with --frontier")
     request = FitRequest(
         fix_parameters(get_law(law), fix),
         group=group,
@@ -74,5 +72,7 @@ def fit(
         tilt=tilt,
         threads=threads,
     )
+    if cost is not None and not frontier:
+        raise InputError("--cost is k in C = k N D of the frontier; ask for it with --frontier")
     given = {"x": x, "N": n, "D": d, "C": c}
     run_fit(file, request, given=given, loss=loss, where=where, at=at, measured=measured, out=out, plot=plot)

@@ -14,14 +14,13 @@ from rich.markdown import Markdown
 
 from ntk1bit.cli.progress import progress_bar
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.estimators.sweep_losses import select_losses
 from ntk1bit.scaling.analysis import analyse
-from ntk1bit.scaling.columns import choose_roles
-from ntk1bit.scaling.labels import one_column
 from ntk1bit.scaling.laws import Law
 from ntk1bit.scaling.report import FORMATS, Report
 from ntk1bit.scaling.request import FitRequest
-from ntk1bit.scaling.selection import Selection, load_rows
+from ntk1bit.tables.columns import one_column
+from ntk1bit.tables.roles import choose_roles
+from ntk1bit.tables.rows import Selection, load_rows
 
 _FIGURES = (".pdf", ".png", ".svg")
 
@@ -72,7 +71,7 @@ def run_fit(
     labels = {name for name in (request.group, request.cluster, request.weight, request.run) if isinstance(name, str)}
     for name in labels:
         one_column(frame, name)
-    roles = choose_roles(frame, request.law, given, loss or ("loss" if file.is_dir() else None), labels)
+    roles = choose_roles(frame, request.law.variables, given, loss or ("loss" if file.is_dir() else None), labels)
     request = replace(request, x=roles.x, loss=roles.loss)
     used = ", ".join(f"{variable} = {column}" for variable, column in [*roles.x.items(), ("loss", roles.loss)])
     grouped = f", group = {request.group}" if request.group else ""
@@ -123,6 +122,7 @@ def _rows_of_sweep(
     folder: Path, request: FitRequest, *, where: str | None, at: str | int, measured: str
 ) -> tuple[Selection, FitRequest]:
     """Read one row a cell, and group by precision if there are several."""
+    from ntk1bit.estimators.sweep_losses import select_losses
     from ntk1bit.experiments import absent_cells, load_run
 
     if request.run is not None:

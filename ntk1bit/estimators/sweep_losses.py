@@ -18,9 +18,8 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.scaling.labels import one_column, parts
-from ntk1bit.scaling.selection import Selection
-from ntk1bit.scaling.tables import holds, read_conditions, select_rows
+from ntk1bit.tables.columns import one_column, parts
+from ntk1bit.tables.rows import Selection, holds, read_conditions, select_rows
 
 CELL = ("task", "dim", "n_train", "width", "precision", "init", "scale", "kappa", "seed")
 _SETTINGS = ("task", "dim", "init", "scale", "kappa")

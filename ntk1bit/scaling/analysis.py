@@ -16,11 +16,11 @@ from ntk1bit.scaling.comparison import compare_laws, fit_groups, parameter_diffe
 from ntk1bit.scaling.extrapolation import extrapolate, extrapolation_error
 from ntk1bit.scaling.fitting import Progress, fit_one
 from ntk1bit.scaling.frontier import NoRouteError, envelope_frontier, isoflop_frontier, parametric_frontier
-from ntk1bit.scaling.labels import read_labels
 from ntk1bit.scaling.report import Report
 from ntk1bit.scaling.request import FitRequest
 from ntk1bit.scaling.result import Fit
-from ntk1bit.scaling.selection import run_ends
+from ntk1bit.scaling.runs import run_ends
+from ntk1bit.tables.columns import read_labels
 
 _BUDGETS = 9
 

@@ -12,10 +12,10 @@ from jaxtyping import Float
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.scaling.bootstrap import drawn_counts, percentile_interval
 from ntk1bit.scaling.fitting import Progress, fit_observations, fit_one
-from ntk1bit.scaling.labels import read_labels
 from ntk1bit.scaling.observations import observe
 from ntk1bit.scaling.request import FitRequest
 from ntk1bit.scaling.result import Fit
+from ntk1bit.tables.columns import read_labels
 
 
 def compare_laws(fits: Sequence[Fit]) -> pd.DataFrame:

@@ -7,8 +7,8 @@ import pandas as pd
 
 from ntk1bit.errors import InputError
 from ntk1bit.scaling.fitting import Progress, fit_one
-from ntk1bit.scaling.observations import positive_column
 from ntk1bit.scaling.request import FitRequest
+from ntk1bit.tables.columns import positive_column
 
 
 def extrapolate(

@@ -16,10 +16,9 @@ from jaxtyping import Bool, Float, Int64
 from ntk1bit.errors import InputError
 from ntk1bit.scaling.allocation import Frontier
 from ntk1bit.scaling.bootstrap import drawn_counts
-from ntk1bit.scaling.labels import read_labels
-from ntk1bit.scaling.observations import positive_column
 from ntk1bit.scaling.request import FLOPS_PER_PARAMETER_TOKEN, FitRequest, require_frontier
 from ntk1bit.scaling.result import Fit
+from ntk1bit.tables.columns import positive_column, read_labels
 
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 _SEARCH_MARGIN = np.log(1e8)  # how far beyond the fitted N the parametric optimum is looked for

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ntk1bit.scaling.bootstrap import percentile_interval
-from ntk1bit.scaling.observations import move_together
+from ntk1bit.tables.columns import move_together
 
 if TYPE_CHECKING:
     from ntk1bit.scaling.result import Fit

@@ -23,9 +23,10 @@ from ntk1bit.scaling.bootstrap import (
     percentile_interval,
 )
 from ntk1bit.scaling.laws import Law
-from ntk1bit.scaling.observations import Observations, positive_column
+from ntk1bit.scaling.observations import Observations
 from ntk1bit.scaling.request import FitRequest
 from ntk1bit.scaling.residuals import aicc, huber_log_likelihood, residual_diagnostics
+from ntk1bit.tables.columns import positive_column
 
 STRONG_CORRELATION = 0.95
 _MOSTLY = 0.5

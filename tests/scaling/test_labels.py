@@ -14,9 +14,10 @@ from ntk1bit.scaling import FitRequest, fit, get_law
 from ntk1bit.scaling.analysis import analyse
 from ntk1bit.scaling.comparison import fit_groups
 from ntk1bit.scaling.frontier import curve_losses
-from ntk1bit.scaling.labels import parts, read_labels
-from ntk1bit.scaling.selection import run_ends
-from ntk1bit.scaling.tables import read_table, select_rows
+from ntk1bit.scaling.runs import run_ends
+from ntk1bit.tables.columns import parts, read_labels
+from ntk1bit.tables.reading import read_table
+from ntk1bit.tables.rows import select_rows
 
 from ..labels import TABLE_LABELS as LABELS
 

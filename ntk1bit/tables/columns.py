@@ -1,4 +1,4 @@
-"""Columns of a table by name, and the labels in them that tell rows apart: groups, runs, clusters.
+"""Columns of a table by name: as numbers, and as labels that tell rows apart (groups, runs, clusters).
 
 A label is any text or number. What has none is refused, since a row without a label would otherwise vanish from every
 grouping; and so are labels that read alike but are not the same, such as the number 1 and the text "1".
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 
 from ntk1bit.errors import InputError
 
@@ -107,6 +107,54 @@ def one_column(frame: pd.DataFrame, name: str) -> pd.Series:
     if isinstance(column, pd.DataFrame):
         raise InputError(f"the table has {column.shape[1]} columns named {name!r}; rename or drop all but one")
     return column
+
+
+def positive_column(frame: pd.DataFrame, name: str) -> Float[np.ndarray, " n"]:
+    """Return one column as float64, or refuse it if it is absent, repeated, or not positive and finite."""
+    values = number_column(frame, name)
+    bad = ~(np.isfinite(values) & (values > 0))
+    if bad.any():
+        first = int(np.argmax(bad))
+        raise InputError(
+            f"column {name!r} must be positive and finite (it is fitted in logarithms), but {int(bad.sum())} of "
+            f"{len(values)} values are not, first {values[first]:g} in row {frame.index[first]}; remove those rows"
+        )
+    return values
+
+
+def number_column(frame: pd.DataFrame, name: str) -> Float[np.ndarray, " n"]:
+    """Return one column as float64, NaN where nothing stands; numbers written as text are read.
+
+    Raises
+    ------
+    InputError
+        If the column is absent, repeated, or holds anything that is no number.
+    """
+    column = one_column(frame, name)
+    if column.dtype.kind in "iufb":
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    values, wrong = np.full(len(column), np.nan), []
+    for i, (each, missing) in enumerate(zip(column, column.isna(), strict=True)):
+        try:
+            values[i] = np.nan if missing else float(each)
+        except (TypeError, ValueError, OverflowError):  # words, dates, complex numbers, whole numbers beyond 1e308
+            wrong.append(i)
+    if wrong:
+        raise InputError(
+            f"column {name!r} is not numeric: {len(wrong)} of {len(column)} values are no numbers, first "
+            f"{str(column.iloc[wrong[0]])!r} in row {frame.index[wrong[0]]}; write plain numbers, as in 1000, 0.032 or "
+            "1.25e8, or name another column"
+        )
+    return values
+
+
+def move_together(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"], threshold: float = 0.99) -> bool:
+    """Say whether the logarithms of two columns are so correlated that they share their effects."""
+    usable = np.isfinite(a) & np.isfinite(b) & (a > 0) & (b > 0)
+    first, second = np.log(a[usable]), np.log(b[usable])
+    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return False
+    return abs(float(np.corrcoef(first, second)[0, 1])) > threshold
 
 
 def _factorize(column: pd.Series, use: str) -> tuple[Int64[np.ndarray, " n"], list[Hashable]]:

@@ -12,7 +12,8 @@ from ntk1bit.estimators.sweep_losses import select_losses
 from ntk1bit.plots.scaling import summary_figure
 from ntk1bit.scaling import FitRequest, get_law
 from ntk1bit.scaling.analysis import analyse
-from ntk1bit.scaling.selection import load_rows, run_ends
+from ntk1bit.scaling.runs import run_ends
+from ntk1bit.tables.rows import load_rows
 
 X = {"N": "N", "D": "D"}
 

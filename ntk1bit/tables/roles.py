@@ -11,9 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling.labels import one_column, require_column, shown
-from ntk1bit.scaling.laws import Law
-from ntk1bit.scaling.observations import move_together, number_column
+from ntk1bit.tables.columns import move_together, number_column, one_column, require_column, shown
 
 _ALIASES: dict[str, tuple[str, ...]] = {
     "N": ("N", "params", "parameters", "n_params", "num_params", "non_embedding_params", "model_size", "model size"),
@@ -46,20 +44,20 @@ class Roles:
 
 def choose_roles(
     frame: pd.DataFrame,
-    law: Law,
+    variables: Sequence[str],
     given: Mapping[str, str | None],
     loss: str | None = None,
     labels: Collection[str] = (),
 ) -> Roles:
-    """Find the columns of a table for a law: those named, and a guess for the others.
+    """Find the columns of a table for the variables of a law: those named, and a guess for the others.
 
     Parameters
     ----------
     frame
         The table. Text that begins like a number ("125M") counts as a number here, so that it is refused later by name
         instead of being passed over.
-    law
-        Whose variables are needed.
+    variables
+        Those of the law; a single one is called x.
     given, loss
         Columns the user named (None for those to be guessed).
     labels
@@ -72,15 +70,15 @@ def choose_roles(
     """
     columns = [str(name) for name in frame.columns]
     free = [name for name in columns if name not in labels and _like_numbers(one_column(frame, name))]
-    x, found = guess_columns(law, free, given, loss, known=columns)
+    x, found = guess_columns(variables, free, given, loss, known=columns)
     remarks = []
     unused = [name for name in free if name not in {*x.values(), found}]
-    for role, chosen, named in (("loss", found, loss), *((each, x[each], given.get(each)) for each in law.variables)):
+    for role, chosen, named in (("loss", found, loss), *((each, x[each], given.get(each)) for each in variables)):
         others = [] if named is not None or role == "x" else candidates(role, unused)
         if others and others[0] not in _LAST_RESORT.get(role, ()):
             listed = ", ".join(map(repr, others))
             remarks.append(f"{role} is taken to be {chosen!r}; {listed} might be meant too: choose with --{role}")
-    return Roles(x, found, (*remarks, *_unused_variables(frame, law, x, unused)))
+    return Roles(x, found, (*remarks, *_unused_variables(frame, x, unused)))
 
 
 def candidates(role: str, columns: Sequence[str]) -> list[str]:
@@ -101,7 +99,7 @@ def guess_column(role: str, columns: Sequence[str]) -> str | None:
 
 
 def guess_columns(
-    law: Law,
+    variables: Sequence[str],
     columns: Sequence[str],
     given: Mapping[str, str | None],
     loss: str | None = None,
@@ -118,7 +116,7 @@ def guess_columns(
         If a named column does not exist, or one cannot be guessed.
     """
     every = list(columns if known is None else known)
-    roles: dict[str, str | None] = {"loss": loss, **{variable: given.get(variable) for variable in law.variables}}
+    roles: dict[str, str | None] = {"loss": loss, **{variable: given.get(variable) for variable in variables}}
     taken = {name for name in (*given.values(), loss) if name is not None}
     for name in taken:
         require_column(name, every)
@@ -126,7 +124,7 @@ def guess_columns(
     for role, named in roles.items():
         chosen[role] = named or _require(role, [name for name in columns if name not in taken], every)
         taken.add(chosen[role])
-    return {variable: chosen[variable] for variable in law.variables}, chosen["loss"]
+    return {variable: chosen[variable] for variable in variables}, chosen["loss"]
 
 
 def _require(role: str, free: Sequence[str], every: Sequence[str]) -> str:
@@ -142,7 +140,9 @@ def _require(role: str, free: Sequence[str], every: Sequence[str]) -> str:
     raise InputError(f"cannot tell which column is {role}; name it with --{role}{hint} (the table has {table})")
 
 
-def _unused_variables(frame: pd.DataFrame, law: Law, x: Mapping[str, str], unused: Sequence[str]) -> list[str]:
+def _unused_variables(
+    frame: pd.DataFrame, variables: Sequence[str], x: Mapping[str, str], unused: Sequence[str]
+) -> list[str]:
     """Say which columns look like variables of the loss, vary, and are not in the law."""
     used = {role: name for role in ("N", "D", "C") for name in x.values() if name in candidates(role, [name])}
     used |= {variable: name for variable, name in x.items() if variable != "x"}
@@ -161,11 +161,11 @@ def _unused_variables(frame: pd.DataFrame, law: Law, x: Mapping[str, str], unuse
             if role != "C":
                 remarks.append(f"column {name!r} grows with {together[0]!r}: what is fitted is the effect of both")
             continue
-        if {"N", "D"} <= set(both) and law.variables == ("x",):
+        if {"N", "D"} <= set(both) and list(x) == ["x"]:
             advice = f"--law chinchilla --N {shlex.quote(both['N'])} --D {shlex.quote(both['D'])} is a law of both"
         else:
             advice = f"hold it with --where, or fit its values apart with --group {shlex.quote(name)}"
-        remarks.append(f"column {name!r} looks like a variable ({role}) and law {law.name!r} ignores it: {advice}")
+        remarks.append(f"column {name!r} looks like a variable ({role}) and the law ignores it: {advice}")
     return remarks
 
 

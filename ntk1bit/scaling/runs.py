@@ -1,48 +1,20 @@
-"""The rows a fit is given, and an account of those it is not: by the user's choice, or as steps before a run's end."""
+"""The ends of training runs: which row of a table is the last of its run, and how many before it are left out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling.columns import guess_column
-from ntk1bit.scaling.labels import Labels, read_labels, shown
-from ntk1bit.scaling.observations import number_column
 from ntk1bit.scaling.request import FitRequest
-from ntk1bit.scaling.tables import read_table, select_rows
+from ntk1bit.tables.columns import Labels, number_column, read_labels
+from ntk1bit.tables.roles import guess_column
+from ntk1bit.tables.rows import Selection
 
 _GROWING = ("D", "C", "step")  # what may order the rows of a run
-
-
-@dataclass(frozen=True, eq=False)
-class Selection:
-    """Rows of a table.
-
-    Attributes
-    ----------
-    rows
-        Those that were kept.
-    left_out
-        A sentence for each reason why others were not, with their number and names; empty if none were.
-    """
-
-    rows: pd.DataFrame
-    left_out: tuple[str, ...] = ()
-
-
-def load_rows(file: Path, where: str | None) -> Selection:
-    """Read a file of losses and keep the rows asked for; see `read_table` and `select_rows` for what is refused."""
-    table = read_table(file)
-    rows = select_rows(table, where)
-    without = len(table) - len(rows)
-    account = f"{without} of {len(table)} rows, which --where {shown(where)} does not ask for"
-    return Selection(rows, (account,) if without else ())
 
 
 def run_ends(frame: pd.DataFrame, request: FitRequest) -> Selection:
