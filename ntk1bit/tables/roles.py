@@ -140,9 +140,7 @@ def _require(role: str, free: Sequence[str], every: Sequence[str]) -> str:
     raise InputError(f"cannot tell which column is {role}; name it with --{role}{hint} (the table has {table})")
 
 
-def _unused_variables(
-    frame: pd.DataFrame, variables: Sequence[str], x: Mapping[str, str], unused: Sequence[str]
-) -> list[str]:
+def _unused_variables(frame: pd.DataFrame, x: Mapping[str, str], unused: Sequence[str]) -> list[str]:
     """Say which columns look like variables of the loss, vary, and are not in the law."""
     used = {role: name for role in ("N", "D", "C") for name in x.values() if name in candidates(role, [name])}
     used |= {variable: name for variable, name in x.items() if variable != "x"}
