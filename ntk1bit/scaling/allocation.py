@@ -19,18 +19,12 @@ class Frontier:
 
     Attributes
     ----------
-    route
-        "parametric", "envelope" or "isoflop".
-    budgets
-        (c,) values of C, ascending.
-    log_n
-        (1 + b, c) log N_opt: row 0 the estimate, the others bootstrap replicates; NaN where undefined.
-    log_loss
-        (1 + b, c) log L_min.
-    cost
-        k in C = k N D.
-    group
-        The group of runs it is of, if there are several.
+    route, group
+        "parametric", "envelope" or "isoflop", and the group of runs it is of, if there are several.
+    budgets, cost
+        (c,) values of C, ascending, and k in C = k N D.
+    log_n, log_loss
+        (1 + b, c) log N_opt and log L_min: row 0 the estimate, the others bootstrap replicates; NaN where undefined.
     """
 
     route: str

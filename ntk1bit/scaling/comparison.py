@@ -89,15 +89,10 @@ def fit_groups(frame: pd.DataFrame, request: FitRequest, *, progress: Progress |
 
 
 def parameter_differences(first: Fit, second: Fit, level: float = 0.95) -> pd.DataFrame:
-    """Return `first` minus `second`, parameter by parameter, with percentile intervals and tests.
+    """Return `first` minus `second`, parameter by parameter, with percentile intervals and p-values.
 
     Replicate b of one fit is set against replicate b of the other: pairs when both were resampled together (see
     `fit_groups`), independent draws otherwise.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by parameter: `first`, `second`, `difference`, `low`, `high`, `p_value` (see `difference_test`).
     """
     low, high = percentile_interval(_differences(first, second), level)
     return pd.DataFrame(

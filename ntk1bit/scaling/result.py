@@ -35,18 +35,10 @@ _ZERO_FLOOR = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Starts:
-    """How the grid of starts fared.
+    """How the grid of starts fared: how many were tried, and how many ended within a relative 1e-6 of the best.
 
-    Attributes
-    ----------
-    tried
-        Number of starts.
-    reached_best
-        How many ended within a relative 1e-6 of the best objective.
-    rivals
-        Distinct minima every bootstrap replicate was started from.
-    objectives
-        (tried,) where each start ended, ascending.
+    `rivals` counts the distinct minima that every bootstrap replicate was started from; `objectives`, ascending, say
+    where each start ended.
     """
 
     tried: int
@@ -63,14 +55,12 @@ class Fit:
     ----------
     request, observations
         What was asked, and the data.
-    latent
-        (p,) the optimiser's parameters (logarithms of positive ones).
-    objective
-        The sum of weighted Huber losses at the optimum.
-    gradient
-        Largest gradient entry there, in units of delta times the total weight; it need not vanish at a kink.
-    latent_replicates
-        (b, p) the same for the bootstrap replicates; `replicates` has them in natural units.
+    latent, latent_replicates
+        (p,) and (b, p) the optimiser's parameters (logarithms of positive ones): of the data and of the bootstrap
+        replicates. `estimate` and `replicates` have them in natural units.
+    objective, gradient
+        The sum of weighted Huber losses at the optimum, and the largest gradient entry there, in units of delta times
+        the total weight; it need not vanish at a kink.
     starts
         How the grid of starts fared.
     finite_replicates
@@ -130,17 +120,12 @@ class Fit:
     def interval(self, level: float = 0.95, method: str = "percentile") -> pd.DataFrame:
         """Return bootstrap intervals of the natural parameters: `estimate`, `low`, `high`, indexed by parameter.
 
-        Parameters
-        ----------
-        level
-            Nominal coverage, between 0 and 1.
-        method
-            "percentile" or "bca" (bias-corrected, accelerated).
+        `method` is "percentile" or "bca" (bias-corrected, accelerated).
 
         Raises
         ------
         InputError
-            If the fit has no bootstrap replicates, or for a level or method that does not exist.
+            If the fit has no bootstrap replicates, or for a level (0 to 1) or method that does not exist.
         """
         self._need_replicates()
         if require_choice("interval", method, ("percentile", "bca")) == "percentile":

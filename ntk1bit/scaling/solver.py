@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -30,8 +29,7 @@ MEMORY = 20  # more than L-BFGS's usual 10: with few parameters it saves a sixth
 _CHUNKS_PER_THREAD = 8
 
 
-@dataclass(frozen=True)
-class Stopping:
+class Stopping(NamedTuple):
     """When a minimisation ends.
 
     After `limit` iterations; or when the largest gradient entry, in units of delta times the total weight, is below
@@ -62,7 +60,7 @@ def _compile() -> None:
         rows, one = np.zeros(1, np.int64), np.ones((1, 1))
         tape = Tape(np.zeros((0, 4), np.int64), np.array([[FILL, 0, 0, 0]]), np.zeros(0), np.zeros((0, 2), np.int64), 1)
         solve_in_turn(
-            tuple(tape), one, np.ones(1), one, rows, np.ones((1, 1)), 1.0, 0.5, 1.0, 1.0, 0, 1,
+            tuple(tape), one, np.ones(1), one, rows, np.ones((1, 1)), 1.0, 0.5, tuple(Stopping(limit=0)), 1,
             np.ones(1), np.ones(1), np.zeros(1, np.int64),
         )  # fmt: skip
 
@@ -121,8 +119,7 @@ def solve(
             return
         part = slice(int(piece[0]), int(piece[-1]) + 1)
         solve_in_turn(
-            tuple(tape), inputs, target, weights, replicate[part], theta[part], delta, tilt,
-            stopping.tolerance, stopping.least, stopping.limit, MEMORY,
+            tuple(tape), inputs, target, weights, replicate[part], theta[part], delta, tilt, tuple(stopping), MEMORY,
             objective[part], gradient[part], count[part],
         )  # fmt: skip
         if progress is not None:
