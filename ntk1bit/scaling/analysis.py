@@ -19,8 +19,9 @@ from ntk1bit.scaling.frontier import NoRouteError, envelope_frontier, isoflop_fr
 from ntk1bit.scaling.report import Report
 from ntk1bit.scaling.request import FitRequest
 from ntk1bit.scaling.result import Fit
-from ntk1bit.scaling.runs import run_ends
 from ntk1bit.tables.columns import read_labels
+from ntk1bit.tables.rows import Selection
+from ntk1bit.tables.runs import run_ends
 
 _BUDGETS = 9
 
@@ -52,7 +53,7 @@ def analyse(
     InputError
         For anything in the table that cannot be used.
     """
-    ends = run_ends(frame, request)
+    ends = final_rows(frame, request)
     held_out = None if request.holdout is None else _extrapolate(ends.rows, request)
     rivals = [fit_one(ends.rows, request.for_law(law)) for law in request.laws[1:]]
     if request.group is None:
@@ -71,6 +72,17 @@ def analyse(
         left_out=(*left_out, *ends.left_out),
         remarks=(*remarks, *missing),
     )
+
+
+def final_rows(frame: pd.DataFrame, request: FitRequest) -> Selection:
+    """Return the last row of each run, if a column names runs, or all rows if runs are the clusters as well.
+
+    Losses along the way are comparable with final ones only if the learning rate was not decayed towards the end
+    (Hoffmann et al. 2022, App. B), so using them must be asked for.
+    """
+    if request.run is None or request.cluster == request.run:
+        return Selection(frame)
+    return run_ends(frame, run=request.run, group=request.group, x=request.columns, loss=request.loss)
 
 
 Part = tuple[Hashable | None, pd.DataFrame, Callable[[], AbstractContextManager[None]]]

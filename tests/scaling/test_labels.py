@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from ntk1bit.errors import InputError
 from ntk1bit.scaling import FitRequest, fit, get_law
-from ntk1bit.scaling.analysis import analyse
+from ntk1bit.scaling.analysis import analyse, final_rows
 from ntk1bit.scaling.comparison import fit_groups
 from ntk1bit.scaling.frontier import curve_losses
-from ntk1bit.scaling.runs import run_ends
 from ntk1bit.tables.columns import parts, read_labels
 from ntk1bit.tables.reading import read_table
 from ntk1bit.tables.rows import select_rows
@@ -92,7 +91,7 @@ REQUEST = FitRequest(get_law("chinchilla"), {"N": "N", "D": "D"}, "loss", run="r
         lambda frame: fit(frame, "power", x="N", cluster=("run", "N"), bootstrap=0),
         lambda frame: fit_groups(frame, FitRequest(get_law("power"), "N", group="run", bootstrap=0)),
         lambda frame: fit_groups(frame, FitRequest(get_law("power"), "N", group="D", cluster="run", bootstrap=0)),
-        lambda frame: run_ends(frame, REQUEST),
+        lambda frame: final_rows(frame, REQUEST),
         lambda frame: analyse(frame, REQUEST),
         lambda frame: curve_losses(frame, np.array([1e16]), REQUEST),
     ],

@@ -11,8 +11,7 @@ from ntk1bit.errors import InputError
 from ntk1bit.estimators.sweep_losses import select_losses
 from ntk1bit.plots.scaling import summary_figure
 from ntk1bit.scaling import FitRequest, get_law
-from ntk1bit.scaling.analysis import analyse
-from ntk1bit.scaling.runs import run_ends
+from ntk1bit.scaling.analysis import analyse, final_rows
 from ntk1bit.tables.rows import load_rows
 
 X = {"N": "N", "D": "D"}
@@ -34,7 +33,7 @@ def request(**options) -> FitRequest:
 
 
 def test_runs_numbered_anew_in_two_arms_are_runs_of_their_own() -> None:
-    table = run_ends(arms(), request(group="arm", run="run")).rows
+    table = final_rows(arms(), request(group="arm", run="run")).rows
     assert table.groupby("arm").size().to_dict() == {"a": 8, "b": 8}
     assert set(table.loc[table["arm"] == "a", "D"]) == {1e11}
     assert set(table.loc[table["arm"] == "b", "D"]) == {2e11}
@@ -43,21 +42,21 @@ def test_runs_numbered_anew_in_two_arms_are_runs_of_their_own() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_the_ends_of_several_arms_are_those_of_each_arm_alone(seed: int) -> None:
     frame = arms(("a", "None", "NA", "")).sample(frac=1, random_state=seed)
-    together = run_ends(frame, request(group="arm", run="run")).rows
-    alone = [run_ends(part, request(run="run")).rows for _, part in frame.groupby("arm")]
+    together = final_rows(frame, request(group="arm", run="run")).rows
+    alone = [final_rows(part, request(run="run")).rows for _, part in frame.groupby("arm")]
     pd.testing.assert_frame_equal(together.sort_index(), pd.concat(alone).sort_index())
 
 
 def test_ends_are_counted_and_named() -> None:
-    selected = run_ends(arms(), request(group="arm", run="run"))
+    selected = final_rows(arms(), request(group="arm", run="run"))
     assert selected.left_out == ("32 of 48 rows, steps before the last D of 16 runs",)
-    assert run_ends(selected.rows, request(group="arm", run="run")).left_out == ()
+    assert final_rows(selected.rows, request(group="arm", run="run")).left_out == ()
 
 
 def test_steps_that_come_twice_in_a_run_are_reported() -> None:
     """Two arms in one file without a column of arms: the longer run of each name is taken, and that is said."""
     frame = pd.concat([arms(("a",)), arms(("a",)).query("D < 1e11").assign(loss=lambda t: t["loss"] + 1)])
-    selected = run_ends(frame, request(run="run"))
+    selected = final_rows(frame, request(run="run"))
     assert len(selected.rows) == 8
     (line,) = selected.left_out
     assert "32 of 40 rows, steps before the last D of 8 runs; in 8 of them the loss at one D is given more" in line
@@ -82,7 +81,7 @@ def test_steps_that_come_twice_in_a_run_are_reported() -> None:
 )
 def test_runs_whose_ends_cannot_be_told_are_refused(frame: pd.DataFrame, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        run_ends(frame, request(run="run"))
+        final_rows(frame, request(run="run"))
     assert "\n" not in str(caught.value)
 
 
@@ -90,14 +89,14 @@ def test_runs_whose_ends_cannot_be_told_are_refused(frame: pd.DataFrame, message
 def test_without_a_law_of_d_the_end_is_where_something_else_grows(column: str) -> None:
     """The last moment stands first in the table, so that neither the order nor N can give it away."""
     frame = arms(("a",)).iloc[::-1].rename(columns={"D": column})
-    ends = run_ends(frame, request(run="run", law=get_law("power"), x={"x": "N"})).rows
+    ends = final_rows(frame, request(run="run", law=get_law("power"), x={"x": "N"})).rows
     assert len(ends) == 8
     assert set(ends[column]) == {1e11}
 
 
 def test_numbers_written_as_text_are_ordered_as_numbers() -> None:
     frame = arms(("a",)).assign(D=lambda t: t["D"].map(lambda d: f"{d:g}" if d < 1e10 else f"{d:.0f}"))
-    assert set(run_ends(frame, request(run="run")).rows["D"]) == {"100000000000"}
+    assert set(final_rows(frame, request(run="run")).rows["D"]) == {"100000000000"}
 
 
 def test_the_report_and_the_figure_tell_what_was_left_out() -> None:

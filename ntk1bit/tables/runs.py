@@ -9,7 +9,6 @@ import pandas as pd
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling.request import FitRequest
 from ntk1bit.tables.columns import Labels, number_column, read_labels
 from ntk1bit.tables.roles import guess_column
 from ntk1bit.tables.rows import Selection
@@ -17,13 +16,11 @@ from ntk1bit.tables.rows import Selection
 _GROWING = ("D", "C", "step")  # what may order the rows of a run
 
 
-def run_ends(frame: pd.DataFrame, request: FitRequest) -> Selection:
-    """Keep the last row of each run, if a column names runs; all rows if runs are the clusters as well.
+def run_ends(frame: pd.DataFrame, *, run: str, group: str | None, x: Mapping[str, str], loss: str) -> Selection:
+    """Keep the last row of each run; a run is known by its name and its group.
 
-    A run is known by its name and its group. Its last row is the one with the most of whatever grows along the runs:
-    D, C or steps, by the law's columns or another of the table that is called so, or the law's only variable. Losses
-    along the way are comparable with final ones only if the learning rate was not decayed towards the end (Hoffmann et
-    al. 2022, App. B), so using them must be asked for.
+    The last row is the one with the most of whatever grows along the runs: D, C or steps, by the columns `x` of a law's
+    variables or another of the table that is called so, or the law's only variable.
 
     Raises
     ------
@@ -31,16 +28,12 @@ def run_ends(frame: pd.DataFrame, request: FitRequest) -> Selection:
         If a row has no run or group, a name stands for several runs (rows of several sizes, or several losses at the
         last step), or nothing tells which row is the last.
     """
-    run, group = request.run, request.group
-    if run is None or request.cluster == run:
-        return Selection(frame)
     runs = read_labels(frame, run if group is None or group == run else [group, run], "run")
     if len(runs.keys) == len(frame):
         return Selection(frame)
-    x = request.columns
     _require_one_size(frame, runs, x)
     name, growing = _growing_column(frame, runs, x)
-    table = pd.DataFrame({"run": runs.codes, "at": growing, "loss": number_column(frame, request.loss)})
+    table = pd.DataFrame({"run": runs.codes, "at": growing, "loss": number_column(frame, loss)})
     end = table.groupby("run")["at"].transform("max").to_numpy()
     distinct = table.assign(last=growing == end).drop_duplicates()
     twice = distinct.loc[distinct.duplicated(["run", "at"], keep=False)]
