@@ -73,11 +73,8 @@ class Frontier:
 def disagreement(frontiers: Sequence[Frontier], level: float = 0.95) -> pd.DataFrame:
     """Compare the routes of each group pairwise where their budgets overlap.
 
-    Returns
-    -------
-    DataFrame
-        One row a pair: the difference of the exponents of N_opt with its percentile interval (replicates of the two
-        routes taken as independent), and the median and largest |log10| ratio of N_opt and of L_min.
+    Each pair has a row: the difference of the exponents of N_opt with its percentile interval (replicates of the two
+    routes taken as independent), and the median and largest |log10| ratio of N_opt and of L_min.
     """
     rows = []
     for first, second in itertools.combinations(frontiers, 2):
@@ -92,9 +89,9 @@ def disagreement(frontiers: Sequence[Frontier], level: float = 0.95) -> pd.DataF
         row |= {"exponent_difference": gap[0], "low": ends[0][0], "high": ends[1][0]}
         if low < high:
             grid = np.linspace(np.log(low), np.log(high), 21)
-            for name in ("log_n", "log_loss"):
-                apart = np.abs(_along(first, name, grid) - _along(second, name, grid)) / np.log(10)
-                label = "N_opt" if name == "log_n" else "L_min"
+            for label, name in (("N_opt", "log_n"), ("L_min", "log_loss")):
+                one, other = (np.interp(grid, np.log(each.budgets), getattr(each, name)[0]) for each in (first, second))
+                apart = np.abs(one - other) / np.log(10)
                 row |= {f"{label}_decades_median": np.median(apart), f"{label}_decades_largest": np.max(apart)}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -106,7 +103,3 @@ def _interval(rows: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     ends = [np.quantile(each, [tail, 1 - tail]) if len(each) > 1 else np.array([np.nan, np.nan]) for each in columns]
     low, high = np.array(ends).reshape(-1, 2).T
     return low, high
-
-
-def _along(frontier: Frontier, name: str, grid: np.ndarray) -> np.ndarray:
-    return np.interp(grid, np.log(frontier.budgets), getattr(frontier, name)[0])

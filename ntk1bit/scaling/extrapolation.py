@@ -16,15 +16,8 @@ def extrapolate(
 ) -> pd.DataFrame:
     """Fit the request's law and its rivals to the smallest observations and predict the largest.
 
-    Parameters
-    ----------
-    frame, request
-        A table, and what is asked of it; `holdout` is the share of rows held out. Rows of equal size stay on one side,
-        so the share is met from below.
-    by
-        The column that orders observations; by default the law's only variable or the product of all of them.
-    progress
-        As in `fit`.
+    `holdout` is the share of rows held out; rows of equal size stay on one side, so it is met from below. Size is the
+    column `by`, or by default the law's only variable or the product of all of them.
 
     Returns
     -------

@@ -28,13 +28,10 @@ def residual_diagnostics(
 ) -> dict[str, float | int]:
     """Summarise log residuals (observed minus predicted).
 
-    Returns
-    -------
-    dict
-        `median`, `robust_std` (1.48 median absolute deviations), `rms`, `largest`, `outliers` (beyond 4 robust
-        standard deviations of the median) and, for each variable, `trend_` and `spread_trend_`: rank correlations of
-        the residual and of its size with the variable, and `curvature_`: of the residual with the distance of
-        log x from its middle. All three near 0 when the law has the right shape.
+    Returns `median`, `robust_std` (1.48 median absolute deviations), `rms`, `largest`, `outliers` (beyond 4 robust
+    standard deviations of the median) and, for each variable, rank correlations: `trend_` and `spread_trend_` of the
+    residual and of its size with the variable, and `curvature_` of the residual with the distance of log x from its
+    middle. All three are near 0 when the law has the right shape.
     """
     middle = float(np.median(log_residuals))
     robust = _NORMAL_MAD * float(np.median(np.abs(log_residuals - middle)))

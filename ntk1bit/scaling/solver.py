@@ -87,20 +87,10 @@ def solve(
 ) -> Solutions:
     """Minimise the objective from every start, each on its own replicate's weights.
 
-    Parameters
-    ----------
-    tape, columns, log_loss
-        The compiled law, its positive covariates (k, n) in its order, and the logarithms of the losses.
-    weights
-        >= 0: row 0 is usually the data as given, others are bootstrap replicates.
-    starts, replicate
-        Latent parameters, and the row of `weights` each start is solved on, sorted for speed.
-    delta, tilt
-        See `objective.py`.
-    threads
-        By default every processor this process may use; the result does not depend on it.
-    progress
-        Called with the number of problems just solved, from worker threads.
+    Covariates are positive and in the law's order. Weights are >= 0: row 0 is usually the data as given, others are
+    bootstrap replicates; `replicate` says which row each start (latent parameters) is solved on, sorted for speed. See
+    `objective.py` for `delta` and `tilt`. Threads are by default as many as there are processors to use, and results do
+    not depend on them. `progress` is called, from worker threads, with the number of problems just solved.
     """
     stopping = Stopping() if stopping is None else stopping
     total = starts.shape[0]
