@@ -41,7 +41,7 @@ SCIPY_OPTIONS = {"maxiter": 5000, "maxfun": 10_000, "ftol": 1e-15, "gtol": 1e-8}
 def table(truth: dict[str, float] = BESIROGLU, seed: int = 0) -> pd.DataFrame:
     """Return the 240 points."""
     rng, noise = np.random.default_rng(seed), np.random.default_rng(seed)
-    columns = [np.exp(rng.uniform(*np.log(ends), 240)) for ends in ((4e7, 1.6e10), (1e9, 1e12))]
+    columns = [np.exp(rng.uniform(np.log(low), np.log(high), 240)) for low, high in ((4e7, 1.6e10), (1e9, 1e12))]
     log_loss = LAW.log_predict(LAW.latent(np.array([truth[name] for name in LAW.parameter_names])), columns)
     log_loss = log_loss + 0.01 * noise.standard_normal(240)
     log_loss[noise.permutation(240)[:10]] += np.log(1.3)

@@ -101,11 +101,7 @@ def fit(
 
 
 def fit_one(
-    frame: pd.DataFrame,
-    request: FitRequest,
-    *,
-    starts: Starting | None = None,
-    progress: Progress | None = None,
+    frame: pd.DataFrame, request: FitRequest, *, starts: Starting | None = None, progress: Progress | None = None
 ) -> Fit:
     """Fit the request's law to all rows, without warnings but those of the result."""
     observations = observe(frame, request)
@@ -188,10 +184,7 @@ class _Solver:
         )
 
     def best_of(
-        self,
-        candidates: Float[np.ndarray, "c p"],
-        counts: Counts,
-        progress: Callable[[int], None] | None = None,
+        self, candidates: Float[np.ndarray, "c p"], counts: Counts, progress: Callable[[int], None] | None = None
     ) -> tuple[Float[np.ndarray, "r p"], Bool[np.ndarray, " r"]]:
         """Minimise each replicate from every candidate; return the best of each and whether it is finite.
 

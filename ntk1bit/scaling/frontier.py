@@ -82,8 +82,7 @@ def envelope_frontier(curves: pd.DataFrame, budgets: Budgets, request: FitReques
         If the table cannot be used.
     """
     c = checked_budgets(budgets)
-    log_n, table = curve_losses(curves, c, request)
-    units = np.arange(len(log_n)) if request.cluster is None else _clusters_of_runs(curves, request)
+    log_n, table, units = curve_losses(curves, c, request)
     present = np.ones((1 + request.bootstrap, len(log_n)), dtype=bool)
     present[1:] = drawn_counts(int(units.max()) + 1, request.bootstrap, request.seed)[:, units] > 0
     optima = [_lowest(present, log_n, log_loss) for log_loss in table.T]
@@ -150,35 +149,28 @@ def budget_groups(c: Float[np.ndarray, " n"]) -> list[np.ndarray]:
 
 def curve_losses(
     curves: pd.DataFrame, c: Float[np.ndarray, " c"], request: FitRequest
-) -> tuple[Float[np.ndarray, " runs"], Float[np.ndarray, "runs c"]]:
-    """Return every run's log N, and its log loss interpolated at each budget: NaN beyond the run's own range."""
-    run, x = request.run or "run", request.columns
+) -> tuple[Float[np.ndarray, " runs"], Float[np.ndarray, "runs c"], Int64[np.ndarray, " runs"]]:
+    """Return every run's log N, its log loss interpolated at each budget (NaN beyond its range), and its cluster."""
+    run, x, cluster = request.run or "run", request.columns, request.cluster
     columns = [positive_column(curves, name) for name in (x["N"], x["D"], request.loss)]
-    log_n, table = [], []
-    for name, rows in read_labels(curves, run, "run").rows():
+    runs = read_labels(curves, run, "run")
+    clusters = runs.codes if cluster is None else read_labels(curves, cluster, "cluster").codes
+    log_n, table, units = [], [], []
+    for name, rows in runs.rows():
         size, data, losses = (column[rows] for column in columns)
         if np.ptp(size) > 0:
             raise InputError(
                 f"run {name} has several values of {x['N']!r}; column {run!r} must name runs of one size each (with "
                 "runs numbered anew in several arms, fit each arm as a group)"
             )
+        if np.ptp(clusters[rows]) > 0:
+            raise InputError(f"run {name} has rows in several clusters; {cluster!r} must be one value for a whole run")
         order = np.argsort(data, kind="stable")
         spent = np.log(request.cost * size[order] * data[order])
         log_n.append(float(np.log(size[0])))
         table.append(np.interp(np.log(c), spent, np.log(losses[order]), left=np.nan, right=np.nan))
-    return np.array(log_n), np.array(table)
-
-
-def _clusters_of_runs(curves: pd.DataFrame, request: FitRequest) -> Int64[np.ndarray, " runs"]:
-    clusters = read_labels(curves, request.cluster or (), "cluster").codes
-    found = []
-    for name, rows in read_labels(curves, request.run or "run", "run").rows():
-        if np.ptp(clusters[rows]) > 0:
-            raise InputError(
-                f"run {name} has rows in several clusters; {request.cluster!r} must be one value for a whole run"
-            )
-        found.append(clusters[rows[0]])
-    return np.array(found, dtype=np.int64)
+        units.append(clusters[rows[0]])
+    return np.array(log_n), np.array(table), np.array(units, dtype=np.int64)
 
 
 def _lowest(

@@ -67,7 +67,7 @@ class _Value(NamedTuple):
     """A register: "parameter", "constant" or "scalar", "input" or "vector", by the order of its making."""
 
     kind: str
-    index: int
+    place: int
 
     @property
     def is_vector(self) -> bool:
@@ -113,7 +113,7 @@ class _Compiler:
         if not (left.is_vector or right.is_vector):
             if left.kind == right.kind == "constant":
                 with np.errstate(all="ignore"):
-                    numbers = [np.float64(self.constants[value.index]) for value in (left, right)]
+                    numbers = [np.float64(self.constants[value.place]) for value in (left, right)]
                     return self.constant(float(_NUMPY[operation](*numbers)))
             self.scalars.append((operation, left, right))
             return _Value("scalar", len(self.scalars) - 1)
@@ -221,7 +221,7 @@ class _Compiler:
         first |= {"input": 0, "vector": len(self.inputs)}
 
         def at(value: _Value) -> int:
-            return first[value.kind] + value.index
+            return first[value.kind] + value.place
 
         scalars = [(operation, *map(at, values), 0) for operation, *values in self.scalars]
         vectors = [(operation, *map(at, values)) for operation, *values in self.vectors]
