@@ -29,7 +29,7 @@ SAME_OBJECTIVE = 1e-6  # relative: starts this close to the best have reached it
 _EXACT = 1e-10  # mean absolute log residuals below this are rounding: starts that reach it are as good as any
 _MOST_MINIMA = 4  # distinct minima that replicates are started from
 _FRESH_STARTS = 3  # starts of the grid added to these where a minimum lies in a plateau
-_REPLICATE_HEAT = Stopping(tolerance=1e-7, least=1e-8, limit=60)
+_REPLICATE_START = Stopping(tolerance=1e-7, least=1e-8, limit=60)
 _REPLICATE = Stopping(tolerance=1e-7, least=1e-8, limit=300)  # under 1 % of a standard error
 _INERT = 1e-3  # a parameter whose change by a factor e moves no log prediction by more is out of the data's sight
 _MARGIN = 4.0  # standard deviations of the resampled difference of objectives
@@ -188,7 +188,7 @@ class _Solver:
     ) -> tuple[Float[np.ndarray, "r p"], Bool[np.ndarray, " r"]]:
         """Minimise each replicate from every candidate; return the best of each and whether it is finite.
 
-        After a heat of a few steps from all candidates, only the one in front is followed to the end.
+        After a few steps from all candidates, only the lowest is followed to the end.
         """
         theta, objective = np.empty((len(counts), candidates.shape[1])), np.empty(len(counts))
         choices = len(candidates)
@@ -196,9 +196,9 @@ class _Solver:
             weights = self.observations.point_weights(counts[block])
             starts = np.tile(candidates, (len(weights), 1))
             if choices > 1:
-                heat = self(starts, weights, progress=progress, stopping=_REPLICATE_HEAT)
-                winner = np.argmin(heat.objective.reshape(-1, choices), axis=1)
-                starts = heat.theta.reshape(len(weights), choices, -1)[np.arange(len(weights)), winner]
+                early = self(starts, weights, progress=progress, stopping=_REPLICATE_START)
+                winner = np.argmin(early.objective.reshape(-1, choices), axis=1)
+                starts = early.theta.reshape(len(weights), choices, -1)[np.arange(len(weights)), winner]
             final = self(starts, weights, progress=progress, stopping=_REPLICATE)
             theta[block], objective[block] = final.theta, final.objective
         return theta, np.isfinite(objective)

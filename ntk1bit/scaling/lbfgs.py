@@ -169,16 +169,16 @@ def _minimise(tape, theta, work, n, delta, tilt, stopping, memory):  # pragma: n
             else:
                 count = 0
                 continue
-        bend = 0.0
+        curvature = 0.0
         for j in range(p):
-            bend += (trial[j] - theta[j]) * (trial_gradient[j] - gradient[j])
-        if bend > 0.0:
+            curvature += (trial[j] - theta[j]) * (trial_gradient[j] - gradient[j])
+        if curvature > 0.0:
             newest = (newest + 1) % memory
             count = min(count + 1, memory)
             for j in range(p):
                 steps[newest, j] = trial[j] - theta[j]
                 changes[newest, j] = trial_gradient[j] - gradient[j]
-            inverse[newest] = 1.0 / bend
+            inverse[newest] = 1.0 / curvature
         f = f_trial
         theta[:] = trial
         gradient[:] = trial_gradient

@@ -41,7 +41,7 @@ class FitRequest:
     frontier, cost
         Whether to work out the compute-optimal allocation, and k in its C = k N D.
     run
-        Column of training runs, for tables with several moments of each; see `run_ends`.
+        Column of training runs, for tables with several steps of each; see `final_rows`.
     delta
         Width of the Huber loss, in units of log loss.
     tilt

@@ -73,12 +73,12 @@ def test_groups(pairs: str, tmp_path: Path) -> None:
 def test_a_sweep_is_read_through_its_own_room(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sweep: Callable[..., pd.DataFrame]
 ) -> None:
-    room = ModuleType("ntk1bit.experiments")
+    fake = ModuleType("ntk1bit.experiments")
     frame = sweep()
     loaded = SimpleNamespace(frame=lambda _columns=None: frame)
-    monkeypatch.setattr(room, "absent_cells", lambda _run: pd.DataFrame(), raising=False)
-    monkeypatch.setattr(room, "load_run", lambda _path: loaded, raising=False)
-    monkeypatch.setitem(sys.modules, "ntk1bit.experiments", room)
+    monkeypatch.setattr(fake, "absent_cells", lambda _run: pd.DataFrame(), raising=False)
+    monkeypatch.setattr(fake, "load_run", lambda _path: loaded, raising=False)
+    monkeypatch.setitem(sys.modules, "ntk1bit.experiments", fake)
     shown = run(str(tmp_path), "--law", "power", *QUICK)
     assert "x = N, loss = loss, group = precision" in shown
     assert "power: one_bit" in shown
@@ -158,10 +158,10 @@ def test_groups_of_a_sweep_do_not_pool_precisions(
 ) -> None:
     frame = sweep()
     frame["kappa"] = 1.0 + frame["seed"] % 2
-    room = ModuleType("ntk1bit.experiments")
-    monkeypatch.setattr(room, "load_run", lambda _path: SimpleNamespace(frame=lambda _columns: frame), raising=False)
-    monkeypatch.setattr(room, "absent_cells", lambda _run: pd.DataFrame(), raising=False)
-    monkeypatch.setitem(sys.modules, "ntk1bit.experiments", room)
+    fake = ModuleType("ntk1bit.experiments")
+    monkeypatch.setattr(fake, "load_run", lambda _path: SimpleNamespace(frame=lambda _columns: frame), raising=False)
+    monkeypatch.setattr(fake, "absent_cells", lambda _run: pd.DataFrame(), raising=False)
+    monkeypatch.setitem(sys.modules, "ntk1bit.experiments", fake)
     with pytest.raises(InputError, match="several precisions"):
         run(str(tmp_path), "--group", "kappa", *QUICK)
     with pytest.raises(InputError, match="--run is for tables"):

@@ -116,7 +116,7 @@ def test_groups_are_compared(widths: pd.DataFrame) -> None:
         analyse(frame, FitRequest(law=request.law, x=request.x, loss="loss", group="p", rivals=("power",), bootstrap=0))
 
 
-def test_moments_of_runs_are_reduced_to_their_ends_and_enveloped(make_curves: Callable[..., pd.DataFrame]) -> None:
+def test_steps_of_runs_are_reduced_to_their_ends_and_enveloped(make_curves: Callable[..., pd.DataFrame]) -> None:
     curves = make_curves(0.002)
     request = FitRequest(
         law=get_law("chinchilla"), x={"N": "N", "D": "D"}, loss="loss", run="run", frontier=True, bootstrap=50

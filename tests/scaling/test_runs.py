@@ -20,10 +20,10 @@ X = {"N": "N", "D": "D"}
 def arms(names: tuple[str, ...] = ("a", "b"), sizes: int = 8) -> pd.DataFrame:
     """Arms that number their runs from 0, with three steps per run; the arms end at different D."""
     rows = [
-        (arm, run, 1e6 * 2.0**run, (1 + i) * 10.0 ** (9 + moment), 5.0 - moment - 0.1 * run + i)
+        (arm, run, 1e6 * 2.0**run, (1 + i) * 10.0 ** (9 + step), 5.0 - step - 0.1 * run + i)
         for i, arm in enumerate(names)
         for run in range(sizes)
-        for moment in range(3)
+        for step in range(3)
     ]
     return pd.DataFrame(rows, columns=["arm", "run", "N", "D", "loss"])
 
@@ -87,7 +87,7 @@ def test_runs_whose_ends_cannot_be_told_are_refused(frame: pd.DataFrame, message
 
 @pytest.mark.parametrize("column", ["tokens", "flops", "step", "Iteration"])
 def test_without_a_law_of_d_the_end_is_where_something_else_grows(column: str) -> None:
-    """The last moment stands first in the table, so that neither the order nor N can give it away."""
+    """The last step stands first in the table, so that neither the order nor N can give it away."""
     frame = arms(("a",)).iloc[::-1].rename(columns={"D": column})
     ends = final_rows(frame, request(run="run", law=get_law("power"), x={"x": "N"})).rows
     assert len(ends) == 8

@@ -16,7 +16,7 @@ LAW = get_law("chinchilla")  # latent order: log E, log A, log B, alpha, beta
 
 
 def chinchilla_objective(theta, log_n, log_d, log_loss, weight):
-    """Objective over delta, and gradient, written out by hand: shares no code with the room."""
+    """Objective over delta, and gradient, written out by hand: shares no code with the package."""
     e, a, b, alpha, beta = theta
     terms = np.stack([np.full_like(log_n, e), a - alpha * log_n, b - beta * log_d])
     top = terms.max(axis=0)
