@@ -70,7 +70,7 @@ def test_groups(pairs: str, tmp_path: Path) -> None:
     assert "full - one_bit" in shown
 
 
-def test_a_sweep_is_read_through_its_own_room(
+def test_a_sweep_is_read_through_its_own_package(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sweep: Callable[..., pd.DataFrame]
 ) -> None:
     fake = ModuleType("ntk1bit.experiments")
