@@ -291,6 +291,4 @@ def objective_reference(
 ) -> float:
     """Compute the objective from the formula in natural units: the plain counterpart of the compiled one, for tests."""
     r = np.log(evaluate_reference(expression, {**natural, **columns})) - np.log(loss)
-    size = np.abs(r)
-    rho = np.where(size <= delta, 0.5 * r**2, delta * (size - 0.5 * delta))
-    return float(np.sum(weight * np.where(r < 0, 2 * tilt, 2 * (1 - tilt)) * rho))
+    return float(np.sum(weight * huber_losses(r, delta, tilt)))
