@@ -89,7 +89,7 @@ def _growing_column(frame: pd.DataFrame, runs: Labels, x: Mapping[str, str]) -> 
         if np.isnan(values).any():
             if name in x.values():
                 raise InputError(
-                    f"column {name!r} has missing values, so the last rows of runs cannot be told; drop these rows"
+                    f"column {name!r} has missing values, so the last rows of runs cannot be found; drop these rows"
                 )
         elif any(np.ptp(values[rows]) > 0 for _, rows in runs.rows()):
             return name, values
