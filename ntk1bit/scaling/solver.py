@@ -8,7 +8,7 @@ optimistix 0.1: one program serves every law and table, while jitted solvers are
 points. Measured on one core of an AMD Zen 3 by processor time, for 240 points of the `chinchilla` law, 675 starts and
 1000 replicates: 0.3 + 0.2 s here, after 14 s of compilation once a machine; vmapped optimistix BFGS (400 steps at
 most, the same optima to 4e-11) 1.5 + 2.3 s, after 0.9 s of imports and 0.4 s a program from JAX's persistent cache, or
-2 s without it. The command as a whole takes 2.0 s here, of which 1.3 s are imports of pandas and others.
+2 s without it (`python -m benchmarks.scaling_fit --jax`). The whole command takes 2.4 s here, half of them imports.
 """
 
 from __future__ import annotations
