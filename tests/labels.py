@@ -15,8 +15,24 @@ _HARD = (
     "$" * 200, "a" * 40, "a" * 41,    " lead", "trail ", "..", "/etc", "C:\\temp", "a/b", "~a", "%20", "--group", "-h",
 )  # fmt: skip
 
+_OF_ROWS = (
+    "n/a", "NULL", "-nan", "NaT", "inf", "-inf", "Infinity", "False", "true", "yes", "no", "--", ".", "?", "*", "00",
+    "007", "7", "7.0", "1_000", "0x10", "$x$", "$^$", "{name}", "}{", "\\alpha", "\\n", "/", "a=b", "a=b,c=d",
+    "\"quoted\"", "it's", ";", "|", "a\rb", "\nfirst", "last\n", " leading", "trailing ", "two  spaces", "<b>",
+    "&amp;", "ß", "İ", "עברית", "العربية", "a\u200bb", "\ufeff", "🙂", "👩\u200d🔬", "𝔘", "group", "all", "index",
+    "level_0", "Unnamed: 0", "loss", "x", "run", "a b", "A", "a", "ª",
+)  # fmt: skip
+
 LABELS: list[str] = [
     *_HARD,
     *(f"{a}{b}" for a, b in itertools.product(("_", "$", "a "), _HARD) if f"{a}{b}" not in _HARD),
 ][:200]
 assert len(set(LABELS)) == 200
+
+TABLE_LABELS: list[str] = [
+    label
+    for label in (*_HARD, *_OF_ROWS, *LABELS[len(_HARD) :])
+    if label.strip()
+    and label.encode("utf-8", "ignore").decode() == label  # a blank is no label, a lone surrogate no text
+][:200]
+assert len(set(TABLE_LABELS)) == 200

@@ -152,7 +152,7 @@ import sys, hashlib, warnings
 import numpy as np
 {first}
 from ntk1bit.scaling import fit
-from ntk1bit.scaling.synthetic import BESIROGLU, chinchilla_design, draw_losses, width_design
+from tests.scaling.synthetic import BESIROGLU, chinchilla_design, draw_losses, width_design
 warnings.simplefilter("ignore")
 runs = draw_losses(chinchilla_design(60), "chinchilla", BESIROGLU, noise=0.01, outliers=0.03, seed=1)
 widths = draw_losses(width_design(), "power+floor", {{"E": 0.02, "A": 3.0, "alpha": 0.8}}, noise=0.05, seed=3)
@@ -180,7 +180,12 @@ def test_code_from_disk_gives_the_bits_of_code_just_compiled(tmp_path):
         environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / folder)}
         program = FITS.format(first=first)
         done = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+            [sys.executable, "-c", program],
+            env=environment,
+            cwd=Path(__file__).parents[1],  # where the drawn tables of the tests can be imported from
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return done.stdout
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def fit(
@@ -34,7 +31,7 @@ def fit(
     cost: Annotated[float | None, typer.Option(help="k in C = k N D of the frontier; 6 by default.")] = None,
     run: Annotated[
         str | None,
-        typer.Option(help="Column of training runs, for rows that are moments of runs; the last ones are fitted."),
+        typer.Option(help="Column of training runs, for tables with several steps of each; the last ones are fitted."),
     ] = None,
     where: Annotated[
         str | None, typer.Option(help='Keep rows with these values: kappa=1,init=paired; opt="a,b" in quotes.')
@@ -53,43 +50,29 @@ def fit(
 
     Example: ntk1bit fit losses.csv --law chinchilla --N params --D tokens --holdout 0.3 --plot fit.pdf
     """
-    from ntk1bit.scaling.command import run_fit
+    from ntk1bit.cli.fitting import fix_parameters, run_fit
+    from ntk1bit.errors import InputError
+    from ntk1bit.scaling.laws import get_law
+    from ntk1bit.scaling.request import FLOPS_PER_PARAMETER_TOKEN, FitRequest
 
-    run_fit(
-        file,
-        law=law,
-        fix=fix,
-        given={"x": x, "N": n, "D": d, "C": c},
-        loss=loss,
+    request = FitRequest(
+        fix_parameters(get_law(law), fix),
         group=group,
         cluster=cluster,
         weight=weight,
         bootstrap=bootstrap,
-        level=level,
         seed=seed,
-        against=against,
+        level=level,
+        rivals=tuple(name.strip() for name in against.split(",")) if against else (),
         holdout=holdout,
         frontier=frontier,
-        cost=cost,
+        cost=FLOPS_PER_PARAMETER_TOKEN if cost is None else cost,
         run=run,
-        where=where,
-        at=at,
-        measured=measured,
         delta=delta,
         tilt=tilt,
-        out=out,
-        plot=plot,
         threads=threads,
-        load_sweep=_load_sweep,
     )
-
-
-def _load_sweep(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    from ntk1bit.errors import InputError
-    from ntk1bit.experiments import SweepSpec, open_run
-
-    run = open_run(path)
-    if not isinstance(run.spec, SweepSpec):
-        tables = ", ".join(sorted(table.name for table in path.glob("*.csv"))) or "none yet"
-        raise InputError(f"{path} is of {run.spec.COMMAND}; give fit one of the tables that it writes there: {tables}")
-    return run.frame(["test_loss"]), run.absent
+    if cost is not None and not frontier:
+        raise InputError("--cost is k in C = k N D of the frontier; ask for it with --frontier")
+    given = {"x": x, "N": n, "D": d, "C": c}
+    run_fit(file, request, given=given, loss=loss, where=where, at=at, measured=measured, out=out, plot=plot)

@@ -14,12 +14,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, SymmetricalLogLocator
 
 from ntk1bit.errors import InputError
-from ntk1bit.plots.looks import drawing, literal
-from ntk1bit.scaling.frontier import Frontier
+from ntk1bit.plots.looks import BLUE, GREEN, ORANGE, PURPLE, drawing, literal
+from ntk1bit.scaling.allocation import Frontier
 from ntk1bit.scaling.result import Fit
 
-# Okabe & Ito 2008: told apart with every common colour blindness.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe & Ito 2008: distinguishable with every common colour blindness.
+_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _INK, _PALE = "#333333", "#DDDDDD"
 _SLICES = 4
@@ -32,7 +32,7 @@ def plot_fit(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.95) -> 
     """Draw losses, fitted curves and their bands on log axes.
 
     A law of one variable is drawn against it, a colour a group. A law of several is drawn against its first one, in
-    slices: each curve holds the others at a value seen in the data, and points wear the colour of theirs, so that each
+    slices: each curve holds the others at a value seen in the data, and points have the colour of theirs, so that each
     group needs axes of its own.
 
     Raises
@@ -45,7 +45,7 @@ def plot_fit(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.95) -> 
         raise InputError("a law of several variables is drawn in slices, one group on its own axes; give one fit")
     if len(first.law.variables) == 1:
         for i, (name, fit) in enumerate(fits.items()):
-            _plot_curve(name, fit, ax, COLOURS[i % len(COLOURS)], _MARKERS[i % len(_MARKERS)], level)
+            _plot_curve(name, fit, ax, *_style(i), level)
         if len(fits) > 1:
             ax.legend(frameon=False).set_in_layout(False)  # a long one would leave no room for the axes
     else:
@@ -66,7 +66,7 @@ def plot_residuals(fits: Mapping[Hashable, Fit], *, ax: Axes) -> Axes:
         percent = 100 * np.expm1(fit.log_residuals)
         spreads.append(100 * float(fit.residual_diagnostics["robust_std"]))
         extremes += [float(percent.min()), float(percent.max())]
-        colour, marker = COLOURS[i % len(COLOURS)], _MARKERS[i % len(_MARKERS)]
+        colour, marker = _style(i)
         ax.axhspan(-2 * spreads[-1], 2 * spreads[-1], color=colour, alpha=0.08, lw=0)
         ax.plot(predicted, percent, color=colour, marker=marker, ls="", ms=3, alpha=0.6, label=literal(name))
     ax.axhline(0, color=_INK, lw=0.8)
@@ -92,19 +92,16 @@ def plot_exponents(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.9
         raise InputError(f"law {first.law.name!r} has no exponent to draw")
     for i, (name, fit) in enumerate(fits.items()):
         columns = [fit.replicates[:, fit.law.parameter_names.index(each)] for each in names]
-        ends, colour = fit.interval(level), COLOURS[i % len(COLOURS)]
+        (colour, marker), ends = _style(i), fit.interval(level).loc[names].to_numpy(dtype=np.float64)
         if len(names) == 2:
             ax.plot(columns[0], columns[1], ".", color=colour, ms=2, alpha=0.25)
-            best = ends["estimate"]
-            low, high = ends["low"], ends["high"]
-            ax.plot([low[names[0]], high[names[0]]], [best[names[1]]] * 2, color=_INK, lw=1.2)
-            ax.plot([best[names[0]]] * 2, [low[names[1]], high[names[1]]], color=_INK, lw=1.2)
-            ax.plot(
-                best[names[0]], best[names[1]], _MARKERS[i % len(_MARKERS)], color=colour, mec=_INK, label=literal(name)
-            )
+            (x, *x_ends), (y, *y_ends) = ends
+            ax.plot(x_ends, [y, y], color=_INK, lw=1.2)
+            ax.plot([x, x], y_ends, color=_INK, lw=1.2)
+            ax.plot(x, y, marker, color=colour, mec=_INK, label=literal(name))
         else:
             ax.hist(columns[0], bins=40, density=True, color=colour, alpha=0.4, label=literal(name))
-            estimate, low, high = ends.loc[names[0], ["estimate", "low", "high"]].to_numpy(dtype=np.float64)
+            estimate, low, high = ends[0]
             ax.axvline(estimate, color=colour, lw=1.5)
             ax.axvline(low, color=colour, lw=1, ls=":")
             ax.axvline(high, color=colour, lw=1, ls=":")
@@ -120,7 +117,7 @@ def plot_exponents(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.9
 def plot_frontier(frontiers: Sequence[Frontier], *, ax: Axes, level: float = 0.95) -> Axes:
     """Draw N_opt against C by every route, with its exponent and its interval in the legend.
 
-    Frontiers of groups wear the colour of their group, and a marker by route.
+    The colour of a frontier is that of its group, if there are several, and its marker is that of its route.
     """
     if not frontiers:
         raise InputError("there is no frontier to draw; give at least one route")
@@ -128,9 +125,8 @@ def plot_frontier(frontiers: Sequence[Frontier], *, ax: Axes, level: float = 0.9
     routes = list(dict.fromkeys(each.route for each in frontiers))
     for each in frontiers:
         table, exponent = each.table(level), each.exponents(level).iloc[0]
-        marker = _MARKERS[routes.index(each.route) % len(_MARKERS)]
-        place = groups.index(each.group) if each.group is not None else routes.index(each.route)
-        colour = COLOURS[place % len(COLOURS)]
+        marker = _style(routes.index(each.route))[1]
+        colour = _style(groups.index(each.group) if each.group is not None else routes.index(each.route))[0]
         label = literal(", ".join(each.labels.values()))
         label += f": C^{exponent['exponent']:.3f} [{exponent['low']:.3f}, {exponent['high']:.3f}]"
         best, low, high = (table[f"N_opt{end}"].to_numpy() for end in ("", "_low", "_high"))
@@ -202,9 +198,14 @@ def write_summary(
     level: float = 0.95,
     left_out: Sequence[str] = (),
 ) -> None:
-    """Write `summary_figure` to a picture; its ending decides the format."""
+    """Write `summary_figure` to a file; its ending decides the format."""
     with drawing():
         summary_figure(fits, frontiers, level=level, left_out=left_out).savefig(path, dpi=150)
+
+
+def _style(i: int) -> tuple[str, str]:
+    """Return the colour and the marker of a group or route."""
+    return _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]
 
 
 def _plot_curve(name: Hashable, fit: Fit, ax: Axes, colour: str, marker: str, level: float) -> None:
@@ -220,10 +221,9 @@ def _plot_curve(name: Hashable, fit: Fit, ax: Axes, colour: str, marker: str, le
 
 def _plot_slices(fit: Fit, ax: Axes, level: float) -> None:
     columns, names = fit.observations.columns, list(fit.observations.x.values())
-    colour_map = "viridis"
     other = columns[1]
     norm = LogNorm(other.min(), other.max()) if np.ptp(other) > 0 else LogNorm(other[0] / 2, other[0] * 2)
-    points = ax.scatter(columns[0], fit.observations.loss, c=other, norm=norm, cmap=colour_map, s=12, lw=0, alpha=0.8)
+    points = ax.scatter(columns[0], fit.observations.loss, c=other, norm=norm, cmap="viridis", s=12, lw=0, alpha=0.8)
     grid = np.geomspace(columns[0].min(), columns[0].max(), _GRID)
     held = np.unique(np.quantile(other, np.linspace(0.05, 0.95, _SLICES), method="nearest"))
     for value in held:
@@ -260,8 +260,9 @@ def _trim(ax: Axes, clouds: Sequence[np.ndarray]) -> None:
     """Show the middle 99 % of the replicates: a few that ran away must not shrink the rest."""
     every = np.concatenate(clouds)
     low, high = np.quantile(every, [0.005, 0.995], axis=0)
-    room = 0.15 * (high - low) + 1e-12
-    ax.set(xlim=(low[0] - room[0], high[0] + room[0]), ylim=(low[1] - room[1], high[1] + room[1]))
+    margin = 0.15 * (high - low) + 1e-12
+    low, high = low - margin, high + margin
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
 
 
 def _readable_decade(ax: Axes, *, x_only: bool = False) -> None:

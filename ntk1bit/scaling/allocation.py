@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ntk1bit.errors import InputError
 from ntk1bit.scaling.bootstrap import checked_level
-
-
-class NoRouteError(InputError):
-    """The runs are sound, but show no optimum by this route."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,18 +19,12 @@ class Frontier:
 
     Attributes
     ----------
-    route
-        "parametric", "envelope" or "isoflop".
-    budgets
-        (c,) values of C, ascending.
-    log_n
-        (1 + b, c) log N_opt: row 0 the estimate, the others bootstrap replicates; NaN where undefined.
-    log_loss
-        (1 + b, c) log L_min.
-    cost
-        k in C = k N D.
-    group
-        The group of runs it is of, if there are several.
+    route, group
+        "parametric", "envelope" or "isoflop", and the group of runs it is of, if there are several.
+    budgets, cost
+        (c,) values of C, ascending, and k in C = k N D.
+    log_n, log_loss
+        (1 + b, c) log N_opt and log L_min: row 0 the estimate, the others bootstrap replicates; NaN where undefined.
     """
 
     route: str
@@ -49,10 +38,6 @@ class Frontier:
     def labels(self) -> dict[str, str]:
         """What tells it from other frontiers: its group, if there are several, and its route."""
         return ({} if self.group is None else {"group": str(self.group)}) | {"route": self.route}
-
-    def of(self, group: Hashable) -> Frontier:
-        """Return it with the name of its group."""
-        return replace(self, group=group)
 
     def table(self, level: float = 0.95) -> pd.DataFrame:
         """Return C, N_opt, D_opt and L_min with percentile intervals, one row a budget."""
@@ -88,11 +73,8 @@ class Frontier:
 def disagreement(frontiers: Sequence[Frontier], level: float = 0.95) -> pd.DataFrame:
     """Compare the routes of each group pairwise where their budgets overlap.
 
-    Returns
-    -------
-    DataFrame
-        One row a pair: the difference of the exponents of N_opt with its percentile interval (replicates of the two
-        routes taken as independent), and the median and largest |log10| ratio of N_opt and of L_min.
+    Each pair has a row: the difference of the exponents of N_opt with its percentile interval (replicates of the two
+    routes taken as independent), and the median and largest |log10| ratio of N_opt and of L_min.
     """
     rows = []
     for first, second in itertools.combinations(frontiers, 2):
@@ -107,9 +89,9 @@ def disagreement(frontiers: Sequence[Frontier], level: float = 0.95) -> pd.DataF
         row |= {"exponent_difference": gap[0], "low": ends[0][0], "high": ends[1][0]}
         if low < high:
             grid = np.linspace(np.log(low), np.log(high), 21)
-            for name in ("log_n", "log_loss"):
-                apart = np.abs(_along(first, name, grid) - _along(second, name, grid)) / np.log(10)
-                label = "N_opt" if name == "log_n" else "L_min"
+            for label, name in (("N_opt", "log_n"), ("L_min", "log_loss")):
+                one, other = (np.interp(grid, np.log(each.budgets), getattr(each, name)[0]) for each in (first, second))
+                apart = np.abs(one - other) / np.log(10)
                 row |= {f"{label}_decades_median": np.median(apart), f"{label}_decades_largest": np.max(apart)}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -121,7 +103,3 @@ def _interval(rows: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     ends = [np.quantile(each, [tail, 1 - tail]) if len(each) > 1 else np.array([np.nan, np.nan]) for each in columns]
     low, high = np.array(ends).reshape(-1, 2).T
     return low, high
-
-
-def _along(frontier: Frontier, name: str, grid: np.ndarray) -> np.ndarray:
-    return np.interp(grid, np.log(frontier.budgets), getattr(frontier, name)[0])

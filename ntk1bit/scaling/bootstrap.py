@@ -2,64 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int64, Shaped, UInt32
-from scipy.stats import norm
+from jaxtyping import Bool, Float, UInt32
+from scipy.special import ndtr, ndtri
 
-from ntk1bit.errors import InputError, require_choice
-from ntk1bit.scaling.observations import Observations
+from ntk1bit.errors import InputError
 
-METHODS = ("percentile", "bca")
-FEW_CLUSTERS = 10
 JACKKNIFE_UNITS, JACKKNIFE_PARTS = 2000, 1000
 _BLOCK = 2**24  # numbers of a table in memory at a time
 
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A jackknife: rows of 0 and 1 for every unit, made when they are asked for, since all at once are many.
-
-    Attributes
-    ----------
-    part
-        (u,) which row leaves each unit out.
-    parts
-        Number of rows.
-    """
-
-    part: Int64[np.ndarray, " u"]
-    parts: int
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return self.parts
-
-    def __getitem__(self, rows: slice) -> Float[np.ndarray, "r u"]:
-        """Return (r, u) counts, 0 or 1, of these rows."""
-        left_out = np.arange(*rows.indices(self.parts))
-        return (self.part != left_out[:, None]).astype(np.float64)
-
-
-Counts = UInt32[np.ndarray, "b u"] | LeftOut
+Counts = UInt32[np.ndarray, "b u"] | Bool[np.ndarray, "b u"]
 
 
 def drawn_counts(units: int, replicates: int, seed: int) -> UInt32[np.ndarray, "b u"]:
     """Draw bootstrap replicates: how often each unit enters each of them.
 
-    Points are resampled with replacement; with clusters, whole clusters are (Davison & Hinkley 1997, sec. 3.8).
-
-    Parameters
-    ----------
-    units
-        Number u of points or clusters.
-    replicates
-        Number b of replicates.
-    seed
-        Seed of the draw.
+    Units are points, drawn with replacement, or whole clusters (Davison & Hinkley 1997, sec. 3.8).
     """
     rng, shares = np.random.default_rng(seed), np.full(units, 1.0 / units)
     try:
@@ -73,24 +33,25 @@ def drawn_counts(units: int, replicates: int, seed: int) -> UInt32[np.ndarray, "
     return counts
 
 
-def left_out(units: int, seed: int) -> LeftOut:
-    """Leave each unit out once; beyond 2000 units, each of 1000 random parts of them.
+def left_out(units: int, seed: int) -> Bool[np.ndarray, "parts u"]:
+    """Leave each unit out once; beyond 2000 units, each of 1000 random parts of them: False where it is left out.
 
     The acceleration is the skewness of the units' pulls on the estimate. Pulls add up over a part, and cubes of sums
     of independent pulls are on average the sums of their cubes, so parts give the same acceleration, with a random
     error of 0.65/1000 for normal pulls: sqrt(15)/6 over the number of parts (Shao & Tu 1995, sec. 2.3, on leaving
     out several).
     """
-    if units <= JACKKNIFE_UNITS:
-        return LeftOut(np.arange(units, dtype=np.int64), units)
-    rng = np.random.default_rng([seed, JACKKNIFE_PARTS])  # not the stream of the replicates
-    return LeftOut(rng.permutation(units).astype(np.int64) % JACKKNIFE_PARTS, JACKKNIFE_PARTS)
+    parts = jackknife_parts(units)
+    place = np.arange(units)
+    if parts < units:
+        rng = np.random.default_rng([seed, JACKKNIFE_PARTS])  # not the stream of the replicates
+        place = rng.permutation(units) % parts
+    return place != np.arange(parts)[:, None]
 
 
-def point_weights(counts: Shaped[np.ndarray, "r u"], observations: Observations) -> Float[np.ndarray, "r n"]:
-    """Turn counts of units into weights of points: each point's own weight times how often its unit counts."""
-    by_point = counts if observations.cluster is None else counts[:, observations.cluster]
-    return by_point * observations.weight
+def jackknife_parts(units: int) -> int:
+    """Return how many parts the jackknife leaves out in turn."""
+    return units if units <= JACKKNIFE_UNITS else JACKKNIFE_PARTS
 
 
 def blocks(rows: int, columns: int) -> Iterator[slice]:
@@ -122,21 +83,8 @@ def bca_interval(
     The usual bias correction z0 is read off where the estimate lies among its replicates. An estimator of the kind of
     a median jumps between data points, so that place is mostly chance (of relative size n^-1/4), and intervals that
     follow it are moved at random: over simulated tables they held the truth in 89 to 92 % of cases instead of 95 %.
-    For such an estimator z0 is set equal to the acceleration, its value for a mean (Efron 1987).
-
-    Parameters
-    ----------
-    estimate
-        (p,) on the data themselves.
-    replicates
-        (b, p) on the bootstrap replicates.
-    jackknife
-        (u, p) with each unit, or each part of them (see `left_out`), left out once: its skewness gives the
-        acceleration.
-    level
-        Nominal coverage.
-    smooth
-        Whether the estimator moves smoothly with the data, as least squares does and a median does not.
+    For such an estimator, which does not move smoothly with the data, z0 is set equal to the acceleration, its value
+    for a mean (Efron 1987). The acceleration is the skewness of the `jackknife` (see `left_out`).
     """
     tail = (1.0 - checked_level(level)) / 2.0
     b, p = replicates.shape
@@ -148,11 +96,11 @@ def bca_interval(
         bias = acceleration
         if smooth:
             below = np.mean(replicates[:, j] < estimate[j]) + 0.5 * np.mean(replicates[:, j] == estimate[j])
-            bias = norm.ppf(min(max(below, 0.5 / b), 1.0 - 0.5 / b))  # all on one side would give infinity
+            bias = ndtri(min(max(below, 0.5 / b), 1.0 - 0.5 / b))  # all on one side would give infinity
         shares = []
-        for z in (norm.ppf(tail), norm.ppf(1.0 - tail)):
+        for z in (ndtri(tail), ndtri(1.0 - tail)):
             scale = 1.0 - acceleration * (bias + z)
-            shares.append(norm.cdf(bias + (bias + z) / scale) if scale > 0 else (0.0 if z < 0 else 1.0))
+            shares.append(ndtr(bias + (bias + z) / scale) if scale > 0 else (0.0 if z < 0 else 1.0))
         low[j], high[j] = np.quantile(replicates[:, j], shares)
     return low, high
 
@@ -164,11 +112,6 @@ def checked_level(level: float) -> float:
     return float(level)
 
 
-def checked_method(method: str) -> str:
-    """Return the name of an interval's method if there is one."""
-    return require_choice("interval", method, METHODS)
-
-
 def checked_replicates(bootstrap: int) -> int:
     """Return the number of replicates if it is 0 (none) or enough for an interval."""
     if isinstance(bootstrap, bool) or not isinstance(bootstrap, int) or bootstrap < 0 or 0 < bootstrap < 20:
@@ -176,8 +119,3 @@ def checked_replicates(bootstrap: int) -> int:
             f"bootstrap must be 0 (no intervals) or at least 20 replicates, got {bootstrap}; 1000 is usual"
         )
     return bootstrap
-
-
-def monte_carlo_error(p_value: float, replicates: int) -> float:
-    """Return the standard error a p-value has from the finite number of replicates."""
-    return math.sqrt(max(p_value * (1.0 - p_value), 1.0 / replicates) / replicates)

@@ -16,13 +16,7 @@ import numpy as np
 
 from ntk1bit.errors import InputError
 
-_BINARY: dict[type[ast.operator], str] = {
-    ast.Add: "+",
-    ast.Sub: "-",
-    ast.Mult: "*",
-    ast.Div: "/",
-    ast.Pow: "**",
-}
+_BINARY: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 _UNARY_FUNCTIONS = ("exp", "log", "sqrt")
 _FOLDED_FUNCTIONS = ("max", "min")
 

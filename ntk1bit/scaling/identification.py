@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ntk1bit.scaling.bootstrap import FEW_CLUSTERS, percentile_interval
+from ntk1bit.scaling.bootstrap import percentile_interval
+from ntk1bit.tables.columns import move_together
 
 if TYPE_CHECKING:
     from ntk1bit.scaling.result import Fit
 
 _POINTS_PER_PARAMETER = 3
+_FEW_CLUSTERS = 10
 _COLLINEAR = 0.99
 _NOISE_MARGIN = 3.0  # robust standard deviations a loss may fall below the floor by chance
 _NEGLIGIBLE_FLOOR = 1e-3
@@ -28,16 +31,16 @@ def _about_points(fit: Fit) -> list[str]:
     lines = []
     if data.points < _POINTS_PER_PARAMETER * needed:
         lines.append(
-            f"too few points: {data.points} for {needed} parameters (at least {_POINTS_PER_PARAMETER * needed} wanted)"
+            f"too few points: {data.points} for {needed} parameters (at least {_POINTS_PER_PARAMETER * needed} needed)"
         )
     distinct = len(np.unique(data.columns, axis=1).T)
     if distinct <= needed:
         lines.append(
             f"only {distinct} distinct values of x for {needed} parameters: the shape of the law is not tested"
         )
-    if data.cluster is not None and data.clusters < FEW_CLUSTERS:
+    if data.cluster is not None and data.clusters < _FEW_CLUSTERS:
         lines.append(
-            f"only {data.clusters} clusters are resampled: intervals are likely too narrow (10 or more wanted)"
+            f"only {data.clusters} clusters are resampled: intervals are likely too narrow (10 or more needed)"
         )
     return lines
 
@@ -53,14 +56,10 @@ def _about_variables(fit: Fit) -> list[str]:
                 f"{', '.join(names)}: not identified well, {data.x[variable]} spans only {decades:.2f} decades "
                 "(under one)"
             )
-    names = list(data.x.values())
-    for i, first in enumerate(names):
-        for j in range(i + 1, len(names)):
-            a, b = np.log(data.columns[i]), np.log(data.columns[j])
-            if np.ptp(a) > 0 and np.ptp(b) > 0 and abs(float(np.corrcoef(a, b)[0, 1])) > _COLLINEAR:
-                lines.append(
-                    f"{first} and {names[j]} move together (log correlation > {_COLLINEAR}): they share effects"
-                )
+    pairs = itertools.combinations(zip(data.x.values(), data.columns, strict=True), 2)
+    for (first, row), (second, other) in pairs:
+        if move_together(row, other, _COLLINEAR):
+            lines.append(f"{first} and {second} move together (log correlation > {_COLLINEAR}): they share effects")
     return lines
 
 

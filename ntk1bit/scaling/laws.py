@@ -17,9 +17,8 @@ That is all a law of one's own needs: gradients, intervals, comparison and the c
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -28,7 +27,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.scaling.formula import Expression, evaluate_reference, names, parse, substitute
+from ntk1bit.scaling.formula import Expression, Number, evaluate_reference, names, parse, substitute
 from ntk1bit.scaling.tape import Tape, compile_tape, log_prediction_reference, to_latent, to_natural
 
 POSITIVE = (0.0, math.inf)
@@ -188,22 +187,18 @@ class Law:
     ) -> Float[np.ndarray, "t p"]:
         """Return the full grid of starts, as latent parameters; undefined points are left out.
 
-        Parameters
-        ----------
-        columns, loss
-            The data, which scale the starts.
-        overrides
-            Other starts for some parameters, in natural units.
+        The data scale the starts; `overrides` gives other ones for some parameters, in natural units.
         """
-        for name in overrides or {}:
+        overrides = overrides or {}
+        for name in overrides:
             require_choice(f"parameter of law {self.name!r}", name, self.parameter_names)
-        chosen = {each.name: tuple((overrides or {}).get(each.name, each.starts)) for each in self.parameters}
         summary = {"loss": np.exp(np.mean(np.log(loss))), "loss_min": np.min(loss), "loss_max": np.max(loss)}
         for name, column in zip(self.variables, columns, strict=True):
             summary |= {name: np.exp(np.mean(np.log(column))), f"{name}_min": column.min(), f"{name}_max": column.max()}
-        grid = np.array(
-            [[point[name] for name in self.parameter_names] for point in _grid(chosen, summary, self.fixed)]
+        points = _grid(
+            {each.name: overrides.get(each.name, each.starts) for each in self.parameters}, {**summary, **self.fixed}
         )
+        grid = np.array([[point[name] for name in self.parameter_names] for point in points])
         latent = self.latent(grid.reshape(-1, len(self.parameters)))
         latent = latent[np.isfinite(latent).all(axis=1)]
         if len(latent) == 0:
@@ -211,43 +206,28 @@ class Law:
         return latent
 
 
-def _grid(
-    starts: Mapping[str, Sequence[float | str]], summary: Mapping[str, Any], fixed: Mapping[str, float]
-) -> Iterator[dict[str, float]]:
-    numeric = {name: [each for each in choices if not isinstance(each, str)] for name, choices in starts.items()}
-    formulas = {name: [parse(each) for each in choices if isinstance(each, str)] for name, choices in starts.items()}
-    plain = {name: choices for name, choices in numeric.items() if not formulas[name]}
-    for values in itertools.product(*plain.values()):
-        known = {**summary, **fixed, **dict(zip(plain, map(float, values), strict=True))}
-        derived = {
-            name: [*numeric[name], *(_start(name, each, known) for each in formulas[name])]
-            for name in starts
-            if name not in plain
-        }
-        for extra in itertools.product(*derived.values()):
-            yield {**known, **dict(zip(derived, map(float, extra), strict=True))}
-
-
-def _start(name: str, expression: Expression, known: Mapping[str, Any]) -> float:
-    if unknown := set(names(expression)) - set(known):
-        raise InputError(
-            f"a start of {name!r} uses {', '.join(sorted(unknown))}; allowed are parameters with numeric starts and "
-            f"{', '.join(key for key in known)}"
-        )
-    return float(evaluate_reference(expression, known))
+def _grid(starts: Mapping[str, Sequence[float | str]], known: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return every combination of starts; those written as formulas may use parameters that have numbers only."""
+    derived = {name for name, choices in starts.items() if any(isinstance(each, str) for each in choices)}
+    allowed = [*known, *(name for name in starts if name not in derived)]
+    points = [known]
+    for name in sorted(starts, key=lambda name: name in derived):
+        choices = [parse(each) if isinstance(each, str) else Number(float(each)) for each in starts[name]]
+        for choice in choices:
+            if unknown := set(names(choice)) - set(allowed):
+                raise InputError(
+                    f"a start of {name!r} uses {', '.join(sorted(unknown))}; allowed are parameters with numeric "
+                    f"starts and {', '.join(allowed)}"
+                )
+        points = [{**point, name: float(evaluate_reference(each, point))} for point in points for each in choices]
+    return points
 
 
 _REGISTRY: dict[str, Law] = {}
 
 
 def register(law: Law, *, replace: bool = False) -> Law:
-    """Make a law known by its name, and return it.
-
-    Raises
-    ------
-    InputError
-        If another law has the name and `replace` is false.
-    """
+    """Make a law known by its name, and return it; a name that is taken is refused unless `replace` is true."""
     if law.name in _REGISTRY and not replace:
         raise InputError(f"a law named {law.name!r} exists; choose another name or pass replace=True")
     _REGISTRY[law.name] = law
@@ -260,11 +240,5 @@ def law_names() -> list[str]:
 
 
 def get_law(law: str | Law) -> Law:
-    """Return a law by name, or the law itself.
-
-    Raises
-    ------
-    InputError
-        If there is no law of that name.
-    """
+    """Return a law by name, or the law itself; a name that no law has is refused with the choices."""
     return law if isinstance(law, Law) else _REGISTRY[require_choice("law", law, _REGISTRY)]

@@ -100,8 +100,9 @@ def _direction(gradient, steps, changes, inverse, count, newest, memory, weights
 
 @inlined()
 @no_type_check
-def _minimise(tape, theta, work, n, delta, tilt, tolerance, least, limit, memory):  # pragma: no cover
+def _minimise(tape, theta, work, n, delta, tilt, stopping, memory):  # pragma: no cover
     """Minimise from `theta` (overwritten by the result); return objective, gradient size and evaluations."""
+    tolerance, least, limit = stopping
     p = theta.shape[0]
     unit = 0.0
     for i in range(n):
@@ -168,16 +169,16 @@ def _minimise(tape, theta, work, n, delta, tilt, tolerance, least, limit, memory
             else:
                 count = 0
                 continue
-        bend = 0.0
+        curvature = 0.0
         for j in range(p):
-            bend += (trial[j] - theta[j]) * (trial_gradient[j] - gradient[j])
-        if bend > 0.0:
+            curvature += (trial[j] - theta[j]) * (trial_gradient[j] - gradient[j])
+        if curvature > 0.0:
             newest = (newest + 1) % memory
             count = min(count + 1, memory)
             for j in range(p):
                 steps[newest, j] = trial[j] - theta[j]
                 changes[newest, j] = trial_gradient[j] - gradient[j]
-            inverse[newest] = 1.0 / bend
+            inverse[newest] = 1.0 / curvature
         f = f_trial
         theta[:] = trial
         gradient[:] = trial_gradient
@@ -187,21 +188,7 @@ def _minimise(tape, theta, work, n, delta, tilt, tolerance, least, limit, memory
 @compiled
 @no_type_check
 def solve_in_turn(  # pragma: no cover
-    tape,
-    inputs,
-    target,
-    weights,
-    replicate,
-    theta,
-    delta,
-    tilt,
-    tolerance,
-    least,
-    limit,
-    memory,
-    objective,
-    gradient,
-    count,
+    tape, inputs, target, weights, replicate, theta, delta, tilt, stopping, memory, objective, gradient, count
 ):
     """Minimise from each row of `theta` in turn, with the weights of its replicate; see `solve.solve`.
 
@@ -225,6 +212,4 @@ def solve_in_turn(  # pragma: no cover
         if replicate[t] != loaded:
             n = _load(inputs, target, weights[replicate[t]], work)
             loaded = replicate[t]
-        objective[t], gradient[t], count[t] = _minimise(
-            tape, theta[t], work, n, delta, tilt, tolerance, least, limit, memory
-        )
+        objective[t], gradient[t], count[t] = _minimise(tape, theta[t], work, n, delta, tilt, stopping, memory)

@@ -16,13 +16,10 @@ import numpy as np
 from jaxtyping import Float
 
 from ntk1bit.compiling import CONTRACT, REASSOCIATE, compiled, inlined
-from ntk1bit.scaling import tape as _tape
 from ntk1bit.scaling.formula import Expression, evaluate_reference
+from ntk1bit.scaling.tape import ADD, AFFINE, DIV, EXP, FILL, LOG, LOGADDEXP, MAX, MUL
 
 HUBER_DELTA = 1e-3
-
-_ADD, _SUB, _MUL, _DIV, _MAX, _MIN = _tape.ADD, _tape.SUB, _tape.MUL, _tape.DIV, _tape.MAX, _tape.MIN
-_LOGADDEXP, _EXP, _LOG, _FILL, _AFFINE = _tape.LOGADDEXP, _tape.EXP, _tape.LOG, _tape.FILL, _tape.AFFINE
 
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
@@ -84,21 +81,17 @@ def _log_add_exp(a, b, out, share, n):  # pragma: no cover
 def _run_scalars(rows, first, s):  # pragma: no cover
     for k in range(rows.shape[0]):
         operation, x, y = rows[k, 0], s[rows[k, 1]], s[rows[k, 2]]
-        if operation == _ADD:
+        if operation == ADD:
             value = x + y
-        elif operation == _SUB:
-            value = x - y
-        elif operation == _MUL:
+        elif operation == MUL:
             value = x * y
-        elif operation == _DIV:
+        elif operation == DIV:
             value = x / y if y != 0.0 else np.nan
-        elif operation == _MAX:
+        elif operation == MAX:
             value = max(x, y)
-        elif operation == _MIN:
-            value = min(x, y)
-        elif operation == _LOGADDEXP:
+        elif operation == LOGADDEXP:
             value = max(x, y) + math.log1p(math.exp(-abs(x - y)))
-        elif operation == _EXP:
+        elif operation == EXP:
             value = math.exp(x) if x < 709.0 else np.inf
         else:
             value = math.log(x) if x > 0.0 else np.nan
@@ -111,24 +104,21 @@ def _pull_scalars(rows, first, s, ds):  # pragma: no cover
     for k in range(rows.shape[0] - 1, -1, -1):
         operation, i, j = rows[k, 0], rows[k, 1], rows[k, 2]
         pull, x, y = ds[first + k], s[i], s[j]
-        if operation == _ADD:
+        if operation == ADD:
             ds[i] += pull
             ds[j] += pull
-        elif operation == _SUB:
-            ds[i] += pull
-            ds[j] -= pull
-        elif operation == _MUL:
+        elif operation == MUL:
             ds[i] += pull * y
             ds[j] += pull * x
-        elif operation == _DIV:
+        elif operation == DIV:
             ds[i] += pull / y
             ds[j] -= pull * s[first + k] / y
-        elif operation in (_MAX, _MIN):
-            ds[i if (x >= y) == (operation == _MAX) else j] += pull
-        elif operation == _LOGADDEXP:
+        elif operation == MAX:
+            ds[i if x >= y else j] += pull
+        elif operation == LOGADDEXP:
             ds[i] += pull * math.exp(x - s[first + k])
             ds[j] += pull * math.exp(y - s[first + k])
-        elif operation == _EXP:
+        elif operation == EXP:
             ds[i] += pull * s[first + k]
         else:
             ds[i] += pull / x
@@ -140,44 +130,38 @@ def _run_vectors(rows, first, s, v, share, n):  # pragma: no cover
     for k in range(rows.shape[0]):
         operation, a, b, c = rows[k]
         out = v[first + k]
-        if operation == _AFFINE:
+        if operation == AFFINE:
             x, slope, offset = v[a], s[b], s[c]
             for i in range(n):
                 out[i] = offset + slope * x[i]
-        elif operation == _FILL:
+        elif operation == FILL:
             value = s[a]
             for i in range(n):
                 out[i] = value
-        elif operation == _LOGADDEXP:
+        elif operation == LOGADDEXP:
             _log_add_exp(v[a], v[b], out, share[k], n)
-        elif operation == _EXP:
+        elif operation == EXP:
             x = v[a]
             for i in range(n):
                 out[i] = math.exp(x[i]) if x[i] < 709.0 else np.inf
-        elif operation == _LOG:
+        elif operation == LOG:
             x = v[a]
             for i in range(n):
                 out[i] = math.log(x[i]) if x[i] > 0.0 else np.nan
         else:
             x, y = v[a], v[b]
-            if operation == _ADD:
+            if operation == ADD:
                 for i in range(n):
                     out[i] = x[i] + y[i]
-            elif operation == _SUB:
-                for i in range(n):
-                    out[i] = x[i] - y[i]
-            elif operation == _MUL:
+            elif operation == MUL:
                 for i in range(n):
                     out[i] = x[i] * y[i]
-            elif operation == _DIV:
+            elif operation == DIV:
                 for i in range(n):
                     out[i] = x[i] / y[i] if y[i] != 0.0 else np.nan
-            elif operation == _MAX:
-                for i in range(n):
-                    out[i] = max(x[i], y[i])
             else:
                 for i in range(n):
-                    out[i] = min(x[i], y[i])
+                    out[i] = max(x[i], y[i])
 
 
 @inlined(fastmath=REASSOCIATE)
@@ -190,12 +174,12 @@ def _pull_vectors(rows, first, s, v, share, ds, dv, n):  # pragma: no cover
     for k in range(rows.shape[0] - 1, -1, -1):
         operation, a, b, c = rows[k]
         pull = dv[first + k]
-        if operation == _FILL:
+        if operation == FILL:
             total = 0.0
             for i in range(n):
                 total += pull[i]
             ds[a] += total
-        elif operation == _AFFINE:
+        elif operation == AFFINE:
             x, slope, total, moment = v[a], s[b], 0.0, 0.0
             for i in range(n):
                 total += pull[i]
@@ -206,35 +190,33 @@ def _pull_vectors(rows, first, s, v, share, ds, dv, n):  # pragma: no cover
                 dx = dv[a]
                 for i in range(n):
                     dx[i] = pull[i] * slope
-        elif operation in (_EXP, _LOG):
+        elif operation in (EXP, LOG):
             x, y, dx = v[a], v[first + k], dv[a]
             for i in range(n):
-                dx[i] = pull[i] * y[i] if operation == _EXP else pull[i] / x[i]
+                dx[i] = pull[i] * y[i] if operation == EXP else pull[i] / x[i]
         else:
             x, y, dx, dy = v[a], v[b], dv[a], dv[b]
-            if operation == _LOGADDEXP:
+            if operation == LOGADDEXP:
                 for i in range(n):
                     part = pull[i] * share[k, i]
                     dx[i] = part
                     dy[i] = pull[i] - part
-            elif operation in (_ADD, _SUB):
-                sign = 1.0 if operation == _ADD else -1.0
+            elif operation == ADD:
                 for i in range(n):
                     dx[i] = pull[i]
-                    dy[i] = sign * pull[i]
-            elif operation == _MUL:
+                    dy[i] = pull[i]
+            elif operation == MUL:
                 for i in range(n):
                     dx[i] = pull[i] * y[i]
                     dy[i] = pull[i] * x[i]
-            elif operation == _DIV:
+            elif operation == DIV:
                 for i in range(n):
                     dx[i] = pull[i] / y[i]
                     dy[i] = -pull[i] * x[i] / (y[i] * y[i])
             else:
                 for i in range(n):
-                    left = (x[i] >= y[i]) == (operation == _MAX)
-                    dx[i] = pull[i] if left else 0.0
-                    dy[i] = 0.0 if left else pull[i]
+                    dx[i] = pull[i] if x[i] >= y[i] else 0.0
+                    dy[i] = 0.0 if x[i] >= y[i] else pull[i]
 
 
 @inlined(fastmath=REASSOCIATE)
@@ -255,22 +237,10 @@ def _huber_sum(prediction, target, weight, delta, above, below, pull, n):  # pra
 def evaluate(tape, theta, work, delta, tilt, n, gradient):  # pragma: no cover
     """Return the objective at `theta` and write its gradient; infinity and zeros where it is undefined.
 
-    Parameters
-    ----------
-    tape
-        The fields of a `Tape`, as a plain tuple (the compiler's cache cannot store classes that tests decorate).
-    theta
-        (p,) latent parameters.
-    work
-        Buffers: scalar registers and their adjoints, vector registers (rows, n) and their adjoints, the shares of
-        sums (vector instructions, n), targets (n,) and weights (n,). The first rows of the vector registers hold the
-        tape's inputs.
-    delta, tilt
-        Width of the Huber loss and its tilt.
-    n
-        Number of points in use.
-    gradient
-        (p,), overwritten.
+    `tape` holds the fields of a `Tape` as a plain tuple (the compiler's cache cannot store classes that tests
+    decorate), and `work` the buffers: scalar registers and their adjoints, vector registers (rows, n) and their
+    adjoints, the shares of sums (vector instructions, n), targets (n,) and weights (n,). The first rows of the vector
+    registers hold the tape's inputs; `n` points of each are in use.
     """
     scalars, vectors, constants, inputs, p = tape
     s, ds, v, dv, share, target, weight = work
@@ -297,8 +267,16 @@ def evaluate(tape, theta, work, delta, tilt, n, gradient):  # pragma: no cover
 @compiled
 @no_type_check
 def objective_and_gradient(tape, theta, work, delta, tilt, n, gradient):  # pragma: no cover
-    """Call `evaluate` alone: what the solver minimises, for those who want the value and its gradient only."""
+    """Call `evaluate` alone, which only kernels can call: for the tests, which hold it against the reference below."""
     return evaluate(tape, theta, work, delta, tilt, n, gradient)
+
+
+def huber_losses(
+    r: Float[np.ndarray, "*batch n"], delta: float = HUBER_DELTA, tilt: float = 0.5
+) -> Float[np.ndarray, "*batch n"]:
+    """Return the tilted Huber loss of every log prediction minus log loss: the terms of the objective, unweighted."""
+    clipped = np.clip(r, -delta, delta)
+    return np.where(r < 0, 2.0 * tilt, 2.0 * (1.0 - tilt)) * clipped * (r - 0.5 * clipped)
 
 
 def objective_reference(
@@ -311,9 +289,6 @@ def objective_reference(
     delta: float = HUBER_DELTA,
     tilt: float = 0.5,
 ) -> float:
-    """Compute the objective from the formula in natural units: the plain counterpart of the compiled one."""
-    prediction = evaluate_reference(expression, {**natural, **columns})
-    r = np.log(prediction) - np.log(loss)
-    size = np.abs(r)
-    rho = np.where(size <= delta, 0.5 * r**2, delta * (size - 0.5 * delta))
-    return float(np.sum(weight * np.where(r < 0, 2 * tilt, 2 * (1 - tilt)) * rho))
+    """Compute the objective from the formula in natural units: the plain counterpart of the compiled one, for tests."""
+    r = np.log(evaluate_reference(expression, {**natural, **columns})) - np.log(loss)
+    return float(np.sum(weight * huber_losses(r, delta, tilt)))

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling.frontier import Frontier, disagreement
+from ntk1bit.scaling.allocation import Frontier, disagreement
 from ntk1bit.scaling.result import Fit
 
 FORMATS = (".json", ".csv", ".md")
@@ -30,14 +30,9 @@ class Report:
         By group (one, named "all", without groups).
     level
         Nominal coverage of the intervals.
-    differences
-        Parameter differences between the first two groups, if there are any.
-    laws
-        Laws ranked by AICc, if several were fitted.
-    extrapolation
-        Held-out errors by law and distance, if asked for.
-    frontiers
-        Routes to the compute-optimal allocation of each group, if asked for.
+    differences, laws, extrapolation, frontiers
+        Parameter differences between the first group and the others, laws ranked by AICc, held-out errors by law and
+        distance, and routes to the compute-optimal allocation of each group, where they were asked for.
     left_out
         A sentence for each reason why rows or cells were not fitted, with their number and names.
     remarks
@@ -75,12 +70,8 @@ class Report:
                 for name, fit in self.fits.items()
             },
         }
-        if self.differences is not None:
-            content["differences"] = self.differences.reset_index().to_dict("records")
-        if self.laws is not None:
-            content["laws"] = self.laws.to_dict("records")
-        if self.extrapolation is not None:
-            content["extrapolation"] = self.extrapolation.to_dict("records")
+        for name, (_, table) in self._tables().items():
+            content[name] = table.to_dict("records")
         if self.frontiers:
             content["frontier"] = [
                 {
@@ -94,6 +85,16 @@ class Report:
             content["frontier_disagreement"] = disagreement(self.frontiers, self.level).to_dict("records")
         return _plain(content)
 
+    def _tables(self) -> dict[str, tuple[str, pd.DataFrame]]:
+        """Return the tables that were asked for, with their titles, by their names in JSON."""
+        differences = None if self.differences is None else self.differences.reset_index()
+        tables = {
+            "differences": ("Difference of the groups", differences),
+            "laws": ("Laws by AICc", self.laws),
+            "extrapolation": ("Held-out extrapolation", self.extrapolation),
+        }
+        return {name: (title, table) for name, (title, table) in tables.items() if table is not None}
+
     def markdown(self) -> str:
         """Return the report as Markdown."""
         about = [*(f"- left out: {line}" for line in self.left_out), *(f"- note: {line}" for line in self.remarks)]
@@ -101,29 +102,24 @@ class Report:
         grouped = self.group is not None or len(self.fits) > 1
         for name, fit in self.fits.items():
             lines += [*_fit_markdown(name, fit, self.level, grouped=grouped), ""]
-        percent = f"{100 * self.level:g} %"
-        tables = {
-            "Difference of the groups": None if self.differences is None else self.differences.reset_index(),
-            "Laws by AICc": self.laws,
-            "Held-out extrapolation": self.extrapolation,
-        }
+        tables = list(self._tables().values())
         if self.frontiers:
-            tables |= {
-                "Compute-optimal exponents": pd.concat([each.exponents(self.level) for each in self.frontiers]),
-                "Compute-optimal allocation": pd.concat([each.table(self.level) for each in self.frontiers]),
-                "Disagreement of the routes": disagreement(self.frontiers, self.level),
-            }
-        for title, table in tables.items():
-            if table is not None and len(table):
-                note = f" ({percent} intervals)" if "low" in table or "N_opt_low" in table else ""
+            tables += [
+                ("Compute-optimal exponents", pd.concat([each.exponents(self.level) for each in self.frontiers])),
+                ("Compute-optimal allocation", pd.concat([each.table(self.level) for each in self.frontiers])),
+                ("Disagreement of the routes", disagreement(self.frontiers, self.level)),
+            ]
+        for title, table in tables:
+            if len(table):
+                note = f" ({100 * self.level:g} % intervals)" if "low" in table or "N_opt_low" in table else ""
                 lines += [f"## {title}{note}", "", markdown_table(table), ""]
         return "\n".join(lines).rstrip() + "\n"
 
     def write(self, path: Path) -> None:
         """Write the report; the suffix chooses the form, and CSV holds the parameters alone."""
-        if path.suffix.lower() not in FORMATS:
-            raise InputError(f"cannot write {path.name!r}: choose a name that ends in {', '.join(FORMATS)}")
         suffix = path.suffix.lower()
+        if suffix not in FORMATS:
+            raise InputError(f"cannot write {path.name!r}: choose a name that ends in {', '.join(FORMATS)}")
         if suffix == ".csv":
             text = self.parameters().to_csv(index=False)
         elif suffix == ".json":
@@ -158,6 +154,7 @@ def _fit_markdown(name: Hashable, fit: Fit, level: float, *, grouped: bool) -> l
     title = f"## {fit.law.name}: {literal_markdown(str(name))}" if grouped else f"## {fit.law.name}"
     ranges = ", ".join(f"{column} {low:.4g} .. {high:.4g}" for column, (low, high) in data.ranges().items())
     resampled = "points" if data.cluster is None else f"{data.clusters} clusters"
+    parts = fit.jackknife_parts if len(fit.replicates) else None
     lines = [
         title,
         "",
@@ -167,8 +164,8 @@ def _fit_markdown(name: Hashable, fit: Fit, level: float, *, grouped: bool) -> l
         _parameter_table(fit, level),
         "",
         f"- {data.points} points; {ranges}; {len(fit.replicates)} bootstrap replicates of {resampled}"
-        + _jackknife_note(fit),
-        f"- objective (sum of Huber, delta {fit.settings.delta:g}) {fit.objective:.8g}; AICc {fit.aicc:.2f}; "
+        + (f"; for BCa, {parts} random parts of them left out in turn" if parts and parts < data.clusters else ""),
+        f"- objective (sum of Huber, delta {fit.request.delta:g}) {fit.objective:.8g}; AICc {fit.aicc:.2f}; "
         f"{fit.starts.reached_best} of {fit.starts.tried} starts reached it",
         f"- log residuals: robust std {residuals['robust_std']:.3g}, largest {residuals['largest']:.3g}, "
         f"{residuals['outliers']} outliers",
@@ -177,11 +174,6 @@ def _fit_markdown(name: Hashable, fit: Fit, level: float, *, grouped: bool) -> l
         pairs = ", ".join(f"{a} and {b} ({value:+.3f})" for a, b, value in fit.flat_directions)
         lines.append(f"- hardly told apart (rank correlation): {pairs}")
     return lines + [f"- **warning:** {line}" for line in fit.warnings]
-
-
-def _jackknife_note(fit: Fit) -> str:
-    units, parts = fit.observations.clusters, fit.jackknife_parts
-    return f"; for BCa, {parts} random parts of them left out in turn" if len(fit.replicates) and parts < units else ""
 
 
 def _parameter_table(fit: Fit, level: float) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,50 +13,32 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from ntk1bit.errors import InputError
+from ntk1bit.errors import InputError, require_choice
 from ntk1bit.scaling.bootstrap import (
     Counts,
-    LeftOut,
     bca_interval,
     checked_level,
-    checked_method,
+    jackknife_parts,
     left_out,
     percentile_interval,
 )
 from ntk1bit.scaling.laws import Law
-from ntk1bit.scaling.likelihood import aicc, huber_log_likelihood
-from ntk1bit.scaling.observations import Observations, positive_column
-from ntk1bit.scaling.residuals import residual_diagnostics
+from ntk1bit.scaling.observations import Observations
+from ntk1bit.scaling.request import FitRequest
+from ntk1bit.scaling.residuals import aicc, huber_log_likelihood, residual_diagnostics
+from ntk1bit.tables.columns import positive_column
 
 STRONG_CORRELATION = 0.95
 _MOSTLY = 0.5
 _ZERO_FLOOR = 1e-6
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the fit was asked: Huber width, tilt, replicates and seed."""
-
-    delta: float
-    tilt: float
-    bootstrap: int
-    seed: int
-
-
 @dataclass(frozen=True, eq=False)
 class Starts:
-    """How the grid of starts fared.
+    """How the grid of starts fared: how many were tried, and how many ended within a relative 1e-6 of the best.
 
-    Attributes
-    ----------
-    tried
-        Number of starts.
-    reached_best
-        How many ended within a relative 1e-6 of the best objective.
-    rivals
-        Distinct minima every bootstrap replicate was started from.
-    objectives
-        (tried,) where each start ended, ascending.
+    `rivals` counts the distinct minima that every bootstrap replicate was started from; `objectives`, ascending, say
+    where each start ended.
     """
 
     tried: int
@@ -70,16 +53,14 @@ class Fit:
 
     Attributes
     ----------
-    law, observations, settings
-        What was fitted to what, and how.
-    latent
-        (p,) the optimiser's parameters (logarithms of positive ones).
-    objective
-        The sum of weighted Huber losses at the optimum.
-    gradient
-        Largest gradient entry there, in units of delta times the total weight; it need not vanish at a kink.
-    latent_replicates
-        (b, p) the same for the bootstrap replicates; `replicates` has them in natural units.
+    request, observations
+        What was asked, and the data.
+    latent, latent_replicates
+        (p,) and (b, p) the optimiser's parameters (logarithms of positive ones): of the data and of the bootstrap
+        replicates. `estimate` and `replicates` have them in natural units.
+    objective, gradient
+        The sum of weighted Huber losses at the optimum, and the largest gradient entry there, in units of delta times
+        the total weight; it need not vanish at a kink.
     starts
         How the grid of starts fared.
     finite_replicates
@@ -90,9 +71,8 @@ class Fit:
         Latent parameters for other replicates, as the jackknife needs them.
     """
 
-    law: Law
+    request: FitRequest
     observations: Observations
-    settings: Settings
     latent: Float[np.ndarray, " p"]
     objective: float
     gradient: float
@@ -101,6 +81,11 @@ class Fit:
     finite_replicates: Bool[np.ndarray, " drawn"]
     warnings: tuple[str, ...]
     refit: Callable[[Counts], np.ndarray]
+
+    @property
+    def law(self) -> Law:
+        """The law that was fitted."""
+        return self.request.law
 
     @cached_property
     def estimate(self) -> Float[np.ndarray, " p"]:
@@ -125,43 +110,29 @@ class Fit:
     @property
     def jackknife_parts(self) -> int:
         """How many parts the jackknife behind BCa leaves out in turn: each unit, or random parts if they are many."""
-        return self._left_out.parts
+        return jackknife_parts(self.observations.clusters)
 
     @cached_property
     def jackknife(self) -> Float[np.ndarray, "u p"]:
         """Latent parameters with each point, or cluster, left out once; in random parts if they are many."""
-        return self.refit(self._left_out)
-
-    @property
-    def _left_out(self) -> LeftOut:
-        return left_out(self.observations.clusters, self.settings.seed)
+        return self.refit(left_out(self.observations.clusters, self.request.seed))
 
     def interval(self, level: float = 0.95, method: str = "percentile") -> pd.DataFrame:
-        """Return bootstrap intervals of the natural parameters.
+        """Return bootstrap intervals of the natural parameters: `estimate`, `low`, `high`, indexed by parameter.
 
-        Parameters
-        ----------
-        level
-            Nominal coverage, between 0 and 1.
-        method
-            "percentile" or "bca" (bias-corrected, accelerated).
-
-        Returns
-        -------
-        DataFrame
-            Indexed by parameter, with columns `estimate`, `low`, `high`.
+        `method` is "percentile" or "bca" (bias-corrected, accelerated).
 
         Raises
         ------
         InputError
-            If the fit has no bootstrap replicates, or for a level or method that does not exist.
+            If the fit has no bootstrap replicates, or for a level (0 to 1) or method that does not exist.
         """
         self._need_replicates()
-        if checked_method(method) == "percentile":
+        if require_choice("interval", method, ("percentile", "bca")) == "percentile":
             ends = percentile_interval(self.latent_replicates, level)
         else:
             # Where most residuals lie beyond delta, the objective is nearly a sum of absolute values.
-            smooth = float(np.mean(np.abs(self.log_residuals) <= self.settings.delta)) > _MOSTLY
+            smooth = float(np.mean(np.abs(self.log_residuals) <= self.request.delta)) > _MOSTLY
             ends = bca_interval(self.latent, self.latent_replicates, self.jackknife, level, smooth=smooth)
         low, high = self._natural(np.array(ends))  # quantiles go through the monotone map to natural units
         index = pd.Index(self.law.parameter_names, name="parameter")
@@ -189,12 +160,8 @@ class Fit:
         if not len(self.replicates):
             return []
         table, names = self.correlation.to_numpy(), self.law.parameter_names
-        pairs = [
-            (names[i], names[j], float(table[i, j]))
-            for i in range(len(names))
-            for j in range(i + 1, len(names))
-            if abs(table[i, j]) > STRONG_CORRELATION
-        ]
+        every = itertools.combinations(range(len(names)), 2)
+        pairs = [(names[i], names[j], float(table[i, j])) for i, j in every if abs(table[i, j]) > STRONG_CORRELATION]
         return sorted(pairs, key=lambda pair: -abs(pair[2]))
 
     def predict(self, frame: pd.DataFrame) -> Float[np.ndarray, " n"]:
@@ -225,7 +192,7 @@ class Fit:
     def log_likelihood(self) -> float:
         """Log-likelihood of the log losses under the Huber density of best scale."""
         return huber_log_likelihood(
-            self.log_residuals, self.observations.weight, delta=self.settings.delta, tilt=self.settings.tilt
+            self.log_residuals, self.observations.weight, delta=self.request.delta, tilt=self.request.tilt
         )
 
     @property
@@ -257,10 +224,6 @@ class Fit:
             frame[f"{name}_min"], frame[f"{name}_max"] = low, high
         return frame
 
-    def with_warnings(self, lines: tuple[str, ...]) -> Fit:
-        """Return the fit with these warnings."""
-        return replace(self, warnings=lines)
-
     def _columns(self, frame: pd.DataFrame) -> list[np.ndarray]:
         return [positive_column(frame, name) for name in self.observations.x.values()]
 
@@ -290,12 +253,12 @@ class Fit:
             "ranges": {name: list(pair) for name, pair in self.observations.ranges().items()},
             "objective": self.objective,
             "gradient": self.gradient,
-            "delta": self.settings.delta,
-            "tilt": self.settings.tilt,
-            "bootstrap": self.settings.bootstrap,
+            "delta": self.request.delta,
+            "tilt": self.request.tilt,
+            "bootstrap": self.request.bootstrap,
             "failed_replicates": self.failed_replicates,
             "jackknife_parts": self.jackknife_parts if len(self.replicates) else None,
-            "seed": self.settings.seed,
+            "seed": self.request.seed,
             "starts": self.starts.tried,
             "starts_at_best": self.starts.reached_best,
             "rival_minima": self.starts.rivals,

@@ -21,20 +21,19 @@ from jaxtyping import Float, Int64
 
 from ntk1bit.scaling.formula import Call, Expression, Name, Number
 
-ADD, SUB, MUL, DIV, MAX, MIN, LOGADDEXP, EXP, LOG, FILL, AFFINE = range(11)
+ADD, MUL, DIV, MAX, LOGADDEXP, EXP, LOG, FILL, AFFINE = range(9)
 
 _NUMPY: dict[int, Callable[[Any, Any], Any]] = {
     ADD: np.add,
-    SUB: np.subtract,
     MUL: np.multiply,
     DIV: np.divide,
     MAX: np.maximum,
-    MIN: np.minimum,
     LOGADDEXP: np.logaddexp,
     EXP: lambda left, _: np.exp(left),
     LOG: lambda left, _: np.log(left),
 }
-_SAME = {"+": ADD, "-": SUB, "*": MUL, "/": DIV, "max": MAX, "min": MIN}
+_OPERATIONS = {"+": ADD, "*": MUL, "/": DIV, "max": MAX}
+_OF_LOGARITHMS = {"*": "+", "/": "-", "max": "max", "min": "min"}  # what they are where logarithms are combined
 
 
 class Tape(NamedTuple):
@@ -64,13 +63,15 @@ class Tape(NamedTuple):
     parameters: int
 
 
-@dataclass(frozen=True)
-class _Value:
-    """A register: vector or scalar, by the order of its making; constants are scalars of known value."""
+class _Value(NamedTuple):
+    """A register: "parameter", "constant" or "scalar", "input" or "vector", by the order of its making."""
 
     kind: str
-    index: int
-    number: float = math.nan
+    place: int
+
+    @property
+    def is_vector(self) -> bool:
+        return self.kind in ("vector", "input")
 
 
 @dataclass
@@ -85,7 +86,7 @@ class _Compiler:
     def constant(self, number: float) -> _Value:
         if number not in self.constants:
             self.constants.append(number)
-        return _Value("constant", self.constants.index(number), number)
+        return _Value("constant", self.constants.index(number))
 
     def input(self, name: str, form: int) -> _Value:
         key = (list(self.variables).index(name), form)
@@ -93,52 +94,51 @@ class _Compiler:
             self.inputs.append(key)
         return _Value("input", self.inputs.index(key))
 
-    def parameter(self, name: str) -> _Value:
-        return _Value("parameter", list(self.bounds).index(name))
+    def combine(self, symbol: str, left: _Value, right: _Value) -> _Value:
+        """Add, subtract, multiply, divide, or take the larger or smaller."""
+        if symbol == "-":
+            return self.emit(ADD, left, self.negative(right))
+        if symbol == "min":
+            return self.negative(self.emit(MAX, self.negative(left), self.negative(right)))
+        return self.emit(_OPERATIONS[symbol], left, right)
+
+    def negative(self, value: _Value) -> _Value:
+        return self.emit(MUL, self.constant(-1.0), value)
 
     def emit(self, operation: int, left: _Value, right: _Value | None = None) -> _Value:
         """Add one instruction, in the cheapest form its operands allow."""
         right = left if right is None else right
-        vector_left, vector_right = _is_vector(left), _is_vector(right)
-        if not (vector_left or vector_right):
-            return self._scalar(operation, left, right)
-        if vector_left != vector_right:
-            return self._mixed(operation, left, right)
-        return self._vector(operation, left, right, left)
+        if left.is_vector and right.is_vector:
+            return self.vector(operation, left, right, left)
+        if not (left.is_vector or right.is_vector):
+            if left.kind == right.kind == "constant":
+                with np.errstate(all="ignore"):
+                    numbers = [np.float64(self.constants[value.place]) for value in (left, right)]
+                    return self.constant(float(_NUMPY[operation](*numbers)))
+            self.scalars.append((operation, left, right))
+            return _Value("scalar", len(self.scalars) - 1)
+        vector, scalar = (left, right) if left.is_vector else (right, left)
+        if operation == ADD:
+            return self.affine(vector, self.constant(1.0), scalar)
+        if operation == MUL:
+            return self.affine(vector, scalar, self.constant(0.0))
+        if operation == DIV and vector is left:
+            return self.affine(vector, self.emit(DIV, self.constant(1.0), scalar), self.constant(0.0))
+        filled = self.vector(FILL, scalar, scalar, scalar)
+        return self.emit(operation, *((vector, filled) if vector is left else (filled, vector)))
 
-    def _scalar(self, operation: int, left: _Value, right: _Value) -> _Value:
-        if left.kind == right.kind == "constant":
-            return self.constant(_fold(operation, left.number, right.number))
-        self.scalars.append((operation, left, right))
-        return _Value("scalar", len(self.scalars) - 1)
-
-    def _vector(self, operation: int, a: _Value, b: _Value, c: _Value) -> _Value:
+    def vector(self, operation: int, a: _Value, b: _Value, c: _Value) -> _Value:
         self.vectors.append((operation, a, b, c))
         return _Value("vector", len(self.vectors) - 1)
 
-    def _mixed(self, operation: int, left: _Value, right: _Value) -> _Value:
-        vector, scalar = (left, right) if _is_vector(left) else (right, left)
-        if operation == ADD:
-            return self._affine(vector, self.constant(1.0), scalar)
-        if operation == MUL:
-            return self._affine(vector, scalar, self.constant(0.0))
-        if operation == SUB and vector is left:
-            return self._affine(vector, self.constant(1.0), self._scalar(SUB, self.constant(0.0), scalar))
-        if operation == SUB:
-            return self._affine(vector, self.constant(-1.0), scalar)
-        if operation == DIV and vector is left:
-            return self._affine(vector, self._scalar(DIV, self.constant(1.0), scalar), self.constant(0.0))
-        filled = self._vector(FILL, scalar, scalar, scalar)
-        return self.emit(operation, *((vector, filled) if vector is left else (filled, vector)))
-
-    def _affine(self, vector: _Value, slope: _Value, offset: _Value) -> _Value:
+    def affine(self, vector: _Value, slope: _Value, offset: _Value) -> _Value:
         """Add scalar `offset` to `slope` times `vector`, merged with an affine step just before it."""
-        if vector.kind == "vector" and vector.index == len(self.vectors) - 1 and slope.number == 1.0:
+        if vector == ("vector", len(self.vectors) - 1) and slope == self.constant(1.0):
             operation, inner, inner_slope, inner_offset = self.vectors[-1]
-            if operation == AFFINE and inner_offset.number == 0.0:
+            if operation == AFFINE and inner_offset == self.constant(0.0):
                 self.vectors.pop()
-                return self._vector(AFFINE, inner, inner_slope, offset)
-        return self._vector(AFFINE, vector, slope, offset)
+                return self.vector(AFFINE, inner, inner_slope, offset)
+        return self.vector(AFFINE, vector, slope, offset)
 
     def linear(self, node: Expression) -> _Value:
         """Compile the expression itself."""
@@ -148,8 +148,8 @@ class _Compiler:
             if node.name in self.variables:
                 return self.input(node.name, 1)
             return self._natural_parameter(node.name)
-        if node.operation in _SAME:
-            return self.emit(_SAME[node.operation], *(self.linear(part) for part in node.arguments))
+        if node.operation in (*_OPERATIONS, "-", "min"):
+            return self.combine(node.operation, *(self.linear(part) for part in node.arguments))
         if node.operation == "log":
             return self.log(node.arguments[0])
         if node.operation == "**" and not self.positive(node.arguments[0]):
@@ -166,7 +166,7 @@ class _Compiler:
             if node.name in self.variables:
                 return self.input(node.name, 0)
             if self.bounds[node.name] == (0.0, math.inf):
-                return self.parameter(node.name)
+                return _Value("parameter", list(self.bounds).index(node.name))
             return self.emit(LOG, self._natural_parameter(node.name))
         left, right = node.arguments[0], node.arguments[-1]
         if node.operation == "exp":
@@ -175,9 +175,11 @@ class _Compiler:
             return self.emit(MUL, self.constant(0.5), self.log(left))
         if node.operation == "**" and self.positive(left):
             return self.emit(MUL, self.linear(right), self.log(left))
-        log_operations = {"*": ADD, "/": SUB, "max": MAX, "min": MIN, "+": LOGADDEXP}
-        if node.operation in log_operations and self.positive(left) and self.positive(right):
-            return self.emit(log_operations[node.operation], self.log(left), self.log(right))
+        if self.positive(left) and self.positive(right):
+            if node.operation == "+":
+                return self.emit(LOGADDEXP, self.log(left), self.log(right))
+            if node.operation in _OF_LOGARITHMS:
+                return self.combine(_OF_LOGARITHMS[node.operation], self.log(left), self.log(right))
         return self.emit(LOG, self.linear(node))
 
     def _power(self, base: Expression, exponent: Expression) -> _Value:
@@ -203,20 +205,15 @@ class _Compiler:
 
     def _natural_parameter(self, name: str) -> _Value:
         """Undo the latent parametrisation: see `to_natural`."""
-        latent, (low, high) = self.parameter(name), self.bounds[name]
+        latent, (low, high) = _Value("parameter", list(self.bounds).index(name)), self.bounds[name]
         if math.isinf(low) and math.isinf(high):
             return latent
         if math.isinf(high):
-            return (
-                self._scalar(ADD, self._scalar(EXP, latent, latent), self.constant(low))
-                if low
-                else self._scalar(EXP, latent, latent)
-            )
-        minus = self._scalar(SUB, self.constant(0.0), latent)
-        share = self._scalar(LOGADDEXP, self.constant(0.0), minus)
-        share = self._scalar(SUB, self.constant(0.0), share)
-        share = self._scalar(EXP, share, share)
-        return self._scalar(ADD, self.constant(low), self._scalar(MUL, self.constant(high - low), share))
+            natural = self.emit(EXP, latent)
+            return self.combine("+", natural, self.constant(low)) if low else natural
+        log_share = self.negative(self.emit(LOGADDEXP, self.constant(0.0), self.negative(latent)))
+        span = self.combine("*", self.constant(high - low), self.emit(EXP, log_share))
+        return self.combine("+", self.constant(low), span)
 
     def tape(self) -> Tape:
         """Return the program with its registers numbered."""
@@ -224,10 +221,10 @@ class _Compiler:
         first |= {"input": 0, "vector": len(self.inputs)}
 
         def at(value: _Value) -> int:
-            return first[value.kind] + value.index
+            return first[value.kind] + value.place
 
-        scalars = [(operation, at(left), at(right), 0) for operation, left, right in self.scalars]
-        vectors = [(operation, at(a), at(b), at(c)) for operation, a, b, c in self.vectors]
+        scalars = [(operation, *map(at, values), 0) for operation, *values in self.scalars]
+        vectors = [(operation, *map(at, values)) for operation, *values in self.vectors]
         return Tape(
             scalars=np.array(scalars, dtype=np.int64).reshape(-1, 4),
             vectors=np.array(vectors, dtype=np.int64).reshape(-1, 4),
@@ -240,24 +237,17 @@ class _Compiler:
 def compile_tape(
     expression: Expression, *, bounds: Mapping[str, tuple[float, float]], variables: Sequence[str]
 ) -> Tape:
-    """Compile `log(expression)`.
+    """Compile `log(expression)` in positive `variables` and parameters in `bounds`.
 
-    Parameters
-    ----------
-    expression
-        The parsed formula of the loss.
-    bounds
-        (low, high) of every parameter, in the order of the latent vector: (0, inf), (-inf, inf), (low, inf) or
-        (low, high); see `to_latent`.
-    variables
-        Names of the positive covariates.
+    Bounds (low, high), in the order of the latent vector, are (0, inf), (-inf, inf), (low, inf) or (low, high); see
+    `to_latent`.
     """
     compiler = _Compiler(bounds, variables)
     result = compiler.log(expression)
-    if not _is_vector(result):
-        compiler._vector(FILL, result, result, result)
-    elif result.kind == "input" or result.index != len(compiler.vectors) - 1:
-        compiler._vector(AFFINE, result, compiler.constant(1.0), compiler.constant(0.0))
+    if not result.is_vector:
+        compiler.vector(FILL, result, result, result)
+    elif result != ("vector", len(compiler.vectors) - 1):
+        compiler.vector(AFFINE, result, compiler.constant(1.0), compiler.constant(0.0))
     return compiler.tape()
 
 
@@ -266,19 +256,8 @@ def log_prediction_reference(
 ) -> Float[np.ndarray, " ..."]:
     """Run a tape forwards with NumPy: the plain counterpart of `objective.py`, and what predictions use.
 
-    Parameters
-    ----------
-    tape
-        The compiled law.
-    latent
-        (..., p) latent parameters.
-    columns
-        Positive covariates in the law's order, each of a shape that broadcasts to (..., n).
-
-    Returns
-    -------
-    array
-        (..., n) log predictions; NaN where the law is undefined.
+    The columns, positive and in the law's order, broadcast to (..., n). Log predictions are NaN where the law is
+    undefined.
     """
     scalars: list[np.ndarray] = [latent[..., j, None] for j in range(tape.parameters)]
     scalars += [np.full(1, value) for value in tape.constants]
@@ -299,30 +278,23 @@ def log_prediction_reference(
 def to_latent(natural: Float[np.ndarray, " *batch"], bounds: tuple[float, float]) -> Float[np.ndarray, " *batch"]:
     """Map a bounded parameter to the real line: itself, log(value - low), or the logit of its place in (low, high)."""
     low, high = bounds
+    natural = np.asarray(natural, dtype=np.float64)
     with np.errstate(all="ignore"):
         if math.isinf(low) and math.isinf(high):
-            return np.asarray(natural, dtype=np.float64)
+            return natural
         if math.isinf(high):
-            return np.log(np.asarray(natural, dtype=np.float64) - low)
-        share = (np.asarray(natural, dtype=np.float64) - low) / (high - low)
+            return np.log(natural - low)
+        share = (natural - low) / (high - low)
         return np.log(share) - np.log1p(-share)
 
 
 def to_natural(latent: Float[np.ndarray, " *batch"], bounds: tuple[float, float]) -> Float[np.ndarray, " *batch"]:
     """Invert `to_latent`."""
     low, high = bounds
+    latent = np.asarray(latent, dtype=np.float64)
     with np.errstate(all="ignore"):
         if math.isinf(low) and math.isinf(high):
-            return np.asarray(latent, dtype=np.float64)
+            return latent
         if math.isinf(high):
-            return low + np.exp(np.asarray(latent, dtype=np.float64))
-        return low + (high - low) * np.exp(-np.logaddexp(0.0, -np.asarray(latent, dtype=np.float64)))
-
-
-def _is_vector(value: _Value) -> bool:
-    return value.kind in ("vector", "input")
-
-
-def _fold(operation: int, left: float, right: float) -> float:
-    with np.errstate(all="ignore"):
-        return float(_NUMPY[operation](np.float64(left), np.float64(right)))
+            return low + np.exp(latent)
+        return low + (high - low) * np.exp(-np.logaddexp(0.0, -latent))

@@ -61,7 +61,7 @@ def test_three_variables_are_drawn_in_slices() -> None:
 def test_nothing_to_draw_is_told(floored: Fit) -> None:
     from dataclasses import replace
 
-    held = replace(floored, law=get_law("power+floor").fix(alpha=0.8))
+    held = replace(floored, request=replace(floored.request, law=get_law("power+floor").fix(alpha=0.8)))
     with pytest.raises(InputError, match="no exponent"):
         plot_exponents({"all": held}, ax=Figure().subplots())
     with pytest.raises(InputError, match="at least one route"):

@@ -1,4 +1,4 @@
-"""A table of two arms whose runs are numbered anew: every run's moments, ends at equal budgets."""
+"""A table of two arms whose runs are numbered anew: every run at several steps, ends at equal budgets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ntk1bit.scaling.synthetic import HOFFMANN, draw_losses
+from .synthetic import HOFFMANN, draw_losses
 
 AMPLITUDES = {"a": HOFFMANN["A"], "b": 1000.0}
 
@@ -30,12 +30,12 @@ def isoflops(
 
 
 def two_arms() -> pd.DataFrame:
-    """Arms a and b of 21 runs each with four moments; `run` numbers them anew in each arm, `name` does not."""
+    """Arms a and b of 21 runs each, at four steps; `run` numbers them anew in each arm, `name` does not."""
     tables = []
     for i, (arm, amplitude) in enumerate(AMPLITUDES.items()):
         ends = isoflops(amplitude, budgets=(1e18, 1e19, 1e20), sizes=7).assign(run=np.arange(21))
-        moments = [ends.assign(D=ends["D"] * share) for share in (0.1, 0.3, 0.6, 1.0)]
-        curves = pd.concat(moments, ignore_index=True)
+        steps = [ends.assign(D=ends["D"] * share) for share in (0.1, 0.3, 0.6, 1.0)]
+        curves = pd.concat(steps, ignore_index=True)
         noisy = draw_losses(curves, "chinchilla", {**HOFFMANN, "A": amplitude}, noise=0.003, seed=i)
         tables.append(noisy.assign(arm=arm))
     table = pd.concat(tables, ignore_index=True)

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from ntk1bit.scaling import Fit, fit
-from ntk1bit.scaling.synthetic import BESIROGLU, chinchilla_design, draw_losses, width_design
+
+from .synthetic import BESIROGLU, chinchilla_design, draw_losses, width_design
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ntk1bit.cli.fitting import run_fit
 from ntk1bit.errors import InputError
 from ntk1bit.plots import scaling as drawing
 from ntk1bit.plots.scaling import plot_fit, summary_figure
-from ntk1bit.scaling import command, fit
-from ntk1bit.scaling.analysis import Question, analyse
+from ntk1bit.scaling import FitRequest, fit
+from ntk1bit.scaling.analysis import analyse
 from ntk1bit.scaling.laws import get_law
 
 from .arms import AMPLITUDES, best_size, isoflops, two_arms
@@ -44,36 +45,11 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def report(table: Path, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
-    given = {
-        "law": "chinchilla",
-        "fix": "E=1.69,beta=0.28",  # 27 starts
-        "given": {"N": "N", "D": "D"},
-        "loss": "loss",
-        "bootstrap": 20,
-        "level": 0.95,
-        "seed": 0,
-        "delta": 1e-3,
-        "tilt": 0.5,
-        "frontier": False,
-    }
-    silent = dict.fromkeys(
-        (
-            "group",
-            "cluster",
-            "weight",
-            "against",
-            "holdout",
-            "cost",
-            "run",
-            "where",
-            "at",
-            "measured",
-            "plot",
-            "threads",
-        )
-    )
+    held = get_law("chinchilla").fix(E=1.69, beta=0.28)  # 27 starts
+    places = {name: options[name] for name in ("where", "plot") if name in options}
+    asked = {name: value for name, value in options.items() if name not in places}
     out = folder / "fit.json"
-    command.run_fit(table, **{**silent, **given, **options, "out": out, "load_sweep": pd.read_csv})
+    run_fit(table, FitRequest(held, bootstrap=20, **asked), given={"N": "N", "D": "D"}, out=out, **places)
     return json.loads(out.read_text())
 
 
@@ -133,10 +109,10 @@ def test_arms_together_are_the_arms_alone(
 
 def test_each_group_has_its_own_frontier() -> None:
     table = pd.concat([isoflops(amplitude).assign(arm=arm) for arm, amplitude in AMPLITUDES.items()])
-    question = Question(
+    request = FitRequest(
         law=get_law("chinchilla"), x={"N": "N", "D": "D"}, loss="loss", group="arm", bootstrap=0, frontier=True
     )
-    found = analyse(table, question)
+    found = analyse(table, request)
     assert [(each.group, each.route) for each in found.frontiers] == [
         (arm, route) for arm in ARMS for route in ("parametric", "isoflop")
     ]
@@ -160,7 +136,7 @@ def test_each_group_has_its_own_frontier() -> None:
 
 def test_the_figure_shows_every_group_of_a_law_of_two_variables() -> None:
     table = two_arms()
-    question = Question(
+    request = FitRequest(
         law=get_law("chinchilla").fix(E=1.69, beta=0.28),
         x={"N": "N", "D": "D"},
         loss="loss",
@@ -169,7 +145,7 @@ def test_the_figure_shows_every_group_of_a_law_of_two_variables() -> None:
         frontier=True,
         run="run",
     )
-    found = analyse(table, question)
+    found = analyse(table, request)
     figure = summary_figure(found.fits, found.frontiers)
     titles = [ax.get_title(loc="left") for ax in figure.axes]
     assert [title[:3] for title in titles[:2]] == ["a: ", "b: "]
@@ -184,7 +160,7 @@ def test_the_figure_shows_every_group_of_a_law_of_two_variables() -> None:
 def test_a_route_that_a_group_does_not_show_is_told_and_takes_nothing_away() -> None:
     table = two_arms()
     few = table.loc[(table["arm"] == "a") | (table["run"] % 7 < 4)]  # b has four sizes a budget
-    question = Question(
+    request = FitRequest(
         law=get_law("chinchilla").fix(E=1.69, beta=0.28),
         x={"N": "N", "D": "D"},
         loss="loss",
@@ -193,7 +169,7 @@ def test_a_route_that_a_group_does_not_show_is_told_and_takes_nothing_away() -> 
         frontier=True,
         run="run",
     )
-    found = analyse(few, question)
+    found = analyse(few, request)
     assert ("b", "isoflop") not in [(each.group, each.route) for each in found.frontiers]
     assert ("a", "isoflop") in [(each.group, each.route) for each in found.frontiers]
     assert any(line.startswith("arm = b: no budget has five runs") for line in found.remarks)
@@ -202,7 +178,7 @@ def test_a_route_that_a_group_does_not_show_is_told_and_takes_nothing_away() -> 
 
 def test_a_repeated_index_changes_nothing() -> None:
     table = two_arms()
-    question = Question(
+    request = FitRequest(
         law=get_law("chinchilla").fix(E=1.69, beta=0.28),
         x={"N": "N", "D": "D"},
         loss="loss",
@@ -214,6 +190,6 @@ def test_a_repeated_index_changes_nothing() -> None:
         run="run",
     )
     repeated = table.set_axis(np.arange(len(table)) % 5, axis=0)
-    assert analyse(repeated, question).as_dict() == analyse(table, question).as_dict()
-    whole = fit(table, question.law, bootstrap=20, cluster="name")
-    np.testing.assert_array_equal(fit(repeated, question.law, bootstrap=20, cluster="name").latent, whole.latent)
+    assert analyse(repeated, request).as_dict() == analyse(table, request).as_dict()
+    whole = fit(table, request.law, bootstrap=20, cluster="name")
+    np.testing.assert_array_equal(fit(repeated, request.law, bootstrap=20, cluster="name").latent, whole.latent)

@@ -8,14 +8,13 @@ import pytest
 from scipy.stats import norm
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling import bootstrap, fit, get_law
+from ntk1bit.scaling import FitRequest, bootstrap, fit, get_law
 from ntk1bit.scaling.bootstrap import (
     bca_interval,
     blocks,
     drawn_counts,
     left_out,
     percentile_interval,
-    point_weights,
 )
 from ntk1bit.scaling.observations import observe
 
@@ -54,8 +53,8 @@ def test_more_replicates_than_memory_holds_are_refused() -> None:
 
 
 def test_clusters_are_drawn_whole_and_weights_kept() -> None:
-    data = observe(FRAME, get_law("power"), cluster="seed", weight="w")
-    counts = point_weights(drawn_counts(3, 50, seed=0), data) / FRAME["w"].to_numpy()
+    data = observe(FRAME, FitRequest(get_law("power"), cluster="seed", weight="w"))
+    counts = data.point_weights(drawn_counts(3, 50, seed=0)) / FRAME["w"].to_numpy()
     np.testing.assert_allclose(counts[:, :3], counts[:, 3:6])
     np.testing.assert_allclose(counts[:, :3].sum(axis=1), 3)
 
@@ -63,8 +62,8 @@ def test_clusters_are_drawn_whole_and_weights_kept() -> None:
 def test_jackknife_leaves_each_unit_out_once() -> None:
     every = slice(0, 12)
     np.testing.assert_array_equal(left_out(12, seed=0)[every], 1 - np.eye(12))
-    data = observe(FRAME, get_law("power"), cluster="seed")
-    by_seed = point_weights(left_out(data.clusters, seed=0)[every], data)
+    data = observe(FRAME, FitRequest(get_law("power"), cluster="seed"))
+    by_seed = data.point_weights(left_out(data.clusters, seed=0)[every])
     assert by_seed.shape == (3, 12)
     np.testing.assert_array_equal(by_seed[1] == 0, FRAME["seed"] == 1)
 
@@ -77,16 +76,15 @@ def test_many_units_are_left_out_in_equal_random_parts(units: int) -> None:
     np.testing.assert_array_equal(out.sum(axis=0), 1)
     assert set(out.sum(axis=1)) <= {units // 1000, units // 1000 + 1}
     assert not np.array_equal(out[:, :1000], np.eye(1000))  # rows of a sorted table must not go out together
-    np.testing.assert_array_equal(rows.part, left_out(units, seed=3).part)
-    assert not np.array_equal(rows.part, left_out(units, seed=4).part)
+    np.testing.assert_array_equal(rows, left_out(units, seed=3))
+    assert not np.array_equal(rows, left_out(units, seed=4))
 
 
 def test_parts_give_the_acceleration_of_single_points() -> None:
     rng = np.random.default_rng(0)
     values = rng.exponential(size=40_000)
-    parts, n = left_out(len(values), seed=0), len(values)
-    sums = np.bincount(parts.part, weights=values)
-    sizes = np.bincount(parts.part)
+    out, n = ~left_out(len(values), seed=0), len(values)
+    sums, sizes = out @ values, out.sum(axis=1)
     means = (values.sum() - sums) / (n - sizes)  # the mean without each part
     pull = means.mean() - means
     found = (pull**3).sum() / (6 * (pull**2).sum() ** 1.5)

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from ntk1bit.cli.fit import fit
 from ntk1bit.errors import InputError
+from ntk1bit.experiments import SweepSpec
 
 app = typer.Typer()
 app.command()(fit)
@@ -70,14 +71,15 @@ def test_groups(pairs: str, tmp_path: Path) -> None:
     assert "full - one_bit" in shown
 
 
-def test_a_sweep_is_read_through_its_own_room(
+def test_a_sweep_is_read_through_its_own_package(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sweep: Callable[..., pd.DataFrame]
 ) -> None:
-    room = ModuleType("ntk1bit.experiments")
+    fake = ModuleType("ntk1bit.experiments")
     frame = sweep()
-    loaded = SimpleNamespace(frame=lambda _columns=None: frame)
-    monkeypatch.setattr(room, "open_run", lambda _path: loaded, raising=False)
-    monkeypatch.setitem(sys.modules, "ntk1bit.experiments", room)
+    loaded = SimpleNamespace(spec=SweepSpec(), frame=lambda _columns=None: frame, absent=pd.DataFrame())
+    monkeypatch.setattr(fake, "open_run", lambda _path: loaded, raising=False)
+    monkeypatch.setattr(fake, "SweepSpec", SweepSpec, raising=False)
+    monkeypatch.setitem(sys.modules, "ntk1bit.experiments", fake)
     shown = run(str(tmp_path), "--law", "power", *QUICK)
     assert "x = N, loss = loss, group = precision" in shown
     assert "power: one_bit" in shown
@@ -157,10 +159,11 @@ def test_groups_of_a_sweep_do_not_pool_precisions(
 ) -> None:
     frame = sweep()
     frame["kappa"] = 1.0 + frame["seed"] % 2
-    room = ModuleType("ntk1bit.experiments")
-    loaded = SimpleNamespace(frame=lambda _columns: frame, absent=pd.DataFrame())
-    monkeypatch.setattr(room, "open_run", lambda _path: loaded, raising=False)
-    monkeypatch.setitem(sys.modules, "ntk1bit.experiments", room)
+    fake = ModuleType("ntk1bit.experiments")
+    loaded = SimpleNamespace(spec=SweepSpec(), frame=lambda _columns: frame, absent=pd.DataFrame())
+    monkeypatch.setattr(fake, "open_run", lambda _path: loaded, raising=False)
+    monkeypatch.setattr(fake, "SweepSpec", SweepSpec, raising=False)
+    monkeypatch.setitem(sys.modules, "ntk1bit.experiments", fake)
     with pytest.raises(InputError, match="several precisions"):
         run(str(tmp_path), "--group", "kappa", *QUICK)
     with pytest.raises(InputError, match="--run is for tables"):

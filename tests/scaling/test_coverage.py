@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from ntk1bit.scaling import IdentificationWarning, fit, get_law
-from ntk1bit.scaling.synthetic import BESIROGLU, chinchilla_design, draw_losses, width_design
+
+from .synthetic import BESIROGLU, chinchilla_design, draw_losses, width_design
 
 SETS = 300
 FLOOR = {"E": 0.02, "A": 3.0, "alpha": 0.8}

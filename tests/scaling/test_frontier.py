@@ -1,21 +1,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling import Fit, fit
+from ntk1bit.scaling import Fit, FitRequest, fit, get_law
+from ntk1bit.scaling.allocation import disagreement
 from ntk1bit.scaling.frontier import (
     budget_groups,
-    disagreement,
     envelope_frontier,
     isoflop_frontier,
     parametric_frontier,
 )
-from ntk1bit.scaling.synthetic import BESIROGLU, draw_losses
+
+from .synthetic import BESIROGLU, draw_losses
 
 pytestmark = pytest.mark.filterwarnings("ignore::ntk1bit.scaling.IdentificationWarning")
 
@@ -23,6 +25,10 @@ Curves = Callable[..., pd.DataFrame]
 
 BUDGETS = np.geomspace(1e18, 1e22, 9)
 EXPONENT = BESIROGLU["beta"] / (BESIROGLU["alpha"] + BESIROGLU["beta"])
+
+
+def asked(**options: Any) -> FitRequest:
+    return FitRequest(get_law("chinchilla"), **{"run": "run", "bootstrap": 50, **options})
 
 
 def _optimum(params: dict[str, float], c: np.ndarray) -> np.ndarray:
@@ -62,7 +68,7 @@ def test_kaplans_law_has_a_frontier_too(runs: pd.DataFrame) -> None:
 
 
 def test_envelope_of_exact_curves_lies_at_the_optimum(make_curves: Curves) -> None:
-    frontier = envelope_frontier(make_curves(), BUDGETS, bootstrap=200)
+    frontier = envelope_frontier(make_curves(), BUDGETS, asked(bootstrap=200))
     table = frontier.table()
     spacing = np.log(3e10 / 2e7) / 39  # neighbouring sizes
     truth = np.log(_optimum(BESIROGLU, table["C"].to_numpy()))
@@ -72,7 +78,7 @@ def test_envelope_of_exact_curves_lies_at_the_optimum(make_curves: Curves) -> No
 
 
 def test_parabolas_of_exact_isoflops_lie_near_the_optimum() -> None:
-    frontier = isoflop_frontier(_isoflops(), bootstrap=50)
+    frontier = isoflop_frontier(_isoflops(), asked(bootstrap=50))
     table = frontier.table()
     np.testing.assert_allclose(table["C"], BUDGETS, rtol=1e-9)
     # log L is no parabola: over 0.3..3.3 around the optimum its third derivative moves the vertex by some percent.
@@ -84,8 +90,8 @@ def test_routes_agree_on_their_common_truth(make_curves: Curves) -> None:
     fitted = fit(_isoflops(0.002), "chinchilla", x=("N", "D"), bootstrap=100)
     routes = [
         parametric_frontier(fitted, BUDGETS),
-        isoflop_frontier(_isoflops(0.002), bootstrap=100),
-        envelope_frontier(make_curves(), BUDGETS, bootstrap=100),
+        isoflop_frontier(_isoflops(0.002), asked(bootstrap=100)),
+        envelope_frontier(make_curves(), BUDGETS, asked(bootstrap=100)),
     ]
     table = disagreement(routes)
     assert table[["first", "second"]].to_numpy().tolist() == [
@@ -113,13 +119,13 @@ def test_what_no_route_can_use_is_refused(
     with pytest.raises(InputError, match="positive numbers"):
         parametric_frontier(chinchilla, [1e18, -1.0])
     with pytest.raises(InputError, match="five runs"):
-        isoflop_frontier(_isoflops().iloc[::3])
+        isoflop_frontier(_isoflops().iloc[::3], asked())
     with pytest.raises(InputError, match="no column 'run'"):
-        envelope_frontier(runs, BUDGETS)
+        envelope_frontier(runs, BUDGETS, asked())
     with pytest.raises(InputError, match="several values of 'N'"):
-        envelope_frontier(runs.assign(run=1), BUDGETS)
+        envelope_frontier(runs.assign(run=1), BUDGETS, asked())
     with pytest.raises(InputError, match="two are needed"):
-        envelope_frontier(make_curves(), [1e30])
+        envelope_frontier(make_curves(), [1e30], asked())
 
 
 def test_an_optimum_beyond_the_search_is_not_reported() -> None:
@@ -133,14 +139,14 @@ def test_an_optimum_beyond_the_search_is_not_reported() -> None:
 def test_clusters_and_weights_reach_the_parabolas() -> None:
     frame = _isoflops(0.01)
     frame = frame.assign(seed=np.arange(len(frame)) % 4, w=1.0 + np.arange(len(frame)) % 3)
-    weighted = isoflop_frontier(frame, weight="w", bootstrap=0)
+    weighted = isoflop_frontier(frame, asked(weight="w", bootstrap=0))
     for j, c in enumerate(weighted.budgets):
         own = frame.loc[np.isclose(6 * frame["N"] * frame["D"], c)]
         square, slope, _ = np.polyfit(np.log(own["N"]), np.log(own["loss"]), 2, w=np.sqrt(own["w"]))
         # centred here, not in log N as written by polyfit, whose normal equations lose half the digits
         assert weighted.log_n[0, j] == pytest.approx(-slope / (2 * square), rel=1e-6)
-    apart = isoflop_frontier(frame, bootstrap=200)
-    together = isoflop_frontier(frame, cluster="seed", bootstrap=200)
+    apart = isoflop_frontier(frame, asked(bootstrap=200))
+    together = isoflop_frontier(frame, asked(cluster="seed", bootstrap=200))
     np.testing.assert_array_equal(together.log_n[0], apart.log_n[0])
     # One draw of clusters serves all budgets, so that replicates without some seed shift all optima.
     counts = {len(np.unique(np.round(column[np.isfinite(column)], 9))) for column in together.log_n[1:].T}
@@ -151,11 +157,11 @@ def test_clusters_and_weights_reach_the_parabolas() -> None:
 def test_clusters_of_runs_are_drawn_for_the_envelope(make_curves: Curves) -> None:
     curves = make_curves(0.002)
     curves["seed"] = curves["run"].str[-1]
-    plain = envelope_frontier(curves, BUDGETS, bootstrap=50)
-    by_run = envelope_frontier(curves, BUDGETS, bootstrap=50, cluster="run")
+    plain = envelope_frontier(curves, BUDGETS, asked(bootstrap=50))
+    by_run = envelope_frontier(curves, BUDGETS, asked(bootstrap=50, cluster="run"))
     np.testing.assert_array_equal(by_run.log_n, plain.log_n)
-    by_seed = envelope_frontier(curves, BUDGETS, bootstrap=50, cluster="seed")
+    by_seed = envelope_frontier(curves, BUDGETS, asked(bootstrap=50, cluster="seed"))
     np.testing.assert_array_equal(by_seed.log_n[0], plain.log_n[0])
     assert not np.array_equal(by_seed.log_n, plain.log_n)
     with pytest.raises(InputError, match="run run00 has rows in several clusters"):
-        envelope_frontier(curves.assign(moment=np.arange(len(curves)) % 3), BUDGETS, cluster="moment", bootstrap=0)
+        envelope_frontier(curves.assign(moment=np.arange(len(curves)) % 3), BUDGETS, asked(cluster="moment"))

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from ntk1bit.scaling import Fit, IdentificationWarning, fit
-from ntk1bit.scaling.synthetic import BESIROGLU, chinchilla_design, draw_losses, width_design
+
+from .synthetic import BESIROGLU, chinchilla_design, draw_losses, width_design
 
 
 def _lines(frame: pd.DataFrame, law: str, **options: object) -> str:

@@ -10,19 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling import fit, get_law
-from ntk1bit.scaling.analysis import Question, analyse, final_rows
-from ntk1bit.scaling.compare import fit_groups
+from ntk1bit.scaling import FitRequest, fit, get_law
+from ntk1bit.scaling.analysis import analyse, final_rows
+from ntk1bit.scaling.comparison import fit_groups
 from ntk1bit.scaling.frontier import curve_losses
-from ntk1bit.scaling.labels import parts, read_labels
-from ntk1bit.scaling.synthetic import draw_losses
-from ntk1bit.scaling.tables import read_table, select_rows
+from ntk1bit.tables.columns import parts, read_labels
+from ntk1bit.tables.reading import read_table
+from ntk1bit.tables.rows import select_rows
 
-from .label_strings import label_strings
+from ..labels import TABLE_LABELS as LABELS
 
 pytestmark = pytest.mark.filterwarnings("ignore::ntk1bit.scaling.IdentificationWarning")
 
-LABELS = label_strings()
 SIZES = np.array([1.0, 4.0, 16.0])
 
 
@@ -52,7 +51,7 @@ def test_two_hundred_labels_are_read_letter_by_letter(tmp_path: Path) -> None:
 def test_no_group_is_lost_in_a_fit() -> None:
     """Losses are exact powers, so an exponent tells which label its rows had."""
     chosen = LABELS[:60]
-    fits = fit_groups(labelled(chosen), "power", group="arm", bootstrap=0)
+    fits = fit_groups(labelled(chosen), FitRequest(get_law("power"), group="arm", bootstrap=0))
     assert set(fits) == set(chosen)
     for i, label in enumerate(chosen):
         assert fits[label].params["alpha"] == pytest.approx(0.1 + 0.01 * i, abs=1e-6)  # far below the steps of 0.01
@@ -81,7 +80,7 @@ BLANK = pd.DataFrame(
         "loss": [4.0, 3.0, 3.5, 3.0, 2.5, 2.6],
     }
 )
-QUESTION = Question(get_law("chinchilla"), {"N": "N", "D": "D"}, "loss", run="run", bootstrap=0)
+REQUEST = FitRequest(get_law("chinchilla"), {"N": "N", "D": "D"}, "loss", run="run", bootstrap=0)
 
 
 @pytest.mark.parametrize("blank", [None, np.nan, pd.NA])
@@ -90,14 +89,13 @@ QUESTION = Question(get_law("chinchilla"), {"N": "N", "D": "D"}, "loss", run="ru
     [
         lambda frame: fit(frame, "power", x="N", cluster="run", bootstrap=0),
         lambda frame: fit(frame, "power", x="N", cluster=("run", "N"), bootstrap=0),
-        lambda frame: fit_groups(frame, "power", x="N", group="run", bootstrap=0),
-        lambda frame: fit_groups(frame, "power", x="N", group="D", cluster="run", bootstrap=0),
-        lambda frame: final_rows(frame, QUESTION),
-        lambda frame: analyse(frame, QUESTION),
-        lambda frame: draw_losses(frame, "power", {"A": 1.0, "alpha": 0.5}, x="N", cluster="run"),
-        lambda frame: curve_losses(frame, np.array([1e16]), run="run", n="N", d="D", loss="loss", cost=6.0),
+        lambda frame: fit_groups(frame, FitRequest(get_law("power"), "N", group="run", bootstrap=0)),
+        lambda frame: fit_groups(frame, FitRequest(get_law("power"), "N", group="D", cluster="run", bootstrap=0)),
+        lambda frame: final_rows(frame, REQUEST),
+        lambda frame: analyse(frame, REQUEST),
+        lambda frame: curve_losses(frame, np.array([1e16]), REQUEST),
     ],
-    ids=["cluster", "clusters", "group", "group and cluster", "run", "report", "draw", "envelope"],
+    ids=["cluster", "clusters", "group", "group and cluster", "run", "report", "envelope"],
 )
 def test_rows_without_a_label_are_refused_alike(use, blank: object) -> None:
     frame = BLANK.assign(run=["a", "a", blank, "b", "b", blank])
@@ -155,10 +153,10 @@ def test_a_repeated_index_changes_nothing() -> None:
     frame = pd.concat(
         [labelled(["a", "b"]).assign(seed=i, loss=lambda t, i=i: t["loss"] * (1 + 0.01 * i)) for i in range(4)]
     )
-    options = {"group": "arm", "cluster": "seed", "bootstrap": 20}
+    request = FitRequest(get_law("power"), group="arm", cluster="seed", bootstrap=20)
     assert not frame.index.is_unique
-    once = fit_groups(frame, "power", **options)
-    again = fit_groups(frame.reset_index(drop=True), "power", **options)
+    once = fit_groups(frame, request)
+    again = fit_groups(frame.reset_index(drop=True), request)
     for name in ("a", "b"):
         np.testing.assert_array_equal(once[name].replicates, again[name].replicates)
 
@@ -168,4 +166,4 @@ def test_a_refused_group_is_named() -> None:
     frame.loc[4, "loss"] = np.nan
     for cluster in (None, "x"):
         with pytest.raises(InputError, match=r"^arm = b: column 'loss' must be positive.* first nan in row 4"):
-            fit_groups(frame, "power", group="arm", bootstrap=0, cluster=cluster)
+            fit_groups(frame, FitRequest(get_law("power"), group="arm", bootstrap=0, cluster=cluster))

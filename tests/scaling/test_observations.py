@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling import fit, get_law
+from ntk1bit.scaling import FitRequest, fit, get_law
 from ntk1bit.scaling.observations import observe
 
 GOOD = pd.DataFrame({"x": np.geomspace(1, 1e4, 9), "loss": np.geomspace(1, 0.1, 9), "name": list("abcdefghi")})
@@ -68,21 +68,21 @@ def test_only_frames_are_fitted() -> None:
 
 def test_whole_numbers_nullable_and_single_precision_columns_are_read() -> None:
     frame = pd.DataFrame({"x": pd.array([1, 2, 4], dtype="Int64"), "loss": np.array([3, 2, 1], dtype=np.float32)})
-    data = observe(frame, get_law("power"))
+    data = observe(frame, FitRequest(get_law("power")))
     assert data.columns.dtype == data.loss.dtype == np.float64
     assert data.ranges() == {"x": (1.0, 4.0)}
 
 
 def test_numbers_written_as_text_and_whole_numbers_of_any_size_are_read() -> None:
     frame = pd.DataFrame({"x": ["1", "2e3", " 4.5 "], "loss": [2**64 + 1, 3, 10**30]})
-    data = observe(frame, get_law("power"))
+    data = observe(frame, FitRequest(get_law("power")))
     np.testing.assert_array_equal(data.columns[0], [1.0, 2000.0, 4.5])
     np.testing.assert_array_equal(data.loss, [2.0**64, 3.0, 1e30])
 
 
 def test_clusters_of_two_columns_are_their_pairs() -> None:
     frame = GOOD.assign(a=[0, 0, 0, 1, 1, 1, 0, 0, 1], b=[0, 1, 0, 1, 0, 1, 0, 1, 0])
-    data = observe(frame, get_law("power"), cluster=("a", "b"))
+    data = observe(frame, FitRequest(get_law("power"), cluster=("a", "b")))
     assert data.clusters == 4
     assert data.cluster is not None
     assert data.cluster.tolist() == [0, 1, 0, 3, 2, 3, 0, 1, 2]

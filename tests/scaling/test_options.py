@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 from ntk1bit.cli.fit import fit
 from ntk1bit.errors import InputError
-from ntk1bit.scaling import get_law
-from ntk1bit.scaling.analysis import Question, analyse
+from ntk1bit.scaling import FitRequest, get_law
+from ntk1bit.scaling.analysis import analyse
 
 from .arms import two_arms
 
@@ -62,16 +62,16 @@ PAIRS = list(itertools.combinations(VALUES, 2))
 def refusal(first: str, second: str) -> str | None:
     """What is said of a pair that means nothing; None for one that must work."""
     pair = {first, second}
+    if "cost" in pair and "frontier" not in pair:
+        return "--frontier"
     if pair & {"x", "C"} and "law" not in pair:
         return "has no variable"
     if pair & {"at", "measured"}:
         return "folder of a sweep"
     if "law" in pair:  # of one variable, x
         told = {"N": "no variable N", "D": "no variable D", "C": "no variable C", "frontier": "law of N and D"}
-        told |= {"fix": "unknown parameter", "against": "different variables", "cost": "--frontier"}
+        told |= {"fix": "unknown parameter", "against": "different variables"}
         return next((told[name] for name in pair if name in told), None)
-    if "cost" in pair and "frontier" not in pair:
-        return "--frontier"
     if pair == {"group", "against"}:
         return "leave out the groups"
     return None
@@ -120,7 +120,7 @@ def test_two_options_work_together_or_are_refused_in_one_line(
     }
 
 
-EVERYTHING = Question(
+EVERYTHING = FitRequest(
     law=get_law("chinchilla").fix(E=1.69, beta=0.28),
     x={"N": "N", "D": "D"},
     loss="loss",
@@ -148,9 +148,9 @@ REACH: dict[str, tuple[dict[str, Any], set[str]]] = {
 }
 
 
-def parts_of_report(frame: pd.DataFrame, question: Question) -> dict[tuple[str, str], Any]:
+def parts_of_report(frame: pd.DataFrame, request: FitRequest) -> dict[tuple[str, str], Any]:
     """Every part of a report, by its name and its group."""
-    content = analyse(frame, question).as_dict()
+    content = analyse(frame, request).as_dict()
     parts: dict[tuple[str, str], Any] = {("fits", name): each["parameters"] for name, each in content["fits"].items()}
     for row in content["extrapolation"]:
         parts.setdefault(("extrapolation", row["group"]), []).append(row)

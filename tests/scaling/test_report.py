@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling import Fit, fit
-from ntk1bit.scaling.analysis import Question, analyse
+from ntk1bit.scaling import Fit, FitRequest, fit
+from ntk1bit.scaling.analysis import analyse
 from ntk1bit.scaling.laws import get_law
 from ntk1bit.scaling.report import Report, markdown_table
 
 
 @pytest.fixture(scope="module")
 def full(runs: pd.DataFrame) -> Report:
-    question = Question(
+    request = FitRequest(
         law=get_law("chinchilla"),
         x={"N": "N", "D": "D"},
         loss="loss",
@@ -27,7 +27,7 @@ def full(runs: pd.DataFrame) -> Report:
         holdout=0.3,
         frontier=True,
     )
-    return analyse(runs, question)
+    return analyse(runs, request)
 
 
 def test_json_holds_everything_as_plain_numbers(full: Report, tmp_path: Path) -> None:
@@ -107,29 +107,28 @@ def test_other_forms_and_places_are_refused(full: Report, tmp_path: Path) -> Non
 
 def test_groups_are_compared(widths: pd.DataFrame) -> None:
     frame = pd.concat([widths.assign(p="a"), widths.assign(p="b", loss=2 * widths["loss"])])
-    question = Question(law=get_law("power+floor"), x={"x": "x"}, loss="loss", group="p", bootstrap=50)
-    report = analyse(frame, question)
+    request = FitRequest(law=get_law("power+floor"), x={"x": "x"}, loss="loss", group="p", bootstrap=50)
+    report = analyse(frame, request)
     assert report.differences is not None
     assert report.differences.loc["E", "p_value"] < 0.1  # pyright: ignore[reportOperatorIssue]
     assert "Difference of the groups" in report.markdown()
     with pytest.raises(InputError, match="leave out the groups"):
-        analyse(frame, Question(law=question.law, x=question.x, loss="loss", group="p", rivals=("power",), bootstrap=0))
+        analyse(frame, FitRequest(law=request.law, x=request.x, loss="loss", group="p", rivals=("power",), bootstrap=0))
 
 
-def test_moments_of_runs_are_reduced_to_their_ends_and_enveloped(make_curves: Callable[..., pd.DataFrame]) -> None:
+def test_steps_of_runs_are_reduced_to_their_ends_and_enveloped(make_curves: Callable[..., pd.DataFrame]) -> None:
     curves = make_curves(0.002)
-    question = Question(
+    request = FitRequest(
         law=get_law("chinchilla"), x={"N": "N", "D": "D"}, loss="loss", run="run", frontier=True, bootstrap=50
     )
-    report = analyse(curves.loc[curves["D"] < curves["N"] * 100], question)
+    report = analyse(curves.loc[curves["D"] < curves["N"] * 100], request)
     assert report.fits["all"].observations.points == 40
     assert [each.route for each in report.frontiers][-1] == "envelope"
-    whole = analyse(curves, replace(question, cluster="run", frontier=False))
+    whole = analyse(curves, replace(request, cluster="run", frontier=False))
     assert whole.fits["all"].observations.points == len(curves)
     assert whole.fits["all"].observations.clusters == 40
 
 
-def test_rivals_share_variables(runs: pd.DataFrame) -> None:
-    question = Question(law=get_law("chinchilla"), x={"N": "N", "D": "D"}, loss="loss", rivals=("power",))
+def test_rivals_share_variables() -> None:
     with pytest.raises(InputError, match="different variables"):
-        analyse(runs, question)
+        FitRequest(get_law("chinchilla"), rivals=("power",))

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntk1bit.errors import InputError
-from ntk1bit.scaling.synthetic import BESIROGLU, chinchilla_design, draw_losses, width_design
+from .synthetic import BESIROGLU, chinchilla_design, draw_losses, width_design
 
 
 def test_without_noise_losses_are_the_law() -> None:
@@ -39,18 +38,3 @@ def test_designs_cover_their_ranges() -> None:
 def test_same_seed_same_table() -> None:
     tables = [draw_losses(chinchilla_design(9, seed=2), "chinchilla", BESIROGLU, noise=0.1, seed=3) for _ in range(2)]
     pd.testing.assert_frame_equal(tables[0], tables[1])
-
-
-@pytest.mark.parametrize(
-    ("params", "options", "message"),
-    [
-        ({"A": 1.0}, {}, "lacks alpha"),
-        ({"A": 1.0, "alpha": 1.0, "E": 1.0}, {}, "unknown parameter"),
-        ({"A": 1.0, "alpha": 1.0}, {"noise": -1.0}, "0 or more"),
-        ({"A": 1.0, "alpha": 1.0}, {"outliers": 2.0}, "lie in 0..1"),
-        ({"A": 1.0, "alpha": 1.0}, {"x": "width"}, "no column 'width'"),
-    ],
-)
-def test_mistakes_are_told(params: dict, options: dict, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        draw_losses(width_design(), "power", params, **options)

@@ -1,4 +1,4 @@
-"""Read a table of losses from a file, and keep the rows asked for.
+"""Read a table from a file.
 
 Cells of a text file become numbers where a whole column is written as numbers, blanks aside. Everything else stays
 text, letter by letter: a label may be called NA, None or nan. Blank cells alone are missing.
@@ -16,30 +16,23 @@ import lzma
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling.labels import one_column, shown
+from ntk1bit.tables.columns import shown
 
 _SEPARATORS = {".csv": ",;\t|", ".tsv": "\t,;|", ".txt": ",;\t|"}  # the usual one of each form first
 _JSON = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
 _PACKED: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
-_NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_WHOLE = re.compile(r"[+-]?\d{1,300}", re.ASCII)
+NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+WHOLE = re.compile(r"[+-]?\d{1,300}", re.ASCII)
 _INT64 = np.iinfo(np.int64)
-_PAIR = re.compile(r'\s*("(?:[^"]|"")*"|[^",=]*?)\s*=\s*("(?:[^"]|"")*"|[^,]*?)\s*(,|$)')
-_HOW_TO_SELECT = (
-    "write column=value, by commas, as in kappa=1,init=paired; what holds a comma stands in quotes, as in "
-    'opt="adam,0.9"'
-)
-_SHOWN = 8
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -63,7 +56,9 @@ def read_table(path: Path) -> pd.DataFrame:
         elif suffix in _JSON:
             frame = _records(_text(path, packing))
         elif suffix in _PARQUET and not packing:
-            frame = _with_index(pd.read_parquet(path))
+            frame = pd.read_parquet(path)
+            named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+            frame = frame.reset_index(level=named).reset_index(drop=True)  # named indices are columns here
         else:
             raise InputError(
                 f"cannot read {path.name!r}: give a file that ends in .csv, .tsv, .jsonl (or one of these and .gz) or "
@@ -78,81 +73,11 @@ def read_table(path: Path) -> pd.DataFrame:
         reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
         raise InputError(f"cannot read {path.name!r} as {form}: {reason}") from None
     # pandas would rename a repeated column quietly and fit whichever came first
-    if repeated := _repeated(list(map(str, frame.columns))):
-        raise InputError(
-            f"{path.name!r} has several columns named {', '.join(map(shown, repeated))}; rename or drop all but one"
-        )
+    if repeated := _repeated(list(frame.columns)):
+        raise InputError(f"{path.name!r} has several columns named {repeated}; rename or drop all but one")
     if frame.empty:
         raise InputError(f"{path.name!r} has no rows; a table of losses is needed")
     return frame
-
-
-def select_rows(frame: pd.DataFrame, where: str | None) -> pd.DataFrame:
-    """Keep the rows that have the given values.
-
-    Parameters
-    ----------
-    frame
-        Any table.
-    where
-        `column=value` pairs, by commas, such as `kappa=1,init=paired`; all rows by default. Numbers are compared as
-        numbers, anything else as text. A value or a name that holds a comma, an equals sign or outer spaces stands in
-        double quotes (a quote within them is written twice); `""` asks for blank cells.
-
-    Raises
-    ------
-    InputError
-        If a pair cannot be read, a column does not exist, or no row is left.
-    """
-    for name, value in read_conditions(where):
-        column = one_column(frame, name)
-        kept = frame.loc[holds(column, value)]
-        if kept.empty:
-            blanks = column.isna().to_numpy(dtype=bool)
-            known = sorted({"a blank" if blank else shown(each) for each, blank in zip(column, blanks, strict=True)})
-            listed = ", ".join(known[:_SHOWN]) + (", ..." if len(known) > _SHOWN else "")
-            raise InputError(f"no row is left with {shown(name)}={shown(value)}; the column holds {listed}")
-        frame = kept
-    return frame
-
-
-def read_conditions(where: str | None) -> list[tuple[str, str]]:
-    """Read the pairs of column and value in `where`; see `select_rows`."""
-    found: list[tuple[str, str]] = []
-    place, text = 0, where or ""
-    while place < len(text):
-        pair = _PAIR.match(text, place)
-        if pair is None or not pair[1] or not pair[2]:
-            raise InputError(f"cannot read {text[place:].strip()!r} in --where; {_HOW_TO_SELECT}")
-        found.append((_unquoted(pair[1]), _unquoted(pair[2])))
-        place = pair.end()
-    return found
-
-
-def _unquoted(text: str) -> str:
-    return text[1:-1].replace('""', '"') if len(text) > 1 and text[0] == text[-1] == '"' else text
-
-
-def holds(column: pd.Series, value: str) -> Bool[np.ndarray, " n"]:
-    """Say in which rows a column has a value: as a number in a column of numbers, else as text; "" is a blank."""
-    missing = column.isna().to_numpy(dtype=bool)
-    if column.dtype.kind in "iuf":
-        if not value:
-            return missing
-        try:
-            number = int(value) if column.dtype.kind in "iu" and _WHOLE.fullmatch(value) else float(value)
-        except ValueError:
-            raise InputError(
-                f"column {str(column.name)!r} holds numbers, but --where asks for {value!r}; give a number"
-            ) from None
-        return ~missing & (column == number).to_numpy(dtype=bool, na_value=False)
-    texts = ["" if gap else str(each) for each, gap in zip(column, missing, strict=True)]
-    matches = np.array([text == value for text in texts], dtype=bool)
-    if not matches.any() and _NUMBER.fullmatch(value):  # 1 for 1.0, in a column that holds words as well
-        matches = np.array(
-            [bool(_NUMBER.fullmatch(text)) and float(text) == float(value) for text in texts], dtype=bool
-        )
-    return matches
 
 
 class _UnreadableError(Exception):
@@ -215,9 +140,9 @@ def _rows(text: str, separator: str, *, strict: bool = True) -> Iterator[tuple[i
 def _column(cells: Sequence[str]) -> pd.Series:
     """Return one column: integers, floats with NaN for blanks, text or large integers with None for blanks."""
     stripped = [cell.strip() for cell in cells]
-    if not _all(_NUMBER, stripped):
+    if not _all_match(NUMBER, stripped):
         return pd.Series([cell if bare else None for cell, bare in zip(cells, stripped, strict=True)])
-    if _all(_WHOLE, stripped):
+    if _all_match(WHOLE, stripped):
         whole = [int(cell) if cell else None for cell in stripped]
         held = [value for value in whole if value is not None]
         if held and len(held) == len(whole) and min(held) >= _INT64.min and max(held) <= _INT64.max:
@@ -227,12 +152,8 @@ def _column(cells: Sequence[str]) -> pd.Series:
     return pd.Series([float(cell) if cell else np.nan for cell in stripped], dtype=np.float64)
 
 
-def _all(pattern: re.Pattern[str], cells: Sequence[str]) -> bool:
-    """Match every cell that is not blank, in one go: a large table has millions."""
-    one = f"(?:{pattern.pattern})?"
-    joined = "\n".join(cells)
-    whole = re.fullmatch(f"{one}(?:\n{one})*", joined, pattern.flags)
-    return whole is not None and joined.count("\n") == len(cells) - 1
+def _all_match(pattern: re.Pattern[str], cells: Sequence[str]) -> bool:
+    return all(not cell or pattern.fullmatch(cell) for cell in cells)
 
 
 def _records(text: str) -> pd.DataFrame:
@@ -256,7 +177,7 @@ def _records(text: str) -> pd.DataFrame:
 def _parsed(text: str, what: str) -> Any:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if repeated := _repeated([name for name, _ in pairs]):
-            raise _UnreadableError(f"{what} names {', '.join(map(shown, repeated))} twice; keep one")
+            raise _UnreadableError(f"{what} names {repeated} twice; keep one")
         return dict(pairs)
 
     try:
@@ -265,11 +186,5 @@ def _parsed(text: str, what: str) -> Any:
         raise _UnreadableError(f"{what} is not JSON ({problem}); write one object a line") from None
 
 
-def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
-    """Bring named indices back as columns, and number the rows."""
-    named: list[Hashable] = [name for name in frame.index.names if name is not None and name not in frame.columns]
-    return frame.reset_index(level=named).reset_index(drop=True) if named else frame.reset_index(drop=True)
-
-
-def _repeated(names: Sequence[str]) -> list[str]:
-    return [name for name, count in Counter(names).items() if count > 1]
+def _repeated(names: Sequence[object]) -> str:
+    return ", ".join(shown(name) for name, count in Counter(map(str, names)).items() if count > 1)

@@ -5,9 +5,14 @@ import pandas as pd
 import pytest
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling import Fit, fit
-from ntk1bit.scaling.compare import compare_laws, difference_test, fit_groups, parameter_differences
-from ntk1bit.scaling.synthetic import draw_losses, width_design
+from ntk1bit.scaling import Fit, FitRequest, fit, get_law
+from ntk1bit.scaling.comparison import compare_laws, difference_test, fit_groups, parameter_differences
+
+from .synthetic import draw_losses, width_design
+
+
+def by_precision(bootstrap: int, cluster: str | None = None) -> FitRequest:
+    return FitRequest(get_law("power"), group="precision", bootstrap=bootstrap, cluster=cluster)
 
 
 def _groups(first: float, second: float, *, shared: float = 0.0, seeds: int = 20) -> pd.DataFrame:
@@ -39,12 +44,12 @@ def test_only_fits_of_the_same_losses_are_ranked(floored: Fit, widths: pd.DataFr
 
 
 def test_differences_are_found_where_they_are() -> None:
-    fits = fit_groups(_groups(0.5, 0.6), "power", group="precision", bootstrap=200)
+    fits = fit_groups(_groups(0.5, 0.6), by_precision(200))
     assert list(fits) == ["full", "one_bit"]
     table = parameter_differences(fits["full"], fits["one_bit"])
     assert table.loc["alpha", "low"] < -0.1 < table.loc["alpha", "high"] < 0  # pyright: ignore[reportOperatorIssue]
     assert table.loc["alpha", "p_value"] == pytest.approx(2 / 201)  # no replicate on the other side
-    same = fit_groups(_groups(0.5, 0.5), "power", group="precision", bootstrap=200)
+    same = fit_groups(_groups(0.5, 0.5), by_precision(200))
     again = parameter_differences(same["full"], same["one_bit"])
     assert again.loc["alpha", "low"] < 0 < again.loc["alpha", "high"]  # pyright: ignore[reportOperatorIssue]
     assert again.loc["A", "p_value"] < 0.02  # pyright: ignore[reportOperatorIssue]
@@ -52,7 +57,7 @@ def test_differences_are_found_where_they_are() -> None:
 
 def test_shared_seeds_are_drawn_together_and_cancel() -> None:
     frame = _groups(0.5, 0.5, shared=0.5)
-    paired = fit_groups(frame, "power", group="precision", bootstrap=200, cluster="seed")
+    paired = fit_groups(frame, by_precision(200, cluster="seed"))
     apart = {
         name: fit(part, "power", bootstrap=200, cluster="seed", seed=i)
         for i, (name, part) in enumerate(frame.groupby("precision"))
@@ -68,14 +73,14 @@ def test_shared_seeds_are_drawn_together_and_cancel() -> None:
 def test_a_group_may_lack_some_clusters() -> None:
     frame = _groups(0.5, 0.6)
     frame = frame.loc[(frame["precision"] == "full") | (frame["seed"] < 12)]
-    fits = fit_groups(frame, "power", group="precision", bootstrap=50, cluster="seed")
+    fits = fit_groups(frame, by_precision(50, cluster="seed"))
     assert fits["one_bit"].observations.clusters == 12
     assert parameter_differences(fits["full"], fits["one_bit"]).notna().all(axis=None)
 
 
 def test_group_errors(floored: Fit, widths: pd.DataFrame) -> None:
     with pytest.raises(InputError, match="no column 'precision'"):
-        fit_groups(widths, "power", group="precision")
+        fit_groups(widths, by_precision(20))
     with pytest.raises(InputError, match="different parameters"):
         parameter_differences(floored, fit(widths, "power", bootstrap=20))
     with pytest.raises(InputError, match="bootstrap=1000"):

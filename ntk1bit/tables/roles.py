@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
@@ -12,9 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling.labels import one_column, shown
-from ntk1bit.scaling.laws import Law
-from ntk1bit.scaling.observations import number_column
+from ntk1bit.tables.columns import move_together, number_column, one_column, require_column, shown
 
 _ALIASES: dict[str, tuple[str, ...]] = {
     "N": ("N", "params", "parameters", "n_params", "num_params", "non_embedding_params", "model_size", "model size"),
@@ -26,7 +23,6 @@ _ALIASES: dict[str, tuple[str, ...]] = {
 }
 _NUMERAL = re.compile(r"\s*[-+~<>$€£]*\s*\.?\d", re.ASCII)
 _LAST_RESORT = {"loss": ("L",)}  # L may as well count layers
-_TOGETHER = 0.99  # log correlation at which two variables share their effects
 
 
 @dataclass(frozen=True)
@@ -48,20 +44,20 @@ class Roles:
 
 def choose_roles(
     frame: pd.DataFrame,
-    law: Law,
+    variables: Sequence[str],
     given: Mapping[str, str | None],
     loss: str | None = None,
     labels: Collection[str] = (),
 ) -> Roles:
-    """Find the columns of a table for a law: those named, and a guess for the others.
+    """Find the columns of a table for the variables of a law: those named, and a guess for the others.
 
     Parameters
     ----------
     frame
         The table. Text that begins like a number ("125M") counts as a number here, so that it is refused later by name
         instead of being passed over.
-    law
-        Whose variables are wanted.
+    variables
+        Those of the law; a single one is called x.
     given, loss
         Columns the user named (None for those to be guessed).
     labels
@@ -70,20 +66,19 @@ def choose_roles(
     Raises
     ------
     InputError
-        As `guess_columns`.
+        If a named column does not exist, or one cannot be guessed.
     """
     columns = [str(name) for name in frame.columns]
     free = [name for name in columns if name not in labels and _like_numbers(one_column(frame, name))]
-    x, found = guess_columns(law, free, given, loss, known=columns)
+    x, found = guess_columns(variables, free, given, loss, known=columns)
     remarks = []
     unused = [name for name in free if name not in {*x.values(), found}]
-    for role, chosen, named in (("loss", found, loss), *((each, x[each], given.get(each)) for each in law.variables)):
+    for role, chosen, named in (("loss", found, loss), *((each, x[each], given.get(each)) for each in variables)):
         others = [] if named is not None or role == "x" else candidates(role, unused)
         if others and others[0] not in _LAST_RESORT.get(role, ()):
-            remarks.append(
-                f"{role} is taken to be {chosen!r}; {_listed(others)} might be meant too: choose with --{role}"
-            )
-    return Roles(x, found, (*remarks, *_unused_variables(frame, law, x, unused)))
+            listed = ", ".join(map(repr, others))
+            remarks.append(f"{role} is taken to be {chosen!r}; {listed} might be meant too: choose with --{role}")
+    return Roles(x, found, (*remarks, *_unused_variables(frame, x, unused)))
 
 
 def candidates(role: str, columns: Sequence[str]) -> list[str]:
@@ -104,32 +99,16 @@ def guess_column(role: str, columns: Sequence[str]) -> str | None:
 
 
 def guess_columns(
-    law: Law,
+    variables: Sequence[str],
     columns: Sequence[str],
     given: Mapping[str, str | None],
     loss: str | None = None,
     *,
     known: Sequence[str] | None = None,
 ) -> tuple[dict[str, str], str]:
-    """Fill in the columns the user did not name.
+    """Return the column of each variable and that of losses: as given (None for a guess), none of them used twice.
 
-    Parameters
-    ----------
-    law
-        Whose variables are wanted.
-    columns
-        The columns to guess from.
-    given
-        Columns the user named for some variables (None for the others).
-    loss
-        The column of losses, if named.
-    known
-        All columns of the table, which the user may name; by default `columns`.
-
-    Returns
-    -------
-    tuple
-        Column of each variable, and the column of losses.
+    Guesses are made among `columns`; a user may name any of the `known` ones, by default the same.
 
     Raises
     ------
@@ -137,22 +116,15 @@ def guess_columns(
         If a named column does not exist, or one cannot be guessed.
     """
     every = list(columns if known is None else known)
+    roles: dict[str, str | None] = {"loss": loss, **{variable: given.get(variable) for variable in variables}}
     taken = {name for name in (*given.values(), loss) if name is not None}
     for name in taken:
-        if name not in every:
-            close = difflib.get_close_matches(name, every, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise InputError(f"there is no column {name!r}{hint}; the table has {', '.join(map(shown, every))}")
-    if loss is None:
-        loss = _require("loss", [name for name in columns if name not in taken], every)
-        taken.add(loss)
-    x: dict[str, str] = {}
-    for variable in law.variables:
-        named = given.get(variable)
-        free = [name for name in columns if name not in taken]
-        x[variable] = named if named is not None else _require(variable, free, every)
-        taken.add(x[variable])
-    return x, loss
+        require_column(name, every)
+    chosen: dict[str, str] = {}
+    for role, named in roles.items():
+        chosen[role] = named or _require(role, [name for name in columns if name not in taken], every)
+        taken.add(chosen[role])
+    return {variable: chosen[variable] for variable in variables}, chosen["loss"]
 
 
 def _require(role: str, free: Sequence[str], every: Sequence[str]) -> str:
@@ -168,49 +140,39 @@ def _require(role: str, free: Sequence[str], every: Sequence[str]) -> str:
     raise InputError(f"cannot tell which column is {role}; name it with --{role}{hint} (the table has {table})")
 
 
-def _unused_variables(frame: pd.DataFrame, law: Law, x: Mapping[str, str], unused: Sequence[str]) -> list[str]:
+def _unused_variables(frame: pd.DataFrame, x: Mapping[str, str], unused: Sequence[str]) -> list[str]:
     """Say which columns look like variables of the loss, vary, and are not in the law."""
     used = {role: name for role in ("N", "D", "C") for name in x.values() if name in candidates(role, [name])}
     used |= {variable: name for variable, name in x.items() if variable != "x"}
     found: dict[str, str] = {}
     for role in ("N", "D", "C"):
         name = None if role in used else guess_column(role, unused)
-        if name is not None and _varies(frame, name):
+        if name is not None and len(np.unique(_numbers(frame, name))) > 1:
             found[role] = name
     both = {**found, **used}
     if {"N", "D"} <= set(both):
         found.pop("C", None)  # a product of the others
     remarks = []
     for role, name in found.items():
-        together = [other for other in x.values() if _together(frame, name, other)]
-        if together and role != "C":
-            remarks.append(f"column {name!r} grows with {together[0]!r}: what is fitted is the effect of both")
-        elif not together and {"N", "D"} <= set(both) and law.variables == ("x",):
+        together = [other for other in x.values() if move_together(_numbers(frame, name), _numbers(frame, other))]
+        if together:
+            if role != "C":
+                remarks.append(f"column {name!r} grows with {together[0]!r}: what is fitted is the effect of both")
+            continue
+        if {"N", "D"} <= set(both) and list(x) == ["x"]:
             advice = f"--law chinchilla --N {shlex.quote(both['N'])} --D {shlex.quote(both['D'])} is a law of both"
-            remarks.append(f"column {name!r} looks like a variable ({role}) and law {law.name!r} ignores it: {advice}")
-        elif not together:
+        else:
             advice = f"hold it with --where, or fit its values apart with --group {shlex.quote(name)}"
-            remarks.append(f"column {name!r} looks like a variable ({role}) and law {law.name!r} ignores it: {advice}")
+        remarks.append(f"column {name!r} looks like a variable ({role}) and the law ignores it: {advice}")
     return remarks
 
 
-def _varies(frame: pd.DataFrame, name: str) -> bool:
+def _numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
+    """Return a column's numbers, or NaN alone where it holds anything else."""
     try:
-        return len(np.unique(number_column(frame, name))) > 1
+        return number_column(frame, name)
     except InputError:
-        return False
-
-
-def _together(frame: pd.DataFrame, name: str, other: str) -> bool:
-    try:
-        first, second = number_column(frame, name), number_column(frame, other)
-    except InputError:
-        return False
-    seen = np.isfinite(first) & np.isfinite(second) & (first > 0) & (second > 0)
-    a, b = np.log(first[seen]), np.log(second[seen])
-    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return False
-    return abs(float(np.corrcoef(a, b)[0, 1])) > _TOGETHER
+        return np.full(len(frame), np.nan)
 
 
 def _like_numbers(column: pd.Series) -> bool:
@@ -220,10 +182,6 @@ def _like_numbers(column: pd.Series) -> bool:
     if column.dtype.kind in "bmMc":
         return False
     return any(_NUMERAL.match(str(each)) for each in column if each is not None)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names))
 
 
 def _plain(name: str) -> str:

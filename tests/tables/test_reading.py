@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling.observations import number_column
-from ntk1bit.scaling.tables import read_table, select_rows
+from ntk1bit.tables.columns import number_column
+from ntk1bit.tables.reading import read_table
+from ntk1bit.tables.rows import select_rows
 
 FRAME = pd.DataFrame({"N": [1.0, 2.0], "loss": [0.5, 0.25]})
 

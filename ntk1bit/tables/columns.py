@@ -1,4 +1,4 @@
-"""Labels that tell the rows of a table apart: groups, runs, clusters.
+"""Columns of a table by name: as numbers, and as labels that tell rows apart (groups, runs, clusters).
 
 A label is any text or number. What has none is refused, since a row without a label would otherwise vanish from every
 grouping; and so are labels that read alike but are not the same, such as the number 1 and the text "1".
@@ -6,6 +6,7 @@ grouping; and so are labels that read alike but are not the same, such as the nu
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 
 from ntk1bit.errors import InputError
 
@@ -54,39 +55,30 @@ class Labels:
         try:
             yield
         except InputError as problem:
-            raise InputError(f"{self.describe(key)}: {problem}") from None
+            raise type(problem)(f"{self.describe(key)}: {problem}") from None
 
 
 def read_labels(frame: pd.DataFrame, names: str | Sequence[str], use: str = "group") -> Labels:
-    """Read the labels of every row.
+    """Read the labels of every row: one column, or several whose combinations are the labels.
 
-    Parameters
-    ----------
-    frame
-        Any table.
-    names
-        One column, or several whose combinations are the labels.
-    use
-        What they name, for messages: "group", "run", "cluster".
+    `use` is what they name, for messages: "group", "run", "cluster".
 
     Raises
     ------
     InputError
         If a column is absent or repeated, lacks a label in some row, or holds labels that only look alike.
     """
-    wanted = (names,) if isinstance(names, str) else tuple(names)
+    names = (names,) if isinstance(names, str) else tuple(names)
     keys: list[list[Hashable]] = []
     codes = np.zeros(len(frame), dtype=np.int64)
-    for name in wanted:
-        found, uniques = _factorize(one_column(frame, name), use)
-        codes = codes * max(len(uniques), 1) + found
+    for name in names:
+        own, uniques = _factorize(one_column(frame, name), use)
+        codes = codes * max(len(uniques), 1) + own
         keys.append(uniques)
     present, codes = np.unique(codes, return_inverse=True)
-    if len(wanted) == 1:
-        return Labels(wanted, tuple(keys[0][i] for i in present), codes.astype(np.int64))
     places = np.unravel_index(present, [max(len(each), 1) for each in keys])
-    tuples = zip(*([each[i] for i in place] for each, place in zip(keys, places, strict=True)), strict=True)
-    return Labels(wanted, tuple(tuples), codes.astype(np.int64))
+    labels = tuple(zip(*([each[i] for i in place] for each, place in zip(keys, places, strict=True)), strict=True))
+    return Labels(names, labels if len(names) > 1 else tuple(label for (label,) in labels), codes.astype(np.int64))
 
 
 def parts(frame: pd.DataFrame, names: str | Sequence[str], use: str = "group") -> dict[Hashable, pd.DataFrame]:
@@ -100,20 +92,69 @@ def shown(label: Hashable) -> str:
     return text if text.isprintable() else repr(text)
 
 
-def one_column(frame: pd.DataFrame, name: str) -> pd.Series:
-    """Return the one column of this name.
+def require_column(name: str, columns: Sequence[Hashable]) -> None:
+    """Refuse a name that no column has."""
+    if name not in columns:
+        close = difflib.get_close_matches(name, list(map(str, columns)), n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise InputError(f"there is no column {name!r}{hint}; the table has {', '.join(map(shown, columns))}")
 
-    Raises
-    ------
-    InputError
-        If there is none, or there are several.
-    """
-    if name not in frame.columns:
-        raise InputError(f"there is no column {name!r}; the table has {', '.join(map(shown, frame.columns))}")
+
+def one_column(frame: pd.DataFrame, name: str) -> pd.Series:
+    """Return the one column of this name, or refuse the name if there is none, or several."""
+    require_column(name, list(frame.columns))
     column = frame[name]
     if isinstance(column, pd.DataFrame):
         raise InputError(f"the table has {column.shape[1]} columns named {name!r}; rename or drop all but one")
     return column
+
+
+def positive_column(frame: pd.DataFrame, name: str) -> Float[np.ndarray, " n"]:
+    """Return one column as float64, or refuse it if it is absent, repeated, or not positive and finite."""
+    values = number_column(frame, name)
+    bad = ~(np.isfinite(values) & (values > 0))
+    if bad.any():
+        first = int(np.argmax(bad))
+        raise InputError(
+            f"column {name!r} must be positive and finite (it is fitted in logarithms), but {int(bad.sum())} of "
+            f"{len(values)} values are not, first {values[first]:g} in row {frame.index[first]}; remove those rows"
+        )
+    return values
+
+
+def number_column(frame: pd.DataFrame, name: str) -> Float[np.ndarray, " n"]:
+    """Return one column as float64, NaN where nothing stands; numbers written as text are read.
+
+    Raises
+    ------
+    InputError
+        If the column is absent, repeated, or holds anything that is no number.
+    """
+    column = one_column(frame, name)
+    if column.dtype.kind in "iufb":
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    values, wrong = np.full(len(column), np.nan), []
+    for i, (each, missing) in enumerate(zip(column, column.isna(), strict=True)):
+        try:
+            values[i] = np.nan if missing else float(each)
+        except (TypeError, ValueError, OverflowError):  # words, dates, complex numbers, whole numbers beyond 1e308
+            wrong.append(i)
+    if wrong:
+        raise InputError(
+            f"column {name!r} is not numeric: {len(wrong)} of {len(column)} values are no numbers, first "
+            f"{str(column.iloc[wrong[0]])!r} in row {frame.index[wrong[0]]}; write plain numbers, as in 1000, 0.032 or "
+            "1.25e8, or name another column"
+        )
+    return values
+
+
+def move_together(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"], threshold: float = 0.99) -> bool:
+    """Say whether the logarithms of two columns are so correlated that they share their effects."""
+    usable = np.isfinite(a) & np.isfinite(b) & (a > 0) & (b > 0)
+    first, second = np.log(a[usable]), np.log(b[usable])
+    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return False
+    return abs(float(np.corrcoef(first, second)[0, 1])) > threshold
 
 
 def _factorize(column: pd.Series, use: str) -> tuple[Int64[np.ndarray, " n"], list[Hashable]]:
@@ -126,9 +167,8 @@ def _factorize(column: pd.Series, use: str) -> tuple[Int64[np.ndarray, " n"], li
     try:
         codes, uniques = pd.factorize(column, sort=True)
     except TypeError:
-        raise InputError(
-            f"column {column.name!r} holds {_kind(column)}; a {use} is named by text or a number"
-        ) from None
+        kind = next((f"a {type(each).__name__}" for each in column if not isinstance(each, Hashable)), "mixed values")
+        raise InputError(f"column {column.name!r} holds {kind}; a {use} is named by text or a number") from None
     if column.dtype == object:
         pairs = set(zip(codes.tolist(), map(str, column), strict=True))
         spelled, meant = Counter(text for _, text in pairs), Counter(code for code, _ in pairs)
@@ -138,7 +178,3 @@ def _factorize(column: pd.Series, use: str) -> tuple[Int64[np.ndarray, " n"], li
                 f"({', '.join(map(shown, sorted(set(clash))[:4]))}); write it in one"
             )
     return codes.astype(np.int64), list(uniques)
-
-
-def _kind(column: pd.Series) -> str:
-    return next((f"a {type(each).__name__}" for each in column if not isinstance(each, Hashable)), "mixed values")

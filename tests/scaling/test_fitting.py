@@ -6,7 +6,8 @@ import pytest
 
 from ntk1bit.errors import InputError
 from ntk1bit.scaling import Fit, IdentificationWarning, fit, get_law, law_names
-from ntk1bit.scaling.synthetic import BESIROGLU, chinchilla_design, draw_losses, width_design
+
+from .synthetic import BESIROGLU, chinchilla_design, draw_losses, width_design
 
 pytestmark = pytest.mark.filterwarnings("ignore::ntk1bit.scaling.IdentificationWarning")
 

@@ -8,31 +8,32 @@ import pandas as pd
 import pytest
 
 from ntk1bit.errors import InputError
+from ntk1bit.estimators.sweep_losses import select_losses
 from ntk1bit.plots.scaling import summary_figure
-from ntk1bit.scaling import get_law
-from ntk1bit.scaling.analysis import Question, analyse, final_rows
-from ntk1bit.scaling.selection import load_rows, run_ends
+from ntk1bit.scaling import FitRequest, get_law
+from ntk1bit.scaling.analysis import analyse, final_rows
+from ntk1bit.tables.rows import load_rows
 
 X = {"N": "N", "D": "D"}
 
 
 def arms(names: tuple[str, ...] = ("a", "b"), sizes: int = 8) -> pd.DataFrame:
-    """Arms that number their runs from 0, with three moments a run; the arms end at different D."""
+    """Arms that number their runs from 0, with three steps per run; the arms end at different D."""
     rows = [
-        (arm, run, 1e6 * 2.0**run, (1 + i) * 10.0 ** (9 + moment), 5.0 - moment - 0.1 * run + i)
+        (arm, run, 1e6 * 2.0**run, (1 + i) * 10.0 ** (9 + step), 5.0 - step - 0.1 * run + i)
         for i, arm in enumerate(names)
         for run in range(sizes)
-        for moment in range(3)
+        for step in range(3)
     ]
     return pd.DataFrame(rows, columns=["arm", "run", "N", "D", "loss"])
 
 
-def question(**options) -> Question:
-    return Question(get_law("chinchilla"), X, "loss", bootstrap=0, **options)
+def request(**options) -> FitRequest:
+    return FitRequest(**{"law": get_law("chinchilla"), "x": X, "bootstrap": 0, **options})
 
 
 def test_runs_numbered_anew_in_two_arms_are_runs_of_their_own() -> None:
-    table = final_rows(arms(), question(group="arm", run="run"))
+    table = final_rows(arms(), request(group="arm", run="run")).rows
     assert table.groupby("arm").size().to_dict() == {"a": 8, "b": 8}
     assert set(table.loc[table["arm"] == "a", "D"]) == {1e11}
     assert set(table.loc[table["arm"] == "b", "D"]) == {2e11}
@@ -41,24 +42,24 @@ def test_runs_numbered_anew_in_two_arms_are_runs_of_their_own() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_the_ends_of_several_arms_are_those_of_each_arm_alone(seed: int) -> None:
     frame = arms(("a", "None", "NA", "")).sample(frac=1, random_state=seed)
-    together = final_rows(frame, question(group="arm", run="run"))
-    alone = [final_rows(part, question(run="run")) for _, part in frame.groupby("arm")]
+    together = final_rows(frame, request(group="arm", run="run")).rows
+    alone = [final_rows(part, request(run="run")).rows for _, part in frame.groupby("arm")]
     pd.testing.assert_frame_equal(together.sort_index(), pd.concat(alone).sort_index())
 
 
 def test_ends_are_counted_and_named() -> None:
-    selected = run_ends(arms(), run="run", group="arm", x=X, loss="loss")
-    assert selected.left_out == ("32 of 48 rows, moments before the last D of 16 runs",)
-    assert run_ends(selected.rows, run="run", group="arm", x=X, loss="loss").left_out == ()
+    selected = final_rows(arms(), request(group="arm", run="run"))
+    assert selected.left_out == ("32 of 48 rows, steps before the last D of 16 runs",)
+    assert final_rows(selected.rows, request(group="arm", run="run")).left_out == ()
 
 
-def test_moments_that_come_twice_in_a_run_are_told() -> None:
+def test_steps_that_come_twice_in_a_run_are_reported() -> None:
     """Two arms in one file without a column of arms: the longer run of each name is taken, and that is said."""
     frame = pd.concat([arms(("a",)), arms(("a",)).query("D < 1e11").assign(loss=lambda t: t["loss"] + 1)])
-    selected = run_ends(frame, run="run", group=None, x=X, loss="loss")
+    selected = final_rows(frame, request(run="run"))
     assert len(selected.rows) == 8
     (line,) = selected.left_out
-    assert "32 of 40 rows, moments before the last D of 8 runs; in 8 of them the loss at one D is given more" in line
+    assert "32 of 40 rows, steps before the last D of 8 runs; in 8 of them the loss at one D is given more" in line
     assert "as the group" in line
 
 
@@ -80,60 +81,54 @@ def test_moments_that_come_twice_in_a_run_are_told() -> None:
 )
 def test_runs_whose_ends_cannot_be_told_are_refused(frame: pd.DataFrame, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        run_ends(frame, run="run", group=None, x=X, loss="loss")
+        final_rows(frame, request(run="run"))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("column", ["tokens", "flops", "step", "Iteration"])
 def test_without_a_law_of_d_the_end_is_where_something_else_grows(column: str) -> None:
-    """The last moment stands first in the table, so that neither the order nor N can give it away."""
+    """The last step stands first in the table, so that neither the order nor N can give it away."""
     frame = arms(("a",)).iloc[::-1].rename(columns={"D": column})
-    ends = run_ends(frame, run="run", group=None, x={"x": "N"}, loss="loss").rows
+    ends = final_rows(frame, request(run="run", law=get_law("power"), x={"x": "N"})).rows
     assert len(ends) == 8
     assert set(ends[column]) == {1e11}
 
 
 def test_numbers_written_as_text_are_ordered_as_numbers() -> None:
     frame = arms(("a",)).assign(D=lambda t: t["D"].map(lambda d: f"{d:g}" if d < 1e10 else f"{d:.0f}"))
-    assert set(run_ends(frame, run="run", group=None, x=X, loss="loss").rows["D"]) == {"100000000000"}
+    assert set(final_rows(frame, request(run="run")).rows["D"]) == {"100000000000"}
 
 
 def test_the_report_and_the_figure_tell_what_was_left_out() -> None:
-    asked = Question(get_law("power"), {"x": "N"}, "loss", group="arm", run="run", bootstrap=0)
+    asked = FitRequest(get_law("power"), {"x": "N"}, "loss", group="arm", run="run", bootstrap=0)
     report = analyse(arms(), asked, left_out=["3 rows (lost): a $_x$"], remarks=["D may be meant"])
-    assert report.left_out == ("3 rows (lost): a $_x$", "32 of 48 rows, moments before the last D of 16 runs")
-    for line in ("- left out: 3 rows (lost): a", "- left out: 32 of 48 rows, mo", "- note: D may be meant"):
+    assert report.left_out == ("3 rows (lost): a $_x$", "32 of 48 rows, steps before the last D of 16 runs")
+    for line in ("- left out: 3 rows (lost): a", "- left out: 32 of 48 rows, st", "- note: D may be meant"):
         assert line in report.markdown()
     assert report.as_dict()["left_out"] == list(report.left_out)
     assert report.as_dict()["remarks"] == ["D may be meant"]
     figure = summary_figure(report.fits, left_out=report.left_out)
-    assert figure.get_supxlabel() == "left out: 3 rows (lost); 32 of 48 rows, moments before the last D of 16 runs"
+    assert figure.get_supxlabel() == "left out: 3 rows (lost); 32 of 48 rows, steps before the last D of 16 runs"
     assert summary_figure(report.fits).get_supxlabel() == ""
 
 
 def test_rows_not_asked_for_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     arms().to_csv(path, index=False)
-    options = {
-        "at": "last",
-        "measured": "train",
-        "group": None,
-        "load_sweep": lambda _: (pd.DataFrame(), pd.DataFrame()),
-    }
-    assert load_rows(path, where=None, **options).left_out == ()
-    selected = load_rows(path, where="arm=a", **options)
+    assert load_rows(path, None).left_out == ()
+    selected = load_rows(path, "arm=a")
     assert len(selected.rows) == 24
     assert selected.left_out == ("24 of 48 rows, which --where arm=a does not ask for",)
 
 
-def test_cells_of_a_sweep_that_are_not_there_are_counted_and_named(sweep, tmp_path: Path) -> None:
+def test_cells_of_a_sweep_that_are_not_there_are_counted_and_named(sweep) -> None:
     frame = sweep()
     frame.loc[(frame["width"] == 64) & (frame["seed"] == 0), "diverged"] = True
     whole = frame.loc[frame["width"] < 2048]
     absent = frame.loc[frame["width"] == 2048].drop_duplicates(["precision", "seed"]).drop(columns="step")
     absent["state"] = ["damaged", "unfinished", "unfinished", "failed", "unfinished", "unfinished"]
-    options = {"at": "last", "measured": "train", "group": None, "load_sweep": lambda _: (whole, absent)}
-    selected = load_rows(tmp_path, where=None, **options)
+    options = {"at": "last", "loss": "train", "group": None}
+    selected = select_losses(whole, absent, where=None, **options)
     assert len(selected.rows) == 28
     assert selected.left_out == (
         "1 of 36 cells (damaged): width 2048 precision full seed 0",
@@ -142,7 +137,7 @@ def test_cells_of_a_sweep_that_are_not_there_are_counted_and_named(sweep, tmp_pa
         "width 2048 precision one_bit seed 1; width 2048 precision one_bit seed 2",
         "2 of 30 cells (diverged): width 64 precision full seed 0; width 64 precision one_bit seed 0",
     )
-    only = load_rows(tmp_path, where="precision=one_bit,step=256", **options)
+    only = select_losses(whole, absent, where="precision=one_bit,step=256", **options)
     assert [line.split(":")[0] for line in only.left_out] == [
         "1 of 18 cells (failed)",
         "2 of 18 cells (unfinished)",

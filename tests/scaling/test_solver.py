@@ -8,14 +8,15 @@ from scipy.optimize import minimize
 
 from ntk1bit.scaling import HOFFMANN_STARTS, get_law
 from ntk1bit.scaling.objective import HUBER_DELTA
-from ntk1bit.scaling.solve import Stopping, solve
-from ntk1bit.scaling.synthetic import BESIROGLU, HOFFMANN, chinchilla_design, draw_losses
+from ntk1bit.scaling.solver import Stopping, solve
+
+from .synthetic import BESIROGLU, HOFFMANN, chinchilla_design, draw_losses
 
 LAW = get_law("chinchilla")  # latent order: log E, log A, log B, alpha, beta
 
 
 def chinchilla_objective(theta, log_n, log_d, log_loss, weight):
-    """Objective over delta, and gradient, written out by hand: shares no code with the room."""
+    """Objective over delta, and gradient, written out by hand: shares no code with the package."""
     e, a, b, alpha, beta = theta
     terms = np.stack([np.full_like(log_n, e), a - alpha * log_n, b - beta * log_d])
     top = terms.max(axis=0)

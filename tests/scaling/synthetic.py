@@ -7,11 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ntk1bit.errors import InputError, require_choice
 from ntk1bit.scaling.formula import evaluate_reference
-from ntk1bit.scaling.labels import read_labels
 from ntk1bit.scaling.laws import Law, get_law
-from ntk1bit.scaling.observations import choose_columns, positive_column
 
 BESIROGLU: dict[str, float] = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3659}
 """The Chinchilla law as refitted by Besiroglu et al. 2024."""
@@ -25,8 +22,6 @@ def draw_losses(
     law: str | Law,
     params: Mapping[str, float],
     *,
-    x: str | Sequence[str] | Mapping[str, str] | None = None,
-    loss: str = "loss",
     noise: float = 0.0,
     outliers: float = 0.0,
     outlier_factor: float = 1.3,
@@ -34,45 +29,23 @@ def draw_losses(
     cluster_noise: float = 0.0,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return the table with a column of losses drawn from a law.
+    """Return a design (one row an observation, columns named as the law's variables) with a column of losses.
 
-    Parameters
-    ----------
-    frame
-        A design: one row an observation, with the law's columns.
-    law, params
-        The truth: the law and all of its parameters in natural units.
-    x, loss
-        Columns, as in `fit`.
-    noise
-        Standard deviation of normal noise on log loss.
-    outliers
-        Share of rows (rounded) whose loss is multiplied by `outlier_factor`.
-    outlier_factor
-        How far outliers lie above the curve, as a factor.
-    cluster, cluster_noise
-        A column whose equal values share one more normal draw of this standard deviation.
-    seed
-        Seed of all draws.
+    Log losses get normal `noise`; a share `outliers` of them is multiplied by `outlier_factor`; rows of one `cluster`
+    share one more normal draw of standard deviation `cluster_noise`.
     """
     chosen = get_law(law)
-    for name in params:
-        require_choice(f"parameter of law {chosen.name!r}", name, chosen.parameter_names)
-    if missing := set(chosen.parameter_names) - set(params):
-        raise InputError(f"params lacks {', '.join(sorted(missing))}; the truth needs every parameter of the law")
-    if noise < 0 or cluster_noise < 0 or not 0 <= outliers <= 1 or outlier_factor <= 0:
-        raise InputError("noise and cluster_noise must be 0 or more, outliers lie in 0..1, outlier_factor be positive")
-    columns = {variable: positive_column(frame, name) for variable, name in choose_columns(chosen, x).items()}
-    values = {**{name: np.float64(value) for name, value in params.items()}, **columns}
+    assert set(params) == set(chosen.parameter_names)
+    columns = {name: frame[name].to_numpy(np.float64) for name in chosen.variables}
     rng = np.random.default_rng(seed)
-    truth = np.broadcast_to(evaluate_reference(chosen.expression, values), len(frame))
+    truth = np.broadcast_to(evaluate_reference(chosen.expression, {**params, **columns}), len(frame))
     log_loss = np.log(truth) + noise * rng.standard_normal(len(frame))
     if cluster is not None:
-        labels = read_labels(frame, cluster, "cluster")
-        log_loss = log_loss + cluster_noise * rng.standard_normal(len(labels.keys))[labels.codes]
+        codes, clusters = pd.factorize(frame[cluster], sort=True)
+        log_loss = log_loss + cluster_noise * rng.standard_normal(len(clusters))[codes]
     hit = rng.permutation(len(frame))[: round(outliers * len(frame))]
     log_loss[hit] += np.log(outlier_factor)
-    return frame.assign(**{loss: np.exp(log_loss)})
+    return frame.assign(loss=np.exp(log_loss))
 
 
 def chinchilla_design(points: int = 240, *, seed: int = 0) -> pd.DataFrame:

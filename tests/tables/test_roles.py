@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling import get_law
-from ntk1bit.scaling.columns import choose_roles, guess_column, guess_columns
+from ntk1bit.scaling import FitRequest, get_law
 from ntk1bit.scaling.observations import observe
+from ntk1bit.tables.roles import choose_roles, guess_column, guess_columns
+
+ND = ["N", "D"]
 
 
 @pytest.mark.parametrize(
@@ -35,19 +37,19 @@ def test_guesses(role: str, columns: list[str], expected: str | None) -> None:
 
 
 def test_columns_are_not_used_twice() -> None:
-    x, loss = guess_columns(get_law("chinchilla"), ["params", "tokens", "val_loss"], {"N": None, "D": None})
+    x, loss = guess_columns(ND, ["params", "tokens", "val_loss"], {"N": None, "D": None})
     assert (x, loss) == ({"N": "params", "D": "tokens"}, "val_loss")
-    x, loss = guess_columns(get_law("power"), ["loss", "test_loss", "width"], {"x": None}, "test_loss")
+    x, loss = guess_columns(["x"], ["loss", "test_loss", "width"], {"x": None}, "test_loss")
     assert (x, loss) == ({"x": "width"}, "test_loss")
 
 
 def test_what_cannot_be_guessed_is_asked_for() -> None:
     with pytest.raises(InputError, match="which column is D; name it with --D"):
-        guess_columns(get_law("chinchilla"), ["params", "loss"], {})
+        guess_columns(ND, ["params", "loss"], {})
     with pytest.raises(InputError, match=r"no column 'tokns'.*did you mean 'tokens'"):
-        guess_columns(get_law("chinchilla"), ["params", "tokens", "loss"], {"D": "tokns"})
+        guess_columns(ND, ["params", "tokens", "loss"], {"D": "tokns"})
     with pytest.raises(InputError, match="which column is loss"):
-        guess_columns(get_law("power"), ["width", "y"], {})
+        guess_columns(["x"], ["width", "y"], {})
 
 
 def runs(points: int = 24) -> pd.DataFrame:
@@ -57,12 +59,12 @@ def runs(points: int = 24) -> pd.DataFrame:
 
 
 def test_a_variable_that_the_law_ignores_is_named_with_a_law_that_does_not() -> None:
-    roles = choose_roles(runs(), get_law("power"), {})
+    roles = choose_roles(runs(), ["x"], {})
     assert (roles.x, roles.loss) == ({"x": "N"}, "loss")
     (remark,) = roles.remarks
-    assert "column 'D' looks like a variable (D) and law 'power' ignores it" in remark
+    assert "column 'D' looks like a variable (D) and the law ignores it" in remark
     assert "--law chinchilla --N N --D D" in remark
-    assert choose_roles(runs(), get_law("chinchilla"), {}).remarks == ()
+    assert choose_roles(runs(), ND, {}).remarks == ()
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_a_variable_that_the_law_ignores_is_named_with_a_law_that_does_not() -> 
     ],
 )
 def test_what_is_said_of_other_columns(frame: pd.DataFrame, law: str, given: dict, remarks: list[str]) -> None:
-    found = choose_roles(frame, get_law(law), given).remarks
+    found = choose_roles(frame, get_law(law).variables, given).remarks
     assert len(found) == len(remarks), found
     for line, pattern in zip(found, remarks, strict=True):
         assert re.search(pattern, line), line
@@ -98,33 +100,33 @@ def test_what_is_said_of_other_columns(frame: pd.DataFrame, law: str, given: dic
 @pytest.mark.parametrize("written", ["125M", "1,000", "3.2%", "~7", "1 000", "$5"])
 def test_numbers_written_as_text_are_guessed_and_then_refused_by_name(written: str) -> None:
     frame = runs().assign(N=written)
-    roles = choose_roles(frame, get_law("chinchilla"), {})
+    roles = choose_roles(frame, ND, {})
     assert roles.x["N"] == "N"
     with pytest.raises(InputError, match="column 'N' is not numeric: 24 of 24 values are no numbers, first") as caught:
-        observe(frame, get_law("chinchilla"), x=roles.x)
+        observe(frame, FitRequest(get_law("chinchilla"), roles.x))
     assert repr(written) in str(caught.value)
 
 
 def test_a_dash_among_losses_is_refused_by_name() -> None:
     frame = runs().assign(loss=lambda t: t["loss"].map(str).where(t.index != 5, "-"))
-    assert choose_roles(frame, get_law("chinchilla"), {}).loss == "loss"
+    assert choose_roles(frame, ND, {}).loss == "loss"
     with pytest.raises(InputError, match=r"'loss' is not numeric: 1 of 24 values are no numbers, first '-' in row 5"):
-        observe(frame, get_law("chinchilla"))
+        observe(frame, FitRequest(get_law("chinchilla")))
 
 
 def test_all_columns_are_told_where_none_can_be_guessed() -> None:
     frame = runs().rename(columns={"D": "seen"}).assign(arm="a")
     with pytest.raises(InputError, match=r"which column is D; name it with --D \(the table has N, seen, loss, arm\)"):
-        choose_roles(frame, get_law("chinchilla"), {})
+        choose_roles(frame, ND, {})
     frame = runs().rename(columns={"D": "flops"})
     with pytest.raises(InputError, match=r"if flops is 6 N D, add a column D = flops / \(6 N\)"):
-        choose_roles(frame, get_law("chinchilla"), {})
+        choose_roles(frame, ND, {})
     with pytest.raises(InputError, match=r"add a column N = C / \(6 tokens\)"):
-        choose_roles(runs().rename(columns={"N": "C", "D": "tokens"}), get_law("chinchilla"), {})
+        choose_roles(runs().rename(columns={"N": "C", "D": "tokens"}), ND, {})
 
 
 def test_labels_are_never_taken_for_variables() -> None:
     frame = runs().rename(columns={"D": "tokens"})
     with pytest.raises(InputError, match="which column is D"):
-        choose_roles(frame, get_law("chinchilla"), {}, labels=["tokens"])
-    assert choose_roles(frame, get_law("power"), {}, labels=["tokens"]).remarks == ()
+        choose_roles(frame, ND, {}, labels=["tokens"])
+    assert choose_roles(frame, ["x"], {}, labels=["tokens"]).remarks == ()

@@ -1,0 +1,167 @@
+"""What `ntk1bit fit` does with its options: find rows and columns, fit with progress, print, write and draw."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.markdown import Markdown
+
+from ntk1bit.cli.progress import progress_bar
+from ntk1bit.errors import InputError, require_choice
+from ntk1bit.scaling.analysis import analyse
+from ntk1bit.scaling.laws import Law
+from ntk1bit.scaling.report import FORMATS, Report
+from ntk1bit.scaling.request import FitRequest
+from ntk1bit.tables.columns import one_column
+from ntk1bit.tables.roles import choose_roles
+from ntk1bit.tables.rows import Selection, load_rows
+
+_FIGURES = (".pdf", ".png", ".svg")
+
+
+def run_fit(
+    file: Path,
+    request: FitRequest,
+    *,
+    given: Mapping[str, str | None],
+    loss: str | None = None,
+    where: str | None = None,
+    at: str | None = None,
+    measured: str | None = None,
+    out: Path | None = None,
+    plot: Path | None = None,
+) -> None:
+    """Complete the request with the table's columns, and answer it.
+
+    Parameters
+    ----------
+    file
+        A table of losses, or the folder of a sweep.
+    request
+        The options that do not depend on the table.
+    given, loss
+        Columns that were named for variables of the law, and for the loss; None for those to be guessed.
+    where, at, measured
+        Which rows: see `select_rows`, and `losses_of_run` for the folder of a sweep.
+    out, plot
+        Files for the report and the figure.
+    """
+    for variable, column in given.items():
+        if column is not None and variable not in request.law.variables:
+            needed = ", ".join(f"--{each}" for each in request.law.variables)
+            raise InputError(f"law {request.law.name!r} has no variable {variable}; name its columns with {needed}")
+    for path, allowed in ((out, FORMATS), (plot, _FIGURES)):
+        if path is not None:
+            _check_place(path, allowed, file)
+    step, which = _step("last" if at is None else at), require_choice("loss", measured or "train", ["train", "test"])
+    for name, value in (("at", at), ("measured", measured)):
+        if value is not None and file.is_file():
+            raise InputError(f"--{name} is for the folder of a sweep; choose rows of a table with --where or --run")
+    if file.is_dir():
+        selected, request = _rows_of_sweep(file, request, where=where, at=step, measured=which)
+    else:
+        selected = load_rows(file, where)
+    frame = selected.rows
+    labels = {name for name in (request.group, request.cluster, request.weight, request.run) if isinstance(name, str)}
+    for name in labels:
+        one_column(frame, name)
+    roles = choose_roles(frame, request.law.variables, given, loss or ("loss" if file.is_dir() else None), labels)
+    request = replace(request, x=roles.x, loss=roles.loss)
+    used = ", ".join(f"{variable} = {column}" for variable, column in [*roles.x.items(), ("loss", roles.loss)])
+    grouped = f", group = {request.group}" if request.group else ""
+    Console(stderr=True).print(f"columns: {used}{grouped}", markup=False)
+    with progress_bar() as bar:
+
+        def advance(stage: str, done: int, total: int) -> None:
+            if bar is not None:
+                bar(stage, done / total)
+
+        report = analyse(frame, request, left_out=selected.left_out, remarks=roles.remarks, progress=advance)
+    write_outputs(report, out, plot)
+
+
+def fix_parameters(law: Law, fix: str | None) -> Law:
+    """Return the law with the parameters of `--fix alpha=0.25,gamma=0` held."""
+    values: dict[str, float] = {}
+    for pair in fix.split(",") if fix else ():
+        name, _, value = (part.strip() for part in pair.partition("="))
+        require_choice(f"parameter of law {law.name!r}", name, law.parameter_names)
+        if name in values:
+            raise InputError(f"--fix names {name} twice; give it one value")
+        try:
+            values[name] = float(value)
+        except ValueError:
+            raise InputError(
+                f"cannot read {pair!r} in --fix; write parameter=number, as in alpha=0.25,gamma=0"
+            ) from None
+    return law.fix(**values) if values else law
+
+
+def write_outputs(report: Report, out: Path | None, plot: Path | None) -> None:
+    """Print the report, and write it and the figure to the places given."""
+    text = report.markdown()
+    if sys.stdout.isatty():
+        Console().print(Markdown(text))
+    else:
+        sys.stdout.write(text)
+    if out is not None:
+        report.write(out)
+    if plot is not None:
+        from ntk1bit.plots.scaling import write_summary
+
+        write_summary(report.fits, report.frontiers, plot, level=report.level, left_out=report.left_out)
+
+
+def _rows_of_sweep(
+    folder: Path, request: FitRequest, *, where: str | None, at: str | int, measured: str
+) -> tuple[Selection, FitRequest]:
+    """Read one row a cell, and group by precision if there are several."""
+    from ntk1bit.estimators.sweep_losses import select_losses
+    from ntk1bit.experiments import SweepSpec, open_run
+
+    if request.run is not None:
+        raise InputError(
+            "--run is for tables with several steps of each run; of a sweep's folder one row a cell is fitted: see --at"
+        )
+    run = open_run(folder)
+    if not isinstance(run.spec, SweepSpec):
+        tables = ", ".join(sorted(table.name for table in folder.glob("*.csv"))) or "none yet"
+        raise InputError(
+            f"{folder} is of {run.spec.COMMAND}; give fit one of the tables that it writes there: {tables}"
+        )
+    cells = run.frame(["test_loss"])
+    selected = select_losses(cells, run.absent, where=where, at=at, loss=measured, group=request.group)
+    precisions = sorted(map(str, np.unique(selected.rows["precision"])))
+    if request.group not in (None, "precision") and len(precisions) > 1:
+        raise InputError(
+            f"the sweep holds several precisions ({', '.join(precisions)}), whose losses do not lie on one curve; "
+            f"group by precision, or choose one with --where precision={precisions[0]}"
+        )
+    return selected, replace(request, group="precision") if len(precisions) > 1 else request
+
+
+def _step(at: str) -> str | int:
+    if at.isascii() and at.isdigit() and len(at) < 19:  # steps are 64-bit numbers
+        return int(at)
+    return require_choice("step", at, ["last", "best", "a step's number"])
+
+
+def _check_place(path: Path, allowed: tuple[str, ...], source: Path) -> None:
+    """Refuse, before the work, a place that cannot be written to or must not be."""
+    if path.suffix.lower() not in allowed:
+        raise InputError(f"cannot write {path.name!r}: choose a name that ends in {', '.join(allowed)}")
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {str(path.parent)!r} to write {path.name!r} into; make it first")
+    if path.is_dir():
+        raise InputError(f"cannot write {str(path)!r}: it is a folder; choose another name")
+    if path.resolve() == source.resolve():
+        raise InputError(f"{str(path)!r} is the table itself; choose another name to write to")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise InputError(f"cannot write {str(path)!r}: permission denied; choose another place")

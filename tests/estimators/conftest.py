@@ -1,0 +1,3 @@
+from ..scaling.conftest import sweep
+
+__all__ = ["sweep"]

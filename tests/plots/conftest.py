@@ -1,0 +1,3 @@
+from ..scaling.conftest import chinchilla, floored, runs, widths
+
+__all__ = ["chinchilla", "floored", "runs", "widths"]
