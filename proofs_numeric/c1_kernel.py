@@ -27,7 +27,7 @@ import pandas as pd
 
 from ntk1bit.claims import Claim, Evidence, Inside
 from ntk1bit.claims.measures import against, exponent, select
-from ntk1bit.estimators import activity_changes, drift
+from ntk1bit.estimators import activation_changes, drift
 from proofs_numeric.data import Data, cells, rows
 from proofs_numeric.studies import FUNCTIONS
 
@@ -63,12 +63,12 @@ def evidence(data: Data) -> Evidence:
             one = select(found, init=init, precision=precision)
             measures.append(exponent(one, f"exponent of drift, {word}, {init}", "digits"))
             tables.append(rows(one.table, init=init, precision=precision))
-    changed = activity_changes(data.frame("digits"))
+    changed = activation_changes(data.frame("digits"))
     for precision, word in (("one_bit", "1-bit"), ("full", "full precision")):
         one = select(changed, init="paired", precision=precision)
         measures.append(exponent(one, f"exponent of changed activities, {word}, paired", "digits"))
     paired = cells(data.frame("digits")).query("init == 'paired'")
-    paired["ratio"] = paired["drift"] / np.sqrt(paired["changed"] / paired["width"])
+    paired["ratio"] = paired["drift"] / np.sqrt(paired["activation_change"] / paired["width"])
     for precision, word in (("one_bit", "1-bit"), ("full", "full precision")):
         part = paired.loc[paired["precision"] == precision]
         one = against(

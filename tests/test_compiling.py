@@ -71,7 +71,7 @@ from ntk1bit.data import tasks
 from ntk1bit.networks import two_layer
 task = tasks.load("digits", n_train=8, n_test=4, seed=0)
 run = two_layer.train(task.x, task.y, two_layer.init(40, 64, seed=0), precision="one_bit", steps=3)
-active = two_layer.packed_activities(task.x, run.final)
+active = two_layer.packed_activation_patterns(task.x, run.final)
 assert (cores.bit_gram(active) == cores.bit_gram_reference(active)).all()
 n = np.geomspace(1e3, 1e6, 9)
 fit = scaling.fit(pd.DataFrame({"N": n, "loss": 2 * n**-0.5}), "power", x="N", bootstrap=0)

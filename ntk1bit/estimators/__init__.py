@@ -2,7 +2,7 @@
 
 from ntk1bit.estimators.against_width import AgainstWidth, Samples, against_width, bootstrap
 from ntk1bit.estimators.convergence import decay_rate, first_below, floor, loss_at_end, steps_needed, width_needed
-from ntk1bit.estimators.drift import activity_changes, drift, kernel_shift, movement, sign_flips
+from ntk1bit.estimators.drift import activation_changes, drift, kernel_shift, movement, sign_flips
 from ntk1bit.estimators.gap import gap
 from ntk1bit.estimators.overview import Overview, overview
 from ntk1bit.estimators.power import PowerFit, fit_power, fit_power_with_floor
@@ -14,7 +14,7 @@ __all__ = [
     "Overview",
     "PowerFit",
     "Samples",
-    "activity_changes",
+    "activation_changes",
     "against_width",
     "bootstrap",
     "decay_rate",

@@ -18,13 +18,22 @@ from ntk1bit.estimators.convergence import (
     steps_needed,
     width_needed,
 )
-from ntk1bit.estimators.drift import activity_changes, drift, kernel_shift, movement, sign_flips
+from ntk1bit.estimators.drift import activation_changes, drift, kernel_shift, movement, sign_flips
 from ntk1bit.estimators.gap import gap
 from ntk1bit.estimators.power import PowerFit
 from ntk1bit.estimators.predictions import PREDICTION_COLUMNS, distance_to_predictions
 from ntk1bit.estimators.spread import spread
 
-COLUMNS = ["drift", "lambda_min", "lambda_max", "flipped", "changed", "radius", "test_outputs", *PREDICTION_COLUMNS]
+COLUMNS = [
+    "drift",
+    "lambda_min",
+    "lambda_max",
+    "flipped",
+    "activation_change",
+    "radius",
+    "test_outputs",
+    *PREDICTION_COLUMNS,
+]
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,7 @@ def overview(frame: pd.DataFrame) -> Overview:
         *kernel_shift(frame),
         *movement(frame),
         *sign_flips(frame),
-        *activity_changes(frame),
+        *activation_changes(frame),
         *distance_to_predictions(frame),
         *gap(frame, when="start"),
         *gap(frame, when="end"),

@@ -18,7 +18,7 @@ from ntk1bit.networks import two_layer
 from ntk1bit.networks.quantizers import Scale
 from ntk1bit.networks.two_layer import Init, Precision, Trajectory
 
-FORMAT = 2  # raised whenever the meaning of a stored cell changes, so that old files are not taken for new ones
+FORMAT = 3  # raised whenever the meaning of a stored cell changes, so that old files are not taken for new ones
 NO_SCALE = "none"  # the scale of a full-precision cell
 
 CHECKPOINT_COLUMNS = (
@@ -27,8 +27,8 @@ CHECKPOINT_COLUMNS = (
     "lambda_min",
     "lambda_max",
     "flipped",
-    "changed",
-    "changed_most",
+    "activation_change",
+    "max_activation_change",
     "radius",
 )
 
@@ -88,11 +88,10 @@ class Cell:
 def run_cell(cell: Cell) -> pa.Table:
     """Train one cell and return its table: a row a step, with the checkpoint columns null between checkpoints.
 
-    Columns: step, loss, then at checkpoints drift, kernel_norm, lambda_min, lambda_max, flipped, changed, changed_most,
-    radius (float64, see `Trajectory`), test_loss (`1/2 sum (f - y)^2` over the test points), outputs and test_outputs
-    (lists of float32); with predictions, also those of `distances`; with terms, those of `TERM_COLUMNS`. The table's
-    metadata hold the settings, eta, whether it
-    diverged, and the seconds it took.
+    Columns: step, loss, then at checkpoints drift, kernel_norm, lambda_min, lambda_max, flipped, activation_change,
+    max_activation_change, radius (float64, see `Trajectory`), test_loss (`1/2 sum (f - y)^2` over the test points),
+    outputs and test_outputs (lists of float32); with predictions, also those of `distances`; with terms, those of
+    `TERM_COLUMNS`. The table's metadata hold the settings, eta, whether it diverged, and the seconds it took.
     """
     task = load_task(cell.task, cell.n_train, cell.n_test, cell.data_seed, cell.dim)
     weights = two_layer.init(cell.width, cell.dim, seed=cell.seed, init=cast(Init, cell.init))

@@ -65,7 +65,7 @@ class PackedEngine:
         """Remember the present activities and signs."""
         self.start_active, self.start_signs = self.active, self._signs()
 
-    def changed(self) -> Int64[np.ndarray, " n"]:
+    def activation_changes(self) -> Int64[np.ndarray, " n"]:
         """Count, for each input, the neurons whose activity differs from the start."""
         return cores.count_differences_by_column(self.active, self.start_active)
 
@@ -116,7 +116,7 @@ class ReferenceEngine:
         """Remember the present activities and signs."""
         self.start_active, self.start_signs = self.active.copy(), self._signs()
 
-    def changed(self) -> Int64[np.ndarray, " n"]:
+    def activation_changes(self) -> Int64[np.ndarray, " n"]:
         """Count, for each input, the neurons whose activity differs from the start."""
         return np.count_nonzero(self.active != self.start_active, axis=0).astype(np.int64)
 

@@ -160,12 +160,12 @@ def outputs_reference(
     return output_factor(weights, checked_kappa(kappa)) * total
 
 
-def activities(
+def activation_patterns(
     x: Float[np.ndarray, "n d"] | ArrayLike, weights: Weights, *, precision: Precision = "one_bit", scale: Scale = "std"
 ) -> Bool[np.ndarray, "m n"]:
     """Say which neurons are active on which inputs: `1[z_r(x_i) >= 0]`, shape (m, n).
 
-    Arguments and errors are those of `outputs`. `packed_activities` gives them packed in 1/8 of the memory.
+    Arguments and errors are those of `outputs`. `packed_activation_patterns` gives them packed in 1/8 of the memory.
     """
     x = checked_inputs(x, weights, precision=precision, scale=scale)
     if weights.w.dtype != np.float32:
@@ -173,10 +173,10 @@ def activities(
     return cores.unpack_bits(_packed_forward(x, weights, precision=precision, scale=scale).active)
 
 
-def packed_activities(
+def packed_activation_patterns(
     x: Float[np.ndarray, "n d"] | ArrayLike, weights: Weights, *, precision: Precision = "one_bit", scale: Scale = "std"
 ) -> cores.PackedBits:
-    """Return `activities` as packed bits, (m neurons, n inputs)."""
+    """Return `activation_patterns` as packed bits, (m neurons, n inputs)."""
     x = checked_inputs(x, weights, precision=precision, scale=scale)
     if weights.w.dtype != np.float32:
         return cores.pack_bits(reference_forward(x, weights, precision=precision, scale=scale)[0])
@@ -246,7 +246,7 @@ def coactive_counts(
     return counts
 
 
-def activity_kernel(
+def kernel_from_counts(
     inner: Float[np.ndarray, "n n2"], counts: Int[np.ndarray, "n n2"], *, width: int, kappa: float
 ) -> Float[np.ndarray, "n n2"]:
     """Return the kernel `kappa^2 <x_i, x_j> counts_ij / m` (D25, Def. G.1), float64.
