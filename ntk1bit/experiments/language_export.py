@@ -11,7 +11,8 @@ from ntk1bit.experiments import Measurement, run_measurements
 from ntk1bit.experiments.language import cell, load_language_run
 from ntk1bit.experiments.store import Store
 from ntk1bit.networks.bitlinear import Arm
-from ntk1bit.networks.transformer import Activation, Shape, Transformer
+from ntk1bit.networks.transformer import Transformer
+from ntk1bit.networks.transformer_shape import Activation, Shape
 from ntk1bit.training.language import load_weights
 
 

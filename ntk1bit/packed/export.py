@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,10 @@ from ntk1bit import cores
 from ntk1bit.errors import InputError
 from ntk1bit.networks.bitlinear import Projection
 from ntk1bit.networks.straight_through import tensor_wise
-from ntk1bit.networks.transformer import Block, Shape, Transformer
+from ntk1bit.networks.transformer import Block, Transformer
+from ntk1bit.networks.transformer_shape import Shape
 from ntk1bit.packed.file_format import require_writable, save, stack_signs
-from ntk1bit.packed.model import PackedBlock, PackedModel, PackedProjection, PackedShape
+from ntk1bit.packed.model import PackedBlock, PackedModel, PackedProjection
 
 
 def export(model: Transformer, shape: Shape, path: Path, *, alphabet: str = "", note: str = "") -> PackedModel:
@@ -69,7 +69,7 @@ def pack(model: Transformer, shape: Shape, *, alphabet: str = "", note: str = ""
         )
     embedding = _floats("embedding", model.embedding, table)
     return PackedModel(
-        shape=PackedShape(**asdict(shape)),
+        shape=shape,
         embedding=embedding,
         blocks=tuple(_pack_block(f"layer {index}", block, shape) for index, block in enumerate(model.blocks)),
         norm=_floats("norm", model.norm.gain, (shape.width,)),

@@ -54,12 +54,12 @@ def generate(model: PackedModel, prompt: str, *, length: int, temperature: float
     first = len(known)
     rng = np.random.default_rng([seed, _STREAM])
     keep = max(1, model.shape.context // 2)
-    reading = model.start()
+    cache = model.start()
     unread = known[-keep:] if first > model.shape.context else known
     for _ in range(length):
-        if len(unread) > reading.room:
-            reading, unread = model.start(), known[-keep:]
-        logits = model.feed(reading, np.array([unread]))[0, -1]
+        if len(unread) > cache.remaining:
+            cache, unread = model.start(), known[-keep:]
+        logits = model.prefill(cache, np.array([unread]))[0, -1]
         if not np.isfinite(logits).all():
             raise InputError(
                 f"the model's logits after {len(known)} characters are not finite: its weights are too large "

@@ -27,7 +27,8 @@ from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
 from ntk1bit.networks.bitlinear import Arm
 from ntk1bit.networks.straight_through import Surrogate
-from ntk1bit.networks.transformer import Activation, Shape, Transformer, as_arm, check_windows, losses, transformer
+from ntk1bit.networks.transformer import Transformer, as_arm, check_windows, losses, transformer
+from ntk1bit.networks.transformer_shape import Activation, Shape
 from ntk1bit.training.supervised import serialised
 from ntk1bit.training.text_losses import loss_columns
 

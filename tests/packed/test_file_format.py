@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -16,7 +17,8 @@ import numpy as np
 import pytest
 
 from ntk1bit.errors import InputError
-from ntk1bit.networks.transformer import Shape, as_arm, transformer
+from ntk1bit.networks.transformer import as_arm, transformer
+from ntk1bit.networks.transformer_shape import Shape
 from ntk1bit.packed.export import export, pack
 from ntk1bit.packed.file_format import load, save
 
@@ -54,7 +56,7 @@ def test_what_is_read_is_what_was_written(width, tied, tmp_path):
     packed = export(transformer(shape), shape, tmp_path / "m.npz", alphabet=ALPHABET, note="a note")
     read = load(tmp_path / "m.npz")
     assert (read.shape, read.alphabet, read.note) == (packed.shape, ALPHABET, "a note")
-    assert read.shape._asdict() == {
+    assert dataclasses.asdict(read.shape) == {
         "layers": 2, "width": width, "heads": 1, "vocabulary": 5, "context": 8, "activation": "squared-relu",
         "tied": tied,
     }  # fmt: skip
@@ -145,10 +147,10 @@ def changed(arrays, **others):
         (lambda a: with_shape(a, layers=1), "also holds"),
         (lambda a: with_shape(a, layers=True), "no Transformer has the shape"),
         (lambda a: with_shape(a, width=36.0), "no Transformer has the shape"),
-        (lambda a: with_shape(a, heads=0), "no Transformer has the shape"),
+        (lambda a: with_shape(a, heads=0), "needs heads of at least 1"),
         (lambda a: with_shape(a, activation="relu"), "no Transformer has the shape"),
         (lambda a: with_shape(a, tied=1), "no Transformer has the shape"),
-        (lambda a: with_shape(a, heads=4), "no even multiple"),
+        (lambda a: with_shape(a, heads=4), "must be an even multiple of heads"),
         (lambda a: with_shape(a, colour="red"), "lacks fields or has others"),
     ],
 )
