@@ -8,18 +8,18 @@ import time
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks import Contest, Pair, Shape, measure, plot_ratios, table
+from benchmarks import Contest, Pair, Sizes, measure, plot_ratios, table
 from benchmarks.catalogue import PAIRS
 from benchmarks.report import write_csv
 
 
-def sleeper(_shape: Shape, _rng: np.random.Generator) -> Contest:
+def sleeper(_sizes: Sizes, _rng: np.random.Generator) -> Contest:
     rivals = {"slow": lambda: time.sleep(0.016), "slower": lambda: time.sleep(0.03)}
     return Contest(lambda: time.sleep(0.004), rivals, ours_bytes=1, rival_bytes=32)
 
 
 def test_the_fastest_rival_counts(tmp_path):
-    result = measure(Pair("sleep", Shape(1, 2, 3), sleeper, goal=100), threads=1, rounds=3)
+    result = measure(Pair("sleep", Sizes(1, 2, 3), sleeper, goal=100), threads=1, rounds=3)
     assert result.rival == "slow"
     assert 2 < result.ratio < 5  # 16 ms against 4 ms; sleeping takes a little longer than asked
     text = table([result])
@@ -34,8 +34,8 @@ def test_the_fastest_rival_counts(tmp_path):
 
 
 def test_every_race_is_declared_once_and_its_contestants_agree():
-    assert len({(pair.product, pair.shape) for pair in PAIRS}) == len(PAIRS)
-    small = Shape(20, 12, 70)
+    assert len({(pair.product, pair.sizes) for pair in PAIRS}) == len(PAIRS)
+    small = Sizes(20, 12, 70)
     for prepare in {pair.prepare for pair in PAIRS}:
         contest = prepare(small, np.random.default_rng(0))
         contest.ours()
