@@ -18,10 +18,10 @@ from ntk1bit.energy.counting import (
     PRINTED,
     Arm,
     Format,
+    ForwardPass,
     Model,
     Node,
     Reading,
-    Shape,
     count_operations,
     joules,
 )
@@ -29,8 +29,8 @@ from ntk1bit.energy.weight_memory import weight_bytes
 from ntk1bit.errors import InputError
 
 # W23, Table 5, and section 3.1 for the vocabulary, "16K", read as 16,000.
-SIZES: dict[str, Shape] = {
-    name: Shape(layers, width, heads=heads, vocabulary=16_000)
+SIZES: dict[str, ForwardPass] = {
+    name: ForwardPass(layers, width, heads=heads, vocabulary=16_000)
     for name, layers, width, heads in (
         ("125M", 12, 768, 12), ("350M", 24, 1024, 16), ("760M", 24, 1536, 16), ("1.3B", 24, 2048, 32),
         ("2.7B", 32, 2560, 32), ("6.7B", 32, 4096, 32), ("13B", 40, 5120, 40), ("30B", 48, 7168, 56),
@@ -223,7 +223,7 @@ def measure_energy(*, layers: int, width: int, tokens: int, heads: int, vocabula
     One row an arm, counting, accumulator and node. Columns arm, model, wide, node, mul and add (J), parameters,
     linear_bytes (with their scales), total_bytes.
     """
-    shape = Shape(layers, width, tokens, heads=heads, vocabulary=vocabulary)
+    shape = ForwardPass(layers, width, tokens, heads=heads, vocabulary=vocabulary)
     rows = []
     for arm in ARMS:
         memory = weight_bytes(shape, arm)
