@@ -27,7 +27,7 @@ from jaxtyping import Inexact
 from ntk1bit.autodiff import blocks, derivatives, programs, rows
 from ntk1bit.autodiff.blocks import Plan
 from ntk1bit.autodiff.derivatives import Network
-from ntk1bit.autodiff.gradient_paths import check_gradient_paths, telling_rows, zero_jacobian_error
+from ntk1bit.autodiff.missing_gradients.gradient_paths import check_gradient_paths, telling_rows, zero_jacobian_error
 from ntk1bit.autodiff.parameters import Split, split_parameters
 from ntk1bit.autodiff.programs import Program, explained
 from ntk1bit.errors import InputError, require_choice
@@ -252,22 +252,22 @@ def _planned(
     first, second = "jacobian", "vector_products"
     if method == second or (method == "auto" and budget < _COPIES * _MIN_ROWS * network.row_bytes):
         first, second = second, first
-    chosen, found = first, plan(first)
-    if method == "auto" and found.needed > budget:
+    chosen, chosen_plan = first, plan(first)
+    if method == "auto" and chosen_plan.needed > budget:
         try:
             other = plan(second)
         except InputError:  # a custom_vjp, which the first way can do
-            other = found
-        if other.needed < found.needed:
-            chosen, found = second, other
-    if found.needed > budget:
+            other = chosen_plan
+        if other.needed < chosen_plan.needed:
+            chosen, chosen_plan = second, other
+    if chosen_plan.needed > budget:
         warnings.warn(
-            f"memory_budget is {budget / 2**20:.1f} MiB, but method {chosen!r} needs {found.needed / 2**20:.1f} MiB "
-            "for the smallest block, activations included; it will take that much",
+            f"memory_budget is {budget / 2**20:.1f} MiB, but method {chosen!r} needs "
+            f"{chosen_plan.needed / 2**20:.1f} MiB for the smallest block, activations included; it will take that",
             UserWarning,
             stacklevel=3,
         )
-    return ("jacobian" if chosen == "jacobian" else "vector_products"), found
+    return ("jacobian" if chosen == "jacobian" else "vector_products"), chosen_plan
 
 
 def _by_structure(network: Network, x: Any, x2: Any | None, trace: bool) -> Inexact[np.ndarray, "n n2 ..."]:
