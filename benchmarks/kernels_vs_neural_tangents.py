@@ -132,8 +132,8 @@ def run(contest: str, only: str | None) -> dict[str, Any]:
 
 def in_a_process(*arguments: str) -> dict[str, Any]:
     """Run this module in a child process, where OpenBLAS may choose for itself."""
-    one = {"OPENBLAS_NUM_THREADS": "1"}  # a second thread that waits for a busy core makes it 10 times slower
-    child = run_module("benchmarks.kernels_vs_neural_tangents", arguments, variables=one, capture=True)
+    one_thread = {"OPENBLAS_NUM_THREADS": "1"}  # a second thread that waits for a busy core makes it 10 times slower
+    child = run_module("benchmarks.kernels_vs_neural_tangents", arguments, variables=one_thread, capture=True)
     child.check_returncode()
     return json.loads(child.stdout.splitlines()[-1])
 
@@ -141,11 +141,11 @@ def in_a_process(*arguments: str) -> dict[str, Any]:
 def main() -> None:
     """Print a table for each contest."""
     for contest in ("two-layer 1024", "two-layer 4096", "two-layer 16384", "mlp"):
-        found = in_a_process(contest)
-        first, best = next(iter(found["seconds"].items()))
-        print(f"\n{found['title']}, n = {N}\n")
+        results = in_a_process(contest)
+        first, best = next(iter(results["seconds"].items()))
+        print(f"\n{results['title']}, n = {N}\n")
         print(f"| | seconds | times {first} | added peak MiB |\n|---|---|---|---|")
-        for name, seconds in found["seconds"].items():
+        for name, seconds in results["seconds"].items():
             memory = in_a_process(contest, name)["memory"]
             print(f"| {name} | {seconds:.4f} | {seconds / best:.2f} | {memory:.0f} |", flush=True)
 

@@ -5,7 +5,7 @@
 A model of one layer, 64 characters of each sequence read before: embedding, norms, attention over what was read, six
 projections, head. Rivals have the signs times beta as float32 matrices, need no rounding of activations, and keep keys
 and values too: JAX jitted with donated caches, and NumPy on BLAS, each with its matrices stored in both ways. All take
-turns in one process, and there is one for each number of threads, since XLA is told how many when it starts. With one
+turns in one process, and there is one for each number of threads, since XLA takes their number when it starts. With one
 thread the time is the processor's, which other programs on the machine do not lengthen by taking it away; with more it
 is the clock's.
 """
@@ -36,7 +36,7 @@ from ntk1bit.packed.rows import activate_reference, layer_norm
 
 READ = 64  # characters before the one that is timed
 VOCABULARY = 88
-TOLERANCE = 0.1  # of the logits' size: what the rounding of activations to 8 bits changes in one layer, with room
+TOLERANCE = 0.1  # of the logits' size: what the rounding of activations to 8 bits changes in one layer, and more
 _ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 _CHILD = "--in-this-process"
 
@@ -56,18 +56,18 @@ def decode(sizes: Sizes, rng: np.random.Generator) -> Contest:
         return model.decode(cache, last)
 
     dense = Dense(model)
-    found: dict[str, Callable[[], object]] = {
+    rivals: dict[str, Callable[[], object]] = {
         "numpy x w'": dense.in_numpy(last, keys, values, transposed=False),
         "numpy x w": dense.in_numpy(last, keys, values, transposed=True),
     }
     if cores.settings().threads >= (os.cpu_count() or 1) or _ONE_THREAD in os.environ.get("XLA_FLAGS", ""):
-        found["jax x w'"] = dense.in_jax(last, keys, values, transposed=False)
-        found["jax x w"] = dense.in_jax(last, keys, values, transposed=True)
+        rivals["jax x w'"] = dense.in_jax(last, keys, values, transposed=False)
+        rivals["jax x w"] = dense.in_jax(last, keys, values, transposed=True)
     expected = ours()
-    for run in found.values():
+    for run in rivals.values():
         error = np.asarray(run()) - expected
         assert np.sqrt(np.mean(error**2)) <= TOLERANCE * expected.std()
-    return Contest(ours, found, model.packed_bytes, model.float32_bytes)
+    return Contest(ours, rivals, model.packed_bytes, model.float32_bytes)
 
 
 def random_model(width: int, rng: np.random.Generator) -> PackedModel:
@@ -173,8 +173,8 @@ class Dense:
             h = h + times(LayerNorm(fourth)(jax.nn.gelu(times(LayerNorm(third)(h), up))), down)
             return LayerNorm(last)(h) @ head.T, keys, values
 
-        room = ((0, 0), (0, 0), (0, 1), (0, 0))
-        state = [jnp.asarray(np.pad(part, room)) for part in (keys.swapaxes(2, 3), values)]
+        one_more = ((0, 0), (0, 0), (0, 1), (0, 0))
+        state = [jnp.asarray(np.pad(part, one_more)) for part in (keys.swapaxes(2, 3), values)]
         given = jnp.asarray(tokens)
 
         def run() -> np.ndarray:

@@ -127,7 +127,7 @@ class Reading:
     one_less
         A sum of n terms takes n - 1 additions (Eq. 16), not n.
     by_head
-        Attention's scores are one product a head, not one of full width.
+        Attention's scores are one product per head, not one of full width.
     shared_inputs
         q, k and v read one scaled input, not three.
     biases
@@ -177,7 +177,7 @@ def count_operations(
 
     Returns
     -------
-    One row a kind of layer, operation and format, zeros left out. Columns kind (one of `KINDS`), operation (``"add"``
+    One row per kind of layer, operation and format, zeros left out. Columns kind (one of `KINDS`), operation (``"add"``
     or ``"mul"``), format, count (int64).
 
     Raises
@@ -205,7 +205,7 @@ class _Tally:
         self.float: Format = "fp32" if arm == "full32" else "fp16"
         self.scales_inputs = arm in ("int8-absmax", "bitnet", "b158")
         self.scales_outputs = self.scales_inputs or arm == "sign-ptq"
-        self.scales_rows = arm in ("int8-absmax", "sign-ptq")  # one a row of weights, not one a matrix
+        self.scales_rows = arm in ("int8-absmax", "sign-ptq")  # one per row of weights, not one per matrix
         self.multiplies = arm in ("full32", "full16", "int8-absmax")
         self.terms: Format = "int8" if self.scales_inputs else self.float
         self.density, self.wide = density, wide

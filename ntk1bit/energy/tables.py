@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import cast
 
+import numpy as np
 import pandas as pd
 
 from ntk1bit.energy.counting import COSTS, TERNARY_DENSITY, Arm, ForwardPass, Model, count_operations, joules
@@ -64,14 +65,14 @@ def totals_table(operations: pd.DataFrame, passes: Mapping[str, ForwardPass]) ->
         }
         at_7nm = {arm: joules(part, "7nm").total for arm, part in counts.items()}
         for arm, part in counts.items():
-            memory, by_operation = weight_bytes(forward, arm), part.groupby("operation")["count"].sum()
+            memory = weight_bytes(forward, arm)
             rows.append(
                 {
                     "size": size,
                     "arm": arm,
                     "parameters": forward.parameters,
-                    "adds": int(by_operation.get("add", 0)),
-                    "muls": int(by_operation.get("mul", 0)),
+                    "adds": _sum(part, "add"),
+                    "muls": _sum(part, "mul"),
                     "joules_7nm": at_7nm[arm],
                     "joules_45nm": joules(part, "45nm").total,
                     "over_full32": at_7nm["full32"] / at_7nm[arm],
@@ -81,3 +82,7 @@ def totals_table(operations: pd.DataFrame, passes: Mapping[str, ForwardPass]) ->
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _sum(counts: pd.DataFrame, operation: str) -> int:
+    return int(np.sum(counts.loc[counts["operation"] == operation, "count"]))

@@ -24,7 +24,7 @@ class Memory:
     linear
         The linear maps of all layers.
     scales
-        Their scales, float32: one a matrix, or one a row where rows were quantised after training.
+        Their scales, float32: one per matrix, or one per row where rows were quantised after training.
     rest
         Gains of norms, embedding, head: in high precision in every arm (FP32 in ``"full32"``, else FP16).
     """

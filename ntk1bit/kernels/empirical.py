@@ -1,4 +1,4 @@
-"""The empirical NTK of a two-layer network, from activity bits alone: no Jacobian is formed.
+"""The empirical NTK of a two-layer network, from activation bits alone: no Jacobian is formed.
 
 Only the hidden weights train, and the straight-through estimator sets d z_r(x)/d w_r := x (D25, Lemma F.3), so
 

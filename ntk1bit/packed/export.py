@@ -87,23 +87,23 @@ def _pack_block(where: str, block: Block, shape: Shape) -> PackedBlock:
         )
     width = shape.width
 
-    def one(name: str, outputs: int, inputs: int) -> PackedProjection:
+    def packed(name: str, outputs: int, inputs: int) -> PackedProjection:
         return _pack_projection(f"{name} of {where}", getattr(block, name), (outputs, inputs))
 
     def gain(name: str, size: int) -> Float32[np.ndarray, " size"]:
         return _floats(f"{name} of {where}", getattr(block, name).gain, (size,))
 
-    parts = [one(name, width, width) for name in ("query", "key", "value")]
+    parts = [packed(name, width, width) for name in ("query", "key", "value")]
     return PackedBlock(
         attention_norm=gain("attention_norm", width),
         attention=stack_signs(tuple(part.signs for part in parts)),
         attention_scales=np.array([part.beta for part in parts], dtype=np.float32),
         attention_sub_norm=gain("attention_sub_norm", width),
-        output=one("output", width, width),
+        output=packed("output", width, width),
         feed_norm=gain("feed_norm", width),
-        up=one("up", 4 * width, width),
+        up=packed("up", 4 * width, width),
         feed_sub_norm=gain("feed_sub_norm", 4 * width),
-        down=one("down", width, 4 * width),
+        down=packed("down", width, 4 * width),
     )
 
 

@@ -160,14 +160,14 @@ def _model(arrays: dict[str, np.ndarray]) -> PackedModel:
 
 def _block(arrays: dict[str, np.ndarray], layer: int, width: int) -> PackedBlock:
     gains = [_floats(arrays, f"{layer}.{name}", (4 * width if name == "feed_sub_norm" else width,)) for name in NORMS]
-    found: list[PackedProjection] = []
+    projections: list[PackedProjection] = []
     for name in PROJECTIONS:
         outputs, inputs = 4 * width if name == "up" else width, 4 * width if name == "down" else width
         words = _take(arrays, f"{layer}.{name}.signs", packed_shape(outputs, inputs), np.dtype("<u4"))
         beta = float(_floats(arrays, f"{layer}.{name}.beta", ()))
         signs = cores.PackedSigns(np.ascontiguousarray(words.astype(np.uint32, copy=False)), outputs, inputs)
-        found.append(PackedProjection(signs, beta))
-    query, key, value, output, up, down = found
+        projections.append(PackedProjection(signs, beta))
+    query, key, value, output, up, down = projections
     return PackedBlock(
         attention_norm=gains[0],
         attention=stack_signs((query.signs, key.signs, value.signs)),

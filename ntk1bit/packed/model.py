@@ -291,7 +291,7 @@ def logits_reference(model: PackedModel, tokens: Integer[np.ndarray, "b t"]) -> 
     for block in model.blocks:
         query, key, value, output, up, down = block.projections()
         x = rows.layer_norm(h, block.attention_norm)
-        q, k, v = (split(through(one, x)) for one in (query, key, value))
+        q, k, v = (split(through(projection, x)) for projection in (query, key, value))
         gathered = attention.attend_reference(
             attention.rotate_reference(q, rotary), attention.rotate_reference(k, rotary), v
         )

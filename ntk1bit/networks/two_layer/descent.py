@@ -54,7 +54,7 @@ class Trajectory:
     flipped
         (c,): fraction of the m d signs q(w(t)) that differ from q(w(0)).
     activation_change
-        (c,): fraction of the m n activities that differ from those at the start.
+        (c,): fraction of the m n activation bits that differ from those at the start.
     max_activation_change
         (c,): the same fraction for the training input where it is largest, `max_i changed_i / m`.
     radius
@@ -227,7 +227,7 @@ class _Observer:
         return kernel_from_counts(self.inner, self.engine.counts(), width=self.start.width, kappa=self.kappa)
 
     def lambda_max_at_start(self) -> float:
-        """Measure H(0), the activities and the signs at the start; return lambda_max(H(0))."""
+        """Measure H(0), the activation patterns and the signs at the start; return lambda_max(H(0))."""
         self.kernel_0 = self.kernel()
         self.engine.mark_start()
         largest = float(np.linalg.eigvalsh(self.kernel_0)[-1])

@@ -186,7 +186,7 @@ def packed_activation_patterns(
 def reference_forward(
     x: Float[np.ndarray, "n d"], weights: Weights, *, precision: Precision, scale: Scale
 ) -> tuple[Bool[np.ndarray, "m n"], Float[np.ndarray, " n"]]:
-    """Compute activities and `sum_r a_r relu(z_r(x_i))` in plain NumPy, in the weights' dtype; nothing is checked."""
+    """Compute activation patterns and `sum_r a_r relu(z_r(x_i))` in plain NumPy, in the weights' dtype, unchecked."""
     w, a = weights
     xt = np.ascontiguousarray(x.T)
     active = np.empty((weights.width, x.shape[0]), dtype=bool)
@@ -235,7 +235,7 @@ def coactive_counts(
     Parameters
     ----------
     active, active2
-        Activities on two sets of inputs; `active2` defaults to `active`.
+        Activation patterns on two sets of inputs; `active2` defaults to `active`.
     """
     counts = np.zeros((active.shape[1], (active if active2 is None else active2).shape[1]), dtype=np.int64)
     # float32 products of 0/1 are exact while a block has fewer than 2^24 neurons
@@ -308,12 +308,12 @@ def checked_targets(y: Float[np.ndarray, " n"] | ArrayLike, n: int) -> Float[np.
     InputError
         If these are other numbers, or not as many.
     """
-    found = real_array("y", y)
-    if found.shape != (n,):
-        raise InputError(f"there are {n} inputs but targets of shape {found.shape}; they must match")
-    if not np.isfinite(found).all():
+    targets = real_array("y", y)
+    if targets.shape != (n,):
+        raise InputError(f"there are {n} inputs but targets of shape {targets.shape}; they must match")
+    if not np.isfinite(targets).all():
         raise InputError("targets contain NaN or infinity; remove or repair those rows first")
-    return found if found.dtype.kind == "f" else found.astype(np.float64)
+    return targets if targets.dtype.kind == "f" else targets.astype(np.float64)
 
 
 def require_network(weights: Weights) -> None:
