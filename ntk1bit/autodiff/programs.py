@@ -144,7 +144,7 @@ def explained(doing: str, hint: Callable[[], str] = lambda: "") -> Iterator[None
         yield
     except MemoryError:
         raise
-    except InputError as error:  # anew, without what JAX appends to it on its way out
+    except InputError as error:  # raised anew, since JAX appends notes of its own to the one on its way
         raise InputError(str(error)) from error.__cause__
     except Exception as error:
         raise InputError(_cause(error) or f"{doing}: {_first_line(error)}{hint()}") from error
@@ -241,7 +241,7 @@ class _Walk:
         try:
             hash(value)
         except TypeError:
-            return object()  # equal to nothing: never found again
+            return object()  # equal to nothing else, so compiled code is never found by it
         return value
 
 

@@ -256,7 +256,7 @@ def _planned(
     if method == "auto" and chosen_plan.needed > budget:
         try:
             other = plan(second)
-        except InputError:  # a custom_vjp, which the first way can do
+        except InputError:  # f has a custom_vjp, of which only a Jacobian can be formed
             other = chosen_plan
         if other.needed < chosen_plan.needed:
             chosen, chosen_plan = second, other

@@ -65,7 +65,7 @@ class _Layers:
 
     def __init__(self, tapped: Tapped, leaves: Leaves, rows: Any) -> None:
         self.tapped, self.rows = tapped, rows
-        self.weights: list[set[int]] = []  # of each layer, as positions among the floats
+        self.weights: list[set[int]] = []  # of each layer: their positions among the floats
         every = [*leaves.numbers, *tapped.consts]  # what the network is closed over may be weights as well
         self.every = [jnp.asarray(leaf) if _is_float(leaf) else leaf for leaf in every]
         self.count = len(leaves.numbers)

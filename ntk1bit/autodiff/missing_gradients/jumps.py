@@ -31,7 +31,7 @@ _MAGNIFICATIONS = 4  # by 16 each: down to 1e-6 of the path, which float32 can s
 _PLACES = 4  # to magnify, at most
 _UNEXPLAINED = 0.02  # of the change along a path; below it, a jump would not matter to a kernel
 _TIMES_SLOPE = 10.0  # a jump is this many times what slopes at its ends explain; a kink at most once
-_SEED = 0x9E3779B97F4A7C15  # not one that parameters are likely to be drawn with: a path along them meets 0
+_SEED = 0x9E3779B97F4A7C15  # unlikely to have drawn the parameters too: a path along them would meet 0
 _BLOCK = 1 << 16  # random numbers are repeated beyond this length
 
 
@@ -40,7 +40,7 @@ class Jumps(NamedTuple):
 
     found: bool
     flat: bool = False
-    unclear: bool = False  # a jump of what is held fixed hid whether there is another
+    unclear: bool = False  # what is held fixed jumps at the same place, which hides whether anything else does
 
 
 class Probe:
@@ -80,7 +80,7 @@ class Probe:
         if not path.finite or path.unexplained.sum() <= tolerance * path.moved:
             return Jumps(False)
         flat = path.steepest <= 1e-3 * path.moved
-        if self.resolution > 1e-6:  # half precision: every change is one of jumps when magnified
+        if self.resolution > 1e-6:  # half precision: magnified, every change is made of jumps
             return Jumps(flat or not self.frozen, flat)
         unclear = False
         for place in np.argsort(-path.unexplained)[:_PLACES]:  # a steep slope may seem the worst, and not be a jump
@@ -152,7 +152,7 @@ class _Path(NamedTuple):
     unexplained: np.ndarray  # change less what the slopes explain, for each piece
     moved: float  # sum of the changes of the pieces
     steepest: float
-    size: float  # of the values
+    size: float  # largest norm of the values
 
     @classmethod
     def of(cls, values: np.ndarray, slopes: np.ndarray, width: float) -> _Path:
