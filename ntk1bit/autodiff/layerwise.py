@@ -117,17 +117,15 @@ def _compiled(left: Program, right: Program, trace_outputs: bool, given: tuple[A
 
     It returns the kernel, and whether inputs and parameters are finite and any signal gets through.
     """
-    networks = [
-        Tapped(program._replace(constants=())) for program in (left, right)
-    ]  # so that compiled code keeps no array alive
+    # without constants, so that compiled code keeps no array alive
+    networks = [Tapped(program._replace(constants=())) for program in (left, right)]
 
     def kernel(consts: Any, consts2: Any, numbers: Any, x: jax.Array, x2: jax.Array | None) -> Any:
         at_x = _layers(networks[0], consts, numbers, x)
         at_x2 = at_x if x2 is None else _layers(networks[1], consts2, numbers, x2)
         inputs_finite = jnp.isfinite(x).all() if x2 is None else jnp.isfinite(x).all() & jnp.isfinite(x2).all()
-        squares = [
-            jnp.vdot(a, a) for a in numbers if is_inexact(a)
-        ]  # the fastest test of all numbers; where it overflows, each is looked at
+        # the fastest test of all numbers; where it overflows, each of them is looked at
+        squares = [jnp.vdot(a, a) for a in numbers if is_inexact(a)]
         numbers_finite = jnp.isfinite(sum(squares, jnp.zeros(()))).all()
         alive = functools.reduce(jnp.logical_or, [jnp.any(signal) for signal in at_x.signals + at_x2.signals])
         flags = jnp.stack([inputs_finite, numbers_finite, alive])

@@ -61,11 +61,7 @@ CHOICES = {
 GROUPS = ("full precision", "BitNet", "reduction")
 _COLUMNS: tuple[tuple[Node, str], ...] = (("7nm", "mul"), ("7nm", "add"), ("45nm", "mul"), ("45nm", "add"))
 _TABLE_ARMS: tuple[Arm, ...] = ("full32", "full16", "bitnet")
-_COUNTINGS: tuple[tuple[Model, bool], ...] = (
-    ("w23", False),
-    ("exact", False),
-    ("exact", True),
-)  # countings, and whether `wide`
+_COUNTINGS: tuple[tuple[Model, bool], ...] = (("w23", False), ("exact", False), ("exact", True))  # and `wide`
 
 
 def check_published(reading: Reading = PRINTED) -> pd.DataFrame:

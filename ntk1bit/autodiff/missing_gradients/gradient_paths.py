@@ -31,9 +31,8 @@ from ntk1bit.errors import InputError
 
 _ROWS = 256
 _ADVICE = "use a straight-through estimator, such as w + jax.lax.stop_gradient(jnp.sign(w) - w)"
-_STEPS = frozenset(
-    {"sign()", "round()", "floor()", "ceil()", "a comparison"}
-)  # the likely causes: if one of them is on the way, the others are not named
+# the likely causes: if one of these is on the way, other operations are not named
+_STEPS = frozenset({"sign()", "round()", "floor()", "ceil()", "a comparison"})
 
 
 class MissingGradientWarning(UserWarning):
