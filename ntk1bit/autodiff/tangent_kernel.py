@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Inexact
 
+from ntk1bit.arguments import number
 from ntk1bit.autodiff import blocks, derivatives, programs, rows
 from ntk1bit.autodiff.blocks import Plan
 from ntk1bit.autodiff.derivatives import Network
@@ -106,7 +107,7 @@ def ntk(
     Jacot et al. 2018; Novak et al. 2022 (vector products).
     """
     require_choice("method", method, METHODS)
-    budget = _budget(memory_budget)
+    budget = int(number("memory_budget", memory_budget, allowed="a positive number of bytes", least=1.0))
     inputs = rows.read_inputs("x", x)
     other = None if x2 is None or x2 is x else rows.read_inputs("x2", x2)
     if other is not None:
@@ -284,13 +285,3 @@ def _by_structure(network: Network, x: Any, x2: Any | None, trace: bool) -> Inex
         trace_outputs=trace,
     )
     return blocks.mirrored(np.array(kernel)) if x2 is None else kernel
-
-
-def _budget(given: Any) -> int:
-    try:
-        budget = int(given)
-    except (TypeError, ValueError, OverflowError):
-        budget = 0
-    if budget < 1:
-        raise InputError(f"memory_budget is in bytes and must be positive, got {given!r}")
-    return budget
