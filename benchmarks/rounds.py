@@ -55,7 +55,9 @@ class Result:
     rival_bytes: int
 
 
-def measure(pair: Pair, *, threads: int, rounds: int, seed: int = 0) -> Result:
+def measure(
+    pair: Pair, *, threads: int, rounds: int, seed: int = 0, clock: Callable[[], float] = time.perf_counter
+) -> Result:
     """Run one race.
 
     Parameters
@@ -68,10 +70,12 @@ def measure(pair: Pair, *, threads: int, rounds: int, seed: int = 0) -> Result:
         Rounds after a first one that does not count; 7 or more give a median worth printing.
     seed
         Of the data.
+    clock
+        Seconds, from anywhere.
     """
     with all_on(threads):
         contest = pair.prepare(pair.sizes, np.random.default_rng(seed))
-        times = race(contest, rounds)
+        times = race(contest, rounds, clock)
     return result(pair, contest, times, list(contest.rivals), threads=threads)
 
 
