@@ -9,14 +9,12 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-_HANDICAPS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-# After a call OpenBLAS's helper threads spin for up to 2^26 rounds, and would take a core from the next contestant.
-_SHORT_SPIN = {"OPENBLAS_THREAD_TIMEOUT": "10"}
+from benchmarks.environment import run_module
+
 _CHILD = "--in-this-process"
 
 
@@ -25,10 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _options(given)
     if not options.in_this_process:
-        environment = {name: value for name, value in os.environ.items() if name not in _HANDICAPS}
-        environment |= _SHORT_SPIN
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_root()), environment.get("PYTHONPATH")]))
-        return subprocess.run([sys.executable, "-m", "benchmarks", *given, _CHILD], env=environment).returncode
+        return run_module("benchmarks", [*given, _CHILD]).returncode
     return _race(options)
 
 
@@ -77,10 +72,6 @@ def _counts(text: str) -> list[int]:
 
 def _names(pairs: Sequence[object]) -> str:
     return ", ".join(dict.fromkeys(getattr(pair, "product", "") for pair in pairs))
-
-
-def _root() -> Path:
-    return Path(__file__).resolve().parent.parent
 
 
 def _machine() -> str:

@@ -1,4 +1,4 @@
-"""Every declared race. A new room's races go into a module of their own and are added to `PAIRS` here."""
+"""Every declared race. Races of another package go into a module of their own and are added to `PAIRS` here."""
 
 from __future__ import annotations
 

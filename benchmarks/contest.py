@@ -1,4 +1,4 @@
-"""What is raced: a pair is a name, a shape, a goal and a function that sets the race up. Nothing runs here."""
+"""What is raced: a pair is a name, sizes, a goal and a function that sets the race up. Nothing runs here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 
-class Shape(NamedTuple):
+class Sizes(NamedTuple):
     """Inputs n, input dimension d and neurons m of a race."""
 
     n: int
@@ -45,7 +45,7 @@ class Pair:
     ----------
     product
         Name of what is computed.
-    shape
+    sizes
         The sizes.
     prepare
         Makes the data, checks that the contestants agree, and returns the race.
@@ -56,7 +56,7 @@ class Pair:
     """
 
     product: str
-    shape: Shape
-    prepare: Callable[[Shape, np.random.Generator], Contest]
+    sizes: Sizes
+    prepare: Callable[[Sizes, np.random.Generator], Contest]
     goal: float | None = None
     goal_threads: int = 1

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
 import sys
 import threading
 import time
@@ -18,6 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from benchmarks.environment import run_module
 
 N, DIM = 256, 64
 
@@ -132,23 +132,20 @@ def run(contest: str, only: str | None) -> dict[str, Any]:
 
 def in_a_process(*arguments: str) -> dict[str, Any]:
     """Run this module in a child process, where OpenBLAS may choose for itself."""
-    free = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
-    free["OPENBLAS_NUM_THREADS"] = (
-        "1"  # a second thread that waits for a busy core makes it 10 times slower, not faster
-    )
-    command = [sys.executable, "-m", "benchmarks.kernels_vs_neural_tangents", *arguments]
-    output = subprocess.run(command, env=free, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(output.splitlines()[-1])
+    one_thread = {"OPENBLAS_NUM_THREADS": "1"}  # a second thread that waits for a busy core makes it 10 times slower
+    child = run_module("benchmarks.kernels_vs_neural_tangents", arguments, variables=one_thread, capture=True)
+    child.check_returncode()
+    return json.loads(child.stdout.splitlines()[-1])
 
 
 def main() -> None:
     """Print a table for each contest."""
     for contest in ("two-layer 1024", "two-layer 4096", "two-layer 16384", "mlp"):
-        found = in_a_process(contest)
-        first, best = next(iter(found["seconds"].items()))
-        print(f"\n{found['title']}, n = {N}\n")
+        results = in_a_process(contest)
+        first, best = next(iter(results["seconds"].items()))
+        print(f"\n{results['title']}, n = {N}\n")
         print(f"| | seconds | times {first} | added peak MiB |\n|---|---|---|---|")
-        for name, seconds in found["seconds"].items():
+        for name, seconds in results["seconds"].items():
             memory = in_a_process(contest, name)["memory"]
             print(f"| {name} | {seconds:.4f} | {seconds / best:.2f} | {memory:.0f} |", flush=True)
 

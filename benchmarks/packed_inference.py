@@ -5,7 +5,7 @@
 A model of one layer, 64 characters of each sequence read before: embedding, norms, attention over what was read, six
 projections, head. Rivals have the signs times beta as float32 matrices, need no rounding of activations, and keep keys
 and values too: JAX jitted with donated caches, and NumPy on BLAS, each with its matrices stored in both ways. All take
-turns in one process, and there is one for each number of threads, since XLA is told how many when it starts. With one
+turns in one process, and there is one for each number of threads, since XLA takes their number when it starts. With one
 thread the time is the processor's, which other programs on the machine do not lengthen by taking it away; with more it
 is the clock's.
 """
@@ -14,59 +14,60 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import threadpoolctl
 
 from benchmarks import report
-from benchmarks.contest import Contest, Pair, Shape
-from benchmarks.rounds import SHORTEST_S, Result
+from benchmarks.contest import Contest, Pair, Sizes
+from benchmarks.environment import run_module
+from benchmarks.rounds import Result, all_on, race, result
 from ntk1bit import cores
-from ntk1bit.packed.attention import rotations
-from ntk1bit.packed.model import PackedBlock, PackedModel, PackedProjection, PackedShape
+from ntk1bit.networks.transformer_shape import Shape as TransformerShape
+from ntk1bit.packed.attention import rotary_table
+from ntk1bit.packed.model import PackedBlock, PackedModel, PackedProjection
 from ntk1bit.packed.rows import activate_reference, layer_norm
 
 READ = 64  # characters before the one that is timed
 VOCABULARY = 88
-TOLERANCE = 0.1  # of the logits' size: what the rounding of activations to 8 bits changes in one layer, with room
+TOLERANCE = 0.1  # of the logits' size: what the rounding of activations to 8 bits changes in one layer, and more
 _ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 _CHILD = "--in-this-process"
 
 
-def step(shape: Shape, rng: np.random.Generator) -> Contest:
+def decode(sizes: Sizes, rng: np.random.Generator) -> Contest:
     """Race one character of n sequences through a layer of width d (m = 4 d is its hidden size)."""
-    batch, width = shape.n, shape.d
+    batch, width = sizes.n, sizes.d
     model = random_model(width, rng)
     tokens = rng.integers(VOCABULARY, size=(batch, READ + 1))
-    reading = model.start(batch)
-    model.feed(reading, tokens[:, :READ])
-    keys, values = reading.keys[0, :, :, 0, :, :READ].copy(), reading.values[0, :, :, :READ].copy()
+    cache = model.start(batch)
+    model.prefill(cache, tokens[:, :READ])
+    keys, values = cache.keys[0, :, :, 0, :, :READ].copy(), cache.values[0, :, :, :READ].copy()
     last = tokens[:, READ].copy()
 
     def ours() -> np.ndarray:
-        reading.length = READ
-        return model.step(reading, last)
+        cache.length = READ
+        return model.decode(cache, last)
 
     dense = Dense(model)
-    found: dict[str, Callable[[], object]] = {
-        "numpy x w'": dense.in_numpy(last, keys, values, turned=False),
-        "numpy x w": dense.in_numpy(last, keys, values, turned=True),
+    rivals: dict[str, Callable[[], object]] = {
+        "numpy x w'": dense.in_numpy(last, keys, values, transposed=False),
+        "numpy x w": dense.in_numpy(last, keys, values, transposed=True),
     }
     if cores.settings().threads >= (os.cpu_count() or 1) or _ONE_THREAD in os.environ.get("XLA_FLAGS", ""):
-        found["jax x w'"] = dense.in_jax(last, keys, values, turned=False)
-        found["jax x w"] = dense.in_jax(last, keys, values, turned=True)
+        rivals["jax x w'"] = dense.in_jax(last, keys, values, transposed=False)
+        rivals["jax x w"] = dense.in_jax(last, keys, values, transposed=True)
     expected = ours()
-    for run in found.values():
+    for run in rivals.values():
         error = np.asarray(run()) - expected
         assert np.sqrt(np.mean(error**2)) <= TOLERANCE * expected.std()
-    return Contest(ours, found, model.packed_bytes, model.float32_bytes)
+    return Contest(ours, rivals, model.packed_bytes, model.float32_bytes)
 
 
 def random_model(width: int, rng: np.random.Generator) -> PackedModel:
@@ -89,7 +90,7 @@ def random_model(width: int, rng: np.random.Generator) -> PackedModel:
         down=projection(width, 4 * width),
     )
     embedding = rng.standard_normal((VOCABULARY, width), dtype=np.float32) / np.float32(width**0.5)
-    shape = PackedShape(1, width, heads, VOCABULARY, 4 * READ, "gelu", tied=True)
+    shape = TransformerShape(1, width, heads, VOCABULARY, 4 * READ, "gelu", tied=True)
     return PackedModel(shape, embedding, (block,), np.ones(width, np.float32), embedding)
 
 
@@ -104,20 +105,20 @@ class Dense:
         self.matrices = [np.concatenate([query, key, value]), *rest]
         self.model = model
 
-    def stored(self, *, turned: bool) -> list[np.ndarray]:
-        """Return matrices to be used as `x @ w`: turned ones lie as (in, out), the others as (out, in)."""
-        return [np.ascontiguousarray(w.T) if turned else w.T for w in self.matrices]
+    def stored(self, *, transposed: bool) -> list[np.ndarray]:
+        """Return matrices to be used as `x @ w`: transposed ones lie as (in, out), the others as (out, in)."""
+        return [np.ascontiguousarray(w.T) if transposed else w.T for w in self.matrices]
 
     def in_numpy(
-        self, tokens: np.ndarray, keys: np.ndarray, values: np.ndarray, *, turned: bool
+        self, tokens: np.ndarray, keys: np.ndarray, values: np.ndarray, *, transposed: bool
     ) -> Callable[[], np.ndarray]:
         """Return one step in NumPy; keys (b, heads, size, time) and values (b, heads, time, size)."""
-        attention, output, up, down = self.stored(turned=turned)
+        attention, output, up, down = self.stored(transposed=transposed)
         model, block = self.model, self.model.blocks[0]
         batch, heads, size, _ = keys.shape
         all_keys = np.concatenate([keys, np.empty_like(keys[..., :1])], axis=3)
         all_values = np.concatenate([values, np.empty_like(values[:, :, :1])], axis=2)
-        cosine, sine = rotations(READ + 1, size // 2)[:, READ]
+        cosine, sine = rotary_table(READ + 1, size // 2)[:, READ]
 
         def rotate(x: np.ndarray) -> np.ndarray:
             left, right = x[..., : size // 2], x[..., size // 2 :]
@@ -139,7 +140,7 @@ class Dense:
         return run
 
     def in_jax(
-        self, tokens: np.ndarray, keys: np.ndarray, values: np.ndarray, *, turned: bool
+        self, tokens: np.ndarray, keys: np.ndarray, values: np.ndarray, *, transposed: bool
     ) -> Callable[[], np.ndarray]:
         """Return one jitted step, which is given the caches and gives them back; as (b, heads, time, size) both."""
         import jax
@@ -153,11 +154,11 @@ class Dense:
         gains = (block.attention_norm, block.attention_sub_norm, block.feed_norm, block.feed_sub_norm)
         weights = jax.tree.map(
             jnp.asarray,
-            (self.stored(turned=True) if turned else self.matrices, gains, self.model.norm, self.model.head),
+            (self.stored(transposed=True) if transposed else self.matrices, gains, self.model.norm, self.model.head),
         )
 
         def times(x: jax.Array, w: jax.Array) -> jax.Array:
-            return x @ w if turned else x @ w.T
+            return x @ w if transposed else x @ w.T
 
         @functools.partial(jax.jit, donate_argnums=(1, 2))
         def advance(weights: Any, keys: jax.Array, values: jax.Array, tokens: jax.Array) -> tuple[jax.Array, ...]:
@@ -172,8 +173,8 @@ class Dense:
             h = h + times(LayerNorm(fourth)(jax.nn.gelu(times(LayerNorm(third)(h), up))), down)
             return LayerNorm(last)(h) @ head.T, keys, values
 
-        room = ((0, 0), (0, 0), (0, 1), (0, 0))
-        state = [jnp.asarray(np.pad(part, room)) for part in (keys.swapaxes(2, 3), values)]
+        one_more = ((0, 0), (0, 0), (0, 1), (0, 0))
+        state = [jnp.asarray(np.pad(part, one_more)) for part in (keys.swapaxes(2, 3), values)]
         given = jnp.asarray(tokens)
 
         def run() -> np.ndarray:
@@ -183,58 +184,22 @@ class Dense:
         return run
 
 
-PAIRS = tuple(
-    Pair("packed_step", Shape(batch, width, 4 * width), step, goal=5 if batch == 1 else None)
-    for width in (1024, 2048)
-    for batch in (1, 16)
-)
+def _pair(batch: int, width: int) -> Pair:
+    return Pair("packed_decode", Sizes(batch, width, 4 * width), decode, goal=5 if batch == 1 else None)
 
 
-def results(shape: Shape, *, threads: int, rounds: int) -> Iterator[Result]:
-    """Yield a row for JAX and one for NumPy, each at the faster of its two layouts."""
+PAIRS = tuple(_pair(batch, width) for width in (1024, 2048) for batch in (1, 16))
+
+
+def results(pair: Pair, *, threads: int, rounds: int) -> Iterator[Result]:
+    """Yield a row for JAX and one for NumPy, each at the faster of its two layouts; the goal is for JAX."""
     clock = time.process_time if threads == 1 else time.perf_counter
-    with cores.using(threads=threads), threadpoolctl.threadpool_limits(limits=threads):
-        contest = step(shape, np.random.default_rng(0))
-        taken = _times({"": contest.ours, **contest.rivals}, rounds, clock)
-    ours = taken.pop("")
-    for kind in ("jax", "numpy"):
-        rival = min((name for name in taken if name.startswith(kind)), key=lambda name: np.median(taken[name]))
-        low, middle, high = (float(value) for value in np.quantile(taken[rival] / ours, (0.25, 0.5, 0.75)))
-        yield Result(
-            product="packed_step",
-            shape=shape,
-            goal=5.0 if shape.n == 1 and kind == "jax" else None,
-            threads=threads,
-            ours_ms=1e3 * float(np.median(ours)),
-            rival_ms=1e3 * float(np.median(taken[rival])),
-            rival=rival,
-            ratio=middle,
-            ratio_low=low,
-            ratio_high=high,
-            ours_bytes=contest.ours_bytes,
-            rival_bytes=contest.rival_bytes,
-        )
-
-
-def _times(
-    contestants: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float]
-) -> dict[str, np.ndarray]:
-    """Return seconds a call, (rounds,) for each contestant, taking turns as in `benchmarks.rounds`."""
-    repeats = {}
-    for name, run in contestants.items():
-        run()
-        start = clock()
-        run()
-        repeats[name] = max(1, round(SHORTEST_S / max(clock() - start, 1e-6)))
-    taken = {name: np.empty(rounds) for name in contestants}
-    for index in range(rounds):
-        for name, run in contestants.items():
-            run()
-            start = clock()
-            for _ in range(repeats[name]):
-                run()
-            taken[name][index] = (clock() - start) / repeats[name]
-    return taken
+    with all_on(threads):
+        contest = decode(pair.sizes, np.random.default_rng(0))
+        times = race(contest, rounds, clock)
+    for kind, goal in (("jax", pair.goal), ("numpy", None)):
+        rivals = [name for name in contest.rivals if name.startswith(kind)]
+        yield result(replace(pair, goal=goal), contest, times, rivals, threads=threads)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -251,34 +216,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         [int(part) for part in text.split(",")] for text in (options.threads, options.widths, options.batches)
     )
     if options.in_this_process:
-        _race([Shape(n, d, 4 * d) for d in widths for n in batches], threads[0], options.rounds)
+        print(report.header(), flush=True)
+        for width, batch in itertools.product(widths, batches):
+            for row in results(_pair(batch, width), threads=threads[0], rounds=options.rounds):
+                print(report.row(row), flush=True)
         return 0
     for count in threads:
         words = ["--threads", str(count), "--rounds", str(options.rounds), "--widths", options.widths]
-        command = [sys.executable, "-m", "benchmarks.packed_inference", *words, "--batches", options.batches, _CHILD]
-        code = subprocess.run(command, env=_environment(count)).returncode
-        if code:
-            return code
+        flags = os.environ.get("XLA_FLAGS", "") + " " + (_ONE_THREAD if count == 1 else "")
+        child = run_module(
+            "benchmarks.packed_inference",
+            [*words, "--batches", options.batches, _CHILD],
+            variables={"XLA_FLAGS": flags.strip()},
+        )
+        if child.returncode:
+            return child.returncode
     return 0
-
-
-def _environment(threads: int) -> dict[str, str]:
-    """Return an environment in which BLAS is at its best and XLA uses one thread if that is asked for."""
-    from benchmarks.__main__ import _HANDICAPS, _SHORT_SPIN
-
-    environment = {name: value for name, value in os.environ.items() if name not in _HANDICAPS} | _SHORT_SPIN
-    root = str(Path(__file__).resolve().parent.parent)
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
-    if threads == 1:
-        environment["XLA_FLAGS"] = " ".join(filter(None, [environment.get("XLA_FLAGS"), _ONE_THREAD]))
-    return environment
-
-
-def _race(shapes: Sequence[Shape], threads: int, rounds: int) -> None:
-    print(report.header(), flush=True)
-    for shape in shapes:
-        for result in results(shape, threads=threads, rounds=rounds):
-            print(report.row(result), flush=True)
 
 
 if __name__ == "__main__":

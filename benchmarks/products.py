@@ -6,13 +6,15 @@ a program that saves memory but has no kernels would.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 from scipy.linalg import get_blas_funcs
 
-from benchmarks.contest import Contest, Pair, Shape
+from benchmarks.contest import Contest, Pair, Sizes
 from ntk1bit import cores
+from ntk1bit.cores.forward import Forward
 
 TOLERANCE = 1e-5  # relative to the largest entry: rounding of float32 sums of up to 4096 terms, in any order
 
@@ -22,8 +24,8 @@ def _agree(left: np.ndarray, right: np.ndarray) -> None:
     np.testing.assert_allclose(left, right, rtol=0, atol=TOLERANCE * scale)
 
 
-def _signs(shape: Shape, rng: np.random.Generator) -> cores.PackedSigns:
-    return cores.pack_signs(rng.random((shape.m, shape.d)) < 0.5)
+def _signs(sizes: Sizes, rng: np.random.Generator) -> cores.PackedSigns:
+    return cores.pack_signs(rng.random((sizes.m, sizes.d)) < 0.5)
 
 
 def _sgemms(x: np.ndarray, s: np.ndarray) -> dict[str, Callable[[], object]]:
@@ -39,10 +41,10 @@ def _sgemms(x: np.ndarray, s: np.ndarray) -> dict[str, Callable[[], object]]:
     }
 
 
-def sign_matmul(shape: Shape, rng: np.random.Generator) -> Contest:
+def sign_matmul(sizes: Sizes, rng: np.random.Generator) -> Contest:
     """Race float32 X S^T."""
-    x = rng.standard_normal((shape.n, shape.d), dtype=np.float32)
-    p = _signs(shape, rng)
+    x = rng.standard_normal((sizes.n, sizes.d), dtype=np.float32)
+    p = _signs(sizes, rng)
     s = cores.unpack_signs(p).astype(np.float32)
     out = cores.sign_matmul(x, p)
     _agree(out, x @ s.T)
@@ -51,10 +53,10 @@ def sign_matmul(shape: Shape, rng: np.random.Generator) -> Contest:
     return Contest(lambda: cores.sign_matmul(x, p, out=out), rivals, p.nbytes, s.nbytes)
 
 
-def sign_matmul_int8(shape: Shape, rng: np.random.Generator) -> Contest:
+def sign_matmul_int8(sizes: Sizes, rng: np.random.Generator) -> Contest:
     """Race int8 Q S^T against float32 sgemm, the fastest exact product BLAS has for it."""
-    q = rng.integers(-127, 128, (shape.n, shape.d)).astype(np.int8)
-    p = _signs(shape, rng)
+    q = rng.integers(-127, 128, (sizes.n, sizes.d)).astype(np.int8)
+    p = _signs(sizes, rng)
     s = cores.unpack_signs(p).astype(np.float32)
     out = cores.sign_matmul_int8(q, p)
     np.testing.assert_array_equal(out, q.astype(np.float32) @ s.T)
@@ -62,89 +64,73 @@ def sign_matmul_int8(shape: Shape, rng: np.random.Generator) -> Contest:
     return Contest(lambda: cores.sign_matmul_int8(q, p, out=out), rivals, p.nbytes, s.nbytes)
 
 
-def forward(shape: Shape, rng: np.random.Generator) -> Contest:
-    """Race the fused pass to activity bits and output sums against sgemm, comparison, packing and relu."""
-    x = rng.standard_normal((shape.n, shape.d), dtype=np.float32)
-    w = rng.standard_normal((shape.m, shape.d), dtype=np.float32)
-    a = np.where(rng.random(shape.m) < 0.5, -1, 1).astype(np.float32)
+def forward(sizes: Sizes, rng: np.random.Generator, *, one_bit: bool) -> Contest:
+    """Race the fused pass to activation bits and output sums against sgemm, comparison, packing and relu."""
+    x = rng.standard_normal((sizes.n, sizes.d), dtype=np.float32)
+    w = rng.standard_normal((sizes.m, sizes.d), dtype=np.float32)
+    a = np.where(rng.random(sizes.m) < 0.5, -1, 1).astype(np.float32)
     neurons = cores.pack_neurons(w)
-    effective = neurons.s[:, None] * cores.unpack_signs(neurons.signs) + neurons.mu[:, None]
-    z = np.empty((shape.m, shape.n), dtype=np.float32)
+    effective = neurons.s[:, None] * cores.unpack_signs(neurons.signs) + neurons.mu[:, None] if one_bit else w
+    z = np.empty((sizes.m, sizes.n), dtype=np.float32)
     xt = np.ascontiguousarray(x.T)
+
+    def ours() -> Forward:
+        return cores.forward_one_bit(x, neurons, a) if one_bit else cores.forward_full(x, w, a)
 
     def sgemm_then_pack() -> tuple[np.ndarray, np.ndarray]:
         np.matmul(effective, xt, out=z)
         bits = np.packbits(z >= 0)
         return bits, a @ np.maximum(z, 0, out=z)
 
-    _agree(cores.forward_one_bit(x, neurons, a).total, sgemm_then_pack()[1])
-    rivals = {"sgemm + packbits + relu": sgemm_then_pack}
-    ours_bytes = neurons.signs.nbytes + neurons.s.nbytes + neurons.mu.nbytes
-    return Contest(lambda: cores.forward_one_bit(x, neurons, a), rivals, ours_bytes, w.nbytes)
+    _agree(ours().total, sgemm_then_pack()[1])
+    packed = neurons.signs.nbytes + neurons.s.nbytes + neurons.mu.nbytes
+    return Contest(ours, {"sgemm + packbits + relu": sgemm_then_pack}, packed if one_bit else w.nbytes, w.nbytes)
 
 
-def forward_full(shape: Shape, rng: np.random.Generator) -> Contest:
-    """Race the fused full-precision pass against the same NumPy program."""
-    x = rng.standard_normal((shape.n, shape.d), dtype=np.float32)
-    w = rng.standard_normal((shape.m, shape.d), dtype=np.float32)
-    a = np.where(rng.random(shape.m) < 0.5, -1, 1).astype(np.float32)
-    z = np.empty((shape.m, shape.n), dtype=np.float32)
-    xt = np.ascontiguousarray(x.T)
-
-    def sgemm_then_pack() -> tuple[np.ndarray, np.ndarray]:
-        np.matmul(w, xt, out=z)
-        bits = np.packbits(z >= 0)
-        return bits, a @ np.maximum(z, 0, out=z)
-
-    _agree(cores.forward_full(x, w, a).total, sgemm_then_pack()[1])
-    rivals = {"sgemm + packbits + relu": sgemm_then_pack}
-    return Contest(lambda: cores.forward_full(x, w, a), rivals, w.nbytes, w.nbytes)
-
-
-def masked_product(shape: Shape, rng: np.random.Generator) -> Contest:
+def masked_product(sizes: Sizes, rng: np.random.Generator) -> Contest:
     """Race A (r o X) against sgemm with A as float32."""
-    bits = cores.pack_bits(rng.random((shape.m, shape.n)) < 0.5)
-    pulled = rng.standard_normal((shape.n, shape.d), dtype=np.float32)
+    bits = cores.pack_bits(rng.random((sizes.m, sizes.n)) < 0.5)
+    weighted_inputs = rng.standard_normal((sizes.n, sizes.d), dtype=np.float32)
     active = cores.unpack_bits(bits).astype(np.float32)
     turned = np.ascontiguousarray(active.T)
-    result = np.empty((shape.m, shape.d), dtype=np.float32)
-    out = cores.masked_product(bits, pulled)
-    _agree(out, active @ pulled)
+    result = np.empty((sizes.m, sizes.d), dtype=np.float32)
+    out = cores.masked_product(bits, weighted_inputs)
+    _agree(out, active @ weighted_inputs)
     rivals = {
-        "sgemm a p": lambda: np.matmul(active, pulled, out=result),
-        "sgemm at' p": lambda: np.matmul(turned.T, pulled, out=result),
-        "unpack + sgemm": lambda: np.matmul(cores.unpack_bits(bits).astype(np.float32), pulled, out=result),
+        "sgemm a p": lambda: np.matmul(active, weighted_inputs, out=result),
+        "sgemm at' p": lambda: np.matmul(turned.T, weighted_inputs, out=result),
+        "unpack + sgemm": lambda: np.matmul(cores.unpack_bits(bits).astype(np.float32), weighted_inputs, out=result),
     }
-    return Contest(lambda: cores.masked_product(bits, pulled, out=out), rivals, bits.nbytes, active.nbytes)
+    return Contest(lambda: cores.masked_product(bits, weighted_inputs, out=out), rivals, bits.nbytes, active.nbytes)
 
 
-def descend(shape: Shape, rng: np.random.Generator) -> Contest:
+def descend(sizes: Sizes, rng: np.random.Generator) -> Contest:
     """Race the fused step (gradient, update, re-quantisation, packing) against the NumPy sequence."""
-    bits = cores.pack_bits(rng.random((shape.m, shape.n)) < 0.5)
-    pulled = rng.standard_normal((shape.n, shape.d), dtype=np.float32)
-    w = rng.standard_normal((shape.m, shape.d), dtype=np.float32)
-    a = np.where(rng.random(shape.m) < 0.5, -1, 1).astype(np.float32)
+    bits = cores.pack_bits(rng.random((sizes.m, sizes.n)) < 0.5)
+    weighted_inputs = rng.standard_normal((sizes.n, sizes.d), dtype=np.float32)
+    w = rng.standard_normal((sizes.m, sizes.d), dtype=np.float32)
+    a = np.where(rng.random(sizes.m) < 0.5, -1, 1).astype(np.float32)
     active = cores.unpack_bits(bits).astype(np.float32)
     gradient = np.empty_like(w)
     step = np.float32(1e-6)
 
     def numpy_step() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        np.matmul(active, pulled, out=gradient)
+        np.matmul(active, weighted_inputs, out=gradient)
         np.multiply(gradient, (step * a)[:, None], out=gradient)
         np.subtract(w, gradient, out=w)
         mu = w.mean(axis=1)
         c = w - mu[:, None]
-        return np.packbits(c >= 0, axis=1), mu, np.sqrt(np.einsum("rk,rk->r", c, c) / np.float32(shape.d))
+        return np.packbits(c >= 0, axis=1), mu, np.sqrt(np.einsum("rk,rk->r", c, c) / np.float32(sizes.d))
 
     def ours() -> cores.PackedNeurons:
-        return cores.descend_one_bit(w, a, bits, pulled, step=step)
+        return cores.descend_one_bit(w, a, bits, weighted_inputs, step=step)
 
     return Contest(ours, {"sgemm + NumPy": numpy_step}, bits.nbytes, active.nbytes)
 
 
-def bit_gram(shape: Shape, rng: np.random.Generator) -> Contest:
+def bit_gram(sizes: Sizes, rng: np.random.Generator) -> Contest:
     """Race A^T A from packed bits against ssyrk and sgemm on float32."""
-    bits = cores.pack_bits(rng.random((shape.m, shape.n)) < 0.5)
+    bits = cores.pack_bits(rng.random((sizes.m, sizes.n)) < 0.5)
     active = cores.unpack_bits(bits).astype(np.float32)
     by_input = np.ascontiguousarray(active.T)
     (ssyrk,) = get_blas_funcs(("syrk",), dtype=np.float32)
@@ -157,46 +143,48 @@ def bit_gram(shape: Shape, rng: np.random.Generator) -> Contest:
     return Contest(lambda: cores.bit_gram(bits), rivals, bits.nbytes, active.nbytes)
 
 
-def kernel(shape: Shape, rng: np.random.Generator) -> Contest:
+def kernel(sizes: Sizes, rng: np.random.Generator) -> Contest:
     """Race inputs and weights to the empirical NTK, H = x x^T o A^T A / m (D25, Def. G.1), end to end."""
-    x = rng.standard_normal((shape.n, shape.d), dtype=np.float32)
-    w = rng.standard_normal((shape.m, shape.d), dtype=np.float32)
-    a = np.ones(shape.m, dtype=np.float32)
+    x = rng.standard_normal((sizes.n, sizes.d), dtype=np.float32)
+    w = rng.standard_normal((sizes.m, sizes.d), dtype=np.float32)
+    a = np.ones(sizes.m, dtype=np.float32)
     neurons = cores.pack_neurons(w)
     effective = neurons.s[:, None] * cores.unpack_signs(neurons.signs) + neurons.mu[:, None]
     et = np.ascontiguousarray(effective.T)
 
     def ours() -> np.ndarray:
-        return (x @ x.T) * cores.bit_gram(cores.forward_one_bit(x, neurons, a).active) / shape.m
+        return (x @ x.T) * cores.bit_gram(cores.forward_one_bit(x, neurons, a).active) / sizes.m
 
     def with_sgemm() -> np.ndarray:
         active = (x @ et >= 0).astype(np.float32)
-        return (x @ x.T) * (active @ active.T) / shape.m
+        return (x @ x.T) * (active @ active.T) / sizes.m
 
     inner = float(np.abs(x @ x.T).max())
     # A neuron within rounding of the threshold may be counted by one and not by the other; it weighs 1/m.
-    np.testing.assert_allclose(ours(), with_sgemm(), rtol=0, atol=10 * inner / shape.m)
+    np.testing.assert_allclose(ours(), with_sgemm(), rtol=0, atol=10 * inner / sizes.m)
     return Contest(ours, {"sgemm, compare, ssyrk": with_sgemm}, neurons.signs.nbytes, w.nbytes)
 
 
+FORWARD_ONE_BIT = functools.partial(forward, one_bit=True)
+FORWARD_FULL = functools.partial(forward, one_bit=False)
 PAIRS = (
-    Pair("sign_matmul", Shape(512, 512, 16384), sign_matmul, goal=2.5),
-    Pair("sign_matmul", Shape(512, 64, 16384), sign_matmul, goal=2.2),
-    Pair("sign_matmul", Shape(256, 64, 1024), sign_matmul),
-    Pair("sign_matmul", Shape(1024, 784, 8192), sign_matmul),
-    Pair("sign_matmul", Shape(1, 4096, 4096), sign_matmul, goal=25),
-    Pair("sign_matmul", Shape(16, 4096, 4096), sign_matmul, goal=10),
-    Pair("sign_matmul_int8", Shape(512, 512, 16384), sign_matmul_int8, goal=5),
-    Pair("sign_matmul_int8", Shape(16, 4096, 4096), sign_matmul_int8),
-    Pair("forward_one_bit", Shape(512, 64, 16384), forward, goal=3.5),
-    Pair("forward_one_bit", Shape(256, 64, 1024), forward),
-    Pair("forward_one_bit", Shape(1024, 784, 8192), forward),
-    Pair("forward_full", Shape(512, 64, 16384), forward_full),
-    Pair("masked_product", Shape(256, 64, 16384), masked_product),
-    Pair("masked_product", Shape(512, 512, 16384), masked_product),
-    Pair("descend_one_bit", Shape(256, 64, 16384), descend),
-    Pair("bit_gram", Shape(1024, 1, 16384), bit_gram, goal=15),
-    Pair("bit_gram", Shape(256, 1, 16384), bit_gram),
-    Pair("bit_gram", Shape(4096, 1, 4096), bit_gram),
-    Pair("kernel", Shape(512, 64, 16384), kernel, goal=8),
+    Pair("sign_matmul", Sizes(512, 512, 16384), sign_matmul, goal=2.5),
+    Pair("sign_matmul", Sizes(512, 64, 16384), sign_matmul, goal=2.2),
+    Pair("sign_matmul", Sizes(256, 64, 1024), sign_matmul),
+    Pair("sign_matmul", Sizes(1024, 784, 8192), sign_matmul),
+    Pair("sign_matmul", Sizes(1, 4096, 4096), sign_matmul, goal=25),
+    Pair("sign_matmul", Sizes(16, 4096, 4096), sign_matmul, goal=10),
+    Pair("sign_matmul_int8", Sizes(512, 512, 16384), sign_matmul_int8, goal=5),
+    Pair("sign_matmul_int8", Sizes(16, 4096, 4096), sign_matmul_int8),
+    Pair("forward_one_bit", Sizes(512, 64, 16384), FORWARD_ONE_BIT, goal=3.5),
+    Pair("forward_one_bit", Sizes(256, 64, 1024), FORWARD_ONE_BIT),
+    Pair("forward_one_bit", Sizes(1024, 784, 8192), FORWARD_ONE_BIT),
+    Pair("forward_full", Sizes(512, 64, 16384), FORWARD_FULL),
+    Pair("masked_product", Sizes(256, 64, 16384), masked_product),
+    Pair("masked_product", Sizes(512, 512, 16384), masked_product),
+    Pair("descend_one_bit", Sizes(256, 64, 16384), descend),
+    Pair("bit_gram", Sizes(1024, 1, 16384), bit_gram, goal=15),
+    Pair("bit_gram", Sizes(256, 1, 16384), bit_gram),
+    Pair("bit_gram", Sizes(4096, 1, 4096), bit_gram),
+    Pair("kernel", Sizes(512, 64, 16384), kernel, goal=8),
 )

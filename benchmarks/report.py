@@ -1,4 +1,4 @@
-"""Results as a table for the terminal, a CSV file and a picture."""
+"""Results as a table for the terminal, a CSV file and a figure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def row(result: Result) -> str:
     """Return one line of the table; a missed goal is marked."""
     missed = result.goal is not None and result.ratio < result.goal
     goal = "" if result.goal is None else f"{result.goal:g}"
-    size = ", ".join(map(str, result.shape))
+    size = ", ".join(map(str, result.sizes))
     share = f"1/{result.rival_bytes / result.ours_bytes:.1f}"
     spread = f"{result.ratio_low:.2f}-{result.ratio_high:.2f}"
     return (
@@ -49,7 +49,7 @@ def write_csv(results: Sequence[Result], path: Path, *, machine: str) -> None:
         writer = None
         for result in results:
             fields = asdict(result)
-            n, d, m = fields.pop("shape")
+            n, d, m = fields.pop("sizes")
             fields = {"product": fields.pop("product"), "n": n, "d": d, "m": m, **fields, "machine": machine}
             if writer is None:
                 writer = csv.DictWriter(file, fieldnames=list(fields))
@@ -58,7 +58,7 @@ def write_csv(results: Sequence[Result], path: Path, *, machine: str) -> None:
 
 
 def plot_ratios(results: Sequence[Result], *, ax: Axes) -> Axes:
-    """Draw the ratio of every race, a row a shape, with its quartiles and goal.
+    """Draw the ratio of every race, a row for each product and sizes, with its quartiles and goal.
 
     Parameters
     ----------
@@ -67,10 +67,10 @@ def plot_ratios(results: Sequence[Result], *, ax: Axes) -> Axes:
     ax
         Where to draw; the horizontal axis becomes logarithmic.
     """
-    rows = list(dict.fromkeys((result.product, result.shape) for result in results))
+    rows = list(dict.fromkeys((result.product, result.sizes) for result in results))
     for threads in sorted({result.threads for result in results}):
         ours = [result for result in results if result.threads == threads]
-        heights = [rows.index((result.product, result.shape)) + 0.16 * (threads - 1.5) for result in ours]
+        heights = [rows.index((result.product, result.sizes)) + 0.16 * (threads - 1.5) for result in ours]
         middles = [result.ratio for result in ours]
         spread = [
             [result.ratio - result.ratio_low for result in ours],
@@ -80,13 +80,13 @@ def plot_ratios(results: Sequence[Result], *, ax: Axes) -> Axes:
         label = f"{threads} thread{'s' if threads > 1 else ''}"
         colour = _COLOURS.get(threads, "#009E73")
         ax.errorbar(middles, heights, xerr=spread, fmt=marker, color=colour, markersize=5, label=label)
-    goals = {(result.product, result.shape): result.goal for result in results if result.goal is not None}
+    goals = {(result.product, result.sizes): result.goal for result in results if result.goal is not None}
     if goals:
         ax.plot(list(goals.values()), [rows.index(key) for key in goals], "k|", markersize=13, label="goal")
     ax.axvline(1, color="0.6", linewidth=1)
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    ax.set_yticks(range(len(rows)), [f"{product}  {shape.n}, {shape.d}, {shape.m}" for product, shape in rows])
+    ax.set_yticks(range(len(rows)), [f"{product}  {sizes.n}, {sizes.d}, {sizes.m}" for product, sizes in rows])
     ax.invert_yaxis()
     ax.set_xlabel("time of the fastest rival / our time")
     ax.grid(axis="x", color="0.9")

@@ -6,16 +6,19 @@ that the others have filled.
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import threadpoolctl
 
-from benchmarks.contest import Contest, Pair, Shape
+from benchmarks.contest import Contest, Pair, Sizes
 from ntk1bit import cores
 
 SHORTEST_S = 0.02  # a contestant is repeated within a round until it has taken this long, or only once
+OURS = ""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Result:
 
     Attributes
     ----------
-    product, shape
+    product, sizes
         As declared.
     goal
         The ratio to reach, if there is one for this number of threads.
@@ -39,7 +42,7 @@ class Result:
     """
 
     product: str
-    shape: Shape
+    sizes: Sizes
     goal: float | None
     threads: int
     ours_ms: float
@@ -52,7 +55,9 @@ class Result:
     rival_bytes: int
 
 
-def measure(pair: Pair, *, threads: int, rounds: int, seed: int = 0) -> Result:
+def measure(
+    pair: Pair, *, threads: int, rounds: int, seed: int = 0, clock: Callable[[], float] = time.perf_counter
+) -> Result:
     """Run one race.
 
     Parameters
@@ -65,16 +70,32 @@ def measure(pair: Pair, *, threads: int, rounds: int, seed: int = 0) -> Result:
         Rounds after a first one that does not count; 7 or more give a median worth printing.
     seed
         Of the data.
+    clock
+        Seconds, from anywhere.
     """
+    with all_on(threads):
+        contest = pair.prepare(pair.sizes, np.random.default_rng(seed))
+        times = race(contest, rounds, clock)
+    return result(pair, contest, times, list(contest.rivals), threads=threads)
+
+
+@contextlib.contextmanager
+def all_on(threads: int) -> Iterator[None]:
+    """Give our cores and BLAS this many threads."""
     with cores.using(threads=threads), threadpoolctl.threadpool_limits(limits=threads):
-        contest = pair.prepare(pair.shape, np.random.default_rng(seed))
-        times = _times(contest, rounds)
-    ours = times.pop("")
-    rival = min(times, key=lambda name: float(np.median(times[name])))
+        yield
+
+
+def result(
+    pair: Pair, contest: Contest, times: Mapping[str, np.ndarray], rivals: Sequence[str], *, threads: int
+) -> Result:
+    """Compare ours with the fastest of some rivals."""
+    ours = times[OURS]
+    rival = min(rivals, key=lambda name: float(np.median(times[name])))
     low, middle, high = np.quantile(times[rival] / ours, (0.25, 0.5, 0.75))
     return Result(
         pair.product,
-        pair.shape,
+        pair.sizes,
         pair.goal if threads == pair.goal_threads else None,
         threads,
         1e3 * float(np.median(ours)),
@@ -88,21 +109,21 @@ def measure(pair: Pair, *, threads: int, rounds: int, seed: int = 0) -> Result:
     )
 
 
-def _times(contest: Contest, rounds: int) -> dict[str, np.ndarray]:
-    """Return seconds a call, (rounds,) for each contestant; ours under the empty name."""
-    contestants = {"": contest.ours, **contest.rivals}
+def race(contest: Contest, rounds: int, clock: Callable[[], float] = time.perf_counter) -> dict[str, np.ndarray]:
+    """Return seconds per call, (rounds,) for each contestant, by a clock; ours under the name `OURS`."""
+    contestants = {OURS: contest.ours, **contest.rivals}
     repeats = {}
     for name, run in contestants.items():
         run()
-        start = time.perf_counter()
+        start = clock()
         run()
-        repeats[name] = max(1, round(SHORTEST_S / (time.perf_counter() - start)))
-    taken = {name: np.empty(rounds) for name in contestants}
+        repeats[name] = max(1, round(SHORTEST_S / max(clock() - start, 1e-6)))
+    times = {name: np.empty(rounds) for name in contestants}
     for index in range(rounds):
         for name, run in contestants.items():
             run()  # brings back the caches this contestant uses when it runs again and again
-            start = time.perf_counter()
+            start = clock()
             for _ in range(repeats[name]):
                 run()
-            taken[name][index] = (time.perf_counter() - start) / repeats[name]
-    return taken
+            times[name][index] = (clock() - start) / repeats[name]
+    return times

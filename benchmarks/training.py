@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.contest import Contest, Pair, Shape
+from benchmarks.contest import Contest, Pair, Sizes
 from ntk1bit import cores
 from ntk1bit.networks import two_layer
 from ntk1bit.networks.two_layer.engines import Engine, PackedEngine, ReferenceEngine
@@ -20,12 +20,12 @@ from ntk1bit.networks.two_layer.engines import Engine, PackedEngine, ReferenceEn
 ETA = 1e-3  # small: however many steps a race takes, the networks stay where they are
 
 
-def step(shape: Shape, rng: np.random.Generator, *, precision: two_layer.Precision) -> Contest:
+def step(sizes: Sizes, rng: np.random.Generator, *, precision: two_layer.Precision) -> Contest:
     """Race one training step of a two-layer network."""
-    x = rng.standard_normal((shape.n, shape.d), dtype=np.float32)
+    x = rng.standard_normal((sizes.n, sizes.d), dtype=np.float32)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
-    y = np.where(rng.random(shape.n) < 0.5, -1, 1).astype(np.float32)
-    start = two_layer.init(shape.m, shape.d, seed=0, init="iid" if shape.m % 2 else "paired")
+    y = np.where(rng.random(sizes.n) < 0.5, -1, 1).astype(np.float32)
+    start = two_layer.init(sizes.m, sizes.d, seed=0, init="iid" if sizes.m % 2 else "paired")
 
     def on(kind: type[PackedEngine] | type[ReferenceEngine]) -> Callable[[], np.ndarray]:
         engine: Engine = kind(x, two_layer.Weights(start.w.copy(), start.a), precision, 1.0, "std")
@@ -67,9 +67,9 @@ def _in_jax(
             effective = jnp.where(c >= 0, s, -s) + mu
         z = inputs @ effective.T if wide else effective @ inputs.T
         f = factor * (jax.nn.relu(z) @ a if wide else a @ jax.nn.relu(z))
-        pulled = (f - targets)[:, None] * inputs
+        weighted_inputs = (f - targets)[:, None] * inputs
         active = (z >= 0).astype(jnp.float32)
-        gradient = active.T @ pulled if wide else active @ pulled
+        gradient = active.T @ weighted_inputs if wide else active @ weighted_inputs
         return w - (ETA * factor) * a[:, None] * gradient
 
     state = [jnp.asarray(start.w.copy())]
@@ -84,9 +84,9 @@ def _in_jax(
 ONE_BIT = functools.partial(step, precision="one_bit")
 FULL = functools.partial(step, precision="full")
 PAIRS = (
-    Pair("train_one_bit", Shape(256, 64, 16384), ONE_BIT, goal=4, goal_threads=2),
-    Pair("train_one_bit", Shape(256, 64, 1024), ONE_BIT),
-    Pair("train_one_bit", Shape(1024, 784, 8192), ONE_BIT),
-    Pair("train_full", Shape(256, 64, 16384), FULL),
-    Pair("train_full", Shape(1024, 784, 8192), FULL),
+    Pair("train_one_bit", Sizes(256, 64, 16384), ONE_BIT, goal=4, goal_threads=2),
+    Pair("train_one_bit", Sizes(256, 64, 1024), ONE_BIT),
+    Pair("train_one_bit", Sizes(1024, 784, 8192), ONE_BIT),
+    Pair("train_full", Sizes(256, 64, 16384), FULL),
+    Pair("train_full", Sizes(1024, 784, 8192), FULL),
 )

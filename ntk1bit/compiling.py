@@ -2,7 +2,7 @@
 
 numba files compiled code under the name and the features of the processor it was made for, so a cache that moves to
 another processor is compiled anew there, never run. By itself it would notice a change only in the file a kernel
-stands in; since kernels are made of pieces from several files, the source of the whole room (the kernel's folder) is
+stands in; since kernels are made of pieces from several files, the source of the whole package (the kernel's folder) is
 part of the key here.
 
 Each kernel runs its own copies of the pieces it is made of. numba links a piece into its callers under one name, and
@@ -51,12 +51,12 @@ def compiled(kernel: Kernel) -> Kernel:
         kernel
     )
     with contextlib.suppress(RuntimeError):  # nowhere to write: compiled in every process, but usable
-        dispatcher._cache = _RoomCache(dispatcher.py_func)
+        dispatcher._cache = _PackageCache(dispatcher.py_func)
     return dispatcher
 
 
 def inlined(*, fastmath: frozenset[str] = frozenset()) -> Callable[[Kernel], Kernel]:
-    """Compile a piece of a kernel that only ever runs inside other kernels of the room.
+    """Compile a piece of a kernel that only ever runs inside other kernels of its package.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def is_compiled(kernel: Any) -> bool:
 
 
 class _KernelLibrary(codegen.JITCodeLibrary):
-    """The machine code of one kernel, whose pieces bear its name."""
+    """The machine code of one kernel, whose pieces carry its name."""
 
     def _optimize_final_module(self) -> None:
         ours = [each for each in self._final_module.functions if not each.is_declaration and _OURS in each.name]
@@ -93,25 +93,25 @@ class _KernelCompiler(compiler.Compiler):
             self.state.library.enable_object_caching()  # without it, the code could not be kept on disk
 
 
-class _RoomCache(caching.FunctionCache):
-    """numba's disk cache of one kernel, with the source of its room added to the key."""
+class _PackageCache(caching.FunctionCache):
+    """numba's disk cache of one kernel, with the source of its package added to the key."""
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
-        self._room = Path(kernel.__code__.co_filename).parent
+        self._package = Path(kernel.__code__.co_filename).parent
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
-        return (*super()._index_key(sig, codegen), _source_hash(self._room))
+        return (*super()._index_key(sig, codegen), _source_hash(self._package))
 
 
 @functools.cache
-def _source_hash(room: Path) -> str:
-    sources = sorted(room.glob("*.py"))
+def _source_hash(package: Path) -> str:
+    sources = sorted(package.glob("*.py"))
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
 class _Notice(event.Listener):
-    """Says on the terminal, once a process, that kernels are being compiled, and how long it took in all."""
+    """Says on the terminal, once per process, that kernels are being compiled, and how long it took in all."""
 
     def __init__(self) -> None:
         self.depth = 0

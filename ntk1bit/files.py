@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import threading
 import tomllib
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -94,7 +95,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
     """Write a file so that, whatever happens, either all of it is there under its name or none."""
-    temporary = path.with_name(f".{path.name}.writing-{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.writing-{os.getpid()}-{threading.get_ident()}")
     try:
         with open(temporary, "wb") as file:
             file.write(data)

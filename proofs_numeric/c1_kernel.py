@@ -68,7 +68,7 @@ def evidence(data: Data) -> Evidence:
     frame = data.frame("digits")
     found, changed = drift(frame), activation_changes(frame)
     paired = cells(frame).query("init == 'paired'")
-    paired["ratio"] = paired["drift"] / np.sqrt(paired["changed"] / paired["width"])
+    paired["ratio"] = paired["drift"] / np.sqrt(paired["activation_change"] / paired["width"])
     measures, tables = [], []
     for precision, init in itertools.product(PRECISIONS, _INITS):
         one = select(found, init=init, precision=precision)

@@ -78,8 +78,8 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     Index key; the cell's settings, eta, and, as far as the columns are there: `loss_start`, `loss_end` (mean over the
-    last tenth of the steps), `residual_sum` = sum_t norm(r_t) over the steps taken, `drift`, `changed` and `radius`
-    (largest), `kernel_norm` and `lambda_min` at the start, `lambda_lowest`.
+    last tenth of the steps), `residual_sum` = sum_t norm(r_t) over the steps taken, `drift`, `activation_change` and
+    `radius` (largest), `kernel_norm` and `lambda_min` at the start, `lambda_lowest`.
     """
     settings = [
         "task", "dim", "n_train", "width", "precision", "init", "scale", "kappa", "seed", "eta", "eta_rel", "diverged",
@@ -94,7 +94,7 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
     found["residual_sum"] = (2 * taken["loss"]).pow(0.5).groupby(taken["key"]).sum()
     for column, name, how in (
         ("drift", "drift", "max"),
-        ("changed", "changed", "max"),
+        ("activation_change", "activation_change", "max"),
         ("radius", "radius", "max"),
         ("kernel_norm", "kernel_norm", "first"),
         ("lambda_min", "lambda_min", "first"),

@@ -57,7 +57,7 @@ def test_the_cache_key_names_processor_features_and_source():
         def __init__(self, *magic: str) -> None:
             self.magic_tuple = lambda: magic  # numba's description of the target
 
-    cache = compiling._RoomCache(run)
+    cache = compiling._PackageCache(run)
     narrow = cache._index_key("signature", Codegen("x86_64", "haswell", "+avx2"))
     wide = cache._index_key("signature", Codegen("x86_64", "haswell", "+avx2,+avx512f"))
     assert narrow != wide
@@ -71,7 +71,7 @@ from ntk1bit.data import tasks
 from ntk1bit.networks import two_layer
 task = tasks.load("digits", n_train=8, n_test=4, seed=0)
 run = two_layer.train(task.x, task.y, two_layer.init(40, 64, seed=0), precision="one_bit", steps=3)
-active = two_layer.packed_activities(task.x, run.final)
+active = two_layer.packed_activation_patterns(task.x, run.final)
 assert (cores.bit_gram(active) == cores.bit_gram_reference(active)).all()
 n = np.geomspace(1e3, 1e6, 9)
 fit = scaling.fit(pd.DataFrame({"N": n, "loss": 2 * n**-0.5}), "power", x="N", bootstrap=0)
@@ -102,16 +102,18 @@ def dispatchers() -> Iterator[Dispatcher]:
     root = Path(ntk1bit.__file__).parent
     for source in sorted(root.rglob("*.py")):
         if "from ntk1bit.compiling import" in source.read_text(encoding="utf-8"):
-            room = importlib.import_module(".".join(source.relative_to(root.parent).with_suffix("").parts))
-            yield from (each for each in vars(room).values() if isinstance(each, Dispatcher) and made_in(each, room))
+            module = importlib.import_module(".".join(source.relative_to(root.parent).with_suffix("").parts))
+            yield from (
+                each for each in vars(module).values() if isinstance(each, Dispatcher) and made_in(each, module)
+            )
 
 
-def made_in(dispatcher, room):
-    return dispatcher.py_func.__module__ == room.__name__
+def made_in(dispatcher, module):
+    return dispatcher.py_func.__module__ == module.__name__
 
 
 def is_kernel(dispatcher):
-    return isinstance(dispatcher._cache, compiling._RoomCache)
+    return isinstance(dispatcher._cache, compiling._PackageCache)
 
 
 def test_kernels_do_not_call_each_other():

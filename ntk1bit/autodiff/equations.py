@@ -1,9 +1,11 @@
-"""The equations of traced programs (jaxprs): which programs an equation runs, and an equation as a function."""
+"""The equations of traced programs (jaxprs): which programs they run inside, and how to run them one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
+
+import jax.numpy as jnp
 
 CUSTOM_JVP = frozenset({"custom_jvp_call"})
 CUSTOM_VJP = frozenset({"custom_vjp_call", "custom_vjp_call_jaxpr"})
@@ -38,6 +40,50 @@ def inner_programs(equation: Any) -> Iterator[Any]:
                 yield program
 
 
+def every_equation(jaxpr: Any) -> Iterator[Any]:
+    """Yield the equations of a program and of those inside it."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for program in inner_programs(equation):
+            yield from every_equation(open_program(program))
+
+
+def interpret(
+    jaxpr: Any,
+    consts: Iterable[Any],
+    inputs: Iterable[Any],
+    apply: Callable[[Any, list[Any]], Sequence[Any]],
+    *,
+    literal: Callable[[Any], Any] = lambda value: value,
+) -> list[Any]:
+    """Run a program equation by equation, on whatever stands for its values.
+
+    Parameters
+    ----------
+    jaxpr
+        The program.
+    consts, inputs
+        What stands for its constants and inputs.
+    apply
+        `apply(equation, given)` -> what stands for each output of an equation.
+    literal
+        What stands for a number written into the program.
+
+    Returns
+    -------
+    What stands for each of its outputs.
+    """
+    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *inputs], strict=True))
+
+    def read(var: Any) -> Any:
+        return literal(var.val) if is_literal(var) else values[var]
+
+    for equation in jaxpr.eqns:
+        results = apply(equation, [read(var) for var in equation.invars])
+        values.update(zip(equation.outvars, results, strict=True))
+    return [read(var) for var in jaxpr.outvars]
+
+
 def open_program(program: Any) -> Any:
     """Return a program without the constants it may be closed over."""
     return getattr(program, "jaxpr", program)
@@ -51,6 +97,11 @@ def closed_over(program: Any) -> tuple[Any, ...]:
 def is_literal(var: Any) -> bool:
     """Say whether an operand is a number written into the program."""
     return hasattr(var, "val")
+
+
+def is_inexact(value: Any) -> bool:
+    """Say whether an array or a number is one of floats, real or complex."""
+    return bool(jnp.issubdtype(jnp.result_type(value), jnp.inexact))
 
 
 def as_function(equation: Any) -> Callable[..., list[Any]]:

@@ -31,6 +31,7 @@ import numpy as np
 from jaxtyping import Inexact, Shaped
 
 from ntk1bit.autodiff import programs
+from ntk1bit.autodiff.equations import is_inexact
 from ntk1bit.autodiff.programs import Program
 from ntk1bit.autodiff.tap_checks import check_taps
 from ntk1bit.autodiff.taps import Forward, Leaves, Tapped, trace
@@ -89,7 +90,7 @@ def layerwise_ntk(
     inputs_finite, numbers_finite, alive = np.asarray(flags)
     if not inputs_finite:
         raise InputError("inputs contain NaN or infinity; remove or repair those rows first")
-    if not (numbers_finite or all(bool(jnp.isfinite(a).all()) for a in leaves.numbers if _is_inexact(a))):
+    if not (numbers_finite or all(bool(jnp.isfinite(a).all()) for a in leaves.numbers if is_inexact(a))):
         raise InputError("params contain NaN or infinity; the network has diverged")
     if not alive:
         raise InputError(
@@ -116,17 +117,19 @@ def _compiled(left: Program, right: Program, trace_outputs: bool, given: tuple[A
 
     It returns the kernel, and whether inputs and parameters are finite and any signal gets through.
     """
-    networks = [Tapped(program._replace(constants=())) for program in (left, right)]  # compiled code keeps no arrays
+    # without constants, so that compiled code keeps no array alive
+    networks = [Tapped(program._replace(constants=())) for program in (left, right)]
 
     def kernel(consts: Any, consts2: Any, numbers: Any, x: jax.Array, x2: jax.Array | None) -> Any:
-        one = _layers(networks[0], consts, numbers, x)
-        two = one if x2 is None else _layers(networks[1], consts2, numbers, x2)
+        at_x = _layers(networks[0], consts, numbers, x)
+        at_x2 = at_x if x2 is None else _layers(networks[1], consts2, numbers, x2)
         inputs_finite = jnp.isfinite(x).all() if x2 is None else jnp.isfinite(x).all() & jnp.isfinite(x2).all()
-        squares = [jnp.vdot(a, a) for a in numbers if _is_inexact(a)]  # the fastest look at all; may overflow
+        # the fastest test of all numbers; where it overflows, each of them is looked at
+        squares = [jnp.vdot(a, a) for a in numbers if is_inexact(a)]
         numbers_finite = jnp.isfinite(sum(squares, jnp.zeros(()))).all()
-        alive = functools.reduce(jnp.logical_or, [jnp.any(signal) for signal in one.signals + two.signals])
+        alive = functools.reduce(jnp.logical_or, [jnp.any(signal) for signal in at_x.signals + at_x2.signals])
         flags = jnp.stack([inputs_finite, numbers_finite, alive])
-        return _combine(one, two, trace_outputs or one.single), flags
+        return _combine(at_x, at_x2, trace_outputs or at_x.single), flags
 
     # Derivatives declared by hand are not in the programs, but in the kernel that is made of them.
     whole = left.complete and right.complete
@@ -182,7 +185,3 @@ def _combine(left: _Layers, right: _Layers, trace: bool) -> jax.Array:
             else:
                 parts.append((h @ h2.T)[:, :, None, None] * jnp.einsum("oik,pjk->ijop", delta, delta2))
     return functools.reduce(jnp.add, parts)
-
-
-def _is_inexact(value: Any) -> bool:
-    return jnp.issubdtype(jnp.result_type(value), jnp.inexact)

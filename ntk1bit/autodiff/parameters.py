@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk1bit.autodiff.equations import is_inexact
 from ntk1bit.autodiff.programs import explained, finite
 from ntk1bit.errors import InputError
 
@@ -82,7 +83,7 @@ def split_parameters(
         there_are = ", ".join(path or "a single leaf" for path, _ in named) or "none at all"
         raise InputError(f"no array of floats is selected as a parameter; there are: {there_are}")
     checked = [(p, leaf, False) for p, leaf in zip(paths, trained, strict=True)]
-    checked += [(p, leaf, True) for p, leaf in zip(frozen_paths, frozen, strict=True) if _is_inexact(leaf)]
+    checked += [(p, leaf, True) for p, leaf in zip(frozen_paths, frozen, strict=True) if is_inexact(leaf)]
     flags = finite(leaf for _, leaf, _ in checked)
     for (path, _, infinite_allowed), (all_finite, no_nan) in zip(checked, flags, strict=True):
         if not (no_nan if infinite_allowed else all_finite):  # a frozen mask may well hold -inf
@@ -93,10 +94,6 @@ def split_parameters(
 def _as_trained(leaf: Any, kind: str) -> jax.Array:
     array = jnp.asarray(leaf)
     return jnp.stack([array.real, array.imag]) if kind == "complex" else array
-
-
-def _is_inexact(leaf: Any) -> bool:
-    return bool(jnp.issubdtype(leaf.dtype, jnp.inexact))
 
 
 def _key_name(key: Any) -> str:

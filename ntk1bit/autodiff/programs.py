@@ -22,7 +22,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from jax.lax import GatherScatterMode
 
-from ntk1bit.autodiff.equations import as_function, inner_programs, open_program
+from ntk1bit.autodiff.equations import as_function, every_equation, interpret
 from ntk1bit.errors import InputError
 
 _KEPT = 64  # compiled functions
@@ -121,12 +121,12 @@ def clipped(jaxpr: Any) -> Any:
 
 def largest_array(jaxpr: Any) -> int:
     """Return the bytes of the largest array that a program computes."""
-    return max((bytes_ for equation in jaxpr.eqns for bytes_ in _sizes(equation)), default=0)
+    return max(_sizes(jaxpr), default=0)
 
 
 def all_arrays(jaxpr: Any) -> int:
     """Return the bytes of everything that a program computes: more than it can need at any one time."""
-    return sum(bytes_ for equation in jaxpr.eqns for bytes_ in _sizes(equation))
+    return sum(_sizes(jaxpr))
 
 
 @contextlib.contextmanager
@@ -144,7 +144,7 @@ def explained(doing: str, hint: Callable[[], str] = lambda: "") -> Iterator[None
         yield
     except MemoryError:
         raise
-    except InputError as error:  # anew, without what JAX appends to it on its way out
+    except InputError as error:  # raised anew, since JAX appends notes of its own to the one on its way
         raise InputError(str(error)) from error.__cause__
     except Exception as error:
         raise InputError(_cause(error) or f"{doing}: {_first_line(error)}{hint()}") from error
@@ -216,15 +216,15 @@ class _Walk:
         if rule and not _by_jax(equation):
             self.complete = False
         inner = _hoists(equation) if hoisted else None
-        found = []
+        entries = []
         for name, value in equation.params.items():
             if rule and not isinstance(value, (Jaxpr, ClosedJaxpr, int)):
                 continue  # Python functions, made anew by every trace
             if inner is not None and value is inner:
-                found.append((name, self.structure(inner.jaxpr, hoisted=True)))
+                entries.append((name, self.structure(inner.jaxpr, hoisted=True)))
             else:
-                found.append((name, self._plain(value)))
-        return tuple(found)
+                entries.append((name, self._plain(value)))
+        return tuple(entries)
 
     def _plain(self, value: Any) -> Hashable:
         """Return a value of an equation's parameters as something that is equal only to the same."""
@@ -241,7 +241,7 @@ class _Walk:
         try:
             hash(value)
         except TypeError:
-            return object()  # equal to nothing: never found again
+            return object()  # equal to nothing else, so compiled code is never found by it
         return value
 
 
@@ -285,18 +285,11 @@ def _constants(closed: ClosedJaxpr) -> Iterator[Any]:
 
 
 def _evaluate(jaxpr: Any, constants: Iterator[Any], args: list[Any]) -> list[Any]:
-    values: dict[Any, Any] = dict(zip(jaxpr.invars, args, strict=True))
-    values |= {var: next(constants) for var in jaxpr.constvars}
-
-    def read(var: Any) -> Any:
-        return var.val if isinstance(var, Literal) else values[var]
-
-    for equation in jaxpr.eqns:
-        given = [read(var) for var in equation.invars]
+    def apply(equation: Any, given: list[Any]) -> list[Any]:
         inner = _hoists(equation)
-        results = _evaluate(inner.jaxpr, constants, given) if inner is not None else as_function(equation)(*given)
-        values |= dict(zip(equation.outvars, results, strict=True))
-    return [read(var) for var in jaxpr.outvars]
+        return _evaluate(inner.jaxpr, constants, given) if inner is not None else as_function(equation)(*given)
+
+    return interpret(jaxpr, [next(constants) for _ in jaxpr.constvars], args, apply)
 
 
 def _clipped_equation(equation: Any) -> Any:
@@ -320,12 +313,11 @@ def _clipped_value(value: Any) -> Any:
     return value
 
 
-def _sizes(equation: Any) -> Iterator[int]:
-    for var in equation.outvars:
-        yield var.aval.size * var.aval.dtype.itemsize if hasattr(var.aval, "dtype") else 0
-    for program in inner_programs(equation):
-        for called in open_program(program).eqns:
-            yield from _sizes(called)
+def _sizes(jaxpr: Any) -> Iterator[int]:
+    """Yield the bytes of every array that a program and those inside it compute."""
+    for equation in every_equation(jaxpr):
+        for var in equation.outvars:
+            yield var.aval.size * var.aval.dtype.itemsize if hasattr(var.aval, "dtype") else 0
 
 
 def finite(arrays: Iterable[Any]) -> list[tuple[bool, bool]]:

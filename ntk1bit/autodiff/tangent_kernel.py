@@ -24,10 +24,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Inexact
 
+from ntk1bit.arguments import number
 from ntk1bit.autodiff import blocks, derivatives, programs, rows
 from ntk1bit.autodiff.blocks import Plan
 from ntk1bit.autodiff.derivatives import Network
-from ntk1bit.autodiff.gradient_paths import check_gradient_paths, telling_rows, zero_jacobian_error
+from ntk1bit.autodiff.missing_gradients.gradient_paths import check_gradient_paths, telling_rows, zero_jacobian_error
 from ntk1bit.autodiff.parameters import Split, split_parameters
 from ntk1bit.autodiff.programs import Program, explained
 from ntk1bit.errors import InputError, require_choice
@@ -106,7 +107,7 @@ def ntk(
     Jacot et al. 2018; Novak et al. 2022 (vector products).
     """
     require_choice("method", method, METHODS)
-    budget = _budget(memory_budget)
+    budget = int(number("memory_budget", memory_budget, allowed="a positive number of bytes", least=1.0))
     inputs = rows.read_inputs("x", x)
     other = None if x2 is None or x2 is x else rows.read_inputs("x2", x2)
     if other is not None:
@@ -252,22 +253,22 @@ def _planned(
     first, second = "jacobian", "vector_products"
     if method == second or (method == "auto" and budget < _COPIES * _MIN_ROWS * network.row_bytes):
         first, second = second, first
-    chosen, found = first, plan(first)
-    if method == "auto" and found.needed > budget:
+    chosen, chosen_plan = first, plan(first)
+    if method == "auto" and chosen_plan.needed > budget:
         try:
             other = plan(second)
-        except InputError:  # a custom_vjp, which the first way can do
-            other = found
-        if other.needed < found.needed:
-            chosen, found = second, other
-    if found.needed > budget:
+        except InputError:  # f has a custom_vjp, of which only a Jacobian can be formed
+            other = chosen_plan
+        if other.needed < chosen_plan.needed:
+            chosen, chosen_plan = second, other
+    if chosen_plan.needed > budget:
         warnings.warn(
-            f"memory_budget is {budget / 2**20:.1f} MiB, but method {chosen!r} needs {found.needed / 2**20:.1f} MiB "
-            "for the smallest block, activations included; it will take that much",
+            f"memory_budget is {budget / 2**20:.1f} MiB, but method {chosen!r} needs "
+            f"{chosen_plan.needed / 2**20:.1f} MiB for the smallest block, activations included; it will take that",
             UserWarning,
             stacklevel=3,
         )
-    return ("jacobian" if chosen == "jacobian" else "vector_products"), found
+    return ("jacobian" if chosen == "jacobian" else "vector_products"), chosen_plan
 
 
 def _by_structure(network: Network, x: Any, x2: Any | None, trace: bool) -> Inexact[np.ndarray, "n n2 ..."]:
@@ -284,13 +285,3 @@ def _by_structure(network: Network, x: Any, x2: Any | None, trace: bool) -> Inex
         trace_outputs=trace,
     )
     return blocks.mirrored(np.array(kernel)) if x2 is None else kernel
-
-
-def _budget(given: Any) -> int:
-    try:
-        budget = int(given)
-    except (TypeError, ValueError, OverflowError):
-        budget = 0
-    if budget < 1:
-        raise InputError(f"memory_budget is in bytes and must be positive, got {given!r}")
-    return budget

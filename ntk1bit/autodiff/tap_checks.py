@@ -22,10 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ntk1bit.autodiff.gradient_paths import check_gradient_paths, telling_rows
-from ntk1bit.autodiff.influence import influence
-from ntk1bit.autodiff.jumps import Probe
-from ntk1bit.autodiff.lockstep import Both, run_both
+from ntk1bit.autodiff.missing_gradients.gradient_paths import check_gradient_paths, telling_rows
+from ntk1bit.autodiff.missing_gradients.influence import influence
+from ntk1bit.autodiff.missing_gradients.jumps import Probe
+from ntk1bit.autodiff.missing_gradients.lockstep import Both, run_both
 from ntk1bit.autodiff.taps import Forward, Leaves, Tapped, trace
 from ntk1bit.errors import InputError
 
@@ -65,7 +65,7 @@ class _Layers:
 
     def __init__(self, tapped: Tapped, leaves: Leaves, rows: Any) -> None:
         self.tapped, self.rows = tapped, rows
-        self.weights: list[set[int]] = []  # of each layer, as positions among the floats
+        self.weights: list[set[int]] = []  # of each layer: their positions among the floats
         every = [*leaves.numbers, *tapped.consts]  # what the network is closed over may be weights as well
         self.every = [jnp.asarray(leaf) if _is_float(leaf) else leaf for leaf in every]
         self.count = len(leaves.numbers)
@@ -90,15 +90,15 @@ class _Layers:
         elsewhere = tuple(leaf * (1 + 0.1 * rng.uniform(-1, 1, leaf.shape)).astype(leaf.dtype) for leaf in self.floats)
         here, there = self._weights(self.floats), self._weights(elsewhere)
         general = True
-        for layer, (found, again) in enumerate(zip(here, there, strict=True)):
-            if isinstance(found, _Mismatch):
-                influential, jumping = self._jumping(layer, found)
+        for layer, (weights, weights_elsewhere) in enumerate(zip(here, there, strict=True)):
+            if isinstance(weights, _Mismatch):
+                influential, jumping = self._jumping(layer, weights)
                 if influential and not jumping:  # what does not depend on a float at all cannot be checked
-                    raise found.error(layer)
+                    raise weights.error(layer)
                 self.weights.append(jumping)
             else:
-                self.weights.append(found or set())
-                general = general and found is not None and isinstance(again, set)
+                self.weights.append(weights or set())
+                general = general and weights is not None and isinstance(weights_elsewhere, set)
         return general
 
     def check_reuse(self) -> None:

@@ -19,8 +19,9 @@ from ntk1bit.autodiff.equations import (
     called_constants,
     called_program,
     closed_over,
+    every_equation,
     inner_programs,
-    is_literal,
+    interpret,
     open_program,
 )
 from ntk1bit.autodiff.programs import Program, closed_program
@@ -114,15 +115,7 @@ def trace(forward: Forward, leaves: Leaves, x: Any) -> Tapped:
 
 
 def _run(jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Any], on_tap: OnTap) -> list[Any]:
-    at = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *inputs], strict=True))
-
-    def read(var: Any) -> Any:
-        return var.val if is_literal(var) else at[var]
-
-    for equation in jaxpr.eqns:
-        results = _outputs(equation, [read(var) for var in equation.invars], on_tap)
-        at.update(zip(equation.outvars, results, strict=True))
-    return [read(var) for var in jaxpr.outvars]
+    return interpret(jaxpr, consts, inputs, lambda equation, given: _outputs(equation, given, on_tap))
 
 
 def _outputs(equation: Any, given: list[Any], on_tap: OnTap) -> Sequence[Any]:
@@ -154,5 +147,5 @@ def _unrolled(params: Any, given: list[Any], on_tap: OnTap) -> list[Any]:
 
 
 def _holds_tap(equation: Any) -> bool:
-    inner = (open_program(program) for program in inner_programs(equation))
-    return equation.primitive is _tap or any(_holds_tap(e) for program in inner for e in program.eqns)
+    inner = (e for program in inner_programs(equation) for e in every_equation(open_program(program)))
+    return any(e.primitive is _tap for e in (equation, *inner))

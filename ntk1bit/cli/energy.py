@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,9 +10,7 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ntk1bit.energy.counting import Arm, Shape
-
-    Counts = Mapping[tuple[str, Arm], pd.DataFrame]  # of sizes and arms
+    from ntk1bit.energy.counting import Arm
 
 _SHOWN: tuple[Arm, ...] = ("full32", "full16", "bitnet")
 _SIGN = {"add": "+", "mul": "*"}
@@ -57,8 +54,9 @@ def energy(
     """
     from dataclasses import replace
 
-    from ntk1bit.energy.counting import ARMS, Shape, count_operations
+    from ntk1bit.energy.counting import ARMS, ForwardPass
     from ntk1bit.energy.published import SIZES
+    from ntk1bit.energy.tables import operations_table, totals_table
     from ntk1bit.errors import InputError
 
     own = (layers, width, heads, vocabulary or None)
@@ -74,44 +72,39 @@ def energy(
         shapes = {name: replace(shape, **made) for name, shape in SIZES.items()}
     else:
         split = heads if heads is not None else (width // 64 if width > 0 and width % 64 == 0 else 1)
-        shapes = {f"{layers}x{width}": Shape(layers, width, heads=split, vocabulary=vocabulary, **made)}
+        shapes = {f"{layers}x{width}": ForwardPass(layers, width, heads=split, vocabulary=vocabulary, **made)}
     shown: tuple[Arm, ...] = _SHOWN if arm is None else ARMS if arm == "all" else (arm,)
-    counts: Counts = {
-        (size, one): count_operations(shape, one, model=model, density=density, wide=wide)
-        for size, shape in shapes.items()
-        for one in dict.fromkeys((*shown, "full32", "full16"))
-    }
+    counted = operations_table(
+        shapes, dict.fromkeys((*shown, "full32", "full16")), model=model, density=density, wide=wide
+    )
+    operations = counted.loc[counted["arm"].isin(shown)]
     print(f"One forward pass of {tokens:,} tokens, counting {model!r}{', sums in 32 bits' if wide else ''}.\n")
-    _print_totals(shapes, shown, counts)
+    _print_totals(totals_table(counted, shapes), shown)
     print()
     if len(shapes) == 1:
-        _print_kinds_by_arm(next(iter(shapes)), shown, counts)
+        _print_kinds_by_arm(next(iter(shapes)), shown, operations)
     else:
-        _print_kinds_by_size(tuple(shapes), shown[-1], counts)
+        _print_kinds_by_size(tuple(shapes), operations.loc[operations["arm"] == shown[-1]])
     if csv is not None:
-        _rows(shapes, shown, counts).to_csv(csv, index=False)
+        operations.to_csv(csv, index=False)
     return None
 
 
-def _print_totals(shapes: Mapping[str, Shape], arms: tuple[Arm, ...], counts: Counts) -> None:
-    """Print a line a size and arm: operations, energy and memory."""
+def _print_totals(totals: pd.DataFrame, arms: tuple[Arm, ...]) -> None:
+    """Print one line per size and arm: operations, energy and memory."""
     from ntk1bit.cli.tables import print_table
-    from ntk1bit.energy.counting import joules
-    from ntk1bit.energy.weight_memory import weight_bytes
 
-    lines = []
-    for size, shape in shapes.items():
-        full32, full16 = (joules(counts[size, one], "7nm").total for one in _SHOWN[:2])
-        for arm in arms:
-            one, memory = counts[size, arm], weight_bytes(shape, arm)
-            adds, muls = (
-                sum(n for op, n in zip(one["operation"], one["count"], strict=True) if op == name)
-                for name in ("add", "mul")
-            )
-            seven, older = joules(one, "7nm").total, joules(one, "45nm").total
-            megabytes = [f"{n / 1e6:,.1f}" for n in (memory.linear + memory.scales, memory.total)]
-            energies = [_short(seven), _short(older), f"{full32 / seven:.2f}", f"{full16 / seven:.2f}"]
-            lines.append((size, _short(shape.parameters), arm, _short(adds), _short(muls), *energies, *megabytes))
+    lines = [
+        (
+            row["size"],
+            _short(row["parameters"]),
+            row["arm"],
+            *(_short(row[name]) for name in ("adds", "muls", "joules_7nm", "joules_45nm")),
+            *(f"{row[name]:.2f}" for name in ("over_full32", "over_full16")),
+            *(f"{row[name] / 1e6:,.1f}" for name in ("linear_bytes", "total_bytes")),
+        )
+        for row in totals.loc[totals["arm"].isin(arms)].to_dict("records")
+    ]
     head = ("size", "N", "arm", "adds", "muls", "J 7nm", "J 45nm", "full32/arm", "full16/arm", "linear MB", "all MB")
     print_table(head, lines)
     print(
@@ -125,54 +118,32 @@ def _print_totals(shapes: Mapping[str, Shape], arms: tuple[Arm, ...], counts: Co
         print(f"{arm}: {_ARM_WORDS[arm]}.")
 
 
-def _print_kinds_by_size(sizes: tuple[str, ...], arm: Arm, counts: Counts) -> None:
-    """Print the operations of one arm by kind of layer, a column a size."""
+def _print_kinds_by_size(sizes: tuple[str, ...], operations: pd.DataFrame) -> None:
+    """Print the operations of one arm by kind of layer, one column per size."""
     from ntk1bit.cli.tables import print_table
 
-    print(f"Operations by kind of layer, arm {arm} (--arm chooses another):\n")
-    columns = [{tuple(key): n for *key, n in counts[size, arm].itertuples(index=False)} for size in sizes]
-    lines = [
-        (kind, _SIGN[operation], form, *[_short(column[kind, operation, form]) for column in columns])
-        for kind, operation, form in columns[0]
+    print(f"Operations by kind of layer, arm {operations['arm'].iloc[0]} (--arm chooses another):\n")
+    columns = [
+        {(row["kind"], row["operation"], row["format"]): row["count"] for row in part.to_dict("records")}
+        for _, part in operations.groupby("size", sort=False)
     ]
+    lines = [(kind, _SIGN[op], form, *[_short(c[kind, op, form]) for c in columns]) for kind, op, form in columns[0]]
     print_table(("kind", "op", "format", *sizes), lines)
 
 
-def _print_kinds_by_arm(size: str, arms: tuple[Arm, ...], counts: Counts) -> None:
-    """Print the operations of one size by kind of layer, with their formats, a column an arm."""
+def _print_kinds_by_arm(size: str, arms: tuple[Arm, ...], operations: pd.DataFrame) -> None:
+    """Print the operations of one size by kind of layer, with their formats, one column per arm."""
     from ntk1bit.cli.tables import print_table
     from ntk1bit.energy.counting import KINDS
 
     print(f"Operations of {size} by kind of layer, with the format they are done in:\n")
-    columns = [
-        {
-            (kind, operation): f"{_short(n)} {form}"
-            for kind, operation, form, n in counts[size, arm].itertuples(index=False)
-        }
-        for arm in arms
-    ]
-    keys = [(kind, op) for kind in KINDS for op in _SIGN if any((kind, op) in column for column in columns)]
-    lines = [(kind, _SIGN[op], *[column.get((kind, op), "") for column in columns]) for kind, op in keys]
+    texts = {
+        (row["kind"], row["operation"], row["arm"]): f"{_short(row['count'])} {row['format']}"
+        for row in operations.to_dict("records")
+    }
+    keys = [(kind, op) for kind in KINDS for op in _SIGN if any((kind, op, arm) in texts for arm in arms)]
+    lines = [(kind, _SIGN[op], *[texts.get((kind, op, arm), "") for arm in arms]) for kind, op in keys]
     print_table(("kind", "op", *arms), lines)
-
-
-def _rows(shapes: Mapping[str, Shape], arms: tuple[Arm, ...], counts: Counts) -> pd.DataFrame:
-    """Return all counts with size, arm and joules beside them."""
-    import pandas as pd
-
-    from ntk1bit.energy.counting import COSTS
-
-    rows = []
-    for size, shape in shapes.items():
-        front = {"size": size, "layers": shape.layers, "width": shape.width, "tokens": shape.tokens}
-        for arm in arms:
-            for row in counts[size, arm].to_dict("records"):
-                spent = {
-                    f"joules_{node}": row["count"] * getattr(costs[row["format"]], row["operation"]) * 1e-12
-                    for node, costs in COSTS.items()
-                }
-                rows.append(front | {"arm": arm} | row | spent)
-    return pd.DataFrame(rows)
 
 
 def _show_published(csv: Path | None) -> None:

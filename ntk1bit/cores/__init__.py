@@ -1,4 +1,4 @@
-"""Products with bit matrices: packed signs, packed activities, and the numba kernels that multiply with them."""
+"""Products with bit matrices: packed signs, packed activation patterns, and numba kernels that multiply with them."""
 
 from ntk1bit.compiling import seconds_compiling
 from ntk1bit.cores.backends import BACKENDS, Backend, Settings, available_backends, settings, using

@@ -7,9 +7,9 @@ Element (r, k) of a matrix with `rows` rows and `columns` columns is bit `k % 32
 kernels take 32 columns at a time through all rows, so they read memory in order, and one 512-bit register holds 32
 columns of 16 rows. Padding bits are 0.
 
-The rows are neurons in both uses: signs of weights have the input dimensions as columns (1 = +1, 0 = -1), activities
-have the inputs as columns (1 = active). Forward passes read the first and write the second; the descent step reads the
-second and writes the first; the Gram matrix transposes blocks of 64 neurons on its way.
+The rows are neurons in both uses: signs of weights have the input dimensions as columns (1 = +1, 0 = -1), activation
+patterns have the inputs as columns (1 = active). Forward passes read the first and write the second; the descent step
+reads the second and writes the first; the Gram matrix transposes blocks of 64 neurons on its way.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from jaxtyping import Bool, Int8, Int64, Shaped, UInt32
 from ntk1bit.errors import InputError
 
 PANEL = 16  # rows are padded to whole panels, one vector of words
-WORD = 32  # columns a word
+WORD = 32  # columns per word
 
 
 @dataclass(frozen=True, eq=False)
 class PackedBits:
-    """A 0/1 matrix, 32 entries a word; the layout is described at the top of this module.
+    """A 0/1 matrix, 32 entries per word; the layout is described at the top of this module.
 
     Attributes
     ----------
@@ -149,7 +149,7 @@ def count_differences(left: PackedBits, right: PackedBits) -> int:
 def count_differences_by_column(left: PackedBits, right: PackedBits) -> Int64[np.ndarray, " columns"]:
     """Count, for each column, the rows in which two packed matrices of one shape differ.
 
-    With activities of a network at two times this is the number of neurons that changed on each input.
+    With activation patterns of a network at two times this is the number of neurons that changed on each input.
 
     Raises
     ------

@@ -143,11 +143,11 @@ def dot_tile(_typing, q, _first, totals, words, _row, _stop, out, panels, inputs
     Parameters
     ----------
     q
-        (n, 8 words a row) int32: the bytes of `_deal`.
+        (n, 8 words per row) int32: the bytes of `_deal`.
     totals
         (n,) sums of the inputs.
     words
-        (words a row, padded rows) packed bits.
+        (words per row, padded rows) packed bits.
     out
         (n, m).
     panels, inputs

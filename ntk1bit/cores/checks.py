@@ -32,7 +32,7 @@ def require_array(
         If it is not an array of that dtype and shape.
     """
     if isinstance(array, np.ndarray) and array.dtype == dtype and _fits(array.shape, shape):
-        return np.ascontiguousarray(array)  # told first: small products are called hundreds of times a token
+        return np.ascontiguousarray(array)  # returned early: small products are called hundreds of times per token
     wanted = f"a {np.dtype(dtype).name} array of shape ({', '.join(map(str, shape))})"
     if not isinstance(array, np.ndarray):
         raise InputError(f"{name} must be {wanted}, got {type(array).__name__}; convert it with np.asarray")

@@ -1,6 +1,6 @@
 """The descent step in one pass over W: gradient, latent update, and for 1-bit networks re-quantisation and packing.
 
-    w_r <- w_r - step a_r sum_i A[r, i] pulled[i],    pulled[i] = residual_i x_i          (D25, Lemma F.3)
+    w_r <- w_r - step a_r sum_i A[r, i] p_i,    p_i = residual_i x_i  (`weighted_inputs`)          (D25, Lemma F.3)
 
 A block of neurons is taken through all of it while its gradient is still in the cache.
 """
@@ -29,7 +29,7 @@ from ntk1bit.cores.simd import broadcast, load, multiply_add, read, store
 from ntk1bit.cores.threads import aligned_empty, run_pieces, single_threaded_blas
 from ntk1bit.cores.unpacking import ROWS, unpacked_rows
 
-_BLOCK = 2048  # neurons a piece: with 64 inputs their weights take 512 KB and stay in the second-level cache
+_BLOCK = 2048  # neurons per piece: with 64 inputs their weights take 512 KB and stay in the second-level cache
 _NO_WORDS = np.empty((0, 0), dtype=np.uint32)
 
 
@@ -37,7 +37,7 @@ def descend_one_bit(
     w: Float32[np.ndarray, "m d"],
     a: Float32[np.ndarray, " m"],
     active: PackedBits,
-    pulled: Float32[np.ndarray, "n d"],
+    weighted_inputs: Float32[np.ndarray, "n d"],
     *,
     step: float | np.floating,
     scale: str = "std",
@@ -51,8 +51,8 @@ def descend_one_bit(
     a
         Output weights (m,), float32.
     active
-        Activities (m neurons, n inputs) of the forward pass.
-    pulled
+        Activation patterns (m neurons, n inputs) of the forward pass.
+    weighted_inputs
         residual_i x_i, (n, d) float32.
     step
         eta kappa / sqrt(m).
@@ -71,7 +71,7 @@ def descend_one_bit(
     """
     require_output("w", w, np.float32, (active.rows, "d"))
     neurons = empty_neurons(*w.shape, scale=scale)
-    _descend(w, a, active, pulled, step, neurons, scale == "std")
+    _descend(w, a, active, weighted_inputs, step, neurons, scale == "std")
     return neurons
 
 
@@ -79,7 +79,7 @@ def descend_full(
     w: Float32[np.ndarray, "m d"],
     a: Float32[np.ndarray, " m"],
     active: PackedBits,
-    pulled: Float32[np.ndarray, "n d"],
+    weighted_inputs: Float32[np.ndarray, "n d"],
     *,
     step: float | np.floating,
 ) -> None:
@@ -87,20 +87,20 @@ def descend_full(
 
     Arguments and errors are those of `descend_one_bit`.
     """
-    _descend(w, a, active, pulled, step, None, False)
+    _descend(w, a, active, weighted_inputs, step, None, False)
 
 
 def descend_one_bit_reference(
     w: Float32[np.ndarray, "m d"],
     a: Float32[np.ndarray, " m"],
     active: PackedBits,
-    pulled: Float32[np.ndarray, "n d"],
+    weighted_inputs: Float32[np.ndarray, "n d"],
     *,
     step: float | np.floating,
     scale: str = "std",
 ) -> PackedNeurons:
     """Compute `descend_one_bit` plainly."""
-    descend_full_reference(w, a, active, pulled, step=step)
+    descend_full_reference(w, a, active, weighted_inputs, step=step)
     return pack_neurons_reference(w, scale=scale)
 
 
@@ -108,19 +108,19 @@ def descend_full_reference(
     w: Float32[np.ndarray, "m d"],
     a: Float32[np.ndarray, " m"],
     active: PackedBits,
-    pulled: Float32[np.ndarray, "n d"],
+    weighted_inputs: Float32[np.ndarray, "n d"],
     *,
     step: float | np.floating,
 ) -> None:
     """Compute `descend_full` plainly."""
-    w -= (np.float32(step) * a)[:, None] * masked_product_reference(active, pulled)
+    w -= (np.float32(step) * a)[:, None] * masked_product_reference(active, weighted_inputs)
 
 
 def _descend(
     w: np.ndarray,
     a: np.ndarray,
     active: PackedBits,
-    pulled: np.ndarray,
+    weighted_inputs: np.ndarray,
     step: float | np.floating,
     neurons: PackedNeurons | None,
     std: bool,
@@ -128,23 +128,23 @@ def _descend(
     require_output("w", w, np.float32, (active.rows, "d"))
     width, dim = w.shape
     moves = np.float32(step) * require_array("a", a, np.float32, (width,))
-    pulled = require_array("pulled", pulled, np.float32, (active.columns, dim))
+    weighted_inputs = require_array("weighted_inputs", weighted_inputs, np.float32, (active.columns, dim))
 
     if settings().backend == "avx512":
-        _in_vectors(w, moves, active, pulled, neurons, std)
+        _in_vectors(w, moves, active, weighted_inputs, neurons, std)
         return
 
     def piece(index: int) -> None:
         start = index * ROWS
         stop = min(start + ROWS, width)
-        gradient = unpacked_rows(active, start, stop, low=0.0, high=1.0) @ pulled
+        gradient = unpacked_rows(active, start, stop, low=0.0, high=1.0) @ weighted_inputs
         if neurons is None:
             _move(w, moves, gradient, start)
         else:
             _move_and_quantize(w, moves, gradient, start, std, neurons.signs.words, neurons.s, neurons.mu)
 
     with single_threaded_blas():
-        work = width * pulled.size / 30
+        work = width * weighted_inputs.size / 30
         run_pieces(piece, -(-width // ROWS), threads=settings().threads, work_ns=work)
 
 
@@ -152,11 +152,11 @@ def _in_vectors(
     w: Float32[np.ndarray, "m d"],
     moves: Float32[np.ndarray, " m"],
     active: PackedBits,
-    pulled: Float32[np.ndarray, "n d"],
+    weighted_inputs: Float32[np.ndarray, "n d"],
     neurons: PackedNeurons | None,
     std: bool,
 ) -> None:
-    columns = columns_of(pulled, np.float32)
+    columns = columns_of(weighted_inputs, np.float32)
     groups, depth, lanes = columns.shape
     row_words = depth // WORD
     quantized = neurons is not None

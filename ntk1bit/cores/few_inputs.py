@@ -22,7 +22,7 @@ from ntk1bit.cores.simd import add, broadcast, call_llvm, load, operation, read,
 from ntk1bit.cores.threads import aligned_empty, run_pieces
 
 FEW = 8  # inputs up to which one at a time is faster than 16 together
-_ROWS = 4096  # neurons a piece; their sums stay in the first-level cache
+_ROWS = 4096  # neurons per piece; their sums stay in the first-level cache
 _I32 = ir.IntType(32)
 
 

@@ -1,4 +1,4 @@
-"""Inputs and weights to activity bits and output sums, without a matrix of pre-activations.
+"""Inputs and weights to activation bits and output sums, without a matrix of pre-activations.
 
     z_r(x) = s_r <q_r, x> + mu_r <1, x>  (1-bit)   or   <w_r, x>  (full precision)
     A[r, i] = 1[z_r(x_i) >= 0],          total[i] = sum_r a_r relu(z_r(x_i))
@@ -48,7 +48,7 @@ class Forward(NamedTuple):
 
 
 def forward_one_bit(x: Float32[np.ndarray, "n d"], neurons: PackedNeurons, a: Float32[np.ndarray, " m"]) -> Forward:
-    """Run the 1-bit network on a batch: activities and output sums (D25, section 3).
+    """Run the 1-bit network on a batch: activation patterns and output sums (D25, section 3).
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def forward_one_bit(x: Float32[np.ndarray, "n d"], neurons: PackedNeurons, a: Fl
     Returns
     -------
     Forward
-        Activities are exact but where |z| is within float32 rounding of 0. Non-finite inputs or neurons give
+        Activation patterns are exact but where |z| is within float32 rounding of 0. Non-finite inputs or neurons give
         non-finite totals; z = NaN counts as inactive. A network whose second half copies the first with opposite `a`
         has a total of exactly 0. The same bits for any number of threads.
 
@@ -90,7 +90,7 @@ def forward_one_bit(x: Float32[np.ndarray, "n d"], neurons: PackedNeurons, a: Fl
 
 
 def forward_full(x: Float32[np.ndarray, "n d"], w: Float32[np.ndarray, "m d"], a: Float32[np.ndarray, " m"]) -> Forward:
-    """Run the full-precision network on a batch: activities and output sums.
+    """Run the full-precision network on a batch: activation patterns and output sums.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def _in_vectors(
     row_words = depth // WORD
     group_words = row_words if w is None else 4 * row_words
     together = split_groups(groups, min(width, ROWS), group_words)
-    together += together % 2  # two groups share a word of activity bits, and the full-precision tile takes two
+    together += together % 2  # two groups share a word of activation bits, and the full-precision tile takes two
     splits = -(-groups // together)
 
     def piece(index: int) -> None:
@@ -243,7 +243,7 @@ def _valid(group, n):
 @inlined()
 @no_type_check
 def _half(row, group, across):
-    """Return where the 16 activity bits of a row and a group of inputs lie, in half words (see `bits`)."""
+    """Return where the 16 activation bits of a row and a group of inputs lie, in half words (see `bits`)."""
     return 2 * ((group >> 1) * across + row) + (group & 1)
 
 

@@ -1,4 +1,4 @@
-"""A^T A for activity bits: on how many neurons two inputs are both active, exactly.
+"""A^T A for activation bits: on how many neurons two inputs are both active, exactly.
 
     C[i, j] = sum_r A[r, i] A2[r, j],    A, A2 in {0, 1}
 
@@ -20,7 +20,7 @@ from ntk1bit.cores.threads import run_pieces
 from ntk1bit.cores.tiles import count_tile, popcount64, transpose
 from ntk1bit.errors import InputError
 
-_STRIP = 16  # inputs i a piece: their neurons' words stay in the first-level cache
+_STRIP = 16  # inputs i per piece: their neurons' words stay in the first-level cache
 
 
 def bit_gram(bits: PackedBits, other: PackedBits | None = None) -> Int32[np.ndarray, "n n2"]:
@@ -29,9 +29,10 @@ def bit_gram(bits: PackedBits, other: PackedBits | None = None) -> Int32[np.ndar
     Parameters
     ----------
     bits
-        Activities A, (m neurons, n inputs), m < 2^31.
+        Activation patterns A, (m neurons, n inputs), m < 2^31.
     other
-        Activities A2 of the same neurons on n2 other inputs; `bits` itself by default, and the result is symmetric.
+        Activation patterns A2 of the same neurons on n2 other inputs; `bits` itself by default, which makes the result
+        symmetric.
 
     Returns
     -------

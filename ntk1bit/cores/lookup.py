@@ -22,7 +22,7 @@ from ntk1bit.cores.simd import BYTES, add, lanes, load, read, store, subtract, w
 from ntk1bit.cores.tiles import transpose
 
 ROWS = 4096  # rows (neurons) a piece: their sums take 256 KB, a quarter of a second-level cache
-ENTRIES = 256  # table entries a word
+ENTRIES = 256  # table entries per word
 CHUNK = 128  # words after which float32 sums are put aside, so that rounding grows with sqrt(d / 4096) at most
 
 _PIECE_NS = 100_000
@@ -73,7 +73,7 @@ def sum_rows(columns, group, words, start, stop, tables, acc, signed):
     columns
         (groups, depth, lanes) from `columns_of`; `group` says which.
     words
-        Packed bits, (words a row, padded rows).
+        Packed bits, (words per row, padded rows).
     tables
         Scratch for the tables of two words.
     acc

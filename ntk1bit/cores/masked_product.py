@@ -1,4 +1,4 @@
-"""A^T P for activity bits and float32 rows: the gradient of the hidden weights, all of it but the output signs.
+"""A^T P for activation bits and float32 rows: the gradient of the hidden weights, all of it but the output signs.
 
     G[r, k] = sum_i A[r, i] P[i, k],    A in {0, 1},  P = r o X  (residual times input, row by row)
 
@@ -24,15 +24,15 @@ from ntk1bit.cores.unpacking import ROWS, unpacked_rows
 
 
 def masked_product(
-    bits: PackedBits, pulled: Float32[np.ndarray, "n d"], *, out: Float32[np.ndarray, "m d"] | None = None
+    bits: PackedBits, weighted_inputs: Float32[np.ndarray, "n d"], *, out: Float32[np.ndarray, "m d"] | None = None
 ) -> Float32[np.ndarray, "m d"]:
-    """Sum, for each row of bits, the rows of `pulled` whose bit is 1: `A @ pulled`.
+    """Sum, for each row of bits, the rows of `weighted_inputs` whose bit is 1: `A @ weighted_inputs`.
 
     Parameters
     ----------
     bits
-        Activities A, (m neurons, n inputs).
-    pulled
+        Activation patterns A, (m neurons, n inputs).
+    weighted_inputs
         (n, d) float32, any strides. A non-finite entry makes its column of the result non-finite or NaN.
     out
         Where to write, (m, d) float32, C-contiguous; a new array by default.
@@ -46,8 +46,8 @@ def masked_product(
     InputError
         If dtypes or shapes do not match.
     """
-    pulled = require_array("pulled", pulled, np.float32, (bits.columns, "d"))
-    shape = (bits.rows, pulled.shape[1])
+    weighted_inputs = require_array("weighted_inputs", weighted_inputs, np.float32, (bits.columns, "d"))
+    shape = (bits.rows, weighted_inputs.shape[1])
     if out is None:
         out = np.empty(shape, dtype=np.float32)
     else:
@@ -55,17 +55,19 @@ def masked_product(
     if 0 in shape or bits.columns == 0:
         out[...] = 0
         return out
-    (_by_lookup if settings().backend == "avx512" else _portable)(bits, pulled, out)
+    (_by_lookup if settings().backend == "avx512" else _portable)(bits, weighted_inputs, out)
     return out
 
 
-def masked_product_reference(bits: PackedBits, pulled: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "m d"]:
+def masked_product_reference(
+    bits: PackedBits, weighted_inputs: Float32[np.ndarray, "n d"]
+) -> Float32[np.ndarray, "m d"]:
     """Compute `masked_product` plainly: unpack everything and multiply in float32."""
-    return unpack_bits(bits).astype(np.float32) @ pulled
+    return unpack_bits(bits).astype(np.float32) @ weighted_inputs
 
 
-def _by_lookup(bits: PackedBits, pulled: Float32[np.ndarray, "n d"], out: Float32[np.ndarray, "m d"]) -> None:
-    columns = columns_of(pulled, np.float32)
+def _by_lookup(bits: PackedBits, weighted_inputs: Float32[np.ndarray, "n d"], out: Float32[np.ndarray, "m d"]) -> None:
+    columns = columns_of(weighted_inputs, np.float32)
     groups, depth, lanes = columns.shape
     rows = min(LOOKUP_ROWS, bits.rows)
 
@@ -96,12 +98,12 @@ def _gather(columns, words, start, stop, tables, acc, out):
                     out[start + row, k] = acc[row * 16 + k - first]
 
 
-def _portable(bits: PackedBits, pulled: Float32[np.ndarray, "n d"], out: Float32[np.ndarray, "m d"]) -> None:
+def _portable(bits: PackedBits, weighted_inputs: Float32[np.ndarray, "n d"], out: Float32[np.ndarray, "m d"]) -> None:
     def piece(index: int) -> None:
         start = index * ROWS
         stop = min(start + ROWS, bits.rows)
-        np.matmul(unpacked_rows(bits, start, stop, low=0.0, high=1.0), pulled, out=out[start:stop])
+        np.matmul(unpacked_rows(bits, start, stop, low=0.0, high=1.0), weighted_inputs, out=out[start:stop])
 
-    work = bits.rows * pulled.size / 30
+    work = bits.rows * weighted_inputs.size / 30
     with single_threaded_blas():
         run_pieces(piece, -(-bits.rows // ROWS), threads=settings().threads, work_ns=work)

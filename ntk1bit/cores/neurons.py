@@ -33,7 +33,7 @@ from ntk1bit.errors import InputError, require_choice
 Scale = Literal["std", "absmean"]
 SCALES: tuple[str, ...] = get_args(Scale)
 
-_ROWS = 512  # neurons a piece
+_ROWS = 512  # neurons per piece
 # Of `ntk1bit.networks.quantizers`: the sizes and means that float32 sums can be relied on for.
 FAR_MEAN, LEAST = 16.0, 2.0**-50
 

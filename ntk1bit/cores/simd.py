@@ -1,4 +1,4 @@
-"""The SIMD room: 512-bit vectors as numba types, and the few operations the kernels need on them.
+"""SIMD in numba: 512-bit vectors as numba types, and the few operations the kernels need on them.
 
 Plain numba loops lose to BLAS on bit products, because a table lookup a lane and bits of comparisons are not what a
 loop vectoriser finds. So kernels of the ``avx512`` backend are written with explicit vectors. A vector is always 64

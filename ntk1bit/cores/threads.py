@@ -4,7 +4,8 @@ A product is cut into pieces by its shape alone. Threads take the next piece fro
 writes its own part of the result with scratch memory of its own, so the bits do not depend on how many threads there
 were or which was faster. Kernels release the GIL; numba's own parallel loops are not used, because their
 threading layers differ between machines and the calling thread would have to wait for a helper that the operating
-system has not yet started (8 ms on a busy machine). Here such a helper is simply not waited for.
+system has not yet started (8 ms on a busy machine). Here such a helper is simply not waited for. How many threads there
+may be at most is set by `backends.using(threads=...)`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from jaxtyping import Float32
 from ntk1bit.compiling import compiled
 from ntk1bit.cores.bits import PackedBits
 
-ROWS = 512  # rows a block: 512 x 784 float32 is 1.6 MB and stays in the second-level cache
+ROWS = 512  # rows per block: 512 x 784 float32 is 1.6 MB and stays in the second-level cache
 
 
 def unpacked_rows(

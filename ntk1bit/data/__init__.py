@@ -1,6 +1,12 @@
-"""Regression tasks on the unit sphere, by name: real data sets, the paper's target functions, synthetic targets."""
+"""Data to learn from, by name.
 
-from ntk1bit.data.task import Task
+`tasks` is the catalogue of regression tasks on the unit sphere: measured data (`digits_and_diabetes`), D25's target
+functions (`target_functions`) and synthetic targets (`sphere_targets`), all prepared by `regression_task`. The deep
+networks' points, which are not on the sphere, are in `cubes_and_curves`. Language models read a `text`, whose files are
+found by `text_sources`; their rival is `ngram`.
+"""
+
+from ntk1bit.data.regression_task import Task
 from ntk1bit.data.tasks import describe, dims_allowed, from_arrays, load, names
 
 __all__ = ["Task", "describe", "dims_allowed", "from_arrays", "load", "names"]

@@ -1,12 +1,12 @@
 """Points and targets of D25's experiments with deep networks, as the paper gives them: not on the unit sphere.
 
 **Cube functions** (Fig. 1): points uniform on [-1, 1]^k as they are; the networks have biases. What is done about f6,
-which is undefined on part of the cube, is said in `ntk1bit.data.functions`: such points are drawn again.
+which is undefined on part of the cube, is said in `ntk1bit.data.target_functions`: such points are drawn again.
 
 **Curves** (Fig. 2 and 3): evenly spaced training points on [-pi, pi], random test points; a point x is the input
 (x/pi, 1), whose second coordinate takes the place of a bias.
 
-Every target is divided by the bound of its magnitude (`ntk1bit.data.functions`), so |y| <= 1.
+Every target is divided by the bound of its magnitude (`ntk1bit.data.target_functions`), so |y| <= 1.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ntk1bit.data.functions import CUBE_FUNCTIONS, CURVE_FUNCTIONS, cube_points
+from ntk1bit.data.target_functions import CUBE_FUNCTIONS, CURVE_FUNCTIONS, cube_points
 from ntk1bit.errors import InputError, require_choice
 
 CUBES = tuple(CUBE_FUNCTIONS)

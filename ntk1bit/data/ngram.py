@@ -156,12 +156,14 @@ def _count(tokens: np.ndarray, vocabulary: int, length: int) -> Grams:
     codes = _codes(tokens, vocabulary, length)
     if vocabulary**length <= _DENSE_CODES:
         table = np.bincount(codes)
-        found = np.flatnonzero(table)
-        counts = table[found]
+        occurring = np.flatnonzero(table)
+        counts = table[occurring]
     else:
-        found, counts = np.unique(codes, return_counts=True)
-    contexts, starts, kinds = np.unique(found // vocabulary, return_index=True, return_counts=True)
-    return Grams(*(part.astype(np.int64) for part in (found, counts, contexts, np.add.reduceat(counts, starts), kinds)))
+        occurring, counts = np.unique(codes, return_counts=True)
+    contexts, starts, kinds = np.unique(occurring // vocabulary, return_index=True, return_counts=True)
+    return Grams(
+        *(part.astype(np.int64) for part in (occurring, counts, contexts, np.add.reduceat(counts, starts), kinds))
+    )
 
 
 def _codes(tokens: np.ndarray, vocabulary: int, length: int) -> np.ndarray:

@@ -7,24 +7,45 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from ntk1bit.data import functions, real, sphere
-from ntk1bit.data.task import Task, prepare
+from ntk1bit.data.digits_and_diabetes import Rows, diabetes, digits, mnist5k
+from ntk1bit.data.regression_task import Task, prepare
+from ntk1bit.data.sphere_targets import DEFAULT_SPHERE_DIM, SPHERE_TARGETS, sphere_points
+from ntk1bit.data.target_functions import (
+    CUBE_FUNCTIONS,
+    CURVE_FUNCTIONS,
+    DEFAULT_CURVE_DIM,
+    bias_lift,
+    cube_points,
+    curve_lift,
+)
 from ntk1bit.errors import InputError, require_choice
 
 _MOST_NUMBERS = 2**28  # coordinates of one task, 2 GB in float64: beyond it, a typing mistake
 
-_REAL: dict[str, tuple[str, Callable[[], real.Rows], bool]] = {
+_MEASURED: dict[str, tuple[str, Callable[[], Rows], bool]] = {
     # name: (description, rows, whether to centre the inputs)
-    "digits": ("8x8 digits, even against odd, features centred (d = 64)", real.digits, True),
-    "digits-raw": ("the same, not centred: badly conditioned, a stress case (d = 64)", real.digits, False),
-    "diabetes": ("disease progression from 10 clinical features (d = 10, 442 points)", real.diabetes, True),
-    "mnist5k": ("5,000 28x28 digits, even against odd, centred (d = 784; extra 'data')", real.mnist5k, True),
+    "digits": ("8x8 digits, even against odd, features centred (d = 64)", digits, True),
+    "digits-raw": (
+        "the same, not centred: badly conditioned, a stress case (d = 64)",
+        digits,
+        False,
+    ),
+    "diabetes": (
+        "disease progression from 10 clinical features (d = 10, 442 points)",
+        diabetes,
+        True,
+    ),
+    "mnist5k": (
+        "5,000 28x28 digits, even against odd, centred (d = 784; extra 'data')",
+        mnist5k,
+        True,
+    ),
 }
 
 
 def names() -> list[str]:
     """List the names `load` accepts."""
-    return [*_REAL, *functions.CUBE_FUNCTIONS, *functions.CURVE_FUNCTIONS, *sphere.SPHERE_TARGETS]
+    return [*_MEASURED, *CUBE_FUNCTIONS, *CURVE_FUNCTIONS, *SPHERE_TARGETS]
 
 
 def describe(name: str) -> str:
@@ -36,21 +57,21 @@ def describe(name: str) -> str:
         For an unknown name.
     """
     require_choice("task", name, names())
-    if name in _REAL:
-        return _REAL[name][0]
-    if name in functions.CUBE_FUNCTIONS:
-        cube = functions.CUBE_FUNCTIONS[name]
+    if name in _MEASURED:
+        return _MEASURED[name][0]
+    if name in CUBE_FUNCTIONS:
+        cube = CUBE_FUNCTIONS[name]
         return f"{cube.formula} on [-1, 1]^{cube.arity}, bias lift (d = {cube.arity + 1})"
-    if name in functions.CURVE_FUNCTIONS:
-        return f"{functions.CURVE_FUNCTIONS[name].formula} on [-pi, pi] (d = {functions.DEFAULT_CURVE_DIM} or --dims)"
-    formula = sphere.SPHERE_TARGETS[name].formula
-    return f"{formula} (inputs uniform on the sphere, d = {sphere.DEFAULT_SPHERE_DIM} or --dims)"
+    if name in CURVE_FUNCTIONS:
+        return f"{CURVE_FUNCTIONS[name].formula} on [-pi, pi] (d = {DEFAULT_CURVE_DIM} or --dims)"
+    formula = SPHERE_TARGETS[name].formula
+    return f"{formula} (inputs uniform on the sphere, d = {DEFAULT_SPHERE_DIM} or --dims)"
 
 
 def dims_allowed(name: str) -> bool:
     """Say whether the task's dimension can be chosen."""
     require_choice("task", name, names())
-    return name in functions.CURVE_FUNCTIONS or name in sphere.SPHERE_TARGETS
+    return name in CURVE_FUNCTIONS or name in SPHERE_TARGETS
 
 
 def load(name: str, *, n_train: int = 256, n_test: int = 512, seed: int = 0, dim: int | None = None) -> Task:
@@ -89,31 +110,31 @@ def load(name: str, *, n_train: int = 256, n_test: int = 512, seed: int = 0, dim
         raise InputError(f"task {name!r} has a dimension of its own; --dims works with sphere-* and curve tasks only")
     for_target, for_points = np.random.default_rng(seed).spawn(2)
     count, notes, centre = n_test + n_train, (), False
-    if name in _REAL:
-        _, rows, centre = _REAL[name]
+    if name in _MEASURED:
+        _, rows, centre = _MEASURED[name]
         x, y = rows()
         order = for_points.permutation(len(x))
         x, y = x[order], y[order]
-    elif name in functions.CUBE_FUNCTIONS:
-        cube = functions.CUBE_FUNCTIONS[name]
-        points, rejected = functions.cube_points(cube, count, for_points)
-        x, y = functions.bias_lift(points), cube.values(points) / cube.bound
+    elif name in CUBE_FUNCTIONS:
+        cube = CUBE_FUNCTIONS[name]
+        points, rejected = cube_points(cube, count, for_points)
+        x, y = bias_lift(points), cube.values(points) / cube.bound
         if rejected:
             notes = (f"{rejected:.0%} of the draws lay where {name} is undefined or huge and were made again",)
-    elif name in functions.CURVE_FUNCTIONS:
-        curve = functions.CURVE_FUNCTIONS[name]
-        dim = functions.DEFAULT_CURVE_DIM if dim is None else dim
+    elif name in CURVE_FUNCTIONS:
+        curve = CURVE_FUNCTIONS[name]
+        dim = DEFAULT_CURVE_DIM if dim is None else dim
         random_test, even_train = for_points.uniform(-np.pi, np.pi, n_test), np.linspace(-np.pi, np.pi, n_train)
         points = np.concatenate([random_test, even_train])
-        x, y = functions.curve_lift(points, dim), curve.values(points) / curve.bound
+        x, y = curve_lift(points, dim), curve.values(points) / curve.bound
         if dim == 2:
             notes = ("at dim 2 the std quantiser is lossless: 1-bit and full precision coincide",)
     else:
-        dim = sphere.DEFAULT_SPHERE_DIM if dim is None else dim
+        dim = DEFAULT_SPHERE_DIM if dim is None else dim
         if dim < 2:
             raise InputError(f"task {name!r} needs dim >= 2 (on the line every two inputs are parallel), got {dim}")
-        target = sphere.SPHERE_TARGETS[name].draw(dim, for_target)
-        x = sphere.sphere_points(count, dim, for_points)
+        target = SPHERE_TARGETS[name].draw(dim, for_target)
+        x = sphere_points(count, dim, for_points)
         y = target(x)
     return prepare(name, x, y, n_train=n_train, n_test=n_test, seed=seed, centre_inputs=centre, notes=notes)
 

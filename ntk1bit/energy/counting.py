@@ -56,8 +56,8 @@ KINDS = (
 
 
 @dataclass(frozen=True)
-class Shape:
-    """A decoder-only Transformer and the number of tokens it reads.
+class ForwardPass:
+    """One pass of a decoder-only Transformer over a number of tokens: what is counted.
 
     Attributes
     ----------
@@ -65,8 +65,6 @@ class Shape:
         Number of blocks and d.
     tokens
         T, the tokens of one forward pass.
-    ff
-        Hidden size of the feed-forward part over d.
     vocabulary
         Number of tokens there are; 0 leaves embedding and head out.
     heads
@@ -86,7 +84,6 @@ class Shape:
     layers: int
     width: int
     tokens: int = 512
-    ff: int = 4
     vocabulary: int = 0
     heads: int = 1
     tied: bool = True
@@ -95,15 +92,14 @@ class Shape:
     def __post_init__(self) -> None:
         """Refuse what cannot be built, or counted."""
         require_choice("activation", self.activation, ACTIVATIONS)
-        for name in ("layers", "width", "tokens", "ff", "heads"):
+        for name in ("layers", "width", "tokens", "heads"):
             if getattr(self, name) < 1:
                 raise InputError(f"a Transformer needs {name} of at least 1, got {getattr(self, name)}")
         if self.vocabulary < 0:
             raise InputError(f"vocabulary must be 0 (embedding and head left out) or more, got {self.vocabulary}")
         if self.width % self.heads:
             raise InputError(f"width must be a multiple of heads, got width {self.width} and {self.heads} heads")
-        linear = self.layers * self.width * self.width * (4 + 2 * self.ff)
-        per_token = 2 * linear + self.layers * self.width * (9 * self.tokens + 99 * self.ff)
+        per_token = 2 * self.parameters + self.layers * self.width * (9 * self.tokens + 396)
         if self.tokens * (per_token + 2 * self.width * self.vocabulary) >= _MOST:
             raise InputError(
                 f"{self.layers} layers of width {self.width} with {self.tokens} tokens take more than 10^18 "
@@ -112,13 +108,13 @@ class Shape:
 
     @property
     def parameters(self) -> int:
-        """Weights of the linear maps of all layers: 12 layers d^2 for ff = 4."""
-        return self.layers * (4 + 2 * self.ff) * self.width**2
+        """N, the weights of the linear maps of all layers: 12 layers d^2."""
+        return self.layers * sum(inputs * outputs * many for _, inputs, outputs, many in self.maps)
 
     @property
     def maps(self) -> tuple[tuple[str, int, int, int], ...]:
         """The linear maps of a layer: kind, inputs, outputs, how many."""
-        d, hidden = self.width, self.ff * self.width
+        d, hidden = self.width, 4 * self.width
         return ("qkv", d, d, 3), ("attention output", d, d, 1), ("ff up", d, hidden, 1), ("ff down", hidden, d, 1)
 
 
@@ -131,7 +127,7 @@ class Reading:
     one_less
         A sum of n terms takes n - 1 additions (Eq. 16), not n.
     by_head
-        Attention's scores are one product a head, not one of full width.
+        Attention's scores are one product per head, not one of full width.
     shared_inputs
         q, k and v read one scaled input, not three.
     biases
@@ -151,7 +147,7 @@ PRINTED = Reading()
 
 
 def count_operations(
-    shape: Shape,
+    shape: ForwardPass,
     arm: Arm,
     *,
     model: Model = "w23",
@@ -181,7 +177,7 @@ def count_operations(
 
     Returns
     -------
-    One row a kind of layer, operation and format, zeros left out. Columns kind (one of `KINDS`), operation (``"add"``
+    One row per kind of layer, operation and format, zeros left out. Columns kind (one of `KINDS`), operation (``"add"``
     or ``"mul"``), format, count (int64).
 
     Raises
@@ -209,7 +205,7 @@ class _Tally:
         self.float: Format = "fp32" if arm == "full32" else "fp16"
         self.scales_inputs = arm in ("int8-absmax", "bitnet", "b158")
         self.scales_outputs = self.scales_inputs or arm == "sign-ptq"
-        self.scales_rows = arm in ("int8-absmax", "sign-ptq")  # one a row of weights, not one a matrix
+        self.scales_rows = arm in ("int8-absmax", "sign-ptq")  # one per row of weights, not one per matrix
         self.multiplies = arm in ("full32", "full16", "int8-absmax")
         self.terms: Format = "int8" if self.scales_inputs else self.float
         self.density, self.wide = density, wide
@@ -238,7 +234,7 @@ class _Tally:
         return pd.DataFrame(rows, columns=pd.Index(["kind", "operation", "format", "count"])).astype({"count": "int64"})
 
 
-def _count_w23(tally: _Tally, shape: Shape, reading: Reading) -> None:
+def _count_w23(tally: _Tally, shape: ForwardPass, reading: Reading) -> None:
     layers, d, t = shape.layers, shape.width, shape.tokens
     less = int(reading.one_less)
     rows = layers * t
@@ -253,9 +249,9 @@ def _count_w23(tally: _Tally, shape: Shape, reading: Reading) -> None:
     tally.elementwise("residuals", 2 * rows * d * reading.residuals, 0)
 
 
-def _count_exact(tally: _Tally, shape: Shape) -> None:
+def _count_exact(tally: _Tally, shape: ForwardPass) -> None:
     d, t, heads = shape.width, shape.tokens, shape.heads
-    hidden, rows = shape.ff * d, shape.layers * t
+    hidden, rows = 4 * d, shape.layers * t
 
     if d % (2 * heads):
         raise InputError(

@@ -18,10 +18,10 @@ from ntk1bit.energy.counting import (
     PRINTED,
     Arm,
     Format,
+    ForwardPass,
     Model,
     Node,
     Reading,
-    Shape,
     count_operations,
     joules,
 )
@@ -29,8 +29,8 @@ from ntk1bit.energy.weight_memory import weight_bytes
 from ntk1bit.errors import InputError
 
 # W23, Table 5, and section 3.1 for the vocabulary, "16K", read as 16,000.
-SIZES: dict[str, Shape] = {
-    name: Shape(layers, width, heads=heads, vocabulary=16_000)
+SIZES: dict[str, ForwardPass] = {
+    name: ForwardPass(layers, width, heads=heads, vocabulary=16_000)
     for name, layers, width, heads in (
         ("125M", 12, 768, 12), ("350M", 24, 1024, 16), ("760M", 24, 1536, 16), ("1.3B", 24, 2048, 32),
         ("2.7B", 32, 2560, 32), ("6.7B", 32, 4096, 32), ("13B", 40, 5120, 40), ("30B", 48, 7168, 56),
@@ -61,7 +61,7 @@ CHOICES = {
 GROUPS = ("full precision", "BitNet", "reduction")
 _COLUMNS: tuple[tuple[Node, str], ...] = (("7nm", "mul"), ("7nm", "add"), ("45nm", "mul"), ("45nm", "add"))
 _TABLE_ARMS: tuple[Arm, ...] = ("full32", "full16", "bitnet")
-_COUNTINGS: tuple[tuple[Model, bool], ...] = (("w23", False), ("exact", False), ("exact", True))  # and wide
+_COUNTINGS: tuple[tuple[Model, bool], ...] = (("w23", False), ("exact", False), ("exact", True))  # and `wide`
 
 
 def check_published(reading: Reading = PRINTED) -> pd.DataFrame:
@@ -89,7 +89,7 @@ def compare_published(found: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    One row a printed figure. Columns group (of `GROUPS`), size, arm, node, what (``"mul"``, ``"add"`` in J, or
+    One row per printed figure. Columns group (of `GROUPS`), size, arm, node, what (``"mul"``, ``"add"`` in J, or
     ``"ratio"``), printed, digits (after the point), recomputed, agrees (recomputed rounds to what is printed) and short
     (how far recomputed lies from where it would).
 
@@ -142,8 +142,8 @@ def count_readings() -> pd.DataFrame:
 
     Returns
     -------
-    One row a reading, best first. Columns: the fields of `Reading`, figures reproduced of each of `GROUPS`, total, and
-    missed: the figures that are not.
+    One row per reading, best first. Columns: the fields of `Reading`, figures reproduced of each of `GROUPS`, total,
+    and missed: the figures that are not.
     """
     rows = []
     for reading in readings():
@@ -179,7 +179,7 @@ def implied_costs(reading: Reading = PRINTED) -> pd.DataFrame:
 
     Returns
     -------
-    One row a source, node, format and operation. Columns source, node, format, operation, printed, low and high (pJ:
+    One row per source, node, format and operation. Columns source, node, format, operation, printed, low and high (pJ:
     what all its cells allow; low > high when none serves all), inside.
     """
     ranges: dict[tuple[str, Node, Format, str], list[tuple[float, float]]] = {}
@@ -207,9 +207,9 @@ def implied_costs(reading: Reading = PRINTED) -> pd.DataFrame:
             ((whole / high - rest) / own * 1e12, (whole / low - rest) / own * 1e12)
         )
     rows = []
-    for (source, node, form, operation), found in ranges.items():
+    for (source, node, form, operation), intervals in ranges.items():
         cost = getattr(COSTS[node][form], operation)
-        low, high = max(one[0] for one in found), min(one[1] for one in found)
+        low, high = max(low for low, _ in intervals), min(high for _, high in intervals)
         rows.append((source, node, form, operation, cost, low, high, low <= cost <= high))
     names = ["source", "node", "format", "operation", "printed", "low", "high", "inside"]
     return pd.DataFrame(rows, columns=pd.Index(names))
@@ -220,10 +220,10 @@ def measure_energy(*, layers: int, width: int, tokens: int, heads: int, vocabula
 
     Returns
     -------
-    One row an arm, counting, accumulator and node. Columns arm, model, wide, node, mul and add (J), parameters,
+    One row per arm, counting, accumulator and node. Columns arm, model, wide, node, mul and add (J), parameters,
     linear_bytes (with their scales), total_bytes.
     """
-    shape = Shape(layers, width, tokens, heads=heads, vocabulary=vocabulary)
+    shape = ForwardPass(layers, width, tokens, heads=heads, vocabulary=vocabulary)
     rows = []
     for arm in ARMS:
         memory = weight_bytes(shape, arm)

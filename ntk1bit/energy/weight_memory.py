@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ntk1bit.cores.bits import WORD, packed_shape
-from ntk1bit.energy.counting import ARMS, Arm, Shape
+from ntk1bit.energy.counting import ARMS, Arm, ForwardPass
 from ntk1bit.errors import require_choice
 
 _BYTES: dict[Arm, int] = {"full32": 4, "full16": 2, "int8-absmax": 1}  # of a weight, where bits are not packed
@@ -24,7 +24,7 @@ class Memory:
     linear
         The linear maps of all layers.
     scales
-        Their scales, float32: one a matrix, or one a row where rows were quantised after training.
+        Their scales, float32: one per matrix, or one per row where rows were quantised after training.
     rest
         Gains of norms, embedding, head: in high precision in every arm (FP32 in ``"full32"``, else FP16).
     """
@@ -39,7 +39,7 @@ class Memory:
         return self.linear + self.scales + self.rest
 
 
-def weight_bytes(shape: Shape, arm: Arm) -> Memory:
+def weight_bytes(shape: ForwardPass, arm: Arm) -> Memory:
     """Count the bytes of a model's weights.
 
     Signs are packed as `cores.pack_signs` does, one bit each, rows padded to 16 and columns to 32; ternary weights take
@@ -55,7 +55,7 @@ def weight_bytes(shape: Shape, arm: Arm) -> Memory:
     for _, n, p, many in shape.maps:
         linear += many * (n * p * _BYTES[arm] if arm in _BYTES else packed_bytes(p, n) * (2 if arm == "b158" else 1))
         scales += 4 * many * {"bitnet": 1, "b158": 1, "int8-absmax": p, "sign-ptq": p}.get(arm, 0)
-    gains = shape.layers * (3 + shape.ff) * shape.width + shape.width
+    gains = (7 * shape.layers + 1) * shape.width  # of norms of d, d, d and 4d entries per layer, and the last
     tables = shape.vocabulary * (1 if shape.tied else 2)  # positions are rotations, which have no weights
     rest = (gains + tables * shape.width) * (4 if arm == "full32" else 2)
     return Memory(shape.layers * linear, shape.layers * scales, rest)

@@ -37,10 +37,10 @@ def sign_flips(frame: pd.DataFrame) -> list[AgainstWidth]:
     return _largest(frame, "flipped", "flips", "largest fraction of signs that differ from the start")
 
 
-@reads("changed")
+@reads("activation_change")
 def activation_changes(frame: pd.DataFrame) -> list[AgainstWidth]:
     """Largest fraction of the m n activations 1[z_r(x_i) >= 0] that differ from the start."""
-    return _largest(frame, "changed", "changed", "largest fraction of activations that differ from the start")
+    return _largest(frame, "activation_change", "changed", "largest fraction of activations that differ from the start")
 
 
 @reads("radius")

@@ -214,7 +214,7 @@ def joules(
     `full` in the float32 that it is trained in.
     """
     shape, spec = parse_size(size), run.spec
-    made = energy.Shape(
+    made = energy.ForwardPass(
         shape.layers,
         shape.width,
         spec.context,

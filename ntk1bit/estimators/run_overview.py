@@ -22,7 +22,16 @@ from ntk1bit.estimators.kernel_drift import activation_changes, drift, kernel_sh
 from ntk1bit.estimators.outputs import PREDICTION_COLUMNS, When, distance_to_predictions, gap, spread
 from ntk1bit.statistics import ENOUGH_SEEDS, PowerFit
 
-COLUMNS = ["drift", "lambda_min", "lambda_max", "flipped", "changed", "radius", "test_outputs", *PREDICTION_COLUMNS]
+COLUMNS = [
+    "drift",
+    "lambda_min",
+    "lambda_max",
+    "flipped",
+    "activation_change",
+    "radius",
+    "test_outputs",
+    *PREDICTION_COLUMNS,
+]
 
 
 @dataclass(frozen=True)

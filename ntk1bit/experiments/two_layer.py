@@ -24,8 +24,8 @@ CHECKPOINT_COLUMNS = (
     "lambda_min",
     "lambda_max",
     "flipped",
-    "changed",
-    "changed_most",
+    "activation_change",
+    "max_activation_change",
     "radius",
 )
 TERM_COLUMNS = ("c1", "c2", "c3", "c4", "c3_switched", "unit", "identity_error", "kernel_error")  # see `StepTerms`
@@ -95,10 +95,11 @@ class TwoLayer(Experiment):
 
         Returns
         -------
-        A row per step: step, loss; at checkpoints drift, kernel_norm, lambda_min, lambda_max, flipped, changed,
-        changed_most, radius (float64, see `Trajectory`) and test_loss (`1/2 sum (f - y)^2` over the test points), NaN
-        between them; with predictions, also the columns of `distances`; with terms, `TERM_COLUMNS`; outputs and
-        test_outputs (float32 arrays at checkpoints, else None); eta and diverged, the same in every row.
+        A row per step: step, loss; at checkpoints drift, kernel_norm, lambda_min, lambda_max, flipped,
+        activation_change, max_activation_change, radius (float64, see `Trajectory`) and test_loss (`1/2 sum (f - y)^2`
+        over the test points), NaN between them; with predictions, also the columns of `distances`; with terms,
+        `TERM_COLUMNS`; outputs and test_outputs (float32 arrays at checkpoints, else None); eta and diverged, the same
+        in every row.
         """
         task = load_task(self.task, self.n_train, self.n_test, self.data_seed, self.dim)
         weights = two_layer.init(self.width, self.dim, seed=self.seed, init=cast(Init, self.init))

@@ -13,7 +13,7 @@ about the LAPACK in use is assumed. With u = 2^-53 and gamma_k = k u/(1 - k u) (
 - each entry of fl(R^T R) is an inner product of n terms, off by at most gamma_n <|r_i|, |r_j|> <= gamma_n |r_i| |r_j|
   in any order of summation, with or without fused multiply-adds; the matrix |r_i| |r_j| has 2-norm norm_F(R)^2;
 - the two subtractions add u |E_ij| and u |h_ii - sigma|;
-- an underflow adds less than 2^-1022 an entry and product.
+- an underflow adds less than 2^-1022 per entry and product.
 
 What is assumed: IEEE binary64 rounding to nearest, and products that sum inner products (no Strassen-like algorithm).
 The matrix's entries are taken as exact: the bound says nothing about how they were computed.

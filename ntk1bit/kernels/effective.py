@@ -20,7 +20,7 @@ change is E[f_new(x) - f(x)] = -eta sum_j K_eff(x, x_j) r_j as eta -> 0. Derivat
        jump_k(x) = relu(z_k^+(x)) - relu(z_k^-(x)),     z_k^+- (x) = s sum_{j != k} q_j x_j +- s x_k + mu <1,x>,
 
    s and mu being continuous there. c_k ~ N(0, 1 - 1/d) has density p_0 = 1/sqrt(2 pi (1 - 1/d)) at 0. A neuron just
-   above the surface moves with the activities of q_k = +1, one just below with those of q_k = -1; in the central
+   above the surface moves with the activation of q_k = +1, one just below with those of q_k = -1; in the central
    difference the fluxes from both sides add up to their mean:
 
        flips(x,x') = p_0 sum_k (x'_k - m') E[ jump_k(x) (1[z_k^+(x') >= 0] + 1[z_k^-(x') >= 0])/2  |  c_k = 0 ].
@@ -36,7 +36,7 @@ For large d and spread-out inputs jump_k(x) -> 2 s x_k 1[z(x) >= 0], s' -> 0, an
     K_eff -> kappa^2 [c (<x,x'> - <1,x><1,x'>/d) + <1,x><1,x'>/d] P,   c = sqrt(2/pi) ("std"), 2/pi ("absmean"):
 
 every direction learns c times as fast as H says, except the direction 1, which the quantiser passes on unchanged. The
-approach is O(d^-1/2) on the diagonal (where jump and activity share the kink) and faster off it. At d = 2 the
+approach is O(d^-1/2) on the diagonal (where jump and activation share the kink) and faster off it. At d = 2 the
 quantiser is the identity (s q = c), and K_eff is the full-precision limit exactly.
 
 *Variance.* k runs over the coordinates in turn (with a random start) and its factor d x_k x'_k is noisy. Its leading
@@ -225,7 +225,7 @@ class _Neurons:
     def _flip(
         self, w: Float[np.ndarray, "b d"], mu: Float[np.ndarray, " b"], k: Int64[np.ndarray, " b"]
     ) -> tuple[Float[np.ndarray, "b n"], Float[np.ndarray, "b n2"]]:
-        """Condition the neurons on c_k = 0; return jump_k(x) and the mean activity on x2 of the two sides."""
+        """Condition the neurons on c_k = 0; return jump_k(x) and the mean activation on x2 of the two sides."""
         rows = np.arange(len(w))
         others_mean = (self.dim * mu - w[rows, k]) / np.float32(self.dim - 1)
         c = w - others_mean[:, None]
@@ -255,7 +255,7 @@ def _inputs_to_quantise(
 
 def _square(kernel: Float[np.ndarray, "n n"] | ArrayLike) -> Shaped[np.ndarray, "n n"]:
     finite("the kernel", kernel)
-    found = np.asarray(kernel)
-    if found.ndim != 2 or found.shape[0] != found.shape[1]:
-        raise InputError(f"a square kernel is needed, got shape {found.shape}")
-    return found
+    square = np.asarray(kernel)
+    if square.ndim != 2 or square.shape[0] != square.shape[1]:
+        raise InputError(f"a square kernel is needed, got shape {square.shape}")
+    return square

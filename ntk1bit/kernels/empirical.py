@@ -1,4 +1,4 @@
-"""The empirical NTK of a two-layer network, from activity bits alone: no Jacobian is formed.
+"""The empirical NTK of a two-layer network, from activation bits alone: no Jacobian is formed.
 
 Only the hidden weights train, and the straight-through estimator sets d z_r(x)/d w_r := x (D25, Lemma F.3), so
 
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from ntk1bit import cores
 from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.networks.quantizers import Scale
-from ntk1bit.networks.two_layer.network import Precision, Weights, activity_kernel, packed_activities
+from ntk1bit.networks.two_layer.network import Precision, Weights, kernel_from_counts, packed_activation_patterns
 
 
 def empirical_ntk(
@@ -48,8 +48,8 @@ def empirical_ntk(
         1e-30 to 1e30, or an option is unknown.
     """
     kappa = checked_kappa(kappa)
-    active = packed_activities(x, weights, precision=precision, scale=scale)
-    active2 = None if x2 is None else packed_activities(x2, weights, precision=precision, scale=scale)
+    active = packed_activation_patterns(x, weights, precision=precision, scale=scale)
+    active2 = None if x2 is None else packed_activation_patterns(x2, weights, precision=precision, scale=scale)
     left = np.asarray(x, dtype=np.float64)
     right = left if x2 is None else np.asarray(x2, dtype=np.float64)
-    return activity_kernel(left @ right.T, cores.bit_gram(active, active2), width=weights.width, kappa=kappa)
+    return kernel_from_counts(left @ right.T, cores.bit_gram(active, active2), width=weights.width, kappa=kappa)

@@ -31,7 +31,7 @@ from ntk1bit.arguments import input_rows, whole
 from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.networks.quantizers import SCALES, Scale
-from ntk1bit.networks.two_layer.network import PRECISIONS, Precision, Weights, packed_activities
+from ntk1bit.networks.two_layer.network import PRECISIONS, Precision, Weights, packed_activation_patterns
 
 _CHUNK_BYTES = 1 << 26  # memory for one chunk of neurons; small chunks keep 10^7 neurons as cheap as 10^4
 _STREAM = 0x11  # keeps these draws apart from those of `two_layer.init` at the same seed
@@ -103,8 +103,8 @@ def limit_ntk(
     counts = np.zeros(inner.shape, dtype=np.int64)
     for size in chunks(samples, bytes_each=left.shape[0] + right.shape[0] + 16 * left.shape[1]):
         neurons = Weights(rng.standard_normal((size, left.shape[1]), dtype=np.float32), np.ones(size, np.float32))
-        active = packed_activities(x32, neurons, scale=scale)
-        active2 = None if x2_32 is None else packed_activities(x2_32, neurons, scale=scale)
+        active = packed_activation_patterns(x32, neurons, scale=scale)
+        active2 = None if x2_32 is None else packed_activation_patterns(x2_32, neurons, scale=scale)
         counts += cores.bit_gram(active, active2)
     shrunk = (counts + 1) / (samples + 2)
     return Estimate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from ntk1bit import __version__
 from ntk1bit.arguments import input_rows, whole
 from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.errors import InputError, require_choice
+from ntk1bit.files import write_whole
 from ntk1bit.kernels.certified import certified_lambda_min
 from ntk1bit.kernels.effective import LEAST_SAMPLES, asymmetry, effective_ntk, kernel_ratio, symmetric_part
 from ntk1bit.kernels.empirical import empirical_ntk
@@ -136,12 +138,8 @@ class Measurement:
                 arrays |= {name: estimate.value, f"{name}_standard_error": estimate.standard_error}
         if self.spectrum is not None:
             arrays |= {"eigenvalues": self.spectrum.eigenvalues, "eigenvectors": self.spectrum.eigenvectors}
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.npz")
-        try:
-            np.savez_compressed(unfinished, **arrays)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        np.savez_compressed(data := io.BytesIO(), **arrays)
+        write_whole(path, data.getbuffer())
 
 
 def measure(

@@ -1,4 +1,4 @@
-"""The spectrum of a kernel and what it says about learning: rank, conditioning, decay, alignment, loss by direction.
+"""The spectrum of a kernel and what it says about learning: rank, conditioning, decay, alignment.
 
 Eigenvalues of a symmetric matrix from LAPACK are good to about eps norm(H) *absolutely*, so the small ones, which
 decide how long training takes, are the worst relatively. The ends of the spectrum are therefore refined by Rayleigh
@@ -77,13 +77,6 @@ class Spectrum:
         return float(np.exp(-(share * np.log(share)).sum())) if share.size else 0.0
 
     @property
-    def participation(self) -> float:
-        """(sum lambda)^2 / sum lambda^2: the number of directions that carry the trace."""
-        size = float(np.abs(self.eigenvalues).max(initial=0.0))
-        share = self.eigenvalues / power_of_four(size)  # exact, and squares stay in range
-        return float(share.sum()) ** 2 / float((share**2).sum()) if size > 0 else 0.0
-
-    @property
     def condition_number(self) -> float:
         """lambda_max / lambda_min; infinite when lambda_min is not above 0, or not above `rounding`."""
         smallest = float(self.eigenvalues[-1])
@@ -111,19 +104,6 @@ class Spectrum:
         residual = size - size.mean() - slope * centred
         error = float(np.sqrt(residual @ residual / max(len(rank) - 2, 1) / (centred @ centred)))
         return Decay(-slope, float(np.exp(size.mean() - slope * rank.mean())), error, first, last)
-
-    def loss_by_direction(self, residual: Float[np.ndarray, "n ..."] | ArrayLike) -> Float[np.ndarray, " n"]:
-        """Split L = 1/2 norm(r)^2 over the eigenvectors: 1/2 <v_k, r>^2, summed over outputs where there are several.
-
-        Under kernel descent with learning rate eta the part of direction k falls as (1 - eta lambda_k)^(2t).
-
-        Raises
-        ------
-        InputError
-            If the residual is not (n,) or (n, outputs), or not finite.
-        """
-        parts = 0.5 * (self.eigenvectors.T @ _targets("residual", residual, len(self.eigenvalues))) ** 2
-        return parts if parts.ndim == 1 else parts.sum(axis=1)
 
 
 def spectrum(kernel: Float[np.ndarray, "n n"] | ArrayLike, *, computed_in: Dtype | None = None) -> Spectrum:
@@ -235,7 +215,7 @@ def _rayleigh(h: Float[np.ndarray, "n n"], vector: Float[np.ndarray, " n"]) -> f
 
 def _targets(name: str, values: object, length: int) -> Float[np.ndarray, "n ..."]:
     """Return targets, (n,) or (n, outputs), in float64."""
-    found = finite(name, values)
-    if found.ndim not in (1, 2) or found.shape[0] != length:
-        raise InputError(f"{name} of shape {found.shape} do not match a kernel of {length} points")
-    return found
+    vectors = finite(name, values)
+    if vectors.ndim not in (1, 2) or vectors.shape[0] != length:
+        raise InputError(f"{name} of shape {vectors.shape} do not match a kernel of {length} points")
+    return vectors

@@ -22,7 +22,7 @@ _ROTARY_BASE = 10_000.0  # as in `ntk1bit.networks.transformer`
 def caches(
     *outer: int, heads: int, size: int, capacity: int
 ) -> tuple[Float32[np.ndarray, "*outer heads chunks size chunk"], Float32[np.ndarray, "*outer heads capacity size"]]:
-    """Return room for keys and values of `capacity` positions; `outer` are leading axes, such as layers and batch."""
+    """Allocate keys and values of `capacity` positions; `outer` are leading axes, such as layers and batch."""
     keys = np.zeros((*outer, heads, -(-capacity // CHUNK), size, CHUNK), dtype=np.float32)
     return keys, np.zeros((*outer, heads, capacity, size), dtype=np.float32)
 
@@ -31,7 +31,7 @@ def attend(
     sums: Int32[np.ndarray, "b t three_padded"],
     gamma: Float32[np.ndarray, "b t"],
     scales: Float32[np.ndarray, " 3"],
-    turns: Float32[np.ndarray, "2 context half"],
+    rotary: Float32[np.ndarray, "2 context half"],
     keys: Float32[np.ndarray, "b heads chunks size chunk"],
     values: Float32[np.ndarray, "b heads capacity size"],
     before: int,
@@ -44,8 +44,8 @@ def attend(
         The products for queries, keys and values side by side, each padded to whole panels of 16; gamma of the inputs.
     scales
         beta of the three.
-    turns
-        Of `rotations`; size = 2 half.
+    rotary
+        Of `rotary_table`; size = 2 half.
     keys, values
         Of `caches`; written from position `before` on; d = heads size.
     before
@@ -58,14 +58,14 @@ def attend(
     seen = before + (time + 1) / 2
     each = 0.1 * time * seen * size + 5 * time * size  # the second: positions are written and rotated one by one
     by_rows(
-        lambda first, stop: _attend(sums, gamma, scales, turns, keys, values, before, first, stop, out),
+        lambda first, stop: _attend(sums, gamma, scales, rotary, keys, values, before, first, stop, out),
         batch * heads,
         each,
     )
     return out
 
 
-def rotations(context: int, half: int) -> Float32[np.ndarray, "2 context half"]:
+def rotary_table(context: int, half: int) -> Float32[np.ndarray, "2 context half"]:
     """Return cosines and sines of the angles p 10000^(-i/half) of positions p = 0, 1, ...
 
     Angles are rounded to float32 as in `ntk1bit.networks.transformer.rotate`: that is what a model was trained with.
@@ -76,10 +76,10 @@ def rotations(context: int, half: int) -> Float32[np.ndarray, "2 context half"]:
 
 
 def rotate_reference(
-    x: Float[np.ndarray, "b t heads size"], turns: Float32[np.ndarray, "2 context half"]
+    x: Float[np.ndarray, "b t heads size"], rotary: Float32[np.ndarray, "2 context half"]
 ) -> Float[np.ndarray, "b t heads size"]:
     """Rotate the pairs (x_i, x_{i + size/2}) of whole sequences plainly, in the precision of `x`."""
-    cosine, sine = turns[:, : x.shape[1], None]
+    cosine, sine = rotary[:, : x.shape[1], None]
     left, right = np.split(x, 2, axis=-1)
     return np.concatenate([left * cosine - right * sine, left * sine + right * cosine], axis=-1)
 
@@ -100,19 +100,19 @@ def attend_reference(
 
 @compiled
 @no_type_check
-def _attend(sums, gamma, scales, turns, keys, values, before, first, stop, out):
+def _attend(sums, gamma, scales, rotary, keys, values, before, first, stop, out):
     """Attend in heads first..stop of all sequences, counted through."""
     heads = keys.shape[1]
     for index in range(first, stop):
-        _attend_head(sums, gamma, scales, turns, keys, values, before, index // heads, index % heads, out)
+        _attend_head(sums, gamma, scales, rotary, keys, values, before, index // heads, index % heads, out)
 
 
 @inlined(fastmath=CONTRACT)
 @no_type_check
-def _rotate(sums, scale, turns, position, out):
+def _rotate(sums, scale, rotary, position, out):
     """Write the scaled and rotated entries of one head to `out`."""
     half = len(out) // 2
-    cosine, sine = turns[0, position], turns[1, position]
+    cosine, sine = rotary[0, position], rotary[1, position]
     for c in range(half):
         left, right = np.float32(sums[c]) * scale, np.float32(sums[half + c]) * scale
         out[c] = left * cosine[c] - right * sine[c]
@@ -138,7 +138,7 @@ def _score(q, k, scores):
 
 @inlined(fastmath=CONTRACT)
 @no_type_check
-def _attend_head(sums, gamma, scales, turns, keys, values, before, b, head, out):
+def _attend_head(sums, gamma, scales, rotary, keys, values, before, b, head, out):
     size = values.shape[3]
     time, padded = sums.shape[1], sums.shape[2] // 3
     first = head * size
@@ -146,17 +146,17 @@ def _attend_head(sums, gamma, scales, turns, keys, values, before, b, head, out)
     q = np.empty(size, np.float32)
     for i in range(time):
         row, scale = sums[b, i], gamma[b, i] / np.float32(LEVELS)
-        _rotate(row[padded + first : padded + first + size], scale * scales[1], turns, before + i, q)
+        _rotate(row[padded + first : padded + first + size], scale * scales[1], rotary, before + i, q)
         for c in range(size):
             k[(before + i) // CHUNK, c, (before + i) % CHUNK] = q[c]
             v[before + i, c] = np.float32(row[2 * padded + first + c]) * (scale * scales[2])
-    room = np.empty(before + time, np.float32)
+    every_share = np.empty(before + time, np.float32)
     root = np.float32(1) / np.sqrt(np.float32(size))
     for i in range(time):
         scale = gamma[b, i] / np.float32(LEVELS) * scales[0]
-        _rotate(sums[b, i, first : first + size], scale, turns, before + i, q)
+        _rotate(sums[b, i, first : first + size], scale, rotary, before + i, q)
         seen = before + i + 1
-        shares = room[:seen]
+        shares = every_share[:seen]
         for chunk in range((seen + CHUNK - 1) // CHUNK):
             _score(q, k[chunk], shares[chunk * CHUNK : min((chunk + 1) * CHUNK, seen)])
         top = np.float32(-np.inf)

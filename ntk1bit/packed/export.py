@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from ntk1bit.networks.straight_through import tensor_wise
 from ntk1bit.networks.transformer import Block, Transformer
 from ntk1bit.networks.transformer_shape import Shape
 from ntk1bit.packed.file_format import require_writable, save, stack_signs
-from ntk1bit.packed.model import PackedBlock, PackedModel, PackedProjection, PackedShape
+from ntk1bit.packed.model import PackedBlock, PackedModel, PackedProjection
 
 
 def export(model: Transformer, shape: Shape, path: Path, *, alphabet: str = "", note: str = "") -> PackedModel:
@@ -70,7 +69,7 @@ def pack(model: Transformer, shape: Shape, *, alphabet: str = "", note: str = ""
         )
     embedding = _floats("embedding", model.embedding, table)
     return PackedModel(
-        shape=PackedShape(**asdict(shape)),
+        shape=shape,
         embedding=embedding,
         blocks=tuple(_pack_block(f"layer {index}", block, shape) for index, block in enumerate(model.blocks)),
         norm=_floats("norm", model.norm.gain, (shape.width,)),
@@ -88,23 +87,23 @@ def _pack_block(where: str, block: Block, shape: Shape) -> PackedBlock:
         )
     width = shape.width
 
-    def one(name: str, outputs: int, inputs: int) -> PackedProjection:
+    def packed(name: str, outputs: int, inputs: int) -> PackedProjection:
         return _pack_projection(f"{name} of {where}", getattr(block, name), (outputs, inputs))
 
     def gain(name: str, size: int) -> Float32[np.ndarray, " size"]:
         return _floats(f"{name} of {where}", getattr(block, name).gain, (size,))
 
-    parts = [one(name, width, width) for name in ("query", "key", "value")]
+    parts = [packed(name, width, width) for name in ("query", "key", "value")]
     return PackedBlock(
         attention_norm=gain("attention_norm", width),
         attention=stack_signs(tuple(part.signs for part in parts)),
         attention_scales=np.array([part.beta for part in parts], dtype=np.float32),
         attention_sub_norm=gain("attention_sub_norm", width),
-        output=one("output", width, width),
+        output=packed("output", width, width),
         feed_norm=gain("feed_norm", width),
-        up=one("up", 4 * width, width),
+        up=packed("up", 4 * width, width),
         feed_sub_norm=gain("feed_sub_norm", 4 * width),
-        down=one("down", width, 4 * width),
+        down=packed("down", width, 4 * width),
     )
 
 

@@ -1,7 +1,7 @@
 """Packed Transformers on disk: one `.npz` of numeric arrays, read without pickle and without JAX.
 
     format                 int64, FORMAT
-    shape                  the fields of `PackedShape` as JSON, UTF-8 in uint8
+    shape                  the fields of `Shape` as JSON, UTF-8 in uint8
     alphabet, note         text, UTF-8 in uint8
     embedding              (vocabulary, d) float32
     norm                   (d,) float32
@@ -16,6 +16,7 @@ A file is written under another name and renamed when all of it is on disk; the 
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import zipfile
@@ -29,13 +30,13 @@ from ntk1bit import cores
 from ntk1bit.cores.bits import packed_shape
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
-from ntk1bit.packed.model import PackedBlock, PackedModel, PackedProjection, PackedShape
+from ntk1bit.networks.transformer_shape import ACTIVATIONS, Shape
+from ntk1bit.packed.model import PackedBlock, PackedModel, PackedProjection
 
 FORMAT = 1
 SUFFIX = ".npz"
 PROJECTIONS = ("query", "key", "value", "output", "up", "down")
 NORMS = ("attention_norm", "attention_sub_norm", "feed_norm", "feed_sub_norm")
-_ACTIVATIONS = ("gelu", "squared-relu")
 _UNREADABLE = (
     ValueError,
     KeyError,
@@ -117,7 +118,7 @@ def stack_signs(parts: tuple[cores.PackedSigns, ...]) -> cores.PackedSigns:
 
 def _arrays(model: PackedModel) -> Iterator[tuple[str, np.ndarray]]:
     yield "format", np.array(FORMAT, dtype=np.int64)
-    yield "shape", _bytes_of(json.dumps(model.shape._asdict()))
+    yield "shape", _bytes_of(json.dumps(dataclasses.asdict(model.shape)))
     yield "alphabet", _bytes_of(model.alphabet)
     yield "note", _bytes_of(model.note)
     yield "embedding", model.embedding
@@ -159,14 +160,14 @@ def _model(arrays: dict[str, np.ndarray]) -> PackedModel:
 
 def _block(arrays: dict[str, np.ndarray], layer: int, width: int) -> PackedBlock:
     gains = [_floats(arrays, f"{layer}.{name}", (4 * width if name == "feed_sub_norm" else width,)) for name in NORMS]
-    found: list[PackedProjection] = []
+    projections: list[PackedProjection] = []
     for name in PROJECTIONS:
         outputs, inputs = 4 * width if name == "up" else width, 4 * width if name == "down" else width
         words = _take(arrays, f"{layer}.{name}.signs", packed_shape(outputs, inputs), np.dtype("<u4"))
         beta = float(_floats(arrays, f"{layer}.{name}.beta", ()))
         signs = cores.PackedSigns(np.ascontiguousarray(words.astype(np.uint32, copy=False)), outputs, inputs)
-        found.append(PackedProjection(signs, beta))
-    query, key, value, output, up, down = found
+        projections.append(PackedProjection(signs, beta))
+    query, key, value, output, up, down = projections
     return PackedBlock(
         attention_norm=gains[0],
         attention=stack_signs((query.signs, key.signs, value.signs)),
@@ -180,20 +181,20 @@ def _block(arrays: dict[str, np.ndarray], layer: int, width: int) -> PackedBlock
     )
 
 
-def _shape(text: str) -> PackedShape:
+def _shape(text: str) -> Shape:
     try:
         fields = json.loads(text)
     except json.JSONDecodeError:
         raise _DamageError("its shape is not JSON") from None
-    if not isinstance(fields, dict) or set(fields) != set(PackedShape._fields):
+    if not isinstance(fields, dict) or set(fields) != {field.name for field in dataclasses.fields(Shape)}:
         raise _DamageError("its shape lacks fields or has others")
-    numbers = [fields[name] for name in ("layers", "width", "heads", "vocabulary", "context")]
-    whole = all(type(number) is int and number >= 1 for number in numbers)
-    if not whole or type(fields["tied"]) is not bool or fields["activation"] not in _ACTIVATIONS:
+    whole = all(type(fields[name]) is int for name in ("layers", "width", "heads", "vocabulary", "context"))
+    if not whole or type(fields["tied"]) is not bool or fields["activation"] not in ACTIVATIONS:
         raise _DamageError(f"no Transformer has the shape {text[:200]}")
-    if fields["width"] % (2 * fields["heads"]):
-        raise _DamageError(f"its width {fields['width']} is no even multiple of its {fields['heads']} heads")
-    return PackedShape(**fields)
+    try:
+        return Shape(**fields)
+    except InputError as problem:
+        raise _DamageError(str(problem)) from None
 
 
 def _take(

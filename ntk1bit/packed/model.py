@@ -9,14 +9,14 @@ integers q, the product with the signs is exact (`ntk1bit.cores.sign_matmul_int8
     logits = LN(h) E^T  or  LN(h) W_head^T
 
 Queries and keys are rotated by their position. Attention keeps keys and values, so a sequence can be read in parts:
-`logits` reads it at once, `step` a character.
+`logits` reads it at once, `decode` a character.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -25,24 +25,8 @@ from jaxtyping import Float, Float32, Integer
 from ntk1bit import cores
 from ntk1bit.errors import InputError
 from ntk1bit.networks.quantizers import quantize_activations
+from ntk1bit.networks.transformer_shape import Shape
 from ntk1bit.packed import attention, rows
-
-
-class PackedShape(NamedTuple):
-    """What a packed Transformer is made of: the fields of `ntk1bit.networks.transformer.Shape`."""
-
-    layers: int
-    width: int
-    heads: int
-    vocabulary: int
-    context: int
-    activation: str
-    tied: bool
-
-    @property
-    def parameters(self) -> int:
-        """N, the non-embedding parameters: 12 layers width^2."""
-        return 12 * self.layers * self.width**2
 
 
 class PackedProjection(NamedTuple):
@@ -94,8 +78,8 @@ class PackedBlock:
 
 
 @dataclass(eq=False)
-class Reading:
-    """How far some sequences have been read: keys and values of every layer. Changed in place by `feed` and `step`.
+class KVCache:
+    """Keys and values of every layer for the characters read so far; `prefill` and `decode` write to it in place.
 
     Attributes
     ----------
@@ -110,7 +94,7 @@ class Reading:
     length: int = 0
 
     @property
-    def room(self) -> int:
+    def remaining(self) -> int:
         """Characters that can still be read."""
         return self.values.shape[3] - self.length
 
@@ -137,7 +121,7 @@ class PackedModel:
         What the exporter had to say.
     """
 
-    shape: PackedShape
+    shape: Shape
     embedding: Float32[np.ndarray, "vocabulary d"]
     blocks: tuple[PackedBlock, ...]
     norm: Float32[np.ndarray, " d"]
@@ -146,8 +130,8 @@ class PackedModel:
     note: str = ""
 
     @functools.cached_property
-    def _turns(self) -> Float32[np.ndarray, "2 context half"]:
-        return attention.rotations(self.shape.context, self.shape.width // self.shape.heads // 2)
+    def _rotary_table(self) -> Float32[np.ndarray, "2 context half"]:
+        return attention.rotary_table(self.shape.context, self.shape.width // self.shape.heads // 2)
 
     @property
     def packed_bytes(self) -> int:
@@ -168,7 +152,7 @@ class PackedModel:
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield what there is to know about the model, as (name, value)."""
-        yield from ((name, str(value)) for name, value in self.shape._asdict().items())
+        yield from ((name, str(value)) for name, value in asdict(self.shape).items())
         yield "alphabet", repr(self.alphabet) if self.alphabet else "unknown"
         if self.note:
             yield "note", " ".join(self.note.split())
@@ -194,7 +178,7 @@ class PackedModel:
         tokens = self._checked(tokens, 2)
         return self._read(self._start(len(tokens), tokens.shape[1]), tokens)
 
-    def start(self, batch: int = 1) -> Reading:
+    def start(self, batch: int = 1) -> KVCache:
         """Begin to read `batch` sequences, of up to the context's length.
 
         Raises
@@ -206,7 +190,7 @@ class PackedModel:
             raise InputError(f"a batch needs at least one sequence, got {batch}")
         return self._start(batch, self.shape.context)
 
-    def step(self, reading: Reading, tokens: Integer[np.ndarray, " b"]) -> Float32[np.ndarray, "b vocabulary"]:
+    def decode(self, cache: KVCache, tokens: Integer[np.ndarray, " b"]) -> Float32[np.ndarray, "b vocabulary"]:
         """Read one more character of each sequence and return the logits of the next.
 
         Equal to the last position of `logits` up to rounding (docs/inference.md).
@@ -217,31 +201,31 @@ class PackedModel:
             If tokens do not fit, or the context is full: the model was never trained on longer sequences. Begin again
             with the last part of the text, as `ntk1bit.packed.text.generate` does.
         """
-        return self.feed(reading, self._checked(tokens, 1)[:, None])[:, 0]
+        return self.prefill(cache, self._checked(tokens, 1)[:, None])[:, 0]
 
-    def feed(self, reading: Reading, tokens: Integer[np.ndarray, "b t"]) -> Float32[np.ndarray, "b t vocabulary"]:
-        """Read several more characters of each sequence; as `step`, with the logits after each of them."""
+    def prefill(self, cache: KVCache, tokens: Integer[np.ndarray, "b t"]) -> Float32[np.ndarray, "b t vocabulary"]:
+        """Read several more characters of each sequence; as `decode`, with the logits after each of them."""
         tokens = self._checked(tokens, 2)
-        if len(tokens) != reading.keys.shape[1]:
-            raise InputError(f"{reading.keys.shape[1]} sequences are being read, got tokens for {len(tokens)}")
-        if tokens.shape[1] > reading.room:
+        if len(tokens) != cache.keys.shape[1]:
+            raise InputError(f"{cache.keys.shape[1]} sequences are being read, got tokens for {len(tokens)}")
+        if tokens.shape[1] > cache.remaining:
             raise InputError(
-                f"the context of {self.shape.context} characters is full: {reading.length} were read and "
+                f"the context of {self.shape.context} characters is full: {cache.length} were read and "
                 f"{tokens.shape[1]} more given; start again with the last part of the text"
             )
-        return self._read(reading, tokens)
+        return self._read(cache, tokens)
 
-    def _start(self, batch: int, capacity: int) -> Reading:
+    def _start(self, batch: int, capacity: int) -> KVCache:
         s = self.shape
-        return Reading(*attention.caches(s.layers, batch, heads=s.heads, size=s.width // s.heads, capacity=capacity))
+        return KVCache(*attention.caches(s.layers, batch, heads=s.heads, size=s.width // s.heads, capacity=capacity))
 
-    def _read(self, reading: Reading, tokens: Integer[np.ndarray, "b t"]) -> Float32[np.ndarray, "b t vocabulary"]:
+    def _read(self, cache: KVCache, tokens: Integer[np.ndarray, "b t"]) -> Float32[np.ndarray, "b t vocabulary"]:
         batch, time = tokens.shape
-        before = reading.length
+        before = cache.length
         h = self.embedding[tokens].reshape(batch * time, self.shape.width)  # a copy, as indexing by an array gives
-        for block, keys, values in zip(self.blocks, reading.keys, reading.values, strict=True):
+        for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
             self._pass(block, h, keys, values, (batch, time), before)
-        reading.length = before + time
+        cache.length = before + time
         return rows.project(h, self.norm, self.head).reshape(batch, time, self.shape.vocabulary)
 
     def _pass(
@@ -257,7 +241,7 @@ class PackedModel:
         q, gamma = rows.normalize(h, block.attention_norm)
         sums = cores.sign_matmul_int8(q, block.attention).reshape(*batch_and_time, block.attention.rows)
         gathered = attention.attend(
-            sums, gamma.reshape(batch_and_time), block.attention_scales, self._turns, keys, values, before
+            sums, gamma.reshape(batch_and_time), block.attention_scales, self._rotary_table, keys, values, before
         ).reshape(h.shape)
         q, gamma = rows.normalize(gathered, block.attention_sub_norm)
         rows.add(h, cores.sign_matmul_int8(q, block.output.signs), gamma, block.output.beta)
@@ -294,7 +278,7 @@ def logits_reference(model: PackedModel, tokens: Integer[np.ndarray, "b t"]) -> 
     shape = model.shape
     batch, time = tokens.shape
     h = model.embedding[tokens].astype(np.float64).reshape(batch * time, shape.width)
-    turns = attention.rotations(time, shape.width // shape.heads // 2)
+    rotary = attention.rotary_table(time, shape.width // shape.heads // 2)
 
     def through(projection: PackedProjection, x: np.ndarray) -> np.ndarray:
         q, gamma = quantize_activations(x)
@@ -307,9 +291,9 @@ def logits_reference(model: PackedModel, tokens: Integer[np.ndarray, "b t"]) -> 
     for block in model.blocks:
         query, key, value, output, up, down = block.projections()
         x = rows.layer_norm(h, block.attention_norm)
-        q, k, v = (split(through(one, x)) for one in (query, key, value))
+        q, k, v = (split(through(projection, x)) for projection in (query, key, value))
         gathered = attention.attend_reference(
-            attention.rotate_reference(q, turns), attention.rotate_reference(k, turns), v
+            attention.rotate_reference(q, rotary), attention.rotate_reference(k, rotary), v
         )
         h = h + through(output, rows.layer_norm(gathered.reshape(h.shape), block.attention_sub_norm))
         x = through(up, rows.layer_norm(h, block.feed_norm))

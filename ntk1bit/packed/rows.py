@@ -68,15 +68,10 @@ def activate(
 
 
 def activate_reference(x: Float[np.ndarray, "n m"], *, gelu: bool) -> Float[np.ndarray, "n m"]:
-    """Compute the activation plainly, in the precision of `x`; a product's is that of `rescale`."""
+    """Compute the activation plainly, in the precision of `x`."""
     if gelu:
         return 0.5 * x * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))
     return np.maximum(x, 0) ** 2
-
-
-def rescale(sums: Int32[np.ndarray, "n m"], gamma: Float[np.ndarray, " n"], beta: float) -> Float[np.ndarray, "n m"]:
-    """Return a product's output, `beta gamma/128 sums`, in the precision of `gamma`."""
-    return sums * (gamma * gamma.dtype.type(beta) / LEVELS)[:, None]
 
 
 def add(

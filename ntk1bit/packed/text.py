@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import operator
-
 import numpy as np
 from jaxtyping import Float
 
+from ntk1bit.arguments import whole
 from ntk1bit.errors import InputError
 from ntk1bit.packed.file_format import NORMS
 from ntk1bit.packed.model import PackedModel
@@ -47,19 +46,20 @@ def generate(model: PackedModel, prompt: str, *, length: int, temperature: float
         raise InputError("this model was exported without its alphabet, so its tokens cannot be shown as text")
     if not prompt:
         raise InputError("the prompt is empty; give at least one character to continue")
-    length, seed = (_whole(name, number) for name, number in (("length", length), ("seed", seed)))
+    length = whole("length", length, allowed="a whole number, 0 or more", least=0)
+    seed = whole("seed", seed, allowed="a whole number, 0 or more", least=0)
     if not 0 <= temperature < np.inf:
         raise InputError(f"the temperature must be 0 or more and finite, got {temperature}")
     known = _tokens(prompt, model.alphabet)
     first = len(known)
     rng = np.random.default_rng([seed, _STREAM])
     keep = max(1, model.shape.context // 2)
-    reading = model.start()
+    cache = model.start()
     unread = known[-keep:] if first > model.shape.context else known
     for _ in range(length):
-        if len(unread) > reading.room:
-            reading, unread = model.start(), known[-keep:]
-        logits = model.feed(reading, np.array([unread]))[0, -1]
+        if len(unread) > cache.remaining:
+            cache, unread = model.start(), known[-keep:]
+        logits = model.prefill(cache, np.array([unread]))[0, -1]
         if not np.isfinite(logits).all():
             raise InputError(
                 f"the model's logits after {len(known)} characters are not finite: its weights are too large "
@@ -100,13 +100,3 @@ def _tokens(text: str, alphabet: str) -> list[int]:
                 "fold the text first"
             )
     return [places[character] for character in text]
-
-
-def _whole(name: str, number: int) -> int:
-    try:
-        whole = operator.index(number)
-    except TypeError:
-        raise InputError(f"{name} must be an integer, got {number!r}") from None
-    if whole < 0:
-        raise InputError(f"{name} must be 0 or more, got {whole}")
-    return whole

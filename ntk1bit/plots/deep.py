@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, StrMethodFormatter
 
 from ntk1bit.data.cubes_and_curves import CUBES, CURVES
-from ntk1bit.data.functions import CURVE_FUNCTIONS
+from ntk1bit.data.target_functions import CURVE_FUNCTIONS
 from ntk1bit.estimators.deep import ROUNDING, ends_table, epochs_table, functions_table, losses_table
 from ntk1bit.plots.looks import (
     GREY,

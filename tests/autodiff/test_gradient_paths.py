@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ntk1bit.autodiff import ntk
-from ntk1bit.autodiff.gradient_paths import check_gradient_paths
+from ntk1bit.autodiff.missing_gradients.gradient_paths import check_gradient_paths
 from ntk1bit.errors import InputError
 from ntk1bit.networks import straight_through as ste
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ntk1bit.autodiff import layerwise_ntk, ntk
-from ntk1bit.autodiff.gradient_paths import MissingGradientWarning
+from ntk1bit.autodiff.missing_gradients.gradient_paths import MissingGradientWarning
 from ntk1bit.errors import InputError
 from ntk1bit.kernels import empirical_ntk
 from ntk1bit.networks import straight_through as ste

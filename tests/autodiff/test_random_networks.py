@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from ntk1bit.autodiff.gradient_paths import MissingGradientWarning, check_gradient_paths
+from ntk1bit.autodiff.missing_gradients.gradient_paths import MissingGradientWarning, check_gradient_paths
 from ntk1bit.errors import InputError
 
 still = lax.stop_gradient

@@ -7,7 +7,7 @@ import pytest
 import typer
 
 from ntk1bit.cli.energy import energy
-from ntk1bit.energy.counting import ARMS, Shape, count_operations, joules
+from ntk1bit.energy.counting import ARMS, ForwardPass, count_operations, joules
 from ntk1bit.energy.published import SIZES, TABLE_1
 from ntk1bit.energy.weight_memory import weight_bytes
 from ntk1bit.errors import InputError
@@ -57,7 +57,7 @@ def test_one_transformer_in_every_arm(capsys, tmp_path):
     arguments = ("--layers", "2", "--width", "192", "--tokens", "7", "--vocabulary", "50", "--arm", "all")
     out = call(capsys, *arguments, "--model", "exact", "--wide", "--density", "0.5", "--csv", str(file))
     assert "7 tokens, counting 'exact', sums in 32 bits" in out
-    shape = Shape(2, 192, 7, vocabulary=50, heads=3)
+    shape = ForwardPass(2, 192, 7, vocabulary=50, heads=3)
     rows = pd.read_csv(file)
     assert list(dict.fromkeys(rows["arm"])) == list(ARMS)
     for arm in ARMS:
@@ -88,7 +88,7 @@ def test_what_a_network_is_made_of_is_counted(capsys, tmp_path):
         str(file),
     )
     out = call(capsys, *size, "--model", "exact", "--activation", "squared-relu", "--untied")
-    shape = Shape(2, 64, 7, vocabulary=50, tied=False, activation="squared-relu")
+    shape = ForwardPass(2, 64, 7, vocabulary=50, tied=False, activation="squared-relu")
     counts = count_operations(shape, "bitnet", model="exact")
     assert pd.read_csv(file)["count"].tolist() == counts["count"].tolist()
     assert float(cells(out, "2x64", "bitnet")["all MB"]) == pytest.approx(
@@ -107,7 +107,7 @@ def test_heads_default_to_64_columns_where_that_divides(capsys, tmp_path):
     for width, heads in (("128", 2), ("100", 1)):
         file = tmp_path / f"{width}.csv"
         call(capsys, "--layers", "1", "--width", width, "--arm", "full16", "--model", "exact", "--csv", str(file))
-        counts = count_operations(Shape(1, int(width), heads=heads), "full16", model="exact")
+        counts = count_operations(ForwardPass(1, int(width), heads=heads), "full16", model="exact")
         assert pd.read_csv(file)["count"].tolist() == counts["count"].tolist()
 
 

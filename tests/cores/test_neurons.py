@@ -231,7 +231,7 @@ def test_wrong_arguments_are_refused(as_installed, rng):
         (lambda: full(x, w, a.astype(np.float64)), "a must be"),
         (lambda: descend(frozen, a, active, x, step=0.1), "written in place"),
         (lambda: descend(w[:4].copy(), a, active, x, step=0.1), "w must be"),
-        (lambda: descend(w, a, active, x[:3], step=0.1), "pulled must be"),
+        (lambda: descend(w, a, active, x[:3], step=0.1), "weighted_inputs must be"),
         (lambda: descend(w, a, active, x, step=0.1, scale="max"), "unknown scale"),
     ]
     for call, message in cases:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ntk1bit.data.cubes_and_curves import CUBES, CURVES, cube_data, curve_data, curve_inputs, curve_targets
-from ntk1bit.data.functions import CUBE_FUNCTIONS
+from ntk1bit.data.target_functions import CUBE_FUNCTIONS
 from ntk1bit.errors import InputError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from ntk1bit.data import functions, sphere, tasks
+from ntk1bit.data import sphere_targets, target_functions, tasks
 from ntk1bit.errors import InputError
 
 
@@ -58,7 +58,7 @@ def test_centred_digits_are_better_conditioned_than_raw_ones():
 def test_cube_functions_by_hand():
     one = np.array([[0.5, -0.25, 0.75, 0.1, 1.0]])
     f1 = np.exp(np.mean(np.sin(np.pi * one / 2) ** 2))
-    assert functions.CUBE_FUNCTIONS["f1"].values(one)[0] == pytest.approx(f1, rel=1e-15)
+    assert target_functions.CUBE_FUNCTIONS["f1"].values(one)[0] == pytest.approx(f1, rel=1e-15)
     x = np.array([[0.5, 0.5, -0.5, 0.25]])
     expected = {
         "f2": np.log(1.5) + (0.25 - 0.5) + np.sin(-0.5) - np.exp(0.25),
@@ -67,14 +67,14 @@ def test_cube_functions_by_hand():
         "f6": special.lambertw(0.25).real - 0.5 / np.log(1 + np.exp(0.25)) - np.sqrt(np.pi) / 1.5,
     }
     for name, value in expected.items():
-        assert functions.CUBE_FUNCTIONS[name].values(x)[0] == pytest.approx(value, rel=1e-14)
-    assert functions.CUBE_FUNCTIONS["f3"].values(x[:, :3])[0] == 0.5 * 0.5 + 0.5
+        assert target_functions.CUBE_FUNCTIONS[name].values(x)[0] == pytest.approx(value, rel=1e-14)
+    assert target_functions.CUBE_FUNCTIONS["f3"].values(x[:, :3])[0] == 0.5 * 0.5 + 0.5
 
 
-@pytest.mark.parametrize("name", functions.CUBE_FUNCTIONS)
+@pytest.mark.parametrize("name", target_functions.CUBE_FUNCTIONS)
 def test_cube_functions_stay_within_their_bounds(name):
-    cube = functions.CUBE_FUNCTIONS[name]
-    points, _ = functions.cube_points(cube, 20_000, np.random.default_rng(0))
+    cube = target_functions.CUBE_FUNCTIONS[name]
+    points, _ = target_functions.cube_points(cube, 20_000, np.random.default_rng(0))
     corners = np.array(np.meshgrid(*[[-1.0, 1.0]] * cube.arity)).reshape(cube.arity, -1).T
     if cube.defined is not None:
         corners = corners[cube.defined(corners)]
@@ -83,18 +83,18 @@ def test_cube_functions_stay_within_their_bounds(name):
 
 
 def test_f6_is_drawn_only_where_it_is_defined():
-    cube = functions.CUBE_FUNCTIONS["f6"]
-    points, rejected = functions.cube_points(cube, 5_000, np.random.default_rng(0))
+    cube = target_functions.CUBE_FUNCTIONS["f6"]
+    points, rejected = target_functions.cube_points(cube, 5_000, np.random.default_rng(0))
     assert points.shape == (5_000, 4)
     assert (points[:, 0] * points[:, 1] >= -1 / np.e).all()
-    assert (np.abs(special.gamma(points[:, 1])) <= functions.LARGEST_GAMMA).all()
+    assert (np.abs(special.gamma(points[:, 1])) <= target_functions.LARGEST_GAMMA).all()
     assert 0.1 < rejected < 0.5
     assert any("made again" in note for note in tasks.load("f6").notes)
 
 
-@pytest.mark.parametrize("name", functions.CURVE_FUNCTIONS)
+@pytest.mark.parametrize("name", target_functions.CURVE_FUNCTIONS)
 def test_curves_stay_within_their_bounds_and_train_evenly(name):
-    curve = functions.CURVE_FUNCTIONS[name]
+    curve = target_functions.CURVE_FUNCTIONS[name]
     assert np.abs(curve.values(np.linspace(-np.pi, np.pi, 100_001))).max() <= curve.bound
     task = tasks.load(name, n_train=9, n_test=5, dim=2)
     points = task.x[:, 0] / task.x[:, 1]
@@ -104,16 +104,16 @@ def test_curves_stay_within_their_bounds_and_train_evenly(name):
 
 
 def test_the_feature_lift_has_unit_norm_and_keeps_points_apart():
-    lifted = functions.curve_lift(np.linspace(-np.pi, np.pi, 100), 17) / np.sqrt(9)
+    lifted = target_functions.curve_lift(np.linspace(-np.pi, np.pi, 100), 17) / np.sqrt(9)
     np.testing.assert_allclose(np.linalg.norm(lifted, axis=1), 1, rtol=1e-14)
     assert len(np.unique(lifted.round(6), axis=0)) == 100
 
 
-@pytest.mark.parametrize("name", sphere.SPHERE_TARGETS)
+@pytest.mark.parametrize("name", sphere_targets.SPHERE_TARGETS)
 @pytest.mark.parametrize("dim", [2, 3, 100])
 def test_sphere_targets_stay_within_one(name, dim):
     rng = np.random.default_rng(0)
-    values = sphere.SPHERE_TARGETS[name].draw(dim, rng)(sphere.sphere_points(5_000, dim, rng))
+    values = sphere_targets.SPHERE_TARGETS[name].draw(dim, rng)(sphere_targets.sphere_points(5_000, dim, rng))
     assert np.abs(values).max() <= 1 + 1e-12
     assert tasks.load(name, n_train=8, n_test=4, dim=dim).dim == dim
 

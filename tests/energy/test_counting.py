@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from jax.extend.core import Literal
 
-from ntk1bit.energy.counting import ARMS, COSTS, Reading, Shape, count_operations, joules
+from ntk1bit.energy.counting import ARMS, COSTS, ForwardPass, Reading, count_operations, joules
 from ntk1bit.energy.published import SIZES
 from ntk1bit.errors import InputError
 from ntk1bit.networks import transformer, transformer_shape
@@ -202,8 +202,8 @@ def built(shape, arm):
 @pytest.mark.parametrize(
     ("shape", "arm"),
     [
-        *((Shape(2, 12, 5, vocabulary=7, heads=3), arm) for arm in transformer_shape.ARMS),
-        (Shape(1, 4, 3, vocabulary=3, tied=False, activation="squared-relu"), "bitnet"),
+        *((ForwardPass(2, 6, 5, vocabulary=7, heads=3), arm) for arm in transformer_shape.ARMS),
+        (ForwardPass(1, 4, 3, vocabulary=3, tied=False, activation="squared-relu"), "bitnet"),
     ],
 )
 def test_exact_counting_is_what_the_trained_network_does(shape, arm):
@@ -272,10 +272,10 @@ def counted(program, live):
 @pytest.mark.parametrize(
     "shape",
     [
-        Shape(3, 64, 64, vocabulary=88, heads=4),  # a network of the stored results
-        Shape(1, 16, 33, vocabulary=5, tied=False),
-        Shape(2, 20, 7, vocabulary=11, heads=5, activation="squared-relu"),
-        Shape(1, 2, 1, vocabulary=1),
+        ForwardPass(3, 64, 64, vocabulary=88, heads=4),  # a network of the stored results
+        ForwardPass(1, 16, 33, vocabulary=5, tied=False),
+        ForwardPass(2, 20, 7, vocabulary=11, heads=5, activation="squared-relu"),
+        ForwardPass(1, 2, 1, vocabulary=1),
     ],
 )
 def test_exact_counting_is_what_the_program_of_the_forward_pass_does(shape):
@@ -293,21 +293,21 @@ def test_exact_counting_is_what_the_program_of_the_forward_pass_does(shape):
 
 def test_exact_counting_by_hand():
     """The rotation takes 4 T d multiplications and 2 T d additions a layer; embeddings are looked up."""
-    found = told(Shape(3, 64, 64, vocabulary=88, heads=4), "full16")
+    found = told(ForwardPass(3, 64, 64, vocabulary=88, heads=4), "full16")
     assert found["rotation", "mul"] == 4 * 3 * 64 * 64
     assert found["rotation", "add"] == 2 * 3 * 64 * 64
     assert not any("embedding" in kind or "position" in kind for kind, _ in found)
 
 
 def test_heads_that_cannot_be_rotated_are_refused():
-    for shape in (Shape(1, 1, 1), Shape(2, 9, 4, heads=3)):
+    for shape in (ForwardPass(1, 1, 1), ForwardPass(2, 9, 4, heads=3)):
         assert len(count_operations(shape, "bitnet"))  # W23's counting knows no rotation
         with pytest.raises(InputError, match="even number of entries"):
             count_operations(shape, "bitnet", model="exact")
 
 
 def test_w23_counting_by_hand():
-    counts = count_operations(Shape(2, 3, 5), "bitnet")  # d = 3, T = 5, hidden 12
+    counts = count_operations(ForwardPass(2, 3, 5), "bitnet")  # d = 3, T = 5, hidden 12
     by_kind = {(kind, op, form): n for kind, op, form, n in counts.itertuples(index=False)}
     assert by_kind == {
         ("qkv", "add", "int8"): 2 * 5 * 2 * 9,
@@ -322,7 +322,7 @@ def test_w23_counting_by_hand():
     }
 
 
-@pytest.mark.parametrize("shape", [Shape(1, 1, 1), Shape(3, 7, 11), SIZES["125M"], SIZES["30B"]])
+@pytest.mark.parametrize("shape", [ForwardPass(1, 1, 1), ForwardPass(3, 7, 11), SIZES["125M"], SIZES["30B"]])
 def test_multiply_accumulates_follow_the_formulas(shape):
     linear = 12 * shape.layers * shape.width**2 * shape.tokens
     attention = 2 * shape.layers * shape.tokens**2 * shape.width
@@ -364,7 +364,7 @@ def test_wide_sums_change_formats_and_nothing_else():
 
 
 def test_energy_is_counts_times_costs():
-    counts = count_operations(Shape(1, 2, 2), "full16", reading=MACS)
+    counts = count_operations(ForwardPass(1, 2, 2), "full16", reading=MACS)
     products = 12 * 4 * 2 + 2 * 4 * 2
     spent = joules(counts, "45nm")
     # the sums round once a kind: a few float epsilons
@@ -394,12 +394,12 @@ def test_costs_are_those_of_the_table():
 )
 def test_shapes_that_cannot_be_are_refused(settings, words):
     with pytest.raises(InputError, match=words):
-        Shape(**settings)
+        ForwardPass(**settings)
 
 
 @pytest.mark.parametrize(
     "shape",  # close to the limit: many weights, many short heads over many tokens
-    [Shape(10_000, 2**17, tokens=2**10, vocabulary=10**5), Shape(1, 1024, tokens=22_000_000, heads=512)],
+    [ForwardPass(10_000, 2**17, tokens=2**10, vocabulary=10**5), ForwardPass(1, 1024, tokens=22_000_000, heads=512)],
 )
 def test_the_largest_shapes_are_counted_without_overflow(shape):
     for counts in (
@@ -413,13 +413,13 @@ def test_the_largest_shapes_are_counted_without_overflow(shape):
 
 @pytest.mark.usefixtures("untyped")
 def test_unknown_names_and_densities_are_refused():
-    shape = Shape(1, 8)
+    shape = ForwardPass(1, 8)
     with pytest.raises(InputError, match="did you mean 'bitnet'"):
         count_operations(shape, "bitnett")  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="model"):
         count_operations(shape, "bitnet", model="w24")  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="squared-relu"):
-        Shape(1, 8, activation="relu")  # pyright: ignore[reportArgumentType]
+        ForwardPass(1, 8, activation="relu")  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="node"):
         joules(count_operations(shape, "bitnet"), "3nm")  # pyright: ignore[reportArgumentType]
     for density in (0.0, -1.0, 1.5, math.nan):

@@ -28,7 +28,7 @@ ESTIMATORS = {
     "kernel_shift": (estimators.kernel_shift, ("lambda_min",)),
     "movement": (estimators.movement, ("radius",)),
     "sign_flips": (estimators.sign_flips, ("flipped",)),
-    "activation_changes": (estimators.activation_changes, ("changed",)),
+    "activation_changes": (estimators.activation_changes, ("activation_change",)),
     "gap": (estimators.gap, ("scale", "test_outputs")),
     "spread": (estimators.spread, ("test_outputs",)),
     "distance_to_predictions": (estimators.distance_to_predictions, ()),
@@ -39,7 +39,9 @@ OF_EVERY_RUN = ("width", "seed", "precision", "step", "loss", "drift", "diverged
 
 def cell(width, seed, precision, rng):
     t = np.arange(21) + 1.0
-    made = {name: rng.random(21) for name in ("flipped", "changed", "radius", "lambda_min", "lambda_max", "drift")}
+    made = {
+        name: rng.random(21) for name in ("flipped", "activation_change", "radius", "lambda_min", "lambda_max", "drift")
+    }
     return made | {"loss": 1 / t**2 + 1 / width, "test_outputs": list(rng.standard_normal((21, 3)))}
 
 
@@ -115,5 +117,5 @@ def test_the_example_of_the_claims_page_runs(tmp_path, monkeypatch, capsys):
     example = next(code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "claim.judge" in code)
     exec(compile(example, "docs/claims.md", "exec"), {})
     assert "exponent of drift" in capsys.readouterr().out
-    with pytest.raises(InputError, match=r"activation_changes needs the column 'changed'"):
+    with pytest.raises(InputError, match=r"activation_changes needs the column 'activation_change'"):
         estimators.activation_changes(open_run("runs/mine").frame([]))

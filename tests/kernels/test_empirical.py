@@ -24,7 +24,7 @@ def test_against_the_straight_through_jacobian(precision, scale):
     wide = two_layer.Weights(weights.w.astype(np.float64), weights.a.astype(np.float64))
 
     def jacobian(inputs):
-        active = two_layer.activities(inputs, wide, precision=precision, scale=scale).T
+        active = two_layer.activation_patterns(inputs, wide, precision=precision, scale=scale).T
         columns = 0.6 / np.sqrt(33) * active[:, :, None] * wide.a[None, :, None] * inputs[:, None, :]
         return columns.reshape(len(inputs), -1)
 
@@ -71,12 +71,12 @@ TAKES_WEIGHTS = {
     "empirical_ntk": kernels.empirical_ntk,
     "outputs": two_layer.outputs,
     "outputs_reference": two_layer.outputs_reference,
-    "activities": two_layer.activities,
-    "packed_activities": two_layer.packed_activities,
+    "activation_patterns": two_layer.activation_patterns,
+    "packed_activation_patterns": two_layer.packed_activation_patterns,
     "train": lambda x, weights, **more: two_layer.train(x, np.ones(len(x)), weights, steps=1, **more),
     "step_terms": lambda x, weights, **more: two_layer.step_terms(x, np.ones(len(x)), weights, eta=0.1, **more),
 }
-ACTIVITIES = ("activities", "packed_activities")  # these have no output scale
+PATTERNS = ("activation_patterns", "packed_activation_patterns")  # these have no output scale
 
 
 @pytest.mark.usefixtures("untyped")
@@ -104,7 +104,7 @@ def test_networks_that_are_none_are_refused_everywhere(name, precision, dtype):
 
 
 @pytest.mark.usefixtures("untyped")
-@pytest.mark.parametrize("name", [one for one in TAKES_WEIGHTS if one not in ACTIVITIES])
+@pytest.mark.parametrize("name", [one for one in TAKES_WEIGHTS if one not in PATTERNS])
 @pytest.mark.parametrize("kappa", [np.nan, np.inf, 0.0, -1.0, 1e200, 1e-200, None, "1", 1j])
 def test_output_scales_that_are_none_are_refused_everywhere(name, kappa):
     with pytest.raises(InputError, match="kappa must be a positive number, from 1e-30 to 1e30"):
@@ -130,7 +130,7 @@ def test_inputs_that_are_none_are_refused_everywhere(name, x, message):
         TAKES_WEIGHTS[name](x, two_layer.init(6, 3, seed=0))
 
 
-@pytest.mark.parametrize("name", ["empirical_ntk", "outputs", "outputs_reference", "activities"])
+@pytest.mark.parametrize("name", ["empirical_ntk", "outputs", "outputs_reference", "activation_patterns"])
 def test_inputs_as_lists_and_whole_numbers(name):
     weights = two_layer.init(33, 3, seed=0)
     x = np.array([[1, 0, -2], [3, 1, 0]])

@@ -22,7 +22,7 @@ from ntk1bit.networks.feed_forward import (
     step_reference,
 )
 from ntk1bit.networks.layer_norm import layer_norm
-from ntk1bit.networks.two_layer.network import activity_kernel, coactive_counts
+from ntk1bit.networks.two_layer.network import coactive_counts, kernel_from_counts
 from ntk1bit.training.descent import descend
 from ntk1bit.training.schedules import Training
 
@@ -119,9 +119,9 @@ def test_the_kernel_in_closed_form_is_the_one_of_automatic_differentiation(preci
     mean = closed.reshape(tokens, outputs, tokens, outputs).trace(axis1=1, axis2=3) / outputs
     np.testing.assert_allclose(mean, ntk(f, jnp.asarray(layer.w), h), atol=1e-6)
     weights = two_layer.Weights(layer.w, layer.a[:, 0])
-    counts = coactive_counts(two_layer.activities(h, weights, precision=precision))
+    counts = coactive_counts(two_layer.activation_patterns(h, weights, precision=precision))
     inner = h.astype(np.float64) @ h.T.astype(np.float64)
-    expected = activity_kernel(inner, counts, width=width, kappa=0.7)
+    expected = kernel_from_counts(inner, counts, width=width, kappa=0.7)
     np.testing.assert_allclose(mean, expected, atol=1e-12)
 
 

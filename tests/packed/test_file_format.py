@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -55,7 +56,7 @@ def test_what_is_read_is_what_was_written(width, tied, tmp_path):
     packed = export(transformer(shape), shape, tmp_path / "m.npz", alphabet=ALPHABET, note="a note")
     read = load(tmp_path / "m.npz")
     assert (read.shape, read.alphabet, read.note) == (packed.shape, ALPHABET, "a note")
-    assert read.shape._asdict() == {
+    assert dataclasses.asdict(read.shape) == {
         "layers": 2, "width": width, "heads": 1, "vocabulary": 5, "context": 8, "activation": "squared-relu",
         "tied": tied,
     }  # fmt: skip
@@ -146,10 +147,10 @@ def changed(arrays, **others):
         (lambda a: with_shape(a, layers=1), "also holds"),
         (lambda a: with_shape(a, layers=True), "no Transformer has the shape"),
         (lambda a: with_shape(a, width=36.0), "no Transformer has the shape"),
-        (lambda a: with_shape(a, heads=0), "no Transformer has the shape"),
+        (lambda a: with_shape(a, heads=0), "needs heads of at least 1"),
         (lambda a: with_shape(a, activation="relu"), "no Transformer has the shape"),
         (lambda a: with_shape(a, tied=1), "no Transformer has the shape"),
-        (lambda a: with_shape(a, heads=4), "no even multiple"),
+        (lambda a: with_shape(a, heads=4), "must be an even multiple of heads"),
         (lambda a: with_shape(a, colour="red"), "lacks fields or has others"),
     ],
 )

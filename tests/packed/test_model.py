@@ -144,10 +144,10 @@ def test_reading_by_parts_gives_the_same_bits(case):
     whole = model.logits(case.tokens)
     time = case.tokens.shape[1]
     for first in {1, time // 2} - {0}:
-        reading = model.start(len(case.tokens))
-        parts = [model.feed(reading, case.tokens[:, :first])]
-        parts += [model.step(reading, case.tokens[:, at])[:, None] for at in range(first, time)]
-        assert reading.length == time
+        cache = model.start(len(case.tokens))
+        parts = [model.prefill(cache, case.tokens[:, :first])]
+        parts += [model.decode(cache, case.tokens[:, at])[:, None] for at in range(first, time)]
+        assert cache.length == time
         np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
 
 
@@ -237,13 +237,18 @@ def test_rounding_does_not_depend_on_the_size_of_a_row(exponent):
     assert steps.max() <= 1 + 256 * lost / expected.gamma.min()
 
 
+def rescaled(sums, gamma, beta):
+    """A product's output, beta gamma/128 times its sums, in float64."""
+    return sums * (gamma.astype(np.float64) * beta / 128)[:, None]
+
+
 @pytest.mark.parametrize("gelu", [True, False])
 @pytest.mark.parametrize(("n", "m"), [(1, 1), (3, 33), (2, 512), (5, 1300)])
 def test_activation(n, m, gelu):
     rng = np.random.default_rng(n)
     sums = rng.integers(-30_000, 30_000, (n, m)).astype(np.int32)
     gamma = np.linspace(1e-4, 1, n, dtype=np.float32)
-    x = packed_rows.rescale(sums, gamma.astype(np.float64), 0.25)
+    x = rescaled(sums, gamma, 0.25)
     ours = packed_rows.activate(sums, gamma, 0.25, gelu=gelu)
     plain = packed_rows.activate_reference(x, gelu=gelu)
     jax_form = (
@@ -279,13 +284,13 @@ def test_attention(batch, time, heads, size):
     sums = rng.integers(-900, 900, (batch, time, 3 * padded)).astype(np.int32)
     gamma = rng.uniform(0.5, 2, (batch, time)).astype(np.float32)
     scales = np.array([0.1, 0.2, 0.3], np.float32)
-    turns = packed_attention.rotations(time + 3, size // 2)
+    rotary = packed_attention.rotary_table(time + 3, size // 2)
     keys, values = packed_attention.caches(batch, heads=heads, size=size, capacity=time + 2)
     keys[:], values[:] = np.nan, np.nan  # nothing beyond what is written may be read
-    ours = packed_attention.attend(sums, gamma, scales, turns, keys, values, 0)
+    ours = packed_attention.attend(sums, gamma, scales, rotary, keys, values, 0)
     parts = sums.reshape(batch, time, 3, padded)[..., :width] * (gamma / 128)[..., None, None] * scales[:, None]
     q, k, v = (parts[:, :, i].astype(np.float64).reshape(batch, time, heads, size) for i in range(3))
-    turned = packed_attention.rotate_reference(q, turns), packed_attention.rotate_reference(k, turns)
+    turned = packed_attention.rotate_reference(q, rotary), packed_attention.rotate_reference(k, rotary)
     plain = packed_attention.attend_reference(*turned, v)
     # Scores are sums of `size` products, up to a few hundred here; a softmax turns their rounding into relative error.
     largest = float(np.abs(np.einsum("bqhc,bkhc->bhqk", *turned)).max()) * size**-0.5
@@ -294,7 +299,7 @@ def test_attention(batch, time, heads, size):
 
 def test_rotation_is_that_of_the_model():
     x = np.random.default_rng(0).standard_normal((2, 200, 3, 10)).astype(np.float32)
-    ours = packed_attention.rotate_reference(x, packed_attention.rotations(200, 5))
+    ours = packed_attention.rotate_reference(x, packed_attention.rotary_table(200, 5))
     # Angles of up to 200, rounded to float32 twice on the way (the power, the product).
     np.testing.assert_allclose(ours, np.asarray(rotate(jnp.asarray(x))), rtol=0, atol=2 * 200 * EPS * np.abs(x).max())
 
@@ -306,7 +311,7 @@ def test_head_and_residual():
     plain = packed_rows.layer_norm(h.astype(np.float64), gain) @ head.T
     np.testing.assert_allclose(packed_rows.project(h, gain, head), plain, rtol=0, atol=70 * EPS * np.abs(plain).max())
     sums, gamma = rng.integers(-500, 500, (5, 70)).astype(np.int32), rng.uniform(1, 2, 5).astype(np.float32)
-    expected = h + packed_rows.rescale(sums, gamma.astype(np.float64), 0.5)
+    expected = h + rescaled(sums, gamma, 0.5)
     packed_rows.add(h, sums, gamma, 0.5)
     np.testing.assert_allclose(h, expected, rtol=0, atol=4 * EPS * np.abs(expected).max())
 
@@ -315,10 +320,10 @@ def test_head_and_residual():
 def test_wrong_tokens_are_refused_in_one_line():
     shape = Shape(1, 32, 2, 11, 8)
     model = pack(transformer(shape), shape)
-    reading = model.start(2)
-    model.feed(reading, np.zeros((2, 7), int))
+    cache = model.start(2)
+    model.prefill(cache, np.zeros((2, 7), int))
     full = model.start(1)
-    model.feed(full, np.zeros((1, 8), int))
+    model.prefill(full, np.zeros((1, 8), int))
     cases = [
         (lambda: model.logits(np.zeros((1, 9), int)), "at most 8 characters at once, got 9"),
         (lambda: model.logits(np.zeros(4, int)), "shape \\(b, t\\)"),
@@ -326,17 +331,20 @@ def test_wrong_tokens_are_refused_in_one_line():
         (lambda: model.logits(np.zeros((0, 4), int)), "at least one"),
         (lambda: model.logits(np.array([[3, 11]])), "0..10, .*got 11"),
         (lambda: model.logits(np.array([[-1, 3]])), "got -1"),
-        (lambda: model.step(reading, np.zeros(3, int)), "2 sequences are being read, got tokens for 3"),
-        (lambda: model.feed(reading, np.zeros((2, 2), int)), "context of 8 characters is full: 7 were read and 2 more"),
-        (lambda: model.step(full, np.zeros(1, int)), "full"),
+        (lambda: model.decode(cache, np.zeros(3, int)), "2 sequences are being read, got tokens for 3"),
+        (
+            lambda: model.prefill(cache, np.zeros((2, 2), int)),
+            "full: 7 were read and 2 more",
+        ),
+        (lambda: model.decode(full, np.zeros(1, int)), "full"),
         (lambda: model.start(0), "at least one sequence"),
     ]
     for call, message in cases:
         with pytest.raises(InputError, match=message) as refusal:
             call()
         assert "\n" not in str(refusal.value)
-    assert reading.length == 7
-    model.step(reading, np.zeros(2, int))
+    assert cache.length == 7
+    model.decode(cache, np.zeros(2, int))
 
 
 def test_what_is_not_finite_spoils_its_own_sequence_from_there_on():

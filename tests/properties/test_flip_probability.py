@@ -126,7 +126,7 @@ def outlook(w, x, scale):
 
 def activity(w, x, scale: Scale = "std"):
     """Return the activities of float64 neurons, (m, n)."""
-    return two_layer.activities(x, two_layer.Weights(w, np.ones(len(w))), scale=scale)
+    return two_layer.activation_patterns(x, two_layer.Weights(w, np.ones(len(w))), scale=scale)
 
 
 @given(
@@ -214,7 +214,7 @@ def test_a_neuron_at_exactly_zero_stays_active_until_a_sign_flips(m, half_log, s
     double = two_layer.Weights(moved, start.a.astype(np.float64))  # in plain NumPy
     for now in (start, single, double):
         for scale in ("std", "absmean"):
-            assert two_layer.activities(x, now, scale=scale)[zero].all()
+            assert two_layer.activation_patterns(x, now, scale=scale)[zero].all()
 
 
 def draw(d, seed, kind, level, samples):

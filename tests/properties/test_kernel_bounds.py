@@ -56,7 +56,7 @@ def test_the_kernel_moves_no_further_than_activities_change(m, d, n, seed, kind,
     """
     x, y = unit_inputs(n, d, seed, kind), targets(n, seed)
     start = two_layer.init(m, d, seed=seed)
-    active = two_layer.activities(x, start, precision=precision, scale=scale)
+    active = two_layer.activation_patterns(x, start, precision=precision, scale=scale)
     if not active.any():
         return
     run = two_layer.train(
@@ -66,7 +66,7 @@ def test_the_kernel_moves_no_further_than_activities_change(m, d, n, seed, kind,
         kernels.empirical_ntk(x, weights, precision=precision, scale=scale, kappa=kappa)
         for weights in (start, run.final)
     )
-    changed = (two_layer.activities(x, run.final, precision=precision, scale=scale) != active).sum(axis=0)
+    changed = (two_layer.activation_patterns(x, run.final, precision=precision, scale=scale) != active).sum(axis=0)
     # both kernels are exact counts times the same inner products, up to three roundings of entries of size kappa^2
     rounding = 6 * EPS64 * kappa**2
     bound = kappa**2 * np.abs(x @ x.T) * (changed[:, None] + changed[None]) / m
@@ -74,7 +74,7 @@ def test_the_kernel_moves_no_further_than_activities_change(m, d, n, seed, kind,
     moved = np.linalg.norm(after - before)
     assert moved <= 2 * kappa**2 * n * changed.max(initial=0) / m + n * rounding + 2 * n * d * EPS64
     if not run.diverged:  # the trajectory's own count
-        assert abs(run.changed_most[-1] - changed.max(initial=0) / m) <= EPS64
+        assert abs(run.max_activation_change[-1] - changed.max(initial=0) / m) <= EPS64
 
 
 def hoeffding(inner, m, delta, kappa=1.0):

@@ -116,7 +116,7 @@ def test_the_bounds_on_outputs_and_their_gap_hold_for_trained_weights(m, d, n, s
     """For the core of D25's Thm 5.2 it does not matter where weights come from, if both networks share them."""
     x, y = unit_inputs(n, d, seed, kind), targets(n, seed)
     start = two_layer.init(m, d, seed=seed)
-    if not two_layer.activities(x, start, precision=precision, scale=scale).any():
+    if not two_layer.activation_patterns(x, start, precision=precision, scale=scale).any():
         return
     options = {"precision": precision, "scale": scale, "eta_rel": 1.5, "record": range(7)}
     seen = []
@@ -143,7 +143,7 @@ def test_a_neuron_moves_no_further_in_a_step_than_the_residual_allows(
     x, y = unit_inputs(n, d, seed, kind), targets(n, seed)
     start = two_layer.init(m, d, seed=seed)
     start = two_layer.Weights(start.w.astype(dtype), start.a.astype(dtype))
-    if not two_layer.activities(x, start, precision=precision, scale=scale).any():
+    if not two_layer.activation_patterns(x, start, precision=precision, scale=scale).any():
         return
     steps, seen = 6, []
     run = two_layer.train(
@@ -161,7 +161,7 @@ def test_a_neuron_moves_no_further_in_a_step_than_the_residual_allows(
         rounding = eps * longest + (n + 8) * eps * allowed[t]
         assert step.max() <= allowed[t] + rounding
         if n == 1:
-            active = two_layer.activities(
+            active = two_layer.activation_patterns(
                 x, two_layer.Weights(seen[t].astype(dtype), start.a), precision=precision, scale=scale
             )
             assert np.abs(step[active[:, 0]] - allowed[t]).max(initial=0) <= rounding
@@ -180,7 +180,7 @@ def test_repeated_inputs_with_equal_targets_attain_the_bound_of_a_step(m, d, see
     n = 5
     x, y = np.repeat(unit_inputs(1, d, seed, "sphere"), n, axis=0), np.full(n, 0.7)
     start = two_layer.init(2 * m, d, seed=seed, init="paired")
-    active = two_layer.activities(x, start, precision=precision, scale=scale)[:, 0]
+    active = two_layer.activation_patterns(x, start, precision=precision, scale=scale)[:, 0]
     if not active.any():
         return
     run = two_layer.train(x, y, start, precision=precision, scale=scale, steps=1)

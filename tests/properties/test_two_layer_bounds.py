@@ -45,7 +45,7 @@ def test_deterministic_drift_bound_and_weyl_hold_along_training(m, d, n, seed, p
     run = two_layer.train(x, y, start, steps=15, eta_rel=1.5, record=2, **options)
     after = kernels.empirical_ntk(x, run.final, **options)
     active = [
-        two_layer.activities(x, weights, **{k: v for k, v in options.items() if k != "kappa"})
+        two_layer.activation_patterns(x, weights, **{k: v for k, v in options.items() if k != "kappa"})
         for weights in (start, run.final)
     ]
     changed = (active[0] != active[1]).sum(axis=0)

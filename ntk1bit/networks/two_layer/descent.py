@@ -24,10 +24,10 @@ from ntk1bit.networks.two_layer.engines import Engine, PackedEngine, ReferenceEn
 from ntk1bit.networks.two_layer.network import (
     Precision,
     Weights,
-    activity_kernel,
     blocks,
     checked_inputs,
     checked_targets,
+    kernel_from_counts,
 )
 
 DEFAULT_CHECKPOINTS = 40
@@ -53,9 +53,9 @@ class Trajectory:
         (c,): extreme eigenvalues of H(t).
     flipped
         (c,): fraction of the m d signs q(w(t)) that differ from q(w(0)).
-    changed
-        (c,): fraction of the m n activities that differ from those at the start.
-    changed_most
+    activation_change
+        (c,): fraction of the m n activation bits that differ from those at the start.
+    max_activation_change
         (c,): the same fraction for the training input where it is largest, `max_i changed_i / m`.
     radius
         (c,): R(t) = max_r norm(w_r(t) - w_r(0)).
@@ -76,8 +76,8 @@ class Trajectory:
     lambda_min: Float[np.ndarray, " c"]
     lambda_max: Float[np.ndarray, " c"]
     flipped: Float[np.ndarray, " c"]
-    changed: Float[np.ndarray, " c"]
-    changed_most: Float[np.ndarray, " c"]
+    activation_change: Float[np.ndarray, " c"]
+    max_activation_change: Float[np.ndarray, " c"]
     radius: Float[np.ndarray, " c"]
     outputs: Float[np.ndarray, "c n"]
     test_outputs: Float[np.ndarray, "c n_test"]
@@ -224,10 +224,10 @@ class _Observer:
         self.steps: list[int] = []
 
     def kernel(self) -> np.ndarray:
-        return activity_kernel(self.inner, self.engine.counts(), width=self.start.width, kappa=self.kappa)
+        return kernel_from_counts(self.inner, self.engine.counts(), width=self.start.width, kappa=self.kappa)
 
     def lambda_max_at_start(self) -> float:
-        """Measure H(0), the activities and the signs at the start; return lambda_max(H(0))."""
+        """Measure H(0), the activation patterns and the signs at the start; return lambda_max(H(0))."""
         self.kernel_0 = self.kernel()
         self.engine.mark_start()
         largest = float(np.linalg.eigvalsh(self.kernel_0)[-1])
@@ -241,7 +241,7 @@ class _Observer:
     def record(self, step: int, f: np.ndarray, x_test: np.ndarray) -> None:
         kernel = self.kernel()
         eigenvalues = np.linalg.eigvalsh(kernel)
-        changed = self.engine.changed()
+        changed = self.engine.activation_changes()
         self.rows.append(
             {
                 "drift": float(np.linalg.norm(kernel - self.kernel_0) / np.linalg.norm(self.kernel_0)),
@@ -249,8 +249,8 @@ class _Observer:
                 "lambda_min": float(eigenvalues[0]),
                 "lambda_max": float(eigenvalues[-1]),
                 "flipped": self.engine.flips() / self.start.w.size,
-                "changed": float(changed.mean() / self.start.width),
-                "changed_most": float(changed.max() / self.start.width),
+                "activation_change": float(changed.mean() / self.start.width),
+                "max_activation_change": float(changed.max() / self.start.width),
                 "radius": self._radius(),
             }
         )

@@ -1,7 +1,7 @@
 """What trains: a network in motion, in packed bits on the cores, or plainly in NumPy as their reference.
 
 Both do the same: forward (f, and which neurons are active on which inputs), descend, and compare with the start. The
-activities they speak of are those of the last forward pass.
+activation patterns they speak of are those of the last forward pass.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ntk1bit.networks.two_layer.network import (
 
 
 class PackedEngine:
-    """Trains float32 weights on the cores: packed signs forward, packed activities backward."""
+    """Trains float32 weights on the cores: packed signs forward, packed activation patterns backward."""
 
     def __init__(self, x: np.ndarray, weights: Weights, precision: Precision, kappa: float, scale: Scale) -> None:
         self.x, self.weights = x, weights
@@ -34,24 +34,24 @@ class PackedEngine:
         self.neurons = cores.pack_neurons(weights.w, scale=scale) if precision == "one_bit" else None
 
     def forward(self) -> np.ndarray:
-        """Return f(X), (n,) float32, and remember the activities."""
+        """Return f(X), (n,) float32, and remember the activation patterns."""
         w, a = self.weights
         if self.neurons is None:
-            found = cores.forward_full(self.x, w, a)
+            forward = cores.forward_full(self.x, w, a)
         else:
-            found = cores.forward_one_bit(self.x, self.neurons, a)
-        self.active = found.active
-        return (self.factor * found.total).astype(np.float32)
+            forward = cores.forward_one_bit(self.x, self.neurons, a)
+        self.active = forward.active
+        return (self.factor * forward.total).astype(np.float32)
 
     def descend(self, residual: np.ndarray, eta: float) -> None:
         """Take one step; a 1-bit network is quantised and packed again in the same pass over its weights."""
         w, a = self.weights
-        pulled = residual[:, None] * self.x
+        weighted_inputs = residual[:, None] * self.x
         step = eta * float(self.factor)
         if self.neurons is None:
-            cores.descend_full(w, a, self.active, pulled, step=step)
+            cores.descend_full(w, a, self.active, weighted_inputs, step=step)
         else:
-            self.neurons = cores.descend_one_bit(w, a, self.active, pulled, step=step, scale=self.scale)
+            self.neurons = cores.descend_one_bit(w, a, self.active, weighted_inputs, step=step, scale=self.scale)
 
     def outputs(self, x: np.ndarray) -> np.ndarray:
         """Return f on other inputs."""
@@ -62,11 +62,11 @@ class PackedEngine:
         return cores.bit_gram(self.active)
 
     def mark_start(self) -> None:
-        """Remember the present activities and signs."""
+        """Remember the present activation patterns and signs."""
         self.start_active, self.start_signs = self.active, self._signs()
 
-    def changed(self) -> Int64[np.ndarray, " n"]:
-        """Count, for each input, the neurons whose activity differs from the start."""
+    def activation_changes(self) -> Int64[np.ndarray, " n"]:
+        """Count, for each input, the neurons whose activation differs from the start."""
         return cores.count_differences_by_column(self.active, self.start_active)
 
     def flips(self) -> int:
@@ -89,17 +89,17 @@ class ReferenceEngine:
         self.factor = output_factor(weights, kappa)
 
     def forward(self) -> np.ndarray:
-        """Return f(X), (n,), and remember the activities."""
+        """Return f(X), (n,), and remember the activation patterns."""
         self.active, total = reference_forward(self.x, self.weights, precision=self.precision, scale=self.scale)
         return self.factor * total
 
     def descend(self, residual: np.ndarray, eta: float) -> None:
         """Take one step."""
-        pulled = residual[:, None] * self.x
+        weighted_inputs = residual[:, None] * self.x
         w, a = self.weights
         step = self.x.dtype.type(eta) * self.factor
         for block in blocks(slice(0, self.weights.width)):
-            move = self.active[block].astype(self.x.dtype) @ pulled
+            move = self.active[block].astype(self.x.dtype) @ weighted_inputs
             move *= (step * a[block])[:, None]
             w[block] -= move
 
@@ -113,11 +113,11 @@ class ReferenceEngine:
         return coactive_counts(self.active)
 
     def mark_start(self) -> None:
-        """Remember the present activities and signs."""
+        """Remember the present activation patterns and signs."""
         self.start_active, self.start_signs = self.active.copy(), self._signs()
 
-    def changed(self) -> Int64[np.ndarray, " n"]:
-        """Count, for each input, the neurons whose activity differs from the start."""
+    def activation_changes(self) -> Int64[np.ndarray, " n"]:
+        """Count, for each input, the neurons whose activation differs from the start."""
         return np.count_nonzero(self.active != self.start_active, axis=0).astype(np.int64)
 
     def flips(self) -> int:

@@ -160,12 +160,12 @@ def outputs_reference(
     return output_factor(weights, checked_kappa(kappa)) * total
 
 
-def activities(
+def activation_patterns(
     x: Float[np.ndarray, "n d"] | ArrayLike, weights: Weights, *, precision: Precision = "one_bit", scale: Scale = "std"
 ) -> Bool[np.ndarray, "m n"]:
     """Say which neurons are active on which inputs: `1[z_r(x_i) >= 0]`, shape (m, n).
 
-    Arguments and errors are those of `outputs`. `packed_activities` gives them packed in 1/8 of the memory.
+    Arguments and errors are those of `outputs`. `packed_activation_patterns` gives them packed in 1/8 of the memory.
     """
     x = checked_inputs(x, weights, precision=precision, scale=scale)
     if weights.w.dtype != np.float32:
@@ -173,10 +173,10 @@ def activities(
     return cores.unpack_bits(_packed_forward(x, weights, precision=precision, scale=scale).active)
 
 
-def packed_activities(
+def packed_activation_patterns(
     x: Float[np.ndarray, "n d"] | ArrayLike, weights: Weights, *, precision: Precision = "one_bit", scale: Scale = "std"
 ) -> cores.PackedBits:
-    """Return `activities` as packed bits, (m neurons, n inputs)."""
+    """Return `activation_patterns` as packed bits, (m neurons, n inputs)."""
     x = checked_inputs(x, weights, precision=precision, scale=scale)
     if weights.w.dtype != np.float32:
         return cores.pack_bits(reference_forward(x, weights, precision=precision, scale=scale)[0])
@@ -186,7 +186,7 @@ def packed_activities(
 def reference_forward(
     x: Float[np.ndarray, "n d"], weights: Weights, *, precision: Precision, scale: Scale
 ) -> tuple[Bool[np.ndarray, "m n"], Float[np.ndarray, " n"]]:
-    """Compute activities and `sum_r a_r relu(z_r(x_i))` in plain NumPy, in the weights' dtype; nothing is checked."""
+    """Compute activation patterns and `sum_r a_r relu(z_r(x_i))` in plain NumPy, in the weights' dtype, unchecked."""
     w, a = weights
     xt = np.ascontiguousarray(x.T)
     active = np.empty((weights.width, x.shape[0]), dtype=bool)
@@ -235,7 +235,7 @@ def coactive_counts(
     Parameters
     ----------
     active, active2
-        Activities on two sets of inputs; `active2` defaults to `active`.
+        Activation patterns on two sets of inputs; `active2` defaults to `active`.
     """
     counts = np.zeros((active.shape[1], (active if active2 is None else active2).shape[1]), dtype=np.int64)
     # float32 products of 0/1 are exact while a block has fewer than 2^24 neurons
@@ -246,7 +246,7 @@ def coactive_counts(
     return counts
 
 
-def activity_kernel(
+def kernel_from_counts(
     inner: Float[np.ndarray, "n n2"], counts: Int[np.ndarray, "n n2"], *, width: int, kappa: float
 ) -> Float[np.ndarray, "n n2"]:
     """Return the kernel `kappa^2 <x_i, x_j> counts_ij / m` (D25, Def. G.1), float64.
@@ -308,12 +308,12 @@ def checked_targets(y: Float[np.ndarray, " n"] | ArrayLike, n: int) -> Float[np.
     InputError
         If these are other numbers, or not as many.
     """
-    found = real_array("y", y)
-    if found.shape != (n,):
-        raise InputError(f"there are {n} inputs but targets of shape {found.shape}; they must match")
-    if not np.isfinite(found).all():
+    targets = real_array("y", y)
+    if targets.shape != (n,):
+        raise InputError(f"there are {n} inputs but targets of shape {targets.shape}; they must match")
+    if not np.isfinite(targets).all():
         raise InputError("targets contain NaN or infinity; remove or repair those rows first")
-    return found if found.dtype.kind == "f" else found.astype(np.float64)
+    return targets if targets.dtype.kind == "f" else targets.astype(np.float64)
 
 
 def require_network(weights: Weights) -> None:

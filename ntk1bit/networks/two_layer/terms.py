@@ -6,7 +6,7 @@ With r = f(X) - y, L = 1/2 norm(r)^2 and Delta f = f_{t+1}(X) - f_t(X),
 
 The straight-through estimator believes that a step dw_j moves the pre-activation z_j(x_i) by delta_ji =
 <dw_j, x_i>, and the output accordingly by kappa/sqrt(m) a_j 1[z_j >= 0] delta_ji. Call neuron j *switched* on x_i when
-its activity differs before and after the step. Then, all sums over inputs i and neurons j,
+its activation differs before and after the step. Then, all sums over inputs i and neurons j,
 
     C1 = sum r_i kappa/sqrt(m) a_j 1[z >= 0] delta          over neurons that did not switch on x_i
     C2 = the same                                           over neurons that switched
@@ -14,7 +14,7 @@ its activity differs before and after the step. Then, all sums over inputs i and
     C4 = 1/2 norm(Delta f)^2.
 
 Two consequences are checked here rather than assumed: C1 + C2 = -eta r^T H(t) r, H being the kernel computed
-from activity bits, and the sum of the four equals the change of a loss that is evaluated anew from the moved weights.
+from activation bits, and the sum of the four equals the change of a loss that is evaluated anew from the moved weights.
 In full precision z' = z + delta, so C3 comes from switched neurons alone; in 1-bit precision the quantiser contributes
 too. The paper's C1..C4 are sums over the same two sets of neurons; where its definitions leave a choice, this is ours.
 """

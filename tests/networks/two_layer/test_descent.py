@@ -68,9 +68,9 @@ def test_diagnostics_are_those_of_the_network_at_the_checkpoint(precision):
         assert run.lambda_max[i] == pytest.approx(np.linalg.eigvalsh(after)[-1], rel=1e-12)
         signs = [w - w.mean(axis=1, keepdims=True) >= 0 for w in (start.w, stopped.w)]
         assert run.flipped[i] == (signs[0] != signs[1]).mean()
-        active = [two_layer.activities(x, weights, precision=precision) for weights in (start, stopped)]
-        assert run.changed[i] == pytest.approx((active[0] != active[1]).mean(), abs=1e-15)
-        assert run.changed_most[i] == (active[0] != active[1]).mean(axis=1 - 1).max()
+        active = [two_layer.activation_patterns(x, weights, precision=precision) for weights in (start, stopped)]
+        assert run.activation_change[i] == pytest.approx((active[0] != active[1]).mean(), abs=1e-15)
+        assert run.max_activation_change[i] == (active[0] != active[1]).mean(axis=1 - 1).max()
         moved = np.linalg.norm(stopped.w.astype(float) - start.w, axis=1).max()
         assert run.radius[i] == pytest.approx(moved, rel=1e-12)
         outputs = two_layer.outputs(x, stopped, precision=precision)
@@ -113,7 +113,7 @@ def test_training_on_the_cores_against_plain_numpy(width, dim, n, init, scale, p
     share = rounding + others * apart.max() * np.sqrt(dim) / np.sqrt(width)
     np.testing.assert_allclose(fast.test_outputs, slow.test_outputs, atol=share)
     np.testing.assert_allclose(fast.loss, slow.loss, rtol=rounding, atol=rounding * slow.loss[0] + n * share)
-    for name in ("flipped", "changed", "changed_most"):
+    for name in ("flipped", "activation_change", "max_activation_change"):
         np.testing.assert_allclose(getattr(fast, name), getattr(slow, name), atol=others / width)
     moved = 2 * others * 0.81 * n / width  # a neuron adds kappa^2/m times a part of X X^T, of norm <= n, to H
     for name in ("lambda_min", "lambda_max"):

@@ -43,7 +43,7 @@ def test_outputs_and_activities_against_the_definition(width, dim, n, precision,
     # float64 sums of `dim` and then `width` terms
     np.testing.assert_allclose(two_layer.outputs(x, wide, kappa=0.7, **options), expected, rtol=1e-11, atol=1e-11)
     clear = np.abs(z) > 1e-12
-    active = two_layer.activities(x, wide, **options)
+    active = two_layer.activation_patterns(x, wide, **options)
     assert active.shape == (width, n)
     assert (active == (z >= 0))[clear].all()
     # float32: z is a sum of dim products of size 1, outputs a sum of width of them over sqrt(width)

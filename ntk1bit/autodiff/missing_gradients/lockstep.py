@@ -24,7 +24,8 @@ from ntk1bit.autodiff.equations import (
     called_constants,
     called_program,
     closed_over,
-    is_literal,
+    interpret,
+    is_inexact,
     open_program,
 )
 
@@ -38,15 +39,8 @@ class Both(NamedTuple):
 
 def run_both(jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Both]) -> list[Both]:
     """Run a program at `still` and at `moved` inputs; return its outputs in both runs."""
-    at: dict[Any, Both] = {var: Both(const, const) for var, const in zip(jaxpr.constvars, consts, strict=True)}
-    at.update(zip(jaxpr.invars, inputs, strict=True))
-
-    def read(var: Any) -> Both:
-        return Both(var.val, var.val) if is_literal(var) else at[var]
-
-    for equation in jaxpr.eqns:
-        at.update(zip(equation.outvars, _outputs(equation, [read(var) for var in equation.invars]), strict=True))
-    return [read(var) for var in jaxpr.outvars]
+    constants = [Both(const, const) for const in consts]
+    return interpret(jaxpr, constants, inputs, _outputs, literal=lambda value: Both(value, value))
 
 
 def _outputs(equation: Any, given: list[Both]) -> list[Both]:
@@ -136,11 +130,7 @@ def _choice(which: Both, *cases: Both) -> Both:
 def _declared(run: Callable[..., list[Any]], given: list[Both], *, forwards: bool) -> list[Both]:
     """Extend a function from where it stays by its declared derivative; by none if that can only be pulled back."""
     still = run(*[both.still for both in given])
-    smooth = [
-        i
-        for i, b in enumerate(given)
-        if b.still is not b.moved and jnp.issubdtype(jnp.result_type(b.still), jnp.inexact)
-    ]
+    smooth = [i for i, b in enumerate(given) if b.still is not b.moved and is_inexact(b.still)]
 
     def of_smooth(*values: Any) -> list[Any]:
         inputs = [both.moved for both in given]
@@ -158,9 +148,5 @@ def _declared(run: Callable[..., list[Any]], given: list[Both], *, forwards: boo
             (slopes,) = jax.linear_transpose(pull, values)(change)
         except (TypeError, ValueError, NotImplementedError, AssertionError):
             return _paired(still)
-    changed = [a + b if _is_inexact(a) else a for a, b in zip(values, slopes, strict=True)]
+    changed = [a + b if is_inexact(a) else a for a, b in zip(values, slopes, strict=True)]
     return _paired(still, changed)
-
-
-def _is_inexact(value: Any) -> bool:
-    return jnp.issubdtype(jnp.result_type(value), jnp.inexact)

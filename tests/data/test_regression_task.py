@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ntk1bit.data import tasks
-from ntk1bit.data.task import PARALLEL_WITHIN, parallel_rows
+from ntk1bit.data.regression_task import PARALLEL_WITHIN, parallel_rows
 from ntk1bit.errors import InputError
 
 

@@ -3,7 +3,7 @@
 Along a path theta(s), s in [0, 1], that ends with every parameter's sign turned, a function with a derivative changes
 by its integral,
 
-    g(1) - g(0) = int_0^1 g'(s) ds,     g(s) = f(theta(s)) in the sense of `ntk1bit.autodiff.lockstep`,
+    g(1) - g(0) = int_0^1 g'(s) ds,     g(s) = f(theta(s)) in the sense of `.lockstep`,
 
 whatever its kinks (relu, max-pooling, a mask that multiplies what it depends on). A quantiser changes by jumps, which
 no derivative explains. If part of the change is left unexplained by the trapezium rule, the place where most of it
@@ -22,8 +22,8 @@ import numpy as np
 from jax import lax
 from jax.core import eval_jaxpr
 
-from ntk1bit.autodiff.equations import inner_programs, open_program
-from ntk1bit.autodiff.lockstep import Both, run_both
+from ntk1bit.autodiff.equations import every_equation
+from ntk1bit.autodiff.missing_gradients.lockstep import Both, run_both
 from ntk1bit.autodiff.programs import Program, closed_program, kept, trace
 
 _POINTS = 17  # on a path, its ends included
@@ -31,7 +31,7 @@ _MAGNIFICATIONS = 4  # by 16 each: down to 1e-6 of the path, which float32 can s
 _PLACES = 4  # to magnify, at most
 _UNEXPLAINED = 0.02  # of the change along a path; below it, a jump would not matter to a kernel
 _TIMES_SLOPE = 10.0  # a jump is this many times what slopes at its ends explain; a kink at most once
-_SEED = 0x9E3779B97F4A7C15  # not one that parameters are likely to be drawn with: a path along them meets 0
+_SEED = 0x9E3779B97F4A7C15  # unlikely to have drawn the parameters too: a path along them would meet 0
 _BLOCK = 1 << 16  # random numbers are repeated beyond this length
 
 
@@ -40,7 +40,7 @@ class Jumps(NamedTuple):
 
     found: bool
     flat: bool = False
-    unclear: bool = False  # a jump of what is held fixed hid whether there is another
+    unclear: bool = False  # what is held fixed jumps at the same place, which hides whether anything else does
 
 
 class Probe:
@@ -58,7 +58,7 @@ class Probe:
         self.traced = jax.make_jaxpr(at_both)(params, params, *rest)
         self.program = closed_program(self.traced)
         self.run: Callable[..., tuple[jax.Array, jax.Array]] | None = None
-        self.frozen = any(equation.primitive.name == "stop_gradient" for equation in _equations(traced.jaxpr))
+        self.frozen = any(equation.primitive.name == "stop_gradient" for equation in every_equation(traced.jaxpr))
         self.resolution = max(_resolutions(self.traced.jaxpr), default=0.0)
         self.way = self.whole = None
         for keep in range(0 if cross_zero else 1, 3):
@@ -80,7 +80,7 @@ class Probe:
         if not path.finite or path.unexplained.sum() <= tolerance * path.moved:
             return Jumps(False)
         flat = path.steepest <= 1e-3 * path.moved
-        if self.resolution > 1e-6:  # half precision: every change is one of jumps when magnified
+        if self.resolution > 1e-6:  # half precision: magnified, every change is made of jumps
             return Jumps(flat or not self.frozen, flat)
         unclear = False
         for place in np.argsort(-path.unexplained)[:_PLACES]:  # a steep slope may seem the worst, and not be a jump
@@ -152,7 +152,7 @@ class _Path(NamedTuple):
     unexplained: np.ndarray  # change less what the slopes explain, for each piece
     moved: float  # sum of the changes of the pieces
     steepest: float
-    size: float  # of the values
+    size: float  # largest norm of the values
 
     @classmethod
     def of(cls, values: np.ndarray, slopes: np.ndarray, width: float) -> _Path:
@@ -222,16 +222,8 @@ def _way(params: Sequence[Any], keep: int) -> _Way:
 
 def _resolutions(jaxpr: Any) -> Iterator[float]:
     """Yield the relative resolution of every kind of float a program computes with."""
-    for equation in _equations(jaxpr):
+    for equation in every_equation(jaxpr):
         for var in equation.outvars:
             dtype = getattr(var.aval, "dtype", None)
             if dtype is not None and jnp.issubdtype(dtype, jnp.inexact):
                 yield float(jnp.finfo(dtype).eps)
-
-
-def _equations(jaxpr: Any) -> Iterator[Any]:
-    """Yield the equations of a program and of those inside it."""
-    for equation in jaxpr.eqns:
-        yield equation
-        for program in inner_programs(equation):
-            yield from _equations(open_program(program))

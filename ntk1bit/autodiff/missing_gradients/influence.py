@@ -5,7 +5,7 @@ A mark is put on inputs and follows the program: through compiled functions, `ja
 whether a loop goes on, influences all that comes out of it. `stop_gradient` ends a mark.
 
 On the way each operation that *may* jump, or may be constant piece by piece, leaves its own name as a further mark:
-everything that is not known to be continuous. Whether it does jump is for numbers to say (`ntk1bit.autodiff.jumps`).
+everything that is not known to be continuous. Whether it does jump is found in numbers (`.jumps`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ntk1bit.autodiff.equations import called_program, declared_program, is_literal, open_program
+from ntk1bit.autodiff.equations import called_program, declared_program, interpret, open_program
 
 Marks = frozenset[Any]
 NO_MARKS: Marks = frozenset()
@@ -59,13 +59,13 @@ def influence(jaxpr: Any, inputs: Sequence[Marks], *, declared: bool = False) ->
     The marks of each output: those of the inputs that influence it, and the names of operations on the way. A function
     with a declared derivative passes on what its value depends on; what its derivative depends on is not looked up.
     """
-    marked = {var: marks for var, marks in zip(jaxpr.invars, inputs, strict=True) if marks}
-    for equation in jaxpr.eqns:
-        given = [NO_MARKS if is_literal(var) else marked.get(var, NO_MARKS) for var in equation.invars]
+
+    def apply(equation: Any, given: list[Marks]) -> Sequence[Marks]:
         if any(given) and equation.primitive.name != "stop_gradient":
-            results = _results(equation, given, declared)
-            marked.update((var, marks) for var, marks in zip(equation.outvars, results, strict=True) if marks)
-    return [NO_MARKS if is_literal(var) else marked.get(var, NO_MARKS) for var in jaxpr.outvars]
+            return _results(equation, given, declared)
+        return [NO_MARKS] * len(equation.outvars)
+
+    return interpret(jaxpr, [NO_MARKS] * len(jaxpr.constvars), inputs, apply, literal=lambda _: NO_MARKS)
 
 
 def _results(equation: Any, given: Sequence[Marks], declared: bool) -> Sequence[Marks]:

@@ -6,9 +6,9 @@ derivative declared by hand) is legitimate. Two questions tell them apart:
 
 - *of the traced program*: which parameters influence the output other than through `stop_gradient`, and which the
   derivative, in which JAX leaves out what is symbolically zero? One that is in the first alone is blocked
-  (`ntk1bit.autodiff.influence`);
+  (`ntk1bit.autodiff.missing_gradients.influence`);
 - *of numbers*, where an operation on the way may jump: does the output follow its gradient when the parameters are
-  moved a finite way, or does it jump (`ntk1bit.autodiff.jumps`)?
+  moved a finite way, or does it jump (`ntk1bit.autodiff.missing_gradients.jumps`)?
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import eval_jaxpr
 
-from ntk1bit.autodiff.influence import NO_MARKS, POLES, influence
-from ntk1bit.autodiff.jumps import Probe
+from ntk1bit.autodiff.missing_gradients.influence import NO_MARKS, POLES, influence
+from ntk1bit.autodiff.missing_gradients.jumps import Probe
 from ntk1bit.autodiff.programs import explained
 from ntk1bit.errors import InputError
 
 _ROWS = 256
 _ADVICE = "use a straight-through estimator, such as w + jax.lax.stop_gradient(jnp.sign(w) - w)"
-_STEPS = frozenset({"sign()", "round()", "floor()", "ceil()", "a comparison"})  # when among others, these are named
+# the likely causes: if one of these is on the way, other operations are not named
+_STEPS = frozenset({"sign()", "round()", "floor()", "ceil()", "a comparison"})
 
 
 class MissingGradientWarning(UserWarning):
@@ -71,11 +72,11 @@ def check_gradient_paths(f: Callable[..., Any], params: Any, rest: Sequence[Any]
         If the output jumps as parameters move, while another path still carries a gradient.
     """
     traced = jax.make_jaxpr(f)(params, *rest)
-    found = _follow(traced, params, rest, paths)
+    followed = _follow(traced, params, rest, paths)
     numbers = jax.tree.leaves((params, rest))
-    if not found.steps or any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in numbers):
+    if not followed.steps or any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in numbers):
         return True
-    return _try_numbers(traced, found, params, rest, paths)
+    return _try_numbers(traced, followed, params, rest, paths)
 
 
 class _Followed(NamedTuple):
@@ -109,21 +110,21 @@ def _follow(traced: Any, params: Any, rest: Sequence[Any], paths: Sequence[str])
     return _Followed(tuple(index for index in range(len(paths)) if index in value | differentiated), steps)
 
 
-def _try_numbers(traced: Any, found: _Followed, params: Any, rest: Sequence[Any], paths: Sequence[str]) -> bool:
-    steps = found.steps
+def _try_numbers(traced: Any, followed: _Followed, params: Any, rest: Sequence[Any], paths: Sequence[str]) -> bool:
+    steps = followed.steps
     moved = tuple(jnp.asarray(leaf) for leaf in params)
     probe = Probe(traced, moved, tuple(jax.tree.leaves(rest)), cross_zero=POLES.isdisjoint(steps))
     together = probe.jumps()
     if not (together.found or together.unclear):
         return True
-    alone = {index: probe.jumps([index]) for index in found.reaching}
+    alone = {index: probe.jumps([index]) for index in followed.reaching}
     blocked = [paths[index] for index, jumps in alone.items() if jumps.found and jumps.flat]
     if blocked:
         raise _blocked_error(blocked, steps)
     partly = [paths[index] for index, jumps in alone.items() if jumps.found]
     if not partly and not together.found:
         return True
-    partly = partly or [paths[index] for index in found.reaching]
+    partly = partly or [paths[index] for index in followed.reaching]
     names = ", ".join(path or "params" for path in partly)
     warnings.warn(
         f"{_cause(steps)} of parameters reaches the output without a derivative ({names}): the output "
@@ -184,7 +185,7 @@ def _blocked_error(paths: Sequence[str], steps: Sequence[str]) -> InputError:
 
 def _outside() -> int:
     """Return how many frames lie between a warning here and the first one outside the package."""
-    home, level, frame = str(Path(__file__).parents[1]), 0, sys._getframe(1)
+    home, level, frame = str(Path(__file__).parents[2]), 0, sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(home):
         level, frame = level + 1, frame.f_back
     return level + 1
