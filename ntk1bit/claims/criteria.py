@@ -118,14 +118,16 @@ class IntervalWithin(Criterion):
             raise InputError(f"criterion on {self.measure!r} needs low < high, one of them finite, {given}")
         _require_count(self.measure, "seeds", self.seeds)
 
-    def rule(self, label: str) -> str:  # noqa: D102 - as in `Criterion`
+    def rule(self, label: str) -> str:
+        """Return the criterion in words."""
         if math.isinf(self.low):
             return f"{label} is at most {self.high:g}"
         if math.isinf(self.high):
             return f"{label} is at least {self.low:g}"
         return f"{label} lies in [{self.low:g}, {self.high:g}]"
 
-    def compare(self, found: IntervalEstimate) -> tuple[Outcome, str]:  # noqa: D102 - as in `Criterion`
+    def compare(self, found: IntervalEstimate) -> tuple[Outcome, str]:
+        """Compare the interval with the range."""
         seen = f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
         if math.isnan(found.low):  # a measure has both bounds or none
             return "inconclusive", found.note or f"no interval: {seen}"
@@ -156,10 +158,12 @@ class AtMost(Criterion):
         if not math.isfinite(self.bound):
             raise InputError(f"criterion on {self.measure!r} needs a finite bound, got {self.bound}")
 
-    def rule(self, label: str) -> str:  # noqa: D102 - as in `Criterion`
+    def rule(self, label: str) -> str:
+        """Return the criterion in words."""
         return f"{label} is at most {self.bound:g}"
 
-    def compare(self, found: Number) -> tuple[Outcome, str]:  # noqa: D102 - as in `Criterion`
+    def compare(self, found: Number) -> tuple[Outcome, str]:
+        """Compare the number with the bound."""
         if not math.isfinite(found.value):
             return "inconclusive", f"it came out as {found.value}"
         return ("supported" if found.value <= self.bound else "refuted"), number(found.value)
@@ -182,10 +186,12 @@ class NoFailures(Criterion):
         """Refuse a rule that nothing could contradict."""
         _require_count(self.measure, "trials", self.trials)
 
-    def rule(self, label: str) -> str:  # noqa: D102 - as in `Criterion`
+    def rule(self, label: str) -> str:
+        """Return the criterion in words."""
         return f"{label}: no failure in {self.trials:,} or more trials"
 
-    def compare(self, found: Count) -> tuple[Outcome, str]:  # noqa: D102 - as in `Criterion`
+    def compare(self, found: Count) -> tuple[Outcome, str]:
+        """Look for a failure, and for enough trials."""
         seen = f"{found.failures:,} failures in {found.trials:,}"
         if found.failures:
             return "refuted", seen
@@ -215,10 +221,12 @@ class FailureRateBelow(Criterion):
         if not 0 < self.rate < 1:
             raise InputError(f"criterion on {self.measure!r} needs a rate between 0 and 1, got {self.rate}")
 
-    def rule(self, label: str) -> str:  # noqa: D102 - as in `Criterion`
+    def rule(self, label: str) -> str:
+        """Return the criterion in words."""
         return f"{label}: failure rate at most {self.rate:g}"
 
-    def compare(self, found: Count) -> tuple[Outcome, str]:  # noqa: D102 - as in `Criterion`
+    def compare(self, found: Count) -> tuple[Outcome, str]:
+        """Compare the binomial interval with the rate."""
         low, high = proportion_interval(found.failures, found.trials)
         seen = f"{found.failures:,} of {found.trials:,}: rate in [{number(low)}, {number(high)}]"
         if high <= self.rate:
