@@ -14,7 +14,7 @@ import pandas as pd
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.specification import Specification, Stage
-from ntk1bit.experiments.store import DamagedCellError, Store, UnreadableCellError, read_stored
+from ntk1bit.experiments.store import FOREIGN, DamagedCellError, Store, UnreadableCellError, read_stored
 
 State = Literal["finished", "diverged", "failed", "unfinished", "damaged"]
 _MOST_NAMED = 3  # of the damaged files
@@ -190,7 +190,7 @@ def open_run(folder: Path | str) -> Run:
             break
     complete = stage is None
     if complete:
-        problems += [f"{path.name} left out: is of no experiment of this run" for path in store.foreign(known)]
+        problems += [f"{path.name} left out: {FOREIGN}" for path in store.foreign(known)]
     return Run(folder, spec, tuple(found), complete, about, store.failures(), tuple(problems))
 
 
