@@ -61,7 +61,8 @@ def _show_frame(run: Run, *, as_csv: bool, as_json: bool, with_settings: bool) -
             deep_runs.print_tables(run)
             return
         numbers = frame.select_dtypes("number")
-        rows = [[name, *map(_short, (column.min(), column.median(), column.max()))] for name, column in numbers.items()]
+        spans = {name: (column.min(), column.median(), column.max()) for name, column in numbers.items()}
+        rows = [[name, *(_short(float(value)) for value in span)] for name, span in spans.items()]
         print()
         print_table(["column", "least", "median", "largest"], rows)
 

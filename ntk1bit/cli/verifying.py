@@ -56,10 +56,10 @@ def run(names: list[str], *, preset: str, out: Path | None, seeds: int | None, j
 def print_verdicts(entries: list[dict[str, Any]]) -> None:
     """Print a table of verdicts, in the order given, its long column wrapped to the terminal."""
     sizes = [max(len(entry[name]) for entry in entries) for name in ("id", "outcome", "title")]
-    room = max(_columns() - sum(sizes) - 6, _NARROWEST)
+    width = max(_columns() - sum(sizes) - 6, _NARROWEST)
     rows = []
     for entry in entries:
-        lines = textwrap.wrap(entry["reason"], room) or [""]
+        lines = textwrap.wrap(entry["reason"], width) or [""]
         rows.append([entry["id"], entry["outcome"], entry["title"], lines[0]])
         rows += [["", "", "", line] for line in lines[1:]]
     print_table(["claim", "verdict", "what", "because"], rows)

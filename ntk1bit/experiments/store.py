@@ -40,6 +40,7 @@ from ntk1bit.experiments.experiment import Experiment, key_of
 from ntk1bit.experiments.specification import Specification, read_specification
 from ntk1bit.files import clear_unfinished, is_unfinished, left_by_others, read_toml, write_whole
 
+FOREIGN = "is of no experiment of this run"
 LAYOUT = 2  # of a run folder; version 0.1.0 wrote none
 _VERSIONED = ("numpy", "scipy", "numba", "pandas", "pyarrow", "scikit-learn")
 
@@ -221,9 +222,17 @@ class Store:
         return found
 
     def clear_foreign(self, keys: set[str]) -> list[str]:
-        """Set aside what belongs to none of these experiments, remove what was half-written; return a sentence each."""
+        """Remove what was half-written, set aside what belongs to none of these experiments; return a sentence each."""
         clear_unfinished(self.cells)
-        return [self._set_aside(path, "is of no experiment of this run") for path in self.foreign(keys)]
+        notes = []
+        for path in self.foreign(keys):
+            try:
+                with open(path, "rb") as file:
+                    file.read(1)
+                notes.append(self._set_aside(path, FOREIGN))
+            except OSError as problem:
+                notes.append(f"{path.name} {FOREIGN} and cannot be read ({problem.strerror}); it was left as it is")
+        return notes
 
     def foreign(self, keys: set[str]) -> list[Path]:
         """List what is in cells/ and belongs to none of these experiments, nor to a system or an editor."""

@@ -244,9 +244,11 @@ def test_what_cannot_be_read_is_named_and_neither_moved_nor_replaced(stored, mon
     store, cells = stored
     path = store.path(cells[0].key)
     before = path.read_bytes()
+    strange = store.cells / "strange.parquet"
+    strange.write_bytes(b"who knows")
 
     def refused(name, *arguments, **options):
-        if name == path:
+        if name in (path, strange):
             raise error
         return open(name, *arguments, **options)
 
@@ -257,7 +259,9 @@ def test_what_cannot_be_read_is_named_and_neither_moved_nor_replaced(stored, mon
     assert (outcome.unreadable, outcome.found, outcome.computed, outcome.failed) == (1, 3, 0, 0)
     assert f"{path.name} cannot be read ({error.strerror}); it was left as it is" in outcome.notes[0]
     assert open_run(store.folder).states[cells[0]] == "damaged"
+    assert "strange.parquet is of no experiment of this run and cannot be read" in outcome.notes[1]
     assert path.read_bytes() == before
+    assert strange.read_bytes() == b"who knows"
     assert not (store.folder / "set_aside").exists()
 
 
