@@ -109,7 +109,7 @@ class DeepScaling(Experiment):
             bias_deviation=BIAS_DEVIATION,
         )
         every = max(math.ceil(self.steps / RECORDS), 1)
-        at_test = {"x_test": points.x_test, "y_test": points.y_test}
+        at_test: dict[str, Any] = {"x_test": points.x_test, "y_test": points.y_test}
         found = _train(self, network, scratch, points, steps=self.steps, every=every, **at_test)
         return pd.DataFrame(
             {
