@@ -191,7 +191,7 @@ def pilot_rates(
     depths: tuple[int, ...] = DEPTHS,
     parameterisation: str = "standard",
 ) -> pd.DataFrame:
-    """Repeat the search that `RATES` comes from, or one like it; about two minutes on one core.
+    """Repeat the search that `RATES` comes from, or one like it; a few minutes on one core.
 
     Parameters
     ----------

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ntk1bit.cli.progress import clock
 from ntk1bit.data.cubes_and_curves import CUBES, CURVES
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.deep_spec import (
@@ -50,6 +52,15 @@ def test_sizes_are_those_of_the_paper_where_they_claim_to_be():
     assert {10, 100, 1000} <= set(similarity.sizes)
     assert all(set(SCALING_PRESETS[name].tasks) == set(CUBES) for name in ("quick", "standard", "thorough"))
     assert all(len(SCALING_PRESETS[name].parameters) >= 6 for name in ("quick", "standard"))
+
+
+def test_the_document_has_the_times_that_a_dry_run_prints():
+    lines = (Path(__file__).parents[2] / "docs" / "deep.md").read_text().splitlines()
+    for heading, presets in (("## Figure 1", SCALING_PRESETS), ("## Figures 2 and 3", SIMILARITY_PRESETS)):
+        first = next(place for place, line in enumerate(lines) if line.startswith(heading))
+        for name, spec in presets.items():
+            row = next(line for line in lines[first:] if line.startswith(f"| `{name}`"))
+            assert row.split("|")[-2].strip() == clock(spec.seconds / 2)
 
 
 def test_both_figures_of_curves_share_their_networks():

@@ -4,16 +4,25 @@ import datetime as dt
 import itertools
 import math
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import tomli_w
 
+from ntk1bit.cli.progress import clock
 from ntk1bit.errors import InputError
 from ntk1bit.experiments import SweepSpec
 from ntk1bit.experiments.language import LanguageModel
 from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec
 from ntk1bit.networks.transformer_shape import Shape, Size, parse_size
+
+
+def test_the_document_has_the_times_that_a_dry_run_prints():
+    text = (Path(__file__).parents[2] / "docs" / "language.md").read_text()
+    for name, spec in PRESETS.items():
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{name}`"))
+        assert row.split("|")[-2].strip() == clock(spec.seconds / 2)
 
 
 def test_sizes_are_parsed_counted_and_ordered():

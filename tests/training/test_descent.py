@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +24,7 @@ def parabola(p, target, curvature):
     return 0.5 * curvature * (p - target) ** 2
 
 
-def run(training=SLOW, start=1.0, curvature=4.0, **options) -> Descent:
+def run(training: Training = SLOW, start: Any = 1.0, curvature: float = 4.0, **options: Any) -> Descent:
     return descend(parabola, jnp.array(start), training, data=(jnp.array(curvature),), **options)
 
 
@@ -64,7 +65,7 @@ def test_a_stopped_descent_is_resumed_from_its_checkpoint(tmp_path):
             raise KeyboardInterrupt(what)
 
     checkpoint = Checkpoint(tmp_path / "one", "a", seconds=0.0)
-    observed = {"observe": lambda p: p}
+    observed: dict[str, Any] = {"observe": lambda p: p}
     with pytest.raises(KeyboardInterrupt, match="step 10"):
         run(checkpoint=checkpoint, progress=stop, **observed)
     with pytest.raises(InputError, match="another training"):
