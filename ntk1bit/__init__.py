@@ -1,8 +1,7 @@
 """Check claims about 1-bit networks with numbers that can fail.
 
-The rooms, in the order data flows through them: `cores`, `tasks`, `quantizers`, `two_layer`, `kernels`, `nets`,
-`estimators`, `scaling`, `sweeps`, `claims`, `plots`, `cli`. A room imports only from rooms before it. Rooms are
-imported when first used, so `import ntk1bit` is quick.
+`PACKAGES` lists the packages in the order in which data flows through them; a package imports only from those before
+it. They are imported when first used, so `import ntk1bit` is quick.
 """
 
 from __future__ import annotations
@@ -12,32 +11,50 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_ROOMS = (
-    "autodiff",
-    "claims",
+PACKAGES = (
+    "errors",
+    "arguments",
+    "files",
+    "compiling",
+    "processors",
     "cores",
     "data",
-    "energy",
-    "errors",
-    "estimators",
-    "experiments",
-    "kernels",
     "networks",
+    "training",
+    "kernels",
+    "autodiff",
+    "energy",
     "packed",
+    "statistics",
+    "scaling",
+    "experiments",
+    "estimators",
+    "claims",
     "plots",
     "reports",
-    "scaling",
-    "training",
+    "cli",
 )
+_MOVED = {  # names of 0.1.0, and where their contents are
+    "deep": "experiments.deep, ntk1bit.estimators.deep and ntk1bit.plots.deep",
+    "language": "experiments.language, ntk1bit.estimators.language and ntk1bit.plots.language",
+    "nets": "networks, ntk1bit.training, ntk1bit.packed and ntk1bit.energy",
+    "quantizers": "networks.quantizers",
+    "styles": "plots.looks",
+    "sweeps": "experiments",
+    "tasks": "data",
+    "two_layer": "networks.two_layer",
+}
 
-__all__ = ["__version__"]
+__all__ = ["PACKAGES", "__version__"]
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in _ROOMS:
+    if name in PACKAGES:
         return importlib.import_module(f"{__name__}.{name}")
+    if name in _MOVED:  # an ImportError, since `from ntk1bit import tasks` would drop the words of an AttributeError
+        raise ImportError(f"ntk1bit.{name} is now ntk1bit.{_MOVED[name]}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS})
+    return sorted({*globals(), *PACKAGES})

@@ -41,3 +41,9 @@ __all__ = [
     "spectrum",
     "symmetric_part",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name in ("infinite_ntk", "layerwise_ntk", "linearize", "ntk"):  # where they were in 0.1.0
+        raise ImportError(f"ntk1bit.kernels.{name} is now ntk1bit.autodiff.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
