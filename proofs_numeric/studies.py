@@ -360,7 +360,7 @@ def _feed_forward(preset: str, size: Size) -> Study:
 
 
 def _language(preset: str) -> Study:
-    spec = LANGUAGE_PRESETS[{"quick": "smoke", "standard": "standard", "thorough": "night"}[preset]]
+    spec = LANGUAGE_PRESETS[{"quick": "smoke", "standard": "standard", "thorough": "thorough"}[preset]]
     return Study("language", "Transformers on text in full precision and 1-bit, against size", language=spec)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -34,24 +34,26 @@ def energy(
     vocabulary: Annotated[int, typer.Option(help="Its vocabulary; 0 leaves embedding and head out.")] = 0,
     tokens: Annotated[int, typer.Option(help="Tokens of one forward pass.")] = 512,
     activation: Annotated[
-        Literal["gelu", "squared-relu"], typer.Option(help="Of the feed-forward part; counted by exact.")
+        Literal["gelu", "squared-relu"],
+        typer.Option(help="Activation of the feed-forward part; only --model exact counts it."),
     ] = "gelu",
     untied: Annotated[bool, typer.Option("--untied", help="The head has weights of its own.")] = False,
     arm: Annotated[
         Literal["full32", "full16", "int8-absmax", "bitnet", "b158", "sign-ptq", "all"] | None,
-        typer.Option(help="How linear maps are computed. Default: full32, full16 and bitnet."),
+        typer.Option(help="Arm: how linear maps are computed. Default: full32, full16 and bitnet."),
     ] = None,
     model: Annotated[
-        Literal["w23", "exact"], typer.Option(help="w23: products and scales, as W23; exact: everything.")
+        Literal["w23", "exact"], typer.Option(help="w23: products and scales, as W23 (BitNet) counts; exact: all.")
     ] = "w23",
     wide: Annotated[bool, typer.Option("--wide", help="Charge sums to 32-bit accumulators.")] = False,
     density: Annotated[float, typer.Option(help="Share of b158's weights that are not zero.")] = 2 / 3,
     published: Annotated[bool, typer.Option("--published", help="Recompute W23's printed figures instead.")] = False,
-    csv: Annotated[Path | None, typer.Option(help="Also write all rows to this file.")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print all rows as CSV instead.")] = False,
 ) -> None:
-    """Count operations, energy and memory of a Transformer's forward pass, for W23's sizes or one of your own.
+    """Count operations, energy and memory of a Transformer's forward pass.
 
-    Energy is counts times published costs of an operation; moving data is not counted.
+    The Transformers are W23's eight, or one of your own: --layers and --width. Energy is counts times published costs
+    per operation; moving data is not counted.
 
     Example: ntk1bit energy --layers 6 --width 384 --tokens 256 --arm all --model exact
     """
@@ -81,6 +83,9 @@ def energy(
         for size, shape in shapes.items()
         for one in dict.fromkeys((*shown, "full32", "full16"))
     }
+    if csv:
+        _rows(shapes, shown, counts).to_csv(sys.stdout, index=False)
+        return None
     print(f"One forward pass of {tokens:,} tokens, counting {model!r}{', sums in 32 bits' if wide else ''}.\n")
     _print_totals(shapes, shown, counts)
     print()
@@ -88,13 +93,11 @@ def energy(
         _print_kinds_by_arm(next(iter(shapes)), shown, counts)
     else:
         _print_kinds_by_size(tuple(shapes), shown[-1], counts)
-    if csv is not None:
-        _rows(shapes, shown, counts).to_csv(csv, index=False)
     return None
 
 
 def _print_totals(shapes: Mapping[str, Shape], arms: tuple[Arm, ...], counts: Counts) -> None:
-    """Print a line a size and arm: operations, energy and memory."""
+    """Print one line per size and arm: operations, energy and memory."""
     from ntk1bit.cli.tables import print_table
     from ntk1bit.energy.counting import joules
     from ntk1bit.energy.weight_memory import weight_bytes
@@ -126,7 +129,7 @@ def _print_totals(shapes: Mapping[str, Shape], arms: tuple[Arm, ...], counts: Co
 
 
 def _print_kinds_by_size(sizes: tuple[str, ...], arm: Arm, counts: Counts) -> None:
-    """Print the operations of one arm by kind of layer, a column a size."""
+    """Print the operations of one arm by kind of layer, one column per size."""
     from ntk1bit.cli.tables import print_table
 
     print(f"Operations by kind of layer, arm {arm} (--arm chooses another):\n")
@@ -139,7 +142,7 @@ def _print_kinds_by_size(sizes: tuple[str, ...], arm: Arm, counts: Counts) -> No
 
 
 def _print_kinds_by_arm(size: str, arms: tuple[Arm, ...], counts: Counts) -> None:
-    """Print the operations of one size by kind of layer, with their formats, a column an arm."""
+    """Print the operations of one size by kind of layer, with their formats, one column per arm."""
     from ntk1bit.cli.tables import print_table
     from ntk1bit.energy.counting import KINDS
 
@@ -175,12 +178,15 @@ def _rows(shapes: Mapping[str, Shape], arms: tuple[Arm, ...], counts: Counts) ->
     return pd.DataFrame(rows)
 
 
-def _show_published(csv: Path | None) -> None:
+def _show_published(csv: bool) -> None:
     """Print W23's figures beside what its equations give, the costs they imply, and other readings."""
     from ntk1bit.cli.tables import print_table
     from ntk1bit.energy.published import GROUPS, check_published, count_readings, implied_costs
 
     table = check_published()
+    if csv:
+        table.to_csv(sys.stdout, index=False)
+        return
     figures = table.to_dict("records")
     print("W23's printed energies (J for 512 tokens) and reductions, by its Eqs. 16 to 18 to the letter:\n")
     lines = []
@@ -213,12 +219,10 @@ def _show_published(csv: Path | None) -> None:
         for row in found[:10]
     ]
     print_table((*words.values(), *GROUPS, "all"), lines)
-    print("\nn-1 adds: a sum of n terms takes n-1 additions. by head: attention's scores are a product a head.")
+    print("\nn-1 adds: a sum of n terms takes n-1 additions. by head: attention's scores are one product per head.")
     print("qkv share: q, k and v read one scaled input. biases, residuals: their additions count.")
     print("To the letter: yes, no, no, no, no.")
     print(f"The best reading misses: {found[0]['missed']}.")
-    if csv is not None:
-        table.to_csv(csv, index=False)
 
 
 def _short(number: int | float) -> str:

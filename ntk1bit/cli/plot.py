@@ -1,4 +1,4 @@
-"""`ntk1bit plot`."""
+"""`ntk1bit plot`: the figure of a run."""
 
 from __future__ import annotations
 
@@ -7,39 +7,40 @@ from typing import Annotated
 
 import typer
 
+from ntk1bit.cli.options import Run
+
 
 def plot(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, of `ntk1bit sweep` or `ntk1bit train-lm`.")],
+    run: Run,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="File name without ending, for the PDF and the PNG. Default: RUN/overview; of train-lm RUN/scaling."
-        ),
+        typer.Option(help="The figure: .png, .pdf or .svg, by the ending. Default: a .png in the folder of the run."),
     ] = None,
 ) -> None:
-    """Draw a run in four panels: loss against step, and drift, floor and gap against width. Writes a PDF and a PNG.
+    """Draw the figure of a run.
 
-    Of language models: losses with their laws, gap, energy and stability.
+    Of a sweep: loss against step, and kernel drift, loss floor and generalisation difference (gap) against width, one
+    file for each group of settings. Of language models: losses with their laws, gap, energy and stability.
 
-    Example: ntk1bit plot runs/first
+    Example: ntk1bit plot runs/first --out first.pdf
     """
     from ntk1bit.cli.tables import say
     from ntk1bit.experiments.language import is_language_run, load_language_run
+    from ntk1bit.files import FIGURES, writable_file
 
+    if out is not None:
+        writable_file("--out", out, FIGURES)
     if is_language_run(run):
         from ntk1bit.plots.language import draw_run
 
-        found, stem = load_language_run(run), out or run / "scaling"
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        for ending in (".pdf", ".png"):
-            print(draw_run(found, stem.with_name(stem.name + ending)))
+        print(draw_run(load_language_run(run), out or run / "scaling.png"))
         return
     from ntk1bit.experiments import load_run
     from ntk1bit.experiments.states import left_out
     from ntk1bit.plots.sweep import save_overview
 
     opened = load_run(run)
-    for path in save_overview(opened, out or run / "overview"):
+    for path in save_overview(opened, out or run / "overview.png"):
         print(path)
     for sentence in left_out(opened):
         say(sentence)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ntk1bit.cli.lists import read_list, read_seeds, read_widths
 from ntk1bit.cli.progress import clock, progress_bar, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.data import tasks
@@ -16,9 +17,6 @@ from ntk1bit.experiments import (
     Cell,
     SweepSpec,
     make_plan,
-    parse_numbers,
-    parse_seeds,
-    parse_widths,
     read_spec,
     run_sweep,
 )
@@ -30,15 +28,15 @@ def collect(spec: Path | None, **options: Any) -> SweepSpec:
     """Make a specification of a file and the options that override it; options left out are None."""
     settings: dict[str, Any] = {} if spec is None else read_spec(spec).as_dict()
     readers = {
-        "widths": parse_widths,
-        "seeds": parse_seeds,
-        "n_train": lambda text: parse_numbers(text, what="--n-train", kind=int),
-        "dims": lambda text: parse_numbers(text, what="--dims", kind=int),
-        "kappas": lambda text: parse_numbers(text, what="--kappas", kind=float),
+        "widths": read_widths,
+        "seeds": read_seeds,
+        "n_train": lambda text: read_list(text, option="--n-train", kind=int),
+        "dims": lambda text: read_list(text, option="--dims", kind=int),
+        "kappas": lambda text: read_list(text, option="--kappas", kind=float),
     }
     for name, value in options.items():
         if value is not None:
-            read = readers.get(name, functools.partial(parse_numbers, what=f"--{name}", kind=str))
+            read = readers.get(name, functools.partial(read_list, option=f"--{name}", kind=str))
             settings[name] = read(value) if isinstance(value, str) else value
     return spec_from_dict(settings)
 
@@ -93,8 +91,8 @@ def run(spec: SweepSpec, *, jobs: int | None, out: Path | None, resume: bool) ->
 
             outcome = run_sweep(spec, folder, jobs=jobs, resume=resume, progress=report)
     except KeyboardInterrupt:
-        command = shlex.join(["ntk1bit", *sys.argv[1:], *([] if resume else ["--resume"])])
-        say(f"stopped; finished cells are in {folder}. To go on: {command}")
+        command = shlex.join(["ntk1bit", *sys.argv[1:]])
+        say(f"stopped; finished cells are in {folder}. To resume: {command}")
         raise
     for note in outcome.notes:
         say(note)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ntk1bit.cli.lists import read_seeds
 from ntk1bit.cli.progress import clock, progress_bar, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError
@@ -30,14 +31,14 @@ def print_claims(names: list[str]) -> int:
     return 0
 
 
-def run(names: list[str], *, preset: str, out: Path | None, seeds: int | None, jobs: int | None, dry_run: bool) -> int:
+def run(names: list[str], *, preset: str, out: Path | None, seeds: str | None, jobs: int | None, dry_run: bool) -> int:
     """Verify and print the verdict table; return the exit code."""
     catalogue = _catalogue()
     from proofs_numeric import verification
 
     chosen = catalogue.choose(names)
     folder = out or Path("runs") / f"verify-{preset}"
-    work = verification.plan_work(chosen, preset, seeds=seeds)
+    work = verification.plan_work(chosen, preset, seeds=None if seeds is None else len(read_seeds(seeds)))
     jobs = usable_jobs(jobs)
     if dry_run:
         rows = [[one.study.name, f"{one.seconds / jobs:.0f}", one.study.purpose] for one in work]
@@ -48,7 +49,7 @@ def run(names: list[str], *, preset: str, out: Path | None, seeds: int | None, j
         with progress_bar() as report:
             results = verification.verify(chosen, work, preset=preset, folder=folder, jobs=jobs, progress=report)
     except KeyboardInterrupt:
-        say(f"stopped; what is finished is in {folder}. To go on: {shlex.join(['ntk1bit', *sys.argv[1:]])}")
+        say(f"stopped; what is finished is in {folder}. To resume: {shlex.join(['ntk1bit', *sys.argv[1:]])}")
         raise
     print_verdicts([entry for entry in results["claims"] if entry["id"] in chosen])
     print(

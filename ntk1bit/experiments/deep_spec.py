@@ -1,6 +1,6 @@
 """The experiments of D25's Fig. 1 to 3 at four sizes, as lists of measurements.
 
-`smoke` takes seconds and shows the machinery; `quick` takes minutes; `standard` a night; `full` has D25's own sizes and
+`smoke` takes seconds and shows the machinery; `quick` takes minutes; `standard` a night; `thorough` has D25's own sizes and
 numbers of steps, and takes days on a laptop.
 
 **Learning rates.** D25 gives none. Those of Fig. 1 start from a short search, for each precision and depth:
@@ -33,7 +33,7 @@ from ntk1bit.experiments.measurements import Measurement
 from ntk1bit.networks.two_layer import PRECISIONS, Precision
 
 FIGURES = (1, 2, 3)
-SIZES = ("smoke", "quick", "standard", "full")
+SIZES = ("smoke", "quick", "standard", "thorough")
 DEPTHS = (3, 5)
 RATES: dict[tuple[str, int], tuple[float, ...]] = {  # (precision, depth) -> Adam's largest rates, `pilot_rates`' first
     ("one_bit", 3): (0.01, 0.003, 0.001),
@@ -84,7 +84,7 @@ _SPECS = {
     "smoke": DeepSpec((2**8, 2**9, 2**10), 200, ("f2", "f4"), (4, 8, 16), 10, 5, 5),
     "quick": DeepSpec(tuple(2**i for i in range(12, 18)), 5000, CUBES, (10, 32, 100, 316), 50, 5, 5),
     "standard": DeepSpec(tuple(2**i for i in range(12, 20)), 20_000, CUBES, (10, 32, 100, 316, 1000), 50, 10, 5),
-    "full": DeepSpec(tuple(2**i for i in range(17, 22)), 100_000, CUBES, (10, 32, 100, 316, 1000), 50, 10, 10),
+    "thorough": DeepSpec(tuple(2**i for i in range(17, 22)), 100_000, CUBES, (10, 32, 100, 316, 1000), 50, 10, 10),
 }
 
 
@@ -96,7 +96,7 @@ def deep_spec(size: str) -> DeepSpec:
     InputError
         For an unknown size.
     """
-    require_choice("size", size, SIZES)
+    require_choice("preset", size, SIZES)
     return _SPECS[size]
 
 

@@ -242,7 +242,7 @@ PRESETS: dict[str, LanguageSpec] = {
     ),
     "quick": LanguageSpec(sizes=("2x32", "2x48", "3x64"), tokens=1_000_000, seeds=(0, 1), rate_rounds=1, windows=256),
     "standard": LanguageSpec(arms=("full", "bitnet", "int8-absmax", "sign-ptq"), stability=(4.0, 16.0, 64.0)),
-    "night": LanguageSpec(
+    "thorough": LanguageSpec(
         sizes=("2x32", "2x48", "3x64", "3x96", "4x128", "5x192", "6x256"),
         arms=_ARMS,
         tokens=10_000_000,

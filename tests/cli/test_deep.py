@@ -23,7 +23,7 @@ def call(monkeypatch, tmp_path):
     app.command()(deep)
 
     def run(*arguments: str):
-        return CliRunner().invoke(app, ["--size", "smoke", "--jobs", "1", "--out", str(tmp_path / "run"), *arguments])
+        return CliRunner().invoke(app, ["--preset", "smoke", "--jobs", "1", "--out", str(tmp_path / "run"), *arguments])
 
     return run
 
@@ -69,7 +69,6 @@ def test_the_plan_trains_nothing(call, tmp_path):
 def test_mistakes_are_one_line(call):
     for arguments, words in (
         (("--figure", "4"), "unknown figure 4; choose one of: 1, 2, 3"),
-        (("--size", "huge"), "unknown size 'huge'"),
         (("--jobs", "0"), "--jobs must be from 1"),
     ):
         ended = call(*arguments)

@@ -44,19 +44,19 @@ def test_options_override_the_preset():
         (["--tokens", "many"], "--tokens takes a positive whole number"),
         (["--tokens", "1.5"], "--tokens takes a positive whole number"),
         (["--tokens", "10"], "less than one step"),
-        (["--preset", "huge"], "choose one of: smoke, quick, standard, night"),
+        (["--preset", "huge"], "is not one of 'smoke', 'quick', 'standard', 'thorough'"),
         (["--text", "bible"], "choose one of: sotu, pydoc"),
         (["--stability", "-1"], "positive multiples"),
         (["--arms", "full", "--export", "model.npz"], "add bitnet to --arms"),
-        (["--smoke", "--export", "model.pkl"], "writes a .npz file"),
-        (["--smoke", "--export", "nowhere/model.npz"], "the folder 'nowhere' does not exist"),
+        (["--preset", "smoke", "--export", "model.pkl"], "writes a .npz file"),
+        (["--preset", "smoke", "--export", "nowhere/model.npz"], "the folder 'nowhere' does not exist"),
         (["--sizes", "1 x 16,1X16"], "repeated values: 1x16, 1x16"),
         (["--arms", "full, full"], "repeated"),
         (["--arms", "Full"], "did you mean 'full'"),
         (["--seeds", "1, 2, 1"], "repeated"),
         (["--seeds", "1 2"], "cannot read --seeds"),
         (["--stability", "4,4.0"], "differ from each other"),
-        (["--smoke", "--jobs", "0"], "--jobs must be from 1"),
+        (["--preset", "smoke", "--jobs", "0"], "--jobs must be from 1"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(words, said, capsys, tmp_path):
@@ -71,7 +71,7 @@ def test_mistakes_are_one_line_and_leave_nothing(words, said, capsys, tmp_path):
 def test_an_export_that_cannot_be_written_is_refused_before_training(capsys, tmp_path, folder):
     (tmp_path / "there.npz").mkdir()
     path = tmp_path / "there.npz" if folder == "there.npz" else tmp_path / "run" / "deeper" / "model.npz"
-    assert call("train-lm", "--smoke", "--out", tmp_path / "run", "--export", path) == 2
+    assert call("train-lm", "--preset", "smoke", "--out", tmp_path / "run", "--export", path) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
@@ -85,7 +85,7 @@ def test_sizes_have_one_spelling(written):
 @pytest.mark.slow
 def test_the_smoke_run_trains_prints_writes_resumes_and_generates(capsys, tmp_path):
     folder, packed = tmp_path / "run", tmp_path / "model.npz"
-    assert call("train-lm", "--smoke", "--out", folder, "--export", packed, "--jobs", 2) == 0
+    assert call("train-lm", "--preset", "smoke", "--out", folder, "--export", packed, "--jobs", 2) == 0
     told = capsys.readouterr().out
     for words in ("validation loss", "trigram model", "bitnet minus full", "L(N) = a N^b + c", "x16"):
         assert words in told
@@ -95,9 +95,7 @@ def test_the_smoke_run_trains_prints_writes_resumes_and_generates(capsys, tmp_pa
     assert np.isfinite(table["loss"].to_numpy()).all()
     assert (folder / "scaling.png").stat().st_size > 10_000
     before = (folder / "networks.csv").read_bytes()
-    assert call("train-lm", "--smoke", "--out", folder) == 2
-    assert "add --resume" in capsys.readouterr().err
-    assert call("train-lm", "--smoke", "--out", folder, "--resume") == 0
+    assert call("train-lm", "--preset", "smoke", "--out", folder) == 0
     assert (folder / "networks.csv").read_bytes() == before
     capsys.readouterr()
     assert call("generate", packed, "--prompt", "The ", "--length", 40) == 0

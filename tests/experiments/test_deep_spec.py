@@ -44,12 +44,12 @@ def test_every_setting_has_all_its_seeds_once_and_pilots_used_none_of_them(size)
 
 
 def test_sizes_are_those_of_the_paper_where_they_claim_to_be():
-    full = deep_spec("full")
+    full = deep_spec("thorough")
     assert full.parameters[0] == 2**17
     assert full.parameters[-1] == 2**21
     assert full.steps == 100_000
     assert {10, 100, 1000} <= set(full.sizes)
-    assert all(set(deep_spec(size).tasks) == set(CUBES) for size in ("quick", "standard", "full"))
+    assert all(set(deep_spec(size).tasks) == set(CUBES) for size in ("quick", "standard", "thorough"))
     for size in ("quick", "standard"):
         assert len(deep_spec(size).parameters) >= 6
 
@@ -79,7 +79,7 @@ def test_listing_measurements_does_not_import_jax():
 
 
 def test_mistakes_are_told():
-    with pytest.raises(InputError, match="unknown size 'huge'"):
+    with pytest.raises(InputError, match="unknown preset 'huge'"):
         measurements(1, "huge")
     with pytest.raises(InputError, match="unknown figure 4"):
         measurements(4, "quick")

@@ -41,7 +41,7 @@ def test_the_presets_meet_what_they_promise():
     assert len(counts) >= 5
     assert max(counts) / min(counts) >= 10**1.5
     assert len(standard.seeds) >= 5
-    assert PRESETS["night"].tokens > standard.tokens
+    assert PRESETS["thorough"].tokens > standard.tokens
     assert planned_seconds(PRESETS["smoke"]) < 120 < planned_seconds(PRESETS["quick"]) < planned_seconds(standard)
 
 
