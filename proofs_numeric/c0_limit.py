@@ -41,14 +41,14 @@ STUDIES = ("limits", "limits-dims")
 
 def evidence(data: Data) -> Evidence:
     """Fit the exponent for each task and precision."""
-    drawn = data.measured("limits")
+    drawn = data.frame("limits")
     measures, tables = [], []
     for task, precision in _CASES:
         part = drawn.loc[(drawn["task"] == task) & (drawn["precision"] == precision)]
         found = against(part, "width", "distance", meaning="relative Frobenius distance of H(0) to its limit")
         measures.append(exponent(found, _name(task, precision), "limits"))
         tables.append(rows(found.table, task=task, precision=precision))
-    in_dim = data.measured("limits-dims")
+    in_dim = data.frame("limits-dims")
     error = highest(drawn["limit_error"])
     return Evidence(
         (

@@ -98,7 +98,7 @@ def evidence(data: Data) -> Evidence:
 
     sphere = ratios(data.frame("terms-dims"))
     width = int(highest(sphere["width"]))
-    noise = data.measured("noise")
+    noise = data.frame("noise")
     noise = noise.loc[(noise["precision"] == "one_bit")].assign(c3=lambda t: 1 - t["speed"])
     first_step = by_setting(noise, "c3", "dim", "width")
     first_step["predicted"] = [1 - noise.loc[noise["dim"] == d, "predicted_speed"].mean() for d in first_step["dim"]]

@@ -70,7 +70,7 @@ def evidence(data: Data) -> Evidence:
     )
     measures.append(exponent(down, "exponent of the share of signs flipped on the way down", "floor"))
 
-    noise = data.measured("noise")
+    noise = data.frame("noise")
     dim, width = int(highest(noise["dim"])), int(highest(noise["width"]))
     for precision, word in (("one_bit", "1-bit"), ("full", "full precision")):
         part = noise.loc[(noise["precision"] == precision) & (noise["dim"] == dim)]

@@ -105,7 +105,7 @@ STUDIES_SIMILAR = ("deep-similarity",)
 
 def evidence(data: Data) -> Evidence:
     """Fit exponents of the 1-bit loss and of its difference from full precision."""
-    frame, notes = _whole(at_best_rate(data.measured(STUDIES[0])), ["depth", "parameters"], "diverged_at")
+    frame, notes = _whole(at_best_rate(data.frame(STUDIES[0])), ["depth", "parameters"], "diverged_at")
     measures: list[Estimate | Count | Number] = []
     for depth in sorted(set(frame["depth"])):
         part = frame.loc[frame["depth"] == depth]
@@ -135,7 +135,7 @@ def evidence(data: Data) -> Evidence:
 
 def evidence_ratio(data: Data) -> Evidence:
     """Fit the exponent of the ratio of both losses, at the sizes where full precision is above rounding."""
-    frame, notes = _whole(at_best_rate(data.measured(STUDIES[0])), ["depth", "parameters"], "diverged_at")
+    frame, notes = _whole(at_best_rate(data.frame(STUDIES[0])), ["depth", "parameters"], "diverged_at")
     measures: list[Estimate | Number] = []
     tables = []
     for depth in sorted(set(frame["depth"])):
@@ -163,7 +163,7 @@ def evidence_ratio(data: Data) -> Evidence:
 
 def evidence_similar(data: Data) -> Evidence:
     """Fit exponents of the difference of the outputs after the last epoch."""
-    frame, notes = _whole(data.measured(STUDIES_SIMILAR[0]), ["N"], "diverged")
+    frame, notes = _whole(data.frame(STUDIES_SIMILAR[0]), ["N"], "diverged")
     ends = last_epoch(frame)
     study = STUDIES_SIMILAR[0]
     measures: list[Estimate] = []

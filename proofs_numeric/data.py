@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ntk1bit.errors import InputError
-from ntk1bit.experiments import Run, load_run
-from ntk1bit.experiments.cells import CHECKPOINT_COLUMNS, TERM_COLUMNS
+from ntk1bit.experiments import Run, SweepSpec, open_run
 from ntk1bit.experiments.language import LanguageRun, load_language_run
 from ntk1bit.experiments.predictions import COLUMNS as PREDICTION_COLUMNS
+from ntk1bit.experiments.two_layer import CHECKPOINT_COLUMNS, TERM_COLUMNS
 
 DELTA = 0.05  # the failure probability at which D25's probabilistic statements are tested
+_OF_SWEEPS = (*CHECKPOINT_COLUMNS, *PREDICTION_COLUMNS, *TERM_COLUMNS, "test_loss", "test_outputs")
 
 
 class Data:
@@ -25,41 +25,35 @@ class Data:
     ----------
     folder
         The verification's folder.
-    measured
-        Frames of the studies of measurements, by name.
     languages
         Language runs that are at hand already, by name.
     """
 
-    def __init__(
-        self, folder: Path, measured: dict[str, pd.DataFrame], *, languages: Mapping[str, LanguageRun] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, *, languages: Mapping[str, LanguageRun] | None = None) -> None:
         self.folder = folder
-        self._measured = measured
-        self._runs: dict[str, Run] = {}
         self._languages: dict[str, LanguageRun] = dict(languages or {})
+        self._runs: dict[str, Run] = {}
         self._frames: dict[str, pd.DataFrame] = {}
 
     def run(self, study: str) -> Run:
-        """Open a finished sweep.
+        """Open a finished study.
 
         Raises
         ------
         InputError
-            If one of its files is damaged: a verdict on part of the evidence would be none.
+            If it is not finished, or one of its files is damaged: a verdict on part of the evidence would be none.
         """
         if study not in self._runs:
-            run = load_run(self.folder / "studies" / study)
-            if run.problems:
-                raise InputError(f"study {study!r} is damaged ({run.problems[0]}); run the same command again")
+            run = open_run(self.folder / "studies" / study)
+            run.require_whole()
             self._runs[study] = run
         return self._runs[study]
 
     def frame(self, study: str) -> pd.DataFrame:
-        """Return a sweep's frame with every step (see `Run.frame`) and all stored columns but `outputs`."""
+        """Return a study's frame (see `Run.frame`); of a sweep, every step and all stored columns but `outputs`."""
         if study not in self._frames:
-            stored = (*CHECKPOINT_COLUMNS, *PREDICTION_COLUMNS, *TERM_COLUMNS, "test_loss", "test_outputs")
-            self._frames[study] = self.run(study).frame(list(stored))
+            run = self.run(study)
+            self._frames[study] = run.frame(_OF_SWEEPS if isinstance(run.spec, SweepSpec) else None)
         return self._frames[study]
 
     def language(self, study: str) -> LanguageRun:
@@ -74,13 +68,9 @@ class Data:
             self._languages[study] = load_language_run(self.folder / "studies" / study)
         return self._languages[study]
 
-    def measured(self, study: str) -> pd.DataFrame:
-        """Return the frame of a study of measurements."""
-        return self._measured[study]
-
 
 def cells(frame: pd.DataFrame) -> pd.DataFrame:
-    """Reduce a frame with every step to a row a cell.
+    """Reduce a frame with every step to a row per cell.
 
     Returns
     -------

@@ -52,7 +52,7 @@ STUDIES = ("flips",)
 
 def evidence(data: Data) -> Evidence:
     """Enclose the probability between the adversary and the necessary condition."""
-    counted = data.measured("flips")
+    counted = data.frame("flips")
     counted = counted.assign(rate=counted["reached"] / counted["neurons"])
     settings = grouped(counted, ["dim", "radius"], ["reached", "possible", "missed", "neurons"], "sum")
     settings["adversary"] = settings["reached"] / settings["neurons"]

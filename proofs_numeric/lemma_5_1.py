@@ -74,7 +74,7 @@ def checks() -> tuple[Number, Number]:
 
 def evidence(data: Data) -> Evidence:
     """Hold the gap of drawn networks against the bound."""
-    drawn = data.measured("start")
+    drawn = data.frame("start")
     drawn = drawn.loc[drawn["n_train"] == 64]
     settings = grouped(drawn, ["dim", "width"], ["largest_gap"], "max")
     settings["bound"] = np.sqrt(settings["dim"]) * log_factor(settings) ** 2

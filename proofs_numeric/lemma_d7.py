@@ -68,7 +68,7 @@ def checks() -> tuple[Number, Count]:
 
 def evidence(data: Data) -> Evidence:
     """Check the proof, then hold D25's form against networks as drawn."""
-    drawn = data.measured("start")
+    drawn = data.frame("start")
     drawn = drawn.loc[drawn["n_train"] == 64]
     settings = grouped(drawn, ["dim", "width"], ["largest_u", "rms_u"])
     settings["bound"] = settings["dim"] * log_factor(settings)

@@ -38,7 +38,7 @@ STUDIES = ("start",)
 
 def evidence(data: Data) -> Evidence:
     """Hold the residual of drawn networks against the bound."""
-    drawn = data.measured("start")
+    drawn = data.frame("start")
     settings = grouped(drawn, ["dim", "width", "n_train"], ["residual"], "max")
     settings["bound"] = np.sqrt(settings["n_train"]) * settings["dim"] * log_factor(settings) ** 2
     span = span_of(settings, m="width", d="dim")

@@ -34,7 +34,7 @@ STUDIES = ("start",)
 
 def evidence(data: Data) -> Evidence:
     """Count draws outside the four bounds."""
-    drawn = data.measured("start")
+    drawn = data.frame("start")
     drawn = drawn.loc[drawn["n_train"] == 64]
     bound = np.sqrt(2 * np.log(drawn["width"] * drawn["dim"] / DELTA))
     outside = (drawn[["largest_weight", "largest_mean", "largest_std"]].gt(bound, axis=0)).any(axis=1)

@@ -75,7 +75,7 @@ _MOVING = 2**0.2  # loss half-way over loss at the end, or its inverse: a slope 
 
 def evidence(data: Data) -> Evidence:
     """Fit the loss reached against width, and compare it with its start, the floor law and full precision."""
-    frame = data.measured(_STUDY)
+    frame = data.frame(_STUDY)
     cells = pd.DataFrame(frame.groupby(["precision", "width", "seed"]).first()).reset_index()
     cells["share"] = cells["level"] / cells["loss_start"]
     diverged = sorted(cells.loc[cells["diverged"], "width"].unique())  # a mean over the other seeds would flatter

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,9 @@ from ntk1bit.claims.results import measure as stored_measure
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.language import LanguageRun
 from ntk1bit.experiments.language_spec import spec_from_dict
-from ntk1bit.experiments.measurements import measure, run_measurements
 from proofs_numeric import c6_bitnet, c7_energy
 from proofs_numeric.data import Data
 from proofs_numeric.page import RESULTS
-from proofs_numeric.studies import studies
 
 NETWORKS = "language.csv"
 
@@ -52,7 +49,7 @@ def recount(results: dict[str, Any], networks: pd.DataFrame) -> dict[str, Any]:
     if missing:
         raise InputError(f"the results lack {', '.join(missing)}; a recount needs all claims on language models")
     run = stored_run(results, entries[c6_bitnet.CLAIM.id], networks)
-    data = Data(Path(), {"energy": _counted(results["preset"])}, languages={"language": run})
+    data = Data(Path(), languages={"language": run})
     made = {}
     for claim, evidence in (
         (c7_energy.CLAIM, c7_energy.evidence(data)),
@@ -115,15 +112,6 @@ def _recounted(stored: Evidence, found: Evidence) -> Evidence:
     ]
     tables = {"loss against energy": losses.assign(**energies), "at equal energy": pd.concat(equal, ignore_index=True)}
     return Evidence(tuple(measures), tables, found.remarks)
-
-
-def _counted(preset: str) -> pd.DataFrame:
-    """Count the sizes of the study of energy."""
-    measurements = studies(preset)["energy"].measurements
-    with tempfile.TemporaryDirectory() as name:
-        for one in measurements:
-            measure(Path(name), one)
-        return run_measurements(measurements, Path(name))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

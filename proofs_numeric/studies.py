@@ -1,28 +1,26 @@
 """The experiments behind the verdicts: which networks are trained and what is measured, at three sizes.
 
 `quick` takes minutes and has short ranges; `standard` is what the documents cite; `thorough` is for narrower intervals.
-A study is a sweep of two-layer networks (docs/runs.md), one of language models (docs/language.md), or a list of
-measurements; claims name the studies they need.
+A study is a run folder of its own (docs/runs.md), of whatever kind; claims name the studies they need.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ntk1bit.energy.published import SIZES
 from ntk1bit.errors import require_choice
-from ntk1bit.experiments import Measurement, SweepSpec
-from ntk1bit.experiments.deep_spec import measurements as deep_measurements
-from ntk1bit.experiments.language_spec import PRESETS as LANGUAGE_PRESETS
-from ntk1bit.experiments.language_spec import LanguageSpec
+from ntk1bit.experiments import Experiment, ExperimentList, Specification, SweepSpec
+from ntk1bit.experiments.at_start import AtStart, FlipProbability, LimitDistances, LimitsInDim, StepNoise
 
 PRESETS = ("quick", "standard", "thorough")
 RATES = (0.125, 0.25, 0.5, 1.0)  # eta_rel of the floor studies
 TERM_RATES = (0.015625, 0.0625, 0.25, 1.0)  # eta_rel of the studies of C4
-FLOOR_STEPS = 10_000  # long after the loss is level, so that its mean over the last third is known to a few per cent
+FLOOR_STEPS = (
+    10_000  # long after the loss has plateaued, so that its mean over the last tenth is known to a few per cent
+)
 FUNCTIONS = ("f1", "f2", "f3", "f4", "f5", "f6")
 _FEED_FORWARD = {  # widths and steps; the loss is level after about 20,000 steps at eta_rel = 1
     "quick": ((64, 256, 1024), 5_000),
@@ -43,19 +41,13 @@ class Study:
         What claims call it.
     purpose
         What it is for, in a sentence.
-    sweep
-        The two-layer networks to train; None for another kind of study.
-    measurements
-        What to measure; empty for another kind.
-    language
-        The language models to train; None for another kind.
+    specification
+        What is run: a sweep, language models, or a list of experiments.
     """
 
     name: str
     purpose: str
-    sweep: SweepSpec | None = None
-    measurements: tuple[Measurement, ...] = ()
-    language: LanguageSpec | None = None
+    specification: Specification
 
 
 @dataclass(frozen=True)
@@ -118,10 +110,6 @@ def studies(preset: str) -> dict[str, Study]:
         _functions(size),
         *_terms(size),
         *_at_start(size),
-        _feed_forward(preset, size),
-        *_deep(preset),
-        _language(preset),
-        _energy(),
     ]
     return {one.name: one for one in made}
 
@@ -282,110 +270,43 @@ def _terms(size: Size) -> list[Study]:
 
 
 def _at_start(size: Size) -> list[Study]:
-    def calls(name: str, axes: dict[str, tuple[Any, ...]], cost: Callable[[dict[str, Any]], float], **fixed: Any):
-        for values in itertools.product(*axes.values()):
-            settings = dict(zip(axes, values, strict=True)) | fixed
-            yield Measurement(f"ntk1bit.experiments.at_start:{name}", tuple(settings.items()), cost(settings))
-
-    widths = size.coarse
+    widths, drawn = size.coarse, "for networks as they are drawn, without training"
     start = [
-        *calls(
-            "at_start",
-            {"dim": size.dims, "width": widths, "n_train": (64,)},
-            lambda s: 1e-9 * s["dim"] * s["width"] * size.draws,
-            draws=size.draws,
-        ),
-        *calls(
-            "at_start",
-            {"dim": (32,), "width": widths, "n_train": (16, 256)},
-            lambda s: 1e-9 * s["dim"] * s["width"] * size.draws,
-            draws=size.draws,
-        ),
+        *_each(AtStart, dim=size.dims, width=widths, n_train=(64,), draws=(size.draws,)),
+        *_each(AtStart, dim=(32,), width=widths, n_train=(16, 256), draws=(size.draws,)),
     ]
-    flips = calls(
-        "flip_probability",
-        {"dim": size.dims, "radius": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2), "seed": tuple(range(5))},
-        lambda s: 1e-2 * s["dim"],
-        neurons=20_000,
+    flips = _each(
+        FlipProbability,
+        dim=size.dims,
+        radius=(3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
+        seed=tuple(range(5)),
+        neurons=(20_000,),
     )
-    limits = calls(
-        "limit_distances",
-        {"task": ("digits", "sphere-linear"), "precision": ("one_bit", "full")},
-        lambda _: 1e-3 * sum(size.widths),
-        widths=size.widths,
-        draws=max(size.draws // 2, 10),
-        samples=LIMIT_SAMPLES,
+    limits = _each(
+        LimitDistances,
+        task=("digits", "sphere-linear"),
+        precision=("one_bit", "full"),
+        widths=(size.widths,),
+        draws=(max(size.draws // 2, 10),),
+        samples=(LIMIT_SAMPLES,),
     )
-    in_dim = calls(
-        "limits_in_dim",
-        {"dim": tuple(sorted({4, *size.dims})), "scale": ("std", "absmean")},
-        lambda s: 2.0 + 0.05 * s["dim"],
-        samples=LIMIT_SAMPLES // 2,
-    )
-    noise = calls(
-        "step_noise",
-        {"dim": size.dims, "width": size.coarse[1:], "seed": tuple(range(5))},
-        lambda s: 1.0 + 2e-6 * s["width"] * s["dim"],
-        networks=48,
-    )
-    drawn = "for networks as they are drawn, without training"
+    dims = tuple(sorted({4, *size.dims}))
+    in_dim = _each(LimitsInDim, dim=dims, scale=("std", "absmean"), samples=(LIMIT_SAMPLES // 2,))
+    noise = _each(StepNoise, dim=size.dims, width=widths[1:], seed=tuple(range(5)), networks=(48,))
     return [
-        Study("start", f"weights, outputs and quantisation differences {drawn}", measurements=tuple(start)),
-        Study("flips", f"how often a small move can change an activity, {drawn}", measurements=tuple(flips)),
-        Study("limits", f"the distance of H(0) to its limit, {drawn}", measurements=tuple(limits)),
-        Study("limits-dims", "the infinite-width kernels against d", measurements=tuple(in_dim)),
-        Study("noise", "the scatter of one step over independent networks", measurements=tuple(noise)),
+        _measured("start", f"weights, outputs and quantisation differences {drawn}", start),
+        _measured("flips", f"how often a small move can change an activity, {drawn}", flips),
+        _measured("limits", f"the distance of H(0) to its limit, {drawn}", limits),
+        _measured("limits-dims", "the infinite-width kernels against d", in_dim),
+        _measured("noise", "the scatter of one step over independent networks", noise),
     ]
 
 
-def _feed_forward(preset: str, size: Size) -> Study:
-    widths, steps = _FEED_FORWARD[preset]
-    seeds = tuple(range(min(size.seeds, 12)))
-    parts = [seeds[start : start + 4] for start in range(0, len(seeds), 4)]
-    calls = [
-        Measurement(
-            "ntk1bit.networks.feed_forward:feed_forward_descent",
-            (("width", width), ("precision", precision), ("seeds", part), ("steps", steps), ("eta_rel", 1.0)),
-            2e-7 * width * steps * len(part),
-        )
-        for width in widths
-        for precision in ("one_bit", "full")
-        for part in parts
-    ]
-    return Study(
-        "feed-forward",
-        "one feed-forward layer of a 1-bit Transformer block on real text, against width",
-        measurements=tuple(calls),
-    )
+def _each(kind: type[Experiment], **axes: tuple[Any, ...]) -> Iterator[Experiment]:
+    """Give the experiments of a kind at all combinations of the values of its fields."""
+    for values in itertools.product(*axes.values()):
+        yield kind(**dict(zip(axes, values, strict=True)))
 
 
-def _language(preset: str) -> Study:
-    spec = LANGUAGE_PRESETS[{"quick": "smoke", "standard": "standard", "thorough": "thorough"}[preset]]
-    return Study("language", "Transformers on text in full precision and 1-bit, against size", language=spec)
-
-
-def _deep(preset: str) -> list[Study]:
-    size = {"quick": "smoke", "standard": "quick", "thorough": "standard"}[preset]
-    return [
-        Study(
-            "deep-scaling",
-            "deep MLPs on f1..f6, both precisions and two depths, against size (D25, Fig. 1)",
-            measurements=deep_measurements(1, size),
-        ),
-        Study(
-            "deep-similarity",
-            "1-bit and full-precision MLPs on functions of one variable, epoch by epoch (D25, Fig. 2 and 3)",
-            measurements=deep_measurements(3, size),
-        ),
-    ]
-
-
-def _energy() -> Study:
-    function = "ntk1bit.energy.published:measure_energy"
-    names = ("layers", "width", "tokens", "heads", "vocabulary")
-    sizes = [tuple((name, getattr(shape, name)) for name in names) for shape in SIZES.values()]
-    return Study(
-        "energy",
-        "operations, energy and memory of W23's eight sizes, counted",
-        measurements=tuple(Measurement(function, one, 0.1, version=2) for one in sizes),
-    )
+def _measured(name: str, purpose: str, experiments: Iterable[Experiment]) -> Study:
+    return Study(name, purpose, ExperimentList(tuple(experiments)))

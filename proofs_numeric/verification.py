@@ -1,38 +1,27 @@
 """Run what claims need, judge them, and store verdicts with their evidence.
 
-    FOLDER/studies/<name>/     a run each (docs/runs.md), resumable
-    FOLDER/measured/<name>/    measurements, a file each
+    FOLDER/studies/<name>/     a run folder each (docs/runs.md)
     FOLDER/verdicts.json       verdicts, estimates and small tables
 
-A verification can be stopped at any time and run again: it goes on where it was. Asking for some claims keeps the
-verdicts of the others.
+A stopped verification is resumed by running it again. Asking for some claims keeps the verdicts of the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from ntk1bit.claims.results import claim_entry, document, read_results, write_results
 from ntk1bit.claims.verdict_file import FILE
 from ntk1bit.errors import InputError
-from ntk1bit.estimators.language import write_networks
-from ntk1bit.experiments import Cell, Run, make_plan, run_measurements, run_sweep
-from ntk1bit.experiments.language import LanguageRun, planned_seconds, run_language
+from ntk1bit.experiments import run_all
+from ntk1bit.experiments.runner import Progress
 from ntk1bit.files import left_by_others
 from proofs_numeric.catalogue import Proof, proofs
 from proofs_numeric.data import Data
 from proofs_numeric.studies import Study, studies
-
-OPERATIONS_A_SECOND = 3e10  # multiply-adds of a training cell, one thread: turns its cost into that of a measurement
-CELL_SECONDS = 0.1  # what a cell costs besides its multiply-adds
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -43,7 +32,7 @@ class Work:
     seconds: float
 
 
-def plan_work(chosen: dict[str, Proof], preset: str, *, seeds: int | None = None) -> list[Work]:
+def plan_work(chosen: dict[str, Proof], preset: str, *, seeds: tuple[int, ...] = ()) -> list[Work]:
     """List the studies that these claims need, in the order of the preset.
 
     Parameters
@@ -53,24 +42,22 @@ def plan_work(chosen: dict[str, Proof], preset: str, *, seeds: int | None = None
     preset
         Name of the preset.
     seeds
-        Networks a setting, in place of the preset's (not for measurements).
+        In place of the preset's (not for lists of experiments).
 
     Raises
     ------
     InputError
         For an unknown preset or a study that cannot run.
     """
-    if seeds is not None and seeds < 1:
-        raise InputError(f"--seeds must be at least 1, got {seeds}")
     needed = {name for one in chosen.values() for name in one.studies}
     every = studies(preset)
     work = []
     for name, study in every.items():
         if name not in needed:
             continue
-        if seeds is not None:
+        if seeds:
             study = _with_seeds(study, seeds)
-        work.append(Work(study, _seconds(study)))
+        work.append(Work(study, study.specification.seconds))
     return work
 
 
@@ -93,7 +80,7 @@ def verify(
     work
         The studies to run.
     folder
-        Where the verification is kept; a stopped one goes on.
+        Where the verification is kept; a stopped one is resumed.
     jobs
         Local processes, when no executor is given.
     executor
@@ -116,27 +103,14 @@ def verify(
     tell = progress or (lambda *_: None)
     total = sum(one.seconds for one in work) or 1.0
     done = 0.0
-    measured: dict[str, pd.DataFrame] = {}
     about: dict[str, dict[str, Any]] = {}
-    data = Data(folder, measured)
+    data = Data(folder)
     for one in work:
 
-        def share(part: float, one: Work = one, before: float = done) -> None:
+        def share(_: str, part: float, one: Work = one, before: float = done) -> None:
             tell(one.study.name, (before + part * one.seconds) / total)
 
-        name = one.study.name
-        if one.study.language is not None:
-            _run_language(one.study, folder / "studies" / name, jobs, executor, share)
-            about[name] = _about_language(one.study, data.language(name))
-        elif one.study.sweep is None:
-            place = folder / "measured" / name
-            measured[name] = run_measurements(
-                one.study.measurements, place, jobs=jobs, executor=executor, progress=share
-            )
-            about[name] = _about_measurements(one.study, measured[name])
-        else:
-            _run_sweep(one.study, folder / "studies" / name, jobs, executor, share)
-            about[name] = _about_sweep(one.study, data.run(name))
+        about[one.study.name] = _run(one.study, data, jobs, executor, share)
         done += one.seconds
     entries = []
     for identity, proof in chosen.items():
@@ -156,83 +130,28 @@ def verify(
     return results
 
 
-def _with_seeds(study: Study, seeds: int) -> Study:
-    chosen = tuple(range(seeds))
-    if study.sweep is not None:
-        return replace(study, sweep=replace(study.sweep, seeds=chosen))
-    if study.language is not None:
-        return replace(study, language=replace(study.language, seeds=chosen))
-    return study
+def _with_seeds(study: Study, seeds: tuple[int, ...]) -> Study:
+    """Return a study with these seeds, where its specification has any."""
+    if "seeds" not in study.specification.AXES:
+        return study
+    return replace(study, specification=replace(study.specification, seeds=seeds))
 
 
-def _seconds(study: Study) -> float:
-    if study.sweep is not None:
-        cells = make_plan(study.sweep).cells
-        return sum(cell.operations / OPERATIONS_A_SECOND + CELL_SECONDS for cell in cells)
-    if study.language is not None:
-        return planned_seconds(study.language)
-    return sum(one.cost for one in study.measurements)
-
-
-def _run_sweep(
-    study: Study, folder: Path, jobs: int, executor: Executor | None, share: Callable[[float], None]
-) -> None:
-    assert study.sweep is not None
-
-    def report(_: Cell | None, part: float) -> None:
-        share(part)
-
-    outcome = run_sweep(study.sweep, folder, jobs=jobs, executor=executor, resume=True, progress=report)
+def _run(study: Study, data: Data, jobs: int, executor: Executor | None, share: Progress) -> dict[str, Any]:
+    """Run a study and return what verdicts.json says about it."""
+    folder = data.folder / "studies" / study.name
+    outcome = run_all(study.specification, folder, jobs=jobs, executor=executor, progress=share)
     if outcome.failed:
         raise InputError(
-            f"{outcome.failed} networks of study {study.name!r} failed (see {folder / 'failures.jsonl'}); "
+            f"{outcome.failed} experiments of study {study.name!r} failed (see {folder / 'failures.jsonl'}); "
             "run the same command again to try them once more"
         )
-
-
-def _run_language(
-    study: Study, folder: Path, jobs: int, executor: Executor | None, share: Callable[[float], None]
-) -> None:
-    assert study.language is not None
-    run = run_language(
-        study.language, folder, jobs=jobs, executor=executor, resume=True, progress=lambda _, part: share(part)
-    )
-    write_networks(run, folder)
-
-
-def _about_language(study: Study, run: LanguageRun) -> dict[str, Any]:
+    run = data.run(study.name)
     return {
         "purpose": study.purpose,
-        "settings": run.spec.as_dict(),
-        "cells": run.count,
+        "settings": run.spec.summary,
+        "cells": len(run.about),
         "seconds": round(run.seconds, 1),
-    }
-
-
-def _about_sweep(study: Study, run: Run) -> dict[str, Any]:
-    cells = run.about.values()
-    return {
-        "purpose": study.purpose,
-        "settings": run.spec.as_dict(),
-        "cells": len(cells),
-        "seconds": round(sum(float(one["seconds"]) for one in cells), 1),
-    }
-
-
-def _about_measurements(study: Study, found: pd.DataFrame) -> dict[str, Any]:
-    axes: dict[str, list[Any]] = {}
-    for one in study.measurements:
-        for name, value in one.settings:
-            plain = list(value) if isinstance(value, tuple) else value
-            if plain not in axes.setdefault(name, []):
-                axes[name].append(plain)
-    settings = {name: values[0] if len(values) == 1 else values for name, values in axes.items()}
-    function = study.measurements[0].function
-    return {
-        "purpose": study.purpose,
-        "settings": {"function": function, **settings},
-        "cells": len(study.measurements),
-        "seconds": round(float(found["seconds"].to_numpy().sum()), 1),
     }
 
 
@@ -240,9 +159,10 @@ def _earlier(folder: Path, preset: str) -> dict[str, Any]:
     """Return the verdicts that the folder holds already, if they are of this preset."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file, not a folder; give another --out")
+    if (folder / "measured").is_dir():
+        raise InputError(f"{folder} holds a verification of ntk1bit 0.1.0, which cannot be resumed; give another --out")
     if not (folder / FILE).exists():
-        ours = ("studies", "measured")
-        if folder.exists() and any(p.name not in ours and not left_by_others(p.name) for p in folder.iterdir()):
+        if folder.exists() and any(p.name != "studies" and not left_by_others(p.name) for p in folder.iterdir()):
             raise InputError(f"{folder} exists and is not a verification; give another --out")
         return {}
     found = read_results(folder)

@@ -85,7 +85,7 @@ def fit(
 
 
 def _load_sweep(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    from ntk1bit.experiments import absent_cells, load_run
+    from ntk1bit.experiments import open_run
 
-    run = load_run(path)
-    return run.frame(["test_loss"]), absent_cells(run)
+    run = open_run(path)
+    return run.frame(["test_loss"]), run.absent

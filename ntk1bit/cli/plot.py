@@ -35,12 +35,14 @@ def plot(
 
         print(draw_run(load_language_run(run), out or run / "scaling.png"))
         return
-    from ntk1bit.experiments import load_run
-    from ntk1bit.experiments.states import left_out
+    from ntk1bit.errors import InputError
+    from ntk1bit.experiments import SweepSpec, open_run
     from ntk1bit.plots.sweep import save_overview
 
-    opened = load_run(run)
+    opened = open_run(run)
+    if not isinstance(opened.spec, SweepSpec):
+        raise InputError(f"{run} is of {opened.spec.COMMAND}, whose results have no figure of their own; see summary")
     for path in save_overview(opened, out or run / "overview.png"):
         print(path)
-    for sentence in left_out(opened):
+    for sentence in opened.left_out:
         say(sentence)

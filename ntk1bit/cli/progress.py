@@ -1,13 +1,17 @@
-"""Long work on a terminal: a bar with the time left, and how many processes to use."""
+"""Long work on a terminal: a bar with the time left, what Ctrl-C leaves, and how many processes to use."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ntk1bit.cli.tables import say
 from ntk1bit.errors import InputError
 from ntk1bit.processors import usable_processors
 
@@ -32,8 +36,18 @@ def progress_bar() -> Iterator[Callable[[str, float], None] | None]:
         yield report
 
 
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Say, when the body is stopped by Ctrl-C, where its results are and which command resumes it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"stopped; what is finished is in {folder}. To resume: {shlex.join(['ntk1bit', *sys.argv[1:]])}")
+        raise
+
+
 def usable_jobs(jobs: int | None) -> int:
-    """Return the number of processes asked for, by default one a processor.
+    """Return the number of processes asked for, by default one per processor.
 
     Raises
     ------

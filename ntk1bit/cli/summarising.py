@@ -15,8 +15,7 @@ from ntk1bit.cli.tables import print_table, say
 from ntk1bit.estimators import Overview, overview
 from ntk1bit.estimators.columns import SETTINGS
 from ntk1bit.estimators.overview import COLUMNS
-from ntk1bit.experiments import Run, load_run, make_plan
-from ntk1bit.experiments.states import CellStates, cell_states, damaged
+from ntk1bit.experiments import Run, SweepSpec, open_run
 
 _PRECISION_IN_SHORT = {"one_bit": "1-bit", "full": "full", "one_bit - full": ""}
 _TABLES = {
@@ -30,29 +29,61 @@ _GROUP = tuple(name for name in SETTINGS if name not in ("precision", "scale"))
 
 
 def show(folder: Path, *, as_csv: bool, as_json: bool, with_settings: bool) -> None:
-    """Print the overview of a run in the form asked for."""
-    run = load_run(folder)
+    """Print what a run shows in the form asked for."""
+    run = open_run(folder)
+    if not isinstance(run.spec, SweepSpec):
+        _show_frame(run, as_csv=as_csv, as_json=as_json, with_settings=with_settings)
+        return
     found = overview(run.frame(COLUMNS))
-    states = cell_states(run, make_plan(run.spec).cells)
-    cells = len(states.of)
-    notes = [*states.sentences(), *damaged(run), *found.notes]
-    if len(run.about) < cells:
-        notes.insert(0, f"{len(run.about)} of {cells} cells are finished; go on with: ntk1bit sweep --resume ...")
+    notes = [*run.left_out, *found.notes]
     if as_json:
-        _print_json(run, found, notes, states)
+        _print_json(run, found, notes)
     elif as_csv:
         _print_csv(found, notes)
     else:
-        _print_tables(run, found, notes, cells, with_settings=with_settings)
+        _print_head(run, f"{run.spec.steps} steps, seeds {_listed(run.spec.seeds)}", notes, with_settings)
+        _print_tables(found)
 
 
-def _print_tables(run: Run, found: Overview, notes: list[str], cells: int, *, with_settings: bool) -> None:
-    print(f"{run.folder}: {len(run.about)} of {cells} cells, {run.spec.steps} steps, seeds {_listed(run.spec.seeds)}")
+def _show_frame(run: Run, *, as_csv: bool, as_json: bool, with_settings: bool) -> None:
+    """Print the results of a run that has no tables of its own: each column over all rows, or all rows."""
+    frame = run.frame()
+    if as_csv:
+        frame.to_csv(sys.stdout, index=False)
+        for note in run.left_out:
+            say(note)
+    elif as_json:
+        print(json.dumps(_head(run, run.left_out) | {"results": records(frame)}, indent=1, allow_nan=False))
+    else:
+        _print_head(run, f"{len(frame)} rows", run.left_out, with_settings)
+        numbers = frame.select_dtypes("number")
+        rows = [[name, *map(_short, (column.min(), column.median(), column.max()))] for name, column in numbers.items()]
+        print()
+        print_table(["column", "least", "median", "largest"], rows)
+
+
+def _print_head(run: Run, size: str, notes: list[str], with_settings: bool) -> None:
+    print(f"{run.folder}: {len(run.about)} of {len(run.states)} cells, {size}")
     if with_settings:
         print()
-        print_table(["setting", "value"], [[name, value] for name, value in run.spec.as_dict().items()])
+        print_table(["setting", "value"], [[name, value] for name, value in run.spec.summary.items()])
     for note in notes:
         print(f"note: {note}")
+
+
+def _head(run: Run, notes: list[str]) -> dict[str, Any]:
+    """Return what the JSON of every kind of run begins with."""
+    return {
+        "run": str(run.folder),
+        "spec": run.spec.summary,
+        "cells": {"asked": len(run.states), "finished": len(run.about)},
+        "lacking": {name: run.counts[name] for name in ("diverged", "failed", "unfinished")}
+        | {"unreadable": len(run.problems)},
+        "notes": notes,
+    }
+
+
+def _print_tables(found: Overview) -> None:
     values, exponents = found.values(), found.exponents()
     if values.empty:
         return
@@ -138,14 +169,8 @@ def _print_csv(found: Overview, notes: list[str]) -> None:
         say(note)
 
 
-def _print_json(run: Run, found: Overview, notes: list[str], states: CellStates) -> None:
-    document = {
-        "run": str(run.folder),
-        "spec": run.spec.as_dict(),
-        "cells": {"asked": len(states.of), "finished": len(run.about)},
-        "lacking": {name: states.counts[name] for name in ("diverged", "failed", "unfinished")}
-        | {"unreadable": len(run.problems)},
-        "notes": notes,
+def _print_json(run: Run, found: Overview, notes: list[str]) -> None:
+    document = _head(run, notes) | {
         "values": records(found.values()),
         "exponents": records(found.exponents()),
         "width_needed": [

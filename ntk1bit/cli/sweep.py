@@ -72,8 +72,8 @@ def sweep(
 ) -> int:
     """Train two-layer networks of many widths in 1-bit and full precision; store their trajectories.
 
-    All combinations of the lists are trained; entries are separated by commas. Give the same command again to resume
-    a run that was stopped.
+    All combinations of the lists are trained; entries are separated by commas. The same command resumes a sweep that
+    was stopped; with more widths, seeds or other values and the same --out it extends the sweep.
 
     Example: ntk1bit sweep --widths 64..4096 --seeds 5 --inits iid,paired --out runs/first
     """
@@ -102,4 +102,4 @@ def sweep(
     )
     if dry_run:
         return sweeping.print_plan(settings, jobs=jobs, out=out)
-    return sweeping.run(settings, jobs=jobs, out=out, resume=True)
+    return sweeping.run(settings, jobs=jobs, out=out)

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import shlex
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from ntk1bit.cli.lists import read_list, read_seeds, read_widths
-from ntk1bit.cli.progress import clock, progress_bar, usable_jobs
+from ntk1bit.cli.progress import clock, progress_bar, resumable, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.data import tasks
-from ntk1bit.experiments import (
-    Cell,
-    SweepSpec,
-    make_plan,
-    read_spec,
-    run_sweep,
-)
-from ntk1bit.experiments.plan import free_memory, require_memory
-from ntk1bit.experiments.spec import spec_from_dict
+from ntk1bit.experiments import SweepSpec, TwoLayer, run_all
+from ntk1bit.experiments.runner import free_memory, predicted_memory, require_memory
 
 
 def collect(spec: Path | None, **options: Any) -> SweepSpec:
     """Make a specification of a file and the options that override it; options left out are None."""
-    settings: dict[str, Any] = {} if spec is None else read_spec(spec).as_dict()
     readers = {
         "widths": read_widths,
         "seeds": read_seeds,
@@ -34,17 +26,16 @@ def collect(spec: Path | None, **options: Any) -> SweepSpec:
         "dims": lambda text: read_list(text, option="--dims", kind=int),
         "kappas": lambda text: read_list(text, option="--kappas", kind=float),
     }
+    settings: dict[str, Any] = {}
     for name, value in options.items():
         if value is not None:
             read = readers.get(name, functools.partial(read_list, option=f"--{name}", kind=str))
             settings[name] = read(value) if isinstance(value, str) else value
-    return spec_from_dict(settings)
+    return SweepSpec.from_dict(settings, None if spec is None else SweepSpec.read(spec))
 
 
 def default_folder(spec: SweepSpec) -> Path:
     """Name a run by its tasks, widths and a short hash, so that the same command finds its run again."""
-    import hashlib
-
     mark = hashlib.sha256(repr(spec).encode()).hexdigest()[:6]
     return Path("runs") / f"{'+'.join(spec.tasks)}-{min(spec.widths)}..{max(spec.widths)}-{mark}"
 
@@ -58,42 +49,32 @@ def print_tasks() -> int:
 def print_plan(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
     """Print what would run and what it would cost."""
     jobs = usable_jobs(jobs)
-    plan = make_plan(spec)
+    networks = [one for one in spec.first_stage.experiments if isinstance(one, TwoLayer)]
     rows = []
     for width in sorted(spec.widths):
-        cells = [cell for cell in plan.cells if cell.width == width]
-        worst = max(cell.memory for cell in cells)
-        rows.append([width, len(cells), f"{sum(cell.operations for cell in cells):.3g}", f"{worst / 1e6:.0f} MB"])
-    print_table(["width", "cells", "multiply-adds", "memory a cell"], rows)
+        chosen = [one for one in networks if one.width == width]
+        worst = max(one.memory for one in chosen)
+        rows.append([width, len(chosen), f"{sum(one.operations for one in chosen):.3g}", f"{worst / 1e6:.0f} MB"])
+    print_table(["width", "cells", "multiply-adds", "memory per cell"], rows)
+    memory = predicted_memory(networks, jobs)
     print()
-    print(f"cells       {len(plan.cells)}")
-    print(f"operations  {plan.operations:.3g} multiply-adds")
-    print(f"memory      {plan.memory(jobs) / 1e9:.2f} GB with {jobs} jobs, of {free_memory() / 1e9:.1f} GB free")
-    require_memory(plan, jobs)
-    print(f"time        about {clock(plan.seconds(jobs))} on this machine")
+    print(f"cells       {len(networks)}")
+    print(f"operations  {sum(one.operations for one in networks):.3g} multiply-adds")
+    print(f"memory      {memory / 1e9:.2f} GB with {jobs} jobs, of {free_memory() / 1e9:.1f} GB free")
+    require_memory(networks, jobs)
+    print(f"time        about {clock(spec.seconds / jobs)} with {jobs} jobs, rough")
     print(f"folder      {out or default_folder(spec)}")
-    for note in plan.notes:
+    for note in spec.notes:
         say(note)
     return 0
 
 
-def run(spec: SweepSpec, *, jobs: int | None, out: Path | None, resume: bool) -> int:
+def run(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
     """Run a sweep with a progress bar; return the exit code."""
     folder = out or default_folder(spec)
-    jobs = usable_jobs(jobs)
     began = time.monotonic()
-    try:
-        with progress_bar() as bar:
-
-            def report(cell: Cell | None, share: float) -> None:
-                if bar is not None:
-                    bar("training" if cell is None else f"width {cell.width} done", share)
-
-            outcome = run_sweep(spec, folder, jobs=jobs, resume=resume, progress=report)
-    except KeyboardInterrupt:
-        command = shlex.join(["ntk1bit", *sys.argv[1:]])
-        say(f"stopped; finished cells are in {folder}. To resume: {command}")
-        raise
+    with resumable(folder), progress_bar() as bar:
+        outcome = run_all(spec, folder, jobs=usable_jobs(jobs), progress=bar)
     for note in outcome.notes:
         say(note)
     found = f", {outcome.found} were there" if outcome.found else ""
@@ -102,5 +83,7 @@ def run(spec: SweepSpec, *, jobs: int | None, out: Path | None, resume: bool) ->
         ended += f", {outcome.diverged} diverged (recorded as results)"
     if outcome.failed:
         ended += f", {outcome.failed} FAILED (see {folder / 'failures.jsonl'})"
+    if outcome.unreadable:
+        ended += f", {outcome.unreadable} UNREADABLE"
     print(f"{ended}. See them with: ntk1bit summary {shlex.quote(str(folder))}")
-    return 1 if outcome.failed else 0
+    return 1 if outcome.failed or outcome.unreadable else 0

@@ -25,7 +25,7 @@ def verify(
 ) -> int:
     """Run the experiments that claims need; print verdicts by rules fixed beforehand, refuted claims first.
 
-    Give the same command again to resume a run that was stopped.
+    The same command resumes a verification that was stopped.
 
     Example: ntk1bit verify C1 C3 --preset quick
     """

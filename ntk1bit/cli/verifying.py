@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import shlex
 import shutil
-import sys
 import textwrap
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ntk1bit.cli.lists import read_seeds
-from ntk1bit.cli.progress import clock, progress_bar, usable_jobs
+from ntk1bit.cli.progress import clock, progress_bar, resumable, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError
 
@@ -38,25 +36,21 @@ def run(names: list[str], *, preset: str, out: Path | None, seeds: str | None, j
 
     chosen = catalogue.choose(names)
     folder = out or Path("runs") / f"verify-{preset}"
-    work = verification.plan_work(chosen, preset, seeds=None if seeds is None else len(read_seeds(seeds)))
+    work = verification.plan_work(chosen, preset, seeds=() if seeds is None else read_seeds(seeds))
     jobs = usable_jobs(jobs)
     if dry_run:
-        rows = [[one.study.name, f"{one.seconds / jobs:.0f}", one.study.purpose] for one in work]
-        print_table(["study", "seconds", "purpose"], rows)
+        rows = [[one.study.name, clock(one.seconds / jobs), one.study.purpose] for one in work]
+        print_table(["study", "time", "purpose"], rows)
         print(f"\nabout {clock(sum(one.seconds for one in work) / jobs)} with {jobs} jobs, rough; folder {folder}")
         return 0
-    try:
-        with progress_bar() as report:
-            results = verification.verify(chosen, work, preset=preset, folder=folder, jobs=jobs, progress=report)
-    except KeyboardInterrupt:
-        say(f"stopped; what is finished is in {folder}. To resume: {shlex.join(['ntk1bit', *sys.argv[1:]])}")
-        raise
+    with resumable(folder), progress_bar() as bar:
+        results = verification.verify(chosen, work, preset=preset, folder=folder, jobs=jobs, progress=bar)
     print_verdicts([entry for entry in results["claims"] if entry["id"] in chosen])
     print(
         f"\n{preset}: {len(results['studies'])} studies in {folder}; verdicts and evidence: {folder / 'verdicts.json'}"
     )
     if preset == "quick":
-        say("quick has short ranges: it shows the machinery and the direction; the documents cite --preset standard")
+        say("quick has short ranges: it is a smoke test; the documents cite --preset standard")
     return 0
 
 

@@ -1,32 +1,29 @@
-"""Sweeps: many networks trained, one file each, that can be stopped, resumed and read back as one frame."""
+"""Experiments: trained or measured in parallel, a file each, that can be stopped, resumed, extended and read back."""
 
-from ntk1bit.experiments.cells import Cell, run_cell
+from ntk1bit.experiments import at_start  # noqa: F401 - makes its kinds known to `open_run`
 from ntk1bit.experiments.executors import local_executor
+from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.measurements import Measurement, run_measurements
-from ntk1bit.experiments.plan import Plan, make_plan
-from ntk1bit.experiments.run import Outcome, compute_cell, run_sweep
-from ntk1bit.experiments.spec import SweepSpec, parse_numbers, parse_seeds, parse_widths, read_spec
-from ntk1bit.experiments.states import absent_cells
-from ntk1bit.experiments.store import Run, Store, load_run
+from ntk1bit.experiments.run import Run, open_run
+from ntk1bit.experiments.runner import Outcome, run_all
+from ntk1bit.experiments.specification import ExperimentList, Specification, Stage
+from ntk1bit.experiments.store import Store
+from ntk1bit.experiments.sweep import SweepSpec
+from ntk1bit.experiments.two_layer import TwoLayer
 
 __all__ = [
-    "Cell",
+    "Experiment",
+    "ExperimentList",
     "Measurement",
     "Outcome",
-    "Plan",
     "Run",
+    "Specification",
+    "Stage",
     "Store",
     "SweepSpec",
-    "absent_cells",
-    "compute_cell",
-    "load_run",
+    "TwoLayer",
     "local_executor",
-    "make_plan",
-    "parse_numbers",
-    "parse_seeds",
-    "parse_widths",
-    "read_spec",
-    "run_cell",
+    "open_run",
+    "run_all",
     "run_measurements",
-    "run_sweep",
 ]

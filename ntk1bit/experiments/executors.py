@@ -1,8 +1,7 @@
-"""Where cells run: a `concurrent.futures.Executor`, local processes unless another is given."""
+"""Where experiments run: a `concurrent.futures.Executor`, local processes unless another is given."""
 
 from __future__ import annotations
 
-import importlib
 import multiprocessing
 import os
 import signal
@@ -29,23 +28,29 @@ def local_executor(jobs: int) -> ProcessPoolExecutor:
 
 
 @contextmanager
-def running(
-    calls: Mapping[Key, tuple[Any, ...]], *, jobs: int = 1, executor: Executor | None = None
-) -> Iterator[Iterator[tuple[Key, Future[Any]]]]:
-    """Run calls, and give each with its future as it ends.
+def workers(jobs: int, executor: Executor | None = None) -> Iterator[Executor]:
+    """Lend an executor: the one given, which is left open, or local processes that end with the body.
 
-    Whatever ends the body early, Ctrl-C too, cancels what has not begun and ends local workers before it goes on.
-
-    Parameters
-    ----------
-    calls
-        A function and its arguments, by key; at least one.
-    jobs
-        Number of local processes, when no executor is given.
-    executor
-        Any other; it is not shut down.
+    Whatever ends the body early, Ctrl-C too, ends local processes at once.
     """
-    pool = local_executor(min(jobs, len(calls))) if executor is None else executor
+    if executor is not None:
+        yield executor
+        return
+    pool = local_executor(jobs)
+    try:
+        yield pool
+    except BaseException:
+        stop(pool)
+        raise
+    pool.shutdown()
+
+
+@contextmanager
+def running(pool: Executor, calls: Mapping[Key, tuple[Any, ...]]) -> Iterator[Iterator[tuple[Key, Future[Any]]]]:
+    """Run calls, a function and its arguments by key, and give each key with its future as it ends.
+
+    Whatever ends the body early, Ctrl-C too, cancels what has not begun.
+    """
     futures: dict[Future[Any], Key] = {}
     try:
         with _interrupts_held():
@@ -56,11 +61,7 @@ def running(
         with uninterrupted():
             for future in futures:
                 future.cancel()
-            if executor is None:
-                stop(pool)
         raise
-    if executor is None:
-        pool.shutdown()
 
 
 def stop(pool: Executor) -> None:
@@ -118,12 +119,13 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def single_threaded_worker() -> None:
-    """Prepare a worker process: one thread for numba, BLAS and XLA, no Ctrl-C, no life without its parent."""
+    """Prepare a worker process: one thread for numba, BLAS and XLA, no Ctrl-C; it ends when its parent does."""
     os.environ["NUMBA_NUM_THREADS"] = "1"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_XLA_FLAGS}".strip()
     from threadpoolctl import threadpool_limits
 
-    importlib.import_module("ntk1bit.experiments.cells")  # loads BLAS, so that its threads can be limited
+    from ntk1bit.experiments import two_layer  # noqa: F401 - loads BLAS, so that its threads can be limited
+
     threadpool_limits(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

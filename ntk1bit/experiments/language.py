@@ -25,7 +25,8 @@ from ntk1bit.errors import InputError
 from ntk1bit.experiments import Measurement, run_measurements
 from ntk1bit.experiments.executors import local_executor, stop
 from ntk1bit.experiments.language_spec import LanguageSpec, Size, read_spec
-from ntk1bit.experiments.store import Store, require_own_folder, versions
+from ntk1bit.experiments.spec import require_own_folder
+from ntk1bit.experiments.store import Store, versions
 from ntk1bit.files import write_whole
 
 _FUNCTION = "ntk1bit.training.language:train_language"

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from ntk1bit import cores
 from ntk1bit.errors import InputError
-from ntk1bit.experiments.executors import running
+from ntk1bit.experiments.executors import running, workers
 from ntk1bit.files import write_whole
 
 
@@ -106,7 +106,7 @@ def run_measurements(
     if missing:
         calls = {one: (measure, folder, one) for one in missing}
         try:
-            with running(calls, jobs=jobs, executor=executor) as done_now:
+            with workers(jobs, executor) as pool, running(pool, calls) as done_now:
                 for one, future in done_now:
                     future.result()
                     done += one.cost

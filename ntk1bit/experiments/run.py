@@ -1,158 +1,207 @@
-"""Run a sweep: what is missing is computed on an executor, and each cell is on disk as soon as it is done."""
+"""A run folder read back: what it was asked for, what is there, what became of the rest, and its results as a frame."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import nullcontext
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal
 
-from ntk1bit import cores
+import pandas as pd
+
 from ntk1bit.errors import InputError
-from ntk1bit.experiments.cells import Cell, about_table, run_cell
-from ntk1bit.experiments.executors import running, uninterrupted
-from ntk1bit.experiments.plan import Plan, make_plan, require_memory
-from ntk1bit.experiments.spec import SweepSpec
-from ntk1bit.experiments.store import Store, stored_versions, versions
-from ntk1bit.files import clear_unfinished
+from ntk1bit.experiments.experiment import Experiment
+from ntk1bit.experiments.specification import Specification, Stage
+from ntk1bit.experiments.store import DamagedCellError, Store, UnreadableCellError, read_stored
+
+State = Literal["finished", "diverged", "failed", "unfinished", "damaged"]
+_MOST_NAMED = 3  # of the damaged files
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a sweep ended.
+class Run:
+    """A run read back from disk.
 
     Attributes
     ----------
-    cells, found, computed, diverged, failed
-        Numbers of cells: asked for; already there; computed now; of these, diverged (a result) and failed (an error,
-        told in failures.jsonl).
-    notes
-        Sentences for the user: about the data, files set aside, versions that changed.
+    folder
+        Where it is.
+    spec
+        What it was asked for.
+    stages
+        The experiments that it consists of, stage by stage, as far as they are known: later ones may depend on results
+        that are not there yet.
+    complete
+        Whether all stages are known.
+    about
+        For every readable result, by key, what its file says: ``kind``, ``version``, ``settings``, ``diverged``,
+        ``seconds``, ``versions``.
+    failures
+        Why experiments failed, by key.
+    problems
+        A sentence for each file that could not be trusted and was left out.
     """
 
-    cells: int
-    found: int
-    computed: int
-    diverged: int
-    failed: int
-    notes: tuple[str, ...]
+    folder: Path
+    spec: Specification
+    stages: tuple[Stage, ...]
+    complete: bool
+    about: dict[str, dict[str, Any]]
+    failures: dict[str, str]
+    problems: tuple[str, ...]
+
+    @property
+    def experiments(self) -> tuple[Experiment, ...]:
+        """All experiments that are known, each once."""
+        return tuple(dict.fromkeys(one for stage in self.stages for one in stage.experiments))
+
+    @cached_property
+    def states(self) -> dict[Experiment, State]:
+        """What became of every experiment that is known.
+
+        ``"damaged"``: its file cannot be trusted; ``"failed"``: not there, and failures.jsonl says why;
+        ``"unfinished"``: not there; ``"diverged"`` is a result.
+        """
+        store, found = Store(self.folder), dict[Experiment, State]()
+        for one in self.experiments:
+            if one.key in self.about:
+                found[one] = "diverged" if self.about[one.key]["diverged"] else "finished"
+            elif store.path(one.key).exists():
+                found[one] = "damaged"
+            else:
+                found[one] = "failed" if one.key in self.failures else "unfinished"
+        return found
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Number of experiments in each state."""
+        return Counter(self.states.values())
+
+    @property
+    def seconds(self) -> float:
+        """The time that its results took on one processor."""
+        return sum(float(one["seconds"]) for one in self.about.values())
+
+    @property
+    def lacking(self) -> list[str]:
+        """Say how many results are missing or diverged, a sentence for each reason; empty for a run that is whole."""
+        states, counts, said = self.states, self.counts, []
+        if counts["unfinished"] or not self.complete:
+            several = f"{counts['unfinished']} of {len(states)}{'' if self.complete else ' or more'}"
+            said.append(f"Unfinished cells: {several}; run the same command again to resume.")
+        if counts["failed"]:
+            said.append(f"Failed cells: {counts['failed']}, failures.jsonl says why.")
+        if counts["diverged"]:
+            labels = dict.fromkeys(one.label for one, state in states.items() if state == "diverged")
+            said.append(f"Diverged cells: {counts['diverged']}; left out of estimates: {', '.join(labels)}.")
+        return said
+
+    @property
+    def left_out(self) -> list[str]:
+        """Say what a figure or a table made of this run lacks: `lacking`, and the first of the damaged files."""
+        more = len(self.problems) - _MOST_NAMED
+        rest = [f"and {more} more files like these"] if more > 0 else []
+        return [*self.lacking, *self.problems[:_MOST_NAMED], *rest]
+
+    @property
+    def absent(self) -> pd.DataFrame:
+        """A row for each experiment without a readable result: its settings and its state."""
+        states = self.states.items()
+        return pd.DataFrame([{**one.as_dict(), "state": state} for one, state in states if one.key not in self.about])
+
+    def frame(
+        self,
+        columns: Iterable[str] | None = None,
+        *,
+        checkpoints_only: bool = False,
+        stage: str | None = None,
+    ) -> pd.DataFrame:
+        """Return what is there as one tidy frame; see `Store.frame`.
+
+        Parameters
+        ----------
+        columns
+            Which of the stored columns to read; all by default. Leaving out the long ones (outputs, curves) makes a
+            large run much smaller.
+        checkpoints_only
+            Keep only the rows recorded in full.
+        stage
+            Only the experiments of this stage.
+        """
+        chosen = [one for part in self.stages if stage in (None, part.name) for one in part.experiments]
+        there = [one for one in dict.fromkeys(chosen) if one.key in self.about]
+        return Store(self.folder).frame(there, columns, checkpoints_only=checkpoints_only)
+
+    def require_whole(self) -> None:
+        """Refuse a run that lacks results.
+
+        Raises
+        ------
+        InputError
+            If it is not finished, or some of it is damaged or failed.
+        """
+        missing = sum(state not in ("finished", "diverged") for state in self.states.values())
+        if missing or not self.complete:
+            damage = f" ({self.problems[0]})" if self.problems else ""
+            raise InputError(
+                f"{self.folder} is not finished: {missing or 'some'} of its results are missing{damage}; "
+                f"run {self.spec.COMMAND} with the same settings again"
+            )
 
 
-def run_sweep(
-    spec: SweepSpec,
-    folder: Path,
-    *,
-    jobs: int = 1,
-    resume: bool = False,
-    executor: Executor | None = None,
-    progress: Callable[[Cell | None, float], None] | None = None,
-) -> Outcome:
-    """Train every network of a specification that the folder does not hold yet.
-
-    Results do not depend on the executor, the number of jobs or the order of the cells.
-
-    Parameters
-    ----------
-    spec
-        What to train.
-    folder
-        The run's folder; must be visible to every worker under the same path.
-    jobs
-        Number of local processes, when no executor is given.
-    resume
-        Go on with a run of the same specification.
-    executor
-        Any `concurrent.futures.Executor`, for example a Dask client's `get_executor()`; it is not shut down.
-    progress
-        Called with (None, share of the work already there) and then (cell, share of the work done) after each cell.
+def open_run(folder: Path | str) -> Run:
+    """Open a run folder of any kind for reading; nothing in it is changed.
 
     Raises
     ------
     InputError
-        If the specification cannot run, does not fit in memory, the folder is another run's or in use, the disk is
-        full, or a worker process was killed.
-    KeyboardInterrupt
-        On Ctrl-C, after the workers have been stopped; finished cells stay.
+        If there is no run at that place, it was written by version 0.1.0, or its specification cannot be read.
     """
-    if jobs < 1:
-        raise InputError(f"jobs must be at least 1, got {jobs}")
-    plan = make_plan(spec)
-    if executor is None:
-        require_memory(plan, jobs)
-    store = Store(folder)
-    store.check(spec, resume=resume)
-    with store.lock():
-        store.open(spec, resume=resume)
-        done, notes = store.finished(plan.cells)
-        if done and (changed := _changed_versions(folder)):
-            notes.append(f"versions changed since this run began ({changed}): new cells may differ in their last bits")
-        missing = [cell for cell in plan.cells if cell not in done]
-        report = _Reporter(plan, progress)
-        report.start(done)
-        diverged = failed = 0
-        calls = {cell: (compute_cell, folder, cell) for cell in missing}
+    folder = Path(folder)
+    if not (folder / "spec.toml").is_file():
+        if (folder / "studies").is_dir():
+            raise InputError(f"{folder} is a verification; its studies are run folders: {folder / 'studies'}/NAME")
+        raise InputError(f"{folder} is not a run folder (it has no spec.toml); make one with: ntk1bit sweep --out ...")
+    spec, store = read_stored(folder), Store(folder)
+    about: dict[str, dict[str, Any]] = {}
+    problems: list[str] = []
+    known: set[str] = set()
+    found: list[Stage] = []
+    stages = spec.stages()
+    stage = next(stages, None)
+    while stage is not None:
+        found.append(stage)
+        for one in stage.experiments:
+            if one.key in known:
+                continue
+            known.add(one.key)
+            try:
+                if store.path(one.key).exists():
+                    about[one.key] = store.read(one.key)[0]
+            except (DamagedCellError, UnreadableCellError) as problem:
+                problems.append(f"{one.key}.parquet left out: {problem}; run the same command again to set it right")
         try:
-            with running(calls, jobs=jobs, executor=executor) if calls else nullcontext(()) as done_now:
-                for cell, future in done_now:
-                    ended = _result(future, cell, store)
-                    diverged += ended == "diverged"
-                    failed += ended == "failed"
-                    report.finish(cell)
-        except BaseException:
-            if executor is None:
-                with uninterrupted():
-                    clear_unfinished(store.cells)
-            raise
-    return Outcome(len(plan.cells), len(done), len(missing) - failed, diverged, failed, (*plan.notes, *notes))
+            stage = stages.send(_reader(store, stage, about))
+        except StopIteration:
+            stage = None
+        except _NotThereError:
+            break
+    complete = stage is None
+    if complete:
+        problems += [f"{path.name} left out: is of no experiment of this run" for path in store.foreign(known)]
+    return Run(folder, spec, tuple(found), complete, about, store.failures(), tuple(problems))
 
 
-def compute_cell(folder: Path, cell: Cell) -> bool:
-    """Train one cell and store it; return whether it diverged. Any process that can see the folder can do this."""
-    with cores.using(threads=1):
-        table = run_cell(cell)
-    Store(folder).write(cell, table)
-    return bool(about_table(table)["diverged"])
+class _NotThereError(Exception):
+    """What comes next depends on results that are not there."""
 
 
-def _result(future: Future[bool], cell: Cell, store: Store) -> str:
-    try:
-        return "diverged" if future.result() else "done"
-    except BrokenProcessPool:
-        raise InputError(
-            "a worker process was killed, probably for want of memory; finished cells are kept: "
-            "run the same command with --resume and fewer --jobs"
-        ) from None
-    except OSError as problem:
-        raise InputError(
-            f"cannot write to {store.folder}: {problem.strerror or problem}; finished cells are kept: "
-            "free some space and run the same command with --resume"
-        ) from None
-    except Exception as problem:  # one failed network must not lose the others; it is recorded and reported
-        store.record_failure(cell, f"{type(problem).__name__}: {problem}")
-        return "failed"
+def _reader(store: Store, stage: Stage, about: dict[str, dict[str, Any]]) -> Callable[[], pd.DataFrame]:
+    def read() -> pd.DataFrame:
+        if any(one.key not in about for one in stage.experiments):
+            raise _NotThereError
+        return store.frame(stage.experiments)
 
-
-def _changed_versions(folder: Path) -> str:
-    then, now = stored_versions(folder), versions()
-    return ", ".join(f"{name} {then.get(name, 'none')} to {now[name]}" for name in now if then.get(name) != now[name])
-
-
-class _Reporter:
-    """Tells the caller which share of the work is done."""
-
-    def __init__(self, plan: Plan, progress: Callable[[Cell | None, float], None] | None) -> None:
-        self.total = plan.operations
-        self.done = 0.0
-        self.progress = progress
-
-    def start(self, done: set[Cell]) -> None:
-        self.done = sum(cell.operations for cell in done)
-        if self.progress is not None:
-            self.progress(None, self.done / self.total)
-
-    def finish(self, cell: Cell) -> None:
-        self.done += cell.operations
-        if self.progress is not None:
-            self.progress(cell, min(self.done / self.total, 1.0))
+    return read

@@ -1,30 +1,33 @@
-"""A run on disk: its specification, one Parquet file a cell, and what failed.
+"""A run folder: its specification, one Parquet file per experiment, and what failed.
 
-    NAME/spec.toml             what was asked, in full, with versions
-    NAME/cells/<key>.parquet   one finished cell: written to a temporary file, fsynced, renamed
-    NAME/failures.jsonl        cells that failed, with why
-    NAME/set_aside/            files found in cells/ that are not what they claim to be
+    RUN/spec.toml               what was asked for, in full, with versions
+    RUN/cells/<key>.parquet     one result: written to a temporary file, fsynced, renamed
+    RUN/cells/<key>*            an experiment's own files beside it: checkpoints, weights
+    RUN/failures.jsonl          experiments that failed, with why
+    RUN/set_aside/              files found in cells/ that are not what they claim to be
 
 A file is trusted only if its contents match their digest and the settings inside it hash to its name; so a truncated,
-altered or foreign file is never read as a result. One sweep at a time writes to a run, held by a lock that the system
-releases when its process ends, however it ends.
+altered or foreign file is never taken for a result. What cannot be read at all (no permission, a failing disk) may well
+be whole: it is named, and neither moved nor replaced. One process at a time writes to a run, held by a lock that the
+system releases when that process ends, however it ends.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple
 
 import filelock
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,49 +36,69 @@ import tomli_w
 import ntk1bit
 from ntk1bit import cores
 from ntk1bit.errors import InputError
-from ntk1bit.experiments.cells import FORMAT, NO_SCALE, TERM_COLUMNS, Cell, about_table, digest
-from ntk1bit.experiments.predictions import COLUMNS as PREDICTION_COLUMNS
-from ntk1bit.experiments.spec import SweepSpec, read_spec
+from ntk1bit.experiments.experiment import Experiment, key_of
+from ntk1bit.experiments.specification import Specification, read_specification
 from ntk1bit.files import clear_unfinished, is_unfinished, left_by_others, read_toml, write_whole
 
+LAYOUT = 2  # of a run folder; version 0.1.0 wrote none
 _VERSIONED = ("numpy", "scipy", "numba", "pandas", "pyarrow", "scikit-learn")
 
 
-@runtime_checkable
-class Comparable(Protocol):
-    """A specification that can say in what it differs from another of its kind."""
-
-    def differences(self, other: Any, /) -> list[str]:
-        """Name the settings in which two specifications differ."""
-        ...
-
-
-Spec = TypeVar("Spec", bound=Comparable)
-
-
 class DamagedCellError(Exception):
-    """A file in cells/ is not a finished cell of the name it has; the message says why."""
+    """A file in cells/ is not a result of the name it has; the message says why."""
+
+
+class UnreadableCellError(Exception):
+    """A file in cells/ cannot be read, which says nothing about what it holds; the message says why."""
+
+
+class Found(NamedTuple):
+    """What a folder holds of some experiments: their keys by state, and a sentence for each file that is not sound."""
+
+    finished: set[str]
+    unreadable: set[str]
+    notes: list[str]
 
 
 class Store:
-    """Reads and writes the folder of one run."""
+    """Reads and writes one run folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.cells = folder / "cells"
 
-    def check(self, spec: SweepSpec, *, resume: bool) -> None:
-        """Refuse a folder this sweep must not write to, before anything is written.
+    def check(self, specification: Specification) -> Specification:
+        """Refuse a folder that a run must not write to, before anything is written.
+
+        Returns
+        -------
+        What the folder is to hold: the specification, united with the one that it holds already.
 
         Raises
         ------
         InputError
-            If the folder holds another run, this run and `resume` is not set, or files that are not a run.
+            If the folder holds a run of other settings or of version 0.1.0, or files that are not a run.
         """
-        require_own_folder(self.folder, spec, read_spec, resume=resume)
+        if self.folder.exists() and not (self.folder / "spec.toml").exists():
+            if not _begun(self.folder):
+                raise InputError(f"{self.folder} exists and is not a run (it has no spec.toml); give another --out")
+            return specification
+        if not self.folder.exists():
+            return specification
+        stored = read_stored(self.folder)
+        if type(stored) is not type(specification):
+            raise InputError(
+                f"{self.folder} holds a run of {stored.COMMAND}, not of {specification.COMMAND}; give another --out"
+            )
+        if differences := stored.differences(specification):
+            raise InputError(
+                f"{self.folder} holds a run with other settings ({'; '.join(differences)[:600]}); "
+                "give the same settings to resume or extend it, or another --out"
+            )
+        return stored.united(specification)
 
-    def open(self, spec: SweepSpec, *, resume: bool) -> None:
-        """Start a run, or go on with the same one.
+    def open(self, specification: Specification) -> Specification:
+        """Start a run, or resume or extend the one that is there; return what the folder is asked for from now on.
 
         Raises
         ------
@@ -84,12 +107,15 @@ class Store:
         OSError
             If the folder cannot be written.
         """
-        self.check(spec, resume=resume)
-        stored = self.folder / "spec.toml"
+        united = self.check(specification)
+        path = self.folder / "spec.toml"
+        document: dict[str, Any] = read_toml(path) if path.exists() else {}
         self.cells.mkdir(parents=True, exist_ok=True)
-        if not stored.exists():
-            document = {"sweep": spec.as_dict(), "versions": versions(), "made": {"at": _now()}}
-            write_whole(stored, tomli_w.dumps(document).encode())
+        if document.get(united.NAME) != united.as_dict():
+            made = document.get("made", {"at": _now(), "layout": LAYOUT})
+            document = {united.NAME: united.as_dict(), "versions": document.get("versions", versions()), "made": made}
+            write_whole(path, tomli_w.dumps(document).encode())
+        return united
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -105,82 +131,177 @@ class Store:
             held = filelock.FileLock(self.folder / ".lock").acquire(timeout=0)
         except filelock.Timeout:
             raise InputError(
-                f"another sweep is writing to {self.folder}; wait until it ends, or give another --out"
+                f"another process is writing to {self.folder}; wait until it ends, or give another --out"
             ) from None
         except OSError as problem:
-            raise InputError(f"cannot write to {self.folder}: {problem.strerror}; give another --out") from None
+            raise InputError(
+                f"cannot write to {self.folder}: {problem.strerror or problem}; give another --out"
+            ) from None
         with held:
             yield
 
     def path(self, key: str) -> Path:
-        """Return where the cell of this key is, or would be."""
+        """Return where the result of this key is, or would be."""
         return self.cells / f"{key}.parquet"
 
-    def write(self, cell: Cell, table: pa.Table) -> None:
-        """Store a finished cell: all of it or nothing, and on disk when this returns."""
-        about = about_table(table) | {"versions": versions()}
-        about["digest"] = digest(table.replace_schema_metadata({"ntk1bit": json.dumps(about)}))
+    def scratch(self, key: str) -> Path:
+        """Return the path, without an ending, under which an experiment keeps files of its own."""
+        return self.cells / key
+
+    def write(self, experiment: Experiment, frame: pd.DataFrame, *, seconds: float) -> None:
+        """Store a result: all of it or nothing, and on disk when this returns."""
+        table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+        about = {
+            "kind": experiment.KIND,
+            "version": experiment.VERSION,
+            "settings": experiment.as_dict(),
+            "diverged": bool(frame["diverged"].to_numpy().any()) if "diverged" in frame else False,
+            "seconds": round(seconds, 3),
+            "versions": versions(),
+        }
+        about["digest"] = _digest(about, table)
         table = table.replace_schema_metadata({"ntk1bit": json.dumps(about)})
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-        write_whole(self.path(cell.key), memoryview(sink.getvalue()))
+        write_whole(self.path(experiment.key), memoryview(sink.getvalue()))
 
-    def read(self, key: str, columns: list[str] | None = None) -> tuple[dict[str, Any], pa.Table]:
-        """Read a cell: what its file says about it, and its table or some of its columns.
+    def read(self, key: str, columns: Iterable[str] | None = None) -> tuple[dict[str, Any], pa.Table]:
+        """Read a result: what its file says about it, and its table or some of its columns.
 
-        The whole table is checked against its digest; some columns only against their page checksums.
+        The whole table is checked against its digest; some columns, of which those that it lacks are left out, only
+        against their page checksums.
 
         Raises
         ------
         DamagedCellError
-            If the file is truncated, altered, of another format, or of another cell.
+            If the file is truncated, altered, of another format, or of another experiment.
+        UnreadableCellError
+            If the system refuses to read it.
         """
         try:
-            with open(self.path(key), "rb") as file:
-                table = pq.read_table(file, columns=columns, page_checksum_verification=True)
-            about = about_table(table)
-            cell = Cell(**about["cell"])
-            sound = columns is not None or about["digest"] == digest(table)
+            with open(self.path(key), "rb") as source:
+                file = pq.ParquetFile(source, page_checksum_verification=True)
+                names = set(file.schema_arrow.names)
+                chosen = None if columns is None else [name for name in columns if name in names]
+                table = file.read(chosen)
+            about: dict[str, Any] = json.loads((table.schema.metadata or {})[b"ntk1bit"])
+            expected = key_of(about["kind"], about["version"], about["settings"])
+            sound = columns is not None or about["digest"] == _digest(about, table)
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as problem:
             reason = " ".join(str(problem).split())[:200]
-            raise DamagedCellError(f"not a readable cell ({type(problem).__name__}: {reason})") from None
-        if about.get("format") != FORMAT or cell.key != key:
-            raise DamagedCellError("holds another cell than its name says")
+            if isinstance(problem, OSError) and problem.errno is not None:  # the system's; Arrow's own have no number
+                raise UnreadableCellError(f"cannot be read ({problem.strerror or reason})") from None
+            raise DamagedCellError(f"not a readable result ({type(problem).__name__}: {reason})") from None
+        if expected != key:
+            raise DamagedCellError("holds another experiment than its name says")
         if not sound:
             raise DamagedCellError("has been altered: its contents do not match their digest")
         return about, table
 
-    def finished(self, cells: Iterable[Cell]) -> tuple[set[Cell], list[str]]:
-        """Find which cells are stored whole; set aside files that are damaged or belong to no cell asked for.
+    def find(self, experiments: Iterable[Experiment]) -> Found:
+        """Find which experiments are stored whole; set damaged files aside, and leave what cannot be read.
+
+        Raises
+        ------
+        OSError
+            If cells/ cannot be read or written.
+        """
+        found = Found(set(), set(), [])
+        for one in experiments:
+            path = self.path(one.key)
+            try:
+                if path.exists():
+                    self.read(one.key)
+                    found.finished.add(one.key)
+            except UnreadableCellError as problem:
+                found.unreadable.add(one.key)
+                found.notes.append(f"{path.name} {problem}; it was left as it is: make it readable, and run again")
+            except DamagedCellError as problem:
+                found.notes.append(self._set_aside(path, str(problem)))
+        return found
+
+    def clear_foreign(self, keys: set[str]) -> list[str]:
+        """Set aside what belongs to none of these experiments, remove what was half-written; return a sentence each."""
+        clear_unfinished(self.cells)
+        return [self._set_aside(path, "is of no experiment of this run") for path in self.foreign(keys)]
+
+    def foreign(self, keys: set[str]) -> list[Path]:
+        """List what is in cells/ and belongs to none of these experiments, nor to a system or an editor."""
+        if not self.cells.is_dir():
+            return []
+        return [
+            path
+            for path in sorted(self.cells.iterdir())
+            if path.name[:20] not in keys and not left_by_others(path.name) and not is_unfinished(path.name)
+        ]
+
+    def frame(
+        self,
+        experiments: Iterable[Experiment],
+        columns: Iterable[str] | None = None,
+        *,
+        checkpoints_only: bool = False,
+    ) -> pd.DataFrame:
+        """Return the results of experiments as one tidy frame.
+
+        Parameters
+        ----------
+        experiments
+            Which; all of them must be stored.
+        columns
+            Which of the stored columns to read besides those a kind always has; all by default. Those that an
+            experiment does not have are left out.
+        checkpoints_only
+            Keep only the rows recorded in full.
 
         Returns
         -------
-        done, notes
-            The finished cells, and a sentence for each file set aside.
-        """
-        done: set[Cell] = set()
-        notes: list[str] = []
-        wanted = {self.path(cell.key): cell for cell in cells}
-        clear_unfinished(self.cells)
-        for path in sorted(self.cells.iterdir()):
-            if left_by_others(path.name):
-                continue
-            try:
-                if path not in wanted:
-                    raise DamagedCellError("is not a cell of this sweep")
-                self.read(wanted[path].key)
-                done.add(wanted[path])
-            except DamagedCellError as problem:
-                notes.append(self._set_aside(path, str(problem)))
-        return done, notes
+        The rows of every experiment, in order, with `key` and its settings beside them (but for settings that are
+        tuples); empty for no experiment.
 
-    def record_failure(self, cell: Cell, why: str) -> None:
+        Raises
+        ------
+        DamagedCellError, UnreadableCellError
+            As `read`.
+        """
+        parts = []
+        for one in experiments:
+            wanted = None if columns is None else list(dict.fromkeys((*one.ALWAYS, *columns)))
+            part = self.read(one.key, wanted)[1].to_pandas()
+            if checkpoints_only and one.CHECKPOINT:
+                part = part[part[one.CHECKPOINT].notna()]
+            plain = {name: value for name, value in one.as_dict().items() if not isinstance(value, list)}
+            parts.append(part.assign(**({"key": one.key} | plain)))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    def record_failure(self, experiment: Experiment, why: str) -> None:
         """Add a line to failures.jsonl."""
-        line = json.dumps({"key": cell.key, "why": why, "at": _now(), "cell": cell.__dict__}) + "\n"
+        entry = {"key": experiment.key, "why": why, "at": _now(), "kind": experiment.KIND}
+        line = json.dumps(entry | {"settings": experiment.as_dict()}) + "\n"
         with open(self.folder / "failures.jsonl", "ab") as file:
             file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())
+
+    def failures(self) -> dict[str, str]:
+        """Read why experiments failed, by key, the last reason of each; lines that are cut short are passed over."""
+        path = self.folder / "failures.jsonl"
+        found: dict[str, str] = {}
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                try:
+                    entry = json.loads(line)
+                    found[str(entry["key"])] = str(entry["why"])
+                except (ValueError, KeyError, TypeError, RecursionError):
+                    continue
+        return found
+
+    def changed_versions(self) -> str:
+        """List what has another version now than when the run was started; empty if nothing has."""
+        then, now = read_toml(self.folder / "spec.toml").get("versions", {}), versions()
+        return ", ".join(
+            f"{name} {then.get(name, 'none')} to {now[name]}" for name in now if then.get(name) != now[name]
+        )
 
     def _set_aside(self, path: Path, why: str) -> str:
         shelf = self.folder / "set_aside"
@@ -191,152 +312,24 @@ class Store:
         return f"{path.name} {why}; set aside as set_aside/{target.name}"
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run read back from disk.
-
-    Attributes
-    ----------
-    folder
-        Where it is.
-    spec
-        What was asked.
-    about
-        For every readable cell, what its file says: settings under ``cell``, eta, diverged, seconds, versions.
-    problems
-        A sentence for each file that could not be trusted and was left out.
-    """
-
-    folder: Path
-    spec: SweepSpec
-    about: dict[str, dict[str, Any]]
-    problems: tuple[str, ...]
-
-    def frame(self, columns: list[str] | None = None, *, checkpoints_only: bool = False) -> pd.DataFrame:
-        """Return one tidy frame: a row for each cell and step, with the cell's settings beside it.
-
-        Parameters
-        ----------
-        columns
-            Which of the stored columns to read besides ``step`` and ``loss``, those of predictions and of terms only
-            where the run has them; all by default. Leaving out ``outputs`` and ``test_outputs`` makes a large run much
-            smaller.
-        checkpoints_only
-            Keep only the steps recorded in full.
-
-        Returns
-        -------
-        Columns key, task, dim, n_train, width, precision, init, scale, kappa, seed, eta, diverged and those of
-        `run_cell`; empty if the run has no finished cell.
-        """
-        parts = []
-        store = Store(self.folder)
-        lacking = () if self.spec.predictions else PREDICTION_COLUMNS
-        lacking += () if self.spec.terms else TERM_COLUMNS
-        asked = None if columns is None else dict.fromkeys(["step", "loss", "drift", *columns])
-        wanted = None if asked is None else [name for name in asked if name not in lacking]
-        for key, about in self.about.items():
-            _, table = store.read(key, wanted)
-            part = table.to_pandas()
-            if checkpoints_only:
-                part = part[part["drift"].notna()]
-            settings = {name: about["cell"][name] for name in Cell.__dataclass_fields__ if name != "steps"}
-            fixed = {"key": key, **settings, "eta": about["eta"], "diverged": about["diverged"]}
-            parts.append(part.assign(**fixed))
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-
-
-def require_own_folder(folder: Path, spec: Spec, read: Callable[[Path], Spec], *, resume: bool) -> None:
-    """Refuse a folder that a run of this specification must not write to, before anything is written.
-
-    Parameters
-    ----------
-    folder
-        Where the run is to be kept.
-    spec
-        What is asked.
-    read
-        Reads the specification that a spec.toml holds.
-    resume
-        Whether a run of the same specification may be gone on with.
+def read_stored(folder: Path) -> Specification:
+    """Read the specification of a run folder.
 
     Raises
     ------
     InputError
-        If the folder holds another run, this run and `resume` is not set, or files that are not a run.
+        If there is none, it cannot be read, or the folder was written by version 0.1.0.
     """
-    stored = folder / "spec.toml"
-    if stored.exists():
-        differences = read(stored).differences(spec)
-        if differences:
-            raise InputError(
-                f"{folder} holds a sweep with other settings ({'; '.join(differences)}); "
-                "give the same settings to resume it, or another --out"
-            )
-        if not resume:
-            raise InputError(f"{folder} already holds this sweep; add --resume to finish it, or another --out")
-    elif folder.exists() and not _begun(folder):
-        raise InputError(f"{folder} exists and is not a run (it has no spec.toml); give another --out")
-
-
-def _begun(folder: Path) -> bool:
-    """Say whether nothing is there but what starting a run leaves if it is cut short at once."""
-    if not folder.is_dir():
-        return False
-    left = {entry.name for entry in folder.iterdir() if not left_by_others(entry.name)}
-    return all(name in (".lock", "cells") or is_unfinished(name) for name in left)
-
-
-def load_run(folder: Path | str) -> Run:
-    """Open a run for reading; nothing in it is changed.
-
-    Raises
-    ------
-    InputError
-        If there is no run at that place, or its specification cannot be read.
-    """
-    folder = Path(folder)
-    if not (folder / "spec.toml").is_file():
-        raise InputError(f"{folder} is not a run (it has no spec.toml); make one with: ntk1bit sweep --out {folder}")
-    spec = read_spec(folder / "spec.toml")
-    store = Store(folder)
-    about: dict[str, dict[str, Any]] = {}
-    problems: list[str] = []
-    for path in sorted(store.cells.glob("*.parquet")) if store.cells.is_dir() else ():
-        if left_by_others(path.name):
-            continue
-        try:
-            found = store.read(path.stem)[0]
-            if not _asked_for(Cell(**found["cell"]), spec):
-                raise DamagedCellError("is not a cell of this sweep")
-            about[path.stem] = found
-        except DamagedCellError as problem:
-            problems.append(f"{path.name} left out: {problem}; run the sweep with --resume to set it right")
-    ordered = dict(sorted(about.items(), key=lambda item: _reading_order(item[1]["cell"])))
-    return Run(folder, spec, ordered, tuple(problems))
-
-
-def _asked_for(cell: Cell, spec: SweepSpec) -> bool:
-    """Say whether a cell has settings that a specification asks for."""
-    axes = ("widths", "tasks", "precisions", "seeds", "n_train", "inits", "kappas")
-    singular = {name: name.removesuffix("s") if name != "n_train" else name for name in axes}
-    single = ("n_test", "data_seed", "eta_rel", "steps", "checkpoints", "predictions", "terms")
-    return (
-        all(getattr(cell, one) in getattr(spec, axis) for axis, one in singular.items())
-        and all(getattr(cell, name) == getattr(spec, name) for name in single)
-        and (not spec.dims or cell.dim in spec.dims)
-        and (cell.scale == NO_SCALE if cell.precision == "full" else cell.scale in spec.scales)
-    )
-
-
-def _reading_order(cell: dict[str, Any]) -> tuple[Any, ...]:
-    axes = ("task", "dim", "n_train", "init", "kappa", "precision", "scale", "width", "seed")
-    return tuple(cell[axis] for axis in axes)
-
-
-def stored_versions(folder: Path) -> dict[str, str]:
-    """Return the versions a run was started with, as its spec.toml has them."""
-    return dict(read_toml(folder / "spec.toml").get("versions", {}))
+    path = folder / "spec.toml"
+    document = read_toml(path)
+    specification = read_specification(path)
+    if document.get("made", {}).get("layout") != LAYOUT:
+        written = document.get("versions", {}).get("ntk1bit", "0.1.0")
+        raise InputError(
+            f"{folder} was written by ntk1bit {written}, whose results this version cannot read; "
+            "read it with that version, or give another folder"
+        )
+    return specification
 
 
 def versions() -> dict[str, str]:
@@ -344,6 +337,30 @@ def versions() -> dict[str, str]:
     found = {"ntk1bit": ntk1bit.__version__, "python": platform.python_version()}
     found |= {name: metadata.version(name) for name in _VERSIONED}
     return found | {"cores-backend": cores.settings().backend}
+
+
+def _begun(folder: Path) -> bool:
+    """Say whether a folder has nothing in it but what a run leaves that was cut short before its spec.toml."""
+    if not folder.is_dir():
+        return False
+    left = {entry.name for entry in folder.iterdir() if not left_by_others(entry.name)}
+    return all(name in (".lock", "cells") or is_unfinished(name) for name in left)
+
+
+def _digest(about: dict[str, Any], table: pa.Table) -> str:
+    """Hash everything a result's file holds: its columns and what it says about itself, but for the digest in it."""
+    said = {name: value for name, value in about.items() if name != "digest"}
+    found = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    for name in table.column_names:
+        column = table[name].combine_chunks()
+        parts = [column.value_lengths(), column.flatten()] if isinstance(column, pa.ListArray) else [column]
+        for part in parts:
+            values = part.to_numpy(zero_copy_only=False)  # a null number becomes NaN
+            if values.dtype == object:  # words
+                values = np.frombuffer(json.dumps(part.to_pylist()).encode(), dtype=np.uint8)
+            found.update(f"{name} {values.dtype} {values.shape}".encode())
+            found.update(values.tobytes())
+    return found.hexdigest()
 
 
 def _now() -> str:

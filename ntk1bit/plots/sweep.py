@@ -20,7 +20,6 @@ from ntk1bit.estimators import AgainstWidth, PowerFit, distance_to_predictions, 
 from ntk1bit.estimators.against_width import groups
 from ntk1bit.estimators.predictions import PREDICTION_COLUMNS
 from ntk1bit.experiments import Run
-from ntk1bit.experiments.states import left_out
 from ntk1bit.plots.looks import (
     GREY,
     PRECISION_COLOUR,
@@ -253,7 +252,7 @@ def save_overview(run: Run, path: Path | str) -> list[Path]:
     if frame.empty:
         raise InputError(f"{run.folder} has no finished cells to draw; give the command that began the sweep again")
     parts = groups(frame, without=("precision", "scale"))
-    lacking = left_out(run)
+    lacking = run.left_out
     written = []
     for number, (settings, part) in enumerate(parts, start=1):
         figure = overview_figure(part, group_title(settings), lacking)

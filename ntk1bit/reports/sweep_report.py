@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from ntk1bit.errors import InputError
 from ntk1bit.estimators import AgainstWidth, Overview, overview
 from ntk1bit.estimators.against_width import groups
 from ntk1bit.estimators.convergence import WidthNeeded
 from ntk1bit.estimators.overview import COLUMNS
-from ntk1bit.experiments import Cell, Run, load_run, make_plan
-from ntk1bit.experiments.states import ORDER, cell_states
+from ntk1bit.experiments import Run, SweepSpec, TwoLayer, open_run
+from ntk1bit.experiments.sweep import ORDER
 from ntk1bit.files import read_toml
 from ntk1bit.plots.looks import PRECISION_NAME
 from ntk1bit.plots.sweep import group_title, overview_figure
@@ -38,6 +39,7 @@ from ntk1bit.reports.page import (
     table,
 )
 
+_STATES = ("finished", "diverged", "damaged", "failed", "unfinished")
 _WITHIN = ("precision", "scale")  # settings that share a page's section; the others make a section of their own
 
 
@@ -54,16 +56,17 @@ def sweep_page(folder: Path) -> str:
     InputError
         If there is no run, or its specification cannot be read or planned.
     """
-    run = load_run(folder)
-    plan = make_plan(run.spec)
+    run = open_run(folder)
+    if not isinstance(run.spec, SweepSpec):
+        raise InputError(f"{folder} is of {run.spec.COMMAND}, and only sweeps and verifications have a report")
     frame = run.frame(COLUMNS)
     found = overview(frame)
-    cells = _Cells(run, plan.cells, frame)
+    cells = _Cells(run, frame)
     name = folder.resolve().name
     parts = [(settings, part) for settings, part in groups(frame, without=_WITHIN)]
     body = [
-        _header(name, run, cells),
-        _notes([*cells.notes(), *plan.notes, *run.problems, *(found.notes if len(frame) else ())]),
+        _header(name, run.spec, cells),
+        _notes([*cells.notes(), *run.spec.notes, *run.problems, *(found.notes if len(frame) else ())]),
         _contents([settings for settings, _ in parts]),
         *(_group(i, settings, part, found) for i, (settings, part) in enumerate(parts, start=1)),
         cells.section(),
@@ -75,18 +78,17 @@ def sweep_page(folder: Path) -> str:
 class _Cells:
     """Which cells of a run are finished, diverged, failed or missing."""
 
-    def __init__(self, run: Run, asked: Sequence[Cell], frame: pd.DataFrame) -> None:
+    def __init__(self, run: Run, frame: pd.DataFrame) -> None:
         self.run = run
         self.steps = {} if frame.empty else dict(pd.Series(frame.groupby("key")["step"].max()))
-        self.asked = asked
-        self.states = cell_states(run, asked)
+        self.states = {one: state for one, state in run.states.items() if isinstance(one, TwoLayer)}
 
     def notes(self) -> list[str]:
         """Return what a reader has to know about missing cells and mixed versions."""
         notes = []
-        if not self.states.there:
+        if not self.run.about:
             notes.append("The run has no finished cells yet, so there is nothing to show but what was asked for.")
-        notes += self.states.sentences()
+        notes += self.run.lacking
         started = _stored(self.run.folder, "versions")
         others = Counter(
             f"{name} {version} in place of {started[name]}"
@@ -99,19 +101,23 @@ class _Cells:
 
     def section(self) -> Html:
         """Return the counts at each width, and the cells that are not simply finished."""
-        states = [name for name in ("finished", "diverged", "failed", "unfinished") if self.states.counts[name]]
-        by_width = Counter((cell.width, state) for cell, state in self.states.of.items())
-        widths = sorted({cell.width for cell in self.asked})
+        states = [name for name in _STATES if self.run.counts[name]]
+        by_width = Counter((cell.width, state) for cell, state in self.states.items())
+        widths = sorted({cell.width for cell in self.states})
         rows = [[width, *(by_width[width, state] for state in states)] for width in widths]
         parts = [table(["width", *states], rows, caption="Cells at each width")]
-        for state in ("diverged", "failed", "unfinished"):
-            chosen = [cell for cell, its in self.states.of.items() if its == state]
+        for state in _STATES[1:]:
+            chosen = [cell for cell, its in self.states.items() if its == state]
             if chosen:
-                parts += [element("h3", f"Cells that are {state}" if state == "unfinished" else f"Cells that {state}")]
+                parts += [
+                    element(
+                        "h3", f"Cells that are {state}" if state in ("damaged", "unfinished") else f"Cells that {state}"
+                    )
+                ]
                 parts += [self._listed(chosen, state)]
         return section("Cells", *parts, anchor="cells")
 
-    def _listed(self, cells: Sequence[Cell], state: str) -> Html:
+    def _listed(self, cells: Sequence[TwoLayer], state: str) -> Html:
         last = {"diverged": "steps reached", "failed": "why"}.get(state)
         rows: list[list[object]] = []
         for cell in cells:
@@ -119,7 +125,7 @@ class _Cells:
             if state == "diverged":
                 row.append(self.steps[cell.key])
             elif state == "failed":
-                row.append(self.states.failures[cell.key])
+                row.append(self.run.failures[cell.key])
             rows.append(row)
         made = table([*ORDER, *([last] if last else [])], rows)
         return fold(f"{len(cells)} cells", made) if len(rows) > SHORT_TABLE else made
@@ -131,8 +137,7 @@ def _stored(folder: Path, name: str) -> dict[str, str]:
     return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
-def _header(name: str, run: Run, cells: _Cells) -> Html:
-    spec = run.spec
+def _header(name: str, spec: SweepSpec, cells: _Cells) -> Html:
     smallest, largest = min(spec.widths), max(spec.widths)
     widths = f"{smallest} to {largest}" if smallest < largest else str(largest)
     seeds = f"{len(spec.seeds)} seed{'s' if len(spec.seeds) > 1 else ''}"
@@ -143,7 +148,7 @@ def _header(name: str, run: Run, cells: _Cells) -> Html:
         element("p", " · ".join(byline), class_="byline"),
         element(
             "p",
-            f"{cells.states.there} of {len(cells.asked)} networks are trained. Values are estimates over seeds with "
+            f"{len(cells.run.about)} of {len(cells.states)} networks are trained. Values are estimates over seeds with "
             f"{LEVEL} intervals; an exponent is given only where the data warrant one.",
         ),
     )
@@ -265,11 +270,10 @@ def _specification(run: Run) -> Html:
     settings = pairs((name, shown(value) or "each task's own") for name, value in run.spec.as_dict().items())
     versions = table(["Package", "Version"], list(_stored(run.folder, "versions").items()))
     begun = _stored(run.folder, "made").get("at", "at an unknown time")
-    seconds = sum(float(one.get("seconds", 0.0)) for one in run.about.values())
     return section(
         "Specification and versions",
         settings,
-        element("p", f"Begun {begun}. The cells took {number(seconds)} s of one processor in all.", class_="aside"),
+        element("p", f"Begun {begun}. The cells took {number(run.seconds)} s of one processor in all.", class_="aside"),
         versions,
         anchor="specification",
     )

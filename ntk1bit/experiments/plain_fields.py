@@ -1,0 +1,80 @@
+"""Frozen dataclasses of plain fields: one spelling of each value, written to TOML, read from TOML or a command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+
+from ntk1bit.errors import InputError, require_choice
+
+_WANTED = {"int": "a whole number", "float": "a number", "str": "a name", "bool": "true or false"}
+
+
+@dataclass(frozen=True)
+class PlainFields:
+    """Base of frozen dataclasses whose fields are int, float, str, bool, or tuples of one of these.
+
+    Values of NumPy, lists and ranges become Python's own numbers and tuples, and a single value where a tuple belongs a
+    tuple of one, so that equal settings have one spelling and one hash. A subclass with checks of its own calls
+    `super().__post_init__()` first.
+
+    Raises
+    ------
+    InputError
+        For a value, or an entry of a tuple, of the wrong type.
+    """
+
+    def __post_init__(self) -> None:
+        """Turn every field into its plain type."""
+        for field in fields(self):
+            object.__setattr__(self, field.name, _plain(field.name, getattr(self, field.name), str(field.type)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain lists and numbers, as they are written to TOML and JSON."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any], base: Self | None = None) -> Self:
+        """Make one of what a TOML file or a command line gives; what is left out is taken from `base` or the defaults.
+
+        Raises
+        ------
+        InputError
+            For an unknown field, one that is missing, or a value of the wrong type.
+        """
+        names = [field.name for field in fields(cls)]
+        for name in settings:
+            require_choice("setting", name, names)
+        given = {} if base is None else {name: getattr(base, name) for name in names}
+        try:
+            return cls(**(given | dict(settings)))
+        except TypeError as problem:  # a field without a default is missing
+            raise InputError(f"settings are incomplete ({problem})") from None
+
+
+def _plain(name: str, value: object, kind: str) -> Any:
+    """Return the value of a field as the type it has."""
+    if not kind.startswith("tuple"):
+        return _typed(name, value, kind)
+    entries = value if isinstance(value, tuple | list | range | np.ndarray) else (value,)
+    return tuple(_typed(name, entry, kind[6:].split(",")[0]) for entry in entries)
+
+
+def _typed(name: str, value: object, kind: str) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if kind == "float" and isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            raise InputError(f"{name} is too large: {value}") from None
+    if kind == "int" and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if kind == "str" and isinstance(value, str):
+        return value
+    if kind == "bool" and isinstance(value, bool):
+        return value
+    raise InputError(f"{name} must be {_WANTED[kind]}, got {str(repr(value))[:60]}")
