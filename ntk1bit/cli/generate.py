@@ -13,7 +13,7 @@ def generate(
     model: Annotated[Path, typer.Argument(help="A packed model: an .npz file of train-lm --export.")],
     prompt: Annotated[str, typer.Option(help="The text to continue.")] = "",
     length: Annotated[int, typer.Option(help="Characters to add.")] = 300,
-    temperature: Annotated[float, typer.Option(help="Temperature of the draws; 0 takes the most probable character.")] = 0.8,
+    temperature: Annotated[float, typer.Option(help="Temperature; 0 takes the most probable character.")] = 0.8,
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
     about: Annotated[bool, typer.Option("--about", help="Print what the model is made of instead.")] = False,
 ) -> None:

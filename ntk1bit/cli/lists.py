@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +23,8 @@ def read_seeds(text: str) -> tuple[int, ...]:
     """
     parts = text.split(",")
     if len(parts) == 2 and not parts[1].strip() and re.fullmatch(_WHOLE + r"\s*", parts[0]):
-        raise InputError(f"--seeds {text} has an empty entry; write {parts[0].strip()}..{parts[0].strip()} for one seed")
+        seed = parts[0].strip()
+        raise InputError(f"--seeds {text} has an empty entry; write {seed}..{seed} for one seed")
     seeds: list[int] = []
     for part in parts:
         found = re.fullmatch(rf"{_WHOLE}(?:\s*\.\.{_WHOLE})?\s*", part)
@@ -99,6 +101,6 @@ def written(value: object) -> str:
     if len(value) > 2 and all(isinstance(entry, int) for entry in value):
         if list(value) == list(range(len(value))):
             return str(len(value))
-        if all(after == 2 * before for before, after in zip(value, value[1:], strict=False)):
+        if all(after == 2 * before for before, after in itertools.pairwise(value)):
             return f"{value[0]}..{value[-1]}"
     return ",".join(written(entry) for entry in value)

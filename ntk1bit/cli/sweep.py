@@ -13,9 +13,7 @@ from ntk1bit.cli.options import DryRun, Jobs, RunFolder
 def sweep(
     widths: Annotated[
         str | None,
-        typer.Option(
-            "--widths", "--width", help="64..16384 (doubling), 64..4096:x4 or 64,100,256. Default: {widths}."
-        ),
+        typer.Option("--widths", "--width", help="64..16384 (doubling), 64..4096:x4 or 64,100,256. Default: {widths}."),
     ] = None,
     tasks: Annotated[
         str | None, typer.Option("--tasks", "--task", help="Names; --list shows them. Default: {tasks}.")
@@ -28,7 +26,7 @@ def sweep(
         typer.Option("--seeds", help="A count (3 is 0,1,2), a range (0..4) or a list (0,3,7). Default: {seeds}."),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Descent steps. Default: {steps}.")] = None,
-    n_train: Annotated[str | None, typer.Option(help="Training points n, a list of counts. Default: {n_train}.")] = None,
+    n_train: Annotated[str | None, typer.Option(help="Training points n, a list. Default: {n_train}.")] = None,
     n_test: Annotated[int | None, typer.Option(help="Test points. Default: {n_test}.")] = None,
     dims: Annotated[
         str | None,
@@ -53,7 +51,7 @@ def sweep(
     predictions: Annotated[
         bool | None,
         typer.Option(
-            "--predictions/--no-predictions", help="Also record distances to the predictions of the kernels H and K_eff."
+            "--predictions/--no-predictions", help="Also record distances to predictions of the kernels H and K_eff."
         ),
     ] = None,
     terms: Annotated[

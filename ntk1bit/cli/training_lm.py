@@ -12,13 +12,13 @@ from typing import Any
 
 import pandas as pd
 
+from ntk1bit.cli.lists import read_list, read_seeds
 from ntk1bit.cli.progress import clock, progress_bar, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.files import writable_file
-from ntk1bit.cli.lists import read_list, read_seeds
 from ntk1bit.experiments.language import LanguageRun, cell, load_language_run, planned_seconds, run_language
 from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec, spec_from_dict
+from ntk1bit.files import writable_file
 
 EXPORTED = "bitnet"  # the arm that can be packed
 

@@ -13,9 +13,7 @@ def verify(
     claims: Annotated[list[str] | None, typer.Argument(help="Claims such as C1 I.5. Default: all.")] = None,
     preset: Annotated[
         Literal["quick", "standard", "thorough"],
-        typer.Option(
-            help="Widths and seeds; standard: what the documents cite. --dry-run prints the time each takes."
-        ),
+        typer.Option(help="Widths and seeds; standard: what the documents cite. --dry-run prints the time each takes."),
     ] = "quick",
     out: RunFolder = None,
     seeds: Seeds = None,

@@ -1,7 +1,7 @@
 """The experiments of D25's Fig. 1 to 3 at four sizes, as lists of measurements.
 
-`smoke` takes seconds and shows the machinery; `quick` takes minutes; `standard` a night; `thorough` has D25's own sizes and
-numbers of steps, and takes days on a laptop.
+`smoke` takes a minute, `quick` most of an hour and `standard` a day on one core; `thorough` has D25's own sizes and
+numbers of steps, and takes weeks. `ntk1bit deep --dry-run` prints the time for each.
 
 **Learning rates.** D25 gives none. Those of Fig. 1 start from a short search, for each precision and depth:
 `pilot_rates` repeats it. It uses seeds that no experiment uses, two of the six functions, the number of steps of

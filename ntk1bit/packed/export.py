@@ -10,10 +10,10 @@ from jaxtyping import Array, Float, Float32
 
 from ntk1bit import cores
 from ntk1bit.errors import InputError
+from ntk1bit.files import writable_file
 from ntk1bit.networks.bitlinear import Projection
 from ntk1bit.networks.straight_through import tensor_wise
 from ntk1bit.networks.transformer import Block, Shape, Transformer
-from ntk1bit.files import writable_file
 from ntk1bit.packed.file_format import SUFFIX, save, stack_signs
 from ntk1bit.packed.model import PackedBlock, PackedModel, PackedProjection, PackedShape
 
