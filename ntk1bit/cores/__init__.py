@@ -26,10 +26,10 @@ from ntk1bit.cores.forward import (
     forward_one_bit_reference,
 )
 from ntk1bit.cores.gram import bit_gram, bit_gram_reference
-from ntk1bit.cores.masked_product import masked_product, masked_product_reference
+from ntk1bit.cores.masked_products import masked_product, masked_product_reference
 from ntk1bit.cores.neurons import PackedNeurons, pack_neurons, pack_neurons_reference
-from ntk1bit.cores.sign_matmul import sign_matmul, sign_matmul_reference
-from ntk1bit.cores.sign_matmul_int8 import sign_matmul_int8, sign_matmul_int8_reference
+from ntk1bit.cores.sign_products import sign_matmul, sign_matmul_reference
+from ntk1bit.cores.sign_products_int8 import sign_matmul_int8, sign_matmul_int8_reference
 
 __all__ = [
     "BACKENDS",

@@ -6,6 +6,7 @@ The kernel of any JAX function is in `ntk1bit.autodiff`.
 from __future__ import annotations
 
 from ntk1bit.kernels.certified import CertifiedBound, certified_lambda_min
+from ntk1bit.kernels.dynamics import Prediction, Regression, kernel_regression, predict
 from ntk1bit.kernels.effective import (
     SLOWDOWN,
     asymmetry,
@@ -16,8 +17,7 @@ from ntk1bit.kernels.effective import (
 )
 from ntk1bit.kernels.empirical import empirical_ntk
 from ntk1bit.kernels.limits import Estimate, gaussian_limit_ntk, limit_ntk
-from ntk1bit.kernels.predict import Prediction, Regression, kernel_regression, predict
-from ntk1bit.kernels.spectrum import Decay, Spectrum, alignment, spectrum
+from ntk1bit.kernels.spectra import Decay, Spectrum, alignment, spectrum
 
 __all__ = [
     "SLOWDOWN",

@@ -54,7 +54,7 @@ from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.kernels.limits import Estimate, checked_sampling, chunks, gaussian_coactivity, paired_inputs
 from ntk1bit.kernels.precision import finite, power_of_four
-from ntk1bit.kernels.spectrum import halved_sum
+from ntk1bit.kernels.spectra import halved_sum
 from ntk1bit.networks.quantizers import SCALES, Scale, centred_scale
 
 SLOWDOWN: dict[str, float] = {"std": float(np.sqrt(2 / np.pi)), "absmean": float(2 / np.pi)}

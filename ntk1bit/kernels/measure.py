@@ -22,7 +22,7 @@ from ntk1bit.kernels.certified import certified_lambda_min
 from ntk1bit.kernels.effective import LEAST_SAMPLES, asymmetry, effective_ntk, kernel_ratio, symmetric_part
 from ntk1bit.kernels.empirical import empirical_ntk
 from ntk1bit.kernels.limits import Estimate, checked_sampling, limit_ntk
-from ntk1bit.kernels.spectrum import Spectrum, alignment, spectrum
+from ntk1bit.kernels.spectra import Spectrum, alignment, spectrum
 from ntk1bit.networks.quantizers import SCALES, Scale
 from ntk1bit.networks.two_layer.network import INITS, PRECISIONS, Init, Precision, checked_targets, init
 

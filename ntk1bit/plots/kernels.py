@@ -18,7 +18,7 @@ from ntk1bit.errors import InputError
 from ntk1bit.kernels.effective import symmetric_part
 from ntk1bit.kernels.measure import Measurement
 from ntk1bit.kernels.precision import finite
-from ntk1bit.kernels.spectrum import Spectrum
+from ntk1bit.kernels.spectra import Spectrum
 from ntk1bit.plots.looks import drawing, literal
 
 # Okabe and Ito's palette; line and marker differ as well, so nothing rests on colour alone. The first line is wide, so

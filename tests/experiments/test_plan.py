@@ -6,11 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+from ntk1bit.experiments.plan import require_memory
 
 from ntk1bit.errors import InputError
 from ntk1bit.experiments import SweepSpec, make_plan
 from ntk1bit.experiments import plan as plan_module
-from ntk1bit.experiments.plan import require_memory
 
 
 def test_all_combinations_once_costliest_first():

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tomli_w
+from ntk1bit.experiments.plan import require_memory
 
 from ntk1bit.errors import InputError
 from ntk1bit.experiments import SweepSpec, make_plan, parse_numbers, parse_seeds, parse_widths, read_spec
 from ntk1bit.experiments.language_spec import read_spec as read_language_spec
-from ntk1bit.experiments.plan import require_memory
 
 
 @pytest.mark.parametrize(

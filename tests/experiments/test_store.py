@@ -9,10 +9,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ntk1bit.experiments.states import left_out
 
 from ntk1bit.errors import InputError
 from ntk1bit.experiments import Store, SweepSpec, load_run, make_plan, run_cell
-from ntk1bit.experiments.states import left_out
 from ntk1bit.experiments.store import DamagedCellError
 
 SPEC = SweepSpec(widths=(8, 16), seeds=(0,), steps=12, n_train=(10,), n_test=6)
