@@ -38,7 +38,7 @@ from ntk1bit.claims import Claim, Estimate, Evidence, Exact, Inside, Number
 from ntk1bit.claims.measures import against, estimated, exponent, seeds_interval
 from ntk1bit.energy.counting import Model
 from ntk1bit.estimators import language as summary
-from ntk1bit.experiments.language import LanguageRun
+from ntk1bit.experiments.language_run import LanguageRun
 from proofs_numeric.data import Data, grouped, rows
 
 STUDIES = ("language",)

@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from ntk1bit.experiments import Run, SweepSpec, open_run
-from ntk1bit.experiments.language import LanguageRun, load_language_run
+from ntk1bit.experiments.language_run import LanguageRun, language_run
 from ntk1bit.experiments.predictions import COLUMNS as PREDICTION_COLUMNS
 from ntk1bit.experiments.two_layer import CHECKPOINT_COLUMNS, TERM_COLUMNS
 
@@ -65,7 +65,7 @@ class Data:
             If it is not finished.
         """
         if study not in self._languages:
-            self._languages[study] = load_language_run(self.folder / "studies" / study)
+            self._languages[study] = language_run(self.run(study))
         return self._languages[study]
 
 

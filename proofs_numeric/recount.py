@@ -20,8 +20,8 @@ from ntk1bit.claims import Evidence
 from ntk1bit.claims.results import claim_entry, evidence_of, plain, read_results, table, write_results
 from ntk1bit.claims.results import measure as stored_measure
 from ntk1bit.errors import InputError
-from ntk1bit.experiments.language import LanguageRun
-from ntk1bit.experiments.language_spec import spec_from_dict
+from ntk1bit.experiments.language_run import LanguageRun
+from ntk1bit.experiments.language_spec import LanguageSpec
 from proofs_numeric import c6_bitnet, c7_energy
 from proofs_numeric.data import Data
 from proofs_numeric.page import RESULTS
@@ -78,7 +78,7 @@ def stored_run(results: dict[str, Any], entry: dict[str, Any], networks: pd.Data
     InputError
         If the networks are not those of the results.
     """
-    spec = spec_from_dict(results["studies"]["language"]["settings"])
+    spec = LanguageSpec.from_dict(results["studies"]["language"]["settings"])
     wanted = list(itertools.product(spec.arms, map(str, spec.shapes), spec.seeds))
     if list(networks[["arm", "size", "seed"]].itertuples(index=False, name=None)) != wanted:
         raise InputError(f"{NETWORKS} and verdicts.json are not of the same networks; verify anew")

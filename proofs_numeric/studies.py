@@ -14,6 +14,9 @@ from typing import Any
 from ntk1bit.errors import require_choice
 from ntk1bit.experiments import Experiment, ExperimentList, Specification, SweepSpec
 from ntk1bit.experiments.at_start import AtStart, FlipProbability, LimitDistances, LimitsInDim, StepNoise
+from ntk1bit.experiments.deep_spec import SCALING_PRESETS, SIMILARITY_PRESETS
+from ntk1bit.experiments.feed_forward import FeedForward
+from ntk1bit.experiments.language_spec import PRESETS as LANGUAGE_PRESETS
 
 PRESETS = ("quick", "standard", "thorough")
 RATES = (0.125, 0.25, 0.5, 1.0)  # eta_rel of the floor studies
@@ -22,7 +25,7 @@ FLOOR_STEPS = (
     10_000  # long after the loss has plateaued, so that its mean over the last tenth is known to a few per cent
 )
 FUNCTIONS = ("f1", "f2", "f3", "f4", "f5", "f6")
-_FEED_FORWARD = {  # widths and steps; the loss is level after about 20,000 steps at eta_rel = 1
+_FEED_FORWARD = {  # widths and steps; the loss has plateaued after about 20,000 steps at eta_rel = 1
     "quick": ((64, 256, 1024), 5_000),
     "standard": ((64, 128, 256, 512, 1024, 2048, 4096), 20_000),
     "thorough": ((64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384), 20_000),
@@ -110,6 +113,9 @@ def studies(preset: str) -> dict[str, Study]:
         _functions(size),
         *_terms(size),
         *_at_start(size),
+        _feed_forward(preset, size),
+        *_deep(preset),
+        _language(preset),
     ]
     return {one.name: one for one in made}
 
@@ -300,6 +306,38 @@ def _at_start(size: Size) -> list[Study]:
         _measured("limits-dims", "the infinite-width kernels against d", in_dim),
         _measured("noise", "the scatter of one step over independent networks", noise),
     ]
+
+
+def _feed_forward(preset: str, size: Size) -> Study:
+    widths, steps = _FEED_FORWARD[preset]
+    seeds = tuple(range(min(size.seeds, 12)))
+    parts = tuple(seeds[start : start + 4] for start in range(0, len(seeds), 4))
+    return _measured(
+        "feed-forward",
+        "one feed-forward layer of a 1-bit Transformer block on real text, against width",
+        _each(FeedForward, width=widths, precision=("one_bit", "full"), seeds=parts, steps=(steps,)),
+    )
+
+
+def _deep(preset: str) -> list[Study]:
+    smaller = {"quick": "smoke", "standard": "quick", "thorough": "standard"}[preset]
+    return [
+        Study(
+            "deep-scaling",
+            "deep MLPs on f1..f6, both precisions and two depths, against size (D25, Fig. 1)",
+            SCALING_PRESETS[smaller],
+        ),
+        Study(
+            "deep-similarity",
+            "1-bit and full-precision MLPs on functions of one variable, epoch by epoch (D25, Fig. 2 and 3)",
+            SIMILARITY_PRESETS[smaller],
+        ),
+    ]
+
+
+def _language(preset: str) -> Study:
+    spec = LANGUAGE_PRESETS["smoke" if preset == "quick" else preset]
+    return Study("language", "Transformers on text in full precision and 1-bit, against size", spec)
 
 
 def _each(kind: type[Experiment], **axes: tuple[Any, ...]) -> Iterator[Experiment]:

@@ -12,7 +12,7 @@ import pytest
 from .tiny_language import TINY
 
 if TYPE_CHECKING:
-    from ntk1bit.experiments.language import LanguageRun
+    from ntk1bit.experiments.language_run import LanguageRun
 
 # Tests compile the same small programs over and over, in every worker and every run; JAX keeps them here.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))

@@ -1,73 +1,87 @@
-"""What `ntk1bit deep` shows: the plan, the progress, a table, and where table and picture are."""
+"""What `ntk1bit deep` shows: the plan, the progress, tables, and where the written ones and the figures are."""
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ntk1bit.cli.progress import clock, progress_bar, usable_jobs
+from ntk1bit.cli.progress import clock, progress_bar, resumable, usable_jobs
 from ntk1bit.cli.tables import print_table, say
-from ntk1bit.experiments.deep_spec import measurements
-from ntk1bit.experiments.measurements import run_measurements
-from ntk1bit.plots.looks import PRECISION_NAME
+from ntk1bit.experiments import Run, open_run, run_all
+from ntk1bit.experiments.deep import DeepScaling, DeepSimilarity
+from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec, deep_specification
+
+DeepSpec = DeepScalingSpec | DeepSimilaritySpec
 
 
-def default_folder(size: str) -> Path:
-    """Return where a size is kept: all figures of one size share a folder, and 2 and 3 their networks."""
-    return Path("runs") / f"deep-{size}"
+def default_folder(spec: DeepSpec, preset: str) -> Path:
+    """Return where a preset is kept; figures 2 and 3 share their networks and so their folder."""
+    return Path("runs") / f"{spec.NAME}-{preset}"
 
 
-def print_plan(figure: int, size: str, *, jobs: int | None, out: Path | None) -> None:
+def print_plan(figure: int, preset: str, *, jobs: int | None, out: Path | None) -> None:
     """Print what would be trained, and roughly how long it would take."""
-    jobs = usable_jobs(jobs)
-    made = measurements(figure, size)
+    spec, jobs = deep_specification(figure, preset), usable_jobs(jobs)
+    networks, seconds = dict[int, int](), dict[int, float]()
+    for one in spec.first_stage.experiments:
+        if isinstance(one, DeepScaling):
+            size, count = one.parameters, len(one.seeds)
+        else:
+            assert isinstance(one, DeepSimilarity)
+            size, count = one.k, 2 * len(one.seeds)  # both precisions
+        networks[size] = networks.get(size, 0) + count
+        seconds[size] = seconds.get(size, 0.0) + one.cost
     axis = "parameters" if figure == 1 else "k"
-    rows = []
-    for value in sorted({dict(one.settings)[axis] for one in made}):
-        chosen = [one for one in made if dict(one.settings)[axis] == value]
-        networks = sum(len(dict(one.settings)["seeds"]) for one in chosen) * (1 if figure == 1 else 2)
-        rows.append([f"{value:,}", networks, clock(sum(one.cost for one in chosen) / jobs)])
+    rows = [[f"{size:,}", networks[size], clock(seconds[size] / jobs)] for size in sorted(networks)]
     print_table([axis, "networks", "time"], rows)
     print()
-    print(f"time    about {clock(sum(one.cost for one in made) / jobs)} with {jobs} jobs, rough")
-    print(f"folder  {out or default_folder(size)}")
+    print(f"time    about {clock(spec.seconds / jobs)} with {jobs} jobs, rough")
+    print(f"folder  {out or default_folder(spec, preset)}")
 
 
-def run(figure: int, size: str, *, jobs: int | None, out: Path | None) -> None:
+def run(figure: int, preset: str, *, jobs: int | None, out: Path | None) -> None:
     """Train what is missing with a progress bar; then print, write and draw what was found."""
-    made = measurements(figure, size)
-    folder, jobs = out or default_folder(size), usable_jobs(jobs)
-    try:
-        with progress_bar() as bar:
+    spec, jobs = deep_specification(figure, preset), usable_jobs(jobs)
+    folder = out or default_folder(spec, preset)
+    with resumable(folder), progress_bar() as bar:
+        outcome = run_all(spec, folder, jobs=jobs, progress=bar)
+    for note in outcome.notes:
+        say(note)
+    found = open_run(folder)
+    found.require_whole()
+    frame, tables = found.frame(), print_tables(found)
+    if outcome.diverged:
+        say(f"{outcome.diverged} experiments have networks that diverged: recorded as results")
+    written = folder / f"figure-{figure}.csv"
+    tables.to_csv(written, index=False)
+    print(f"\n{len(found.about)} experiments, {clock(found.seconds)} of one core. Written: {written}", end=" ")
+    print(*draw(frame, (figure,), folder / f"figure-{figure}.png"))
 
-            def report(share: float) -> None:
-                if bar is not None:
-                    bar("training", share)
 
-            frame = run_measurements(made, folder, jobs=jobs, progress=report)
-    except KeyboardInterrupt:
-        say(f"stopped; finished networks are in {folder}. To go on: {shlex.join(['ntk1bit', *sys.argv[1:]])}")
-        raise
+def draw(frame: pd.DataFrame, figures: tuple[int, ...], path: Path) -> list[Path]:
+    """Draw figures of D25, each to a file of its own (figure-2.png and so on, if they are several); return the paths."""
     from ntk1bit.plots.deep import draw_frame  # matplotlib takes a second, which a mistake should not wait for
 
-    table = print_losses(frame) if figure == 1 else print_differences(frame)
-    written = folder / f"figure-{figure}.csv"
-    table.to_csv(written, index=False)
-    picture = draw_frame(frame, figure, folder / f"figure-{figure}.png")
-    lost = frame["diverged_at"] >= 0 if figure == 1 else frame["diverged"] & (frame["epoch"] == 0)
-    if count := int(np.count_nonzero(lost)):
-        say(f"{count} networks diverged: recorded as results")
-    spent = clock(float(np.sum(frame["seconds"].to_numpy())))
-    print(f"\n{len(made)} measurements, {spent} of one core. Written: {written} {picture}")
+    paths = {one: path.with_stem(f"{path.stem}-{one}") if len(figures) > 1 else path for one in figures}
+    return [draw_frame(frame, one, target) for one, target in paths.items()]
+
+
+def figures_of(run: Run) -> tuple[int, ...]:
+    """Return the figures of D25 that the networks of a run belong to."""
+    return (1,) if isinstance(run.spec, DeepScalingSpec) else (2, 3)
+
+
+def print_tables(run: Run) -> pd.DataFrame:
+    """Print what a finished run shows; return the table that is written beside its figure."""
+    return (print_losses if isinstance(run.spec, DeepScalingSpec) else print_differences)(run.frame())
 
 
 def print_losses(frame: pd.DataFrame) -> pd.DataFrame:
     """Print the losses of Fig. 1 at every rate, as means over functions; return those at the best, one by one."""
     from ntk1bit.estimators.deep import losses_table, rates_table
+    from ntk1bit.plots.looks import PRECISION_NAME
 
     rows = []
     for row in rates_table(frame).sort_values(["depth", "precision", "N", "rate"]).to_dict("records"):
@@ -76,7 +90,7 @@ def print_losses(frame: pd.DataFrame) -> pd.DataFrame:
         rows.append([row["depth"], name, f"{row['N']:,}", marked, f"{row['value']:.3g}", f"{row['test']:.3g}"])
     print("geometric means over functions and seeds of the least training loss, and of the test loss at the end")
     print_table(["depth", "precision", "N", "rate", "loss", "test loss"], rows)
-    print("*: the best rate of its depth, precision and size, which table and picture are of")
+    print("*: the best rate of its depth, precision and size, which table and figure are of")
     return losses_table(frame)
 
 
@@ -90,7 +104,7 @@ def print_differences(frame: pd.DataFrame) -> pd.DataFrame:
         [task, f"{size:,}", *(f"{summary(part[column])['value']:.3g}" for column in columns)]
         for (task, size), part in groups(ends, ["task", "N"])
     ]
-    print(f"after {int(ends['epoch'].iloc[0])} epochs: losses, and root mean square difference of both outputs")
+    print(f"after {int(np.asarray(ends['epoch'])[0])} epochs: losses, and root mean square difference of both outputs")
     head = ["function", "N", "1-bit", "full", "test, 1-bit", "test, full", "apart, train", "apart, test"]
     print_table(head, rows)
     return ends_table(frame)

@@ -20,26 +20,37 @@ def plot(
     """Draw the figure of a run.
 
     Of a sweep: loss against step, and kernel drift, loss floor and generalisation difference (gap) against width, one
-    file for each group of settings. Of language models: losses with their laws, gap, energy and stability.
+    file for each group of settings. Of language models: losses with their laws, gap, energy and stability. Of
+    deep networks: figures 1 to 3 of D25.
 
     Example: ntk1bit plot runs/first --out first.pdf
     """
     from ntk1bit.cli.tables import say
-    from ntk1bit.experiments.language import is_language_run, load_language_run
+    from ntk1bit.errors import InputError
+    from ntk1bit.experiments import SweepSpec, open_run
+    from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
+    from ntk1bit.experiments.language_spec import LanguageSpec
     from ntk1bit.files import FIGURES, writable_file
+    from ntk1bit.plots.sweep import save_overview
 
     if out is not None:
         writable_file("--out", out, FIGURES)
-    if is_language_run(run):
+    opened = open_run(run)
+    if isinstance(opened.spec, LanguageSpec):
+        from ntk1bit.experiments.language_run import language_run
         from ntk1bit.plots.language import draw_run
 
-        print(draw_run(load_language_run(run), out or run / "scaling.png"))
+        print(draw_run(language_run(opened), out or run / "scaling.png"))
         return
-    from ntk1bit.errors import InputError
-    from ntk1bit.experiments import SweepSpec, open_run
-    from ntk1bit.plots.sweep import save_overview
+    if isinstance(opened.spec, DeepScalingSpec | DeepSimilaritySpec):
+        from ntk1bit.cli import deep_runs
 
-    opened = open_run(run)
+        opened.require_whole()
+        figures = deep_runs.figures_of(opened)
+        default = run / ("figure.png" if len(figures) > 1 else f"figure-{figures[0]}.png")
+        for path in deep_runs.draw(opened.frame(), figures, out or default):
+            print(path)
+        return
     if not isinstance(opened.spec, SweepSpec):
         raise InputError(f"{run} is of {opened.spec.COMMAND}, whose results have no figure of their own; see summary")
     for path in save_overview(opened, out or run / "overview.png"):

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ntk1bit.cli import deep_runs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.estimators import Overview, overview
 from ntk1bit.estimators.columns import SETTINGS
 from ntk1bit.estimators.overview import COLUMNS
-from ntk1bit.experiments import Run, SweepSpec, open_run
+from ntk1bit.experiments import Run, SweepSpec
+from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
 
 _PRECISION_IN_SHORT = {"one_bit": "1-bit", "full": "full", "one_bit - full": ""}
 _TABLES = {
@@ -28,9 +29,8 @@ _TABLES = {
 _GROUP = tuple(name for name in SETTINGS if name not in ("precision", "scale"))
 
 
-def show(folder: Path, *, as_csv: bool, as_json: bool, with_settings: bool) -> None:
+def show(run: Run, *, as_csv: bool, as_json: bool, with_settings: bool) -> None:
     """Print what a run shows in the form asked for."""
-    run = open_run(folder)
     if not isinstance(run.spec, SweepSpec):
         _show_frame(run, as_csv=as_csv, as_json=as_json, with_settings=with_settings)
         return
@@ -56,6 +56,10 @@ def _show_frame(run: Run, *, as_csv: bool, as_json: bool, with_settings: bool) -
         print(json.dumps(_head(run, run.left_out) | {"results": records(frame)}, indent=1, allow_nan=False))
     else:
         _print_head(run, f"{len(frame)} rows", run.left_out, with_settings)
+        if isinstance(run.spec, DeepScalingSpec | DeepSimilaritySpec) and run.complete and len(run.about):
+            print()
+            deep_runs.print_tables(run)
+            return
         numbers = frame.select_dtypes("number")
         rows = [[name, *map(_short, (column.min(), column.median(), column.max()))] for name, column in numbers.items()]
         print()

@@ -22,13 +22,10 @@ def summary(
 
     Example: ntk1bit summary runs/first
     """
-    from ntk1bit.experiments.language import is_language_run
+    from ntk1bit.cli import summarising, training_lm
+    from ntk1bit.experiments import open_run
+    from ntk1bit.experiments.language_spec import LanguageSpec
 
-    if is_language_run(run):
-        from ntk1bit.cli import training_lm
-
-        training_lm.show(run, as_csv=csv, as_json=json, with_settings=settings)
-        return
-    from ntk1bit.cli import summarising
-
-    summarising.show(run, as_csv=csv, as_json=json, with_settings=settings)
+    opened = open_run(run)
+    show = training_lm.show if isinstance(opened.spec, LanguageSpec) else summarising.show
+    show(opened, as_csv=csv, as_json=json, with_settings=settings)

@@ -66,4 +66,4 @@ def train_lm(
     if dry_run:
         training_lm.print_plan(spec, jobs=jobs, out=out)
         return
-    training_lm.run(spec, jobs=jobs, out=out, resume=True, export=export)
+    training_lm.run(spec, jobs=jobs, out=out, export=export)

@@ -13,11 +13,12 @@ from typing import Any
 import pandas as pd
 
 from ntk1bit.cli.lists import read_list, read_seeds
-from ntk1bit.cli.progress import clock, progress_bar, usable_jobs
+from ntk1bit.cli.progress import clock, progress_bar, resumable, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.experiments.language import LanguageRun, cell, load_language_run, planned_seconds, run_language
-from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec, spec_from_dict
+from ntk1bit.experiments import Run, open_run, run_all
+from ntk1bit.experiments.language_run import LanguageRun, language_run
+from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec
 from ntk1bit.files import writable_file
 
 EXPORTED = "bitnet"  # the arm that can be packed
@@ -36,7 +37,7 @@ def collect(preset: str, **options: Any) -> LanguageSpec:
     settings = {
         name: readers[name](value) if name in readers else value for name, value in options.items() if value is not None
     }
-    return spec_from_dict(settings, base)
+    return LanguageSpec.from_dict(settings, base)
 
 
 def default_folder(spec: LanguageSpec) -> Path:
@@ -51,54 +52,52 @@ def print_plan(spec: LanguageSpec, *, jobs: int | None, out: Path | None) -> Non
     rows = []
     for size in spec.shapes:
         for arm in spec.trained_arms:
-            seconds = cell(spec, size, arm, spec.rate, 0).cost
+            seconds = spec.network(size, arm, spec.rate, 0).cost
             rows.append([str(size), f"{size.parameters:,}", arm, len(spec.seeds) + 2, clock(seconds)])
     print_table(["size", "N", "arm", "networks", "time each"], rows)
     print()
-    print(f"characters  {spec.trained_tokens:,} a network, in {spec.steps:,} steps of {spec.batch} x {spec.context}")
-    print(f"time        about {clock(planned_seconds(spec) / jobs)} with {jobs} jobs")
+    print(f"characters  {spec.trained_tokens:,} per network, in {spec.steps:,} steps of {spec.batch} x {spec.context}")
+    print(f"time        about {clock(spec.seconds / jobs)} with {jobs} jobs")
     print(f"folder      {out or default_folder(spec)}")
 
 
-def run(spec: LanguageSpec, *, jobs: int | None, out: Path | None, resume: bool, export: Path | None) -> None:
-    """Run a sweep with a progress bar, then print, write and draw what was found."""
+def run(spec: LanguageSpec, *, jobs: int | None, out: Path | None, export: Path | None) -> None:
+    """Run what is missing with a progress bar, then print, write and draw what was found."""
     from ntk1bit.estimators.language import write_networks
     from ntk1bit.plots.language import draw_run
 
     folder, jobs = out or default_folder(spec), usable_jobs(jobs)
     if export is not None:
         _require_exportable(spec, export, folder)
-    try:
+    with resumable(folder):
         with progress_bar() as bar:
-            found = run_language(spec, folder, jobs=jobs, resume=resume, progress=bar)
-            if export is not None:
-                found = _with_weights(found, folder)
-    except KeyboardInterrupt:
-        command = shlex.join(["ntk1bit", *sys.argv[1:]])
-        say(f"stopped; finished networks are in {folder}. To resume: {command}")
-        raise
+            outcome = run_all(spec, folder, jobs=jobs, progress=bar)
+        for note in outcome.notes:
+            say(note)
+        if export is not None:
+            _restore_weights(folder)
+    run = open_run(folder)
+    found = language_run(run)
     print_summary(found)
-    table, picture = write_networks(found, folder), draw_run(found, folder / "scaling.png")
-    print(f"\n{found.count} networks, {clock(found.seconds)} of one core. Written: {table} {picture}")
+    table, figure = write_networks(found, folder), draw_run(found, folder / "scaling.png")
+    print(f"\n{len(run.about)} networks, {clock(run.seconds)} of one core. Written: {table} {figure}")
     if export is not None:
         _export(folder, export)
 
 
-def _with_weights(found: LanguageRun, folder: Path) -> LanguageRun:
-    """Return the run with the weights of the network that is exported on disk, trained again where they are lost."""
-    from ntk1bit.experiments.language_export import restore_network
+def _restore_weights(folder: Path) -> None:
+    """Train the network that is exported again if its weights cannot be read."""
+    from ntk1bit.experiments.language_run import restore_network
 
-    if not restore_network(folder, arm=EXPORTED):
-        return found
-    say(f"the weights of the {EXPORTED} network {found.spec.shapes[-1]} could not be read: it was trained again")
-    return load_language_run(folder)
+    if restore_network(folder, arm=EXPORTED):
+        say(f"the weights of the largest {EXPORTED} network could not be read: it was trained again")
 
 
-def show(folder: Path, *, as_csv: bool, as_json: bool, with_settings: bool) -> None:
+def show(run: Run, *, as_csv: bool, as_json: bool, with_settings: bool) -> None:
     """Print what a finished run shows, as `ntk1bit summary` does: tables, its networks as CSV, or all of it as JSON."""
     from ntk1bit.estimators import language as summary
 
-    found = load_language_run(folder)
+    found = language_run(run)
     if as_csv:
         summary.networks(found).to_csv(sys.stdout, index=False)
         return
@@ -112,7 +111,7 @@ def show(folder: Path, *, as_csv: bool, as_json: bool, with_settings: bool) -> N
             "gaps": pd.concat(gaps) if gaps else pd.DataFrame(),
             "stability": summary.mean_excess(found),
         }
-        document = {"run": str(folder), "spec": found.spec.as_dict(), "trigram": float(found.trigram["loss"])}
+        document = {"run": str(run.folder), "spec": found.spec.as_dict(), "trigram": float(found.trigram["loss"])}
         document |= {name: records(table) for name, table in tables.items()}
         print(json.dumps(document, indent=1, allow_nan=False))
         return
@@ -218,7 +217,7 @@ def _print_excess(table: pd.DataFrame) -> None:
 
 
 def _export(folder: Path, path: Path) -> None:
-    from ntk1bit.experiments.language_export import read_network
+    from ntk1bit.experiments.language_run import read_network
     from ntk1bit.packed.export import export
 
     trained = read_network(folder, arm=EXPORTED)

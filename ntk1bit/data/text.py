@@ -20,7 +20,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -238,6 +238,22 @@ def mean_loss(losses: Float[np.ndarray, "windows context"]) -> Loss:
     means = losses.mean(axis=1, dtype=np.float64)
     nats, error = float(means.mean()), float(means.std(ddof=1) / np.sqrt(windows))
     return Loss(nats, nats / float(np.log(2)), error, error / float(np.log(2)))
+
+
+def loss_columns(losses: Float[np.ndarray, "windows context"]) -> dict[str, Any]:
+    """Return `loss`, `loss_error` (nats per character), `bits`, `bits_error`, and `window_losses`, a mean per window.
+
+    All are NaN where any loss is not finite: what part of a text a broken network can still read says nothing.
+    """
+    mean = mean_loss(losses)
+    windows = losses.mean(axis=1) if np.isfinite(mean.nats) else np.full(len(losses), np.nan)
+    return {
+        "loss": mean.nats,
+        "loss_error": mean.nats_error,
+        "bits": mean.bits_per_character,
+        "bits_error": mean.bits_error,
+        "window_losses": windows.tolist(),
+    }
 
 
 def _corpus(name: str, source: sources.Source, alphabet: str, dropped: int, parts: dict[str, np.ndarray]) -> Corpus:

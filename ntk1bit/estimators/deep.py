@@ -15,9 +15,10 @@ from jaxtyping import Float
 from scipy import stats
 
 from ntk1bit.data.cubes_and_curves import GRID, curve_targets
+from ntk1bit.experiments.rate_search import at_best_rate
 
 ROUNDING = 1e-12  # a mean square below this is rounding: outputs of size 1 in float32, over up to five layers
-CURVES_OF = {  # (precision, what) -> column of `experiments.similarity`
+CURVES_OF = {  # (precision, what) -> column of `experiments.deep.DeepSimilarity`
     ("one_bit", "train loss"): "loss_one_bit",
     ("full", "train loss"): "loss_full",
     ("one_bit", "test loss"): "test_loss_one_bit",
@@ -25,23 +26,6 @@ CURVES_OF = {  # (precision, what) -> column of `experiments.similarity`
     ("one_bit - full", "train difference"): "apart_train",
     ("one_bit - full", "test difference"): "apart_test",
 }
-
-
-def at_best_rate(frame: pd.DataFrame) -> pd.DataFrame:
-    """Keep the networks of Fig. 1 at the best rate of their depth, precision and size.
-
-    The best has the least geometric mean, over functions and seeds, of the least training losses; a rate at which a
-    network diverged is the best only if all are such.
-    """
-    kept = []
-    for _, part in groups(frame, ["depth", "precision", "parameters"]):
-        means = {}
-        for rate, tried in part.groupby("rate"):
-            losses = np.where(tried["diverged_at"].to_numpy() < 0, tried["least_loss"].to_numpy(np.float64), np.inf)
-            means[rate] = float(logarithms(losses).mean())
-        best = min(means, key=lambda rate: means[rate])
-        kept.append(part.loc[part["rate"] == best])
-    return pd.concat(kept, ignore_index=True)
 
 
 def rates_table(frame: pd.DataFrame) -> pd.DataFrame:

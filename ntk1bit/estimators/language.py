@@ -14,9 +14,10 @@ from scipy import stats
 from ntk1bit import scaling
 from ntk1bit.energy import counting as energy
 from ntk1bit.errors import InputError
-from ntk1bit.experiments.language import LanguageRun
-from ntk1bit.experiments.language_spec import TIMES_DIGITS, parse_size
+from ntk1bit.experiments.language_run import LanguageRun
+from ntk1bit.experiments.language_spec import MULTIPLE_DIGITS
 from ntk1bit.files import write_whole
+from ntk1bit.networks.transformer_shape import parse_size
 from ntk1bit.scaling.result import Fit
 
 LEVEL = 0.95
@@ -216,7 +217,7 @@ def joules(
         shape.width,
         spec.context,
         vocabulary=vocabulary(run),
-        heads=shape.heads,
+        heads=shape.default_heads,
         tied=spec.tied,
         activation=cast(energy.Activation, spec.activation),
     )
@@ -281,7 +282,7 @@ def excess(run: LanguageRun) -> pd.DataFrame:
     found = run.frame.loc[(run.frame["stage"] == "stability") & (run.frame["evaluated"] == run.frame["arm"])].copy()
     if found.empty:
         return pd.DataFrame(columns=pd.Index(["arm", "times", "seed", "rate", "loss", "excess", "diverged"]))
-    found["times"] = (found["rate"] / run.rates["full", str(found["size"].iloc[0])]).round(TIMES_DIGITS)
+    found["times"] = (found["rate"] / run.rates["full", str(found["size"].iloc[0])]).round(MULTIPLE_DIGITS)
     found["loss"] = found["loss"].fillna(math.log(vocabulary(run)))
     start = found.loc[found["times"] == 1].set_index(["arm", "seed"])["loss"]
     found["excess"] = found["loss"] - [float(start[key]) for key in zip(found["arm"], found["seed"], strict=True)]  # pyright: ignore[reportArgumentType]

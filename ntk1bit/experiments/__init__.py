@@ -1,9 +1,8 @@
 """Experiments: trained or measured in parallel, a file each, that can be stopped, resumed, extended and read back."""
 
-from ntk1bit.experiments import at_start  # noqa: F401 - makes its kinds known to `open_run`
+from ntk1bit.experiments import at_start, deep_spec, feed_forward, language_spec  # noqa: F401 - kinds that `open_run` knows
 from ntk1bit.experiments.executors import local_executor
 from ntk1bit.experiments.experiment import Experiment
-from ntk1bit.experiments.measurements import Measurement, run_measurements
 from ntk1bit.experiments.run import Run, open_run
 from ntk1bit.experiments.runner import Outcome, run_all
 from ntk1bit.experiments.specification import ExperimentList, Specification, Stage
@@ -14,7 +13,6 @@ from ntk1bit.experiments.two_layer import TwoLayer
 __all__ = [
     "Experiment",
     "ExperimentList",
-    "Measurement",
     "Outcome",
     "Run",
     "Specification",
@@ -25,5 +23,4 @@ __all__ = [
     "local_executor",
     "open_run",
     "run_all",
-    "run_measurements",
 ]

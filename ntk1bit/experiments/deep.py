@@ -1,54 +1,41 @@
-"""The measurements of D25's Fig. 1 to 3: plain settings in, a row a seed (and epoch) out.
+"""D25's experiments with deep MLPs: Fig. 1 (loss against size) and Fig. 2 and 3 (functions of one variable).
 
-Every result is a function of the settings alone, so `Measurement` can name, store and resume it. Losses
-are mean squares over points, of targets with |y| <= 1.
+Losses are mean squares over points, of targets with |y| <= 1. Networks of several seeds are trained side by side.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
 
 from ntk1bit.data.cubes_and_curves import GRID, cube_data, curve_data, curve_inputs
 from ntk1bit.errors import InputError
-from ntk1bit.networks import mlp
-from ntk1bit.networks.mlp import MLP, Parameterisation
-from ntk1bit.networks.two_layer import Precision
-from ntk1bit.training.schedules import Optimiser, Schedule, Training
-from ntk1bit.training.supervised import NEVER, Trained, train
+from ntk1bit.experiments.experiment import Experiment
+from ntk1bit.networks.two_layer import PRECISIONS
+
+if TYPE_CHECKING:
+    from ntk1bit.networks.mlp import MLP
+    from ntk1bit.training.supervised import Trained
 
 BIAS_DEVIATION = 0.5  # spreads the kinks of the first layer over the cube, where biases of 0 let all meet at its centre
 RECORDS = 20  # of the loss during a training of Fig. 1
 TEST_POINTS = 1000  # of Fig. 1: the test loss of a network is then known to a few per cent
 FIRST_WIDTH = 20  # hidden sizes of Fig. 2 and 3 are 20 k and k
+_SPEED = 8e10  # floating-point operations per second of one core: 6e10 to 13e10 measured
+_COMPILING = 2.0  # seconds
 
 
-def scaling(
-    *,
-    task: str,
-    depth: int,
-    precision: Precision,
-    parameters: int,
-    steps: int,
-    rate: float,
-    seeds: tuple[int, ...],
-    n_train: int = 100,
-    n_test: int = TEST_POINTS,
-    data_seed: int = 0,
-    optimiser: Optimiser = "adam",
-    schedule: Schedule = "cosine",
-    parameterisation: Parameterisation = "standard",
-    scratch: Path | None = None,
-) -> pd.DataFrame:
-    """Train networks of one size on one of f1..f6, in full batches (D25, Fig. 1).
+@dataclass(frozen=True)
+class DeepScaling(Experiment):
+    """Networks of one size on one of f1..f6, in full batches (D25, Fig. 1), one for each seed.
 
-    Parameters
+    Attributes
     ----------
     task
         f1..f6.
@@ -65,71 +52,91 @@ def scaling(
         One network each, all on the same points.
     n_train, n_test, data_seed
         The points.
-    scratch
-        Path without an ending for a checkpoint.
-
-    Returns
-    -------
-    A row a seed: `least_loss` over all steps, `loss` at the end, `loss_start`, `test_loss` at the end; `curve`, the
-    loss at `RECORDS` + 1 evenly spaced steps; `N`, the exact number of parameters; `width`; `one_bit_share` of the
-    parameters; `diverged_at`, -1 for never.
-
-    Raises
-    ------
-    InputError
-        As `cube_data`, `mlp.hidden_width` and `Training`.
     """
-    points = cube_data(task, n_train=n_train, n_test=n_test, seed=data_seed)
-    inputs = points.x.shape[1]
-    width = mlp.hidden_width(inputs, depth, parameters)
-    spec = MLP(
-        inputs,
-        (width,) * (depth - 1),
-        precision=precision,
-        parameterisation=parameterisation,
-        bias_deviation=BIAS_DEVIATION,
-    )
-    training = Training(steps, rate, optimiser=optimiser, schedule=schedule, every=max(math.ceil(steps / RECORDS), 1))
-    found = _train(spec, points.x, points.y, training, seeds, scratch, x_test=points.x_test, y_test=points.y_test)
-    return pd.DataFrame(
-        {
-            "seed": found.seeds,
-            "least_loss": found.least,
-            "loss": found.loss[:, -1],
-            "loss_start": found.loss[:, 0],
-            "test_loss": found.test_loss[:, -1],
-            "curve": list(found.loss),
-            "N": mlp.parameters(spec),
-            "width": width,
-            "one_bit_share": mlp.one_bit_share(MLP(inputs, spec.hidden)),
-            "diverged_at": found.diverged_at,
-        }
-    )
+
+    KIND: ClassVar[str] = "deep-scaling"
+
+    task: str
+    depth: int
+    precision: str
+    parameters: int
+    steps: int
+    rate: float
+    seeds: tuple[int, ...]
+    n_train: int = 100
+    n_test: int = TEST_POINTS
+    data_seed: int = 0
+    optimiser: str = "adam"
+    schedule: str = "cosine"
+    parameterisation: str = "standard"
+
+    @property
+    def label(self) -> str:
+        """Function and size."""
+        return f"{self.task}, {self.parameters:,} parameters"
+
+    @property
+    def cost(self) -> float:
+        """Rough seconds of one processor."""
+        return _COMPILING + 6.0 * self.parameters * self.n_train * self.steps * len(self.seeds) / _SPEED
+
+    def run(self, scratch: Path) -> pd.DataFrame:
+        """Compute the result; scratch.checkpoint keeps the state while training.
+
+        Returns
+        -------
+        A row per seed: `least_loss` over all steps, `loss` at the end, `loss_start`, `test_loss` at the end; `curve`,
+        the loss at `RECORDS` + 1 evenly spaced steps; `N`, the exact number of parameters; `width`; `one_bit_share` of
+        the parameters; `diverged_at`, -1 for never, and `diverged`.
+
+        Raises
+        ------
+        InputError
+            As `cube_data`, `mlp.hidden_width` and `Training`.
+        """
+        from ntk1bit.networks import mlp
+        from ntk1bit.training.descent import NEVER
+
+        points = cube_data(self.task, n_train=self.n_train, n_test=self.n_test, seed=self.data_seed)
+        inputs = points.x.shape[1]
+        width = mlp.hidden_width(inputs, self.depth, self.parameters)
+        network = mlp.MLP(
+            inputs,
+            (width,) * (self.depth - 1),
+            precision=cast(Any, self.precision),
+            parameterisation=cast(Any, self.parameterisation),
+            bias_deviation=BIAS_DEVIATION,
+        )
+        every = max(math.ceil(self.steps / RECORDS), 1)
+        found = _train(
+            network, self, scratch, points.x, points.y, self.steps, every, x_test=points.x_test, y_test=points.y_test
+        )
+        return pd.DataFrame(
+            {
+                "seed": found.seeds,
+                "least_loss": found.least,
+                "loss": found.loss[:, -1],
+                "loss_start": found.loss[:, 0],
+                "test_loss": found.test_loss[:, -1],
+                "curve": list(found.loss),
+                "N": mlp.parameters(network),
+                "width": width,
+                "one_bit_share": mlp.one_bit_share(mlp.MLP(inputs, network.hidden)),
+                "diverged_at": found.diverged_at,
+                "diverged": found.diverged_at != NEVER,
+            }
+        )
 
 
-def similarity(
-    *,
-    task: str,
-    k: int,
-    epochs: int,
-    batch: int,
-    rate: float,
-    seeds: tuple[int, ...],
-    n_train: int = 100,
-    n_test: int = 100,
-    data_seed: int = 0,
-    optimiser: Optimiser = "adam",
-    schedule: Schedule = "cosine",
-    parameterisation: Parameterisation = "ntk",
-    scratch: Path | None = None,
-) -> pd.DataFrame:
-    """Train both precisions on a function of one variable from one start and on the same batches (D25, Fig. 2 and 3).
+@dataclass(frozen=True)
+class DeepSimilarity(Experiment):
+    """Both precisions on a function of one variable from one start and on the same batches (D25, Fig. 2 and 3).
 
     The networks have hidden sizes (20 k, k) and no biases: N = 20 k^2 + 41 k, which is D25's 20 k^2 + 40 k and the k
     weights of the output. The 20 k x k layer in the middle is 1-bit; the first sees two inputs, where the quantiser is
     lossless.
 
-    Parameters
+    Attributes
     ----------
     task
         ``"bessel"``, ``"sine-step"`` or ``"log-sine"``.
@@ -139,45 +146,144 @@ def similarity(
         How often all points are seen, and how many of them at each step.
     rate, optimiser, schedule, parameterisation
         As in `Training` and `MLP`; the same for both precisions.
-    seeds, n_train, n_test, data_seed, scratch
-        As in `scaling`.
-
-    Returns
-    -------
-    A row a seed and epoch, 0 being the start: `loss_one_bit`, `loss_full`, `test_loss_one_bit`, `test_loss_full`;
-    `apart_train` and `apart_test`, the root mean square over points of the difference of both outputs; `grid_one_bit`
-    and `grid_full`, after the last epoch the outputs at `GRID` evenly spaced points of [-pi, pi], else empty; `N`;
-    `diverged`, whether either network ever had a loss that was not finite.
-
-    Raises
-    ------
-    InputError
-        As `curve_data` and `Training`, or if k is below 1.
+    seeds, n_train, n_test, data_seed
+        As in `DeepScaling`.
     """
-    if k < 1:
-        raise InputError(f"the size k of a network must be at least 1, got {k}")
-    points = curve_data(task, n_train=n_train, n_test=n_test, seed=data_seed)
-    in_epoch = max(n_train // batch, 1)
-    training = Training(epochs * in_epoch, rate, batch=batch, optimiser=optimiser, schedule=schedule, every=in_epoch)
-    grid = curve_inputs(np.linspace(-np.pi, np.pi, GRID))
-    both, targets = np.concatenate([points.x, points.x_test]), np.concatenate([points.y, points.y_test])
-    outputs, drawn, lost = {}, {}, np.zeros(len(seeds), dtype=bool)
-    for precision in ("one_bit", "full"):
-        spec = MLP(
-            2,
-            (FIRST_WIDTH * k, k),
-            precision=precision,
-            biases=False,
-            parameterisation=parameterisation,
-        )
-        at = None if scratch is None else scratch.with_name(f"{scratch.name}-{precision}")
-        found = _train(spec, points.x, points.y, training, seeds, at, watch=both)
-        outputs[precision] = found.predictions
-        drawn[precision] = _each(spec, found.params, grid)
-        lost |= found.diverged_at != NEVER
-    return _epochs(outputs, drawn, targets, n_train, seeds).assign(
-        N=20 * k**2 + 41 * k, diverged=np.repeat(lost, epochs + 1)
+
+    KIND: ClassVar[str] = "deep-similarity"
+
+    task: str
+    k: int
+    epochs: int
+    seeds: tuple[int, ...]
+    batch: int = 10
+    rate: float = 0.01
+    n_train: int = 100
+    n_test: int = 100
+    data_seed: int = 0
+    optimiser: str = "adam"
+    schedule: str = "cosine"
+    parameterisation: str = "ntk"
+
+    def __post_init__(self) -> None:
+        """Refuse a size that cannot be built."""
+        super().__post_init__()
+        if self.k < 1:
+            raise InputError(f"the size k of a network must be at least 1, got {self.k}")
+
+    @property
+    def label(self) -> str:
+        """Function and size."""
+        return f"{self.task}, k = {self.k}"
+
+    @property
+    def parameters(self) -> int:
+        """N of either network."""
+        return curve_parameters(self.k)
+
+    @property
+    def cost(self) -> float:
+        """Rough seconds of one processor.
+
+        Both precisions; an epoch trains on 100 points and evaluates on 300, and each step moves all parameters.
+        """
+        operations = 2.0 * self.epochs * (6 * 100 + 2 * 300 + 10 * 60) * self.parameters * len(self.seeds)
+        return _COMPILING + operations / _SPEED
+
+    def run(self, scratch: Path) -> pd.DataFrame:
+        """Compute the result; scratch-PRECISION.checkpoint keeps the state while training.
+
+        Returns
+        -------
+        A row per seed and epoch, 0 being the start: `loss_one_bit`, `loss_full`, `test_loss_one_bit`, `test_loss_full`;
+        `apart_train` and `apart_test`, the root mean square over points of the difference of both outputs;
+        `grid_one_bit` and `grid_full`, after the last epoch the outputs at `GRID` evenly spaced points of [-pi, pi],
+        else empty; `N`; `diverged`, whether either network ever had a loss that was not finite.
+
+        Raises
+        ------
+        InputError
+            As `curve_data` and `Training`.
+        """
+        import jax
+        import jax.numpy as jnp
+
+        from ntk1bit.networks.mlp import MLP
+        from ntk1bit.training.descent import NEVER
+
+        points = curve_data(self.task, n_train=self.n_train, n_test=self.n_test, seed=self.data_seed)
+        in_epoch = max(self.n_train // self.batch, 1)
+        grid = jnp.asarray(curve_inputs(np.linspace(-np.pi, np.pi, GRID)), dtype=float)
+        watch, targets = np.concatenate([points.x, points.x_test]), np.concatenate([points.y, points.y_test])
+        outputs, drawn, lost = {}, {}, np.zeros(len(self.seeds), dtype=bool)
+        for precision in PRECISIONS:
+            network = MLP(
+                2,
+                (FIRST_WIDTH * self.k, self.k),
+                precision=cast(Any, precision),
+                biases=False,
+                parameterisation=cast(Any, self.parameterisation),
+            )
+            place = scratch.with_name(f"{scratch.name}-{precision}")
+            found = _train(
+                network,
+                self,
+                place,
+                points.x,
+                points.y,
+                self.epochs * in_epoch,
+                in_epoch,
+                batch=self.batch,
+                watch=watch,
+            )
+            outputs[precision] = found.predictions
+            at_grid = jax.jit(jax.vmap(_functions(network)[1], in_axes=(0, None)))(found.params, grid)
+            drawn[precision] = np.asarray(at_grid, dtype=np.float64)
+            lost |= found.diverged_at != NEVER
+        frame = _epochs(outputs, drawn, targets, self.n_train, self.seeds)
+        return frame.assign(N=self.parameters, diverged=np.repeat(lost, self.epochs + 1))
+
+
+def curve_parameters(k: int) -> int:
+    """Return N = 20 k^2 + 41 k of a network of `DeepSimilarity`: 2 inputs, hidden sizes 20 k and k, no biases."""
+    return FIRST_WIDTH * k**2 + (2 * FIRST_WIDTH + 1) * k
+
+
+def _train(
+    network: MLP,
+    experiment: DeepScaling | DeepSimilarity,
+    scratch: Path,
+    x: np.ndarray,
+    y: np.ndarray,
+    steps: int,
+    every: int,
+    *,
+    batch: int | None = None,
+    **points: Any,
+) -> Trained:
+    from ntk1bit.training.checkpoints import Checkpoint
+    from ntk1bit.training.schedules import Training
+    from ntk1bit.training.supervised import train
+
+    init, apply = _functions(network)
+    training = Training(
+        steps,
+        experiment.rate,
+        batch=batch,
+        optimiser=cast(Any, experiment.optimiser),
+        schedule=cast(Any, experiment.schedule),
+        every=every,
     )
+    checkpoint = Checkpoint(scratch.with_name(f"{scratch.name}.checkpoint"), repr(network), replace=True)
+    return train(init, apply, x, y, training, seeds=experiment.seeds, checkpoint=checkpoint, **points)
+
+
+@functools.lru_cache(maxsize=8)
+def _functions(network: MLP) -> tuple[Any, Any]:
+    """Return init and apply of a network, the same objects each time, so that what was compiled is used again."""
+    from ntk1bit.networks import mlp
+
+    return functools.partial(mlp.init, network), functools.partial(mlp.apply, network)
 
 
 def _epochs(
@@ -203,31 +309,3 @@ def _epochs(
         last = {(place + 1) * count - 1: values for place, values in enumerate(drawn[precision])}
         columns[f"grid_{precision}"] = [last.get(row, np.empty(0)) for row in range(count * len(seeds))]
     return pd.DataFrame(columns)
-
-
-def _each(spec: MLP, params: Any, x: np.ndarray) -> np.ndarray:
-    """Evaluate the networks of all seeds, (seeds, n)."""
-    import jax
-
-    evaluated = jax.jit(jax.vmap(_network(spec)[1], in_axes=(0, None)))(params, jax.numpy.asarray(x, dtype=float))
-    return np.asarray(evaluated, dtype=np.float64)
-
-
-def _train(
-    spec: MLP,
-    x: np.ndarray,
-    y: np.ndarray,
-    training: Training,
-    seeds: tuple[int, ...],
-    scratch: Path | None,
-    **more: Any,
-) -> Trained:
-    init, apply = _network(spec)
-    checkpoint = None if scratch is None else scratch.with_name(f"{scratch.name}.checkpoint")
-    return train(init, apply, x, y, training, seeds=tuple(seeds), checkpoint=checkpoint, identity=repr(spec), **more)
-
-
-@functools.lru_cache(maxsize=8)
-def _network(spec: MLP) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
-    """Return init and apply of a network, the same objects each time, so that what was compiled is used again."""
-    return functools.partial(mlp.init, spec), functools.partial(mlp.apply, spec)

@@ -1,86 +1,29 @@
-"""What a sweep of language models is asked to do: a frozen specification, and how it is written.
-
-A size is written `LAYERSxWIDTH`, as in ``3x64``; it has N = 12 layers width^2 non-embedding parameters.
-"""
+"""What a run of language models is asked for: sizes, arms and seeds, and the search for learning rates."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
+from ntk1bit.data import text as texts
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.experiments.spec import read_table, typed_settings
+from ntk1bit.experiments.language import LanguageModel
+from ntk1bit.experiments.rate_search import RateSearch
+from ntk1bit.experiments.specification import Specification, Stage, Stages
+from ntk1bit.networks.quantizers import SURROGATES
+from ntk1bit.networks.transformer_shape import ACTIVATIONS, ARMS, TRAINED_ARMS, Size, parse_size
 
-_TEXTS = ("sotu", "pydoc")
-_ARMS = ("full", "bitnet", "b158", "int8-absmax", "sign-ptq")
-_TRAINED = ("full", "bitnet", "b158")
-_ACTIVATIONS = ("gelu", "squared-relu")
-_SURROGATES = ("identity", "clipped", "sign")
-TIMES_DIGITS = 6  # after the point: to how many a multiple of a rate is told from others
-_HEAD_WIDTH = 16  # entries of a head wherever it divides the width: several heads even in the smallest model
-_MOST_WIDTH, _MOST_LAYERS = 16384, 256
+SEARCH, SEEDS, STABILITY = "search", "seeds", "stability"  # stages; those of the search are numbered
+STABILITY_SHARE = 4  # stability is tried with this fraction of the tokens
+MULTIPLE_DIGITS = 6  # after the point: to how many digits a multiple of a rate is told from others
 
-
-@dataclass(frozen=True)
-class Size:
-    """The size of one Transformer.
-
-    Attributes
-    ----------
-    layers, width
-        Number of blocks, and size of the residual stream.
-
-    Raises
-    ------
-    InputError
-        If one is out of range, or the width is odd.
-    """
-
-    layers: int
-    width: int
-
-    def __post_init__(self) -> None:
-        """Refuse sizes that cannot be built."""
-        if not 1 <= self.layers <= _MOST_LAYERS:
-            raise InputError(f"a size needs 1 to {_MOST_LAYERS} layers, got {self.layers}")
-        if not 2 <= self.width <= _MOST_WIDTH or self.width % 2:
-            raise InputError(f"a size needs an even width from 2 to {_MOST_WIDTH}, got {self.width}")
-
-    @property
-    def parameters(self) -> int:
-        """N, the non-embedding parameters."""
-        return 12 * self.layers * self.width**2
-
-    @property
-    def heads(self) -> int:
-        """Attention heads: of 16 entries each where 16 divides the width, else a single one."""
-        return self.width // _HEAD_WIDTH if self.width % _HEAD_WIDTH == 0 else 1
-
-    def __str__(self) -> str:
-        """Write the size as it is given."""
-        return f"{self.layers}x{self.width}"
-
-
-def parse_size(text: str) -> Size:
-    """Read a size written ``LAYERSxWIDTH``.
-
-    Raises
-    ------
-    InputError
-        If it is not of that form, or out of range.
-    """
-    found = re.fullmatch(r"\s*(\d{1,6})\s*[xX×]\s*(\d{1,6})\s*", text, re.ASCII)
-    if found is None:
-        raise InputError(f"cannot read size {text!r}; write layers x width, as in 3x64")
-    return Size(int(found[1]), int(found[2]))
+Rates = dict[tuple[str, str], float]  # the best rate by (arm, size)
 
 
 @dataclass(frozen=True)
-class LanguageSpec:
+class LanguageSpec(Specification):
     """All sizes are trained in all arms with all seeds, each arm and size at the rate found for it.
 
     Attributes
@@ -95,12 +38,12 @@ class LanguageSpec:
     tokens
         Training characters, the same for every network; what whole steps leave over (`trained_tokens`) is not read.
     batch, context
-        Windows a step, and characters predicted in each.
+        Windows per step, and characters predicted in each.
     seeds
         Seeds of the start and of the batches: arms share both at a given seed.
     rate, rate_factor, rate_rounds
         The search for the learning rate of Adam, at the first seed: `rate` and its neighbours a `rate_factor` away are
-        tried, and while the best stands at an edge, the next beyond it, at most `rate_rounds` times. Best is the least
+        tried, and while the best is at an edge, the next beyond it, at most `rate_rounds` times. Best is the least
         mean *training* loss over the last tenth of the steps: nearly every batch is new text, so it is an estimate of
         the loss that the validation text has no part in.
     windows
@@ -116,6 +59,10 @@ class LanguageSpec:
     InputError
         For values out of range, unknown names, repeated entries or an empty axis.
     """
+
+    NAME: ClassVar[str] = "language"
+    COMMAND: ClassVar[str] = "ntk1bit train-lm"
+    AXES: ClassVar[tuple[str, ...]] = ("sizes", "arms", "seeds", "stability")
 
     text: str = "sotu"
     sizes: tuple[str, ...] = ("2x32", "2x48", "3x64", "3x96", "4x128")
@@ -135,6 +82,7 @@ class LanguageSpec:
 
     def __post_init__(self) -> None:
         """Refuse a specification that could not run; write each size in one way, as files are named by it."""
+        super().__post_init__()
         object.__setattr__(self, "sizes", tuple(str(parse_size(one)) for one in self.sizes))
         for axis in ("sizes", "arms", "seeds"):
             values = getattr(self, axis)
@@ -142,12 +90,12 @@ class LanguageSpec:
                 raise InputError(f"{axis} is empty; give at least one value")
             if len(set(values)) < len(values):
                 raise InputError(f"{axis} has repeated values: {', '.join(map(str, values))}")
-        require_choice("text", self.text, _TEXTS)
-        require_choice("activation", self.activation, _ACTIVATIONS)
-        require_choice("surrogate", self.surrogate, _SURROGATES)
+        require_choice("text", self.text, texts.names())
+        require_choice("activation", self.activation, ACTIVATIONS)
+        require_choice("surrogate", self.surrogate, SURROGATES)
         for arm in self.arms:
-            require_choice("arm", arm, _ARMS)
-        afterwards = [arm for arm in self.arms if arm not in _TRAINED]
+            require_choice("arm", arm, ARMS)
+        afterwards = [arm for arm in self.arms if arm not in TRAINED_ARMS]
         if afterwards and "full" not in self.arms:
             raise InputError(f"arm {afterwards[0]!r} quantises trained full-precision networks; add 'full' to the arms")
         counts = [size.parameters for size in self.shapes]
@@ -166,10 +114,10 @@ class LanguageSpec:
             raise InputError(f"rate_factor must be above 1 and at most 100, got {self.rate_factor}")
         if any(not (math.isfinite(one) and one > 0) for one in self.stability):
             raise InputError(f"stability takes positive multiples of a rate, got {self.stability}")
-        times = [round(one, TIMES_DIGITS) for one in self.stability]
-        if len({0.0, 1.0, *times}) < len(times) + 2:
+        multiples = [round(one, MULTIPLE_DIGITS) for one in self.stability]
+        if len({0.0, 1.0, *multiples}) < len(multiples) + 2:
             raise InputError(
-                f"stability takes multiples that differ from each other and from 0 and 1 in {TIMES_DIGITS} digits "
+                f"stability takes multiples that differ from each other and from 0 and 1 in {MULTIPLE_DIGITS} digits "
                 f"after the point (1 is always tried), got {', '.join(f'{one:g}' for one in self.stability)}"
             )
         if self.steps < 1:
@@ -195,38 +143,104 @@ class LanguageSpec:
     @property
     def trained_arms(self) -> tuple[str, ...]:
         """The arms that are trained, in the order of the specification."""
-        return tuple(arm for arm in self.arms if arm in _TRAINED)
+        return tuple(arm for arm in self.arms if arm in TRAINED_ARMS)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the specification as plain values, as spec.toml has them."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+    @property
+    def stability_size(self) -> Size:
+        """The middle size, at which the stability is tried."""
+        return self.shapes[len(self.sizes) // 2]
 
-    def differences(self, other: LanguageSpec) -> list[str]:
-        """Name the settings in which two specifications differ."""
-        mine, theirs = self.as_dict(), other.as_dict()
-        return [f"{name} {mine[name]} against {theirs[name]}" for name in mine if mine[name] != theirs[name]]
+    def network(self, size: Size, arm: str, rate: float, seed: int, *, tokens: int | None = None) -> LanguageModel:
+        """Return the experiment of one network; its `tokens` are those it sees, in whole steps."""
+        step = self.batch * self.context
+        return LanguageModel(
+            text=self.text,
+            layers=size.layers,
+            width=size.width,
+            heads=size.default_heads,
+            arm=arm,
+            rate=rate,
+            tokens=(self.tokens if tokens is None else tokens) // step * step,
+            batch=self.batch,
+            context=self.context,
+            seed=seed,
+            windows=self.windows,
+            activation=self.activation,
+            tied=self.tied,
+            surrogate=self.surrogate,
+        )
 
+    def stages(self) -> Stages:
+        """Yield the search for rates, round by round, the seeds at the best rates, and the stability.
 
-def spec_from_dict(settings: Mapping[str, Any], base: LanguageSpec | None = None) -> LanguageSpec:
-    """Make a specification of plain values; what is left out is taken from `base` or the defaults.
+        Which rates are tried depends on losses only, so a resumed run makes the same choices.
 
-    Raises
-    ------
-    InputError
-        For an unknown setting or a value of the wrong type.
-    """
-    return replace(base or LanguageSpec(), **typed_settings(settings, LanguageSpec))
+        Raises
+        ------
+        InputError
+            If the text cannot be loaded: before any worker starts, so that a missing package is reported at once.
+        """
+        corpus = texts.load(self.text)
+        texts.validation_windows(corpus.validation, context=self.context, count=self.windows)
+        rates = yield from self._search()
+        best = [
+            self.network(size, arm, rates[arm, str(size)], seed)
+            for size in self.shapes
+            for arm in self.trained_arms
+            for seed in self.seeds
+        ]
+        yield Stage(SEEDS, tuple(best))
+        if self.stability and "full" in self.trained_arms:
+            size, rate = self.stability_size, rates["full", str(self.stability_size)]
+            tokens = max(self.tokens // STABILITY_SHARE, self.batch * self.context)
+            tried = [
+                self.network(size, arm, multiple * rate, seed, tokens=tokens)
+                for arm in self.trained_arms
+                for multiple in (1.0, *self.stability)
+                for seed in self.seeds
+            ]
+            yield Stage(STABILITY, tuple(tried))
 
+    def _search(self) -> Generator[Stage, Any, Rates]:
+        """Yield the rounds of the search for rates; return the best rate of each arm and size."""
+        search = {
+            (arm, size): RateSearch(self.rate, self.rate_factor) for arm in self.trained_arms for size in self.shapes
+        }
+        for number in range(self.rate_rounds + 1):
+            tried = [(arm, size, e) for (arm, size), one in search.items() for e in one.untried]
+            if not tried:
+                break
+            networks = [self.network(size, arm, search[arm, size].value(e), self.seeds[0]) for arm, size, e in tried]
+            read = yield Stage(f"{SEARCH} {number + 1}", tuple(networks))
+            found = read()
+            losses = found.loc[found["evaluated"] == found["arm"], "train_loss"].to_numpy()
+            for (arm, size, e), loss in zip(tried, losses, strict=True):
+                search[arm, size].losses[e] = float(loss)
+        return {(arm, str(size)): one.best for (arm, size), one in search.items()}
 
-def read_spec(path: Path) -> LanguageSpec:
-    """Read a specification from the [language] table of a TOML file.
+    @property
+    def seconds(self) -> float:
+        """Rough seconds of one processor, if the search for rates needs no more than its three neighbours."""
+        each = len(self.seeds) + 2  # at the best of the three rates the first seed has been trained already
+        seconds = sum(
+            each * self.network(size, arm, self.rate, 0).cost for size in self.shapes for arm in self.trained_arms
+        )
+        if not (self.stability and "full" in self.trained_arms):
+            return seconds
+        tried = len(self.seeds) * (len(self.stability) + 1) * len(self.trained_arms)
+        one = self.network(self.stability_size, "full", self.rate, 0, tokens=self.tokens // STABILITY_SHARE)
+        return seconds + tried * one.cost
 
-    Raises
-    ------
-    InputError
-        If the file cannot be read, has no such table, or holds something wrong; the message names the file.
-    """
-    return read_table(path, "language", spec_from_dict)
+    def differences(self, asked: Self) -> list[str]:
+        """Name the settings that contradict these: also sizes that would move the middle one, where stability is."""
+        found = super().differences(asked)
+        both = self.united(asked)
+        if self.stability and not found and both.stability_size != self.stability_size:
+            found.append(
+                f"sizes: with {', '.join(asked.sizes)} the middle one, at which stability was tried, is "
+                f"{both.stability_size} and no longer {self.stability_size}"
+            )
+        return found
 
 
 PRESETS: dict[str, LanguageSpec] = {
@@ -244,7 +258,7 @@ PRESETS: dict[str, LanguageSpec] = {
     "standard": LanguageSpec(arms=("full", "bitnet", "int8-absmax", "sign-ptq"), stability=(4.0, 16.0, 64.0)),
     "thorough": LanguageSpec(
         sizes=("2x32", "2x48", "3x64", "3x96", "4x128", "5x192", "6x256"),
-        arms=_ARMS,
+        arms=ARMS,
         tokens=10_000_000,
         stability=(4.0, 16.0, 64.0),
     ),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ntk1bit.errors import InputError, require_choice
+
+Fields = TypeVar("Fields", bound="PlainFields")
 
 _WANTED = {"int": "a whole number", "float": "a number", "str": "a name", "bool": "true or false"}
 
@@ -37,7 +39,7 @@ class PlainFields:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, settings: Mapping[str, Any], base: Self | None = None) -> Self:
+    def from_dict(cls: type[Fields], settings: Mapping[str, Any], base: Fields | None = None) -> Fields:
         """Make one of what a TOML file or a command line gives; what is left out is taken from `base` or the defaults.
 
         Raises
@@ -45,14 +47,15 @@ class PlainFields:
         InputError
             For an unknown field, one that is missing, or a value of the wrong type.
         """
-        names = [field.name for field in fields(cls)]
-        for name in settings:
-            require_choice("setting", name, names)
-        given = {} if base is None else {name: getattr(base, name) for name in names}
-        try:
-            return cls(**(given | dict(settings)))
-        except TypeError as problem:  # a field without a default is missing
-            raise InputError(f"settings are incomplete ({problem})") from None
+        kinds = {field.name: str(field.type) for field in fields(cls)}
+        given = {} if base is None else {name: getattr(base, name) for name in kinds}
+        for name, value in settings.items():
+            require_choice("setting", name, kinds)
+            given[name] = _plain(name, value, kinds[name])
+        for field in fields(cls):
+            if field.name not in given and field.default is MISSING:
+                raise InputError(f"the setting {field.name!r} is missing")
+        return cls(**given)
 
 
 def _plain(name: str, value: object, kind: str) -> Any:

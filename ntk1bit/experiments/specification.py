@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import pandas as pd
 
@@ -93,7 +93,7 @@ class Specification(PlainFields):
         return self.as_dict()
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls: type[S], path: Path) -> S:
         """Read a specification of this kind from its table of a TOML file.
 
         Raises
@@ -112,7 +112,7 @@ class Specification(PlainFields):
                 )
         raise InputError(f"{path} has no [{cls.NAME}] table; put the settings under a line [{cls.NAME}]")
 
-    def differences(self, asked: Self) -> list[str]:
+    def differences(self: S, asked: S) -> list[str]:
         """Name the settings in which another specification contradicts this one, a phrase each.
 
         Axes contradict nothing: a folder may hold more values of them.
@@ -121,7 +121,7 @@ class Specification(PlainFields):
         names = [name for name in mine if name not in self.AXES and mine[name] != theirs[name]]
         return [f"{name}: {mine[name]} there, {theirs[name]} asked for" for name in names]
 
-    def united(self, asked: Self) -> Self:
+    def united(self: S, asked: S) -> S:
         """Return the specification with the axes of both, its own values first."""
         axes = {name: tuple(dict.fromkeys((*getattr(self, name), *getattr(asked, name)))) for name in self.AXES}
         return replace(self, **axes)
@@ -154,7 +154,7 @@ class ExperimentList(Specification):
         return {"experiments": [{"kind": one.KIND} | one.as_dict() for one in self.experiments]}
 
     @classmethod
-    def from_dict(cls, settings: Mapping[str, Any], base: Self | None = None) -> Self:
+    def from_dict(cls, settings: Mapping[str, Any], base: ExperimentList | None = None) -> ExperimentList:
         """Make the list of what spec.toml holds; there is no default.
 
         Raises
@@ -175,7 +175,7 @@ class ExperimentList(Specification):
                     axes[name].append(value)
         return {name: values[0] if len(values) == 1 else values for name, values in axes.items()}
 
-    def differences(self, asked: Self) -> list[str]:
+    def differences(self, asked: ExperimentList) -> list[str]:
         """Say whether neither list contains the other: then their settings differ in more than number."""
         mine, theirs = set(self.experiments), set(asked.experiments)
         if mine <= theirs or theirs <= mine:
@@ -184,7 +184,7 @@ class ExperimentList(Specification):
         names = [name for name in here | there if here.get(name) != there.get(name)]
         return [f"{name}: {here.get(name)} there, {there.get(name)} asked for" for name in names] or ["other pairings"]
 
-    def united(self, asked: Self) -> Self:
+    def united(self, asked: ExperimentList) -> ExperimentList:
         """Return the longer list."""
         return asked if set(self.experiments) < set(asked.experiments) else self
 

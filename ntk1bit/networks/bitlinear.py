@@ -7,26 +7,21 @@
     sign-ptq        y = x (beta_r Sign(W - alpha_r))^T, a row r at a time               after training
 
 Quant is the 8-bit absmax rounding of each input row, `gamma/Q_b` times integers. The last two are applied to networks
-that were trained in full precision. W23's LayerNorm before the rounding (SubLN) is part of `BitLinear`; inside a
-Transformer, where several projections share one norm, `Projection` is the same layer without it.
+that were trained in full precision. W23's BitLinear is a `LayerNorm` (SubLN) followed by a `Projection`; they are apart
+because several projections of a Transformer share one norm.
 """
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.networks.straight_through import Surrogate, absmax, centred_signs, tensor_wise, ternary
-
-Arm = Literal["full", "bitnet", "b158", "int8-absmax", "sign-ptq"]
-ARMS: tuple[str, ...] = get_args(Arm)
-TRAINED_ARMS: tuple[str, ...] = ("full", "bitnet", "b158")  # the others quantise what `full` has trained
-_EPSILON = 1e-5  # of LayerNorm: its usual value
+from ntk1bit.networks.layer_norm import EPSILON
+from ntk1bit.networks.quantizers import Surrogate
+from ntk1bit.networks.straight_through import absmax, centred_signs, tensor_wise, ternary
+from ntk1bit.networks.transformer_shape import ARMS, Arm
 
 
 class Projection(eqx.Module):
@@ -60,59 +55,7 @@ class LayerNorm(eqx.Module):
     def __call__(self, x: Float[Array, "... d"]) -> Float[Array, "... d"]:
         """Normalise rows."""
         centred = x - x.mean(axis=-1, keepdims=True)
-        return centred * jax.lax.rsqrt((centred**2).mean(axis=-1, keepdims=True) + _EPSILON) * self.gain
-
-
-class BitLinear(eqx.Module):
-    """W23's BitLinear, a drop-in for a linear layer: y = W~ Quant(LN(x)) beta gamma/Q_b, LN being SubLN.
-
-    Attributes
-    ----------
-    norm
-        The LayerNorm before the rounding; None leaves it out.
-    projection
-        The layer itself.
-    """
-
-    norm: LayerNorm | None
-    projection: Projection
-
-    def __call__(self, x: Float[Array, "... in"]) -> Float[Array, "... out"]:
-        """Apply the layer to rows of inputs."""
-        return self.projection(x if self.norm is None else self.norm(x))
-
-
-def bit_linear(
-    inputs: int,
-    outputs: int,
-    *,
-    key: Array,
-    arm: Arm = "bitnet",
-    norm: bool = True,
-    surrogate: Surrogate = "identity",
-) -> BitLinear:
-    """Make a BitLinear layer with weights drawn from N(0, 1/inputs).
-
-    Parameters
-    ----------
-    inputs, outputs
-        Its sizes, at least 1.
-    key
-        A JAX random key.
-    arm, surrogate
-        As in `Projection`.
-    norm
-        Whether SubLN stands before the rounding, as in W23.
-
-    Raises
-    ------
-    InputError
-        If a size is below 1 or a name is unknown.
-    """
-    return BitLinear(
-        LayerNorm(jnp.ones(inputs)) if norm else None,
-        projection(inputs, outputs, key=key, arm=arm, surrogate=surrogate),
-    )
+        return centred * jax.lax.rsqrt((centred**2).mean(axis=-1, keepdims=True) + EPSILON) * self.gain
 
 
 def projection(
@@ -124,7 +67,24 @@ def projection(
     surrogate: Surrogate = "identity",
     gain: float = 1.0,
 ) -> Projection:
-    """Make a projection with weights drawn from N(0, gain^2/inputs); see `bit_linear`."""
+    """Make a projection with weights drawn from N(0, gain^2/inputs).
+
+    Parameters
+    ----------
+    inputs, outputs
+        Its sizes, at least 1.
+    key
+        A JAX random key.
+    arm, surrogate
+        As in `Projection`.
+    gain
+        Of the weights at the start.
+
+    Raises
+    ------
+    InputError
+        If a size is below 1 or the arm is unknown.
+    """
     require_choice("arm", arm, ARMS)
     if inputs < 1 or outputs < 1:
         raise InputError(f"a linear layer needs at least one input and one output, got {inputs} and {outputs}")

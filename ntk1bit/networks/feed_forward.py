@@ -26,25 +26,20 @@ with eta = eta_rel/lambda_max(H(0)), H(0) being the kernel of all N p outputs.
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
-from jaxtyping import Array, Float, Shaped, UInt8
+from jaxtyping import Array, Float, UInt8
 
-from ntk1bit.errors import InputError, require_choice
+from ntk1bit.errors import InputError
+from ntk1bit.networks.layer_norm import layer_norm
 from ntk1bit.networks.quantizers import effective_weights, quantize_tensor
 from ntk1bit.networks.straight_through import neuron_wise
-from ntk1bit.networks.two_layer.descent import DIVERGED_AT, log_steps
-from ntk1bit.networks.two_layer.network import PRECISIONS, Precision
+from ntk1bit.networks.two_layer import Precision
 
 _STREAM = 0x44  # keeps these draws apart from others at the same seed
 _ALIKE = 1 - 1e-6  # two unit features with a larger inner product count as one: float32 cannot tell them apart
-_EPSILON = 1e-5  # of LayerNorm
-_CURVE = 24  # recorded steps of a curve
 
 
 class TokenTask(NamedTuple):
@@ -148,12 +143,6 @@ def block_features(
     return h / np.linalg.norm(h, axis=-1, keepdims=True)
 
 
-def layer_norm(x: Float[np.ndarray, "... d"]) -> Float[np.ndarray, "... d"]:
-    """Return (x - mean)/sqrt(var + 1e-5) over the last axis."""
-    centred = x - x.mean(axis=-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + _EPSILON)
-
-
 def draw_layer(width: int, dim: int, outputs: int, *, seed: int) -> Layer:
     """Draw a paired layer; layers of different widths are independent even at the same seed.
 
@@ -221,125 +210,6 @@ def layer_kernel(
     paths = (active[:, :, None] * layer.a.astype(np.float64)[:, None, :]).reshape(len(active), -1)
     inner = h.astype(np.float64) @ h.T.astype(np.float64)
     return kappa**2 / len(active) * np.kron(inner, np.ones((outputs, outputs))) * (paths.T @ paths)
-
-
-@functools.partial(jax.jit, static_argnames=("steps", "precision", "kappa"))
-def descend(
-    w: Float[Array, "m d"],
-    a: Float[Array, "m p"],
-    h: Float[Array, "tokens d"],
-    y: Float[Array, "tokens p"],
-    eta: Shaped[Array, ""],
-    *,
-    steps: int,
-    precision: Precision,
-    kappa: float,
-) -> tuple[Float[Array, " losses"], Float[Array, "m d"]]:
-    """Train by gradient descent; return the loss before every step and after the last one, and the weights then."""
-
-    def loss(w: Array) -> Array:
-        return 0.5 * jnp.sum((layer_outputs(w, a, h, precision=precision, kappa=kappa) - y) ** 2)
-
-    def step(w: Array, _: None) -> tuple[Array, Array]:
-        value, gradient = jax.value_and_grad(loss)(w)
-        return w - eta * gradient, value
-
-    w, losses = jax.lax.scan(step, w, None, length=steps)
-    return jnp.append(losses, loss(w)), w
-
-
-def feed_forward_descent(
-    *,
-    width: int,
-    precision: Precision,
-    steps: int,
-    seeds: tuple[int, ...],
-    eta_rel: float = 1.0,
-    kappa: float = 1.0,
-    text: str = "sotu",
-    sequences: int = 8,
-    positions: int = 8,
-    lead: int = 8,
-    dim: int = 32,
-    outputs: int = 4,
-) -> pd.DataFrame:
-    """Train one layer a seed on real text and measure how far its loss falls.
-
-    Parameters
-    ----------
-    width, precision
-        m, even, and ``"one_bit"`` or ``"full"``; both start from the same W(0) and a.
-    steps, eta_rel, kappa
-        Of descent, see the module; at least 20 steps.
-    seeds
-        One network each. A seed draws the windows, block and code, the same at every width, and the layer.
-    text
-        As in `ntk1bit.data.text.load`; its training part is used.
-    sequences, positions, lead
-        n windows, in each of which K tokens are read after `lead` characters of context.
-    dim, outputs
-        d and p.
-
-    Returns
-    -------
-    A row for each seed and recorded step. By step: `step`, `loss`. By seed: `loss_start`; `level`, the mean loss over
-    the last tenth of the steps, `level_half`, over the tenth before half of them (near `level` where the loss is
-    level), and `level_lowest`, the lowest mean over any of the ten tenths; `reached`, the first step at which the loss
-    is at most a tenth of its start, NaN if it never is; `eta`; `lambda_min`, `lambda_max` of H(0) over all N p outputs;
-    `closest`, the largest |<h_i, h_j>|; `tokens`, N; `diverged`, whether the loss became NaN or 1e6 times its start,
-    in which case the levels are NaN. And the settings `width`, `precision`, `outputs`, `dim` and `kappa`.
-
-    Raises
-    ------
-    InputError
-        If a setting is out of range.
-    """
-    from ntk1bit.data.text import load, training_batch
-
-    require_choice("precision", precision, PRECISIONS)
-    if steps < 20:
-        raise InputError(f"steps must be at least 20, so that there is a last tenth to average over, got {steps}")
-    for name, value in (("eta_rel", eta_rel), ("kappa", kappa)):
-        if not (np.isfinite(value) and value > 0):
-            raise InputError(f"{name} must be a positive number, got {value}")
-    corpus = load(text)
-    recorded = log_steps(steps, _CURVE)
-    frames = []
-    for seed in seeds:
-        windows = training_batch(corpus.train, batch=sequences, context=lead + positions, step=0, seed=seed)
-        task = draw_task(
-            windows, vocabulary=corpus.vocabulary, positions=positions, dim=dim, outputs=outputs, seed=seed
-        )
-        layer = draw_layer(width, dim, outputs, seed=seed)
-        eigenvalues = np.linalg.eigvalsh(layer_kernel(layer, task.h, precision=precision, kappa=kappa))
-        eta = eta_rel / float(eigenvalues[-1])
-        found, _ = descend(
-            *map(jnp.asarray, (layer.w, layer.a, task.h, task.y, np.float32(eta))),
-            steps=steps,
-            precision=precision,
-            kappa=kappa,
-        )
-        loss = np.asarray(found, dtype=np.float64)
-        about = {"eta": eta, "lambda_min": float(eigenvalues[0]), "lambda_max": float(eigenvalues[-1])}
-        curve = pd.DataFrame({"seed": seed, "step": recorded, "loss": loss[recorded]})
-        frames.append(curve.assign(**_levels(loss), **about, closest=task.closest, tokens=len(task.h)))
-    frame = pd.concat(frames, ignore_index=True)
-    return frame.assign(width=width, precision=precision, outputs=outputs, dim=dim, kappa=kappa)
-
-
-def _levels(loss: Float[np.ndarray, " t"]) -> dict[str, float | bool]:
-    """Return how a run went: the columns by seed that come from its losses."""
-    size, half = (len(loss) - 1) // 10, len(loss) // 2
-    diverged = not bool((loss <= DIVERGED_AT * loss[0]).all())
-    tenths = loss[-10 * size :].reshape(10, size).mean(axis=1)
-    levels = {"level": tenths[-1], "level_half": loss[half - size : half].mean(), "level_lowest": tenths.min()}
-    below = np.flatnonzero(loss <= 0.1 * loss[0])
-    return {
-        "loss_start": float(loss[0]),
-        **{name: float("nan") if diverged else float(value) for name, value in levels.items()},
-        "reached": float(below[0]) if len(below) else float("nan"),
-        "diverged": diverged,
-    }
 
 
 def _activations(layer: Layer, h: np.ndarray, precision: Precision) -> Float[np.ndarray, "m tokens"]:

@@ -22,6 +22,8 @@ from ntk1bit.errors import InputError, require_choice
 
 Scale = Literal["std", "absmean"]
 SCALES: tuple[str, ...] = get_args(Scale)
+Surrogate = Literal["identity", "clipped", "sign"]  # what stands in for a derivative; see `straight_through`
+SURROGATES: tuple[str, ...] = get_args(Surrogate)
 
 SMALL, LARGE = 2.0**-60, 2.0**60  # scales between these are divided by as they are
 LIFT = 2.0**64  # what others are multiplied or divided by first

@@ -19,17 +19,26 @@ Values are right for weights of any size, as in the NumPy form. But XLA takes nu
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.networks.quantizers import FAR_MEAN, LARGE, LIFT, ONE_SIDED, SCALES, Scale, in_range, levels
+from ntk1bit.networks.quantizers import (
+    FAR_MEAN,
+    LARGE,
+    LIFT,
+    ONE_SIDED,
+    SCALES,
+    SURROGATES,
+    Scale,
+    Surrogate,
+    in_range,
+    levels,
+)
 
-Surrogate = Literal["identity", "clipped", "sign"]
-SURROGATES: tuple[str, ...] = get_args(Surrogate)
 Hold = Callable[[Array], Array]  # from a mean to the mean
 Measure = Callable[[Array, Hold], tuple[Array, Array]]  # to a mean and a size
 

@@ -8,13 +8,10 @@
 Pre-norm, with a second norm LN' (SubLN) before the last projection of each half, so that every quantised projection
 reads normalised rows, as W23 has it. Q, K, V, O, U, D are the arm's `Projection`; embeddings, norms and head stay in
 full precision (W23, section 2). Positions enter by rotating queries and keys (Su et al. 2021), which has no parameters.
-Non-embedding parameters: N = 12 layers width^2, norms not counted.
+What it is made of is a `transformer_shape.Shape`.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Literal, get_args
 
 import equinox as eqx
 import jax
@@ -23,63 +20,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Integer
 
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.networks.bitlinear import ARMS, Arm, LayerNorm, Projection, projection
-from ntk1bit.networks.straight_through import SURROGATES, Surrogate
+from ntk1bit.networks.bitlinear import LayerNorm, Projection, projection
+from ntk1bit.networks.quantizers import SURROGATES, Surrogate
+from ntk1bit.networks.transformer_shape import ARMS, Activation, Arm, Shape
 
-Activation = Literal["gelu", "squared-relu"]
 ROTARY_BASE = 10_000.0
-ACTIVATIONS: tuple[str, ...] = get_args(Activation)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a Transformer is made of.
-
-    Attributes
-    ----------
-    layers, width
-        Number of blocks, and d, the size of the residual stream.
-    heads
-        Attention heads; `width / heads` is a whole, even number (pairs of entries are rotated).
-    vocabulary
-        Number of characters.
-    context
-        Longest sequence.
-    activation
-        ``"gelu"`` or ``"squared-relu"``.
-    tied
-        Whether the head is the transpose of the embedding.
-
-    Raises
-    ------
-    InputError
-        If a number is out of range or a name unknown.
-    """
-
-    layers: int
-    width: int
-    heads: int
-    vocabulary: int
-    context: int
-    activation: Activation = "gelu"
-    tied: bool = True
-
-    def __post_init__(self) -> None:
-        """Refuse shapes that cannot be built."""
-        require_choice("activation", self.activation, ACTIVATIONS)
-        for name in ("layers", "width", "heads", "vocabulary", "context"):
-            if getattr(self, name) < 1:
-                raise InputError(f"a Transformer needs {name} of at least 1, got {getattr(self, name)}")
-        if self.width % (2 * self.heads):
-            raise InputError(
-                f"width must be an even multiple of heads (rotary positions), got width {self.width} and "
-                f"{self.heads} heads"
-            )
-
-    @property
-    def parameters(self) -> int:
-        """N, the non-embedding parameters: 12 layers width^2."""
-        return 12 * self.layers * self.width**2
 
 
 class Block(eqx.Module):

@@ -13,7 +13,8 @@ from ntk1bit.errors import InputError
 from ntk1bit.files import writable_file
 from ntk1bit.networks.bitlinear import Projection
 from ntk1bit.networks.straight_through import tensor_wise
-from ntk1bit.networks.transformer import Block, Shape, Transformer
+from ntk1bit.networks.transformer import Block, Transformer
+from ntk1bit.networks.transformer_shape import Shape
 from ntk1bit.packed.file_format import SUFFIX, save, stack_signs
 from ntk1bit.packed.model import PackedBlock, PackedModel, PackedProjection, PackedShape
 

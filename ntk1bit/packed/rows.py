@@ -18,10 +18,10 @@ from jaxtyping import Float, Float32, Int8, Int32
 from ntk1bit.compiling import CONTRACT, REASSOCIATE, compiled, inlined
 from ntk1bit.cores import settings
 from ntk1bit.cores.threads import run_pieces
+from ntk1bit.networks.layer_norm import EPSILON, layer_norm
 from ntk1bit.networks.quantizers import LIFT, SMALL, quantize_activations
 
 LEVELS = 128  # Q_b of 8 bits
-_EPSILON = 1e-5  # of LayerNorm, as in `ntk1bit.networks.bitlinear`
 _PIECE_NS = 50_000
 _LOG2_E = np.float32(1 / np.log(2))
 _LN2_HIGH = np.float32(0.693359375)  # 9 bits, so that n LN2_HIGH is exact
@@ -51,12 +51,6 @@ def normalize(h: Float32[np.ndarray, "n d"], gain: Float32[np.ndarray, " d"]) ->
 def normalize_reference(h: Float[np.ndarray, "n d"], gain: Float[np.ndarray, " d"]) -> Rounded:
     """Compute `normalize` plainly, in the precision of `h`."""
     return Rounded(*quantize_activations(layer_norm(h, gain)))
-
-
-def layer_norm(h: Float[np.ndarray, "n d"], gain: Float[np.ndarray, " d"]) -> Float[np.ndarray, "n d"]:
-    """Return `(h - mean) / sqrt(var + 1e-5) gain` of every row."""
-    centred = h - h.mean(axis=1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + _EPSILON) * gain
 
 
 def activate(
@@ -157,7 +151,7 @@ def _norm_row(row, gain, x):
     if not variance < np.float32(np.inf):
         x[:] = np.nan
         return False
-    factor = np.float32(1) / np.sqrt(variance + np.float32(_EPSILON))
+    factor = np.float32(1) / np.sqrt(variance + np.float32(EPSILON))
     for k in range(len(row)):
         x[k] = x[k] * factor * gain[k]
     return True

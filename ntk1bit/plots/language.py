@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-from ntk1bit.experiments.language import LanguageRun
+from ntk1bit.experiments.language_run import LanguageRun
 from ntk1bit.plots.looks import BLUE, GREEN, GREY, ORANGE, PURPLE, drawing, literal, paper
 
 ARM_COLOUR = {"full": BLUE, "bitnet": ORANGE, "b158": GREEN, "int8-absmax": GREY, "sign-ptq": PURPLE}

@@ -1,37 +1,33 @@
-"""Supervised training of any network of real outputs: many seeds at once, recorded, stoppable and resumable.
+"""Supervised training of any network of real outputs: many seeds at once, recorded, resumable.
 
 The loss is the mean square L = (1/n) sum_i (f(x_i) - y_i)^2; D25 writes half the sum, n/2 times as much. Seeds are
-independent networks on the same data, trained side by side by `jax.vmap`: seed s decides the start and the order of the
-mini-batches, and nothing else does.
+independent networks on the same data, trained side by side: seed s decides the start and the order of the mini-batches,
+and nothing else does. A seed whose loss is not finite is marked with the step at which that happened; its records are
+NaN from there on, and the others continue.
 
-**Divergence is a result.** A seed whose loss is not finite is marked with the step at which that happened; its records
-are NaN from there on, and the other seeds go on.
+**Mini-batches.** Each epoch is a new permutation of the points, cut into n // batch batches; what is left over waits
+for the next epoch. The batch of a step is a function of (seed, step) alone, which is why a resumed training is the
+same to the last bit, and why networks of two kinds with the same seeds see the same batches.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import hashlib
-import io
-import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 from jaxtyping import Array, Float, Integer
 
 from ntk1bit.errors import InputError
-from ntk1bit.files import write_whole
-from ntk1bit.training.schedules import Training, batches, moves_of, share_of
+from ntk1bit.training.checkpoints import Checkpoint, identity_digest
+from ntk1bit.training.descent import NEVER, Descent, descend
+from ntk1bit.training.schedules import Training
 
-NEVER = -1  # the step of divergence of a seed that did not diverge
-_SECONDS = 60.0  # between two checkpoints
-_MARK = b"ntk1bit training 1 "
+_STREAM = 0x7A  # keeps the batches apart from the weights of the same seed
 
 
 class Trained(NamedTuple):
@@ -62,33 +58,6 @@ class Trained(NamedTuple):
     predictions: Float[np.ndarray, "seeds records points"]
     params: Any
 
-    def frame(self) -> pd.DataFrame:
-        """Return a row a seed and recorded step: seed, step, loss, test_loss, least_loss, diverged_at."""
-        records = len(self.steps)
-        return pd.DataFrame(
-            {
-                "seed": np.repeat(self.seeds, records),
-                "step": np.tile(self.steps, len(self.seeds)),
-                "loss": self.loss.ravel(),
-                "test_loss": self.test_loss.ravel(),
-                "least_loss": np.repeat(self.least, records),
-                "diverged_at": np.repeat(self.diverged_at, records),
-            }
-        )
-
-
-class _Progress(NamedTuple):
-    """Where a training stands: what a checkpoint holds."""
-
-    done: np.ndarray
-    params: Any
-    state: Any
-    loss: np.ndarray
-    test_loss: np.ndarray
-    least: np.ndarray
-    diverged_at: np.ndarray
-    predictions: np.ndarray
-
 
 def train(
     init: Callable[[Any], Any],
@@ -101,10 +70,8 @@ def train(
     x_test: Float[np.ndarray, "n_test d"] | None = None,
     y_test: Float[np.ndarray, " n_test"] | None = None,
     watch: Float[np.ndarray, "points d"] | None = None,
-    checkpoint: Path | None = None,
-    identity: str = "",
-    save_seconds: float = _SECONDS,
-    progress: Callable[[float], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+    progress: Callable[[str, float], None] | None = None,
 ) -> Trained:
     """Train networks of several seeds on one data set.
 
@@ -124,15 +91,10 @@ def train(
     watch
         Points whose outputs are recorded.
     checkpoint
-        A file to go on from, if it is there, and to write now and then; it is deleted at the end. Its folder must
-        exist.
-    identity
-        Says which network `init` and `apply` are (such as the `repr` of its specification), so that the checkpoint of
-        another is refused.
-    save_seconds
-        Least time between two checkpoints; 0 writes one after every record.
+        Where to resume from and to keep the state. Its identity says which network `init` and `apply` are (such as the
+        `repr` of its specification); settings, seeds and data are added to it here.
     progress
-        Called with the share of the steps done, after every record.
+        Called after every record with its step and the share of the steps that are done.
 
     Returns
     -------
@@ -146,63 +108,73 @@ def train(
         belongs to another training or is damaged.
     """
     data = _checked(x, y, x_test, y_test, watch, training, seeds)
-    steps = training.recorded
-    scalars, vectors = (len(seeds), len(steps)), (len(seeds), len(steps), len(data[4]))
-    draw, start = _starting(init, training.optimiser)
-    params = draw(jnp.asarray(seeds))
-    at = _Progress(
-        np.zeros((), np.int64),
-        params,
-        start(params),
-        np.full(scalars, np.nan),
-        np.full(scalars, np.nan),
-        np.full(len(seeds), np.inf),
-        np.full(len(seeds), NEVER, np.int64),
-        np.full(vectors, np.nan),
-    )
-    digest = _digest(training, seeds, data, identity)
-    if checkpoint is not None and checkpoint.exists():
-        at = _resumed(checkpoint, at, digest)
     evaluate = _evaluating(apply)
-    if int(at.done) == 0:
-        _record(at, 0, evaluate(at.params, *data))
-        at = at._replace(done=np.ones((), np.int64))
-    advance = _advancing(apply, training.optimiser, training.schedule, training.steps, training.warm_up, training.last)
-    saved = time.monotonic()
-    for place in range(int(at.done), len(steps)):
-        if (at.diverged_at != NEVER).all():
-            break
-        first, count = steps[place - 1], steps[place] - steps[place - 1]
-        params, state, losses = advance(
-            at.params,
-            at.state,
-            np.arange(first, first + count),
-            batches(seeds, range(first, first + count), count=len(x), batch=training.batch),
-            data[0],
-            data[1],
-            training.rate,
-        )
-        at = at._replace(done=np.asarray(place + 1), params=params, state=state)
-        found = np.asarray(losses, dtype=np.float64)
-        _mark_divergence(at, found, first)
-        if training.batch is None:
-            at.least[:] = np.fmin(at.least, np.fmin.reduce(found, axis=1))
-        _record(at, place, evaluate(params, *data))
-        if progress is not None:
-            progress(steps[place] / training.steps)
-        if checkpoint is not None and place + 1 < len(steps) and time.monotonic() - saved >= save_seconds:
-            write_whole(checkpoint, _MARK + digest + serialised(at))
-            saved = time.monotonic()
     if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
-    return Trained(
-        np.asarray(seeds), np.asarray(steps), at.loss, at.test_loss, at.least, at.diverged_at, at.predictions, at.params
+        identity = identity_digest(training, tuple(map(int, seeds)), checkpoint.identity, *data)
+        checkpoint = dataclasses.replace(checkpoint, identity=identity)
+    batch = training.batch
+    ended = descend(
+        _mean_square(apply),
+        _starting(init)(jnp.asarray(seeds)),
+        training,
+        data=data[:2],
+        batches=None if batch is None else lambda steps: batches(seeds, steps, count=len(x), batch=batch),
+        networks=len(seeds),
+        observe=lambda params: evaluate(params, *data),
+        checkpoint=checkpoint,
+        progress=progress,
     )
+    return _trained(ended, training, seeds)
+
+
+def _trained(ended: Descent, training: Training, seeds: tuple[int, ...]) -> Trained:
+    """Put the records in order; those of a network that has diverged are NaN."""
+    steps = np.asarray(training.recorded)
+    loss, test_loss, predictions = (np.asarray(one, dtype=np.float64).swapaxes(0, 1) for one in ended.records)
+    diverged_at = ended.diverged_at[:, None]
+    well = np.isfinite(loss) & ((diverged_at == NEVER) | (steps <= diverged_at))
+    loss, test_loss = np.where(well, loss, np.nan), np.where(well, test_loss, np.nan)
+    seen = loss if training.batch is not None else np.concatenate([ended.losses.astype(np.float64), loss], axis=1)
+    return Trained(
+        np.asarray(seeds),
+        steps,
+        loss,
+        test_loss,
+        np.fmin.reduce(seen, axis=1, initial=np.inf),
+        ended.diverged_at,
+        np.where(well[:, :, None], predictions, np.nan),
+        ended.params,
+    )
+
+
+def batch_of(seed: int, step: int, *, count: int, batch: int) -> Integer[np.ndarray, " batch"]:
+    """Return the places of the points in the mini-batch of a step (counted from 0), out of `count` points."""
+    epoch, place = divmod(step, count // batch)
+    order = np.random.default_rng([seed, _STREAM, epoch]).permutation(count)
+    return order[place * batch : (place + 1) * batch]
+
+
+def batches(
+    seeds: tuple[int, ...], steps: range, *, count: int, batch: int
+) -> Integer[np.ndarray, "seeds steps batch"]:
+    """Return the mini-batches of all seeds and steps."""
+    return np.stack([[batch_of(seed, step, count=count, batch=batch) for step in steps] for seed in seeds])
 
 
 @functools.lru_cache(maxsize=8)
-def _starting(init: Callable[[Any], Any], optimiser: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    return jax.jit(jax.vmap(init)), jax.jit(jax.vmap(moves_of(optimiser).init))
+def _starting(init: Callable[[Any], Any]) -> Callable[..., Any]:
+    return jax.jit(jax.vmap(init))
+
+
+@functools.lru_cache(maxsize=8)
+def _mean_square(apply: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """Return the loss of a network on the points of a batch, or on all of them where the batch is None."""
+
+    def loss(params: Any, chosen: Array | None, x: Array, y: Array) -> Array:
+        xs, ys = (x, y) if chosen is None else (x[chosen], y[chosen])
+        return jnp.mean((apply(params, xs) - ys) ** 2)
+
+    return loss
 
 
 @functools.lru_cache(maxsize=8)
@@ -214,50 +186,6 @@ def _evaluating(apply: Callable[[Any, Any], Any]) -> Callable[..., Any]:
         return loss, test_loss, apply(params, watch)
 
     return jax.jit(jax.vmap(one, in_axes=(0, *(None,) * 5)))
-
-
-@functools.lru_cache(maxsize=8)
-def _advancing(
-    apply: Callable[[Any, Any], Any], optimiser: str, schedule: str, steps: int, warm_up: float, last: float
-) -> Callable[..., Any]:
-    """Return a function that takes the steps numbered; the rate is an argument, not compiled in."""
-    share, moves = share_of(schedule, steps, warm_up, last), moves_of(optimiser)
-
-    @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def chunk(
-        params: Any, state: Any, numbers: Array, batches: Array, x: Array, y: Array, rate: Array
-    ) -> tuple[Any, Any, Array]:
-        def step(carry: Any, now: tuple[Array, Array]) -> tuple[Any, Array]:
-            (params, state), (number, chosen) = carry, now
-            xs, ys = (x[chosen], y[chosen]) if chosen.size else (x, y)
-            loss, gradient = jax.value_and_grad(lambda p: jnp.mean((apply(p, xs) - ys) ** 2))(params)
-            updates, state = moves.update(gradient, state)
-            move = -rate * share(number)
-            return (jax.tree.map(lambda p, u: p + move * u, params, updates), state), loss
-
-        def one(params: Any, state: Any, batches: Array) -> tuple[Any, Any, Array]:
-            (params, state), losses = jax.lax.scan(step, (params, state), (numbers, batches))
-            return params, state, losses
-
-        return jax.vmap(one)(params, state, batches)
-
-    return chunk
-
-
-def _record(at: _Progress, place: int, found: tuple[Array, ...]) -> None:
-    """Write one record of all seeds; those that have diverged, or do so here, get NaN."""
-    loss, test_loss, predictions = (np.asarray(one, dtype=np.float64) for one in found)
-    well = (at.diverged_at == NEVER) & np.isfinite(loss)
-    at.loss[:, place] = np.where(well, loss, np.nan)
-    at.test_loss[:, place] = np.where(well, test_loss, np.nan)
-    at.predictions[:, place] = np.where(well[:, None], predictions, np.nan)
-    at.least[:] = np.fmin(at.least, at.loss[:, place])
-
-
-def _mark_divergence(at: _Progress, losses: np.ndarray, first: int) -> None:
-    bad = ~np.isfinite(losses)
-    new = bad.any(axis=1) & (at.diverged_at == NEVER)
-    at.diverged_at[new] = first + bad[new].argmax(axis=1)
 
 
 def _checked(
@@ -296,43 +224,3 @@ def _checked(
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise InputError(f"seeds must be distinct non-negative integers, one at least, got {seeds}")
     return tuple(jnp.asarray(one, dtype=float) for one in given.values())
-
-
-def _digest(training: Training, seeds: tuple[int, ...], data: tuple[Array, ...], identity: str) -> bytes:
-    told = hashlib.sha256(repr((training, tuple(map(int, seeds)), identity)).encode())
-    for one in data:
-        told.update(repr(one.shape).encode() + np.asarray(one).tobytes())
-    return told.hexdigest().encode()
-
-
-def serialised(tree: Any) -> bytes:
-    """Return the arrays of a pytree as bytes, in NumPy's format; `equinox.tree_deserialise_leaves` reads them."""
-    sink = io.BytesIO()
-    eqx.tree_serialise_leaves(sink, tree)
-    return sink.getvalue()
-
-
-def _resumed(checkpoint: Path, start: _Progress, digest: bytes) -> _Progress:
-    """Read a checkpoint.
-
-    Raises
-    ------
-    InputError
-        If it is of another training, or cannot be read.
-    """
-    try:
-        stored = checkpoint.read_bytes()
-    except OSError as problem:
-        raise InputError(f"cannot read the checkpoint {checkpoint}: {problem.strerror or problem}") from None
-    head = _MARK + digest
-    if not stored.startswith(_MARK):
-        raise InputError(f"{checkpoint} is not a checkpoint of a training; delete it or give another place")
-    if not stored.startswith(head):
-        raise InputError(
-            f"{checkpoint} belongs to another training (its settings, data or seeds differ); delete it or give another "
-            "place"
-        )
-    try:
-        return cast(_Progress, eqx.tree_deserialise_leaves(io.BytesIO(stored[len(head) :]), start))
-    except (OSError, ValueError, RuntimeError, EOFError):
-        raise InputError(f"the checkpoint {checkpoint} is damaged; delete it and train again") from None

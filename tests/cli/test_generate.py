@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from ntk1bit.cli.generate import generate
 from ntk1bit.errors import InputError
-from ntk1bit.networks.transformer import Shape, transformer
+from ntk1bit.networks.transformer import transformer
+from ntk1bit.networks.transformer_shape import Shape
 from ntk1bit.packed.export import export
 
 ALPHABET = "\n Felowcitzns"

@@ -17,7 +17,7 @@ from jax.extend.core import Literal
 from ntk1bit.energy.counting import ARMS, COSTS, Reading, Shape, count_operations, joules
 from ntk1bit.energy.published import SIZES
 from ntk1bit.errors import InputError
-from ntk1bit.networks import bitlinear, transformer
+from ntk1bit.networks import transformer, transformer_shape
 from ntk1bit.networks.bitlinear import quantized_factors
 from ntk1bit.networks.straight_through import absmax_integers
 
@@ -193,7 +193,7 @@ def told(shape, arm, **settings):
 
 def built(shape, arm):
     """Return the network that `shape` counts."""
-    made = transformer.Shape(
+    made = transformer_shape.Shape(
         shape.layers, shape.width, shape.heads, shape.vocabulary, shape.tokens, shape.activation, shape.tied
     )
     return transformer.transformer(made, arm=arm, seed=1)
@@ -202,7 +202,7 @@ def built(shape, arm):
 @pytest.mark.parametrize(
     ("shape", "arm"),
     [
-        *((Shape(2, 12, 5, vocabulary=7, heads=3), arm) for arm in bitlinear.ARMS),
+        *((Shape(2, 12, 5, vocabulary=7, heads=3), arm) for arm in transformer_shape.ARMS),
         (Shape(1, 4, 3, vocabulary=3, tied=False, activation="squared-relu"), "bitnet"),
     ],
 )

@@ -9,8 +9,8 @@ from ntk1bit.energy.counting import ARMS, Shape
 from ntk1bit.energy.weight_memory import packed_bytes, weight_bytes
 from ntk1bit.errors import InputError
 from ntk1bit.networks.bitlinear import Projection
-from ntk1bit.networks.transformer import Shape as Built
 from ntk1bit.networks.transformer import transformer
+from ntk1bit.networks.transformer_shape import Shape as Built
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (16, 32), (17, 33), (1000, 37), (4096, 1024)])

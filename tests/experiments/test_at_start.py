@@ -1,21 +1,25 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from ntk1bit.experiments.at_start import (
-    at_start,
+    AtStart,
+    FlipProbability,
+    LimitDistances,
+    LimitsInDim,
+    StepNoise,
     flip_noise,
-    flip_probability,
     greedy_move,
-    limit_distances,
-    limits_in_dim,
     may_change,
-    step_noise,
 )
 from ntk1bit.networks import two_layer
 from ntk1bit.networks.quantizers import centred_scale, effective_weights
 from proofs_numeric import c2_floor, lemma_5_1, lemma_d7
+
+SCRATCH = Path("not used")
 
 
 def neurons(count, dim, seed=0):
@@ -58,7 +62,7 @@ def test_a_flip_of_the_nearest_sign_is_found_where_it_decides():
 
 
 def test_counts_of_flips_enclose_the_truth_and_repeat():
-    one, two = (flip_probability(dim=8, radius=0.02, seed=3, neurons=3001) for _ in range(2))
+    one, two = (FlipProbability(dim=8, radius=0.02, seed=3, neurons=3001).run(SCRATCH) for _ in range(2))
     assert one.equals(two)
     reached, possible, missed = one[["reached", "possible", "missed"]].to_numpy()[0]
     assert 0 < reached <= possible <= 3001
@@ -66,7 +70,7 @@ def test_counts_of_flips_enclose_the_truth_and_repeat():
 
 
 def test_what_is_measured_at_the_start_is_what_the_library_computes():
-    row = at_start(dim=8, width=33, n_train=16, draws=2).iloc[1]
+    row = AtStart(dim=8, width=33, n_train=16, draws=2).run(SCRATCH).iloc[1]
     weights = two_layer.init(33, 8, seed=1)
     assert row["largest_weight"] == pytest.approx(np.abs(weights.w).max())
     assert row["largest_norm"] == pytest.approx(np.linalg.norm(weights.w, axis=1).max())
@@ -75,21 +79,21 @@ def test_what_is_measured_at_the_start_is_what_the_library_computes():
 
 
 def test_distances_to_the_limit_shrink_with_width():
-    found = limit_distances(task="digits", precision="full", widths=(64, 4096), draws=3, samples=1000)
+    found = LimitDistances(task="digits", precision="full", widths=(64, 4096), draws=3, samples=1000).run(SCRATCH)
     narrow, wide = (found.loc[found["width"] == m, "distance"].to_numpy().mean() for m in (64, 4096))
     # eight times smaller in the mean, and each mean of three is known to about 15 %
     assert 4 < narrow / wide < 16
 
 
 def test_limits_differ_less_in_higher_dimension_and_carry_their_noise():
-    low, high = (limits_in_dim(dim=dim, scale="std", samples=200_000).iloc[0] for dim in (4, 32))
+    low, high = (LimitsInDim(dim=dim, scale="std", samples=200_000).run(SCRATCH).iloc[0] for dim in (4, 32))
     assert low["distance"] > 3 * high["distance"]
     assert high["noise"] < high["distance"]
     assert 0.7 < high["ratio"] < 0.8
 
 
 def test_the_scatter_of_a_step_follows_its_law():
-    found = step_noise(dim=64, width=4096, seed=0, networks=40).set_index("precision")
+    found = StepNoise(dim=64, width=4096, seed=0, networks=40).run(SCRATCH).set_index("precision")
     # a standard deviation from 40 networks and 32 correlated inputs is known to about 5 %; the law is for large d
     assert found.loc["one_bit", "scatter"] / found.loc["one_bit", "predicted"] == pytest.approx(1, abs=0.2)
     assert found.loc["full", "scatter"] < 0.1 * found.loc["one_bit", "scatter"]

@@ -15,15 +15,15 @@ import pandas as pd
 import psutil
 import pytest
 
-from ntk1bit.experiments import load_run
+from ntk1bit.experiments import open_run
 
 COMMAND = [sys.executable, "-m", "ntk1bit", "sweep", "--widths", "64..1024", "--seeds", "4", "--steps", "150"]
 KILLS = 20
 
 
-def start(folder: Path, *more: str) -> subprocess.Popen[str]:
+def start(folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*COMMAND, "--jobs", "2", "--out", str(folder), *more],
+        [*COMMAND, "--jobs", "2", "--out", str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -45,7 +45,7 @@ def test_twenty_random_kills(tmp_path):
     rng = random.Random(0)
     before: set[str] = set()
     for number in range(KILLS):
-        process = start(folder, *(["--resume"] if (folder / "spec.toml").exists() else []))
+        process = start(folder)
         workers: list[psutil.Process] = []
         end = time.monotonic() + rng.uniform(0.0, 0.35 * duration)
         while time.monotonic() < end and process.poll() is None:
@@ -63,8 +63,8 @@ def test_twenty_random_kills(tmp_path):
         now = settled(folder)
         assert before <= now  # nothing that was finished is lost
         before = now
-    last = start(folder, "--resume")
+    last = start(folder)
     _, errors = last.communicate(timeout=300)
     assert last.returncode == 0, errors
     assert "set aside" not in errors  # a kill leaves no damaged file under a cell's name
-    pd.testing.assert_frame_equal(load_run(folder).frame(), load_run(tmp_path / "whole").frame(), check_exact=True)
+    pd.testing.assert_frame_equal(open_run(folder).frame(), open_run(tmp_path / "whole").frame(), check_exact=True)

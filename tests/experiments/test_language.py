@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from ntk1bit.experiments.language_export import read_network
 
 from ntk1bit.data import text
 from ntk1bit.errors import InputError
 from ntk1bit.estimators import language as summary
 from ntk1bit.experiments.language import load_language_run, run_language, search_rates
-from ntk1bit.experiments.language_export import read_network
 from ntk1bit.networks.bitlinear import Projection
 from ntk1bit.packed.export import export
 from ntk1bit.packed.file_format import load

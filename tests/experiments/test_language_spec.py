@@ -7,16 +7,14 @@ from dataclasses import fields, replace
 
 import pytest
 import tomli_w
+from ntk1bit.experiments.spec import spec_from_dict as sweep_from_dict
 
-from ntk1bit.data import text
 from ntk1bit.errors import InputError
 from ntk1bit.experiments import SweepSpec
 from ntk1bit.experiments import read_spec as read_sweep
 from ntk1bit.experiments.language import cell, planned_seconds
-from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec, Size, parse_size, read_spec, spec_from_dict
-from ntk1bit.experiments.spec import spec_from_dict as sweep_from_dict
-from ntk1bit.networks import bitlinear, transformer
-from ntk1bit.networks import straight_through as ste
+from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec, read_spec, spec_from_dict
+from ntk1bit.networks.transformer_shape import Shape, Size, parse_size
 
 
 def test_sizes_are_parsed_counted_and_ordered():
@@ -26,13 +24,13 @@ def test_sizes_are_parsed_counted_and_ordered():
     assert Size(3, 64).parameters == 12 * 3 * 64**2
     spec = LanguageSpec(sizes=("4x96", "1x32", "2x48"))
     assert [str(one) for one in spec.shapes] == ["1x32", "2x48", "4x96"]
-    assert [Size(1, width).heads for width in (16, 48, 100)] == [1, 3, 1]
+    assert [Size(1, width).default_heads for width in (16, 48, 100)] == [1, 3, 1]
 
 
 @pytest.mark.parametrize("size", [one for spec in PRESETS.values() for one in spec.sizes])
 def test_every_size_of_a_preset_can_be_built(size):
     one = parse_size(size)
-    transformer.Shape(one.layers, one.width, one.heads, 88, 64)
+    Shape(one.layers, one.width, one.default_heads, 88, 64)
 
 
 def test_the_presets_meet_what_they_promise():
@@ -43,19 +41,6 @@ def test_the_presets_meet_what_they_promise():
     assert len(standard.seeds) >= 5
     assert PRESETS["thorough"].tokens > standard.tokens
     assert planned_seconds(PRESETS["smoke"]) < 120 < planned_seconds(PRESETS["quick"]) < planned_seconds(standard)
-
-
-def test_names_are_those_of_the_nets():
-    """The specification does not import JAX, so it repeats their names."""
-    for arm in bitlinear.ARMS:
-        LanguageSpec(arms=("full", arm) if arm != "full" else ("full",))
-    for name in text.names():
-        LanguageSpec(text=name)
-    for name in transformer.ACTIVATIONS:
-        LanguageSpec(activation=name)
-    for name in ste.SURROGATES:
-        LanguageSpec(surrogate=name)
-    assert LanguageSpec(arms=bitlinear.ARMS).trained_arms == bitlinear.TRAINED_ARMS  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(

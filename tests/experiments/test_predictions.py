@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from ntk1bit.data import tasks
-from ntk1bit.experiments import SweepSpec, load_run, make_plan, run_cell, run_sweep
+from ntk1bit.experiments import SweepSpec, open_run, run_all
 from ntk1bit.experiments.predictions import COLUMNS, distances
 from ntk1bit.networks import two_layer
 
@@ -29,12 +29,14 @@ def test_a_wide_full_precision_network_follows_its_kernel_and_a_one_bit_one_the_
 
 def test_the_sweep_stores_them_on_request_only(tmp_path):
     spec = SweepSpec(widths=(16, 32), seeds=(0,), steps=5, n_train=(8,), n_test=4, tasks=("sphere-linear",), dims=(6,))
-    assert not set(COLUMNS) & set(run_cell(make_plan(spec).cells[0]).column_names)
+    assert not set(COLUMNS) & set(spec.first_stage.experiments[0].run(tmp_path).columns)
     asked = SweepSpec(**{**vars(spec), "predictions": True})
-    assert {c.key for c in make_plan(asked).cells}.isdisjoint(c.key for c in make_plan(spec).cells)
-    run_sweep(asked, tmp_path / "run", jobs=1)
-    frame = load_run(tmp_path / "run").frame(["from_h", "from_k_eff"])
+    assert {one.key for one in asked.first_stage.experiments}.isdisjoint(
+        one.key for one in spec.first_stage.experiments
+    )
+    run_all(asked, tmp_path / "run", jobs=1)
+    frame = open_run(tmp_path / "run").frame(["from_h", "from_k_eff"])
     one_bit = frame.loc[frame["precision"] == "one_bit"]
     assert one_bit["from_k_eff"].notna().to_numpy().all()
-    run_sweep(spec, tmp_path / "other", jobs=1)
-    assert "from_h" not in load_run(tmp_path / "other").frame(["from_h", "test_loss"])
+    run_all(spec, tmp_path / "other", jobs=1)
+    assert "from_h" not in open_run(tmp_path / "other").frame(["from_h", "test_loss"])

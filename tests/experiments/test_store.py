@@ -9,31 +9,33 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ntk1bit.experiments.states import left_out
 
+import ntk1bit
 from ntk1bit.errors import InputError
-from ntk1bit.experiments import Store, SweepSpec, load_run, make_plan, run_cell
-from ntk1bit.experiments.store import DamagedCellError
+from ntk1bit.experiments import Store, SweepSpec, open_run, run_all
+from ntk1bit.experiments import store as store_module
+from ntk1bit.experiments.store import DamagedCellError, UnreadableCellError
 
 SPEC = SweepSpec(widths=(8, 16), seeds=(0,), steps=12, n_train=(10,), n_test=6)
+CELLS = SPEC.first_stage.experiments
 
 
 @pytest.fixture
 def stored(tmp_path):
     store = Store(tmp_path / "run")
-    store.open(SPEC, resume=False)
-    cells = make_plan(SPEC).cells
-    for cell in cells:
-        store.write(cell, run_cell(cell))
-    return store, cells
+    store.open(SPEC)
+    for one in CELLS:
+        store.write(one, one.run(tmp_path), seconds=1.0)
+    return store, CELLS
 
 
 def test_a_cell_reads_back_as_it_was(stored):
     store, cells = stored
     for cell in cells:
         about, table = store.read(cell.key)
-        assert about["cell"] == vars(cell)
-        assert table.equals(run_cell(cell))  # deterministic, so training again gives the same bits
+        assert (about["kind"], about["settings"]) == ("two-layer", vars(cell))
+        again = cell.run(store.folder)  # deterministic, so training again gives the same bits
+        pd.testing.assert_frame_equal(table.to_pandas(), again, check_exact=True)
         assert set(about["versions"]) >= {"ntk1bit", "numpy", "python"}
 
 
@@ -45,10 +47,9 @@ def test_every_truncation_is_noticed_set_aside_and_never_read(stored):
         path.write_bytes(whole[:length])
         with pytest.raises(DamagedCellError):
             store.read(cells[0].key)
-    done, notes = store.finished(cells)
-    assert cells[0] not in done
-    assert len(done) == len(cells) - 1
-    assert len(notes) == 1
+    done, unreadable, notes = store.find(cells)
+    assert cells[0].key not in done
+    assert (len(done), len(unreadable), len(notes)) == (len(cells) - 1, 0, 1)
     assert "set aside" in notes[0]
     assert not path.exists()
     assert len(list((store.folder / "set_aside").iterdir())) == 1
@@ -83,16 +84,19 @@ def test_foreign_files_are_set_aside(stored):
     pq.write_table(pa.table({"x": [1]}), store.cells / "strange.parquet")
     (store.cells / "notes.txt").write_text("hello")
     (store.cells / ".x.parquet.writing-1").write_bytes(b"half")
-    done, notes = store.finished(cells)
-    assert cells[1] not in done
+    (store.cells / f"{cells[0].key}.checkpoint").write_bytes(b"an experiment's own")
+    done, _, notes = store.find(cells)
+    notes += store.clear_foreign({cell.key for cell in cells})
+    assert cells[1].key not in done
     assert len(notes) == 3
-    assert sorted(p.name for p in store.cells.iterdir()) == sorted(store.path(cell.key).name for cell in done)
+    ours = [store.path(key).name for key in done] + [f"{cells[0].key}.checkpoint"]
+    assert sorted(p.name for p in store.cells.iterdir()) == sorted(ours)
 
 
-def test_a_cell_of_an_old_format_is_not_trusted(stored):
+def test_a_result_of_an_old_version_is_not_trusted(stored):
     store, cells = stored
-    table = run_cell(cells[0])
-    about = json.loads(table.schema.metadata[b"ntk1bit"]) | {"format": 0}
+    table = pq.read_table(store.path(cells[0].key))
+    about = json.loads(table.schema.metadata[b"ntk1bit"]) | {"version": 0}
     pq.write_table(table.replace_schema_metadata({"ntk1bit": json.dumps(about)}), store.path(cells[0].key))
     with pytest.raises(DamagedCellError):
         store.read(cells[0].key)
@@ -100,51 +104,48 @@ def test_a_cell_of_an_old_format_is_not_trusted(stored):
 
 def test_frame_has_a_row_a_step_and_nulls_between_checkpoints(stored):
     store, cells = stored
-    run = load_run(store.folder)
+    run = open_run(store.folder)
     frame = run.frame()
     assert len(frame) == len(cells) * 13
     assert frame.loc[frame["step"] == 12, "test_outputs"].map(len).eq(6).all()
-    assert list(run.frame(["test_loss"]).columns)[:4] == ["step", "loss", "drift", "test_loss"]
+    assert list(run.frame(["test_loss"]).columns)[:5] == ["step", "loss", "drift", "test_loss", "eta"]
     sparse = SweepSpec(**{**vars(SPEC), "checkpoints": 4, "widths": (8,)})
-    cell = make_plan(sparse).cells[0]
-    table = run_cell(cell).to_pandas()
+    table = sparse.first_stage.experiments[0].run(store.folder)
     assert table["drift"].notna().sum() == 4
     assert table["loss"].notna().all()
     assert pd.isna(table["outputs"]).sum() == 9
 
 
-def test_load_run_reports_damage_and_leaves_it_alone(stored):
+def test_open_run_reports_damage_and_leaves_it_alone(stored):
     store, cells = stored
     path = store.path(cells[0].key)
     path.write_bytes(path.read_bytes()[:-20])
-    run = load_run(store.folder)
+    run = open_run(store.folder)
     assert len(run.about) == len(cells) - 1
-    assert "--resume" in run.problems[0]
+    assert "run the same command again" in run.problems[0]
     assert path.exists()
 
 
-def test_load_run_of_what_is_not_a_run(tmp_path):
+def test_open_run_of_what_is_not_a_run(tmp_path):
     with pytest.raises(InputError, match="not a run"):
-        load_run(tmp_path)
+        open_run(tmp_path)
 
 
 def test_folders_that_must_not_be_written_to(stored, tmp_path):
     store, _ = stored
-    with pytest.raises(InputError, match="--resume"):
-        store.open(SPEC, resume=False)
     other = SweepSpec(**{**vars(SPEC), "steps": 13})
     with pytest.raises(InputError, match="steps: 12 there, 13 asked for"):
-        store.open(other, resume=True)
+        store.open(other)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("")
     with pytest.raises(InputError, match="not a run"):
-        Store(tmp_path / "mine").open(SPEC, resume=True)
+        Store(tmp_path / "mine").open(SPEC)
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 
 def test_the_lock_keeps_a_second_sweep_out(stored):
     store, _ = stored
-    with store.lock(), pytest.raises(InputError, match="another sweep"), Store(store.folder).lock():
+    with store.lock(), pytest.raises(InputError, match="another process"), Store(store.folder).lock():
         pass
     with store.lock():
         pass
@@ -152,7 +153,7 @@ def test_the_lock_keeps_a_second_sweep_out(stored):
 
 def test_a_full_disk_leaves_nothing_half_written(stored, monkeypatch):
     store, cells = stored
-    table = run_cell(cells[0])
+    frame = cells[0].run(store.folder)
     kept = store.path(cells[0].key).read_bytes()
 
     def full(_):
@@ -160,7 +161,7 @@ def test_a_full_disk_leaves_nothing_half_written(stored, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        store.write(cells[0], table)
+        store.write(cells[0], frame, seconds=1.0)
     assert store.path(cells[0].key).read_bytes() == kept
     assert not [p for p in store.cells.iterdir() if p.name.startswith(".")]
 
@@ -177,32 +178,32 @@ def test_files_of_other_systems_are_neither_read_nor_moved(stored):
     for folder in (store.folder, store.cells):
         for name in theirs:
             (folder / name).write_bytes(b"theirs")
-    run = load_run(store.folder)
+    run = open_run(store.folder)
     assert (len(run.about), run.problems) == (len(cells), ())
-    done, notes = store.finished(cells)
-    assert (len(done), notes) == (len(cells), [])
+    done, _, notes = store.find(cells)
+    assert (len(done), notes, store.clear_foreign(done)) == (len(cells), [], [])
     assert all((store.cells / name).read_bytes() == b"theirs" for name in theirs)
 
 
 @pytest.mark.parametrize("name", OF_OTHERS)
 def test_a_folder_with_files_of_other_systems_only_is_not_in_use(name, tmp_path):
     (tmp_path / name).write_bytes(b"theirs")
-    Store(tmp_path).check(SPEC, resume=False)
+    Store(tmp_path).check(SPEC)
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(InputError, match="not a run"):
-        Store(tmp_path).check(SPEC, resume=False)
+        Store(tmp_path).check(SPEC)
 
 
 def test_cells_of_another_sweep_are_named_and_not_mixed_in(stored):
     """A readable cell of other settings, copied into the folder: it counted as one of this run."""
     store, cells = stored
     for name, value in (("steps", 13), ("kappas", (0.5,)), ("seeds", (7,)), ("widths", (4,)), ("data_seed", 1)):
-        other = make_plan(SweepSpec(**{**vars(SPEC), name: value})).cells[0]
-        store.write(other, run_cell(other))
-    run = load_run(store.folder)
+        other = SweepSpec(**{**vars(SPEC), name: value}).first_stage.experiments[0]
+        store.write(other, other.run(store.folder), seconds=1.0)
+    run = open_run(store.folder)
     assert set(run.about) == {cell.key for cell in cells}
     assert len(run.problems) == 5
-    assert all("is not a cell of this sweep" in problem for problem in run.problems)
+    assert all("is of no experiment of this run" in problem for problem in run.problems)
 
 
 def test_nothing_that_was_set_aside_is_overwritten(stored):
@@ -210,7 +211,7 @@ def test_nothing_that_was_set_aside_is_overwritten(stored):
     shelf = store.folder / "set_aside"
     for content in (b"one", b"two", b"three"):
         (store.cells / "odd.parquet").write_bytes(content)
-        store.finished(cells)
+        store.clear_foreign({cell.key for cell in cells})
         if content == b"two":
             (shelf / "odd.parquet.0").unlink()  # the user looked at it
     assert sorted(path.read_bytes() for path in shelf.iterdir()) == [b"three", b"two"]
@@ -218,16 +219,68 @@ def test_nothing_that_was_set_aside_is_overwritten(stored):
 
 def test_what_a_run_lacks_is_counted(stored):
     store, cells = stored
-    assert left_out(load_run(store.folder)) == []
+    assert open_run(store.folder).left_out == []
     store.path(cells[0].key).unlink()
     store.path(cells[1].key).unlink()
     store.record_failure(cells[1], "out of luck")
-    diverged = json.loads(pq.read_schema(store.path(cells[2].key)).metadata[b"ntk1bit"]) | {"diverged": True}
-    table = run_cell(cells[2]).replace_schema_metadata({"ntk1bit": json.dumps(diverged)})
-    store.write(cells[2], table)
+    store.write(cells[2], cells[2].run(store.folder).assign(diverged=True), seconds=1.0)
     store.path(cells[3].key).write_bytes(b"PAR1")
-    told = left_out(load_run(store.folder))
-    assert told[0].startswith("Unfinished cells: 2 of 4;")  # one is damaged
+    run = open_run(store.folder)
+    assert list(run.states.values()) == ["unfinished", "failed", "diverged", "damaged"]
+    assert run.failures == {cells[1].key: "out of luck"}
+    assert list(run.absent["state"]) == ["unfinished", "failed", "damaged"]
+    told = run.left_out
+    assert told[0].startswith("Unfinished cells: 1 of 4;")
     assert told[1].startswith("Failed cells: 1,")
-    assert told[2] == f"Diverged cells: 1; their widths are left out of estimates: {cells[2].width}."
-    assert told[3].startswith(f"{cells[3].key}.parquet left out: not a readable cell")
+    assert told[2] == f"Diverged cells: 1; left out of estimates: width {cells[2].width}."
+    assert told[3].startswith(f"{cells[3].key}.parquet left out: not a readable result")
+    with pytest.raises(InputError, match="is not finished: 3 of its results are missing"):
+        run.require_whole()
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])
+def test_what_cannot_be_read_is_named_and_neither_moved_nor_replaced(stored, monkeypatch, error):
+    """A file without permission, or on a failing disk, may be whole: only its owner can say."""
+    store, cells = stored
+    path = store.path(cells[0].key)
+    before = path.read_bytes()
+
+    def refused(name, *arguments, **options):
+        if name == path:
+            raise error
+        return open(name, *arguments, **options)
+
+    monkeypatch.setattr(store_module, "open", refused, raising=False)
+    with pytest.raises(UnreadableCellError):
+        store.read(cells[0].key)
+    outcome = run_all(SPEC, store.folder)
+    assert (outcome.unreadable, outcome.found, outcome.computed, outcome.failed) == (1, 3, 0, 0)
+    assert f"{path.name} cannot be read ({error.strerror}); it was left as it is" in outcome.notes[0]
+    assert open_run(store.folder).states[cells[0]] == "damaged"
+    assert path.read_bytes() == before
+    assert not (store.folder / "set_aside").exists()
+
+
+def test_folders_of_the_first_version_are_refused_in_a_line(stored):
+    store, _ = stored
+    path = store.folder / "spec.toml"
+    path.write_text(path.read_text().replace("layout = 2\n", "").replace(f'"{ntk1bit.__version__}"', '"0.1.0"'))
+    kept = sorted(store.cells.iterdir())
+    for refused in (lambda: run_all(SPEC, store.folder), lambda: open_run(store.folder)):
+        with pytest.raises(InputError, match=r"was written by ntk1bit 0\.1\.0"):
+            refused()
+    assert sorted(store.cells.iterdir()) == kept
+
+
+def test_words_lists_and_numbers_are_all_under_the_digest(tmp_path):
+    store = Store(tmp_path / "run")
+    store.open(SPEC)
+    frame = pd.DataFrame({"word": ["a", "b"], "list": [[1.0, 2.0], []], "number": [1, 2], "other": ["", "x"]})
+    store.write(CELLS[0], frame, seconds=1.0)
+    table = store.read(CELLS[0].key)[1]
+    assert table.to_pydict() == frame.to_dict("list")
+    for column, other in (("word", ["a", "c"]), ("list", [[1.0, 2.0], [3.0]]), ("number", [1, 3]), ("other", ["", "y"])):
+        changed = table.set_column(table.column_names.index(column), column, pa.array(other))
+        pq.write_table(changed.replace_schema_metadata(table.schema.metadata), store.path(CELLS[0].key))
+        with pytest.raises(DamagedCellError, match="altered"):
+            store.read(CELLS[0].key)

@@ -7,7 +7,9 @@ import pytest
 
 from ntk1bit.errors import InputError
 from ntk1bit.networks import quantizers
-from ntk1bit.networks.bitlinear import ARMS, LayerNorm, Projection, bit_linear, projection, quantized_factors
+from ntk1bit.networks.bitlinear import LayerNorm, Projection, projection, quantized_factors
+from ntk1bit.networks.layer_norm import layer_norm
+from ntk1bit.networks.transformer_shape import ARMS
 
 EPS = float(np.finfo(np.float32).eps)
 SHAPES = [(1, 1, 1), (1, 7, 3), (4, 63, 5), (2, 64, 65), (3, 65, 64)]
@@ -67,14 +69,14 @@ def test_the_integer_part_is_exact():
     np.testing.assert_array_equal(np.sign(np.asarray(weight)), tensor.q)
 
 
-def test_bitlinear_normalises_first():
+def test_layer_norm_is_its_formula():
     x, _ = drawn(4, 16, 8)
-    layer = bit_linear(16, 8, key=jax.random.key(0))
     centred = x.astype(np.float64) - x.mean(axis=1, keepdims=True)
     normal = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-5)
     np.testing.assert_allclose(LayerNorm(jnp.ones(16))(jnp.asarray(x)), normal, rtol=0, atol=32 * EPS)
-    bare = bit_linear(16, 8, key=jax.random.key(0), norm=False)
-    np.testing.assert_array_equal(layer(jnp.asarray(x)), bare(LayerNorm(jnp.ones(16))(jnp.asarray(x))))
+    np.testing.assert_allclose(layer_norm(x.astype(np.float64)), normal, rtol=0, atol=32 * float(np.finfo(float).eps))
+    gain = np.arange(16.0)
+    np.testing.assert_array_equal(layer_norm(x, gain), layer_norm(x) * gain)
 
 
 def test_gradients_are_those_of_the_straight_through_formulas():
@@ -100,8 +102,8 @@ def test_all_arms_start_from_the_same_latent_weights():
 
 def test_mistakes_are_told(untyped):
     with pytest.raises(InputError, match="did you mean 'bitnet'"):
-        bit_linear(3, 3, key=jax.random.key(0), arm="bitnets")  # pyright: ignore[reportArgumentType]
+        projection(3, 3, key=jax.random.key(0), arm="bitnets")  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="at least one input"):
-        bit_linear(0, 3, key=jax.random.key(0))
+        projection(0, 3, key=jax.random.key(0))
     with pytest.raises(InputError, match="arm"):
         Projection(jnp.ones((2, 2)), "int4", "identity")(jnp.ones((1, 2)))  # pyright: ignore[reportArgumentType]

@@ -8,22 +8,23 @@ import pytest
 
 from ntk1bit.autodiff import ntk
 from ntk1bit.errors import InputError
+from ntk1bit.experiments.feed_forward import feed_forward_descent, half_square
 from ntk1bit.networks import two_layer
 from ntk1bit.networks.feed_forward import (
     Layer,
     TokenTask,
     block_features,
-    descend,
     draw_layer,
     draw_task,
-    feed_forward_descent,
     layer_kernel,
-    layer_norm,
     layer_outputs,
     layer_outputs_reference,
     step_reference,
 )
+from ntk1bit.networks.layer_norm import layer_norm
 from ntk1bit.networks.two_layer.network import activity_kernel, coactive_counts
+from ntk1bit.training.descent import descend
+from ntk1bit.training.schedules import Training
 
 PRECISIONS = ("one_bit", "full")
 SHAPES = [(2, 3, 1, 1), (14, 5, 3, 7), (66, 33, 4, 9), (256, 32, 4, 12)]  # width, dim, outputs, tokens
@@ -52,6 +53,14 @@ def unpaired(width, dim, outputs, seed=0):
     return Layer(w, np.where(rng.random((width, outputs)) < 0.5, -1, 1).astype(np.float32))
 
 
+def trained(layer, task, *, eta, steps, precision, kappa):
+    """The loss before every step and after the last one, and the weights then."""
+    loss, data = half_square(precision, kappa), tuple(map(jnp.asarray, (layer.a, task.h, task.y)))
+    training = Training(steps, eta, optimiser="sgd", schedule="constant")
+    ended = descend(loss, jnp.array(layer.w), training, data=data, observe=lambda w: loss(w, None, *data))
+    return np.append(ended.losses, ended.records[-1]), np.asarray(ended.params)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_outputs_match_the_plain_form(shape, precision):
@@ -68,8 +77,7 @@ def test_outputs_match_the_plain_form(shape, precision):
 def test_a_step_matches_the_plain_form(shape, precision):
     width, dim, outputs, tokens = shape
     layer, task = unpaired(width, dim, outputs), sphere_task(tokens, dim, outputs)
-    arrays = map(jnp.asarray, (layer.w, layer.a, task.h, task.y, np.float32(0.5)))
-    losses, moved = descend(*arrays, steps=1, precision=precision, kappa=0.7)
+    losses, moved = trained(layer, task, eta=0.5, steps=1, precision=precision, kappa=0.7)
     expected = step_reference(layer, task, eta=0.5, precision=precision, kappa=0.7)
     assert np.abs(expected.w - layer.w).max() > 1e-2
     # float32 weights of size up to 4, and activities that are the same in both precisions at these seeds
@@ -90,8 +98,7 @@ def test_with_one_output_the_layer_is_the_two_layer_network(precision):
     paired = two_layer.Weights(start.w, start.a[:, 0])
     eta_rel, y = 0.5, task.y[:, 0]
     theirs = two_layer.train(task.h, y, paired, precision=precision, eta_rel=eta_rel, steps=5)
-    arrays = map(jnp.asarray, (start.w, start.a, task.h, task.y, np.float32(theirs.eta)))
-    ours, _ = descend(*arrays, steps=5, precision=precision, kappa=1.0)
+    ours, _ = trained(start, task, eta=theirs.eta, steps=5, precision=precision, kappa=1.0)
     # few steps, so that no activity has yet been decided by rounding
     np.testing.assert_allclose(ours, theirs.loss, rtol=1e-4)
 

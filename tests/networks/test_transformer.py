@@ -9,8 +9,9 @@ import pytest
 
 from ntk1bit import autodiff
 from ntk1bit.errors import InputError
-from ntk1bit.networks.bitlinear import ARMS, Projection
-from ntk1bit.networks.transformer import Shape, as_arm, check_windows, losses, rotate, transformer
+from ntk1bit.networks.bitlinear import Projection
+from ntk1bit.networks.transformer import as_arm, check_windows, losses, rotate, transformer
+from ntk1bit.networks.transformer_shape import ARMS, Shape
 
 EPS = float(np.finfo(np.float32).eps)
 SMALL = Shape(layers=2, width=12, heads=3, vocabulary=7, context=9)
@@ -173,7 +174,7 @@ def test_its_ntk_counts_the_straight_through_estimators():
 def test_mistakes_are_told(untyped):
     with pytest.raises(InputError, match="even multiple of heads"):
         Shape(1, 6, 4, 5, 4)
-    with pytest.raises(InputError, match="layers of at least 1"):
+    with pytest.raises(InputError, match="1 to 256 layers"):
         Shape(0, 6, 1, 5, 4)
     with pytest.raises(InputError, match="activation"):
         Shape(1, 6, 1, 5, 4, activation="relu")  # pyright: ignore[reportArgumentType]

@@ -15,7 +15,8 @@ from ntk1bit.errors import InputError
 from ntk1bit.networks import bitlinear
 from ntk1bit.networks.bitlinear import LayerNorm
 from ntk1bit.networks.straight_through import absmax_integers, tensor_wise
-from ntk1bit.networks.transformer import Shape, Transformer, rotate, transformer
+from ntk1bit.networks.transformer import Transformer, rotate, transformer
+from ntk1bit.networks.transformer_shape import Shape
 from ntk1bit.packed import attention as packed_attention
 from ntk1bit.packed import model as packed
 from ntk1bit.packed import rows as packed_rows

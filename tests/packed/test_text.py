@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ntk1bit.errors import InputError
-from ntk1bit.networks.transformer import Shape, transformer
+from ntk1bit.networks.transformer import transformer
+from ntk1bit.networks.transformer_shape import Shape
 from ntk1bit.packed.export import export, pack
 from ntk1bit.packed.file_format import load
 from ntk1bit.packed.text import draw, generate

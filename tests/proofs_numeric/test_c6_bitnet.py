@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntk1bit.experiments.language import LanguageRun
+from ntk1bit.experiments.language_run import LanguageRun
 from ntk1bit.experiments.language_spec import LanguageSpec
 from proofs_numeric import c6_bitnet
 from proofs_numeric.data import Data

@@ -16,7 +16,8 @@ import pytest
 
 from ntk1bit.networks import quantizers
 from ntk1bit.networks import straight_through as ste
-from ntk1bit.networks.bitlinear import ARMS, Arm, Projection, bit_linear
+from ntk1bit.networks.bitlinear import LayerNorm, Projection, projection
+from ntk1bit.networks.transformer_shape import ARMS, Arm
 
 DTYPES = [np.float16, ml_dtypes.bfloat16, np.float32, np.float64]
 ROWS, COLUMNS = 300, 12
@@ -325,8 +326,9 @@ def test_layers_of_zero_weights_have_finite_gradients(surrogate):
     @jax.jit
     def slopes_of_arms(weight, x):
         sums = [lambda weight, x, arm=arm: Projection(weight, cast(Arm, arm), surrogate)(x).sum() for arm in ARMS]
-        layer = bit_linear(3, 2, key=jax.random.key(0), surrogate=surrogate)
-        return [jax.grad(one, argnums=(0, 1))(weight, x) for one in sums], jax.grad(lambda at: layer(at).sum())(x * 0)
+        layer = projection(3, 2, key=jax.random.key(0), surrogate=surrogate)
+        normed = jax.grad(lambda at: layer(LayerNorm(jnp.ones(3))(at)).sum())(x * 0)
+        return [jax.grad(one, argnums=(0, 1))(weight, x) for one in sums], normed
 
     for slope in jax.tree.leaves(slopes_of_arms(jnp.zeros((2, 3)), x)):
         assert np.isfinite(np.asarray(slope)).all()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,9 +13,11 @@ from ntk1bit.data import text
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.language import cell
 from ntk1bit.experiments.language_spec import LanguageSpec
-from ntk1bit.networks.transformer import Shape, Transformer, losses, transformer
-from ntk1bit.training import language as training
-from ntk1bit.training.language import evaluate, load_weights, schedule, train_language
+from ntk1bit.networks.transformer import Transformer, losses, transformer
+from ntk1bit.networks.transformer_shape import Shape
+from ntk1bit.training import language as module
+from ntk1bit.training.checkpoints import Checkpoint
+from ntk1bit.training.language import evaluate, language_training, load_weights, train_language
 
 SETTINGS: dict[str, Any] = {
     "text": "pydoc", "layers": 1, "width": 8, "heads": 1, "arm": "bitnet", "rate": 0.01, "tokens": 19_200, "batch": 4,
@@ -46,13 +49,13 @@ def test_the_loss_falls_and_is_measured_on_the_validation_text(tmp_path):
 def test_tokens_told_are_tokens_trained(monkeypatch, steps):
     """Every step that the tokens are enough for is made, whether or not the looks at the loss divide them."""
     seen = []
-    plain = training.texts.training_batches
+    plain = module.texts.training_batches
 
     def recorded(*args, **kwargs):
         seen.append(plain(*args, **kwargs))
         return seen[-1]
 
-    monkeypatch.setattr(training.texts, "training_batches", recorded)
+    monkeypatch.setattr(module.texts, "training_batches", recorded)
     spec = LanguageSpec(text="pydoc", sizes=("1x8",), tokens=steps * 64 + 63, batch=4, context=16, windows=16)
     told = dict(cell(spec, spec.shapes[0], "bitnet", 0.01, 3).settings)
     (row,) = train_language(**told).to_dict("records")
@@ -77,21 +80,22 @@ def test_one_step_is_adams(tmp_path):
     shape = Shape(1, 8, 1, text.load("pydoc").vocabulary, 16)
     start, end = transformer(shape, arm="full", seed=3), load_weights(tmp_path / "one.weights", shape, arm="full")
     np.testing.assert_array_equal(start.embedding, end.embedding)  # the schedule starts at 0
-    assert float(np.asarray(schedule(300)(0))) == 0
-    assert float(np.asarray(schedule(300)(15))) == pytest.approx(1)
-    assert float(np.asarray(schedule(300)(300))) == pytest.approx(0.05)
+    training = language_training(300, 0.5, 4)
+    assert [float(training.lr_schedule(step)) for step in (0, 15, 300)] == pytest.approx([0, 1, 0.05])
     by_optax = optax.adam(0.5, b2=0.98)
     gradient = jnp.array([1.0, -2.0, 0.0])
     moves, _ = by_optax.update(gradient, by_optax.init(gradient))
-    own, _ = training._ADAM.update(gradient, training._ADAM.init(gradient))
+    adam = training.gradient_transform
+    own, _ = adam.update(gradient, adam.init(gradient))
     np.testing.assert_allclose(-0.5 * np.asarray(own), np.asarray(moves), rtol=1e-6)  # one product, rounded
 
 
 def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     whole = train_language(**SETTINGS, scratch=tmp_path / "whole")
-    monkeypatch.setattr(training, "_SECONDS", -1.0)  # a checkpoint after every chunk
+    at_once = functools.partial(Checkpoint, seconds=0.0)  # a checkpoint after every chunk
+    monkeypatch.setattr(module, "Checkpoint", at_once)
     calls = 0
-    plain = training.texts.training_batches
+    plain = module.texts.training_batches
 
     def until_stopped(*args, **kwargs):
         nonlocal calls
@@ -100,7 +104,7 @@ def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return plain(*args, **kwargs)
 
-    monkeypatch.setattr(training.texts, "training_batches", until_stopped)
+    monkeypatch.setattr(module.texts, "training_batches", until_stopped)
     with pytest.raises(KeyboardInterrupt):
         train_language(**SETTINGS, scratch=tmp_path / "stopped")
     assert (tmp_path / "stopped.checkpoint").exists()

@@ -7,38 +7,43 @@ import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import ClassVar
 
 import pandas as pd
 import psutil
 import pytest
 
 from ntk1bit.errors import InputError
-from ntk1bit.experiments import SweepSpec, executors, load_run, make_plan, run_sweep
-from ntk1bit.experiments import cells as cells_module
-from ntk1bit.experiments import run as run_module
-from ntk1bit.experiments.run import compute_cell
+from ntk1bit.experiments import Experiment, ExperimentList, SweepSpec, executors, open_run, run_all, runner
+from ntk1bit.experiments.runner import compute, predicted_memory, require_memory
 from ntk1bit.experiments.store import Store
 
 SPEC = SweepSpec(widths=(8, 64, 600), seeds=(0, 1), steps=30, n_train=(16,), n_test=9)
 
 
+def networks_of(spec):
+    return spec.first_stage.experiments
+
+
 def frame_of(folder):
-    return load_run(folder).frame()
+    return open_run(folder).frame()
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "undisturbed"
-    outcome = run_sweep(SPEC, folder, jobs=1)
+    outcome = run_all(SPEC, folder, jobs=1)
     assert (outcome.computed, outcome.found, outcome.failed, outcome.diverged) == (12, 0, 0, 0)
     return frame_of(folder)
 
 
 def test_two_jobs_give_the_bits_of_one(tmp_path, undisturbed):
     shares = []
-    run_sweep(SPEC, tmp_path / "run", jobs=2, progress=lambda cell, share: shares.append((cell, share)))
+    run_all(SPEC, tmp_path / "run", jobs=2, progress=lambda what, share: shares.append((what, share)))
     pd.testing.assert_frame_equal(frame_of(tmp_path / "run"), undisturbed, check_exact=True)
-    assert shares[0] == (None, 0.0)
+    assert shares[0] == ("training", 0.0)
+    assert shares[1][0] == "width 600 done"  # the costliest first
     assert len(shares) == 13
     assert shares[-1][1] == pytest.approx(1.0)
 
@@ -46,31 +51,31 @@ def test_two_jobs_give_the_bits_of_one(tmp_path, undisturbed):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_resumed_run_is_bit_identical_to_an_undisturbed_one(tmp_path, undisturbed, jobs):
     folder = tmp_path / "run"
-    run_sweep(SPEC, folder, jobs=jobs)
+    run_all(SPEC, folder, jobs=jobs)
     paths = sorted((folder / "cells").iterdir())
     paths[0].unlink()
     paths[3].write_bytes(paths[3].read_bytes()[:1000])
     paths[5].write_bytes(b"")
-    outcome = run_sweep(SPEC, folder, jobs=jobs, resume=True)
+    outcome = run_all(SPEC, folder, jobs=jobs)
     assert (outcome.found, outcome.computed) == (9, 3)
     assert sum("set aside" in note for note in outcome.notes) == 2
     pd.testing.assert_frame_equal(frame_of(folder), undisturbed, check_exact=True)
-    assert run_sweep(SPEC, folder, jobs=jobs, resume=True).computed == 0
+    assert run_all(SPEC, folder, jobs=jobs).computed == 0
 
 
-def test_both_precisions_of_a_seed_share_data_weights_and_signs():
+def test_both_precisions_of_a_seed_share_data_weights_and_signs(tmp_path):
     """At d = 2 the std quantiser loses nothing, so only a difference in data, W(0) or a could set the two apart."""
     spec = SweepSpec(widths=(40,), tasks=("bessel",), dims=(2,), seeds=(3,), steps=5, n_train=(12,), n_test=4)
     loss = {}
-    for cell in make_plan(spec).cells:
-        loss[cell.precision] = cells_module.run_cell(cell).to_pandas()["loss"]
+    for one in networks_of(spec):
+        loss[one.precision] = one.run(tmp_path)["loss"]
     # equal up to float32 rounding of s q + mu, amplified over 5 steps
     pd.testing.assert_series_equal(loss["one_bit"], loss["full"], rtol=1e-4)
 
 
 def test_any_executor_serves_and_is_left_open(tmp_path, undisturbed):
     with ThreadPoolExecutor(1) as pool:
-        run_sweep(SPEC, tmp_path / "run", executor=pool)
+        run_all(SPEC, tmp_path / "run", executor=pool)
         assert pool.submit(int).result() == 0
     got = frame_of(tmp_path / "run")
     # this thread's BLAS may use several threads, so only the shape and the settings are promised here
@@ -78,15 +83,14 @@ def test_any_executor_serves_and_is_left_open(tmp_path, undisturbed):
 
 
 def test_a_cell_that_fails_is_recorded_and_the_others_are_kept(tmp_path, monkeypatch):
-    def broken(folder, cell):
-        if cell.width == 64:
+    def broken(folder, one):
+        if one.width == 64:
             raise ZeroDivisionError("as a test")
-        return compute(folder, cell)
+        return compute(folder, one)
 
-    compute = run_module.compute_cell
-    monkeypatch.setattr(run_module, "compute_cell", broken)
+    monkeypatch.setattr(runner, "compute", broken)
     with ThreadPoolExecutor(1) as pool:
-        outcome = run_sweep(SPEC, tmp_path / "run", executor=pool)
+        outcome = run_all(SPEC, tmp_path / "run", executor=pool)
     assert (outcome.failed, outcome.computed) == (4, 8)
     lines = (tmp_path / "run" / "failures.jsonl").read_text().splitlines()
     assert len(lines) == 4
@@ -95,7 +99,7 @@ def test_a_cell_that_fails_is_recorded_and_the_others_are_kept(tmp_path, monkeyp
 
 @pytest.mark.parametrize(
     ("error", "message"),
-    [(BrokenProcessPool(), "fewer --jobs"), (OSError(28, "No space left on device"), "No space left.*--resume")],
+    [(BrokenProcessPool(), "fewer --jobs"), (OSError(28, "No space left on device"), "No space left.*same command")],
 )
 def test_what_stops_a_sweep_is_told_in_a_line(tmp_path, error, message):
     class Broken(ThreadPoolExecutor):
@@ -105,29 +109,29 @@ def test_what_stops_a_sweep_is_told_in_a_line(tmp_path, error, message):
             return future
 
     with Broken(1) as pool, pytest.raises(InputError, match=message) as caught:
-        run_sweep(SPEC, tmp_path / "run", executor=pool)
+        run_all(SPEC, tmp_path / "run", executor=pool)
     assert "\n" not in str(caught.value)
 
 
 def test_divergence_is_a_result(tmp_path):
     spec = SweepSpec(widths=(64,), seeds=(0,), steps=300, n_train=(16,), n_test=4, eta_rel=1e5, precisions=("full",))
-    outcome = run_sweep(spec, tmp_path / "run", jobs=1)
+    outcome = run_all(spec, tmp_path / "run", jobs=1)
     assert (outcome.computed, outcome.diverged, outcome.failed) == (1, 1, 0)
     frame = frame_of(tmp_path / "run")
     assert frame["diverged"].to_numpy().all()
     assert len(frame) < 301
-    assert run_sweep(spec, tmp_path / "run", jobs=1, resume=True).found == 1
+    assert run_all(spec, tmp_path / "run", jobs=1).found == 1
 
 
 def test_zero_jobs_are_refused(tmp_path):
     with pytest.raises(InputError, match="at least 1"):
-        run_sweep(SPEC, tmp_path / "run", jobs=0)
+        run_all(SPEC, tmp_path / "run", jobs=0)
     assert not (tmp_path / "run").exists()
 
 
 # the widest networks take minutes, so that the sweep cannot end before it is stopped, however busy the machine is
 LONG = SweepSpec(widths=(2, 262144), seeds=(0, 1), steps=300, n_train=(64,), n_test=4, checkpoints=2)
-COMMAND = [sys.executable, "-m", "ntk1bit", "sweep", "--resume", "--jobs", "2"]
+COMMAND = [sys.executable, "-m", "ntk1bit", "sweep", "--jobs", "2"]
 
 
 def start(folder, *, sigint=signal.SIG_DFL):
@@ -153,9 +157,9 @@ def wait_for(condition, seconds=120.0):
 def begun(tmp_path):
     """Return the folder of a run of which the two cheapest cells are finished."""
     folder = tmp_path / "run"
-    Store(folder).open(LONG, resume=False)
-    for cell in make_plan(LONG).cells[-2:]:
-        compute_cell(folder, cell)
+    Store(folder).open(LONG)
+    for one in sorted(networks_of(LONG), key=lambda one: one.cost)[:2]:
+        compute(folder, one)
     return folder
 
 
@@ -178,7 +182,7 @@ def signal_group(process, number):
 @pytest.mark.parametrize(
     ("number", "times"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGINT, 20), (signal.SIGTERM, 2)]
 )
-def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(begun, number, times):
+def test_ctrl_c_stops_cleanly_and_says_how_to_resume(begun, number, times):
     before = {path.name: path.read_bytes() for path in (begun / "cells").iterdir()}
     process = start(begun)
     workers = at_work(process)
@@ -192,7 +196,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(begun, number, times):
     assert process.returncode == 130
     told = errors.strip().splitlines()
     assert len(told) == 1, errors
-    assert "--resume" in told[0]
+    assert "To resume: ntk1bit sweep" in told[0]
     assert {path.name: path.read_bytes() for path in (begun / "cells").iterdir()} == before
     assert psutil.wait_procs(workers, timeout=20)[1] == []
 
@@ -224,7 +228,7 @@ def test_a_second_ctrl_c_does_not_disturb_the_stopping(monkeypatch):
     monkeypatch.setattr(executors, "stop", ending)
 
     def interrupted():
-        with executors.running({1: (pow, 2, 2)}) as done:
+        with executors.workers(1) as pool, executors.running(pool, {1: (pow, 2, 2)}) as done:
             assert [(key, future.result()) for key, future in done] == [(1, 4)]
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)
@@ -240,12 +244,18 @@ def test_a_second_ctrl_c_does_not_disturb_the_stopping(monkeypatch):
 
 
 def test_what_cannot_be_submitted_leaves_no_worker():
-    """An error while calls are handed out, not only afterwards, ends the pool."""
-    given = ThreadPoolExecutor(1)
-    with pytest.raises(TypeError), executors.running({1: (pow, 2, 2), 2: ()}, executor=given):
+    """An error while calls are handed out, not only afterwards, ends the local workers."""
+    mine = executors.workers(1)
+    pool = mine.__enter__()
+    with pytest.raises(TypeError) as wrong, executors.running(pool, {1: (pow, 2, 2), 2: ()}):
         pass
-    assert given.submit(pow, 2, 3).result() == 8  # one of the caller's own goes on
-    given.shutdown()
+    assert not mine.__exit__(TypeError, wrong.value, None)
+    with pytest.raises(RuntimeError):  # it is shut down
+        pool.submit(pow, 2, 3)
+    with ThreadPoolExecutor(1) as given:
+        with pytest.raises(TypeError), executors.workers(1, given) as pool, executors.running(pool, {2: ()}):
+            pass
+        assert given.submit(pow, 2, 3).result() == 8  # one of the caller's own is left open
 
 
 def test_a_second_sweep_on_the_folder_is_refused(begun):
@@ -254,7 +264,52 @@ def test_a_second_sweep_on_the_folder_is_refused(begun):
     second = start(begun)
     _, errors = second.communicate(timeout=120)
     assert second.returncode == 2
-    assert "another sweep is writing" in errors
+    assert "another process is writing" in errors
     assert len(errors.strip().splitlines()) == 1
     signal_group(first, signal.SIGINT)
     first.communicate(timeout=120)
+
+
+def test_too_large_for_memory_is_refused_with_advice(monkeypatch):
+    networks = networks_of(SweepSpec(widths=(64, 2**22)))
+    one = predicted_memory(networks, 1)
+    monkeypatch.setattr(runner, "free_memory", lambda: one / 0.9 * 1.01)
+    require_memory(networks, 1)
+    with pytest.raises(InputError, match="use --jobs 1"):
+        require_memory(networks, 2)
+    monkeypatch.setattr(runner, "free_memory", lambda: one / 2)
+    with pytest.raises(InputError, match=r"width 4194304 .* leave out the largest"):
+        require_memory(networks, 1)
+
+
+@dataclass(frozen=True)
+class Killed(Experiment):
+    """Ends its worker as the system does when memory runs out."""
+
+    KIND: ClassVar[str] = "killed"
+
+    number: int
+
+    @property
+    def cost(self) -> float:
+        return 1.0
+
+    def run(self, scratch):  # noqa: ARG002
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_told_in_a_line_whatever_the_kind(tmp_path):
+    """It once escaped as a traceback from everything but sweeps."""
+    with pytest.raises(InputError, match=r"worker process was killed.*fewer --jobs") as told:
+        run_all(ExperimentList((Killed(0), Killed(1))), tmp_path / "run", jobs=1)
+    assert "\n" not in str(told.value)
+    assert open_run(tmp_path / "run").counts == {"unfinished": 2}
+
+
+def test_changed_versions_are_noted(tmp_path):
+    spec = SweepSpec(widths=(8,), seeds=(0,), steps=2, n_train=(8,), n_test=2)
+    run_all(spec, tmp_path / "run")
+    path = tmp_path / "run" / "spec.toml"
+    path.write_text(path.read_text().replace('numpy = "', 'numpy = "0.'))
+    (note,) = run_all(spec, tmp_path / "run").notes
+    assert "versions changed since this run began (numpy 0." in note

@@ -1,55 +1,24 @@
 from __future__ import annotations
 
 import codecs
+import dataclasses
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 import tomli_w
-from ntk1bit.experiments.plan import require_memory
 
 from ntk1bit.errors import InputError
-from ntk1bit.experiments import SweepSpec, make_plan, parse_numbers, parse_seeds, parse_widths, read_spec
-from ntk1bit.experiments.language_spec import read_spec as read_language_spec
+from ntk1bit.experiments import SweepSpec
+from ntk1bit.experiments.runner import WORKER_BYTES, require_memory
+from ntk1bit.experiments.specification import read_specification
 
 
-@pytest.mark.parametrize(
-    ("text", "widths"),
-    [
-        ("64..1024", (64, 128, 256, 512, 1024)),
-        ("64..4096:x4", (64, 256, 1024, 4096)),
-        ("64,100,256", (64, 100, 256)),
-        ("7", (7,)),
-        ("3..20", (3, 6, 12)),
-        ("64..64", (64,)),
-        (" 8 .. 32 , 100", (8, 16, 32, 100)),
-    ],
-)
-def test_widths(text, widths):
-    assert parse_widths(text) == widths
-
-
-@pytest.mark.parametrize(
-    "text", ["", "64..", "..64", "64-128", "x", "64..32", "0..8", "8..64:x1", "1.5", "-8", "8,,9", "٣"]
-)
-def test_bad_widths(text):
-    with pytest.raises(InputError):
-        parse_widths(text) if text != "٣" else SweepSpec(widths=parse_widths("0"))
-
-
-def test_seeds():
-    assert parse_seeds("3") == (0, 1, 2)
-    assert parse_seeds("7,8,9") == (7, 8, 9)
-    assert parse_seeds("7,") == (7,)
-    for text in ("0", "-1", "x", "", "1e3", "99999999"):
-        with pytest.raises(InputError):
-            parse_seeds(text)
-
-
-def test_numbers_name_the_option():
-    assert parse_numbers("1, 2.5", what="--kappas", kind=float) == (1.0, 2.5)
-    with pytest.raises(InputError, match="--dims '1,x'; write whole numbers"):
-        parse_numbers("1,x", what="--dims", kind=int)
+def networks_of(spec):
+    return spec.first_stage.experiments
 
 
 @pytest.mark.parametrize(
@@ -103,7 +72,7 @@ def test_numbers_of_numpy_and_lists_are_plain_numbers(untyped):
     plain = SweepSpec(widths=(8, 16), seeds=(0, 1), steps=7, kappas=(1.0, 0.5), n_train=(8,))
     assert repr(spec) == repr(plain)
     assert tomli_w.dumps(spec.as_dict()) == tomli_w.dumps(plain.as_dict())
-    assert [cell.key for cell in make_plan(spec).cells] == [cell.key for cell in make_plan(plain).cells]
+    assert [one.key for one in networks_of(spec)] == [one.key for one in networks_of(plain)]
 
 
 SMALL: Any = {"widths": (8,), "seeds": (0,), "steps": 2, "n_train": (4,), "n_test": 2, "tasks": ("sphere-linear",)}
@@ -113,23 +82,21 @@ SMALL: Any = {"widths": (8,), "seeds": (0,), "steps": 2, "n_train": (4,), "n_tes
 def test_what_no_machine_could_hold_is_refused_before_anything_runs(name):
     huge = (2**53,) if name in ("widths", "n_train", "dims") else 2**53
     with pytest.raises(InputError, match=r"too many|GB of memory") as told:
-        require_memory(make_plan(SweepSpec(**(SMALL | {name: huge}))), 1)
+        require_memory(networks_of(SweepSpec(**(SMALL | {name: huge}))), 1)
     assert "\n" not in str(told.value)
 
 
 def test_seeds_may_be_any_number():
-    assert len(make_plan(SweepSpec(**(SMALL | {"seeds": (2**53,), "data_seed": 2**53}))).cells) == 2
+    assert len(networks_of(SweepSpec(**(SMALL | {"seeds": (2**53,), "data_seed": 2**53})))) == 2
 
 
 @pytest.mark.parametrize("prefix", [b"", codecs.BOM_UTF8])
 def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path, prefix):
     (tmp_path / "my.toml").write_bytes(prefix + b"[sweep]\r\nsteps = 7\r\n")
-    assert read_spec(tmp_path / "my.toml").steps == 7
-    (tmp_path / "lm.toml").write_bytes(prefix + b"[language]\nsizes = ['1x16', '1x32']\n")
-    assert read_language_spec(tmp_path / "lm.toml").sizes == ("1x16", "1x32")
+    assert SweepSpec.read(tmp_path / "my.toml").steps == 7
 
 
-@pytest.mark.parametrize("read", [read_spec, read_language_spec])
+@pytest.mark.parametrize("read", [SweepSpec.read, read_specification])
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -140,7 +107,7 @@ def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path, prefix):
         (b"[sweep", "not valid TOML"),
         (b"a = " + b"[" * 100_000, "not valid TOML"),
         (b"a = " + b"9" * 5000, "not valid TOML"),
-        (b"", "table; put the settings under a line"),
+        (b"", "table"),
     ],
 )
 def test_files_of_other_encodings_are_told_in_a_line(tmp_path, read, content, message):
@@ -155,8 +122,8 @@ def test_toml_round_trip(tmp_path):
     spec = SweepSpec(widths=(8, 16), tasks=("f1", "sphere-linear"), dims=(4,), kappas=(0.1, 1.0), steps=7)
     path = tmp_path / "spec.toml"
     path.write_text(tomli_w.dumps({"sweep": spec.as_dict(), "versions": {"numpy": "1"}}))
-    assert read_spec(path) == spec
-    assert read_spec(path).differences(spec) == []
+    assert SweepSpec.read(path) == spec
+    assert SweepSpec.read(path).differences(spec) == []
     assert spec.differences(SweepSpec(**{**vars(spec), "steps": 9})) == ["steps: 7 there, 9 asked for"]
 
 
@@ -178,15 +145,73 @@ def test_bad_spec_files_are_told_by_name(tmp_path, text, message):
     path = tmp_path / "my.toml"
     path.write_text(text)
     with pytest.raises(InputError, match=message) as caught:
-        read_spec(path)
+        SweepSpec.read(path)
     assert "my.toml" in str(caught.value)
 
 
 def test_spec_files_that_cannot_be_read(tmp_path):
     with pytest.raises(InputError, match="No such file"):
-        read_spec(tmp_path / "none.toml")
+        SweepSpec.read(tmp_path / "none.toml")
     with pytest.raises(InputError, match="directory"):
-        read_spec(tmp_path)
+        SweepSpec.read(tmp_path)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="UTF-8"):
-        read_spec(tmp_path / "binary")
+        SweepSpec.read(tmp_path / "binary")
+
+
+def test_all_combinations_once():
+    spec = SweepSpec(
+        widths=(8, 16),
+        tasks=("sphere-linear",),
+        dims=(4, 6),
+        n_train=(10, 20),
+        scales=("std", "absmean"),
+        inits=("iid", "paired"),
+        kappas=(0.5, 1.0),
+        seeds=(0, 1, 2),
+    )
+    networks = networks_of(spec)
+    # full precision has no scale, so it runs once for both
+    assert len(networks) == 2 * 2 * 2 * 2 * 2 * 3 * (2 + 1)
+    assert len({one.key for one in networks}) == len(networks)
+    assert {one.dim for one in networks} == {4, 6}
+
+
+def test_keys_depend_on_every_setting_and_on_nothing_else():
+    (base,) = networks_of(SweepSpec(widths=(8,), seeds=(0,), precisions=("full",)))
+    again = networks_of(SweepSpec(widths=(8, 16), seeds=(0, 1), precisions=("full",)))
+    assert base.key in {one.key for one in again}
+    assert len(base.key) == 20
+    other = {"task": "f1", "precision": "one_bit", "init": "paired", "scale": "std"}
+    for field in dataclasses.fields(base):
+        value = getattr(base, field.name)
+        changed = other[field.name] if isinstance(value, str) else not value if isinstance(value, bool) else value + 1
+        assert dataclasses.replace(base, **{field.name: changed}).key != base.key
+
+
+def test_tasks_that_cannot_be_loaded_are_refused_before_anything_starts():
+    with pytest.raises(InputError, match="at most 442"):
+        networks_of(SweepSpec(tasks=("diabetes",), n_train=(400,), n_test=100))
+    with pytest.raises(InputError, match="d = 64"):
+        networks_of(SweepSpec(dims=(8,)))
+    assert "lossless" in SweepSpec(tasks=("bessel",), dims=(2,)).notes[0]  # what is remarkable is said beforehand too
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
+def test_predicted_memory_covers_a_real_network_without_being_absurd():
+    """Resident memory of a process that trains one wide network, against the prediction."""
+    code = (
+        "import re\n"
+        "from pathlib import Path\n"
+        "from ntk1bit.experiments import SweepSpec\n"
+        "spec = SweepSpec(widths=(2**12, 2**16, 2**18), seeds=(0,), precisions=('one_bit',), steps=2, n_train=(64,))\n"
+        "for one in spec.first_stage.experiments:\n"
+        "    one.run(Path('not used'))\n"
+        "    peak = re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]\n"
+        "    print(int(peak) * 1024, one.memory)\n"
+    )
+    alone = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # as in a worker
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=alone)
+    peaks, predicted = np.array([line.split() for line in done.stdout.splitlines()], dtype=float).T
+    assert (peaks < 1.1 * (WORKER_BYTES + predicted)).all()
+    assert 0.6 < (peaks[2] - peaks[1]) / (predicted[2] - predicted[1]) < 1.1

@@ -1,0 +1,179 @@
+"""A finished run of language models: its networks as a frame, the rates found, the trigram model, and the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+import pandas as pd
+
+from ntk1bit.data import text as texts
+from ntk1bit.errors import InputError, require_choice
+from ntk1bit.experiments.language import LanguageModel
+from ntk1bit.experiments.language_spec import SEARCH, SEEDS, LanguageSpec, Rates
+from ntk1bit.experiments.rate_search import best_of
+from ntk1bit.experiments.run import Run, open_run
+from ntk1bit.experiments.runner import run_all
+from ntk1bit.experiments.store import Store
+from ntk1bit.networks.transformer_shape import Arm, Shape
+
+if TYPE_CHECKING:
+    from ntk1bit.networks.transformer import Transformer
+
+
+@dataclass(frozen=True)
+class LanguageRun:
+    """A finished run.
+
+    Attributes
+    ----------
+    spec
+        What it was asked for.
+    frame
+        A row for each network and arm evaluated: settings, `stage` (``search``, ``seeds``, ``stability``), `size`,
+        `seconds` (which sum to the time on one processor), and what `LanguageModel.run` returns. Networks of the search
+        at the best rate and first seed are among ``seeds`` too.
+    rates
+        The rate found for each arm and size.
+    trigram
+        Loss of the trigram model on the same windows: `loss`, `loss_error`, `bits`, `bits_error`, `window_losses`.
+    """
+
+    spec: LanguageSpec
+    frame: pd.DataFrame
+    rates: Rates
+    trigram: dict[str, Any]
+
+
+def language_run(run: Run) -> LanguageRun:
+    """Put the tables of a finished run together.
+
+    Raises
+    ------
+    InputError
+        If it is of another kind, or not finished.
+    """
+    spec = run.spec
+    if not isinstance(spec, LanguageSpec):
+        raise InputError(f"{run.folder} is of a run of {spec.COMMAND}, not of {LanguageSpec.COMMAND}")
+    run.require_whole()
+    frames = [run.frame(stage=stage.name).assign(stage=stage.name.split()[0]) for stage in run.stages]
+    frame = pd.concat(frames, ignore_index=True)
+    frame["size"] = [f"{a}x{b}" for a, b in zip(frame["layers"], frame["width"], strict=True)]
+    rows = frame.groupby(["stage", "key"])["key"].transform("size").to_numpy()
+    frame["seconds"] = np.array([run.about[key]["seconds"] for key in frame["key"]]) / rows
+    searched = frame.loc[(frame["stage"] == SEARCH) & (frame["evaluated"] == frame["arm"])]
+    rates = {
+        (str(arm), str(size)): best_of(dict(zip(part["rate"], part["train_loss"], strict=True)))
+        for (arm, size), part in searched.groupby(["arm", "size"])  # pyright: ignore[reportGeneralTypeIssues]
+    }
+    frame = frame.loc[frame["evaluated"].isin(spec.arms)].reset_index(drop=True)
+    return LanguageRun(spec, pd.DataFrame(frame), rates, trigram(spec))
+
+
+def load_language_run(folder: Path | str) -> LanguageRun:
+    """Read a finished run.
+
+    Raises
+    ------
+    InputError
+        If there is none, it is of another kind, or not finished.
+    """
+    return language_run(open_run(folder))
+
+
+def trigram(spec: LanguageSpec) -> dict[str, Any]:
+    """Measure the trigram model on the validation windows of a run."""
+    from ntk1bit.data.ngram import fit_ngram, log_probabilities
+
+    corpus = texts.load(spec.text)
+    windows = texts.validation_windows(corpus.validation, context=spec.context, count=spec.windows)
+    return texts.loss_columns(
+        -log_probabilities(fit_ngram(corpus.train, vocabulary=corpus.vocabulary, order=3), windows)
+    )
+
+
+class Network(NamedTuple):
+    """A network read back from a run, with its shape and the alphabet of its text."""
+
+    model: Transformer
+    shape: Shape
+    alphabet: str
+
+
+def read_network(
+    folder: Path | str, *, size: str | None = None, arm: str = "bitnet", seed: int | None = None
+) -> Network:
+    """Read the network of one size, arm and seed, trained at the best rate.
+
+    Parameters
+    ----------
+    folder
+        A finished run.
+    size
+        As ``"3x64"``; the largest by default.
+    arm
+        A trained arm.
+    seed
+        The first of the run by default.
+
+    Raises
+    ------
+    InputError
+        If the run is not finished or has no such network, or its weights cannot be read.
+    """
+    from ntk1bit.training.language import load_weights
+
+    run = open_run(folder)
+    experiment = _network(run, size=size, arm=arm, seed=seed)
+    alphabet = texts.load(experiment.text).alphabet
+    shape = experiment.shape(len(alphabet))
+    path = Store(run.folder).scratch(experiment.key).with_suffix(".weights")
+    return Network(load_weights(path, shape, arm=cast(Arm, arm)), shape, alphabet)
+
+
+def restore_network(
+    folder: Path | str, *, size: str | None = None, arm: str = "bitnet", seed: int | None = None
+) -> bool:
+    """Train a network of a finished run again if its weights cannot be read; return whether that was needed.
+
+    Parameters
+    ----------
+    folder, size, arm, seed
+        As in `read_network`.
+
+    Raises
+    ------
+    InputError
+        If the run is not finished, has no such network, or cannot be written.
+    """
+    run = open_run(folder)
+    experiment = _network(run, size=size, arm=arm, seed=seed)
+    try:
+        read_network(folder, size=size, arm=arm, seed=seed)
+    except InputError:
+        Store(run.folder).path(experiment.key).unlink(missing_ok=True)
+        run_all(run.spec, run.folder)
+        return True
+    return False
+
+
+def _network(run: Run, *, size: str | None, arm: str, seed: int | None) -> LanguageModel:
+    """Find the experiment that trained a network."""
+    spec = run.spec
+    if not isinstance(spec, LanguageSpec):
+        raise InputError(f"{run.folder} is of a run of {spec.COMMAND}, not of {LanguageSpec.COMMAND}")
+    run.require_whole()
+    size = str(spec.shapes[-1]) if size is None else require_choice("size", size, [str(one) for one in spec.shapes])
+    require_choice("arm", arm, spec.trained_arms)
+    seed = spec.seeds[0] if seed is None else seed
+    if seed not in spec.seeds:
+        raise InputError(f"{run.folder} has no seed {seed}; it has: {', '.join(map(str, spec.seeds))}")
+    (seeds,) = (stage.experiments for stage in run.stages if stage.name == SEEDS)
+    return next(
+        one
+        for one in seeds
+        if isinstance(one, LanguageModel) and (f"{one.layers}x{one.width}", one.arm, one.seed) == (size, arm, seed)
+    )
