@@ -61,7 +61,7 @@ def run(figure: int, preset: str, *, jobs: int | None, out: Path | None) -> None
 
 
 def draw(frame: pd.DataFrame, figures: tuple[int, ...], path: Path) -> list[Path]:
-    """Draw figures of D25, each to a file of its own (figure-2.png and so on, if they are several); return the paths."""
+    """Draw figures of D25, each to its own file (path-2.png and path-3.png, if there are two); return the paths."""
     from ntk1bit.plots.deep import draw_frame  # matplotlib takes a second, which a mistake should not wait for
 
     paths = {one: path.with_stem(f"{path.stem}-{one}") if len(figures) > 1 else path for one in figures}

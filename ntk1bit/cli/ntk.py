@@ -33,10 +33,10 @@ def ntk(
     """
     from ntk1bit.data import tasks
     from ntk1bit.files import FIGURES, writable_file
-    from ntk1bit.kernels.measure import ENDINGS, Settings, measure
+    from ntk1bit.kernels.measure import ENDINGS, NetworkSettings, measure
     from ntk1bit.plots.kernels import draw_measurement
 
-    settings = Settings(
+    settings = NetworkSettings(
         width=width, precision=precision, init=init, kappa=kappa, scale=scale, seed=seed, samples=samples
     )
     if out is not None:

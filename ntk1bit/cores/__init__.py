@@ -1,7 +1,7 @@
 """Products with bit matrices: packed signs, packed activities, and the numba kernels that multiply with them."""
 
 from ntk1bit.compiling import seconds_compiling
-from ntk1bit.cores.backends import BACKENDS, Backend, Settings, available_backends, settings, using
+from ntk1bit.cores.backends import BACKENDS, Backend, CoreSettings, available_backends, settings, using
 from ntk1bit.cores.bits import (
     PackedBits,
     PackedSigns,
@@ -34,11 +34,11 @@ from ntk1bit.cores.sign_products_int8 import sign_matmul_int8, sign_matmul_int8_
 __all__ = [
     "BACKENDS",
     "Backend",
+    "CoreSettings",
     "Forward",
     "PackedBits",
     "PackedNeurons",
     "PackedSigns",
-    "Settings",
     "available_backends",
     "bit_gram",
     "bit_gram_reference",

@@ -16,14 +16,14 @@ from ntk1bit.kernels.effective import (
     symmetric_part,
 )
 from ntk1bit.kernels.empirical import empirical_ntk
-from ntk1bit.kernels.limits import Estimate, gaussian_limit_ntk, limit_ntk
+from ntk1bit.kernels.limits import KernelEstimate, gaussian_limit_ntk, limit_ntk
 from ntk1bit.kernels.spectra import Decay, Spectrum, alignment, spectrum
 
 __all__ = [
     "SLOWDOWN",
     "CertifiedBound",
     "Decay",
-    "Estimate",
+    "KernelEstimate",
     "Prediction",
     "Regression",
     "Spectrum",

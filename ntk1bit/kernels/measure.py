@@ -21,7 +21,7 @@ from ntk1bit.files import writable_file
 from ntk1bit.kernels.certified import certified_lambda_min
 from ntk1bit.kernels.effective import LEAST_SAMPLES, asymmetry, effective_ntk, kernel_ratio, symmetric_part
 from ntk1bit.kernels.empirical import empirical_ntk
-from ntk1bit.kernels.limits import Estimate, checked_sampling, limit_ntk
+from ntk1bit.kernels.limits import KernelEstimate, checked_sampling, limit_ntk
 from ntk1bit.kernels.spectra import Spectrum, alignment, spectrum
 from ntk1bit.networks.quantizers import SCALES, Scale
 from ntk1bit.networks.two_layer.network import INITS, PRECISIONS, Init, Precision, checked_targets, init
@@ -30,7 +30,7 @@ ENDINGS = (".npz",)  # of files of kernels
 
 
 @dataclass(frozen=True)
-class Settings:
+class NetworkSettings:
     """Which network is measured, with the defaults of `ntk1bit sweep`; `samples` serves the Monte Carlo kernels.
 
     Raises
@@ -76,11 +76,11 @@ class Measurement:
         Eigenvalues of H(0), if asked for.
     """
 
-    settings: Settings
+    settings: NetworkSettings
     y: Float[np.ndarray, " n"]
     empirical: Float[np.ndarray, "n n"]
-    limit: Estimate | None = None
-    effective: Estimate | None = None
+    limit: KernelEstimate | None = None
+    effective: KernelEstimate | None = None
     spectrum: Spectrum | None = None
 
     def rows(self) -> Iterator[tuple[str, str]]:
@@ -150,7 +150,7 @@ class Measurement:
 def measure(
     x: Float[np.ndarray, "n d"] | ArrayLike,
     y: Float[np.ndarray, " n"] | ArrayLike,
-    settings: Settings,
+    settings: NetworkSettings,
     *,
     limit: bool = False,
     effective: bool = False,

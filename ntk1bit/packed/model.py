@@ -1,7 +1,7 @@
 """1-bit Transformers run from packed signs, on the CPU and without JAX.
 
 The network is `ntk1bit.networks.transformer` with every projection as in W23: rows are normalised and rounded to 8-bit
-integers q, the product with the signs is exact (`ntk1bit.cores.sign_products_int8`), and `beta gamma/128` scales it back.
+integers q, the product with the signs is exact (`ntk1bit.cores.sign_matmul_int8`), and `beta gamma/128` scales it back.
 
     h   = E[token]
     h  += O( SubLN( Attention(Q, K, V of LN h) ) )
