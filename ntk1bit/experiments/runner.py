@@ -111,7 +111,7 @@ def run_all(
             raise
 
 
-def compute(folder: Path, experiment: Experiment) -> bool:
+def compute(folder: Path | str, experiment: Experiment) -> bool:
     """Run one experiment and store it; return whether it diverged. Any process that can see the folder can do this."""
     store = Store(folder)
     began = time.perf_counter()

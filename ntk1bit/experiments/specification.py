@@ -93,7 +93,7 @@ class Specification(PlainFields):
         return self.as_dict()
 
     @classmethod
-    def read(cls: type[S], path: Path) -> S:
+    def read(cls: type[S], path: Path | str) -> S:
         """Read a specification of this kind from its table of a TOML file.
 
         Raises
@@ -108,7 +108,7 @@ class Specification(PlainFields):
             if isinstance(document.get(name), dict):
                 raise InputError(
                     f"{path} is of a run of {kind.COMMAND}, not of {cls.COMMAND}; see it with: "
-                    f"ntk1bit summary {path.parent}"
+                    f"ntk1bit summary {Path(path).parent}"
                 )
         raise InputError(f"{path} has no [{cls.NAME}] table; put the settings under a line [{cls.NAME}]")
 
@@ -189,7 +189,7 @@ class ExperimentList(Specification):
         return asked if set(self.experiments) < set(asked.experiments) else self
 
 
-def read_specification(path: Path) -> Specification:
+def read_specification(path: Path | str) -> Specification:
     """Read the specification that a TOML file holds, of whatever kind.
 
     Raises
@@ -206,7 +206,7 @@ def read_specification(path: Path) -> Specification:
     raise InputError(f"{path} has no table of settings; put them under one of the lines {names}")
 
 
-def _make(kind: type[S], settings: Mapping[str, Any], path: Path) -> S:
+def _make(kind: type[S], settings: Mapping[str, Any], path: Path | str) -> S:
     try:
         return kind.from_dict(settings)
     except InputError as problem:

@@ -63,9 +63,9 @@ class Found(NamedTuple):
 class Store:
     """Reads and writes one run folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.cells = folder / "cells"
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.cells = self.folder / "cells"
 
     def check(self, specification: Specification) -> Specification:
         """Refuse a folder that a run must not write to, before anything is written.
@@ -312,7 +312,7 @@ class Store:
         return f"{path.name} {why}; set aside as set_aside/{target.name}"
 
 
-def read_stored(folder: Path) -> Specification:
+def read_stored(folder: Path | str) -> Specification:
     """Read the specification of a run folder.
 
     Raises
@@ -320,7 +320,7 @@ def read_stored(folder: Path) -> Specification:
     InputError
         If there is none, it cannot be read, or the folder was written by version 0.1.0.
     """
-    path = folder / "spec.toml"
+    path = Path(folder) / "spec.toml"
     document = read_toml(path)
     specification = read_specification(path)
     if document.get("made", {}).get("layout") != LAYOUT:
