@@ -20,7 +20,7 @@ from ntk1bit.cli.old_spellings import refuse_old_spellings
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
-COMMANDS = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue] (a group has commands)
+COMMANDS = typer.main.get_group(app).commands
 # What the text before the example with this number has introduced.
 GIVEN = {
     ("docs/kernels.md", 0): """
@@ -116,7 +116,7 @@ def check(line: str) -> bool:
     elif words[0] == "python" and words[1] == "-m":
         assert importlib.util.find_spec(words[2]) is not None
     elif words[0] == "python" and words[1] == "-c":
-        imports = [one for one in ast.parse(words[2]).body if isinstance(one, ast.ImportFrom)]
+        imports: list[ast.stmt] = [one for one in ast.parse(words[2]).body if isinstance(one, ast.ImportFrom)]
         exec(compile(ast.Module(imports, []), line, "exec"), {})
     elif words[0] == "ntk1bit" and words[1:] != ["--help"]:
         parse(words[1:])

@@ -7,6 +7,9 @@ import importlib
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from ntk1bit.cli.options import fill_in_defaults
 from ntk1bit.errors import InputError
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue] (a group has commands)
+COMMANDS = typer.main.get_group(app).commands
 # Modules whose functions do not follow a rule yet; the list is to become empty.
 NOT_YET: dict[str, set[str]] = {
     "path": {
@@ -110,10 +113,11 @@ def test_help_is_whole_and_defaults_come_from_the_code(capsys):
         main(["--help"])
     listed = " ".join(capsys.readouterr().out.split())
     for name, command in COMMANDS.items():
-        first = inspect.getdoc(command.callback).partition("\n")[0]
+        text = inspect.getdoc(command.callback) or ""
+        first = text.partition("\n")[0]
         assert first.endswith("."), name
         assert first in listed, name
-        assert "Example: ntk1bit" in inspect.getdoc(command.callback), name
+        assert "Example: ntk1bit" in text, name
         fill_in_defaults(name, command.params)
         for one in command.params:
             text = getattr(one, "help", "") or ""
@@ -156,6 +160,25 @@ def test_other_old_spellings_end_in_one_line(capsys):
         err = capsys.readouterr().err
         assert (ended.value.code, err.count("\n")) == (2, 1)
         assert now in err
+
+
+def test_python_m_figures_of_0_1_0_ends_in_one_line():
+    done = subprocess.run([sys.executable, "figures.py"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "ntk1bit plot" in done.stderr
+
+
+def test_doctor_lists_what_is_always_needed_apart_from_what_is_optional(capsys):
+    with pytest.raises(SystemExit):
+        main(["doctor"])
+    versions, _, optional = capsys.readouterr().out.partition("optional part")
+    needed = {
+        re.split(r"[<>=]", one)[0]
+        for one in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    }
+    named = {line.split()[0] for line in optional.splitlines()[2:]}
+    assert named & needed == set()
+    assert "jax" in versions
 
 
 # ------------------------------------------------------------------------------------------------- the library

@@ -140,6 +140,13 @@ def test_every_package_is_in_the_list_and_an_attribute():
         assert name in dir(ntk1bit)
 
 
+def test_tests_are_in_the_folder_of_their_package():
+    folders = {path.name for path in (ROOT / "tests").iterdir() if (path / "__init__.py").exists()}
+    assert folders <= {*ntk1bit.PACKAGES, "proofs_numeric", "benchmarks", "properties"}
+    packages = {found.name for found in pkgutil.iter_modules(ntk1bit.__path__) if found.ispkg}
+    assert packages - folders == set()
+
+
 def test_import_of_the_package_loads_nothing_else():
     code = "import sys, ntk1bit; print(sorted({'numpy', 'jax', 'numba', 'pandas'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -76,8 +76,8 @@ def _run(words: list[str]) -> int:
     code: object = 0
     try:
         refuse_old_spellings(words)
-        program = typer.main.get_command(app)
-        if {"-h", "--help"} & set(words) and words[0] in getattr(program, "commands", {}):
+        program = typer.main.get_group(app)
+        if {"-h", "--help"} & set(words) and words[0] in program.commands:
             fill_in_defaults(words[0], program.commands[words[0]].params)
         code = program(args=words or ["--help"], prog_name="ntk1bit", standalone_mode=False)
         sys.stdout.flush()

@@ -47,7 +47,7 @@ def plot(
 
         opened.require_whole()
         figures = deep_runs.figures_of(opened)
-        default = run / ("figure.png" if len(figures) > 1 else f"figure-{figures[0]}.png")
+        default = run / ("figure-1.png" if figures == (1,) else "figure.png")
         for path in deep_runs.draw(opened.frame(), figures, out or default):
             print(path)
         return
