@@ -9,9 +9,12 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+from ntk1bit.old_names import missing_name
+
 __version__ = "0.1.0"
 
 PACKAGES = (
+    "old_names",
     "errors",
     "arguments",
     "files",
@@ -34,26 +37,13 @@ PACKAGES = (
     "reports",
     "cli",
 )
-_MOVED = {  # names of 0.1.0, and where their contents are
-    "deep": "experiments.deep, ntk1bit.estimators.deep and ntk1bit.plots.deep",
-    "language": "experiments.language, ntk1bit.estimators.language and ntk1bit.plots.language",
-    "nets": "networks, ntk1bit.training, ntk1bit.packed and ntk1bit.energy",
-    "quantizers": "networks.quantizers",
-    "styles": "plots.looks",
-    "sweeps": "experiments",
-    "tasks": "data",
-    "two_layer": "networks.two_layer",
-}
-
 __all__ = ["PACKAGES", "__version__"]
 
 
 def __getattr__(name: str) -> ModuleType:
     if name in PACKAGES:
         return importlib.import_module(f"{__name__}.{name}")
-    if name in _MOVED:  # an ImportError, since `from ntk1bit import tasks` would drop the words of an AttributeError
-        raise ImportError(f"ntk1bit.{name} is now ntk1bit.{_MOVED[name]}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise missing_name(__name__, name)
 
 
 def __dir__() -> list[str]:

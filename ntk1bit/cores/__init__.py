@@ -1,5 +1,7 @@
 """Products with bit matrices: packed signs, packed activities, and the numba kernels that multiply with them."""
 
+from typing import TYPE_CHECKING
+
 from ntk1bit.compiling import seconds_compiling
 from ntk1bit.cores.backends import BACKENDS, Backend, CoreSettings, available_backends, settings, using
 from ntk1bit.cores.bits import (
@@ -30,6 +32,7 @@ from ntk1bit.cores.masked_products import masked_product, masked_product_referen
 from ntk1bit.cores.neurons import PackedNeurons, pack_neurons, pack_neurons_reference
 from ntk1bit.cores.sign_products import sign_matmul, sign_matmul_reference
 from ntk1bit.cores.sign_products_int8 import sign_matmul_int8, sign_matmul_int8_reference
+from ntk1bit.old_names import missing_name
 
 __all__ = [
     "BACKENDS",
@@ -68,3 +71,8 @@ __all__ = [
     "unpack_signs",
     "using",
 ]
+
+if not TYPE_CHECKING:  # to type checkers an unknown name stays unknown
+
+    def __getattr__(name: str) -> object:
+        raise missing_name(__name__, name)

@@ -5,6 +5,8 @@ The kernel of any JAX function is in `ntk1bit.autodiff`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ntk1bit.kernels.certified import CertifiedBound, certified_lambda_min
 from ntk1bit.kernels.dynamics import Prediction, Regression, kernel_regression, predict
 from ntk1bit.kernels.effective import (
@@ -18,6 +20,7 @@ from ntk1bit.kernels.effective import (
 from ntk1bit.kernels.empirical import empirical_ntk
 from ntk1bit.kernels.limits import KernelEstimate, gaussian_limit_ntk, limit_ntk
 from ntk1bit.kernels.spectra import Decay, Spectrum, alignment, spectrum
+from ntk1bit.old_names import missing_name
 
 __all__ = [
     "SLOWDOWN",
@@ -42,8 +45,7 @@ __all__ = [
     "symmetric_part",
 ]
 
+if not TYPE_CHECKING:  # to type checkers an unknown name stays unknown
 
-def __getattr__(name: str) -> object:
-    if name in ("infinite_ntk", "layerwise_ntk", "linearize", "ntk"):  # where they were in 0.1.0
-        raise ImportError(f"ntk1bit.kernels.{name} is now ntk1bit.autodiff.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        raise missing_name(__name__, name)
