@@ -35,7 +35,9 @@ def untyped() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LanguageRun]:
     """Train the smallest run of language models once."""
-    from ntk1bit.experiments.language import run_language
+    from ntk1bit.experiments import run_all
+    from ntk1bit.experiments.language_run import load_language_run
 
     folder = tmp_path_factory.mktemp("language") / "run"
-    return folder, run_language(TINY, folder, jobs=1)
+    run_all(TINY, folder)
+    return folder, load_language_run(folder)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 import pandas as pd
 
-from ntk1bit.data.cubes_and_curves import GRID, cube_data, curve_data, curve_inputs
+from ntk1bit.data.cubes_and_curves import GRID, Points, cube_data, curve_data, curve_inputs
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.networks.two_layer import PRECISIONS
@@ -108,9 +108,8 @@ class DeepScaling(Experiment):
             bias_deviation=BIAS_DEVIATION,
         )
         every = max(math.ceil(self.steps / RECORDS), 1)
-        found = _train(
-            network, self, scratch, points.x, points.y, self.steps, every, x_test=points.x_test, y_test=points.y_test
-        )
+        at_test = {"x_test": points.x_test, "y_test": points.y_test}
+        found = _train(self, network, scratch, points, steps=self.steps, every=every, **at_test)
         return pd.DataFrame(
             {
                 "seed": found.seeds,
@@ -177,18 +176,10 @@ class DeepSimilarity(Experiment):
         return f"{self.task}, k = {self.k}"
 
     @property
-    def parameters(self) -> int:
-        """N of either network."""
-        return curve_parameters(self.k)
-
-    @property
     def cost(self) -> float:
-        """Rough seconds of one processor.
-
-        Both precisions; an epoch trains on 100 points and evaluates on 300, and each step moves all parameters.
-        """
-        operations = 2.0 * self.epochs * (6 * 100 + 2 * 300 + 10 * 60) * self.parameters * len(self.seeds)
-        return _COMPILING + operations / _SPEED
+        """Rough seconds of one processor."""
+        each = 6 * 100 + 2 * 300 + 10 * 60  # per epoch: 100 points to train on, 300 to evaluate, 10 steps
+        return _COMPILING + 2.0 * self.epochs * each * curve_parameters(self.k) * len(self.seeds) / _SPEED
 
     def run(self, scratch: Path) -> pd.DataFrame:
         """Compute the result; scratch-PRECISION.checkpoint keeps the state while training.
@@ -217,31 +208,16 @@ class DeepSimilarity(Experiment):
         watch, targets = np.concatenate([points.x, points.x_test]), np.concatenate([points.y, points.y_test])
         outputs, drawn, lost = {}, {}, np.zeros(len(self.seeds), dtype=bool)
         for precision in PRECISIONS:
-            network = MLP(
-                2,
-                (FIRST_WIDTH * self.k, self.k),
-                precision=cast(Any, precision),
-                biases=False,
-                parameterisation=cast(Any, self.parameterisation),
-            )
-            place = scratch.with_name(f"{scratch.name}-{precision}")
-            found = _train(
-                network,
-                self,
-                place,
-                points.x,
-                points.y,
-                self.epochs * in_epoch,
-                in_epoch,
-                batch=self.batch,
-                watch=watch,
-            )
+            hidden, kind = (FIRST_WIDTH * self.k, self.k), cast(Any, self.parameterisation)
+            network = MLP(2, hidden, precision=cast(Any, precision), biases=False, parameterisation=kind)
+            place, steps = scratch.with_name(f"{scratch.name}-{precision}"), self.epochs * in_epoch
+            found = _train(self, network, place, points, steps=steps, every=in_epoch, batch=self.batch, watch=watch)
             outputs[precision] = found.predictions
             at_grid = jax.jit(jax.vmap(_functions(network)[1], in_axes=(0, None)))(found.params, grid)
             drawn[precision] = np.asarray(at_grid, dtype=np.float64)
             lost |= found.diverged_at != NEVER
         frame = _epochs(outputs, drawn, targets, self.n_train, self.seeds)
-        return frame.assign(N=self.parameters, diverged=np.repeat(lost, self.epochs + 1))
+        return frame.assign(N=curve_parameters(self.k), diverged=np.repeat(lost, self.epochs + 1))
 
 
 def curve_parameters(k: int) -> int:
@@ -250,32 +226,25 @@ def curve_parameters(k: int) -> int:
 
 
 def _train(
-    network: MLP,
     experiment: DeepScaling | DeepSimilarity,
+    network: MLP,
     scratch: Path,
-    x: np.ndarray,
-    y: np.ndarray,
+    points: Points,
+    *,
     steps: int,
     every: int,
-    *,
     batch: int | None = None,
-    **points: Any,
+    **recorded: Any,
 ) -> Trained:
     from ntk1bit.training.checkpoints import Checkpoint
     from ntk1bit.training.schedules import Training
     from ntk1bit.training.supervised import train
 
-    init, apply = _functions(network)
-    training = Training(
-        steps,
-        experiment.rate,
-        batch=batch,
-        optimiser=cast(Any, experiment.optimiser),
-        schedule=cast(Any, experiment.schedule),
-        every=every,
-    )
+    optimiser, schedule = cast(Any, experiment.optimiser), cast(Any, experiment.schedule)
+    training = Training(steps, experiment.rate, batch, optimiser=optimiser, schedule=schedule, every=every)
     checkpoint = Checkpoint(scratch.with_name(f"{scratch.name}.checkpoint"), repr(network), replace=True)
-    return train(init, apply, x, y, training, seeds=experiment.seeds, checkpoint=checkpoint, **points)
+    init, apply = _functions(network)
+    return train(init, apply, points.x, points.y, training, seeds=experiment.seeds, checkpoint=checkpoint, **recorded)
 
 
 @functools.lru_cache(maxsize=8)

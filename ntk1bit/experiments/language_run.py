@@ -139,15 +139,10 @@ def restore_network(
 ) -> bool:
     """Train a network of a finished run again if its weights cannot be read; return whether that was needed.
 
-    Parameters
-    ----------
-    folder, size, arm, seed
-        As in `read_network`.
-
     Raises
     ------
     InputError
-        If the run is not finished, has no such network, or cannot be written.
+        As `read_network`, but for weights that cannot be read, and if the folder cannot be written.
     """
     run = open_run(folder)
     experiment = _network(run, size=size, arm=arm, seed=seed)

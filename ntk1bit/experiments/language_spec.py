@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from ntk1bit.data import text as texts
 from ntk1bit.errors import InputError, require_choice
@@ -231,7 +231,7 @@ class LanguageSpec(Specification):
         one = self.network(self.stability_size, "full", self.rate, 0, tokens=self.tokens // STABILITY_SHARE)
         return seconds + tried * one.cost
 
-    def differences(self, asked: Self) -> list[str]:
+    def differences(self, asked: LanguageSpec) -> list[str]:
         """Name the settings that contradict these: also sizes that would move the middle one, where stability is."""
         found = super().differences(asked)
         both = self.united(asked)

@@ -16,10 +16,9 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, Integer
 
-from ntk1bit.errors import InputError, require_choice
+from ntk1bit.errors import require_choice
 from ntk1bit.networks.bitlinear import LayerNorm, Projection, projection
 from ntk1bit.networks.quantizers import SURROGATES, Surrogate
 from ntk1bit.networks.transformer_shape import ARMS, Activation, Arm, Shape
@@ -156,20 +155,3 @@ def as_arm(model: Transformer, arm: Arm) -> Transformer:
         return Projection(one.weight, arm, one.surrogate) if isinstance(one, Projection) else one
 
     return jax.tree.map(change, model, is_leaf=lambda one: isinstance(one, Projection))
-
-
-def check_windows(windows: np.ndarray, shape: Shape) -> None:
-    """Refuse windows that a Transformer of this shape cannot read.
-
-    Raises
-    ------
-    InputError
-        If they are longer than its context, or hold a character outside its vocabulary.
-    """
-    if windows.ndim != 2 or not 2 <= windows.shape[1] <= shape.context + 1:
-        raise InputError(
-            f"windows must have 2 to {shape.context + 1} characters a row for a context of {shape.context}, "
-            f"got shape {windows.shape}"
-        )
-    if windows.size and int(windows.max()) >= shape.vocabulary:
-        raise InputError(f"windows hold token {int(windows.max())}, but the vocabulary has {shape.vocabulary}")

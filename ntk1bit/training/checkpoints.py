@@ -57,31 +57,21 @@ class Checkpoint:
         InputError
             If the file is of another training, damaged or unreadable, unless it may be replaced.
         """
-        if not self.path.exists():
-            return None
-        try:
-            return self._read(like)
-        except InputError:
-            if self.replace:
-                return None
-            raise
-
-    def _read(self, like: Tree) -> Tree:
         try:
             stored = self.path.read_bytes()
-        except OSError as problem:
-            raise InputError(f"cannot read the checkpoint {self.path}: {problem.strerror or problem}") from None
-        if not stored.startswith(_MARK):
-            raise InputError(f"{self.path} is not a checkpoint of a training; delete it or give another place")
-        if not stored.startswith(self._head):
-            raise InputError(
-                f"{self.path} belongs to another training (its settings, data or seeds differ); delete it or give "
-                "another place"
-            )
-        try:
-            return deserialised(stored[len(self._head) :], like)
+            if stored.startswith(self._head):
+                return deserialised(stored[len(self._head) :], like)
+            whose = "belongs to another training (its settings, data or seeds differ)"
+            problem = whose if stored.startswith(_MARK) else "is not a checkpoint of a training"
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror or error})"
         except ValueError:
-            raise InputError(f"the checkpoint {self.path} is damaged; delete it and train again") from None
+            problem = "is damaged"
+        if self.replace:
+            return None
+        raise InputError(f"the checkpoint {self.path} {problem}; delete it and train again, or give another place")
 
     def remove(self) -> None:
         """Delete the file if there is one."""

@@ -10,15 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import tomli_w
 
 from ntk1bit.cli import training_lm
 from ntk1bit.cli.main import main
 from ntk1bit.errors import InputError
 from ntk1bit.estimators import language as summary
-from ntk1bit.experiments import SweepSpec
-from ntk1bit.experiments.language import run_language
-from ntk1bit.experiments.language_export import read_network, restore_network
+from ntk1bit.experiments import run_all
+from ntk1bit.experiments.language_run import load_language_run, read_network, restore_network
 from ntk1bit.packed.file_format import load
 
 from ..tiny_language import TINY
@@ -62,31 +60,16 @@ def test_plot_draws_the_run(copy, tmp_path, capsys):
     assert all((tmp_path / one).stat().st_size > 10_000 for one in named)
 
 
-@pytest.mark.parametrize("command", ["report", "fit"])
-def test_commands_for_sweeps_say_what_shows_this_run(copy, capsys, command):
-    assert call(command, copy) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "of a run of ntk1bit train-lm, not of ntk1bit sweep" in told
-    assert f"ntk1bit summary {copy} or ntk1bit plot" in told
-
-
-def test_a_sweeps_folder_is_not_taken_for_ours(tmp_path):
-    (tmp_path / "spec.toml").write_text(tomli_w.dumps({"sweep": SweepSpec().as_dict()}))
-    with pytest.raises(InputError, match="of a run of ntk1bit sweep, not of ntk1bit train-lm"):
-        run_language(TINY, tmp_path, resume=True)
-
-
 def test_an_export_trains_a_network_again_whose_weights_are_lost(finished, copy, capsys):
     _, run = finished
     before = {path.name: path.read_bytes() for path in (copy / "cells").glob("*.weights")}
     for path in (copy / "cells").glob("*.weights"):
         path.unlink()
-    with pytest.raises(InputError, match="train this network again with: ntk1bit train-lm --resume --export"):
+    with pytest.raises(InputError, match="train this network again with: ntk1bit train-lm --export"):
         read_network(copy)
-    training_lm.run(TINY, jobs=1, out=copy, resume=True, export=copy / "model.npz")
+    training_lm.run(TINY, jobs=1, out=copy, export=copy / "model.npz")
     told = capsys.readouterr()
-    assert "the weights of the bitnet network 1x16 could not be read: it was trained again" in told.err
+    assert "the weights of the largest bitnet network could not be read: it was trained again" in told.err
     assert "Packed: " in told.out
     (again,) = (copy / "cells").glob("*.weights")  # the network that is exported, and no other
     assert again.read_bytes() == before[again.name]
@@ -99,4 +82,5 @@ def test_an_export_trains_a_network_again_whose_weights_are_lost(finished, copy,
 def test_sizes_written_in_two_ways_are_one_run(finished, copy):
     _, run = finished
     spec = replace(TINY, sizes=(" 1 x 8", "1X12", "01x16"))
-    pd.testing.assert_frame_equal(run_language(spec, copy, resume=True).frame, run.frame)
+    assert run_all(spec, copy).computed == 0
+    pd.testing.assert_frame_equal(load_language_run(copy).frame, run.frame)

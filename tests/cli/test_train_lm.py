@@ -20,7 +20,7 @@ def test_a_dry_run_says_what_would_be_trained(capsys, tmp_path):
     assert call("train-lm", "--sizes", "1x16,2x32", "--tokens", "1e5", "--out", tmp_path / "run", "--dry-run") == 0
     told = capsys.readouterr().out
     assert "24,576" in told
-    assert "99,840 a network, in 195 steps of 8 x 64" in told
+    assert "99,840 per network, in 195 steps of 8 x 64" in told
     assert str(tmp_path / "run") in told
     assert not (tmp_path / "run").exists()
 
@@ -44,7 +44,7 @@ def test_options_override_the_preset():
         (["--tokens", "many"], "--tokens takes a positive whole number"),
         (["--tokens", "1.5"], "--tokens takes a positive whole number"),
         (["--tokens", "10"], "less than one step"),
-        (["--preset", "huge"], "is not one of 'smoke', 'quick', 'standard', 'thorough'"),
+        (["--preset", "huge"], "choose one of: smoke, quick, standard, thorough"),
         (["--text", "bible"], "choose one of: sotu, pydoc"),
         (["--stability", "-1"], "positive multiples"),
         (["--arms", "full", "--export", "model.npz"], "add bitnet to --arms"),

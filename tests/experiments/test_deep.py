@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 
 from ntk1bit.data.cubes_and_curves import GRID, curve_data, curve_inputs
 from ntk1bit.errors import InputError
-from ntk1bit.experiments import deep as experiments
-from ntk1bit.experiments.deep import RECORDS, scaling, similarity
+from ntk1bit.experiments.deep import RECORDS, DeepScaling, DeepSimilarity
 from ntk1bit.networks import mlp
 from ntk1bit.networks.mlp import MLP
+from ntk1bit.training import checkpoints
+from ntk1bit.training.checkpoints import Checkpoint
 
 EPSILON = float(np.finfo(np.float32).eps)
 FIG_1: dict[str, Any] = {"task": "f3", "depth": 3, "parameters": 200, "steps": 45, "rate": 0.01, "seeds": (0, 1)}
@@ -29,13 +31,18 @@ def same(a: pd.DataFrame, b: pd.DataFrame) -> bool:
 
 
 @pytest.fixture(scope="module")
-def fig_1() -> pd.DataFrame:
-    return scaling(precision="one_bit", **FIG_1)
+def scratch(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cells") / "key"
 
 
 @pytest.fixture(scope="module")
-def fig_3() -> pd.DataFrame:
-    return similarity(**FIG_3)
+def fig_1(scratch) -> pd.DataFrame:
+    return DeepScaling(precision="one_bit", **FIG_1).run(scratch)
+
+
+@pytest.fixture(scope="module")
+def fig_3(scratch) -> pd.DataFrame:
+    return DeepSimilarity(**FIG_3).run(scratch)
 
 
 def test_a_row_a_seed_with_the_least_loss_of_all_steps(fig_1):
@@ -51,27 +58,32 @@ def test_a_row_a_seed_with_the_least_loss_of_all_steps(fig_1):
     assert (fig_1["diverged_at"] == -1).all()
 
 
-def test_precision_changes_the_result_and_the_same_settings_do_not(fig_1):
-    assert same(fig_1, scaling(precision="one_bit", **FIG_1))
-    full = scaling(precision="full", **FIG_1)
+def test_precision_changes_the_result_and_the_same_settings_do_not(fig_1, scratch):
+    assert same(fig_1, DeepScaling(precision="one_bit", **FIG_1).run(scratch))
+    full = DeepScaling(precision="full", **FIG_1).run(scratch)
     assert (full["loss"] - fig_1["loss"]).abs().min() > 1e-6
     assert set(full["N"]) == set(fig_1["N"])
     assert set(full["one_bit_share"]) == set(fig_1["one_bit_share"])  # of the network's one-bit sister
 
 
-def test_a_stopped_measurement_goes_on(fig_1, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("ntk1bit.training.supervised.write_whole", _write_and_stop)
-    patched = experiments.train
+def test_a_stopped_experiment_is_resumed(fig_1, fig_3, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "Checkpoint", functools.partial(Checkpoint, seconds=0.0))
+    for experiment, whole, kept in (
+        (DeepScaling(precision="one_bit", **FIG_1), fig_1, "key.checkpoint"),
+        (DeepSimilarity(**FIG_3), fig_3, "key-one_bit.checkpoint"),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(checkpoints, "write_whole", _write_and_stop)
+            with pytest.raises(KeyboardInterrupt):
+                experiment.run(tmp_path / "key")
+        assert [path.name for path in tmp_path.iterdir()] == [kept]
+        assert same(whole, experiment.run(tmp_path / "key"))
+        assert not list(tmp_path.iterdir())
 
-    def train_saving(*args: Any, **options: Any) -> Any:
-        return patched(*args, **options, save_seconds=0.0)
 
-    monkeypatch.setattr(experiments, "train", train_saving)
-    with pytest.raises(KeyboardInterrupt):
-        scaling(precision="one_bit", **FIG_1, scratch=tmp_path / "key")
-    assert (tmp_path / "key.checkpoint").exists()
-    monkeypatch.undo()
-    assert same(fig_1, scaling(precision="one_bit", **FIG_1, scratch=tmp_path / "key"))
+def test_a_checkpoint_that_cannot_be_used_is_replaced(fig_1, tmp_path: Path):
+    (tmp_path / "key.checkpoint").write_bytes(b"of another time")
+    assert same(fig_1, DeepScaling(precision="one_bit", **FIG_1).run(tmp_path / "key"))
     assert not list(tmp_path.iterdir())
 
 
@@ -122,10 +134,10 @@ def test_the_drawn_function_is_the_trained_one(fig_3):
     assert curve_inputs(grid).shape == (GRID, 2)
 
 
-def test_mistakes_are_told():
+def test_mistakes_are_told(scratch):
     with pytest.raises(InputError, match="unknown function"):
-        scaling(precision="full", **dict(FIG_1, task="bessel"))
+        DeepScaling(precision="full", **dict(FIG_1, task="bessel")).run(scratch)
     with pytest.raises(InputError, match="ask for"):
-        scaling(precision="full", **dict(FIG_1, parameters=2))
+        DeepScaling(precision="full", **dict(FIG_1, parameters=2)).run(scratch)
     with pytest.raises(InputError, match="size k"):
-        similarity(**dict(FIG_3, k=0))
+        DeepSimilarity(**dict(FIG_3, k=0))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from ntk1bit.experiments.language_export import read_network
 
 from ntk1bit.data import text
 from ntk1bit.errors import InputError
 from ntk1bit.estimators import language as summary
-from ntk1bit.experiments.language import load_language_run, run_language, search_rates
+from ntk1bit.experiments import ExperimentList, open_run, run_all
+from ntk1bit.experiments.at_start import LimitsInDim
+from ntk1bit.experiments.language_run import load_language_run, read_network
 from ntk1bit.networks.bitlinear import Projection
 from ntk1bit.packed.export import export
 from ntk1bit.packed.file_format import load
@@ -57,78 +58,49 @@ def test_reading_gives_what_running_gave(finished):
 def test_resuming_trains_nothing_again_and_another_spec_is_refused(finished):
     folder, run = finished
     before = {path: path.stat().st_mtime_ns for path in (folder / "cells").iterdir()}
-    again = run_language(TINY, folder, resume=True)
+    outcome = run_all(TINY, folder)
+    assert (outcome.computed, outcome.failed, outcome.notes) == (0, 0, ())
     assert {path: path.stat().st_mtime_ns for path in (folder / "cells").iterdir()} == before
-    pd.testing.assert_frame_equal(again.frame, run.frame)
-    with pytest.raises(InputError, match="add --resume"):
-        run_language(TINY, folder)
-    with pytest.raises(InputError, match=r"other settings \(tokens 6400 against 20480\)"):
-        run_language(replace(TINY, tokens=20_480), folder, resume=True)
+    pd.testing.assert_frame_equal(load_language_run(folder).frame, run.frame)
+    with pytest.raises(InputError, match=r"other settings \(tokens: 6400 there, 20480 asked for\)"):
+        run_all(replace(TINY, tokens=20_480), folder)
+
+
+def test_a_run_is_extended_and_its_middle_size_stays(finished, tmp_path):
+    folder, run = finished
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    outcome = run_all(replace(TINY, seeds=(2,), stability=(4.0,)), copy)
+    # one more seed at three sizes in two arms; both multiples of the rate at three seeds, one of them there at two
+    assert (outcome.computed, outcome.notes) == (3 * 2 + 2 * (3 * 3 - 2 * 2), ())
+    more = load_language_run(copy)
+    assert more.spec.seeds == (0, 1, 2)
+    assert more.spec.stability == (16.0, 4.0)
+    assert more.rates == run.rates
+    with pytest.raises(InputError, match="the middle one, at which stability was tried, is 1x16 and no longer 1x12"):
+        run_all(replace(TINY, sizes=("1x18", "1x20")), copy)
 
 
 def test_a_lost_network_is_trained_again_to_the_same_result(finished, tmp_path):
     folder, run = finished
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    (copy / "cells").mkdir()
-    for path in (folder / "spec.toml", *(folder / "cells").glob("*.parquet")):
-        (copy / path.relative_to(folder)).write_bytes(path.read_bytes())
-    lost = sorted((copy / "cells").glob("*.parquet"))[0]
-    lost.unlink()
-    with pytest.raises(InputError, match="is not finished: 1 networks"):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    search = open_run(folder).stages[0].experiments
+    for one in search[:1]:
+        (copy / "cells" / f"{one.key}.parquet").unlink()
+    with pytest.raises(InputError, match="is not finished: 1 of its results are missing"):
         load_language_run(copy)
-    again = run_language(TINY, copy, jobs=2, resume=True)
+    assert run_all(TINY, copy, jobs=2).computed == 1
+    again = load_language_run(copy)
     pd.testing.assert_frame_equal(again.frame.drop(columns="seconds"), run.frame.drop(columns="seconds"))
 
 
-def test_foreign_folders_are_left_alone(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="is not a run"):
-        run_language(TINY, tmp_path)
-    (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match="is not a run"):
-        run_language(TINY, tmp_path / "file")
-    with pytest.raises(InputError, match="make one with: ntk1bit train-lm"):
-        load_language_run(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "notes.txt"]
-
-
-def test_what_a_run_cut_short_at_once_leaves_does_not_block_it(finished, tmp_path):
-    folder, run = finished
-    copy = tmp_path / "copy"
-    (copy / "cells").mkdir(parents=True)
-    (copy / ".lock").touch()
-    (copy / ".spec.toml.writing-123").write_text("half")
-    for path in (folder / "cells").glob("*.parquet"):
-        (copy / "cells" / path.name).write_bytes(path.read_bytes())
-    pd.testing.assert_frame_equal(run_language(TINY, copy).frame, run.frame)
-
-
-@pytest.mark.parametrize(("best", "rounds", "expected"), [(0, 3, 0), (2, 3, 2), (-3, 3, -3), (5, 2, 3), (1, 0, 1)])
-def test_the_search_walks_to_the_best_rate_as_far_as_it_may(best, rounds, expected):
-    spec = replace(TINY, rate=0.01, rate_factor=2.0, rate_rounds=rounds, sizes=("1x8",), arms=("full",))
-    tried: list[float] = []
-
-    def train(wanted, _):
-        rates = [rate for _, _, rate in wanted]
-        tried.extend(rates)
-        losses = [abs(math.log2(rate / 0.01) - best) for rate in rates]
-        return pd.DataFrame({"arm": "full", "evaluated": "full", "train_loss": losses})
-
-    rates, frame = search_rates(spec, train)
-    assert rates == {("full", "1x8"): pytest.approx(0.01 * 2.0**expected)}
-    assert len(tried) == len(set(tried)) == len(frame)
-
-
-def test_a_diverged_rate_is_never_the_best():
-    spec = replace(TINY, sizes=("1x8",), arms=("full",), rate_rounds=2)
-
-    def train(wanted, _):
-        losses = [math.nan if rate > 0.003 else 1.0 + rate for _, _, rate in wanted]
-        return pd.DataFrame({"arm": "full", "evaluated": "full", "train_loss": losses})
-
-    rates, _ = search_rates(spec, train)
-    assert rates["full", "1x8"] == pytest.approx(0.004 / 8)  # ever smaller, and as far as two rounds go
+def test_another_kind_of_run_is_refused(tmp_path):
+    run_all(ExperimentList((LimitsInDim(dim=2, scale="std", samples=10),)), tmp_path / "run")
+    with pytest.raises(InputError, match="is of a run of ntk1bit verify, not of ntk1bit train-lm"):
+        load_language_run(tmp_path / "run")
+    with pytest.raises(InputError, match="is of a run of ntk1bit verify, not of ntk1bit train-lm"):
+        read_network(tmp_path / "run")
+    with pytest.raises(InputError, match="holds a run of ntk1bit verify, not of ntk1bit train-lm"):
+        run_all(TINY, tmp_path / "run")
 
 
 def test_gaps_are_paired(finished):

@@ -5,15 +5,14 @@ import itertools
 import math
 from dataclasses import fields, replace
 
+import pandas as pd
 import pytest
 import tomli_w
-from ntk1bit.experiments.spec import spec_from_dict as sweep_from_dict
 
 from ntk1bit.errors import InputError
 from ntk1bit.experiments import SweepSpec
-from ntk1bit.experiments import read_spec as read_sweep
-from ntk1bit.experiments.language import cell, planned_seconds
-from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec, read_spec, spec_from_dict
+from ntk1bit.experiments.language import LanguageModel
+from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec
 from ntk1bit.networks.transformer_shape import Shape, Size, parse_size
 
 
@@ -39,8 +38,9 @@ def test_the_presets_meet_what_they_promise():
     assert len(counts) >= 5
     assert max(counts) / min(counts) >= 10**1.5
     assert len(standard.seeds) >= 5
-    assert PRESETS["thorough"].tokens > standard.tokens
-    assert planned_seconds(PRESETS["smoke"]) < 120 < planned_seconds(PRESETS["quick"]) < planned_seconds(standard)
+    seconds = [PRESETS[name].seconds for name in ("smoke", "quick", "standard", "thorough")]
+    assert seconds[0] < 600 < seconds[-1]
+    assert seconds == sorted(seconds)
 
 
 @pytest.mark.parametrize(
@@ -79,24 +79,25 @@ def test_mistakes_are_told(settings, words):
 def test_a_specification_comes_back_from_its_file(tmp_path):
     spec = replace(PRESETS["smoke"], stability=(4.0, 16.0), tied=False)
     (tmp_path / "spec.toml").write_text(tomli_w.dumps({"language": spec.as_dict()}))
-    assert read_spec(tmp_path / "spec.toml") == spec
+    assert LanguageSpec.read(tmp_path / "spec.toml") == spec
     assert spec.differences(spec) == []
-    assert spec.differences(replace(spec, rate=0.1)) == ["rate 0.004 against 0.1"]
+    assert spec.differences(replace(spec, rate=0.1)) == ["rate: 0.004 there, 0.1 asked for"]
+    assert spec.differences(replace(spec, seeds=(7,), arms=("full", "b158"))) == []
 
 
 def test_unreadable_files_and_wrong_types_are_told(tmp_path):
     with pytest.raises(InputError, match="cannot read"):
-        read_spec(tmp_path / "none.toml")
+        LanguageSpec.read(tmp_path / "none.toml")
     (tmp_path / "other.toml").write_text("[sweep]\n")
     with pytest.raises(InputError, match="is of a run of ntk1bit sweep, not of ntk1bit train-lm"):
-        read_spec(tmp_path / "other.toml")
+        LanguageSpec.read(tmp_path / "other.toml")
     (tmp_path / "other.toml").write_text("[other]\n")
     with pytest.raises(InputError, match="no \\[language\\] table"):
-        read_spec(tmp_path / "other.toml")
+        LanguageSpec.read(tmp_path / "other.toml")
     with pytest.raises(InputError, match="did you mean 'tokens'"):
-        spec_from_dict({"token": 5})
+        LanguageSpec.from_dict({"token": 5})
     with pytest.raises(InputError, match="tokens must be a whole number"):
-        spec_from_dict({"tokens": "many"})
+        LanguageSpec.from_dict({"tokens": "many"})
 
 
 KINDS = {"int": int, "float": float, "str": str, "bool": bool}
@@ -118,11 +119,10 @@ def fits(kind, value):
 @pytest.mark.parametrize("of", [LanguageSpec, SweepSpec])
 def test_every_setting_takes_its_type_and_tells_any_other_in_a_line(of):
     """All settings against all wrong values: whatever comes back is a specification, or one line."""
-    make = spec_from_dict if of is LanguageSpec else sweep_from_dict
     for field, value in itertools.product(fields(of), VALUES):
         made = told = None
         try:
-            made = make({field.name: value})
+            made = of.from_dict({field.name: value})
         except InputError as problem:
             told = str(problem)
         if made is None:
@@ -133,27 +133,52 @@ def test_every_setting_takes_its_type_and_tells_any_other_in_a_line(of):
             assert isinstance(made, of)
 
 
-@pytest.mark.parametrize(("table", "read"), [("language", read_spec), ("sweep", read_sweep)])
-def test_a_file_with_a_wrong_type_is_named(tmp_path, table, read):
+@pytest.mark.parametrize("of", [LanguageSpec, SweepSpec])
+def test_a_file_with_a_wrong_type_is_named(tmp_path, of):
     path = tmp_path / "spec.toml"
-    path.write_text(f'\ufeff[{table}]\nseeds = ["a"]\n', encoding="utf-8")
+    path.write_text(f'\ufeff[{of.NAME}]\nseeds = ["a"]\n', encoding="utf-8")
     with pytest.raises(InputError, match=r"spec\.toml: seeds must be a whole number, got 'a'"):
-        read(path)
-    for damage in (b"\xff\xfe", b"[", b"a = " + b"[" * 5000, b"a = " + b"9" * 5000, f"{table} = 5".encode()):
+        of.read(path)
+    for damage in (b"\xff\xfe", b"[", b"a = " + b"[" * 5000, b"a = " + b"9" * 5000, f"{of.NAME} = 5".encode()):
         path.write_bytes(damage)
         with pytest.raises(InputError, match=r"spec\.toml"):
-            read(path)
+            of.read(path)
 
 
 def test_a_networks_name_depends_on_what_is_trained_only():
     spec, size = PRESETS["smoke"], Size(1, 16)
-    key = cell(spec, size, "full", 0.01, 0).key
-    assert cell(replace(spec, arms=("full",), seeds=(0, 5), stability=()), size, "full", 0.01, 0).key == key
+    key = spec.network(size, "full", 0.01, 0).key
+    other = replace(spec, arms=("full",), seeds=(0, 5), stability=())
+    assert other.network(size, "full", 0.01, 0).key == key
     others = [
-        cell(spec, size, "bitnet", 0.01, 0),
-        cell(spec, size, "full", 0.02, 0),
-        cell(spec, size, "full", 0.01, 1),
-        cell(spec, size, "full", 0.01, 0, tokens=20_000),
-        cell(replace(spec, tied=False), size, "full", 0.01, 0),
+        spec.network(size, "bitnet", 0.01, 0),
+        spec.network(size, "full", 0.02, 0),
+        spec.network(size, "full", 0.01, 1),
+        spec.network(size, "full", 0.01, 0, tokens=20_000),
+        replace(spec, tied=False).network(size, "full", 0.01, 0),
     ]
     assert len({key, *(one.key for one in others)}) == 1 + len(others)
+
+
+def test_stages_follow_from_losses_alone():
+    """The search, its best rates for all seeds, then multiples of them at the middle size and a quarter of the text."""
+    spec = replace(PRESETS["smoke"], arms=("full", "bitnet"), rate_rounds=1, stability=(4.0,))
+    stages, reading, seen = spec.stages(), None, []
+    while True:
+        try:
+            stage = next(stages) if reading is None else stages.send(reading)
+        except StopIteration:
+            break
+        seen.append(stage)
+        frame = pd.DataFrame([one.as_dict() for one in stage.experiments])
+        frame = frame.assign(
+            evaluated=frame["arm"], train_loss=[abs(math.log2(rate / 0.008)) for rate in frame["rate"]]
+        )
+        reading = lambda frame=frame: frame  # noqa: E731
+    assert [stage.name for stage in seen] == ["search 1", "search 2", "seeds", "stability"]
+    assert [len(stage.experiments) for stage in seen] == [3 * 6, 6, 6 * 2, 2 * 2 * 2]
+    networks = [[one for one in stage.experiments if isinstance(one, LanguageModel)] for stage in seen]
+    assert {one.rate for one in networks[1]} == {0.016}
+    assert {one.rate for one in networks[2]} == {0.008}
+    assert {one.rate for one in networks[3]} == {0.008, 0.032}
+    assert {(one.layers, one.width, one.tokens) for one in networks[3]} == {(1, 24, 10_000 // 512 * 512)}

@@ -8,7 +8,7 @@ import pytest
 
 from ntk1bit.autodiff import ntk
 from ntk1bit.errors import InputError
-from ntk1bit.experiments.feed_forward import feed_forward_descent, half_square
+from ntk1bit.experiments.feed_forward import half_square
 from ntk1bit.networks import two_layer
 from ntk1bit.networks.feed_forward import (
     Layer,
@@ -185,38 +185,3 @@ def test_tokens_alike_and_other_mistakes_are_told():
         draw_task(windows(), vocabulary=11, positions=3, dim=1, outputs=2, seed=0)
     with pytest.raises(InputError, match="even width"):
         draw_layer(7, 4, 2, seed=0)
-    with pytest.raises(InputError, match="at least 20"):
-        feed_forward_descent(width=8, precision="full", steps=5, seeds=(0,))
-    with pytest.raises(InputError, match="eta_rel must be a positive number"):
-        feed_forward_descent(width=8, precision="full", steps=20, seeds=(0,), eta_rel=0.0)
-
-
-def test_training_on_text_repeats_and_full_precision_falls_below_its_one_bit_twin():
-    def run(precision, seeds=(900,), **settings):
-        return feed_forward_descent(
-            width=128, precision=precision, steps=400, seeds=seeds, text="pydoc", sequences=3, positions=4, **settings
-        )
-
-    one_bit, full = run("one_bit"), run("full")
-    assert one_bit.equals(run("one_bit"))
-    both = run("one_bit", seeds=(899, 900))
-    assert both.loc[both["seed"] == 900].reset_index(drop=True).equals(one_bit)
-    assert one_bit["step"].iloc[0] == 0
-    assert one_bit["step"].iloc[-1] == 400
-    for frame in (one_bit, full):
-        first = frame.iloc[0]
-        assert first["loss_start"] == pytest.approx(0.5 * 12, rel=1e-5)  # 12 targets of norm 1, outputs 0
-        assert 0 < first["lambda_min"] < first["lambda_max"]
-        assert first["eta"] * first["lambda_max"] == pytest.approx(1)
-        assert first["level_lowest"] <= first["level"] < 0.5 * first["loss_start"]
-        assert not first["diverged"]
-    # the floor of 1-bit at this width is about (12 4)^2/(2 pi 128 32) = 0.09; full precision falls exponentially
-    assert full["level"].iloc[0] < 0.1 * one_bit["level"].iloc[0]
-
-
-def test_divergence_is_told_and_has_no_level():
-    frame = feed_forward_descent(
-        width=16, precision="full", steps=60, seeds=(900,), text="pydoc", sequences=2, positions=3, eta_rel=1e3
-    )
-    assert frame["diverged"].to_numpy().all()
-    assert np.isnan(frame["level"].to_numpy()).all()

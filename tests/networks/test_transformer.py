@@ -10,7 +10,7 @@ import pytest
 from ntk1bit import autodiff
 from ntk1bit.errors import InputError
 from ntk1bit.networks.bitlinear import Projection
-from ntk1bit.networks.transformer import as_arm, check_windows, losses, rotate, transformer
+from ntk1bit.networks.transformer import as_arm, losses, rotate, transformer
 from ntk1bit.networks.transformer_shape import ARMS, Shape
 
 EPS = float(np.finfo(np.float32).eps)
@@ -180,7 +180,3 @@ def test_mistakes_are_told(untyped):
         Shape(1, 6, 1, 5, 4, activation="relu")  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="arm"):
         transformer(SMALL, arm="half")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(InputError, match="for a context of 9"):
-        check_windows(tokens(time=11), SMALL)
-    with pytest.raises(InputError, match="vocabulary has 7"):
-        check_windows(tokens(time=10) + 1, SMALL)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,13 +12,14 @@ import pytest
 
 from ntk1bit.data import text
 from ntk1bit.errors import InputError
-from ntk1bit.experiments.language import cell
+from ntk1bit.experiments.language import LanguageModel
 from ntk1bit.experiments.language_spec import LanguageSpec
 from ntk1bit.networks.transformer import Transformer, losses, transformer
 from ntk1bit.networks.transformer_shape import Shape
+from ntk1bit.training import checkpoints
 from ntk1bit.training import language as module
 from ntk1bit.training.checkpoints import Checkpoint
-from ntk1bit.training.language import evaluate, language_training, load_weights, train_language
+from ntk1bit.training.language import evaluate, language_training, load_weights
 
 SETTINGS: dict[str, Any] = {
     "text": "pydoc", "layers": 1, "width": 8, "heads": 1, "arm": "bitnet", "rate": 0.01, "tokens": 19_200, "batch": 4,
@@ -25,8 +27,13 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 
 
+def train(scratch: Path, **changed: Any) -> pd.DataFrame:
+    settings: dict[str, Any] = SETTINGS | changed
+    return LanguageModel(**settings).run(scratch)
+
+
 def test_the_loss_falls_and_is_measured_on_the_validation_text(tmp_path):
-    found = train_language(**SETTINGS, scratch=tmp_path / "one")
+    found = train(tmp_path / "one")
     (row,) = found.to_dict("records")
     assert row["evaluated"] == "bitnet"
     assert row["steps"] == 300
@@ -46,7 +53,7 @@ def test_the_loss_falls_and_is_measured_on_the_validation_text(tmp_path):
 
 
 @pytest.mark.parametrize("steps", [99, 101])
-def test_tokens_told_are_tokens_trained(monkeypatch, steps):
+def test_tokens_told_are_tokens_trained(monkeypatch, tmp_path, steps):
     """Every step that the tokens are enough for is made, whether or not the looks at the loss divide them."""
     seen = []
     plain = module.texts.training_batches
@@ -57,30 +64,28 @@ def test_tokens_told_are_tokens_trained(monkeypatch, steps):
 
     monkeypatch.setattr(module.texts, "training_batches", recorded)
     spec = LanguageSpec(text="pydoc", sizes=("1x8",), tokens=steps * 64 + 63, batch=4, context=16, windows=16)
-    told = dict(cell(spec, spec.shapes[0], "bitnet", 0.01, 3).settings)
-    (row,) = train_language(**told).to_dict("records")
+    network = spec.network(spec.shapes[0], "bitnet", 0.01, 3)
+    (row,) = network.run(tmp_path / "one").to_dict("records")
     drawn = np.concatenate(seen)
     assert row["steps"] == spec.steps == steps
-    assert drawn[..., 1:].size == told["tokens"] == spec.trained_tokens == steps * 64
+    assert drawn[..., 1:].size == network.tokens == spec.trained_tokens == steps * 64
     assert len({one.tobytes() for one in drawn}) == steps  # each step has a batch of its own
     assert len(row["curve"]) == -(-steps // 100)
     assert np.isfinite(row["curve"]).all()
 
 
-def test_less_than_one_step_is_told():
-    settings: dict[str, Any] = SETTINGS | {"tokens": 63}
+def test_less_than_one_step_is_told(tmp_path):
     with pytest.raises(InputError, match="less than one step of 4 x 16"):
-        train_language(**settings)
+        train(tmp_path / "one", tokens=63)
 
 
 def test_one_step_is_adams(tmp_path):
     """The first step of Adam by hand: m/(1 - b1), v/(1 - b2), so each weight moves by rate * g/(|g| + eps)."""
-    settings: dict[str, Any] = SETTINGS | {"tokens": 64, "arm": "full"}  # one step, at the first rate of the schedule
-    train_language(**settings, scratch=tmp_path / "one")
+    train(tmp_path / "one", tokens=64, arm="full")  # one step, at the first rate of the schedule
     shape = Shape(1, 8, 1, text.load("pydoc").vocabulary, 16)
     start, end = transformer(shape, arm="full", seed=3), load_weights(tmp_path / "one.weights", shape, arm="full")
     np.testing.assert_array_equal(start.embedding, end.embedding)  # the schedule starts at 0
-    training = language_training(300, 0.5, 4)
+    training = language_training(300 * 64, rate=0.5, batch=4, context=16)
     assert [float(training.lr_schedule(step)) for step in (0, 15, 300)] == pytest.approx([0, 1, 0.05])
     by_optax = optax.adam(0.5, b2=0.98)
     gradient = jnp.array([1.0, -2.0, 0.0])
@@ -91,9 +96,9 @@ def test_one_step_is_adams(tmp_path):
 
 
 def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path, monkeypatch):
-    whole = train_language(**SETTINGS, scratch=tmp_path / "whole")
+    whole = train(tmp_path / "whole")
     at_once = functools.partial(Checkpoint, seconds=0.0)  # a checkpoint after every chunk
-    monkeypatch.setattr(module, "Checkpoint", at_once)
+    monkeypatch.setattr(checkpoints, "Checkpoint", at_once)
     calls = 0
     plain = module.texts.training_batches
 
@@ -106,9 +111,9 @@ def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module.texts, "training_batches", until_stopped)
     with pytest.raises(KeyboardInterrupt):
-        train_language(**SETTINGS, scratch=tmp_path / "stopped")
+        train(tmp_path / "stopped")
     assert (tmp_path / "stopped.checkpoint").exists()
-    again = train_language(**SETTINGS, scratch=tmp_path / "stopped")
+    again = train(tmp_path / "stopped")
     assert calls == 4  # one more chunk, not three
     pd.testing.assert_frame_equal(again, whole)
     assert (tmp_path / "stopped.weights").read_bytes() == (tmp_path / "whole.weights").read_bytes()
@@ -117,23 +122,21 @@ def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", None])
 def test_a_damaged_checkpoint_is_not_trusted(tmp_path, damage):
-    whole = train_language(**SETTINGS, scratch=tmp_path / "whole")
+    whole = train(tmp_path / "whole")
     weights = (tmp_path / "whole.weights").read_bytes()
     (tmp_path / "one.checkpoint").write_bytes(weights if damage is None else damage)
-    pd.testing.assert_frame_equal(train_language(**SETTINGS, scratch=tmp_path / "one"), whole)
+    pd.testing.assert_frame_equal(train(tmp_path / "one"), whole)
 
 
-def test_divergence_is_a_result():
-    settings: dict[str, Any] = SETTINGS | {"rate": 1e30, "arm": "full"}
-    found = train_language(**settings)
+def test_divergence_is_a_result(tmp_path):
+    found = train(tmp_path / "one", rate=1e30, arm="full")
     assert np.all(found["diverged"].to_numpy())
     assert np.isnan(found["loss"].to_numpy()).all()
     assert list(found["evaluated"]) == ["full", "int8-absmax", "sign-ptq"]
 
 
-def test_arms_after_training_are_measured_on_the_network_of_full():
-    settings: dict[str, Any] = SETTINGS | {"arm": "full"}
-    found = train_language(**settings)
+def test_arms_after_training_are_measured_on_the_network_of_full(tmp_path):
+    found = train(tmp_path / "one", arm="full")
     assert list(found["evaluated"]) == ["full", "int8-absmax", "sign-ptq"]
     full, int8, signs = (float(one) for one in found["loss"].to_numpy())
     assert full != int8
@@ -150,7 +153,7 @@ def test_infinite_logits_give_no_number():
 
 
 def test_weights_of_another_shape_are_refused(tmp_path):
-    train_language(**SETTINGS, scratch=tmp_path / "one")
+    train(tmp_path / "one")
     with pytest.raises(InputError, match="cannot read the weights"):
         load_weights(tmp_path / "one.weights", Shape(1, 12, 1, 94, 16), arm="bitnet")
     with pytest.raises(InputError, match="cannot read the weights"):

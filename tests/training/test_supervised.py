@@ -119,10 +119,12 @@ def test_a_resumed_training_is_the_same_to_the_last_bit(tmp_path: Path):
             run(watch=X[:2], checkpoint=Checkpoint(at, "a", seconds=0.0), progress=stop)
         assert at.exists()
         seen: list[float] = []
-        resumed = run(
-            watch=X[:2], checkpoint=Checkpoint(at, "a", seconds=0.0), progress=lambda _, share: seen.append(share)
-        )
-        assert seen[0] == stop_after + 0.25  # it went on after the last checkpoint and did not begin anew
+
+        def see(_: str, share: float, seen: list[float] = seen) -> None:
+            seen.append(share)
+
+        resumed = run(watch=X[:2], checkpoint=Checkpoint(at, "a", seconds=0.0), progress=see)
+        assert seen[0] == stop_after + 0.25  # it continued after the last checkpoint and did not begin anew
         assert not at.exists()
         for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
             assert np.array_equal(a, b, equal_nan=True)
