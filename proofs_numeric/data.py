@@ -29,8 +29,8 @@ class Data:
         Language runs that are at hand already, by name.
     """
 
-    def __init__(self, folder: Path, *, languages: Mapping[str, LanguageRun] | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | str, *, languages: Mapping[str, LanguageRun] | None = None) -> None:
+        self.folder = Path(folder)
         self._languages: dict[str, LanguageRun] = dict(languages or {})
         self._runs: dict[str, Run] = {}
         self._frames: dict[str, pd.DataFrame] = {}

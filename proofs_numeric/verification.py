@@ -66,7 +66,7 @@ def verify(
     work: list[Work],
     *,
     preset: str,
-    folder: Path,
+    folder: Path | str,
     jobs: int = 1,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -99,6 +99,7 @@ def verify(
     KeyboardInterrupt
         On Ctrl-C; finished networks stay.
     """
+    folder = Path(folder)
     earlier = _earlier(folder, preset)
     tell = progress or (lambda *_: None)
     total = sum(one.seconds for one in work) or 1.0

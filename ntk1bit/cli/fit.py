@@ -85,7 +85,11 @@ def fit(
 
 
 def _load_sweep(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    from ntk1bit.experiments import open_run
+    from ntk1bit.errors import InputError
+    from ntk1bit.experiments import SweepSpec, open_run
 
     run = open_run(path)
+    if not isinstance(run.spec, SweepSpec):
+        tables = ", ".join(sorted(table.name for table in path.glob("*.csv"))) or "none yet"
+        raise InputError(f"{path} is of {run.spec.COMMAND}; give fit one of the tables that it writes there: {tables}")
     return run.frame(["test_loss"]), run.absent

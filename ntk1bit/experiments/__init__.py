@@ -1,10 +1,18 @@
-"""Experiments: trained or measured in parallel, a file each, that can be stopped, resumed, extended and read back."""
+"""Experiments: trained or measured in parallel, a file each, that can be stopped, resumed, extended and read back.
+
+Every kind of experiment and of specification is imported here, so that `open_run` knows it.
+"""
 
 from typing import TYPE_CHECKING
 
-from ntk1bit.experiments import at_start, deep_spec, feed_forward, language_spec  # noqa: F401 - kinds that `open_run` knows
+from ntk1bit.experiments.at_start import AtStart, FlipProbability, LimitDistances, LimitsInDim, StepNoise
+from ntk1bit.experiments.deep import DeepScaling, DeepSimilarity
+from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
 from ntk1bit.experiments.executors import local_executor
 from ntk1bit.experiments.experiment import Experiment
+from ntk1bit.experiments.feed_forward import FeedForward
+from ntk1bit.experiments.language import LanguageModel
+from ntk1bit.experiments.language_spec import LanguageSpec
 from ntk1bit.experiments.run import Run, open_run
 from ntk1bit.experiments.runner import Outcome, run_all
 from ntk1bit.experiments.specification import ExperimentList, Specification, Stage
@@ -14,12 +22,24 @@ from ntk1bit.experiments.two_layer import TwoLayer
 from ntk1bit.old_names import missing_name
 
 __all__ = [
+    "AtStart",
+    "DeepScaling",
+    "DeepScalingSpec",
+    "DeepSimilarity",
+    "DeepSimilaritySpec",
     "Experiment",
     "ExperimentList",
+    "FeedForward",
+    "FlipProbability",
+    "LanguageModel",
+    "LanguageSpec",
+    "LimitDistances",
+    "LimitsInDim",
     "Outcome",
     "Run",
     "Specification",
     "Stage",
+    "StepNoise",
     "Store",
     "SweepSpec",
     "TwoLayer",

@@ -124,9 +124,7 @@ def single_threaded_worker() -> None:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_XLA_FLAGS}".strip()
     from threadpoolctl import threadpool_limits
 
-    from ntk1bit.experiments import two_layer  # noqa: F401 - loads BLAS, so that its threads can be limited
-
-    threadpool_limits(1)
+    threadpool_limits(1)  # of BLAS, which was loaded with this package
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()

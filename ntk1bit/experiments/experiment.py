@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from ntk1bit.errors import InputError, require_choice
+from ntk1bit.errors import require_choice
 from ntk1bit.experiments.plain_fields import PlainFields
 
 _KINDS: dict[str, type[Experiment]] = {}  # every class with a KIND that has been imported
@@ -98,19 +98,3 @@ def experiment_of(kind: str, settings: Mapping[str, Any]) -> Experiment:
         For an unknown kind or field, or a value of the wrong type.
     """
     return _KINDS[require_choice("kind of experiment", kind, sorted(_KINDS))].from_dict(settings)
-
-
-def experiments_of(entries: object) -> tuple[Experiment, ...]:
-    """Make experiments of dicts of their fields and `kind`, as spec.toml lists them.
-
-    Raises
-    ------
-    InputError
-        As `experiment_of`, and if it is no such list.
-    """
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) and "kind" in entry for entry in entries):
-        raise InputError("experiments must be a list of tables, each with a kind")
-    return tuple(
-        experiment_of(str(entry["kind"]), {name: value for name, value in entry.items() if name != "kind"})
-        for entry in entries
-    )

@@ -231,7 +231,7 @@ class LanguageSpec(Specification):
         one = self.network(self.stability_size, "full", self.rate, 0, tokens=self.tokens // STABILITY_SHARE)
         return seconds + tried * one.cost
 
-    def differences(self, asked: LanguageSpec) -> list[str]:
+    def differences(self, asked: Any) -> list[str]:
         """Name the settings that contradict these: also sizes that would move the middle one, where stability is."""
         found = super().differences(asked)
         both = self.united(asked)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, TypeVar
@@ -31,8 +33,22 @@ class PlainFields:
 
     def __post_init__(self) -> None:
         """Turn every field into its plain type."""
-        for field in fields(self):
-            object.__setattr__(self, field.name, _plain(field.name, getattr(self, field.name), str(field.type)))
+        for name, kind in _kinds(type(self)).items():
+            object.__setattr__(self, name, self.typed(name, getattr(self, name), kind))
+
+    @classmethod
+    def typed(cls, name: str, value: object, kind: str) -> Any:
+        """Return the value of a field as the type that it is annotated with.
+
+        Raises
+        ------
+        InputError
+            If it is of the wrong type.
+        """
+        if not kind.startswith("tuple"):
+            return _typed(name, value, kind)
+        entries = value if isinstance(value, tuple | list | range | np.ndarray) else (value,)
+        return tuple(_typed(name, entry, kind[6:].split(",")[0]) for entry in entries)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain lists and numbers, as they are written to TOML and JSON."""
@@ -47,23 +63,24 @@ class PlainFields:
         InputError
             For an unknown field, one that is missing, or a value of the wrong type.
         """
-        kinds = {field.name: str(field.type) for field in fields(cls)}
+        kinds = _kinds(cls)
         given = {} if base is None else {name: getattr(base, name) for name in kinds}
         for name, value in settings.items():
             require_choice("setting", name, kinds)
-            given[name] = _plain(name, value, kinds[name])
+            given[name] = cls.typed(name, value, kinds[name])
         for field in fields(cls):
             if field.name not in given and field.default is MISSING:
                 raise InputError(f"the setting {field.name!r} is missing")
         return cls(**given)
 
 
-def _plain(name: str, value: object, kind: str) -> Any:
-    """Return the value of a field as the type it has."""
-    if not kind.startswith("tuple"):
-        return _typed(name, value, kind)
-    entries = value if isinstance(value, tuple | list | range | np.ndarray) else (value,)
-    return tuple(_typed(name, entry, kind[6:].split(",")[0]) for entry in entries)
+@functools.lru_cache(maxsize=64)
+def _kinds(cls: type[PlainFields]) -> dict[str, str]:
+    """Return the annotations of the fields as they are written."""
+    return {
+        field.name: field.type if isinstance(field.type, str) else inspect.formatannotation(field.type)
+        for field in fields(cls)
+    }
 
 
 def _typed(name: str, value: object, kind: str) -> Any:

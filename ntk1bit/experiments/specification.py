@@ -10,8 +10,8 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import pandas as pd
 
-from ntk1bit.errors import InputError, require_choice
-from ntk1bit.experiments.experiment import Experiment, experiments_of
+from ntk1bit.errors import InputError
+from ntk1bit.experiments.experiment import Experiment, experiment_of
 from ntk1bit.experiments.plain_fields import PlainFields
 from ntk1bit.files import read_toml
 
@@ -101,6 +101,7 @@ class Specification(PlainFields):
         InputError
             As `read_specification`, and if the file is of another kind of run.
         """
+        path = Path(path)
         document = read_toml(path)
         if isinstance(document.get(cls.NAME), dict):
             return _make(cls, document[cls.NAME], path)
@@ -112,7 +113,7 @@ class Specification(PlainFields):
                 )
         raise InputError(f"{path} has no [{cls.NAME}] table; put the settings under a line [{cls.NAME}]")
 
-    def differences(self: S, asked: S) -> list[str]:
+    def differences(self, asked: Any) -> list[str]:
         """Name the settings in which another specification contradicts this one, a phrase each.
 
         Axes contradict nothing: a folder may hold more values of them.
@@ -121,7 +122,7 @@ class Specification(PlainFields):
         names = [name for name in mine if name not in self.AXES and mine[name] != theirs[name]]
         return [f"{name}: {mine[name]} there, {theirs[name]} asked for" for name in names]
 
-    def united(self: S, asked: S) -> S:
+    def united(self: S, asked: Any) -> S:
         """Return the specification with the axes of both, its own values first."""
         axes = {name: tuple(dict.fromkeys((*getattr(self, name), *getattr(asked, name)))) for name in self.AXES}
         return replace(self, **axes)
@@ -142,8 +143,25 @@ class ExperimentList(Specification):
 
     experiments: tuple[Experiment, ...]
 
-    def __post_init__(self) -> None:
-        """Keep the experiments as they are: they are plain already."""
+    @classmethod
+    def typed(cls, name: str, value: object, kind: str) -> Any:  # noqa: ARG003 - there is one field, of one type
+        """Return the list as experiments, which spec.toml holds as dicts of their fields and `kind`.
+
+        Raises
+        ------
+        InputError
+            If it is no such list, or an experiment is not sound (see `experiment_of`).
+        """
+        made: list[Experiment] = []
+        for entry in value if isinstance(value, tuple | list) else [value]:
+            if isinstance(entry, Experiment):
+                made.append(entry)
+            elif isinstance(entry, dict) and "kind" in entry:
+                settings = {str(field): setting for field, setting in entry.items() if field != "kind"}
+                made.append(experiment_of(str(entry["kind"]), settings))
+            else:
+                raise InputError(f"{name} must be a list of tables, each with a kind")
+        return tuple(made)
 
     def stages(self) -> Stages:
         """Yield all experiments at once."""
@@ -152,18 +170,6 @@ class ExperimentList(Specification):
     def as_dict(self) -> dict[str, Any]:
         """Return the fields of every experiment, with its kind."""
         return {"experiments": [{"kind": one.KIND} | one.as_dict() for one in self.experiments]}
-
-    @classmethod
-    def from_dict(cls, settings: Mapping[str, Any], base: ExperimentList | None = None) -> ExperimentList:
-        """Make the list of what spec.toml holds; there is no default.
-
-        Raises
-        ------
-        InputError
-            For an unknown kind or field, or a value of the wrong type.
-        """
-        require_choice("setting", next(iter(settings), "experiments"), ("experiments",))
-        return base if base is not None and not settings else cls(experiments_of(settings.get("experiments")))
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -175,7 +181,7 @@ class ExperimentList(Specification):
                     axes[name].append(value)
         return {name: values[0] if len(values) == 1 else values for name, values in axes.items()}
 
-    def differences(self, asked: ExperimentList) -> list[str]:
+    def differences(self, asked: Any) -> list[str]:
         """Say whether neither list contains the other: then their settings differ in more than number."""
         mine, theirs = set(self.experiments), set(asked.experiments)
         if mine <= theirs or theirs <= mine:
@@ -184,7 +190,7 @@ class ExperimentList(Specification):
         names = [name for name in here | there if here.get(name) != there.get(name)]
         return [f"{name}: {here.get(name)} there, {there.get(name)} asked for" for name in names] or ["other pairings"]
 
-    def united(self, asked: ExperimentList) -> ExperimentList:
+    def united(self, asked: Any) -> Any:
         """Return the longer list."""
         return asked if set(self.experiments) < set(asked.experiments) else self
 
@@ -198,6 +204,7 @@ def read_specification(path: Path | str) -> Specification:
         If the file cannot be read, is not TOML, has no table of a specification, or holds a bad value; the message
         names the file.
     """
+    path = Path(path)
     document = read_toml(path)
     for name, kind in _SPECIFICATIONS.items():
         if isinstance(document.get(name), dict):

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ntk1bit.arguments import kappa
 from ntk1bit.data import tasks
@@ -146,7 +146,7 @@ class SweepSpec(Specification):
         told = (f"{task.name}: {note}" for task in self._tasks() for note in task.notes)
         return tuple(dict.fromkeys(told))
 
-    def differences(self, asked: SweepSpec) -> list[str]:
+    def differences(self, asked: Any) -> list[str]:
         """Name the settings that contradict these; a task's own dimension cannot be united with chosen ones."""
         own = [f"dims: {list(self.dims)} there, {list(asked.dims)} asked for"]
         return super().differences(asked) + (own if bool(self.dims) != bool(asked.dims) else [])

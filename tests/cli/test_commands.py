@@ -53,6 +53,8 @@ def test_sweep_says_how_it_ended_and_what_comes_next(capsys, tmp_path):
     assert "Traceback" not in err
     code, out, _ = call(capsys, *SWEEP, "--out", str(tmp_path / "run"))
     assert (code, "16 were there" in out) == (0, True)
+    code, out, _ = call(capsys, *SWEEP, "--seeds", "3", "--out", str(tmp_path / "run"))
+    assert (code, "8 trained" in out, "16 were there" in out) == (0, True, True)
     code, _, err = call(capsys, *SWEEP[:-2], "--steps", "21", "--out", str(tmp_path / "run"))
     assert code == 2
     assert "steps: 20 there, 21 asked for" in err
@@ -138,7 +140,7 @@ def test_an_unfinished_run_can_be_read(capsys, run, tmp_path):
     paths[20].write_bytes(b"PAR1")
     code, out, _ = call(capsys, "summary", str(partial))
     assert code == 0
-    assert "11 of 32 cells are finished" in out
+    assert "11 of 32 cells, 20 steps" in out
     assert "left out" in out
     assert call(capsys, "plot", str(partial))[0] == 0
     for path in paths[20:]:

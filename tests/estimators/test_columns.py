@@ -14,7 +14,7 @@ from ntk1bit import estimators
 from ntk1bit.errors import InputError
 from ntk1bit.estimators.overview import COLUMNS
 from ntk1bit.estimators.predictions import PREDICTION_COLUMNS
-from ntk1bit.experiments import SweepSpec, load_run, run_sweep
+from ntk1bit.experiments import SweepSpec, open_run, run_all
 
 from .frames import run_frame
 
@@ -110,10 +110,10 @@ def test_widths_with_one_seed_have_no_spread_and_that_is_said(frame):
 def test_the_example_of_the_claims_page_runs(tmp_path, monkeypatch, capsys):
     """Its frame is `run.frame([])`, so it must need no column that has to be asked for."""
     monkeypatch.chdir(tmp_path)
-    run_sweep(SweepSpec(widths=(8, 16, 64), seeds=(0, 1), steps=8, n_train=(8,), n_test=4), Path("runs/mine"))
+    run_all(SweepSpec(widths=(8, 16, 64), seeds=(0, 1), steps=8, n_train=(8,), n_test=4), Path("runs/mine"))
     page = (Path(__file__).parents[2] / "docs" / "claims.md").read_text(encoding="utf-8")
     example = next(code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "claim.judge" in code)
     exec(compile(example, "docs/claims.md", "exec"), {})
     assert "exponent of drift" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"activity_changes needs the column 'changed'"):
-        estimators.activity_changes(load_run("runs/mine").frame([]))
+        estimators.activity_changes(open_run("runs/mine").frame([]))

@@ -5,7 +5,7 @@ import pytest
 
 from ntk1bit.estimators import overview
 from ntk1bit.estimators.overview import COLUMNS
-from ntk1bit.experiments import SweepSpec, load_run, run_sweep
+from ntk1bit.experiments import SweepSpec, open_run, run_all
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +20,8 @@ def run(tmp_path_factory):
         inits=("iid", "paired"),
         scales=("std", "absmean"),
     )
-    run_sweep(spec, folder, jobs=2)
-    return load_run(folder)
+    run_all(spec, folder, jobs=2)
+    return open_run(folder)
 
 
 def test_everything_a_run_has_data_for_is_there(run):

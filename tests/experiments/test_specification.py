@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, make_dataclass, replace
 from typing import ClassVar
 
 import pandas as pd
@@ -12,6 +12,7 @@ import pytest
 from ntk1bit.errors import InputError
 from ntk1bit.experiments import Experiment, ExperimentList, Specification, Stage, SweepSpec, open_run, run_all
 from ntk1bit.experiments.at_start import FlipProbability, LimitsInDim
+from ntk1bit.experiments.plain_fields import PlainFields
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,14 @@ def test_later_stages_follow_from_results_and_shared_experiments_run_once(tmp_pa
     assert list(run.frame(stage="seeds")["rate"]) == [2.5, 2.5]
     assert list(run.frame()["seed"]) == [0, 0, 0, 1]
     assert run_all(Search(), tmp_path / "run", executor=pool).found == 4
+
+
+def test_fields_annotated_with_types_and_with_text_are_read_alike():
+    """The latter is what `from __future__ import annotations` makes of them."""
+    small = make_dataclass("Small", [("numbers", tuple[float, ...]), ("count", int)], bases=(PlainFields,), frozen=True)
+    assert small([1, 2.5], 3) == small.from_dict({"numbers": (1.0, 2.5), "count": 3})
+    with pytest.raises(InputError, match="count must be a whole number"):
+        small((1.0,), 0.5)
 
 
 def test_a_stage_without_its_results_stops_the_run_and_says_so(tmp_path, pool):
@@ -131,7 +140,7 @@ def test_a_list_of_several_kinds_is_read_back_and_grows(tmp_path, pool):
         ("[experiments]\nexperiments = [{kind = 'flip-probability', dim = 4}]", "'radius' is missing"),
         ("[experiments]\nexperiments = [{kind = 'flip-probability', dims = 4}]", "did you mean 'dim'"),
         ("[experiments]\nexperiments = 3", "a list of tables"),
-        ("[experiments]\n", "a list of tables"),
+        ("[experiments]\n", "'experiments' is missing"),
         ("[experiments]\nother = 3", "unknown setting"),
         ("[versions]\nnumpy = '1'", "no table of settings"),
     ],

@@ -279,7 +279,12 @@ def test_words_lists_and_numbers_are_all_under_the_digest(tmp_path):
     store.write(CELLS[0], frame, seconds=1.0)
     table = store.read(CELLS[0].key)[1]
     assert table.to_pydict() == frame.to_dict("list")
-    for column, other in (("word", ["a", "c"]), ("list", [[1.0, 2.0], [3.0]]), ("number", [1, 3]), ("other", ["", "y"])):
+    for column, other in (
+        ("word", ["a", "c"]),
+        ("list", [[1.0, 2.0], [3.0]]),
+        ("number", [1, 3]),
+        ("other", ["", "y"]),
+    ):
         changed = table.set_column(table.column_names.index(column), column, pa.array(other))
         pq.write_table(changed.replace_schema_metadata(table.schema.metadata), store.path(CELLS[0].key))
         with pytest.raises(DamagedCellError, match="altered"):

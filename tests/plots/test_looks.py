@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from ntk1bit.cli.main import main
 from ntk1bit.estimators import drift
-from ntk1bit.experiments import SweepSpec, run_sweep
+from ntk1bit.experiments import SweepSpec, run_all
 from ntk1bit.plots import deep as deep_plots
 from ntk1bit.plots import language as language_plots
 from ntk1bit.plots import sweep as plots
@@ -200,7 +200,7 @@ def test_what_figures_do_not_depend_on_is_left_to_the_user() -> None:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("runs") / "small"
-    run_sweep(SweepSpec(widths=(8, 16, 64), seeds=(0,), steps=6, n_train=(8,), n_test=4), folder)
+    run_all(SweepSpec(widths=(8, 16, 64), seeds=(0,), steps=6, n_train=(8,), n_test=4), folder)
     return str(folder)
 
 

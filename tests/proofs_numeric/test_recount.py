@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ntk1bit.claims.results import read_results
-from ntk1bit.experiments.language_spec import spec_from_dict
+from ntk1bit.experiments import LanguageSpec
 from proofs_numeric.page import RESULTS
 from proofs_numeric.recount import NETWORKS, main, recount
 from proofs_numeric.studies import studies
@@ -60,8 +60,8 @@ def test_stored_energies_that_are_wrong_are_counted_anew_and_losses_are_kept(net
 
 def test_the_stored_networks_are_those_of_the_preset(networks):
     """What is told of a study is what was trained: the same settings, and characters in whole steps."""
-    stored = spec_from_dict(read_results(RESULTS)["studies"]["language"]["settings"])
-    assert stored == studies("standard")["language"].language
+    stored = LanguageSpec.from_dict(read_results(RESULTS)["studies"]["language"]["settings"])
+    assert stored == studies("standard")["language"].specification
     assert set(networks["tokens"]) == {stored.trained_tokens} == {stored.tokens}
 
 

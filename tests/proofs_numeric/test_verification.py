@@ -14,6 +14,7 @@ from ntk1bit.claims.results import evidence_of, read_results
 from ntk1bit.claims.verdict_file import FILE
 from ntk1bit.cli.main import main
 from ntk1bit.errors import InputError
+from ntk1bit.experiments import ExperimentList
 from proofs_numeric import catalogue, verification
 from proofs_numeric.catalogue import choose
 
@@ -67,7 +68,7 @@ def test_stored_evidence_is_judged_as_it_was(folder):
 
 
 def test_the_command_goes_on_from_what_is_there_and_prints_a_table(folder, capsys):
-    before = {path: path.stat().st_mtime_ns for path in (folder / "measured").rglob("*.parquet")}
+    before = {path: path.stat().st_mtime_ns for path in (folder / "studies").rglob("*.parquet")}
     code, out, err = call(capsys, "verify", "i.6", "--out", str(folder), "--jobs", "1")
     assert code == 0
     assert out.splitlines()[0].split()[:2] == ["claim", "verdict"]
@@ -87,10 +88,15 @@ def test_sweeps_run_through_the_command(tmp_path, capsys):
     assert (tmp_path / "v" / "studies" / "terms" / "spec.toml").exists()
 
 
+def _less(specification):
+    """Keep two experiments of a list."""
+    return ExperimentList(specification.experiments[:2]) if isinstance(specification, ExperimentList) else specification
+
+
 def test_any_executor_serves(tmp_path):
     chosen = choose(["Eq.5", "H.2"])
     work = [
-        replace(one, study=replace(one.study, measurements=one.study.measurements[:2]))
+        replace(one, study=replace(one.study, specification=_less(one.study.specification)))
         for one in verification.plan_work(chosen, "quick", seeds=(0,))
         if one.study.name in ("flips", "terms-rate-1")
     ]
@@ -99,8 +105,8 @@ def test_any_executor_serves(tmp_path):
         with pytest.raises(InputError):  # not every study that the claims need was run
             verification.verify(chosen, work, preset="quick", folder=tmp_path / "v", executor=executor)
         executor.submit(int).result()  # it was not shut down
-    assert len(list((tmp_path / "v" / "measured" / "flips").glob("*.parquet"))) == 2
-    assert len(list((tmp_path / "v" / "studies" / "terms-rate-1" / "cells").glob("*.parquet"))) == 1
+    for name, count in (("flips", 2), ("terms-rate-1", 1)):
+        assert len(list((tmp_path / "v" / "studies" / name / "cells").glob("*.parquet"))) == count
 
 
 @pytest.mark.slow
@@ -115,7 +121,7 @@ def test_a_stopped_verification_goes_on_where_it_was(tmp_path):
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "To go on: ntk1bit verify H.2" in errors
+    assert "To resume: ntk1bit verify H.2" in errors
     assert "Traceback" not in errors
     assert not (folder / FILE).exists()
     kept = {path: path.stat().st_mtime_ns for path in folder.rglob("cells/*.parquet")}
@@ -152,6 +158,20 @@ def test_mistakes_end_in_one_line(tmp_path, capsys, arguments, told):
     assert (code, err.count("\n")) == (2, 1)
     assert told in err
     assert not (tmp_path / "v").exists()
+
+
+def test_a_verification_of_the_first_version_is_refused_in_a_line(tmp_path, capsys):
+    (tmp_path / "measured" / "start").mkdir(parents=True)
+    code, _, err = call(capsys, "verify", "I.6", "--out", str(tmp_path))
+    assert (code, err.count("\n"), "0.1.0" in err) == (2, 1, True)
+
+
+def test_studies_are_run_folders_that_every_view_opens(folder, capsys):
+    code, out, _ = call(capsys, "summary", str(folder / "studies" / "start"))
+    assert (code, "24 of 24 cells" in out, "largest_weight" in out) == (0, True, True)
+    for command in ("plot", "report"):
+        code, _, err = call(capsys, command, str(folder / "studies" / "start"))
+        assert (code, err.count("\n")) == (2, 1)
 
 
 def test_folders_that_hold_something_else_are_refused(folder, tmp_path, capsys):

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ntk1bit.experiments import SweepSpec, make_plan
-from ntk1bit.experiments.run import compute_cell
+from ntk1bit.experiments import SweepSpec
+from ntk1bit.experiments.runner import compute
 from ntk1bit.experiments.store import Store
 from ntk1bit.reports.page import _VOID
 
@@ -153,7 +153,7 @@ def small_run(folder: Path, *, finish: bool = True, **settings: Any) -> SweepSpe
     """Train a small sweep within this process, or only begin it."""
     sizes: dict[str, Any] = {"widths": (16, 32, 64), "seeds": (0, 1), "steps": 20, "n_train": (16,), "n_test": 8}
     spec = SweepSpec(**(sizes | settings))
-    Store(folder).open(spec, resume=False)
-    for cell in make_plan(spec).cells if finish else ():
-        compute_cell(folder, cell)
+    Store(folder).open(spec)
+    for one in spec.first_stage.experiments if finish else ():
+        compute(folder, one)
     return spec

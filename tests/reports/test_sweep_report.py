@@ -7,7 +7,7 @@ import pytest
 
 from ntk1bit.estimators import overview
 from ntk1bit.estimators.overview import COLUMNS
-from ntk1bit.experiments import load_run, make_plan
+from ntk1bit.experiments import open_run
 from ntk1bit.reports.page import number
 from ntk1bit.reports.sweep_report import sweep_page
 
@@ -33,7 +33,7 @@ def test_the_page_is_complete_in_itself(page):
 
 
 def test_every_value_and_every_law_is_in_its_table(run, page):
-    found = overview(load_run(run).frame(COLUMNS))
+    found = overview(open_run(run).frame(COLUMNS))
     read = Reader(page)
     values = found.values()
     assert len(values) > 50
@@ -54,7 +54,7 @@ def test_every_value_and_every_law_is_in_its_table(run, page):
 
 def test_settings_versions_and_groups_are_there(run, page):
     text = Reader(page).text
-    spec = load_run(run).spec
+    spec = open_run(run).spec
     for name in spec.as_dict():
         assert name in text
     assert "digits, d = 64, n = 16, init iid, κ = 1, ηrel = 1" in text
@@ -72,7 +72,7 @@ def test_the_same_run_gives_the_same_page(run, page):
 def test_what_is_missing_failed_or_damaged_is_told(run, tmp_path):
     partial = tmp_path / "partial"
     shutil.copytree(run, partial)
-    cells = {cell.key: cell for cell in make_plan(load_run(partial).spec).cells}
+    cells = {cell.key: cell for cell in open_run(partial).experiments}
     keys = sorted(cells)
     for key in keys[:5]:
         (partial / "cells" / f"{key}.parquet").unlink()
@@ -101,7 +101,7 @@ def test_a_run_without_a_finished_cell(tmp_path):
 
 def test_diverged_cells_are_listed(tmp_path):
     small_run(tmp_path / "run", widths=(16, 32), precisions=("full",), seeds=(0,), eta_rel=50.0, steps=300)
-    about = load_run(tmp_path / "run").about
+    about = open_run(tmp_path / "run").about
     assert all(one["diverged"] for one in about.values())
     made = sweep_page(tmp_path / "run")
     assert_complete_in_itself(made)

@@ -46,11 +46,11 @@ def test_a_folder_with_both_is_a_verification(capsys, tmp_path):
 
 
 def test_a_report_does_not_stand_in_the_way_of_resuming(capsys, tmp_path):
-    from ntk1bit.experiments import run_sweep
+    from ntk1bit.experiments import run_all
 
     spec = small_run(tmp_path / "run", finish=False, widths=(16,), seeds=(0,), precisions=("full",))
     assert call(capsys, tmp_path / "run")[0] == 0
-    assert run_sweep(spec, tmp_path / "run", resume=True).computed == 1
+    assert run_all(spec, tmp_path / "run").computed == 1
 
 
 def test_places_that_are_no_runs(capsys, tmp_path):

@@ -76,8 +76,7 @@ def test_a_sweep_is_read_through_its_own_room(
     room = ModuleType("ntk1bit.experiments")
     frame = sweep()
     loaded = SimpleNamespace(frame=lambda _columns=None: frame)
-    monkeypatch.setattr(room, "absent_cells", lambda _run: pd.DataFrame(), raising=False)
-    monkeypatch.setattr(room, "load_run", lambda _path: loaded, raising=False)
+    monkeypatch.setattr(room, "open_run", lambda _path: loaded, raising=False)
     monkeypatch.setitem(sys.modules, "ntk1bit.experiments", room)
     shown = run(str(tmp_path), "--law", "power", *QUICK)
     assert "x = N, loss = loss, group = precision" in shown
@@ -159,8 +158,8 @@ def test_groups_of_a_sweep_do_not_pool_precisions(
     frame = sweep()
     frame["kappa"] = 1.0 + frame["seed"] % 2
     room = ModuleType("ntk1bit.experiments")
-    monkeypatch.setattr(room, "load_run", lambda _path: SimpleNamespace(frame=lambda _columns: frame), raising=False)
-    monkeypatch.setattr(room, "absent_cells", lambda _run: pd.DataFrame(), raising=False)
+    loaded = SimpleNamespace(frame=lambda _columns: frame, absent=pd.DataFrame())
+    monkeypatch.setattr(room, "open_run", lambda _path: loaded, raising=False)
     monkeypatch.setitem(sys.modules, "ntk1bit.experiments", room)
     with pytest.raises(InputError, match="several precisions"):
         run(str(tmp_path), "--group", "kappa", *QUICK)

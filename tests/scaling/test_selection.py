@@ -155,16 +155,16 @@ def test_a_run_on_disk_with_damaged_failed_and_unfinished_cells(tmp_path: Path) 
     from typer.testing import CliRunner
 
     from ntk1bit.cli.main import app
-    from ntk1bit.experiments import Store, SweepSpec, absent_cells, load_run, make_plan, run_cell
+    from ntk1bit.experiments import Store, SweepSpec, open_run
 
     spec = SweepSpec(widths=(8, 16, 32, 64), seeds=(0, 1), precisions=("full",), steps=12, n_train=(10,), n_test=6)
-    store, cells = Store(tmp_path / "run"), make_plan(spec).cells
-    store.open(spec, resume=False)
+    store, cells = Store(tmp_path / "run"), spec.first_stage.experiments
+    store.open(spec)
     for cell in cells[2:]:
-        store.write(cell, run_cell(cell))
+        store.write(cell, cell.run(tmp_path), seconds=1.0)
     store.record_failure(cells[0], "MemoryError: none left")
     store.path(cells[2].key).write_bytes(b"not a cell")
-    absent = absent_cells(load_run(store.folder))
+    absent = open_run(store.folder).absent
     assert dict(zip(absent["state"], absent["width"], strict=True)) == {
         "failed": cells[0].width,
         "unfinished": cells[1].width,
