@@ -7,6 +7,8 @@ import importlib.util
 import inspect
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,11 +71,15 @@ def run_blocks(name: str) -> None:
     namespace: dict[str, Any] = {}
     for number, block in enumerate(python_blocks(name)):
         exec(GIVEN.get((name, number), ""), namespace)
+        if "__main__" in block:  # starts processes, which read it again: a script of its own
+            Path("example.py").write_text(block)
+            subprocess.run([sys.executable, "example.py"], check=True, timeout=300)
+            continue
         tree = ast.parse(block)
         if "distributed" in block:
             imports = [one for one in tree.body if isinstance(one, ast.Import | ast.ImportFrom)]
             tree.body = [one for one in imports if "dask" not in ast.unparse(one)]
-        exec(compile(tree, name, "exec"), namespace)
+        exec(compile(tree, name, "exec", dont_inherit=True), namespace)
 
 
 @pytest.mark.usefixtures("untyped")
