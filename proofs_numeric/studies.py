@@ -135,7 +135,7 @@ def _digits(size: Size) -> Study:
 
 
 def _floors(size: Size) -> list[Study]:
-    def level(**settings: Any) -> SweepSpec:
+    def plateau(**settings: Any) -> SweepSpec:
         chosen: dict[str, Any] = {
             "tasks": ("sphere-random",),
             "dims": (64,),
@@ -156,21 +156,25 @@ def _floors(size: Size) -> list[Study]:
     }
     dims = tuple(dim for dim in size.dims if 32 <= dim <= 256)
     return [
-        Study("floor", "random labels on the sphere, trained until level, against width", level(widths=size.widths)),
+        Study(
+            "floor",
+            "random labels on the sphere, trained until the loss has plateaued, against width",
+            plateau(widths=size.widths),
+        ),
         Study(
             "floor-digits",
-            "32 digits, trained until level, against width",
-            level(widths=size.widths, tasks=("digits",), dims=()),
+            "32 digits, trained until the loss has plateaued, against width",
+            plateau(widths=size.widths, tasks=("digits",), dims=()),
         ),
         Study(
             "floor-points",
             "the floor against the number of points n",
-            level(**only, n_train=(8, 16, 32, 64)),
+            plateau(**only, n_train=(8, 16, 32, 64)),
         ),
-        Study("floor-dims", "the floor against the dimension d", level(**only, n_train=(16,), dims=dims, steps=4000)),
-        Study("floor-kappas", "the floor against kappa", level(**only, kappas=(0.25, 0.5, 1.0))),
+        Study("floor-dims", "the floor against the dimension d", plateau(**only, n_train=(16,), dims=dims, steps=4000)),
+        Study("floor-kappas", "the floor against kappa", plateau(**only, kappas=(0.25, 0.5, 1.0))),
         *(
-            Study(f"floor-rate-{rate:g}", f"the floor at eta_rel = {rate:g}", level(**only, eta_rel=rate))
+            Study(f"floor-rate-{rate:g}", f"the floor at eta_rel = {rate:g}", plateau(**only, eta_rel=rate))
             for rate in RATES
         ),
     ]

@@ -8,6 +8,7 @@ A stopped verification is resumed by running it again. Asking for some claims ke
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,6 +71,7 @@ def verify(
     jobs: int = 1,
     executor: Executor | None = None,
     progress: Progress | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Run the studies that are not finished, judge the claims and write verdicts.json.
 
@@ -87,6 +89,8 @@ def verify(
         Any `concurrent.futures.Executor` whose workers see the folder, for example of a cluster (docs/runs.md).
     progress
         Called with what is being done and the share of all work that is done.
+    note
+        Called with each remark on the data and files of the studies.
 
     Returns
     -------
@@ -111,7 +115,10 @@ def verify(
         def share(_: str, part: float, one: Work = one, before: float = done) -> None:
             tell(one.study.name, (before + part * one.seconds) / total)
 
-        about[one.study.name] = _run(one.study, data, jobs, executor, share)
+        about[one.study.name], notes = _run(one.study, data, jobs, executor, share)
+        if note is not None:
+            for remark in notes:
+                note(f"{one.study.name}: {remark}")
         done += one.seconds
     entries = []
     for identity, proof in chosen.items():
@@ -138,8 +145,10 @@ def _with_seeds(study: Study, seeds: tuple[int, ...]) -> Study:
     return replace(study, specification=replace(study.specification, seeds=seeds))
 
 
-def _run(study: Study, data: Data, jobs: int, executor: Executor | None, share: Progress) -> dict[str, Any]:
-    """Run a study and return what verdicts.json says about it."""
+def _run(
+    study: Study, data: Data, jobs: int, executor: Executor | None, share: Progress
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Run a study; return what verdicts.json says about it, and remarks on its data and files."""
     folder = data.folder / "studies" / study.name
     outcome = run_all(study.specification, folder, jobs=jobs, executor=executor, progress=share)
     if outcome.failed:
@@ -148,12 +157,8 @@ def _run(study: Study, data: Data, jobs: int, executor: Executor | None, share: 
             "run the same command again to try them once more"
         )
     run = data.run(study.name)
-    return {
-        "purpose": study.purpose,
-        "settings": run.spec.summary,
-        "cells": len(run.about),
-        "seconds": round(run.seconds, 1),
-    }
+    about = {"purpose": study.purpose, "settings": run.spec.summary, "cells": len(run.about)}
+    return about | {"seconds": round(run.seconds, 1)}, outcome.notes
 
 
 def _earlier(folder: Path, preset: str) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def run(names: list[str], *, preset: str, out: Path | None, seeds: str | None, j
         print(f"\nabout {clock(sum(one.seconds for one in work) / jobs)} with {jobs} jobs, rough; folder {folder}")
         return 0
     with resumable(folder), progress_bar() as bar:
-        results = verification.verify(chosen, work, preset=preset, folder=folder, jobs=jobs, progress=bar)
+        results = verification.verify(chosen, work, preset=preset, folder=folder, jobs=jobs, progress=bar, note=say)
     print_verdicts([entry for entry in results["claims"] if entry["id"] in chosen])
     print(
         f"\n{preset}: {len(results['studies'])} studies in {folder}; verdicts and evidence: {folder / 'verdicts.json'}"
@@ -57,10 +57,10 @@ def run(names: list[str], *, preset: str, out: Path | None, seeds: str | None, j
 def print_verdicts(entries: list[dict[str, Any]]) -> None:
     """Print a table of verdicts, in the order given, its long column wrapped to the terminal."""
     sizes = [max(len(entry[name]) for entry in entries) for name in ("id", "outcome", "title")]
-    room = max(_columns() - sum(sizes) - 6, _NARROWEST)
+    width = max(_columns() - sum(sizes) - 6, _NARROWEST)
     rows = []
     for entry in entries:
-        lines = textwrap.wrap(entry["reason"], room) or [""]
+        lines = textwrap.wrap(entry["reason"], width) or [""]
         rows.append([entry["id"], entry["outcome"], entry["title"], lines[0]])
         rows += [["", "", "", line] for line in lines[1:]]
     print_table(["claim", "verdict", "what", "because"], rows)

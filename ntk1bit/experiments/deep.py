@@ -45,7 +45,7 @@ class DeepScaling(Experiment):
     precision
         Of the layers between.
     parameters
-        The number of parameters wanted; the width that comes nearest is taken.
+        Target of the number of parameters; the width that comes nearest is taken.
     steps, rate, optimiser, schedule, parameterisation
         As in `Training` and `MLP`.
     seeds

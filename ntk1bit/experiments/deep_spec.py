@@ -167,7 +167,7 @@ SIMILARITY_PRESETS: dict[str, DeepSimilaritySpec] = {
 
 
 def deep_specification(figure: int, preset: str) -> DeepScalingSpec | DeepSimilaritySpec:
-    """Return what a preset asks for of one of D25's figures; 2 and 3 share their networks.
+    """Return the specification of a preset for one of D25's figures; 2 and 3 share their networks.
 
     Raises
     ------

@@ -40,7 +40,8 @@ def workers(jobs: int, executor: Executor | None = None) -> Iterator[Executor]:
     try:
         yield pool
     except BaseException:
-        stop(pool)
+        with uninterrupted():
+            stop(pool)
         raise
     pool.shutdown()
 

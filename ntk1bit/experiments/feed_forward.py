@@ -129,13 +129,14 @@ class FeedForward(Experiment):
             eigenvalues = np.linalg.eigvalsh(layer_kernel(layer, task.h, precision=precision, kappa=self.kappa))
             eta = self.eta_rel / float(eigenvalues[-1])
             data = tuple(map(jnp.asarray, (layer.a, task.h, task.y)))
+            place = scratch.with_name(f"{scratch.name}-{seed}.checkpoint")
             ended = descend(
                 loss_of,
                 jnp.asarray(layer.w),
                 Training(self.steps, eta, optimiser="sgd", schedule="constant", every=_CHUNK),
                 data=data,
                 observe=lambda w, data=data: loss_of(w, None, *data),
-                checkpoint=Checkpoint(scratch.with_name(f"{scratch.name}-{seed}.checkpoint"), self.key, replace=True),
+                checkpoint=Checkpoint(place, f"{self.key} {seed}", replace=True),
             )
             loss = np.append(ended.losses, ended.records[-1]).astype(np.float64)
             about = {"eta": eta, "lambda_min": float(eigenvalues[0]), "lambda_max": float(eigenvalues[-1])}

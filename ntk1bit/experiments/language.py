@@ -56,9 +56,9 @@ class LanguageModel(Experiment):
 
     @property
     def cost(self) -> float:
-        """Rough seconds of one processor: operations per character, and 3 s to compile."""
+        """Rough seconds of one processor; to compile takes 13 s, for some networks of one size and arm together."""
         each = 6 * Size(self.layers, self.width).parameters + 12 * self.layers * self.width * self.context + 1e5
-        return 3.0 + 3e-11 * each * self.tokens
+        return 6.0 + 3e-11 * each * self.tokens
 
     def shape(self, vocabulary: int) -> Shape:
         """Return the shape of the network for an alphabet of this size."""

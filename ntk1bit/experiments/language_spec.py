@@ -1,4 +1,4 @@
-"""What a run of language models is asked for: sizes, arms and seeds, and the search for learning rates."""
+"""What a run of language models consists of: sizes, arms and seeds, and the search for learning rates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ntk1bit.networks.transformer_shape import ACTIVATIONS, ARMS, TRAINED_ARMS, 
 
 SEARCH, SEEDS, STABILITY = "search", "seeds", "stability"  # stages; those of the search are numbered
 STABILITY_SHARE = 4  # stability is tried with this fraction of the tokens
-MULTIPLE_DIGITS = 6  # after the point: to how many digits a multiple of a rate is told from others
+MULTIPLE_DIGITS = 6  # after the point: digits in which two multiples of a rate must differ
 
 Rates = dict[tuple[str, str], float]  # the best rate by (arm, size)
 
@@ -231,7 +231,7 @@ class LanguageSpec(Specification):
         one = self.network(self.stability_size, "full", self.rate, 0, tokens=self.tokens // STABILITY_SHARE)
         return seconds + tried * one.cost
 
-    def differences(self, asked: Any) -> list[str]:
+    def differences(self, asked: LanguageSpec) -> list[str]:
         """Name the settings that contradict these: also sizes that would move the middle one, where stability is."""
         found = super().differences(asked)
         both = self.united(asked)

@@ -87,16 +87,16 @@ class Run:
     @property
     def lacking(self) -> list[str]:
         """Say how many results are missing or diverged, a sentence for each reason; empty for a run that is whole."""
-        states, counts, said = self.states, self.counts, []
+        states, counts, sentences = self.states, self.counts, []
         if counts["unfinished"] or not self.complete:
             several = f"{counts['unfinished']} of {len(states)}{'' if self.complete else ' or more'}"
-            said.append(f"Unfinished cells: {several}; run the same command again to resume.")
+            sentences.append(f"Unfinished cells: {several}; run the same command again to resume.")
         if counts["failed"]:
-            said.append(f"Failed cells: {counts['failed']}, failures.jsonl says why.")
+            sentences.append(f"Failed cells: {counts['failed']}, failures.jsonl says why.")
         if counts["diverged"]:
             labels = dict.fromkeys(one.label for one, state in states.items() if state == "diverged")
-            said.append(f"Diverged cells: {counts['diverged']}; left out of estimates: {', '.join(labels)}.")
-        return said
+            sentences.append(f"Diverged cells: {counts['diverged']}; left out of estimates: {', '.join(labels)}.")
+        return sentences
 
     @property
     def left_out(self) -> list[str]:

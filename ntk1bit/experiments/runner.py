@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor, Future
@@ -21,6 +22,9 @@ from ntk1bit.experiments.store import Store
 from ntk1bit.files import clear_unfinished
 
 WORKER_BYTES = 330e6  # a worker with its libraries loaded and nothing trained, measured as resident memory
+_OF_THE_DISK = {  # errors of the system that every other experiment would meet as well
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
+}  # fmt: skip
 _USABLE = 0.9  # of the free memory; the rest is left to the system
 
 Progress = Callable[[str, float], None]
@@ -85,7 +89,7 @@ def run_all(
     """
     if jobs < 1:
         raise InputError(f"jobs must be at least 1, got {jobs}")
-    store = Store(Path(folder))
+    store = Store(folder)
     specification = store.check(specification)
     if executor is None:
         require_memory(specification.first_stage.experiments, jobs)
@@ -232,9 +236,11 @@ class _Run:
         try:
             self.diverged += future.result()
             self.computed += 1
-        except (OSError, BrokenProcessPool):
+        except BrokenProcessPool:
             raise
         except Exception as problem:  # one failed experiment must not lose the others; it is recorded and reported
+            if isinstance(problem, OSError) and problem.errno in _OF_THE_DISK:
+                raise
             self.store.record_failure(experiment, f"{type(problem).__name__}: {problem}")
             self.failed += 1
             self.absent.add(experiment.key)

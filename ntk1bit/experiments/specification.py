@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ _SPECIFICATIONS: dict[str, type[Specification]] = {}  # every class with a NAME 
 
 
 @dataclass(frozen=True)
-class Specification(PlainFields):
+class Specification(PlainFields, ABC):
     """A frozen dataclass of plain fields that yields experiments.
 
     Class constants

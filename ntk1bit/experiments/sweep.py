@@ -143,8 +143,8 @@ class SweepSpec(Specification):
     @property
     def notes(self) -> tuple[str, ...]:
         """What is remarkable about the data of each task."""
-        told = (f"{task.name}: {note}" for task in self._tasks() for note in task.notes)
-        return tuple(dict.fromkeys(told))
+        remarks = (f"{task.name}: {note}" for task in self._tasks() for note in task.notes)
+        return tuple(dict.fromkeys(remarks))
 
     def differences(self, asked: Any) -> list[str]:
         """Name the settings that contradict these; a task's own dimension cannot be united with chosen ones."""

@@ -65,7 +65,7 @@ class TwoLayer(Experiment):
 
     @property
     def operations(self) -> float:
-        """Multiply-adds of the whole training: two (n, d, m) products a step, and O(m d) work on the weights."""
+        """Multiply-adds of the whole training: two (n, d, m) products per step, and O(m d) work on the weights."""
         per_step = 2.0 * self.n_train * self.dim * self.width + 8.0 * self.width * self.dim
         per_checkpoint = 1.0 * self.width * self.n_train**2 + 2.0 * self.n_test * self.dim * self.width
         if self.terms:  # six products in float64, at about a quarter of the speed of the cores

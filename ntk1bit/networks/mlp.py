@@ -55,7 +55,7 @@ class MLP:
     parameterisation
         ``"standard"`` or ``"ntk"``, see the module.
     gain
-        Of every layer; sqrt(2) keeps the size of activities through relu layers.
+        Of every layer; sqrt(2) keeps the size of activations through relu layers.
     biases
         Whether layers have biases, always in full precision.
     bias_deviation
@@ -194,15 +194,15 @@ def one_bit_share(spec: MLP) -> float:
     return quantised / parameters(spec)
 
 
-def hidden_width(inputs: int, depth: int, wanted: int, *, biases: bool = True) -> int:
-    """Return the width h of depth - 1 equal hidden layers whose number of parameters is nearest to the one wanted.
+def hidden_width(inputs: int, depth: int, target: int, *, biases: bool = True) -> int:
+    """Return the width h of depth - 1 equal hidden layers whose number of parameters is nearest to a target.
 
     N(h) = (depth - 2) h^2 + (inputs + 1 + (depth - 1) [biases]) h + [biases].
 
     Raises
     ------
     InputError
-        If depth is below 2, inputs below 1, or fewer parameters are wanted than a network of width 1 has.
+        If depth is below 2, inputs below 1, or the target is below the parameters of width 1.
     """
     if depth < 2 or inputs < 1:
         raise InputError(f"an MLP needs depth of at least 2 and one input or more, got {depth} and {inputs}")
@@ -210,14 +210,12 @@ def hidden_width(inputs: int, depth: int, wanted: int, *, biases: bool = True) -
     def count(width: int) -> int:
         return parameters(MLP(inputs, (width,) * (depth - 1), biases=biases))
 
-    if wanted < count(1):
-        raise InputError(
-            f"no MLP of depth {depth} on {inputs} inputs has {wanted} parameters; ask for {count(1)} or more"
-        )
+    if target < count(1):
+        raise InputError(f"no MLP of depth {depth} on {inputs} inputs has {target} parameters; give {count(1)} or more")
     low, high = 1, 2
-    while count(high) <= wanted:
+    while count(high) <= target:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if count(middle) <= wanted else (low, middle)
-    return low if wanted - count(low) <= count(high) - wanted else high
+        low, high = (middle, high) if count(middle) <= target else (low, middle)
+    return low if target - count(low) <= count(high) - target else high

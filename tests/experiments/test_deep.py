@@ -137,7 +137,7 @@ def test_the_drawn_function_is_the_trained_one(fig_3):
 def test_mistakes_are_told(scratch):
     with pytest.raises(InputError, match="unknown function"):
         DeepScaling(precision="full", **dict(FIG_1, task="bessel")).run(scratch)
-    with pytest.raises(InputError, match="ask for"):
+    with pytest.raises(InputError, match="or more"):
         DeepScaling(precision="full", **dict(FIG_1, parameters=2)).run(scratch)
     with pytest.raises(InputError, match="size k"):
         DeepSimilarity(**dict(FIG_3, k=0))

@@ -108,7 +108,7 @@ def test_frame_has_a_row_a_step_and_nulls_between_checkpoints(stored):
     frame = run.frame()
     assert len(frame) == len(cells) * 13
     assert frame.loc[frame["step"] == 12, "test_outputs"].map(len).eq(6).all()
-    assert list(run.frame(["test_loss"]).columns)[:5] == ["step", "loss", "drift", "test_loss", "eta"]
+    assert list(run.frame(["test_loss"]).columns)[:6] == ["step", "loss", "drift", "eta", "diverged", "test_loss"]
     sparse = SweepSpec(**{**vars(SPEC), "checkpoints": 4, "widths": (8,)})
     table = sparse.first_stage.experiments[0].run(store.folder)
     assert table["drift"].notna().sum() == 4

@@ -163,7 +163,7 @@ def test_mistakes_are_told(untyped):
         init(MLP(2, (3,)), -1)
     with pytest.raises(InputError, match=r"2 coordinates and 2 layers.*\(4, 3\)"):
         apply(MLP(2, (3,)), init(MLP(2, (3,)), 0), np.zeros((4, 3), np.float32))
-    with pytest.raises(InputError, match="ask for"):
+    with pytest.raises(InputError, match="or more"):
         hidden_width(5, 3, 4)
     with pytest.raises(InputError, match="depth"):
         hidden_width(5, 1, 400)
