@@ -1,4 +1,4 @@
-"""Options that several commands have, declared once, and help texts whose defaults are read from the code."""
+"""Options that several commands have, declared once, and help texts whose defaults and names are read from the code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,13 @@ def _sweep() -> Mapping[str, str]:
     return {name: written(value) for name, value in SweepSpec().as_dict().items()}
 
 
-_DEFAULTS: Mapping[str, Callable[[], Mapping[str, str]]] = {"sweep": _sweep}
+def _fit() -> Mapping[str, str]:
+    from ntk1bit.scaling import law_names
+
+    return {"laws": ", ".join(law_names())}
+
+
+_DEFAULTS: Mapping[str, Callable[[], Mapping[str, str]]] = {"fit": _fit, "sweep": _sweep}
 
 
 def fill_in_defaults(command: str, parameters: Iterable[object]) -> None:

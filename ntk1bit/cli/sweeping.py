@@ -41,7 +41,7 @@ def default_folder(spec: SweepSpec) -> Path:
 
 
 def print_tasks() -> int:
-    """List the tasks, a line each."""
+    """List the tasks, one per line."""
     print_table(["task", "what it is"], [[name, tasks.describe(name)] for name in tasks.names()])
     return 0
 
