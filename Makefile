@@ -22,7 +22,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 sweep: setup     ## the main job: train 1-bit and full-precision networks of widths 64..16384, print the tables, draw the figure
-	$(BIN)/ntk1bit sweep --widths 64..16384 --jobs $(JOBS) --out $(RUN) --resume
+	$(BIN)/ntk1bit sweep --widths 64..16384 --jobs $(JOBS) --out $(RUN)
 	$(BIN)/ntk1bit summary $(RUN)
 	$(BIN)/ntk1bit plot $(RUN)
 

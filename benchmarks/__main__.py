@@ -1,4 +1,4 @@
-"""Run the races: `python -m benchmarks [--only NAME] [--threads 1,2] [--rounds 9] [--out DIRECTORY]`.
+"""Run the races: `python -m benchmarks [--only NAME] [--threads 1,2] [--rounds 9] [--out FILE.csv] [--plot FILE.png]`.
 
 BLAS chooses its kernels when it is loaded, so the races run in a child process from whose environment everything that
 would slow OpenBLAS down has been removed.
@@ -47,12 +47,13 @@ def _race(options: argparse.Namespace) -> int:
             results.append(measure(pair, threads=threads, rounds=options.rounds))
             print(report.row(results[-1]), flush=True)
     if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
-        report.write_csv(results, options.out / "ratios.csv", machine=machine)
+        report.write_csv(results, options.out, machine=machine)
+        print(f"wrote {options.out}")
+    if options.plot is not None:
         figure = matplotlib.figure.Figure(figsize=(8, 1.5 + 0.32 * len(pairs)), layout="constrained")
         report.plot_ratios(results, ax=figure.add_subplot())
-        figure.savefig(options.out / "ratios.png", dpi=150)
-        print(f"wrote {options.out / 'ratios.csv'} and {options.out / 'ratios.png'}")
+        figure.savefig(options.plot, dpi=150)
+        print(f"wrote {options.plot}")
     return 0
 
 
@@ -60,8 +61,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default="", metavar="NAME", help="only races whose name contains this")
     parser.add_argument("--threads", type=_counts, default=[1, 2], metavar="1,2", help="numbers of threads")
-    parser.add_argument("--rounds", type=int, default=9, help="rounds a race; the median counts")
-    parser.add_argument("--out", type=Path, metavar="DIRECTORY", help="where to write ratios.csv and ratios.png")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds per race; the median counts")
+    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="where to write the ratios")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="where to draw them")
     parser.add_argument(_CHILD, action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 

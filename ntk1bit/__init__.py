@@ -1,8 +1,7 @@
 """Check claims about 1-bit networks with numbers that can fail.
 
-The rooms, in the order data flows through them: `cores`, `tasks`, `quantizers`, `two_layer`, `kernels`, `nets`,
-`estimators`, `scaling`, `sweeps`, `claims`, `plots`, `cli`. A room imports only from rooms before it. Rooms are
-imported when first used, so `import ntk1bit` is quick.
+`PACKAGES` lists the packages in the order in which data flows through them; a package imports only from those before
+it. They are imported when first used, so `import ntk1bit` is quick.
 """
 
 from __future__ import annotations
@@ -10,34 +9,43 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+from ntk1bit.old_names import missing_name
+
 __version__ = "0.1.0"
 
-_ROOMS = (
-    "autodiff",
-    "claims",
+PACKAGES = (
+    "old_names",
+    "errors",
+    "arguments",
+    "files",
+    "compiling",
+    "processors",
+    "tables",
     "cores",
     "data",
-    "energy",
-    "errors",
-    "estimators",
-    "experiments",
-    "kernels",
     "networks",
+    "training",
+    "kernels",
+    "autodiff",
+    "energy",
     "packed",
+    "statistics",
+    "scaling",
+    "experiments",
+    "estimators",
+    "claims",
     "plots",
     "reports",
-    "scaling",
-    "training",
+    "cli",
 )
-
-__all__ = ["__version__"]
+__all__ = ["PACKAGES", "__version__"]
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in _ROOMS:
+    if name in PACKAGES:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise missing_name(__name__, name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS})
+    return sorted({*globals(), *PACKAGES})

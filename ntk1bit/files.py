@@ -6,12 +6,14 @@ import codecs
 import os
 import threading
 import tomllib
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from ntk1bit.errors import InputError
 
+FIGURES = (".png", ".pdf", ".svg")  # endings of figures that every command can draw
 _MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32"}  # the first begins like UTF-16's
 _MARKS |= {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _OF_OTHERS = (
@@ -54,7 +56,36 @@ def left_by_others(name: str) -> bool:
     return any(fnmatchcase(folded, pattern.casefold()) for pattern in _OF_OTHERS)
 
 
-def read_text(path: Path) -> str:
+def writable_file(option: str, path: Path | str, endings: Sequence[str]) -> Path:
+    """Return the path of a file that is to be written, after checking that it can be.
+
+    Parameters
+    ----------
+    option
+        What the user knows it by, such as `--out`.
+    path
+        The file.
+    endings
+        Its possible endings, each with its dot.
+
+    Raises
+    ------
+    InputError
+        If it ends otherwise, its folder does not exist or cannot be written to, or it is a folder itself.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in endings:
+        raise InputError(f"{option} must end in {' or '.join(endings)}, got {str(path)!r}")
+    if not path.parent.is_dir():
+        raise InputError(f"the folder {str(path.parent)!r} does not exist; make it first")
+    if path.is_dir():
+        raise InputError(f"{str(path)!r} is a folder; give the name of a file")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"the folder {str(path.parent)!r} cannot be written to; choose another")
+    return path
+
+
+def read_text(path: Path | str) -> str:
     """Read a text that a person may have written: UTF-8, with or without a byte order mark.
 
     Raises
@@ -63,7 +94,7 @@ def read_text(path: Path) -> str:
         If it cannot be read, or is written otherwise.
     """
     try:
-        data = path.read_bytes()
+        data = Path(path).read_bytes()
     except OSError as problem:
         raise InputError(f"cannot read {path}: {problem.strerror or problem}") from None
     for mark, encoding in _MARKS.items():
@@ -77,7 +108,7 @@ def read_text(path: Path) -> str:
     raise InputError(f"{path} is not a text file in UTF-8; save it as UTF-8")
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path | str) -> dict[str, Any]:
     """Read a TOML file.
 
     Raises
@@ -93,8 +124,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not valid TOML: {' '.join(str(problem).split())[:200]}") from None
 
 
-def write_whole(path: Path, data: bytes | memoryview) -> None:
+def write_whole(path: Path | str, data: bytes | memoryview) -> None:
     """Write a file so that, whatever happens, either all of it is there under its name or none."""
+    path = Path(path)
     temporary = path.with_name(f".{path.name}.writing-{os.getpid()}-{threading.get_ident()}")
     try:
         with open(temporary, "wb") as file:
@@ -117,8 +149,8 @@ def is_unfinished(name: str) -> bool:
     return fnmatchcase(name, ".*.writing-*")
 
 
-def clear_unfinished(folder: Path) -> None:
+def clear_unfinished(folder: Path | str) -> None:
     """Remove what killed processes left half-written in a folder that nobody else writes to."""
-    for path in folder.iterdir():
+    for path in Path(folder).iterdir():
         if is_unfinished(path.name):
             path.unlink(missing_ok=True)

@@ -34,7 +34,7 @@ class Work:
     seconds: float
 
 
-def plan_work(chosen: dict[str, Proof], preset: str, *, seeds: int | None = None) -> list[Work]:
+def plan_work(chosen: dict[str, Proof], preset: str, *, seeds: tuple[int, ...] = ()) -> list[Work]:
     """List the studies that these claims need, in the order of the preset.
 
     Parameters
@@ -44,22 +44,20 @@ def plan_work(chosen: dict[str, Proof], preset: str, *, seeds: int | None = None
     preset
         Name of the preset.
     seeds
-        Networks per setting, in place of the preset's (not for lists of experiments).
+        In place of the preset's (not for lists of experiments).
 
     Raises
     ------
     InputError
         For an unknown preset or a study that cannot run.
     """
-    if seeds is not None and seeds < 1:
-        raise InputError(f"--seeds must be at least 1, got {seeds}")
     needed = {name for one in chosen.values() for name in one.studies}
     every = studies(preset)
     work = []
     for name, study in every.items():
         if name not in needed:
             continue
-        if seeds is not None:
+        if seeds:
             study = _with_seeds(study, seeds)
         work.append(Work(study, study.specification.seconds))
     return work
@@ -138,11 +136,11 @@ def verify(
     return results
 
 
-def _with_seeds(study: Study, seeds: int) -> Study:
-    """Return a study with this number of seeds, where its specification has any."""
+def _with_seeds(study: Study, seeds: tuple[int, ...]) -> Study:
+    """Return a study with these seeds, where its specification has any."""
     if "seeds" not in study.specification.AXES:
         return study
-    return replace(study, specification=replace(study.specification, seeds=tuple(range(seeds))))
+    return replace(study, specification=replace(study.specification, seeds=seeds))
 
 
 def _run(

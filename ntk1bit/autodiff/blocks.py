@@ -66,7 +66,7 @@ def plan_jacobian(network: Network, x: Any, x2: Any | None, budget: int) -> Plan
 
 
 def by_jacobian(
-    network: Network, plan: Plan, x: Any, x2: Any | None, *, trace: bool, progress: Callable[[int, int], None]
+    network: Network, plan: Plan, x: Any, x2: Any | None, *, trace: bool, progress: Callable[[str, float], None] | None
 ) -> Inexact[np.ndarray, "n n2 ..."]:
     """Multiply Jacobians block by block; of the kernel of x with itself, only what lies on or below the diagonal."""
     left = _cut(rows.count(x), plan.rows)
@@ -91,7 +91,8 @@ def by_jacobian(
         left_block = right_block if x2 is None and i == j else jacobian(x, i)
         kernel[i, j] = np.asarray(_contract(left_block, right_block, -network.width if trace else network.width))
         del left_block
-        progress(done, len(pairs))
+        if progress is not None:
+            progress(f"block {done} of {len(pairs)}", done / len(pairs))
     return _shaped(network, mirrored(kernel) if x2 is None else kernel, trace)
 
 
@@ -116,7 +117,7 @@ def plan_vector_products(network: Network, x: Any, x2: Any | None, budget: int, 
 
 
 def by_vector_products(
-    network: Network, plan: Plan, x: Any, x2: Any | None, *, trace: bool, progress: Callable[[int, int], None]
+    network: Network, plan: Plan, x: Any, x2: Any | None, *, trace: bool, progress: Callable[[str, float], None] | None
 ) -> Inexact[np.ndarray, "n n2 ..."]:
     """Pull back each output of each x2 and push it forward through x."""
     other = x if x2 is None else x2
@@ -132,7 +133,8 @@ def by_vector_products(
         _check_value(value, i.start)
         _check_value(value2, j.start)
         kernel[i, j] = np.asarray(block)
-        progress(done, len(pairs))
+        if progress is not None:
+            progress(f"block {done} of {len(pairs)}", done / len(pairs))
     return _shaped(network, mirrored(kernel) if x2 is None else kernel, trace)
 
 

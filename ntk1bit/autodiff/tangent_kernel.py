@@ -52,7 +52,7 @@ def ntk(
     trace_outputs: bool = True,
     parameters: Callable[[str], bool] | None = None,
     memory_budget: Any = 1 << 30,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[str, float], None] | None = None,
 ) -> Inexact[np.ndarray, "n n2 ..."]:
     """Compute the (straight-through) NTK of `f` with respect to its parameters.
 
@@ -82,7 +82,7 @@ def ntk(
         Bytes that blocks of Jacobian (or pulled-back vectors) may take together with the activations and copies made
         while forming them, by the compiler's account; parameters, inputs and the kernel come on top, and compiling.
     progress
-        Called with (blocks done, blocks in total).
+        Called after each block with words and the share of the blocks done.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def ntk(
     else:
         method, plan = _planned(network, inputs, other, method, budget, trace)
         run = blocks.by_jacobian if method == "jacobian" else blocks.by_vector_products
-        kernel = run(network, plan, inputs, other, trace=trace, progress=progress or (lambda *_: None))
+        kernel = run(network, plan, inputs, other, trace=trace, progress=progress)
     sides = [inputs] if other is None else [inputs, other]
     if not np.any(kernel) and not all(derivatives.has_gradient(network, side) for side in sides):
         raise zero_jacobian_error(split.paths)

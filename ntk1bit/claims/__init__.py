@@ -1,5 +1,7 @@
 """Claims, the evidence for and against them, and verdicts by rules that are fixed before the data is seen."""
 
+from typing import TYPE_CHECKING
+
 from ntk1bit.claims.claim import Claim, Verdict, combine
 from ntk1bit.claims.criteria import (
     OUTCOMES,
@@ -12,6 +14,7 @@ from ntk1bit.claims.criteria import (
     Outcome,
 )
 from ntk1bit.claims.evidence import Count, Evidence, IntervalEstimate, Number
+from ntk1bit.old_names import missing_name
 
 __all__ = [
     "OUTCOMES",
@@ -30,3 +33,8 @@ __all__ = [
     "Verdict",
     "combine",
 ]
+
+if not TYPE_CHECKING:  # to type checkers an unknown name stays unknown
+
+    def __getattr__(name: str) -> object:
+        raise missing_name(__name__, name)

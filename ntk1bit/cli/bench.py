@@ -11,20 +11,29 @@ import typer
 def bench(
     only: Annotated[str, typer.Option(help="Only races whose name contains this.")] = "",
     threads: Annotated[str, typer.Option(help="Numbers of threads, such as 1,2.")] = "1,2",
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds a race; the median counts.")] = 9,
-    out: Annotated[Path | None, typer.Option(help="Directory for ratios.csv and ratios.png.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds per race; the median counts.")] = 9,
+    out: Annotated[Path | None, typer.Option(help="Write the ratios to this .csv file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the ratios: .png, .pdf or .svg, by the ending.")] = None,
 ) -> None:
     """Race every product with bits against the best BLAS way to the same result.
 
-    Example: ntk1bit bench --only sign_matmul --threads 1 --out runs/bench
+    Example: ntk1bit bench --only sign_matmul --threads 1 --out ratios.csv --plot ratios.png
     """
     import importlib.util
 
+    from ntk1bit.cli.lists import read_list
     from ntk1bit.errors import InputError
+    from ntk1bit.files import FIGURES, writable_file
 
     if importlib.util.find_spec("benchmarks") is None:
         raise InputError("the benchmarks are part of the source tree: run this from a checkout installed with pip -e")
     from benchmarks.__main__ import main
 
-    arguments = ["--only", only, "--threads", threads, "--rounds", str(rounds)]
-    raise typer.Exit(main(arguments if out is None else [*arguments, "--out", str(out)]))
+    for option, path, endings in (("--out", out, [".csv"]), ("--plot", plot, FIGURES)):
+        if path is not None:
+            writable_file(option, path, endings)
+    counts = ",".join(map(str, read_list(threads, option="--threads", kind=int)))
+    arguments = ["--only", only, "--threads", counts, "--rounds", str(rounds)]
+    for option, path in (("--out", out), ("--plot", plot)):
+        arguments += [] if path is None else [option, str(path)]
+    raise typer.Exit(main(arguments))

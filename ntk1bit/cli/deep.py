@@ -1,23 +1,24 @@
-"""`ntk1bit deep`."""
+"""`ntk1bit deep`: D25's experiments with deep networks."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ntk1bit.cli.options import DryRun, Jobs, Preset, RunFolder
 
 
 def deep(
     figure: Annotated[int, typer.Option(help="D25's figure: 1 (scaling law), 2 (functions) or 3 (similarity).")] = 1,
     preset: Annotated[
-        str, typer.Option(help="smoke, quick, standard or thorough (D25's own sizes); --dry-run prints their times.")
+        Preset, typer.Option(help="Sizes, steps and seeds; thorough: D25's own. --dry-run prints the time each takes.")
     ] = "quick",
-    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: in runs/, by kind and preset.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes. Default: one per core.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be trained; train nothing.")] = False,
+    out: RunFolder = None,
+    jobs: Jobs = None,
+    dry_run: DryRun = False,
 ) -> None:
-    """Train deep 1-bit and full-precision networks as in figures 1 to 3 of D25; print, write and draw the losses.
+    """Train deep networks in 1-bit and full precision as in figures 1 to 3 of D25; print and draw losses.
 
     Give the same command again to resume a run that was stopped.
 

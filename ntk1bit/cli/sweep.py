@@ -1,4 +1,4 @@
-"""`ntk1bit sweep`."""
+"""`ntk1bit sweep`: train two-layer networks over widths, precisions, seeds and more."""
 
 from __future__ import annotations
 
@@ -7,61 +7,82 @@ from typing import Annotated
 
 import typer
 
+from ntk1bit.cli.options import DryRun, Jobs, RunFolder
+
 
 def sweep(
     widths: Annotated[
-        str | None, typer.Option(help="64..16384 (doubling), 64..4096:x4, or 64,100,256. Default 64..16384.")
+        str | None,
+        typer.Option("--widths", "--width", help="64..16384 (doubling), 64..4096:x4 or 64,100,256. Default: {widths}."),
     ] = None,
-    task: Annotated[
-        str | None, typer.Option("--task", "--tasks", help="Names, comma-separated; --task list shows them.")
+    tasks: Annotated[
+        str | None, typer.Option("--tasks", "--task", help="Names; --list shows them. Default: {tasks}.")
     ] = None,
     precisions: Annotated[
-        str | None, typer.Option("--precisions", "--precision", help="one_bit, full or both.")
+        str | None, typer.Option("--precisions", "--precision", help="one_bit, full. Default: {precisions}.")
     ] = None,
-    seeds: Annotated[str | None, typer.Option(help="A count (3 is 0,1,2) or a list (7,8,9).")] = None,
-    steps: Annotated[int | None, typer.Option(help="Descent steps. Default 1000.")] = None,
-    n_train: Annotated[str | None, typer.Option(help="Training points; a list sweeps over n. Default 256.")] = None,
-    n_test: Annotated[int | None, typer.Option(help="Test points. Default 512.")] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option("--seeds", help="A count (3 is 0,1,2), a range (0..4) or a list (0,3,7). Default: {seeds}."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Descent steps. Default: {steps}.")] = None,
+    n_train: Annotated[str | None, typer.Option(help="Training points n, a list. Default: {n_train}.")] = None,
+    n_test: Annotated[int | None, typer.Option(help="Test points. Default: {n_test}.")] = None,
     dims: Annotated[
-        str | None, typer.Option("--dims", "--dim", help="Dimensions, for tasks that have a choice.")
+        str | None,
+        typer.Option("--dims", "--dim", help="Dimensions d, for tasks that have a choice. Default: the task's own."),
     ] = None,
-    inits: Annotated[str | None, typer.Option("--inits", "--init", help="iid, paired or both. Default iid.")] = None,
+    inits: Annotated[
+        str | None, typer.Option("--inits", "--init", help="Initialisations: iid, paired. Default: {inits}.")
+    ] = None,
     scales: Annotated[
-        str | None, typer.Option("--scales", "--scale", help="std, absmean or both. Default std.")
+        str | None,
+        typer.Option("--scales", "--scale", help="Scales of the quantiser: std, absmean. Default: {scales}."),
     ] = None,
-    kappas: Annotated[str | None, typer.Option("--kappas", "--kappa", help="Output scales. Default 1.")] = None,
+    kappas: Annotated[
+        str | None, typer.Option("--kappas", "--kappa", help="Output scales kappa. Default: {kappas}.")
+    ] = None,
     eta_rel: Annotated[
-        float | None, typer.Option(help="Learning rate in units of 1/lambda_max(H(0)); below 2. Default 1.")
+        float | None,
+        typer.Option(help="Learning rate eta_rel in units of 1/lambda_max(H(0)); below 2. Default: {eta_rel}."),
     ] = None,
-    checkpoints: Annotated[int | None, typer.Option(help="Steps recorded in full. Default 40.")] = None,
-    data_seed: Annotated[int | None, typer.Option(help="Seed of the data. Default 0.")] = None,
+    checkpoints: Annotated[int | None, typer.Option(help="Steps recorded in full. Default: {checkpoints}.")] = None,
+    data_seed: Annotated[int | None, typer.Option(help="Seed of the data. Default: {data_seed}.")] = None,
     predictions: Annotated[
-        bool | None, typer.Option("--predictions", help="Also record distances to kernel predictions (H and K_eff).")
+        bool | None,
+        typer.Option(
+            "--predictions/--no-predictions", help="Also record distances to predictions of the kernels H and K_eff."
+        ),
     ] = None,
     terms: Annotated[
-        bool | None, typer.Option("--terms", help="Also decompose recorded steps: C1..C4 of D25's Claim H.2.")
+        bool | None,
+        typer.Option(
+            "--terms/--no-terms", help="Also decompose recorded steps into the terms C1 to C4 of D25, Claim H.2."
+        ),
     ] = None,
     spec: Annotated[
         Path | None, typer.Option(help="TOML file with a [sweep] table; options given here override it.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/ and a name.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes. Default: one a core.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; train nothing.")] = False,
+    out: RunFolder = None,
+    jobs: Jobs = None,
+    as_list: Annotated[bool, typer.Option("--list", help="List the tasks; run nothing.")] = False,
+    dry_run: DryRun = False,
 ) -> int:
-    """Train two-layer networks of many widths, 1-bit and full precision, and store their trajectories.
+    """Train two-layer networks of many widths in 1-bit and full precision; store their trajectories.
 
-    A stopped sweep is resumed, and one with more widths, seeds or other values is extended, by giving the same --out.
+    All combinations of the lists are trained; entries are separated by commas. The same command resumes a sweep that
+    was stopped; with more widths, seeds or other values and the same --out it extends the sweep.
 
     Example: ntk1bit sweep --widths 64..4096 --seeds 5 --inits iid,paired --out runs/first
     """
     from ntk1bit.cli import sweeping
 
-    if task == "list":
+    if as_list:
         return sweeping.print_tasks()
     settings = sweeping.collect(
         spec,
         widths=widths,
-        tasks=task,
+        tasks=tasks,
         precisions=precisions,
         seeds=seeds,
         steps=steps,

@@ -9,26 +9,27 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ntk1bit.cli.lists import read_list, read_seeds, read_widths
 from ntk1bit.cli.progress import clock, progress_bar, resumable, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.data import tasks
-from ntk1bit.experiments import SweepSpec, TwoLayer, parse_numbers, parse_seeds, parse_widths, run_all
+from ntk1bit.experiments import SweepSpec, TwoLayer, run_all
 from ntk1bit.experiments.runner import free_memory, predicted_memory, require_memory
 
 
 def collect(spec: Path | None, **options: Any) -> SweepSpec:
     """Make a specification of a file and the options that override it; options left out are None."""
     readers = {
-        "widths": parse_widths,
-        "seeds": parse_seeds,
-        "n_train": lambda text: parse_numbers(text, what="--n-train", kind=int),
-        "dims": lambda text: parse_numbers(text, what="--dims", kind=int),
-        "kappas": lambda text: parse_numbers(text, what="--kappas", kind=float),
+        "widths": read_widths,
+        "seeds": read_seeds,
+        "n_train": lambda text: read_list(text, option="--n-train", kind=int),
+        "dims": lambda text: read_list(text, option="--dims", kind=int),
+        "kappas": lambda text: read_list(text, option="--kappas", kind=float),
     }
     settings: dict[str, Any] = {}
     for name, value in options.items():
         if value is not None:
-            read = readers.get(name, functools.partial(parse_numbers, what=f"--{name}", kind=str))
+            read = readers.get(name, functools.partial(read_list, option=f"--{name}", kind=str))
             settings[name] = read(value) if isinstance(value, str) else value
     return SweepSpec.from_dict(settings, None if spec is None else SweepSpec.read(spec))
 
@@ -40,7 +41,7 @@ def default_folder(spec: SweepSpec) -> Path:
 
 
 def print_tasks() -> int:
-    """List the tasks, a line each."""
+    """List the tasks, one per line."""
     print_table(["task", "what it is"], [[name, tasks.describe(name)] for name in tasks.names()])
     return 0
 

@@ -1,4 +1,4 @@
-"""`ntk1bit train-lm`."""
+"""`ntk1bit train-lm`: Transformers on text, in several arms."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from typing import Annotated
 
 import typer
 
+from ntk1bit.cli.options import DryRun, Jobs, Preset, RunFolder, Seeds
+
 
 def train_lm(
     sizes: Annotated[
-        str | None, typer.Option(help="Layers x width, comma-separated: 2x32,3x64. N = 12 layers width^2.")
+        str | None, typer.Option(help="Layers x width: 2x32,3x64. N = 12 layers width^2 parameters.")
     ] = None,
     arms: Annotated[
-        str | None, typer.Option(help="Of full, bitnet, b158, and int8-absmax, sign-ptq, which quantise full.")
+        str | None,
+        typer.Option(
+            help="Arms (model variants): full, bitnet, b158, and int8-absmax, sign-ptq, which quantise a trained full."
+        ),
     ] = None,
     tokens: Annotated[str | None, typer.Option(help="Training characters of every network: 2500000 or 2.5e6.")] = None,
     text: Annotated[str | None, typer.Option(help="sotu or pydoc.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="A count (5 is 0,1,2,3,4) or a list (7,8,9).")] = None,
+    seeds: Seeds = None,
     batch: Annotated[int | None, typer.Option(help="Windows per step.")] = None,
     context: Annotated[int | None, typer.Option(help="Characters per window.")] = None,
     rate: Annotated[float | None, typer.Option(help="Where the search for learning rates begins.")] = None,
@@ -27,16 +32,16 @@ def train_lm(
     activation: Annotated[str | None, typer.Option(help="gelu or squared-relu.")] = None,
     untied: Annotated[bool, typer.Option("--untied", help="Give the head weights of its own.")] = False,
     preset: Annotated[
-        str, typer.Option(help="Where settings that are not given come from: smoke, quick, standard or thorough.")
+        Preset, typer.Option(help="Where settings that are not given come from. --dry-run prints the time each takes.")
     ] = "standard",
-    out: Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/ and a name.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes. Default: one per core.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be trained; train nothing.")] = False,
+    out: RunFolder = None,
+    jobs: Jobs = None,
+    dry_run: DryRun = False,
     export: Annotated[
         Path | None, typer.Option(help="Also write the largest bitnet network, packed, to this .npz file.")
     ] = None,
 ) -> None:
-    """Train character-level Transformers of several sizes in several arms, and fit L(N) = a N^b + c to each.
+    """Train character-level Transformers of several sizes and arms; fit L(N) = a N^b + c to each arm.
 
     Give the same command again to resume a run that was stopped.
 

@@ -12,12 +12,14 @@ from typing import Any
 
 import pandas as pd
 
+from ntk1bit.cli.lists import read_list, read_seeds
 from ntk1bit.cli.progress import clock, progress_bar, resumable, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.experiments import Run, open_run, parse_numbers, parse_seeds, run_all
+from ntk1bit.experiments import Run, open_run, run_all
 from ntk1bit.experiments.language_run import LanguageRun, language_run
 from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec
+from ntk1bit.files import writable_file
 
 EXPORTED = "bitnet"  # the arm that can be packed
 
@@ -26,10 +28,10 @@ def collect(preset: str, **options: Any) -> LanguageSpec:
     """Make a specification of a preset and the options that override it; options left out are None."""
     base = PRESETS[require_choice("preset", preset, PRESETS)]
     readers = {
-        "sizes": lambda text: parse_numbers(text, what="--sizes", kind=str),
-        "arms": lambda text: parse_numbers(text, what="--arms", kind=str),
-        "seeds": parse_seeds,
-        "stability": lambda text: parse_numbers(text, what="--stability", kind=float),
+        "sizes": lambda text: read_list(text, option="--sizes", kind=str),
+        "arms": lambda text: read_list(text, option="--arms", kind=str),
+        "seeds": read_seeds,
+        "stability": lambda text: read_list(text, option="--stability", kind=float),
         "tokens": _count,
     }
     settings = {
@@ -226,8 +228,6 @@ def _export(folder: Path, path: Path) -> None:
 
 def _require_exportable(spec: LanguageSpec, path: Path, folder: Path) -> None:
     """Refuse, before anything is trained, an export that could not be written afterwards."""
-    from ntk1bit.packed.file_format import require_writable
-
     if EXPORTED not in spec.arms:
         raise InputError(f"--export writes a {EXPORTED} network; add {EXPORTED} to --arms")
     if path.suffix != ".npz":
@@ -235,7 +235,7 @@ def _require_exportable(spec: LanguageSpec, path: Path, folder: Path) -> None:
     if path.is_dir():
         raise InputError(f"--export writes a file, and {path} is a folder")
     if path.parent.resolve() != folder.resolve():  # the run makes its own folder
-        require_writable(path)
+        writable_file("--export", path, [".npz"])
 
 
 def _count(text: str) -> int:

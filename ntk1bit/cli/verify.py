@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from ntk1bit.cli.options import DryRun, Jobs, RunFolder, Seeds
+
 
 def verify(
-    claims: Annotated[list[str] | None, typer.Argument(help="Ids such as C1 I.5; all by default.")] = None,
+    claims: Annotated[list[str] | None, typer.Argument(help="Claims such as C1 I.5. Default: all.")] = None,
     preset: Annotated[
         Literal["quick", "standard", "thorough"],
-        typer.Option(help="quick: minutes; standard: what the documents cite; thorough: a night."),
+        typer.Option(help="Widths and seeds; standard: what the documents cite. --dry-run prints the time each takes."),
     ] = "quick",
-    out: Annotated[Path | None, typer.Option(help="Folder. Default: runs/verify-PRESET.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Networks per setting, in place of the preset's.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes. Default: one a core.")] = None,
+    out: RunFolder = None,
+    seeds: Seeds = None,
+    jobs: Jobs = None,
     as_list: Annotated[bool, typer.Option("--list", help="List the claims and their rules; run nothing.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the studies needed; run nothing.")] = False,
+    dry_run: DryRun = False,
 ) -> int:
-    """Run the experiments that claims need and print verdicts by rules fixed beforehand, refuted first.
+    """Run the experiments that claims need; print verdicts by rules fixed beforehand, refuted claims first.
 
-    A stopped verification is resumed by the same command.
+    The same command resumes a verification that was stopped.
 
     Example: ntk1bit verify C1 C3 --preset quick
     """

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ntk1bit.cli.lists import read_seeds
 from ntk1bit.cli.progress import clock, progress_bar, resumable, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError
@@ -28,14 +29,14 @@ def print_claims(names: list[str]) -> int:
     return 0
 
 
-def run(names: list[str], *, preset: str, out: Path | None, seeds: int | None, jobs: int | None, dry_run: bool) -> int:
+def run(names: list[str], *, preset: str, out: Path | None, seeds: str | None, jobs: int | None, dry_run: bool) -> int:
     """Verify and print the verdict table; return the exit code."""
     catalogue = _catalogue()
     from proofs_numeric import verification
 
     chosen = catalogue.choose(names)
     folder = out or Path("runs") / f"verify-{preset}"
-    work = verification.plan_work(chosen, preset, seeds=seeds)
+    work = verification.plan_work(chosen, preset, seeds=() if seeds is None else read_seeds(seeds))
     jobs = usable_jobs(jobs)
     if dry_run:
         rows = [[one.study.name, clock(one.seconds / jobs), one.study.purpose] for one in work]

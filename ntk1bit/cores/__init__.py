@@ -1,7 +1,9 @@
 """Products with bit matrices: packed signs, packed activation patterns, and numba kernels that multiply with them."""
 
+from typing import TYPE_CHECKING
+
 from ntk1bit.compiling import seconds_compiling
-from ntk1bit.cores.backends import BACKENDS, Backend, Settings, available_backends, settings, using
+from ntk1bit.cores.backends import BACKENDS, Backend, CoreSettings, available_backends, settings, using
 from ntk1bit.cores.bits import (
     PackedBits,
     PackedSigns,
@@ -26,19 +28,20 @@ from ntk1bit.cores.forward import (
     forward_one_bit_reference,
 )
 from ntk1bit.cores.gram import bit_gram, bit_gram_reference
-from ntk1bit.cores.masked_product import masked_product, masked_product_reference
+from ntk1bit.cores.masked_products import masked_product, masked_product_reference
 from ntk1bit.cores.neurons import PackedNeurons, pack_neurons, pack_neurons_reference
-from ntk1bit.cores.sign_matmul import sign_matmul, sign_matmul_reference
-from ntk1bit.cores.sign_matmul_int8 import sign_matmul_int8, sign_matmul_int8_reference
+from ntk1bit.cores.sign_products import sign_matmul, sign_matmul_reference
+from ntk1bit.cores.sign_products_int8 import sign_matmul_int8, sign_matmul_int8_reference
+from ntk1bit.old_names import missing_name
 
 __all__ = [
     "BACKENDS",
     "Backend",
+    "CoreSettings",
     "Forward",
     "PackedBits",
     "PackedNeurons",
     "PackedSigns",
-    "Settings",
     "available_backends",
     "bit_gram",
     "bit_gram_reference",
@@ -68,3 +71,8 @@ __all__ = [
     "unpack_signs",
     "using",
 ]
+
+if not TYPE_CHECKING:  # to type checkers an unknown name stays unknown
+
+    def __getattr__(name: str) -> object:
+        raise missing_name(__name__, name)

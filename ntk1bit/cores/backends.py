@@ -26,7 +26,7 @@ _AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
 
 
 @dataclass(frozen=True)
-class Settings:
+class CoreSettings:
     """How the cores compute.
 
     Attributes
@@ -55,20 +55,20 @@ def available_backends() -> tuple[Backend, ...]:
 
 
 @functools.cache
-def _default() -> Settings:
-    return Settings(backend=available_backends()[0], threads=usable_processors())
+def _default() -> CoreSettings:
+    return CoreSettings(backend=available_backends()[0], threads=usable_processors())
 
 
-_chosen: ContextVar[Settings | None] = ContextVar("ntk1bit_cores_settings", default=None)
+_chosen: ContextVar[CoreSettings | None] = ContextVar("ntk1bit_cores_settings", default=None)
 
 
-def settings() -> Settings:
+def settings() -> CoreSettings:
     """Return the settings in force: those of the innermost `using` block, else the fastest backend on all cores."""
     return _chosen.get() or _default()
 
 
 @contextmanager
-def using(*, backend: str | None = None, threads: int | None = None) -> Iterator[Settings]:
+def using(*, backend: str | None = None, threads: int | None = None) -> Iterator[CoreSettings]:
     """Use another backend or number of threads inside a `with` block; what is not given stays as it is.
 
     The choice belongs to the current thread or asynchronous task and does not leak into others.

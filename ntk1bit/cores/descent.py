@@ -17,7 +17,7 @@ from ntk1bit.cores.backends import settings
 from ntk1bit.cores.bits import WORD, PackedBits
 from ntk1bit.cores.checks import require_array, require_output
 from ntk1bit.cores.lookup import ENTRIES, columns_of, sum_rows
-from ntk1bit.cores.masked_product import masked_product_reference
+from ntk1bit.cores.masked_products import masked_product_reference
 from ntk1bit.cores.neurons import (
     PackedNeurons,
     empty_neurons,

@@ -78,7 +78,7 @@ def names() -> list[str]:
     return list(_SOURCES)
 
 
-def load(name: str, *, cache: Path | None = None) -> Corpus:
+def load(name: str, *, cache: Path | str | None = None) -> Corpus:
     """Read a text, folded, split and encoded.
 
     Parameters
@@ -96,7 +96,7 @@ def load(name: str, *, cache: Path | None = None) -> Corpus:
         If the name is unknown, the package is missing, or its files are not those of the pinned version.
     """
     source = _SOURCES[require_choice("text", name, _SOURCES)]()
-    folder = cache if cache is not None else _default_cache()
+    folder = Path(cache) if cache is not None else _default_cache()
     stem = f"{name}-{source.digest[:16]}-v{_FORMAT}"
     if folder is not None and (stored := _read(folder, stem, name, source)) is not None:
         return stored

@@ -52,9 +52,9 @@ def networks(run: LanguageRun) -> pd.DataFrame:
     return pd.DataFrame(found.sort_values(["order", "parameters", "seed"])[names]).reset_index(drop=True)
 
 
-def write_networks(run: LanguageRun, folder: Path) -> Path:
+def write_networks(run: LanguageRun, folder: Path | str) -> Path:
     """Write `networks` to networks.csv in a folder, whole or not at all; return its path."""
-    path = folder / "networks.csv"
+    path = Path(folder) / "networks.csv"
     table = networks(run).to_csv(index=False, lineterminator="\n", float_format="%.6g")
     write_whole(path, table.encode())
     return path

@@ -3,6 +3,8 @@
 Every kind of experiment and of specification is imported here, so that `open_run` knows it.
 """
 
+from typing import TYPE_CHECKING
+
 from ntk1bit.experiments.at_start import AtStart, FlipProbability, LimitDistances, LimitsInDim, StepNoise
 from ntk1bit.experiments.deep import DeepScaling, DeepSimilarity
 from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
@@ -11,13 +13,13 @@ from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.feed_forward import FeedForward
 from ntk1bit.experiments.language import LanguageModel
 from ntk1bit.experiments.language_spec import LanguageSpec
-from ntk1bit.experiments.plain_fields import parse_numbers, parse_seeds, parse_widths
 from ntk1bit.experiments.run import Run, open_run
 from ntk1bit.experiments.runner import Outcome, run_all
 from ntk1bit.experiments.specification import ExperimentList, Specification, Stage
 from ntk1bit.experiments.store import Store
 from ntk1bit.experiments.sweep import SweepSpec
 from ntk1bit.experiments.two_layer import TwoLayer
+from ntk1bit.old_names import missing_name
 
 __all__ = [
     "AtStart",
@@ -43,8 +45,10 @@ __all__ = [
     "TwoLayer",
     "local_executor",
     "open_run",
-    "parse_numbers",
-    "parse_seeds",
-    "parse_widths",
     "run_all",
 ]
+
+if not TYPE_CHECKING:  # to type checkers an unknown name stays unknown
+
+    def __getattr__(name: str) -> object:
+        raise missing_name(__name__, name)

@@ -95,7 +95,7 @@ def trigram(spec: LanguageSpec) -> dict[str, Any]:
     )
 
 
-class Network(NamedTuple):
+class StoredNetwork(NamedTuple):
     """A network read back from a run, with its shape and the alphabet of its text."""
 
     model: Transformer
@@ -105,7 +105,7 @@ class Network(NamedTuple):
 
 def read_network(
     folder: Path | str, *, size: str | None = None, arm: str = "bitnet", seed: int | None = None
-) -> Network:
+) -> StoredNetwork:
     """Read the network of one size, arm and seed, trained at the best rate.
 
     Parameters
@@ -131,7 +131,7 @@ def read_network(
     alphabet = texts.load(experiment.text).alphabet
     shape = experiment.shape(len(alphabet))
     path = Store(run.folder).scratch(experiment.key).with_suffix(".weights")
-    return Network(load_weights(path, shape, arm=cast(Arm, arm)), shape, alphabet)
+    return StoredNetwork(load_weights(path, shape, arm=cast(Arm, arm)), shape, alphabet)
 
 
 def restore_network(

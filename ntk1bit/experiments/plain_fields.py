@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, TypeVar
@@ -82,62 +81,6 @@ def _kinds(cls: type[PlainFields]) -> dict[str, str]:
         field.name: field.type if isinstance(field.type, str) else inspect.formatannotation(field.type)
         for field in fields(cls)
     }
-
-
-def parse_widths(text: str) -> tuple[int, ...]:
-    """Read widths: `64..16384` doubles from 64 to at most 16384, `64..4096:x4` quadruples, `64,100,256` lists.
-
-    Raises
-    ------
-    InputError
-        If the text is none of these forms.
-    """
-    widths: list[int] = []
-    for part in text.split(","):
-        found = re.fullmatch(r"\s*(\d{1,16})(?:\s*\.\.\s*(\d{1,16})(?:\s*:\s*x(\d{1,16}))?)?\s*", part)
-        if found is None:
-            raise InputError(f"cannot read widths {text!r}; write 64..16384 (doubling), 64..4096:x4 or 64,100,256")
-        first, last, factor = int(found[1]), int(found[2] or found[1]), int(found[3] or 2)
-        if first < 1 or last < first or factor < 2:
-            raise InputError(f"widths {part.strip()!r} need 1 <= first <= last and a factor of at least 2")
-        while first <= last:
-            widths.append(first)
-            first *= factor
-    return tuple(widths)
-
-
-def parse_numbers(text: str, *, what: str, kind: type[int] | type[float] | type[str]) -> tuple[Any, ...]:
-    """Read a comma-separated list of `kind` (int, float or str).
-
-    Raises
-    ------
-    InputError
-        If there is no entry, or one is not of that kind; the message names the option `what`.
-    """
-    try:
-        found = tuple(kind(part.strip()) for part in text.split(",") if part.strip())
-    except (ValueError, OverflowError):
-        found = ()
-    if not found:
-        wanted = {int: "whole numbers", float: "numbers"}.get(kind, "names")
-        raise InputError(f"cannot read {what} {text!r}; write {wanted} separated by commas") from None
-    return found
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """Read seeds: a count (`3` is 0, 1, 2) or a list with a comma (`7,8,9`, or `7,` for seed 7 alone).
-
-    Raises
-    ------
-    InputError
-        If the text is neither, or gives no seed or more than 10,000.
-    """
-    seeds = parse_numbers(text, what="--seeds", kind=int)
-    if "," in text:
-        return seeds
-    if not seeds or not 1 <= seeds[0] <= 10_000:
-        raise InputError(f"--seeds takes a count from 1 to 10,000 or a list such as 0,1,7; got {text!r}")
-    return tuple(range(seeds[0]))
 
 
 def _typed(name: str, value: object, kind: str) -> Any:

@@ -109,7 +109,7 @@ class Specification(PlainFields, ABC):
             if isinstance(document.get(name), dict):
                 raise InputError(
                     f"{path} is of a run of {kind.COMMAND}, not of {cls.COMMAND}; see it with: "
-                    f"ntk1bit summary {path.parent}"
+                    f"ntk1bit summary {Path(path).parent}"
                 )
         raise InputError(f"{path} has no [{cls.NAME}] table; put the settings under a line [{cls.NAME}]")
 
@@ -213,7 +213,7 @@ def read_specification(path: Path | str) -> Specification:
     raise InputError(f"{path} has no table of settings; put them under one of the lines {names}")
 
 
-def _make(kind: type[S], settings: Mapping[str, Any], path: Path) -> S:
+def _make(kind: type[S], settings: Mapping[str, Any], path: Path | str) -> S:
     try:
         return kind.from_dict(settings)
     except InputError as problem:

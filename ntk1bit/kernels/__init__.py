@@ -5,7 +5,10 @@ The kernel of any JAX function is in `ntk1bit.autodiff`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ntk1bit.kernels.certified import CertifiedBound, certified_lambda_min
+from ntk1bit.kernels.dynamics import Prediction, Regression, kernel_regression, predict
 from ntk1bit.kernels.effective import (
     SLOWDOWN,
     asymmetry,
@@ -15,15 +18,15 @@ from ntk1bit.kernels.effective import (
     symmetric_part,
 )
 from ntk1bit.kernels.empirical import empirical_ntk
-from ntk1bit.kernels.limits import Estimate, gaussian_limit_ntk, limit_ntk
-from ntk1bit.kernels.predict import Prediction, Regression, kernel_regression, predict
-from ntk1bit.kernels.spectrum import Decay, Spectrum, alignment, spectrum
+from ntk1bit.kernels.limits import KernelEstimate, gaussian_limit_ntk, limit_ntk
+from ntk1bit.kernels.spectra import Decay, Spectrum, alignment, spectrum
+from ntk1bit.old_names import missing_name
 
 __all__ = [
     "SLOWDOWN",
     "CertifiedBound",
     "Decay",
-    "Estimate",
+    "KernelEstimate",
     "Prediction",
     "Regression",
     "Spectrum",
@@ -41,3 +44,8 @@ __all__ = [
     "spectrum",
     "symmetric_part",
 ]
+
+if not TYPE_CHECKING:  # to type checkers an unknown name stays unknown
+
+    def __getattr__(name: str) -> object:
+        raise missing_name(__name__, name)

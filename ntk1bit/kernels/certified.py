@@ -28,7 +28,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from ntk1bit.kernels.precision import Dtype, finite, power_of_four
-from ntk1bit.kernels.spectrum import require_symmetric
+from ntk1bit.kernels.spectra import require_symmetric
 
 _UNIT = 2.0**-53
 _SAFETY = 1 + 2.0**-10  # covers the rounding of the bound's own few sums and products many times over

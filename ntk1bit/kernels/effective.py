@@ -52,9 +52,9 @@ from numpy.typing import ArrayLike
 
 from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.kernels.limits import Estimate, checked_sampling, chunks, gaussian_coactivity, paired_inputs
+from ntk1bit.kernels.limits import KernelEstimate, checked_sampling, chunks, gaussian_coactivity, paired_inputs
 from ntk1bit.kernels.precision import finite, power_of_four
-from ntk1bit.kernels.spectrum import halved_sum
+from ntk1bit.kernels.spectra import halved_sum
 from ntk1bit.networks.quantizers import SCALES, Scale, centred_scale
 
 SLOWDOWN: dict[str, float] = {"std": float(np.sqrt(2 / np.pi)), "absmean": float(2 / np.pi)}
@@ -72,7 +72,7 @@ def effective_ntk(
     scale: Scale = "std",
     samples: int = 1_000_000,
     seed: int = 0,
-) -> Estimate:
+) -> KernelEstimate:
     """Estimate the effective kernel K_eff(x_i, x2_j) at initialisation, infinite width and this d.
 
     Parameters
@@ -90,7 +90,7 @@ def effective_ntk(
 
     Returns
     -------
-    Estimate
+    KernelEstimate
         Standard errors come from the spread of 64 independent batches.
 
     Raises
@@ -117,7 +117,7 @@ def effective_ntk(
     weights = np.array(sizes) / samples
     mean = np.tensordot(weights, batches, axes=1)
     spread = np.einsum("b,bij->ij", weights, (batches - mean) ** 2) / (LEAST_SAMPLES - 1)
-    return Estimate(kappa**2 * mean, kappa**2 * np.sqrt(spread))
+    return KernelEstimate(kappa**2 * mean, kappa**2 * np.sqrt(spread))
 
 
 def gaussian_effective_ntk(

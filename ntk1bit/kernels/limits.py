@@ -37,7 +37,7 @@ _CHUNK_BYTES = 1 << 26  # memory for one chunk of neurons; small chunks keep 10^
 _STREAM = 0x11  # keeps these draws apart from those of `two_layer.init` at the same seed
 
 
-class Estimate(NamedTuple):
+class KernelEstimate(NamedTuple):
     """A Monte Carlo estimate of a kernel, entry by entry.
 
     Attributes
@@ -61,7 +61,7 @@ def limit_ntk(
     scale: Scale = "std",
     samples: int = 1_000_000,
     seed: int = 0,
-) -> Estimate:
+) -> KernelEstimate:
     """Compute the infinite-width NTK, lim_m H(0) (D25, Def. G.1 as m -> infinity).
 
     Parameters
@@ -79,7 +79,7 @@ def limit_ntk(
 
     Returns
     -------
-    Estimate
+    KernelEstimate
         The standard error is the binomial one, kappa^2 |<x,x'>| sqrt(p (1-p)/samples), at the shrunk frequency
         p = (count + 1)/(samples + 2), so it is never 0 for a Monte Carlo entry with <x,x'> != 0.
 
@@ -95,7 +95,7 @@ def limit_ntk(
     left, right = paired_inputs(x, x2)
     inner = left @ right.T
     if precision == "full":
-        return Estimate(kappa**2 * inner * orthant_probability(left, right), np.zeros_like(inner))
+        return KernelEstimate(kappa**2 * inner * orthant_probability(left, right), np.zeros_like(inner))
     samples, seed = checked_sampling(samples, seed)
     rng = np.random.default_rng([seed, _STREAM, left.shape[1]])
     x32 = left.astype(np.float32)
@@ -107,7 +107,7 @@ def limit_ntk(
         active2 = None if x2_32 is None else packed_activation_patterns(x2_32, neurons, scale=scale)
         counts += cores.bit_gram(active, active2)
     shrunk = (counts + 1) / (samples + 2)
-    return Estimate(
+    return KernelEstimate(
         kappa**2 * inner * (counts / samples),
         kappa**2 * np.abs(inner) * np.sqrt(shrunk * (1 - shrunk) / samples),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,18 +17,20 @@ from ntk1bit import __version__
 from ntk1bit.arguments import input_rows, whole
 from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.files import write_whole
+from ntk1bit.files import writable_file, write_whole
 from ntk1bit.kernels.certified import certified_lambda_min
 from ntk1bit.kernels.effective import LEAST_SAMPLES, asymmetry, effective_ntk, kernel_ratio, symmetric_part
 from ntk1bit.kernels.empirical import empirical_ntk
-from ntk1bit.kernels.limits import Estimate, checked_sampling, limit_ntk
-from ntk1bit.kernels.spectrum import Spectrum, alignment, spectrum
+from ntk1bit.kernels.limits import KernelEstimate, checked_sampling, limit_ntk
+from ntk1bit.kernels.spectra import Spectrum, alignment, spectrum
 from ntk1bit.networks.quantizers import SCALES, Scale
 from ntk1bit.networks.two_layer.network import INITS, PRECISIONS, Init, Precision, checked_targets, init
 
+ENDINGS = (".npz",)  # of files of kernels
+
 
 @dataclass(frozen=True)
-class Settings:
+class NetworkSettings:
     """Which network is measured, with the defaults of `ntk1bit sweep`; `samples` serves the Monte Carlo kernels.
 
     Raises
@@ -75,11 +76,11 @@ class Measurement:
         Eigenvalues of H(0), if asked for.
     """
 
-    settings: Settings
+    settings: NetworkSettings
     y: Float[np.ndarray, " n"]
     empirical: Float[np.ndarray, "n n"]
-    limit: Estimate | None = None
-    effective: Estimate | None = None
+    limit: KernelEstimate | None = None
+    effective: KernelEstimate | None = None
     spectrum: Spectrum | None = None
 
     def rows(self) -> Iterator[tuple[str, str]]:
@@ -118,7 +119,7 @@ class Measurement:
                     f"{fit.exponent:.3f} +- {fit.standard_error:.3f} (ranks {fit.first} to {fit.last})",
                 )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write everything to an `.npz` file, whole or not at all.
 
         Raises
@@ -126,7 +127,7 @@ class Measurement:
         InputError
             If the name does not end in `.npz` or its folder does not exist.
         """
-        require_writable(path)
+        path = writable_file("kernels", path, ENDINGS)
         about = {**asdict(self.settings), "ntk1bit": __version__}
         arrays: dict[str, Any] = {
             "y": self.y,
@@ -145,7 +146,7 @@ class Measurement:
 def measure(
     x: Float[np.ndarray, "n d"] | ArrayLike,
     y: Float[np.ndarray, " n"] | ArrayLike,
-    settings: Settings,
+    settings: NetworkSettings,
     *,
     limit: bool = False,
     effective: bool = False,
@@ -189,20 +190,3 @@ def measure(
         effective=effective_ntk(x, kappa=s.kappa, scale=s.scale, samples=s.samples, seed=s.seed) if effective else None,
         spectrum=spectrum(empirical, computed_in=empirical.dtype) if with_spectrum else None,
     )
-
-
-def require_writable(path: Path) -> None:
-    """Raise `InputError` unless `path` names an `.npz` file that can be written: in a folder that exists."""
-    if path.suffix != ".npz":
-        raise InputError(f"kernels are stored as .npz, so --out must end in .npz, got {str(path)!r}")
-    require_place(path)
-
-
-def require_place(path: Path) -> None:
-    """Raise `InputError` unless a file of this name can be written."""
-    if not path.parent.is_dir():
-        raise InputError(f"the folder {str(path.parent)!r} does not exist; make it first")
-    if path.is_dir():
-        raise InputError(f"{str(path)!r} is a folder; give the name of a file")
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"the folder {str(path.parent)!r} cannot be written to; choose another")

@@ -9,15 +9,16 @@ from jaxtyping import Array, Float, Float32
 
 from ntk1bit import cores
 from ntk1bit.errors import InputError
+from ntk1bit.files import writable_file
 from ntk1bit.networks.bitlinear import Projection
 from ntk1bit.networks.straight_through import tensor_wise
 from ntk1bit.networks.transformer import Block, Transformer
 from ntk1bit.networks.transformer_shape import Shape
-from ntk1bit.packed.file_format import require_writable, save, stack_signs
+from ntk1bit.packed.file_format import SUFFIX, save, stack_signs
 from ntk1bit.packed.model import PackedBlock, PackedModel, PackedProjection
 
 
-def export(model: Transformer, shape: Shape, path: Path, *, alphabet: str = "", note: str = "") -> PackedModel:
+def export(model: Transformer, shape: Shape, path: Path | str, *, alphabet: str = "", note: str = "") -> PackedModel:
     """Pack a Transformer and store it (`ntk1bit.packed.file_format`); return what was stored.
 
     Raises
@@ -27,7 +28,7 @@ def export(model: Transformer, shape: Shape, path: Path, *, alphabet: str = "", 
     OSError
         If the file cannot be written; nothing is left of it then.
     """
-    require_writable(path)
+    path = writable_file("a packed model", path, [SUFFIX])
     packed = pack(model, shape, alphabet=alphabet, note=note)
     save(packed, path)
     return packed

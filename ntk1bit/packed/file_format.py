@@ -29,7 +29,7 @@ import numpy as np
 from ntk1bit import cores
 from ntk1bit.cores.bits import packed_shape
 from ntk1bit.errors import InputError
-from ntk1bit.files import write_whole
+from ntk1bit.files import writable_file, write_whole
 from ntk1bit.networks.transformer_shape import ACTIVATIONS, Shape
 from ntk1bit.packed.model import PackedBlock, PackedModel, PackedProjection
 
@@ -53,7 +53,7 @@ class _DamageError(Exception):
     """A file does not hold what its format asks for; the message says what."""
 
 
-def save(model: PackedModel, path: Path) -> None:
+def save(model: PackedModel, path: Path | str) -> None:
     """Write a packed model, whole or not at all.
 
     Raises
@@ -63,14 +63,14 @@ def save(model: PackedModel, path: Path) -> None:
     OSError
         If it cannot be written, for example on a full disk; nothing is left then, and an older file stays as it was.
     """
-    require_writable(path)
+    path = writable_file("a packed model", path, [SUFFIX])
     arrays = dict(_arrays(model))
     sink = io.BytesIO()
     np.savez(sink, **arrays)  # pyright: ignore[reportArgumentType] (no array is called allow_pickle)
     write_whole(path, sink.getbuffer())
 
 
-def load(path: Path) -> PackedModel:
+def load(path: Path | str) -> PackedModel:
     """Read a packed model.
 
     Raises
@@ -78,6 +78,7 @@ def load(path: Path) -> PackedModel:
     InputError
         If there is no such file, or it is damaged, cut short, or not a packed model of this format.
     """
+    path = Path(path)
     if not path.is_file():
         raise InputError(f"there is no packed model {str(path)!r}; give a file written by `export`")
     try:
@@ -97,14 +98,6 @@ def load(path: Path) -> PackedModel:
     except (*_UNREADABLE, MemoryError) as problem:
         why = str(problem).partition("\n")[0] or type(problem).__name__
     raise InputError(f"{str(path)!r} is not a whole packed model: {why}; export it again")
-
-
-def require_writable(path: Path) -> None:
-    """Raise `InputError` unless `path` names an `.npz` file in a folder that exists."""
-    if path.suffix != SUFFIX:
-        raise InputError(f"packed models are stored as {SUFFIX}, so the name must end in {SUFFIX}, got {str(path)!r}")
-    if not path.parent.is_dir():
-        raise InputError(f"the folder {str(path.parent)!r} does not exist; make it first")
 
 
 def stack_signs(parts: tuple[cores.PackedSigns, ...]) -> cores.PackedSigns:

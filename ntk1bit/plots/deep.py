@@ -35,7 +35,7 @@ _WIDTH = 6.75  # inches
 _MOST = 4  # labels on an axis of sizes
 
 
-def draw_frame(frame: pd.DataFrame, which: int, path: Path) -> Path:
+def draw_frame(frame: pd.DataFrame, which: int, path: Path | str) -> Path:
     """Draw one of D25's figures from the frame of its measurements and write it.
 
     Parameters
@@ -57,7 +57,7 @@ def draw_frame(frame: pd.DataFrame, which: int, path: Path) -> Path:
         else:
             fill_similarity(figure, epochs_table(frame), ends_table(frame))
         figure.savefig(path)
-    return path
+    return Path(path)
 
 
 def fill_scaling(figure: Figure, table: pd.DataFrame, labels: Mapping[tuple[str, int], str] | None = None) -> None:

@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike
 
 from ntk1bit.errors import InputError
 from ntk1bit.kernels.effective import symmetric_part
-from ntk1bit.kernels.measure import Measurement, require_place
+from ntk1bit.kernels.measure import Measurement
 from ntk1bit.kernels.precision import finite
-from ntk1bit.kernels.spectrum import Spectrum
+from ntk1bit.kernels.spectra import Spectrum
 from ntk1bit.plots.looks import drawing, literal
 
 # Okabe and Ito's palette; line and marker differ as well, so nothing rests on colour alone. The first line is wide, so
@@ -108,8 +108,8 @@ def plot_eigenvalues(spectra: Mapping[str, Float[np.ndarray, " k"] | ArrayLike],
     return ax
 
 
-def draw_measurement(measurement: Measurement, path: Path) -> None:
-    """Draw H as a heat map beside the eigenvalues of everything measured, and write the picture to `path`."""
+def draw_measurement(measurement: Measurement, path: Path | str) -> None:
+    """Draw H as a heat map beside the eigenvalues of everything measured, and write the figure to `path`."""
     found = measurement.spectrum
     spectra = {"H": found.eigenvalues if isinstance(found, Spectrum) else _eigenvalues(measurement.empirical)}
     if measurement.limit is not None:
@@ -125,16 +125,6 @@ def draw_measurement(measurement: Measurement, path: Path) -> None:
         plot_eigenvalues(spectra, ax=lines)
         lines.set_title("eigenvalues", loc="left")
         figure.savefig(path, dpi=200)
-
-
-def require_picture(path: Path) -> None:
-    """Raise `InputError` unless `path` names a file of a kind that can be drawn, in a folder that can be written to."""
-    kinds = FigureCanvasAgg.get_supported_filetypes()
-    if path.suffix and path.suffix[1:].lower() not in kinds:  # without an ending Matplotlib adds its own
-        raise InputError(
-            f"cannot draw {str(path)!r}: --plot must end in one of {', '.join(f'.{one}' for one in sorted(kinds))}"
-        )
-    require_place(path)
 
 
 def _eigenvalues(kernel: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " n"]:

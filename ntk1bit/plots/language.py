@@ -181,10 +181,11 @@ def readable(ax: Axes) -> Axes:
     return ax
 
 
-def draw_run(run: LanguageRun, path: Path) -> Path:
+def draw_run(run: LanguageRun, path: Path | str) -> Path:
     """Draw losses with laws, gap, energy and stability of a run to a picture; panels without data are left out."""
     from ntk1bit.estimators import language as summary
 
+    path = Path(path)
     losses = summary.loss_against_energy(run)
     others = [arm for arm in run.spec.trained_arms if arm != "full"] if "full" in run.spec.arms else []
     excess = summary.mean_excess(run)

@@ -238,31 +238,29 @@ def overview_figure(frame: pd.DataFrame, title: str, left_out: Sequence[str] = (
     return figure
 
 
-def save_overview(run: Run, stem: Path) -> list[Path]:
-    """Draw the overview of each group of settings in a run and write `stem`.pdf and .png.
+def save_overview(run: Run, path: Path | str) -> list[Path]:
+    """Draw the overview of each group of settings in a run; the ending of `path` chooses the format.
 
-    What the run lacks is written below the panels. With several groups, files are numbered: `stem`-1.pdf and so on.
+    What the run lacks is written below the panels. With several groups, files are numbered: overview-1.png and so on.
 
     Raises
     ------
     InputError
         If the run has no finished cell.
     """
+    path = Path(path)
     frame = run.frame(["test_outputs", *PREDICTION_COLUMNS])
     if frame.empty:
-        raise InputError(f"{run.folder} has no finished cells to draw; finish it with: ntk1bit sweep --resume ...")
+        raise InputError(f"{run.folder} has no finished cells to draw; give the command that began the sweep again")
     parts = groups(frame, without=("precision", "scale"))
     lacking = run.left_out
     written = []
     for number, (settings, part) in enumerate(parts, start=1):
         figure = overview_figure(part, group_title(settings), lacking)
-        name = stem.name if len(parts) == 1 else f"{stem.name}-{number}"
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        for ending in (".pdf", ".png"):
-            path = stem.with_name(name + ending)
-            with drawing(paper()):
-                figure.savefig(path)
-            written.append(path)
+        name = path if len(parts) == 1 else path.with_stem(f"{path.stem}-{number}")
+        with drawing(paper()):
+            figure.savefig(name)
+        written.append(name)
     return written
 
 

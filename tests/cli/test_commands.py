@@ -116,14 +116,16 @@ def test_summary_as_tables_csv_and_json(capsys, run):
     assert all(row["exponent"] < 0 for row in drifts)
 
 
-def test_plot_writes_a_pdf_and_a_png_for_each_group(capsys, run, tmp_path):
-    code, out, _ = call(capsys, "plot", run, "--out", str(tmp_path / "figures" / "one"))
-    assert code == 0
-    written = sorted(path.name for path in (tmp_path / "figures").iterdir())
-    assert written == ["one-1.pdf", "one-1.png", "one-2.pdf", "one-2.png"]
-    assert len(out.splitlines()) == 4
-    assert (tmp_path / "figures" / "one-1.png").read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / "figures" / "one-2.pdf").read_bytes().startswith(b"%PDF")
+def test_plot_writes_one_file_for_each_group_and_the_ending_says_the_format(capsys, run, tmp_path):
+    for ending, magic in ((".png", b"\x89PNG"), (".pdf", b"%PDF")):
+        code, out, _ = call(capsys, "plot", run, "--out", str(tmp_path / f"one{ending}"))
+        assert code == 0
+        assert out.split() == [str(tmp_path / f"one-{i}{ending}") for i in (1, 2)]
+        assert (tmp_path / f"one-2{ending}").read_bytes().startswith(magic)
+    assert len(list(tmp_path.iterdir())) == 4
+    for wrong in ("one", "one.xyz", "no/one.png"):
+        code, _, err = call(capsys, "plot", run, "--out", str(tmp_path / wrong))
+        assert (code, err.count("\n")) == (2, 1)
 
 
 def test_an_unfinished_run_can_be_read(capsys, run, tmp_path):
@@ -157,7 +159,7 @@ def test_doctor(capsys):
 
 
 def test_tasks_can_be_listed(capsys):
-    code, out, _ = call(capsys, "sweep", "--task", "list")
+    code, out, _ = call(capsys, "sweep", "--list")
     assert code == 0
     assert "sphere-teacher" in out
 

@@ -87,7 +87,6 @@ def test_the_plan_trains_nothing(call, tmp_path):
 def test_mistakes_are_one_line(call):
     for arguments, words in (
         (("--figure", "4"), "unknown figure 4; choose one of: 1, 2, 3"),
-        (("--preset", "huge"), "unknown preset 'huge'"),
         (("--jobs", "0"), "--jobs must be from 1"),
     ):
         ended = call(*arguments)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +24,12 @@ def call(capsys, *arguments):
     out = capsys.readouterr().out
     assert max(len(line) for line in out.splitlines()) <= 110
     return out
+
+
+def rows_of(capsys, *arguments):
+    """Return what the command prints with --csv, as a frame."""
+    app([*arguments, "--csv"], standalone_mode=False)
+    return pd.read_csv(io.StringIO(capsys.readouterr().out))
 
 
 def cells(out, size, arm):
@@ -52,13 +59,13 @@ def test_the_eight_sizes_with_totals_and_kinds(capsys):
         assert f"\n{kind}" in kinds
 
 
-def test_one_transformer_in_every_arm(capsys, tmp_path):
-    file = tmp_path / "rows.csv"
+def test_one_transformer_in_every_arm(capsys):
     arguments = ("--layers", "2", "--width", "192", "--tokens", "7", "--vocabulary", "50", "--arm", "all")
-    out = call(capsys, *arguments, "--model", "exact", "--wide", "--density", "0.5", "--csv", str(file))
+    arguments += ("--model", "exact", "--wide", "--density", "0.5")
+    out = call(capsys, *arguments)
     assert "7 tokens, counting 'exact', sums in 32 bits" in out
     shape = ForwardPass(2, 192, 7, vocabulary=50, heads=3)
-    rows = pd.read_csv(file)
+    rows = rows_of(capsys, *arguments)
     assert list(dict.fromkeys(rows["arm"])) == list(ARMS)
     for arm in ARMS:
         counts = count_operations(shape, arm, model="exact", wide=True, density=0.5)
@@ -71,26 +78,13 @@ def test_one_transformer_in_every_arm(capsys, tmp_path):
     assert "\nsoftmax" in out
 
 
-def test_what_a_network_is_made_of_is_counted(capsys, tmp_path):
-    file = tmp_path / "rows.csv"
-    size = (
-        "--layers",
-        "2",
-        "--width",
-        "64",
-        "--tokens",
-        "7",
-        "--vocabulary",
-        "50",
-        "--arm",
-        "bitnet",
-        "--csv",
-        str(file),
-    )
-    out = call(capsys, *size, "--model", "exact", "--activation", "squared-relu", "--untied")
+def test_what_a_network_is_made_of_is_counted(capsys):
+    size = ("--layers", "2", "--width", "64", "--tokens", "7", "--vocabulary", "50", "--arm", "bitnet")
+    size += ("--model", "exact", "--activation", "squared-relu", "--untied")
+    out = call(capsys, *size)
     shape = ForwardPass(2, 64, 7, vocabulary=50, tied=False, activation="squared-relu")
     counts = count_operations(shape, "bitnet", model="exact")
-    assert pd.read_csv(file)["count"].tolist() == counts["count"].tolist()
+    assert rows_of(capsys, *size)["count"].tolist() == counts["count"].tolist()
     assert float(cells(out, "2x64", "bitnet")["all MB"]) == pytest.approx(
         weight_bytes(shape, "bitnet").total / 1e6, abs=0.06
     )
@@ -103,12 +97,11 @@ def test_odd_heads_are_told(capsys):
         call(capsys, "--layers", "1", "--width", "9", "--model", "exact")
 
 
-def test_heads_default_to_64_columns_where_that_divides(capsys, tmp_path):
+def test_heads_default_to_64_columns_where_that_divides(capsys):
     for width, heads in (("128", 2), ("100", 1)):
-        file = tmp_path / f"{width}.csv"
-        call(capsys, "--layers", "1", "--width", width, "--arm", "full16", "--model", "exact", "--csv", str(file))
+        rows = rows_of(capsys, "--layers", "1", "--width", width, "--arm", "full16", "--model", "exact")
         counts = count_operations(ForwardPass(1, int(width), heads=heads), "full16", model="exact")
-        assert pd.read_csv(file)["count"].tolist() == counts["count"].tolist()
+        assert rows["count"].tolist() == counts["count"].tolist()
 
 
 def test_tokens_apply_to_the_eight_sizes(capsys):
@@ -120,9 +113,8 @@ def test_tokens_apply_to_the_eight_sizes(capsys):
     assert cells(out, "125M", "b158")["all MB"] == longer["all MB"]  # positions have no weights
 
 
-def test_published_figures_are_all_shown_with_what_they_miss(capsys, tmp_path):
-    file = tmp_path / "figures.csv"
-    out = call(capsys, "--published", "--csv", str(file))
+def test_published_figures_are_all_shown_with_what_they_miss(capsys):
+    out = call(capsys, "--published")
     assert "39 of 42 figures are reproduced." in out
     assert "The best reading misses: 6.7B bitnet 7nm add 0.04." in out
     assert out.count("  NO  ") == 3  # of figures; costs end their lines with it
@@ -130,7 +122,7 @@ def test_published_figures_are_all_shown_with_what_they_miss(capsys, tmp_path):
     for printed in TABLE_1.values():
         for text in printed:
             assert f" {text} " in out
-    assert len(pd.read_csv(file)) == 42
+    assert len(rows_of(capsys, "--published")) == 42
 
 
 def test_the_document_shows_what_the_command_prints(capsys):
@@ -172,9 +164,3 @@ def test_mistakes_are_told(arguments, words):
 def test_unknown_arms_are_refused():
     with pytest.raises(typer.TyperException, match="bitnett"):
         app(["--arm", "bitnett"], standalone_mode=False)
-
-
-def test_a_file_that_cannot_be_written_is_told(capsys, tmp_path):
-    with pytest.raises(OSError, match="non-existent"):
-        app(["--csv", str(tmp_path / "no" / "rows.csv")], standalone_mode=False)
-    capsys.readouterr()

@@ -15,8 +15,8 @@ from ntk1bit.cli.interrupts import interruptible
 
 COMMANDS = {
     "sweep": ["--widths", "64..4096", "--seeds", "5"],
-    "deep": ["--figure", "1", "--size", "smoke"],
-    "train-lm": ["--smoke"],
+    "deep": ["--figure", "1", "--preset", "smoke"],
+    "train-lm": ["--preset", "smoke"],
 }
 
 

@@ -13,7 +13,7 @@ from ntk1bit.experiments import SweepSpec
 
 OPTIONS = [
     "--widths",
-    "--task",
+    "--tasks",
     "--precisions",
     "--seeds",
     "--steps",

@@ -44,7 +44,7 @@ def test_options_override_the_preset():
         (["--tokens", "many"], "--tokens takes a positive whole number"),
         (["--tokens", "1.5"], "--tokens takes a positive whole number"),
         (["--tokens", "10"], "less than one step"),
-        (["--preset", "huge"], "choose one of: smoke, quick, standard, thorough"),
+        (["--preset", "huge"], "is not one of 'smoke', 'quick', 'standard', 'thorough'"),
         (["--text", "bible"], "choose one of: sotu, pydoc"),
         (["--stability", "-1"], "positive multiples"),
         (["--arms", "full", "--export", "model.npz"], "add bitnet to --arms"),

@@ -13,9 +13,9 @@ from ntk1bit.errors import InputError
 def test_the_choice_ends_with_the_block():
     before = cores.settings()
     with cores.using(backend="portable", threads=3) as inside:
-        assert cores.settings() == inside == cores.Settings(backend="portable", threads=3)
+        assert cores.settings() == inside == cores.CoreSettings(backend="portable", threads=3)
         with cores.using(threads=1):
-            assert cores.settings() == cores.Settings(backend="portable", threads=1)
+            assert cores.settings() == cores.CoreSettings(backend="portable", threads=1)
         assert cores.settings() == inside
     assert cores.settings() == before
 

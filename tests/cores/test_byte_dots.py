@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-
 import numpy as np
 import pytest
 
 from ntk1bit import cores
-from ntk1bit.cores import byte_dots
+from ntk1bit.cores import byte_dots, sign_products_int8
 
 needs_bytes = pytest.mark.skipif(
     "avx512" not in cores.available_backends() or not byte_dots.has_byte_dots(), reason="this processor has no VNNI"
@@ -54,8 +52,7 @@ def test_the_ends_of_int8_on_long_rows(value):
 @pytest.mark.parametrize(("n", "d", "m"), [(1, 65, 70), (8, 65, 70), (9, 65, 70), (40, 33, 4100)])
 def test_a_processor_without_byte_products_gives_the_same(n, d, m, monkeypatch):
     q, p = inputs(n, d, m)
-    product = importlib.import_module("ntk1bit.cores.sign_matmul_int8")  # the package's name is the function's
-    monkeypatch.setattr(product, "has_byte_dots", lambda: False)
+    monkeypatch.setattr(sign_products_int8, "has_byte_dots", lambda: False)
     np.testing.assert_array_equal(cores.sign_matmul_int8(q, p), cores.sign_matmul_int8_reference(q, p))
 
 

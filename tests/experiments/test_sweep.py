@@ -12,52 +12,13 @@ import pytest
 import tomli_w
 
 from ntk1bit.errors import InputError
-from ntk1bit.experiments import SweepSpec, parse_numbers, parse_seeds, parse_widths
+from ntk1bit.experiments import SweepSpec
 from ntk1bit.experiments.runner import WORKER_BYTES, require_memory
 from ntk1bit.experiments.specification import read_specification
 
 
 def networks_of(spec):
     return spec.first_stage.experiments
-
-
-@pytest.mark.parametrize(
-    ("text", "widths"),
-    [
-        ("64..1024", (64, 128, 256, 512, 1024)),
-        ("64..4096:x4", (64, 256, 1024, 4096)),
-        ("64,100,256", (64, 100, 256)),
-        ("7", (7,)),
-        ("3..20", (3, 6, 12)),
-        ("64..64", (64,)),
-        (" 8 .. 32 , 100", (8, 16, 32, 100)),
-    ],
-)
-def test_widths(text, widths):
-    assert parse_widths(text) == widths
-
-
-@pytest.mark.parametrize(
-    "text", ["", "64..", "..64", "64-128", "x", "64..32", "0..8", "8..64:x1", "1.5", "-8", "8,,9", "٣"]
-)
-def test_bad_widths(text):
-    with pytest.raises(InputError):
-        parse_widths(text) if text != "٣" else SweepSpec(widths=parse_widths("0"))
-
-
-def test_seeds():
-    assert parse_seeds("3") == (0, 1, 2)
-    assert parse_seeds("7,8,9") == (7, 8, 9)
-    assert parse_seeds("7,") == (7,)
-    for text in ("0", "-1", "x", "", "1e3", "99999999"):
-        with pytest.raises(InputError):
-            parse_seeds(text)
-
-
-def test_numbers_name_the_option():
-    assert parse_numbers("1, 2.5", what="--kappas", kind=float) == (1.0, 2.5)
-    with pytest.raises(InputError, match="--dims '1,x'; write whole numbers"):
-        parse_numbers("1,x", what="--dims", kind=int)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_any_executor_serves(tmp_path):
     chosen = choose(["Eq.5", "H.2"])
     work = [
         replace(one, study=replace(one.study, specification=_less(one.study.specification)))
-        for one in verification.plan_work(chosen, "quick", seeds=1)
+        for one in verification.plan_work(chosen, "quick", seeds=(0,))
         if one.study.name in ("flips", "terms-rate-1")
     ]
     with ThreadPoolExecutor(2) as executor:
@@ -136,7 +136,7 @@ def test_listing_and_planning_run_nothing(tmp_path, capsys, monkeypatch):
     [
         (["C99"], "choose one of"),
         (["C1", "--preset", "huge"], "huge"),
-        (["C1", "--seeds", "0"], "at least 1"),
+        (["C1", "--seeds", "0"], "gives no seed"),
         (["C1", "--jobs", "0"], "--jobs"),
         (["C1", "--seeds", "x"], "--seeds"),
     ],

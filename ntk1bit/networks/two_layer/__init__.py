@@ -1,5 +1,7 @@
 """The two-layer network of D25, in 1-bit and full precision, and its training by descent on latent weights."""
 
+from typing import TYPE_CHECKING
+
 from ntk1bit.networks.two_layer.descent import Trajectory, log_steps, train
 from ntk1bit.networks.two_layer.network import (
     INITS,
@@ -16,6 +18,7 @@ from ntk1bit.networks.two_layer.network import (
     packed_activation_patterns,
 )
 from ntk1bit.networks.two_layer.terms import StepTerms, step_terms
+from ntk1bit.old_names import missing_name
 
 __all__ = [
     "INITS",
@@ -36,3 +39,8 @@ __all__ = [
     "step_terms",
     "train",
 ]
+
+if not TYPE_CHECKING:  # to type checkers an unknown name stays unknown
+
+    def __getattr__(name: str) -> object:
+        raise missing_name(__name__, name)

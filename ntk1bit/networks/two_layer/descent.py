@@ -129,7 +129,7 @@ def train(
     steps: int = 1000,
     x_test: Float[np.ndarray, "n_test d"] | ArrayLike | None = None,
     record: int | Sequence[int] | ArrayLike = DEFAULT_CHECKPOINTS,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[str, float], None] | None = None,
     observe: Callable[[Weights, float], None] | None = None,
     reference: bool = False,
 ) -> Trajectory:
@@ -152,7 +152,7 @@ def train(
     record
         How many checkpoints, spread evenly in log(step), or the steps themselves (0 and `steps` are always added).
     progress
-        Called with the number of steps done after each.
+        Called after each step with words and the share of the steps done.
     observe
         Called at each checkpoint with the network as it is then, which goes on to change, and eta.
     reference
@@ -205,7 +205,7 @@ def train(
                 if observe is not None:
                     observe(weights, eta)
             if progress is not None:
-                progress(step)
+                progress(f"step {step}", step / steps)
         else:
             diverged = False
     return replace(observer.trajectory(), loss=np.array(losses), eta=eta, diverged=diverged, final=weights)

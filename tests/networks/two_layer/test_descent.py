@@ -227,7 +227,7 @@ def test_ordinary_python_values(reference):
     ],
 )
 def test_arguments_that_are_none_are_told_before_any_step(change, message):
-    def stepped(_):
+    def stepped(*_):
         raise AssertionError
 
     given = {"x": unit(4, 3), "y": np.ones(4), "weights": two_layer.init(6, 3, seed=0), "steps": 9, **change}

@@ -8,7 +8,7 @@ from scipy.linalg import hilbert
 
 from ntk1bit.errors import InputError
 from ntk1bit.kernels import alignment, spectrum
-from ntk1bit.kernels.spectrum import Spectrum
+from ntk1bit.kernels.spectra import Spectrum
 
 EXTENDED = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
 

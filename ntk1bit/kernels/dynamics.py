@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike
 from ntk1bit.arguments import number, require_memory, whole_numbers
 from ntk1bit.errors import InputError
 from ntk1bit.kernels.precision import Dtype, finite, kernel_entries, symmetric_within, unresolved
-from ntk1bit.kernels.spectrum import asymmetry_of, halved_sum
+from ntk1bit.kernels.spectra import asymmetry_of, halved_sum
 
 _NEGLIGIBLE = 1e-6  # what rounding may change within a horizon that is computed step by step
 _BLOCK = 1 << 20  # numbers in one block of predicted steps

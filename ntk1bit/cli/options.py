@@ -1,0 +1,48 @@
+"""Options that several commands have, declared once, and help texts whose defaults and names are read from the code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from typer.core import TyperArgument, TyperOption
+
+Preset = Literal["smoke", "quick", "standard", "thorough"]
+
+Run = Annotated[Path, typer.Argument(help="Folder of a run: of sweep, train-lm, deep or verify.")]
+RunFolder = Annotated[Path | None, typer.Option("--out", help="Folder of the run. Default: a folder in runs/.")]
+Jobs = Annotated[int | None, typer.Option("--jobs", help="Processes. Default: one per core.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; run and write nothing.")]
+Seeds = Annotated[
+    str | None, typer.Option("--seeds", help="A count (5 is 0,1,2,3,4), a range (0..4) or a list (0,3,7).")
+]
+
+
+def _sweep() -> Mapping[str, str]:
+    from ntk1bit.cli.lists import written
+    from ntk1bit.experiments import SweepSpec
+
+    return {name: written(value) for name, value in SweepSpec().as_dict().items()}
+
+
+def _fit() -> Mapping[str, str]:
+    from ntk1bit.scaling import law_names
+
+    return {"laws": ", ".join(law_names())}
+
+
+_DEFAULTS: Mapping[str, Callable[[], Mapping[str, str]]] = {"fit": _fit, "sweep": _sweep}
+
+
+def fill_in_defaults(command: str, parameters: Iterable[object]) -> None:
+    """Replace names in braces in a command's help texts by the defaults in the code.
+
+    This imports the code, so it is done when the help of this command is asked for, and not for `ntk1bit --help`.
+    """
+    read = _DEFAULTS.get(command)
+    values = read() if read is not None else {}
+    for one in parameters:
+        if isinstance(one, TyperOption | TyperArgument) and one.help:
+            one.help = one.help.format_map(values)
