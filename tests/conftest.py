@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import filelock
 import hypothesis
 import jaxtyping
 import pytest
@@ -24,9 +27,18 @@ hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, p
 hypothesis.settings.load_profile("fixed")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_programs_are_dropped() -> Iterator[None]:
+    """Let go of what JAX has compiled after every file: kept, thousands of programs take gigabytes."""
+    yield
+    jax = sys.modules.get("jax")
+    if jax is not None:
+        jax.clear_caches()
+
+
 @pytest.fixture
 def untyped() -> Iterator[None]:
-    """Turn off the run-time checks of types and shapes that tests run under, to see what a user's mistake gives."""
+    """Turn off the run-time checks of types and shapes that `make check` adds, to see what a user's mistake gives."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
@@ -34,8 +46,12 @@ def untyped() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LanguageRun]:
-    """Train the smallest run of language models once."""
+    """Train the smallest run of language models once, for all workers of pytest-xdist; each has a copy of the folder."""
     from ntk1bit.experiments.language import run_language
 
-    folder = tmp_path_factory.mktemp("language") / "run"
-    return folder, run_language(TINY, folder, jobs=1)
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "language"
+    with filelock.FileLock(f"{shared}.lock"):
+        run_language(TINY, shared, jobs=1, resume=shared.exists())
+    folder = shutil.copytree(shared, tmp_path_factory.mktemp("language") / "run")
+    return folder, run_language(TINY, folder, resume=True)
