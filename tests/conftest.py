@@ -46,7 +46,7 @@ def untyped() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LanguageRun]:
-    """Train the smallest run of language models once, for all workers of pytest-xdist; each has a copy of the folder."""
+    """Train the smallest run of language models once for all workers of pytest-xdist; each has a copy of its folder."""
     from ntk1bit.experiments.language import run_language
 
     base = tmp_path_factory.getbasetemp()
