@@ -39,8 +39,9 @@ recount: setup   ## judge anew what rests on counted energy and memory, from sto
 	$(BIN)/python -m ntk1bit.plots.recipes bitnet energy
 	$(BIN)/python -m proofs_numeric.page
 
-# Each worker takes a stretch of the tests, so that what a file prepares is prepared once.
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+# Each worker takes a stretch of the tests, so that what a file prepares is prepared once, and has one core: threads of
+# BLAS would only wait for each other.
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 # The quick tests compile thousands of tiny programs and run each once or twice: there XLA need not optimise.
 XLA_QUICKLY := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
 
