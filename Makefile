@@ -42,17 +42,17 @@ recount: setup   ## judge anew what rests on counted energy and memory, from sto
 # Each worker takes a stretch of the tests, so that what a file prepares is prepared once, and has one core: threads of
 # BLAS would only wait for each other.
 PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
-# The quick tests compile thousands of tiny programs and run each once or twice: there XLA need not optimise.
-XLA_QUICKLY := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
+# They compile thousands of tiny programs and run each once or twice: XLA need not optimise.
+QUICKLY := XLA_FLAGS="$(XLA_FLAGS) --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
 test: setup      ## the quick tests
-	XLA_FLAGS="$(XLA_FLAGS) $(XLA_QUICKLY)" $(PYTEST)
+	$(QUICKLY) $(PYTEST)
 
 test-typed: setup ## quick tests (all, or TESTS="..."), with types and shapes of all calls checked and XLA as users have it
 	$(PYTEST) --jaxtyping-packages=ntk1bit,beartype.beartype $(TESTS)
 
 test-slow: setup ## the slow tests: random kills, statistical coverage
-	$(PYTEST) -m slow
+	$(QUICKLY) $(PYTEST) -m slow
 
 lint: setup      ## style
 	$(BIN)/ruff check .
