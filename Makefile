@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 RUN ?= runs/digits
 
-.PHONY: help setup sweep verify recount test test-slow lint types check clean
+.PHONY: help setup sweep verify recount test test-typed test-slow lint types check clean
 
 help:            ## show what can be made
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,11 +39,20 @@ recount: setup   ## judge anew what rests on counted energy and memory, from sto
 	$(BIN)/python -m ntk1bit.plots.recipes bitnet energy
 	$(BIN)/python -m proofs_numeric.page
 
+# Each worker takes a stretch of the tests, so that what a file prepares is prepared once, and has one core: threads of
+# BLAS would only wait for each other.
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+# They compile thousands of tiny programs and run each once or twice: XLA need not optimise.
+QUICKLY := XLA_FLAGS="$(XLA_FLAGS) --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+
 test: setup      ## the quick tests
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(QUICKLY) $(PYTEST)
+
+test-typed: setup ## quick tests (all, or TESTS="..."), with types and shapes of all calls checked and XLA as users have it
+	$(PYTEST) --jaxtyping-packages=ntk1bit,beartype.beartype $(TESTS)
 
 test-slow: setup ## the slow tests: random kills, statistical coverage
-	$(BIN)/python -m pytest -n $(JOBS) -m slow
+	$(QUICKLY) $(PYTEST) -m slow
 
 lint: setup      ## style
 	$(BIN)/ruff check .
@@ -52,7 +61,7 @@ lint: setup      ## style
 types: setup     ## static types
 	$(BIN)/pyright
 
-check: lint types test test-slow  ## everything that is run on a change
+check: lint types test-typed test-slow  ## everything that is run on a change
 
 clean:           ## remove the environment and caches (runs/ is kept)
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

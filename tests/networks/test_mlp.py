@@ -14,6 +14,8 @@ from ntk1bit.networks import quantizers, two_layer
 from ntk1bit.networks.mlp import MLP, apply, hidden_width, init, one_bit_share, parameters
 
 EPSILON = float(np.finfo(np.float32).eps)
+outputs = jax.jit(apply, static_argnums=0)  # one program, where apply by itself compiles every operation
+drawn = jax.jit(init, static_argnums=0)
 
 
 def points(n: int, d: int, seed: int = 0) -> np.ndarray:
@@ -45,10 +47,10 @@ def test_outputs_are_those_of_the_formula_in_float64(precision, parameterisation
         3, hidden, precision=precision, first=first, last=last, scale=scale, parameterisation=parameterisation,
         bias_deviation=0.3,
     )  # fmt: skip
-    params, x = init(spec, 4), points(11, 3)
+    params, x = drawn(spec, 4), points(11, 3)
     expected = plain(spec, params, x)
     # a product of fan-in 13 loses at most that many epsilon; outputs and activities here are of size 1, layers 5
-    assert np.abs(apply(spec, params, x) - expected).max() < 5 * 13 * EPSILON * max(1.0, np.abs(expected).max())
+    assert np.abs(outputs(spec, params, x) - expected).max() < 5 * 13 * EPSILON * max(1.0, np.abs(expected).max())
 
 
 def test_both_precisions_start_from_the_same_latent_weights_and_seeds_differ():
@@ -63,7 +65,7 @@ def test_both_precisions_start_from_the_same_latent_weights_and_seeds_differ():
 def test_both_parameterisations_are_one_function_at_the_start():
     x = points(9, 5)
     made = [MLP(5, (31, 17), parameterisation=p, biases=False) for p in ("standard", "ntk")]
-    standard, ntk = (np.asarray(apply(spec, init(spec, 2), x)) for spec in made)
+    standard, ntk = (np.asarray(outputs(spec, drawn(spec, 2), x)) for spec in made)
     # the factor gain/sqrt(fan_in) is multiplied in before or after the sums: 31 roundings in each of three layers
     assert np.abs(standard - ntk).max() < 3 * 31 * EPSILON * np.abs(standard).max()
 
@@ -104,7 +106,7 @@ def test_a_two_layer_network_is_the_one_of_the_two_layer_room(precision):
     params = [{"w": jnp.asarray(weights.w)}, {"w": jnp.asarray(weights.a)[None, :]}]
     expected = two_layer.outputs(x, weights, precision=precision, kappa=kappa)
     # a sum of m products after one of d; no activity of these networks is within rounding of 0
-    assert np.abs(np.asarray(apply(spec, params, x)) - expected).max() < (m + d) * EPSILON * np.abs(expected).max()
+    assert np.abs(np.asarray(outputs(spec, params, x)) - expected).max() < (m + d) * EPSILON * np.abs(expected).max()
 
     found = autodiff.ntk(functools.partial(apply, spec), params, x, parameters=lambda path: path.startswith("0/"))
     h = kernels.empirical_ntk(x, weights, precision=precision, kappa=kappa)
@@ -114,12 +116,12 @@ def test_a_two_layer_network_is_the_one_of_the_two_layer_room(precision):
 @pytest.mark.parametrize("precision", ["one_bit", "full"])
 def test_the_ntk_of_a_deep_network_is_that_of_its_jacobian(precision):
     spec = MLP(3, (16, 15, 14), precision=precision, parameterisation="ntk", bias_deviation=0.2)
-    params, x = init(spec, 0), points(6, 3)
+    params, x = drawn(spec, 0), points(6, 3)
     f = functools.partial(apply, spec)
     by_vectors = autodiff.ntk(f, params, x, method="vector_products")
-    rows = [np.concatenate([np.ravel(g) for g in jax.tree.leaves(jax.grad(lambda p, i=i: f(p, x)[i])(params))])
-            for i in range(len(x))]  # fmt: skip
-    expected = np.stack(rows).astype(np.float64) @ np.stack(rows).T
+    jacobian = jax.jit(jax.jacrev(lambda p: f(p, x)))(params)
+    rows = np.concatenate([np.reshape(leaf, (len(x), -1)) for leaf in jax.tree.leaves(jacobian)], axis=1)
+    expected = rows.astype(np.float64) @ rows.T
     # sums over all parameters of products of derivatives
     assert np.abs(by_vectors - expected).max() < parameters(spec) * EPSILON * np.abs(expected).max()
     assert np.linalg.eigvalsh(expected)[0] > 0
@@ -127,13 +129,13 @@ def test_the_ntk_of_a_deep_network_is_that_of_its_jacobian(precision):
 
 def test_a_one_bit_layer_passes_its_gradient_straight_through():
     spec = MLP(3, (8, 7), biases=False)
-    params, x = init(spec, 1), points(5, 3)
-    gradient = jax.grad(lambda p: apply(spec, p, x).sum())(params)
+    params, x = drawn(spec, 1), points(5, 3)
+    gradient = jax.jit(jax.grad(lambda p: apply(spec, p, x).sum()))(params)
     # the same network with the quantised values as plain weights has the same derivative at them (Lemma F.3)
     values = [dict(layer) for layer in params]
     values[1]["w"] = jnp.asarray(quantizers.effective_weights(np.asarray(params[1]["w"])), jnp.float32)
     full = MLP(3, (8, 7), precision="full", biases=False)
-    expected = jax.grad(lambda p: apply(full, p, x).sum())(values)
+    expected = jax.jit(jax.grad(lambda p: apply(full, p, x).sum()))(values)
     for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(expected), strict=True):
         # sums over 5 points, 8 and 7 neurons, of numbers of size 1
         assert np.abs(a - b).max() < 5 * 8 * 7 * EPSILON

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import warnings
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +16,8 @@ from ntk1bit.networks.transformer_shape import ARMS, Shape
 
 EPS = float(np.finfo(np.float32).eps)
 SMALL = Shape(layers=2, width=12, heads=3, vocabulary=7, context=9)
+
+outputs = eqx.filter_jit(lambda model, given: model(given))  # one program, where a call compiles every operation
 
 
 def tokens(batch=2, time=9, seed=0):
@@ -80,7 +83,7 @@ def test_the_full_arm_is_the_plain_formula(activation, tied):
     shape = Shape(2, 12, 3, 7, 9, activation, tied)
     model = transformer(shape, arm="full", seed=3)
     given = tokens()
-    found = np.asarray(model(jnp.asarray(given)))
+    found = np.asarray(outputs(model, jnp.asarray(given)))
     expected = np.array([reference(model, one, shape) for one in given])
     # two layers of products of up to 48 terms of size 1, whose roundings the residual stream adds up
     np.testing.assert_allclose(found, expected, rtol=0, atol=512 * EPS * np.abs(expected).max())
@@ -92,7 +95,7 @@ def test_no_character_sees_a_later_one(arm):
     given = tokens(batch=1)
     changed = given.copy()
     changed[0, 5:] = (changed[0, 5:] + 1) % 7
-    found, other = model(jnp.asarray(given)), model(jnp.asarray(changed))
+    found, other = (outputs(model, jnp.asarray(one)) for one in (given, changed))
     np.testing.assert_array_equal(found[0, :5], other[0, :5])
     assert np.abs(np.asarray(found[0, 5:] - other[0, 5:])).max() > 1e-3
 
@@ -119,9 +122,10 @@ def test_arms_share_shapes_and_latent_weights_and_differ_in_their_outputs(arm):
     for mine, theirs in zip(jax.tree.leaves(model), jax.tree.leaves(full), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     given = jnp.asarray(tokens())
-    same = bool((model(given) == full(given)).all())
+    found = np.asarray(outputs(model, given))
+    same = bool((found == outputs(full, given)).all())
     assert same == (arm == "full")
-    np.testing.assert_array_equal(as_arm(full, arm)(given), model(given))
+    np.testing.assert_array_equal(outputs(as_arm(full, arm), given), found)
 
 
 def test_parameters_are_counted():
@@ -137,18 +141,18 @@ def test_parameters_are_counted():
 def test_losses_are_cross_entropies():
     model = transformer(SMALL, arm="bitnet", seed=2)
     windows = tokens(time=10)
-    logits = np.asarray(model(jnp.asarray(windows[:, :-1])), np.float64)
+    logits = np.asarray(outputs(model, jnp.asarray(windows[:, :-1])), np.float64)
     logs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
     expected = -np.take_along_axis(logs, windows[:, 1:, None], axis=-1)[..., 0]
     np.testing.assert_allclose(
-        losses(model, jnp.asarray(windows)), expected, rtol=0, atol=32 * EPS * np.abs(logits).max()
+        eqx.filter_jit(losses)(model, jnp.asarray(windows)), expected, rtol=0, atol=32 * EPS * np.abs(logits).max()
     )
 
 
 @pytest.mark.parametrize("arm", ["full", "bitnet", "b158"])
 def test_every_weight_of_a_trained_arm_has_a_gradient(arm):
     model = transformer(SMALL, arm=arm, seed=4)
-    gradient = jax.grad(lambda one: losses(one, jnp.asarray(tokens(batch=4, time=10))).mean())(model)
+    gradient = eqx.filter_jit(jax.grad(lambda one: losses(one, jnp.asarray(tokens(batch=4, time=10))).mean()))(model)
     for leaf in jax.tree.leaves(gradient):
         assert np.isfinite(leaf).all()
         assert np.abs(leaf).max() > 0
@@ -164,7 +168,7 @@ def test_its_ntk_counts_the_straight_through_estimators():
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # every rounding has its estimator: nothing is without a derivative
         found = autodiff.ntk(last_logits, model, given)
-    jacobian = jax.jacrev(lambda one: last_logits(one, jnp.asarray(given)))(model)
+    jacobian = eqx.filter_jit(jax.jacrev(lambda one: last_logits(one, jnp.asarray(given))))(model)
     flat = np.concatenate([np.asarray(leaf).reshape(3, 5, -1) for leaf in jax.tree.leaves(jacobian)], axis=-1)
     expected = np.einsum("iop,jop->ij", flat, flat) / 5
     np.testing.assert_allclose(found, expected, rtol=0, atol=256 * EPS * np.abs(expected).max())

@@ -48,7 +48,7 @@ def test_widths_are_ticks_and_both_ends_are_marked(ax):
 @pytest.mark.parametrize(("low", "high"), [(0.3, 2.0), (40.0, 90.0), (2e-4, 9e-4)])
 def test_short_ranges_have_more_ticks_than_a_power_of_ten(ax, low, high):
     ax.plot([1, 2], [low, high])
-    log_axes(ax, [1, 2])
+    log_axes(ax, [1.0, 2.0])
     bottom, top = ax.get_ylim()
     assert sum(bottom <= tick <= top for tick in ax.get_yticks()) >= 2
 
