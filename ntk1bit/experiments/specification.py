@@ -80,7 +80,7 @@ class Specification(PlainFields, ABC):
     @property
     def seconds(self) -> float:
         """Rough seconds of one processor for all stages; a specification with later stages estimates them."""
-        return sum(one.cost for one in self.first_stage.experiments)
+        return float(sum(one.cost for one in self.first_stage.experiments))
 
     @property
     def notes(self) -> tuple[str, ...]:
