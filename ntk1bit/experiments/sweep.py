@@ -129,16 +129,21 @@ class SweepSpec(Specification):
         if "paired" in self.inits and odd:
             raise InputError(f"a paired network needs an even width, got {odd[0]}; leave it out or use init 'iid'")
 
-    def stages(self) -> Stages:
-        """Yield all networks, in the order in which results are read: by data, init and scales, then width and seed.
+    @property
+    def networks(self) -> tuple[TwoLayer, ...]:
+        """All networks, in the order in which results are read: by data, init and scales, then width and seed.
 
         Raises
         ------
         InputError
             If a task cannot be loaded in the sizes given.
         """
-        networks = dict.fromkeys(one for task in self._tasks() for one in self._networks(task))
-        yield Stage("training", tuple(sorted(networks, key=lambda one: tuple(getattr(one, name) for name in ORDER))))
+        every = dict.fromkeys(one for task in self._tasks() for one in self._networks(task))
+        return tuple(sorted(every, key=lambda one: tuple(getattr(one, name) for name in ORDER)))
+
+    def stages(self) -> Stages:
+        """Yield all networks; raises as `networks`."""
+        yield Stage("training", self.networks)
 
     @property
     def notes(self) -> tuple[str, ...]:

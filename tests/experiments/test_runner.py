@@ -15,15 +15,15 @@ import psutil
 import pytest
 
 from ntk1bit.errors import InputError
-from ntk1bit.experiments import Experiment, ExperimentList, SweepSpec, executors, open_run, run_all, runner
+from ntk1bit.experiments import Experiment, ExperimentList, SweepSpec, TwoLayer, executors, open_run, run_all, runner
 from ntk1bit.experiments.runner import compute, predicted_memory, require_memory
 from ntk1bit.experiments.store import Store
 
 SPEC = SweepSpec(widths=(8, 64, 600), seeds=(0, 1), steps=30, n_train=(16,), n_test=9)
 
 
-def networks_of(spec):
-    return spec.first_stage.experiments
+def networks_of(spec: SweepSpec) -> tuple[TwoLayer, ...]:
+    return spec.networks
 
 
 def frame_of(folder):
@@ -296,6 +296,7 @@ class Killed(Experiment):
 
     def run(self, scratch):  # noqa: ARG002
         os.kill(os.getpid(), signal.SIGKILL)
+        return pd.DataFrame()
 
 
 def test_a_killed_worker_is_told_in_a_line_whatever_the_kind(tmp_path):

@@ -110,8 +110,8 @@ def test_a_sweep_grows_to_the_bits_of_one_made_at_once(tmp_path, pool):
     run_all(spec, tmp_path / "grown", executor=pool)
     run_all(replace(spec, widths=(4, 8), seeds=(1,)), tmp_path / "grown", executor=pool)
     run_all(replace(spec, widths=(8, 4), seeds=(0, 1)), tmp_path / "once", executor=pool)
-    frames = [open_run(tmp_path / name).frame() for name in ("grown", "once")]
-    pd.testing.assert_frame_equal(*frames, check_exact=True)
+    grown, once = (open_run(tmp_path / name).frame() for name in ("grown", "once"))
+    pd.testing.assert_frame_equal(grown, once, check_exact=True)
     own = replace(spec, tasks=("sphere-linear",))
     run_all(own, tmp_path / "own", executor=pool)
     with pytest.raises(InputError, match=r"dims: \[\] there, \[4\] asked for"):

@@ -12,13 +12,13 @@ import pytest
 import tomli_w
 
 from ntk1bit.errors import InputError
-from ntk1bit.experiments import SweepSpec
+from ntk1bit.experiments import SweepSpec, TwoLayer
 from ntk1bit.experiments.runner import WORKER_BYTES, require_memory
 from ntk1bit.experiments.specification import read_specification
 
 
-def networks_of(spec):
-    return spec.first_stage.experiments
+def networks_of(spec: SweepSpec) -> tuple[TwoLayer, ...]:
+    return spec.networks
 
 
 @pytest.mark.parametrize(

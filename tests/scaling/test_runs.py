@@ -153,7 +153,7 @@ def test_a_run_on_disk_with_damaged_failed_and_unfinished_cells(tmp_path: Path) 
     from ntk1bit.experiments import Store, SweepSpec, open_run
 
     spec = SweepSpec(widths=(8, 16, 32, 64), seeds=(0, 1), precisions=("full",), steps=12, n_train=(10,), n_test=6)
-    store, cells = Store(tmp_path / "run"), spec.first_stage.experiments
+    store, cells = Store(tmp_path / "run"), spec.networks
     store.open(spec)
     for cell in cells[2:]:
         store.write(cell, cell.run(tmp_path), seconds=1.0)
