@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from ntk1bit.claims import Claim, Evidence
-from ntk1bit.errors import InputError, require_choice
+from ntk1bit.errors import require_choice
 from proofs_numeric import (
     c0_limit,
     c1_dynamics,
@@ -48,34 +48,19 @@ class Proof:
     studies
         Names of the studies it needs.
     evidence
-        Makes the evidence of stored studies; None for a claim that is not tested yet.
+        Makes the evidence of stored studies.
     module
         Where the derivation is written.
     """
 
     claim: Claim
     studies: tuple[str, ...]
-    evidence: Callable[[Data], Evidence] | None
+    evidence: Callable[[Data], Evidence]
     module: str
 
 
 def _single(module: ModuleType) -> Proof:
     return Proof(module.CLAIM, module.STUDIES, module.evidence, module.__name__)
-
-
-def untested(name: str, title: str, statement: str, source: str, missing: str) -> Proof:
-    """Return the place of a claim that is listed before it is tested; `missing` says what it waits for."""
-    claim = Claim(
-        id=name,
-        title=title,
-        statement=statement,
-        source=source,
-        assumptions="",
-        refuted_by="",
-        criteria=(),
-        missing=missing,
-    )
-    return Proof(claim, (), None, "")
 
 
 _PROOFS = (
@@ -125,7 +110,7 @@ def choose(names: list[str]) -> dict[str, Proof]:
     Raises
     ------
     InputError
-        For an unknown name, or when all claims named are not tested yet.
+        For an unknown name.
     """
     every = proofs()
     if not names:
@@ -138,9 +123,4 @@ def choose(names: list[str]) -> dict[str, Proof]:
             require_choice("claim", given, every)
         else:
             chosen[key] = every[key]
-    if all(one.evidence is None for one in chosen.values()):
-        first = next(iter(chosen.values())).claim
-        raise InputError(
-            f"claim {first.id} is not tested yet: {first.missing}; see the others with: ntk1bit verify --list"
-        )
     return chosen

@@ -13,12 +13,12 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import pandas as pd
 
-from ntk1bit.claims import Evidence
-from ntk1bit.claims.results import claim_entry, evidence_of, plain, read_results, table, write_results
+from ntk1bit.claims import Evidence, Number
+from ntk1bit.claims.results import ClaimEntry, Results, claim_entry, evidence_of, read_results, table, write_results
 from ntk1bit.claims.results import measure as stored_measure
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.language import LanguageRun
@@ -32,7 +32,7 @@ from proofs_numeric.studies import studies
 NETWORKS = "language.csv"
 
 
-def recount(results: dict[str, Any], networks: pd.DataFrame) -> dict[str, Any]:
+def recount(results: Results, networks: pd.DataFrame) -> Results:
     """Return the results with the claims that rest on counting judged by today's counts.
 
     Parameters
@@ -47,26 +47,20 @@ def recount(results: dict[str, Any], networks: pd.DataFrame) -> dict[str, Any]:
     InputError
         If the results lack a claim that is needed, the networks are not theirs, or their text cannot be read.
     """
-    entries = {entry["id"]: entry for entry in results["claims"]}
-    missing = [one.id for one in (c6_bitnet.CLAIM, c6_bitnet.CLAIM_ENERGY) if one.id not in entries]
-    if missing:
-        raise InputError(f"the results lack {', '.join(missing)}; a recount needs all claims on language models")
-    run = stored_run(results, entries[c6_bitnet.CLAIM.id], networks)
-    data = Data(Path(), {"energy": _counted(results["preset"])}, languages={"language": run})
+    losses, energy = (results.claim(one.id) for one in (c6_bitnet.CLAIM, c6_bitnet.CLAIM_ENERGY))
+    run = stored_run(results, losses, networks)
+    data = Data(Path(), {"energy": _counted(results.preset)}, languages={"language": run})
     made = {}
     for claim, evidence in (
         (c7_energy.CLAIM, c7_energy.evidence(data)),
         (c7_energy.CLAIM_TABLE, c7_energy.evidence_table(data)),
-        (
-            c6_bitnet.CLAIM_ENERGY,
-            _recounted(evidence_of(entries[c6_bitnet.CLAIM_ENERGY.id]), c6_bitnet.evidence_energy(data)),
-        ),
+        (c6_bitnet.CLAIM_ENERGY, _recounted(evidence_of(energy), c6_bitnet.evidence_energy(data))),
     ):
-        made[claim.id] = plain(claim_entry(claim, claim.judge(evidence), evidence))
-    return results | {"claims": [made.get(entry["id"], entry) for entry in results["claims"]]}
+        made[claim.id] = claim_entry(claim, claim.judge(evidence), evidence)
+    return msgspec.structs.replace(results, claims=[made.get(entry.id, entry) for entry in results.claims])
 
 
-def stored_run(results: dict[str, Any], entry: dict[str, Any], networks: pd.DataFrame) -> LanguageRun:
+def stored_run(results: Results, entry: ClaimEntry, networks: pd.DataFrame) -> LanguageRun:
     """Put a run together again from its stored tables: its networks at their best rates, and the search for these.
 
     Parameters
@@ -81,7 +75,7 @@ def stored_run(results: dict[str, Any], entry: dict[str, Any], networks: pd.Data
     InputError
         If the networks are not those of the results.
     """
-    spec = spec_from_dict(results["studies"]["language"]["settings"])
+    spec = spec_from_dict(results.studies["language"].settings)
     wanted = list(itertools.product(spec.arms, map(str, spec.shapes), spec.seeds))
     if list(networks[["arm", "size", "seed"]].itertuples(index=False, name=None)) != wanted:
         raise InputError(f"{NETWORKS} and verdicts.json are not of the same networks; verify anew")
@@ -99,7 +93,9 @@ def stored_run(results: dict[str, Any], entry: dict[str, Any], networks: pd.Data
         ignore_index=True,
     )
     rates = {(str(row["arm"]), str(row["size"])): float(row["rate"]) for row in best}
-    return LanguageRun(spec, frame, rates, {"loss": stored_measure(entry, "loss of the trigram model")["value"]})
+    trigram = stored_measure(entry, "loss of the trigram model").measure()
+    assert isinstance(trigram, Number)
+    return LanguageRun(spec, frame, rates, {"loss": trigram.value})
 
 
 def _recounted(stored: Evidence, found: Evidence) -> Evidence:

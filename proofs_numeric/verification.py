@@ -18,8 +18,16 @@ from typing import Any
 
 import pandas as pd
 
-from ntk1bit.claims.results import claim_entry, document, read_results, write_results
-from ntk1bit.claims.verdict_file import FILE
+from ntk1bit.claims.results import (
+    FILE,
+    Results,
+    StudyEntry,
+    claim_entry,
+    document,
+    read_results,
+    study_entry,
+    write_results,
+)
 from ntk1bit.errors import InputError
 from ntk1bit.estimators.language import write_networks
 from ntk1bit.experiments import Cell, Run, make_plan, run_measurements, run_sweep
@@ -83,7 +91,7 @@ def verify(
     jobs: int = 1,
     executor: Executor | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Results:
     """Run the studies that are not finished, judge the claims and write verdicts.json.
 
     Parameters
@@ -117,7 +125,7 @@ def verify(
     total = sum(one.seconds for one in work) or 1.0
     done = 0.0
     measured: dict[str, pd.DataFrame] = {}
-    about: dict[str, dict[str, Any]] = {}
+    about: dict[str, StudyEntry] = {}
     data = Data(folder, measured)
     for one in work:
 
@@ -141,17 +149,14 @@ def verify(
     entries = []
     for identity, proof in chosen.items():
         tell(f"judging {identity}", done / total)
-        if proof.evidence is None:
-            entries.append(claim_entry(proof.claim, None, None))
-            continue
         evidence = proof.evidence(data)
         entries.append(claim_entry(proof.claim, proof.claim.judge(evidence), evidence))
-    kept = [entry for entry in earlier.get("claims", []) if entry["id"] not in chosen]
+    kept = [] if earlier is None else [entry for entry in earlier.claims if entry.id not in chosen]
     place = {name: k for k, name in enumerate(proofs())}  # claims that are no longer in the catalogue are dropped
-    judged = sorted((one for one in (*entries, *kept) if one["id"] in place), key=lambda one: place[one["id"]])
+    judged = sorted((one for one in (*entries, *kept) if one.id in place), key=lambda one: place[one.id])
     needed = studies(preset)
-    about = {name: one for name, one in earlier.get("studies", {}).items() if name in needed} | about
-    results = document(preset, about, judged)
+    before = {} if earlier is None else {name: one for name, one in earlier.studies.items() if name in needed}
+    results = document(preset, before | about, judged)
     write_results(results, folder)
     return results
 
@@ -200,26 +205,19 @@ def _run_language(
     write_networks(run, folder)
 
 
-def _about_language(study: Study, run: LanguageRun) -> dict[str, Any]:
-    return {
-        "purpose": study.purpose,
-        "settings": run.spec.as_dict(),
-        "cells": run.count,
-        "seconds": round(run.seconds, 1),
-    }
+def _about_language(study: Study, run: LanguageRun) -> StudyEntry:
+    return study_entry(
+        purpose=study.purpose, settings=run.spec.as_dict(), cells=run.count, seconds=round(run.seconds, 1)
+    )
 
 
-def _about_sweep(study: Study, run: Run) -> dict[str, Any]:
-    cells = run.about.values()
-    return {
-        "purpose": study.purpose,
-        "settings": run.spec.as_dict(),
-        "cells": len(cells),
-        "seconds": round(sum(float(one["seconds"]) for one in cells), 1),
-    }
+def _about_sweep(study: Study, run: Run) -> StudyEntry:
+    seconds = sum(float(one["seconds"]) for one in run.about.values())
+    settings = run.spec.as_dict()
+    return study_entry(purpose=study.purpose, settings=settings, cells=len(run.about), seconds=round(seconds, 1))
 
 
-def _about_measurements(study: Study, found: pd.DataFrame) -> dict[str, Any]:
+def _about_measurements(study: Study, found: pd.DataFrame) -> StudyEntry:
     axes: dict[str, list[Any]] = {}
     for one in study.measurements:
         for name, value in one.settings:
@@ -228,24 +226,24 @@ def _about_measurements(study: Study, found: pd.DataFrame) -> dict[str, Any]:
                 axes[name].append(plain)
     settings = {name: values[0] if len(values) == 1 else values for name, values in axes.items()}
     function = study.measurements[0].function
-    return {
-        "purpose": study.purpose,
-        "settings": {"function": function, **settings},
-        "cells": len(study.measurements),
-        "seconds": round(float(found["seconds"].to_numpy().sum()), 1),
-    }
+    return study_entry(
+        purpose=study.purpose,
+        settings={"function": function, **settings},
+        cells=len(study.measurements),
+        seconds=round(float(found["seconds"].to_numpy().sum()), 1),
+    )
 
 
-def _earlier(folder: Path, preset: str) -> dict[str, Any]:
-    """Return the verdicts that the folder holds already, if they are of this preset."""
+def _earlier(folder: Path, preset: str) -> Results | None:
+    """Return the verdicts that the folder holds already, if any; they must be of this preset."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file, not a folder; give another --out")
     if not (folder / FILE).exists():
         ours = ("studies", "measured")
         if folder.exists() and any(p.name not in ours and not left_by_others(p.name) for p in folder.iterdir()):
             raise InputError(f"{folder} exists and is not a verification; give another --out")
-        return {}
+        return None
     found = read_results(folder)
-    if found["preset"] != preset:
-        raise InputError(f"{folder} holds a {found['preset']} verification, not a {preset} one; give another --out")
+    if found.preset != preset:
+        raise InputError(f"{folder} holds a {found.preset} verification, not a {preset} one; give another --out")
     return found

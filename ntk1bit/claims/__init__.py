@@ -1,11 +1,10 @@
 """Claims, the evidence for and against them, and verdicts by rules that are fixed before the data is seen."""
 
-from ntk1bit.claims.claim import NOT_TESTED, Claim, Verdict, combine
+from ntk1bit.claims.claim import Claim, Verdict, combine
 from ntk1bit.claims.criteria import OUTCOMES, Criterion, Exact, Finding, Inside, Never, Outcome, Rarely
 from ntk1bit.claims.evidence import Count, Estimate, Evidence, Number
 
 __all__ = [
-    "NOT_TESTED",
     "OUTCOMES",
     "Claim",
     "Count",

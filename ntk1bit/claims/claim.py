@@ -13,8 +13,6 @@ from ntk1bit.claims.criteria import Criterion, Finding, Outcome
 from ntk1bit.claims.evidence import Evidence
 from ntk1bit.errors import InputError
 
-NOT_TESTED = "not yet tested"
-
 
 @dataclass(frozen=True)
 class Claim:
@@ -35,11 +33,9 @@ class Claim:
     refuted_by
         What would refute it, in words.
     criteria
-        The rule: all must hold. Empty for a claim that is not tested yet.
+        The rule: all must hold; at least one.
     context
         Criteria that are judged and shown but do not decide: a stronger or weaker reading of the claim.
-    missing
-        For a claim that is not tested yet: what it waits for.
     """
 
     id: str
@@ -50,13 +46,12 @@ class Claim:
     refuted_by: str
     criteria: tuple[Criterion, ...]
     context: tuple[Criterion, ...] = ()
-    missing: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a claim without a rule, unless it says what is missing."""
+        """Refuse a claim without a rule."""
         if not self.id.strip():
             raise InputError("a claim needs an id, such as C1")
-        if not self.criteria and not self.missing:
+        if not self.criteria:
             raise InputError(f"claim {self.id!r} has no criteria, so nothing could refute it; give a rule")
 
     @property

@@ -9,11 +9,14 @@ import sys
 import textwrap
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ntk1bit.cli.progress import clock, progress_bar, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError
+
+if TYPE_CHECKING:
+    from ntk1bit.claims.results import ClaimEntry
 
 _NARROWEST = 40  # columns for the words of a table, however narrow the terminal
 _PIPED = 160  # columns when nobody watches
@@ -24,8 +27,7 @@ def print_claims(names: list[str]) -> int:
     for one in _catalogue().choose(names).values():
         claim = one.claim
         print(f"{claim.id}: {claim.title} ({claim.source})")
-        parts = [claim.statement, f"rule: {claim.rule}" if claim.criteria else f"not yet tested: {claim.missing}"]
-        for part in parts:
+        for part in (claim.statement, f"rule: {claim.rule}"):
             print(textwrap.fill(part, width=_columns(), initial_indent="    ", subsequent_indent="    "))
     return 0
 
@@ -50,23 +52,23 @@ def run(names: list[str], *, preset: str, out: Path | None, seeds: int | None, j
     except KeyboardInterrupt:
         say(f"stopped; what is finished is in {folder}. To go on: {shlex.join(['ntk1bit', *sys.argv[1:]])}")
         raise
-    print_verdicts([entry for entry in results["claims"] if entry["id"] in chosen])
+    print_verdicts([entry for entry in results.claims if entry.id in chosen])
     print(
-        f"\n{preset}: {len(results['studies'])} studies in {folder}; verdicts and evidence: {folder / 'verdicts.json'}"
+        f"\n{preset}: {len(results.studies)} studies in {folder}; verdicts and evidence: {folder / 'verdicts.json'}"
     )
     if preset == "quick":
         say("quick has short ranges: it shows the machinery and the direction; the documents cite --preset standard")
     return 0
 
 
-def print_verdicts(entries: list[dict[str, Any]]) -> None:
+def print_verdicts(entries: list[ClaimEntry]) -> None:
     """Print a table of verdicts, in the order given, its long column wrapped to the terminal."""
-    sizes = [max(len(entry[name]) for entry in entries) for name in ("id", "outcome", "title")]
+    sizes = [max(len(getattr(entry, name)) for entry in entries) for name in ("id", "outcome", "title")]
     room = max(_columns() - sum(sizes) - 6, _NARROWEST)
     rows = []
     for entry in entries:
-        lines = textwrap.wrap(entry["reason"], room) or [""]
-        rows.append([entry["id"], entry["outcome"], entry["title"], lines[0]])
+        lines = textwrap.wrap(entry.reason, room) or [""]
+        rows.append([entry.id, entry.outcome, entry.title, lines[0]])
         rows += [["", "", "", line] for line in lines[1:]]
     print_table(["claim", "verdict", "what", "because"], rows)
 

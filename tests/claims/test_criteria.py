@@ -208,10 +208,6 @@ def test_claims_rules_and_evidence_that_mean_nothing_are_refused(what, untyped):
     assert "\n" not in str(told.value)
 
 
-def test_a_claim_that_waits_needs_no_rule():
-    assert claim(missing="data").criteria == ()
-
-
 ends = st.floats(allow_nan=True, allow_infinity=True)
 
 

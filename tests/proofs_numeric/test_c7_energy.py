@@ -101,4 +101,4 @@ def test_stored_evidence_gives_the_same_verdicts(tmp_path, counted):
     ):
         found = evidence(data(tmp_path, counted))
         entry = claim_entry(claim, claim.judge(found), found)
-        assert claim.judge(evidence_of(entry)).outcome == entry["outcome"]
+        assert claim.judge(evidence_of(entry)).outcome == entry.outcome

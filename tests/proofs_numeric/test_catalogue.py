@@ -6,8 +6,7 @@ from importlib import import_module
 import pytest
 
 from ntk1bit.errors import InputError
-from proofs_numeric import catalogue
-from proofs_numeric.catalogue import choose, proofs, untested
+from proofs_numeric.catalogue import choose, proofs
 from proofs_numeric.page import FIGURES, argument
 from proofs_numeric.studies import PRESETS, studies
 
@@ -24,7 +23,6 @@ def test_every_claim_has_a_proof():
     assert set(every) == EXPECTED
     for one in every.values():
         assert one.evidence is not None
-        assert not one.claim.missing
         assert one.claim.criteria
 
 
@@ -62,15 +60,6 @@ def test_claims_are_found_whatever_the_case_and_mistakes_are_told():
     assert len(choose([])) == len(EXPECTED)
     with pytest.raises(InputError, match="did you mean 'C1b'"):
         choose(["C1bb"])
-
-
-def test_a_claim_that_waits_says_for_what(monkeypatch):
-    waiting = untested("Z9", "a title", "a statement", "a source", "it waits for a machine")
-    assert waiting.evidence is None
-    monkeypatch.setattr(catalogue, "_PROOFS", (*catalogue._PROOFS, waiting))
-    with pytest.raises(InputError, match="not tested yet: it waits for a machine"):
-        choose(["z9"])
-    assert list(choose(["Z9", "C1"])) == ["Z9", "C1"]
 
 
 def test_figures_belong_to_claims_that_exist():
