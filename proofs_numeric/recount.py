@@ -2,7 +2,7 @@
 
 C7 and C7-table rest on nothing but counts, which are made again. C6-energy sets counts beside losses: they are read
 from language.csv, whose six digits carry a comparison at equal energy to 1e-5 nats. What rests on losses alone, or on
-W23's counting, which is fixed, is kept as it was stored. `make recount` then also writes the figures and the page.
+W23's counting, which is fixed, is kept as it was stored. With `--publish` the figures and the page are written as well.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ from ntk1bit.experiments.measurements import measure, run_measurements
 from proofs_numeric import c6_bitnet, c7_energy
 from proofs_numeric.data import Data
 from proofs_numeric.page import RESULTS
+from proofs_numeric.publish import NETWORKS, publish
 from proofs_numeric.studies import studies
-
-NETWORKS = "language.csv"
 
 
 def recount(results: Results, networks: pd.DataFrame) -> Results:
@@ -126,16 +125,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Recount the results of a folder; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m proofs_numeric.recount", description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS, help=f"folder of verdicts.json and {NETWORKS}")
+    parser.add_argument("--publish", action="store_true", help="then draw the figures and write the page")
     given = parser.parse_args(arguments)
     try:
         path = given.results / NETWORKS
         if not path.is_file():
             raise InputError(f"there is no {NETWORKS} in {given.results}; `make verify` writes it")
         found = recount(read_results(given.results), pd.read_csv(path))
+        print(write_results(found, given.results))
+        if given.publish:
+            print(*publish(given.results, results=given.results)[0], sep="\n")
     except InputError as problem:
         print(f"proofs_numeric.recount: {problem}", file=sys.stderr)
         return 2
-    print(write_results(found, given.results))
     return 0
 
 

@@ -32,12 +32,23 @@ def print_claims(names: list[str]) -> int:
     return 0
 
 
-def run(names: list[str], *, preset: str, out: Path | None, seeds: int | None, jobs: int | None, dry_run: bool) -> int:
+def run(
+    names: list[str],
+    *,
+    preset: str,
+    out: Path | None,
+    seeds: int | None,
+    jobs: int | None,
+    dry_run: bool,
+    publish: bool = False,
+) -> int:
     """Verify and print the verdict table; return the exit code."""
     catalogue = _catalogue()
     from proofs_numeric import verification
 
     chosen = catalogue.choose(names)
+    if publish:
+        _require_publishable(names, preset, seeds)
     folder = out or Path("runs") / f"verify-{preset}"
     work = verification.plan_work(chosen, preset, seeds=seeds)
     jobs = usable_jobs(jobs)
@@ -53,12 +64,27 @@ def run(names: list[str], *, preset: str, out: Path | None, seeds: int | None, j
         say(f"stopped; what is finished is in {folder}. To go on: {shlex.join(['ntk1bit', *sys.argv[1:]])}")
         raise
     print_verdicts([entry for entry in results.claims if entry.id in chosen])
-    print(
-        f"\n{preset}: {len(results.studies)} studies in {folder}; verdicts and evidence: {folder / 'verdicts.json'}"
-    )
+    print(f"\n{preset}: {len(results.studies)} studies in {folder}; verdicts and evidence: {folder / 'verdicts.json'}")
     if preset == "quick":
         say("quick has short ranges: it shows the machinery and the direction; the documents cite --preset standard")
+    if publish:
+        from proofs_numeric.publish import publish as write
+
+        written, left_out = write(folder)
+        print(*written, sep="\n")
+        for sentence in left_out:
+            say(sentence)
     return 0
+
+
+def _require_publishable(names: list[str], preset: str, seeds: int | None) -> None:
+    from proofs_numeric.publish import PRESET, require_source_tree
+
+    if names or preset != PRESET or seeds is not None:
+        raise InputError(
+            f"--publish needs all claims with the preset's seeds: ntk1bit verify --preset {PRESET} --publish"
+        )
+    require_source_tree()
 
 
 def print_verdicts(entries: list[ClaimEntry]) -> None:

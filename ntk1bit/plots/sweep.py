@@ -10,7 +10,6 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, StrMethodFormatter
@@ -18,27 +17,19 @@ from matplotlib.ticker import LogLocator, StrMethodFormatter
 from ntk1bit.errors import InputError
 from ntk1bit.estimators import AgainstWidth, PowerFit, distance_to_predictions, drift, floor, gap, loss_at_end
 from ntk1bit.estimators.against_width import groups
+from ntk1bit.estimators.captions import group_caption
 from ntk1bit.estimators.predictions import PREDICTION_COLUMNS
 from ntk1bit.experiments import Run
 from ntk1bit.experiments.states import left_out
-from ntk1bit.plots.looks import (
-    GREY,
-    PRECISION_COLOUR,
-    PRECISION_LINE,
-    PRECISION_MARKER,
-    PRECISION_NAME,
-    Formula,
-    drawing,
-    literal,
-    paper,
-)
+from ntk1bit.plots.figures import empty_figure, write_pdf_and_png
+from ntk1bit.plots.looks import GREY, PRECISION_NAME, Formula, drawing, literal, paper, precision_look
 
 _TITLE, _CAPTION = 100, 150  # letters in a line
 _MOST_CURVES = 5  # widths drawn in one panel; more cannot be told apart
 
 
 def plot_loss(frame: pd.DataFrame, *, ax: Axes) -> Axes:
-    """Draw training loss against step, a shade a width, 1-bit solid and full precision dashed.
+    """Draw training loss against step, a shade for each width, 1-bit solid and full precision dashed.
 
     Parameters
     ----------
@@ -62,11 +53,11 @@ def plot_loss(frame: pd.DataFrame, *, ax: Axes) -> Axes:
                 continue
             mean = cells.groupby("step")["loss"].mean()
             steps, loss = _binned(mean.index.to_numpy() + 1.0, mean.to_numpy())
-            ax.plot(steps, loss, color=shade, linestyle=PRECISION_LINE[str(precision)])
+            ax.plot(steps, loss, color=shade, linestyle=precision_look(str(precision)).line)
     ax.set(xscale="log", yscale="log", xlabel="step + 1", ylabel="training loss L")
     keys = [Line2D([], [], color=shade, label=f"m = {width}") for width, shade in zip(shown, shades, strict=True)]
-    present = [p for p in PRECISION_LINE if p in set(frame["precision"])]
-    keys += [Line2D([], [], color=GREY, linestyle=PRECISION_LINE[p], label=PRECISION_NAME[p]) for p in present]
+    present = [p for p in PRECISION_NAME if p in set(frame["precision"])]
+    keys += [Line2D([], [], color=GREY, linestyle=precision_look(p).line, label=PRECISION_NAME[p]) for p in present]
     ax.legend(handles=keys, loc="lower left")
     return ax
 
@@ -87,7 +78,7 @@ def plot_against_width(
     ax
         Where to draw.
     names
-        What to call them in the legend, shown letter by letter unless they are a `styles.Formula`; the precision by
+        What to call them in the legend, shown letter by letter unless they are a `looks.Formula`; the precision by
         default.
     settled
         The same quantities at the widths where they have settled; other widths are drawn hollow.
@@ -97,7 +88,7 @@ def plot_against_width(
     for i, one in enumerate(quantities):
         table = one.table.loc[one.table["value"] > 0]
         precision = one.settings["precision"]
-        colour, marker = PRECISION_COLOUR[precision], PRECISION_MARKER[precision]
+        colour, marker = precision_look(precision).colour, precision_look(precision).marker
         again = seen[precision] = seen.get(precision, -1) + 1
         name = literal(names[i]) if names is not None else PRECISION_NAME[precision]
         if len(table) < len(one.table):
@@ -161,8 +152,9 @@ def plot_predictions(frame: pd.DataFrame, *, ax: Axes) -> Axes:
             continue
         mean, low, high = (np.asarray(values) for values in (by_step.mean(), by_step.min(), by_step.max()))
         steps = np.asarray(by_step.mean().index)
-        ax.plot(steps, mean, color=PRECISION_COLOUR[precision], linestyle=style, label=name)
-        ax.fill_between(steps, low, high, color=PRECISION_COLOUR[precision], alpha=0.15, linewidth=0)
+        colour = precision_look(precision).colour
+        ax.plot(steps, mean, color=colour, linestyle=style, label=name)
+        ax.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
     ax.set(xscale="log", yscale="log", xlabel="step")
     ax.legend(loc="best")
     return ax
@@ -180,9 +172,7 @@ def exponent_text(fit: PowerFit) -> str:
 
 def group_title(settings: Mapping[str, Any]) -> Formula:
     """Title a group of cells by its settings."""
-    title = f"{literal(settings['task'])}, d = {settings['dim']}, n = {settings['n_train']}, "
-    title += f"init {literal(settings['init'])}, $\\kappa$ = {settings['kappa']:g}, "
-    return Formula(f"{title}$\\eta_{{rel}}$ = {settings['eta_rel']:g}")
+    return Formula(group_caption(settings, kappa=r"$\kappa$", eta_rel=r"$\eta_{rel}$", escape=literal))
 
 
 def overview_figure(frame: pd.DataFrame, title: str, left_out: Sequence[str] = ()) -> Figure:
@@ -193,15 +183,14 @@ def overview_figure(frame: pd.DataFrame, title: str, left_out: Sequence[str] = (
     frame
         Rows of one group of settings from `Run.frame`.
     title
-        Shown letter by letter unless it is a `styles.Formula`.
+        Shown letter by letter unless it is a `looks.Formula`.
     left_out
         Sentences about cells that the run lacks; written below the panels, with those about widths that the estimates
         leave out.
     """
     with drawing(paper()):
         predicted = "from_h" in frame
-        figure = Figure(figsize=(7.2, 8.0 if predicted else 5.4))
-        FigureCanvasAgg(figure)
+        figure = empty_figure(7.2, 8.0 if predicted else 5.4)
         top, bottom, *more = figure.subplots(3 if predicted else 2, 2)
         widths = len(set(frame["width"]))
         some = f", {_MOST_CURVES} of {widths} widths" if widths > _MOST_CURVES else ""
@@ -257,12 +246,7 @@ def save_overview(run: Run, stem: Path) -> list[Path]:
     for number, (settings, part) in enumerate(parts, start=1):
         figure = overview_figure(part, group_title(settings), lacking)
         name = stem.name if len(parts) == 1 else f"{stem.name}-{number}"
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        for ending in (".pdf", ".png"):
-            path = stem.with_name(name + ending)
-            with drawing(paper()):
-                figure.savefig(path)
-            written.append(path)
+        written += write_pdf_and_png(figure, stem.with_name(name))
     return written
 
 

@@ -8,37 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup, escape
 
 from ntk1bit.estimators import AgainstWidth, Overview, overview
 from ntk1bit.estimators.against_width import groups
+from ntk1bit.estimators.captions import group_caption
 from ntk1bit.estimators.convergence import WidthNeeded
 from ntk1bit.estimators.overview import COLUMNS
-from ntk1bit.experiments import Cell, Run, load_run, make_plan
-from ntk1bit.experiments.states import ORDER, cell_states
+from ntk1bit.experiments import Run, load_run, make_plan
+from ntk1bit.experiments.states import ORDER, CellStates, cell_states
 from ntk1bit.files import read_toml
 from ntk1bit.plots.looks import PRECISION_NAME
 from ntk1bit.plots.sweep import group_title, overview_figure
-from ntk1bit.reports.figures import embedded
-from ntk1bit.reports.page import (
-    LEVEL,
-    SHORT_TABLE,
-    Html,
-    bullets,
-    element,
-    estimate,
-    fold,
-    formula,
-    interval,
-    join,
-    link,
-    number,
-    page,
-    pairs,
-    section,
-    table,
-)
+from ntk1bit.reports.figures import data_uri
+from ntk1bit.reports.formats import estimate, formula, interval, number, sentence
+from ntk1bit.reports.page import render
 
-_WITHIN = ("precision", "scale")  # settings that share a page's section; the others make a section of their own
+_WITHIN = ("precision", "scale")  # settings that share a section of the page; the others make a section of their own
+_STATES = ("finished", "diverged", "failed", "unfinished")
 
 
 def sweep_page(folder: Path) -> str:
@@ -58,71 +45,63 @@ def sweep_page(folder: Path) -> str:
     plan = make_plan(run.spec)
     frame = run.frame(COLUMNS)
     found = overview(frame)
-    cells = _Cells(run, plan.cells, frame)
-    name = folder.resolve().name
-    parts = [(settings, part) for settings, part in groups(frame, without=_WITHIN)]
-    body = [
-        _header(name, run, cells),
-        _notes([*cells.notes(), *plan.notes, *run.problems, *(found.notes if len(frame) else ())]),
-        _contents([settings for settings, _ in parts]),
-        *(_group(i, settings, part, found) for i, (settings, part) in enumerate(parts, start=1)),
-        cells.section(),
-        _specification(run),
-    ]
-    return page(f"Sweep {name}", *body)
+    states = cell_states(run, plan.cells)
+    versions, made = _stored(folder, "versions"), _stored(folder, "made")
+    present = [name for name in _STATES if states.counts[name]]
+    by_width = Counter((cell.width, state) for cell, state in states.of.items())
+    return render(
+        "sweep.html",
+        title=f"Sweep {folder.resolve().name}",
+        byline=_byline(run),
+        states=states,
+        asked=len(plan.cells),
+        notes=[*_notes(run, states, versions), *plan.notes, *run.problems, *(found.notes if len(frame) else ())],
+        groups=[_group(settings, part, found) for settings, part in groups(frame, without=_WITHIN)],
+        present=present,
+        by_width=[
+            [width, *(by_width[width, state] for state in present)]
+            for width in sorted({cell.width for cell in plan.cells})
+        ],
+        lists=[_listed(state, states, frame) for state in _STATES[1:] if states.counts[state]],
+        settings=[(name, _setting(value) or "each task's own") for name, value in run.spec.as_dict().items()],
+        begun=made.get("at", "at an unknown time"),
+        seconds=sum(float(one.get("seconds", 0.0)) for one in run.about.values()),
+        versions=list(versions.items()),
+    )
 
 
-class _Cells:
-    """Which cells of a run are finished, diverged, failed or missing."""
+def _byline(run: Run) -> list[str]:
+    spec = run.spec
+    smallest, largest = min(spec.widths), max(spec.widths)
+    widths = f"{smallest} to {largest}" if smallest < largest else str(largest)
+    seeds = f"{len(spec.seeds)} seed{'s' if len(spec.seeds) > 1 else ''}"
+    return [", ".join(spec.tasks), f"widths {widths}", seeds, f"{spec.steps} steps"]
 
-    def __init__(self, run: Run, asked: Sequence[Cell], frame: pd.DataFrame) -> None:
-        self.run = run
-        self.steps = {} if frame.empty else dict(pd.Series(frame.groupby("key")["step"].max()))
-        self.asked = asked
-        self.states = cell_states(run, asked)
 
-    def notes(self) -> list[str]:
-        """Return what a reader has to know about missing cells and mixed versions."""
-        notes = []
-        if not self.states.there:
-            notes.append("The run has no finished cells yet, so there is nothing to show but what was asked for.")
-        notes += self.states.sentences()
-        started = _stored(self.run.folder, "versions")
-        others = Counter(
-            f"{name} {version} in place of {started[name]}"
-            for one in self.run.about.values()
-            for name, version in one.get("versions", {}).items()
-            if name in started and started[name] != version
-        )
-        notes += [f"Cells trained with {change}: {count}." for change, count in others.items()]
-        return notes
+def _notes(run: Run, states: CellStates, versions: Mapping[str, str]) -> list[str]:
+    """Return what a reader has to know about missing cells and mixed versions."""
+    notes = [] if states.there else ["The run has no finished cells yet: only its settings are shown."]
+    others = Counter(
+        f"{name} {version} in place of {versions[name]}"
+        for one in run.about.values()
+        for name, version in one.get("versions", {}).items()
+        if name in versions and versions[name] != version
+    )
+    return [*notes, *states.sentences(), *(f"Cells trained with {one}: {count}." for one, count in others.items())]
 
-    def section(self) -> Html:
-        """Return the counts at each width, and the cells that are not simply finished."""
-        states = [name for name in ("finished", "diverged", "failed", "unfinished") if self.states.counts[name]]
-        by_width = Counter((cell.width, state) for cell, state in self.states.of.items())
-        widths = sorted({cell.width for cell in self.asked})
-        rows = [[width, *(by_width[width, state] for state in states)] for width in widths]
-        parts = [table(["width", *states], rows, caption="Cells at each width")]
-        for state in ("diverged", "failed", "unfinished"):
-            chosen = [cell for cell, its in self.states.of.items() if its == state]
-            if chosen:
-                parts += [element("h3", f"Cells that are {state}" if state == "unfinished" else f"Cells that {state}")]
-                parts += [self._listed(chosen, state)]
-        return section("Cells", *parts, anchor="cells")
 
-    def _listed(self, cells: Sequence[Cell], state: str) -> Html:
-        last = {"diverged": "steps reached", "failed": "why"}.get(state)
-        rows: list[list[object]] = []
-        for cell in cells:
-            row: list[object] = [_word(getattr(cell, name)) for name in ORDER]
-            if state == "diverged":
-                row.append(self.steps[cell.key])
-            elif state == "failed":
-                row.append(self.states.failures[cell.key])
-            rows.append(row)
-        made = table([*ORDER, *([last] if last else [])], rows)
-        return fold(f"{len(cells)} cells", made) if len(rows) > SHORT_TABLE else made
+def _listed(state: str, states: CellStates, frame: pd.DataFrame) -> tuple[str, list[str], list[list[object]]]:
+    """Return the title, the head and the rows of the table of cells in a state."""
+    steps = {} if frame.empty else dict(pd.Series(frame.groupby("key")["step"].max()))
+    last: dict[str, tuple[str, Mapping[str, object]]]
+    last = {"diverged": ("steps reached", steps), "failed": ("why", states.failures)}
+    name, values = last.get(state, ("", {}))
+    rows = []
+    for cell in (cell for cell, its in states.of.items() if its == state):
+        settings: list[object] = [_word(getattr(cell, setting)) for setting in ORDER]
+        rows.append([*settings, values[cell.key]] if name else settings)
+    title = f"Cells that are {state}" if state == "unfinished" else f"Cells that {state}"
+    return title, [*ORDER, *([name] if name else [])], rows
 
 
 def _stored(folder: Path, name: str) -> dict[str, str]:
@@ -131,148 +110,68 @@ def _stored(folder: Path, name: str) -> dict[str, str]:
     return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
-def _header(name: str, run: Run, cells: _Cells) -> Html:
-    spec = run.spec
-    smallest, largest = min(spec.widths), max(spec.widths)
-    widths = f"{smallest} to {largest}" if smallest < largest else str(largest)
-    seeds = f"{len(spec.seeds)} seed{'s' if len(spec.seeds) > 1 else ''}"
-    byline = [", ".join(spec.tasks), f"widths {widths}", seeds, f"{spec.steps} steps"]
-    return element(
-        "header",
-        element("h1", f"Sweep {name}"),
-        element("p", " · ".join(byline), class_="byline"),
-        element(
-            "p",
-            f"{cells.states.there} of {len(cells.asked)} networks are trained. Values are estimates over seeds with "
-            f"{LEVEL} intervals; an exponent is given only where the data warrant one.",
-        ),
-    )
-
-
-def _notes(notes: Sequence[str]) -> Html:
-    return bullets(map(_sentence, notes), class_="notes")
-
-
-def _contents(every: Sequence[Mapping[str, Any]]) -> Html:
-    entries = [link(f"group-{i}", describe(settings)) for i, settings in enumerate(every, start=1)]
-    entries += [link("cells", "Cells"), link("specification", "Specification and versions")]
-    return element("nav", bullets(entries), aria_label="Contents")
-
-
-def describe(settings: Mapping[str, Any]) -> Html:
-    """Describe a group of cells in a line."""
-    task = f"{settings['task']}, d = {settings['dim']}, n = {settings['n_train']}, init {settings['init']}"
-    return join([task, f", κ = {settings['kappa']:g}, η", element("sub", "rel"), f" = {settings['eta_rel']:g}"])
-
-
-def _group(i: int, settings: dict[str, Any], frame: pd.DataFrame, found: Overview) -> Html:
-    caption = "Loss against step; kernel drift, loss at the end and gap against width, "
-    caption += f"with {LEVEL} intervals and fitted laws."
-    says = f"{caption} The numbers are in the tables below."
+def _group(settings: dict[str, Any], frame: pd.DataFrame, found: Overview) -> dict[str, object]:
     here = [one for one in found.quantities if _belongs(one.settings, settings)]
-    needed = [one for one in found.needed if _belongs(one.settings, settings)]
-    names = list(dict.fromkeys(one.quantity for one in here))
+    names = dict.fromkeys(one.quantity for one in here)
     cards = [_quantity([one for one in here if one.quantity == name]) for name in names]
-    parts = [
-        embedded(overview_figure(frame, group_title(settings)), caption, says=says, anchor=f"figure-{i}"),
-        element("h3", "Fitted laws"),
-        _exponents(found.exponents(), settings),
-        element("h3", "Quantities against width"),
-        element("div", *cards, *map(_needed, needed), class_="cards"),
-    ]
-    return section(describe(settings), *parts, anchor=f"group-{i}")
+    caption = group_caption(settings, kappa="κ", eta_rel="η<sub>rel</sub>", escape=escape)
+    return {
+        "caption": Markup(caption),
+        "figure": data_uri(overview_figure(frame, group_title(settings))),
+        "laws": [_law(row) for row in found.exponents().to_dict("records") if _belongs(row, settings)],
+        "cards": [*cards, *(_needed(one) for one in found.needed if _belongs(one.settings, settings))],
+    }
 
 
-def _quantity(series: Sequence[AgainstWidth]) -> Html:
-    """Return one quantity: a row a width, a column for each precision and scale."""
-    columns = [(_side(one.settings), one.table.set_index("width")) for one in series]
-    widths = sorted({int(width) for _, column in columns for width in column.index})
+def _quantity(series: Sequence[AgainstWidth]) -> dict[str, object]:
+    """Return one quantity: a row for each width, a column for each precision and scale."""
+    columns = [one.table.set_index("width") for one in series]
     rows: list[list[object]] = []
-    for width in widths:
-        row: list[object] = [width]
-        seeds = []
-        for _, column in columns:
-            if width in column.index:
-                entry = column.loc[width]
-                row.append(estimate(float(entry["value"]), float(entry["low"]), float(entry["high"])))
-                seeds.append(str(int(entry["seeds"])))
-            else:
-                row.append("")
-        rows.append([*row, "/".join(dict.fromkeys(seeds))])
-    head = ["width", *(name for name, _ in columns), "seeds"]
-    notes = dict.fromkeys(note for one in series for note in one.notes)
-    content = table(head, rows, right=range(1, len(head))) if rows else element("p", "No values.", class_="aside")
-    return element(
-        "section",
-        element("h3", series[0].quantity),
-        element("p", _sentence(series[0].meaning), class_="aside"),
-        content,
-        *(element("p", _sentence(note), class_="aside") for note in notes),
-    )
+    for width in sorted({int(width) for column in columns for width in column.index}):
+        entries = [column.loc[width] if width in column.index else None for column in columns]
+        seeds = dict.fromkeys(str(int(entry["seeds"])) for entry in entries if entry is not None)
+        values = (
+            "" if entry is None else estimate(float(entry["value"]), float(entry["low"]), float(entry["high"]))
+            for entry in entries
+        )
+        rows.append([width, *values, "/".join(seeds)])
+    return {
+        "title": series[0].quantity,
+        "meaning": series[0].meaning,
+        "head": ["width", *(_side(one.settings) for one in series), "seeds"],
+        "rows": rows,
+        "notes": dict.fromkeys(note for one in series for note in one.notes),
+    }
 
 
-def _needed(one: WidthNeeded) -> Html:
-    records = one.table.to_dict("records")
-    rows = [[number(row["loss"]), estimate(row["width"], row["low"], row["high"])] for row in records]
-    content = (
-        table(["loss", "width needed"], rows, right=(0, 1)) if rows else element("p", "No values.", class_="aside")
-    )
-    return element(
-        "section",
-        element("h3", f"width needed, {_side(one.settings)}"),
-        element("p", "Width at which the loss at the end is reached.", class_="aside"),
-        content,
-        *(element("p", _sentence(note), class_="aside") for note in one.notes),
-    )
+def _needed(one: WidthNeeded) -> dict[str, object]:
+    return {
+        "title": f"width needed, {_side(one.settings)}",
+        "meaning": "Width at which the loss at the end is reached.",
+        "head": ["loss", "width needed"],
+        "rows": [
+            [number(row["loss"]), estimate(row["width"], row["low"], row["high"])]
+            for row in one.table.to_dict("records")
+        ],
+        "notes": one.notes,
+    }
 
 
-def _exponents(exponents: pd.DataFrame, settings: Mapping[str, Any]) -> Html:
-    rows: list[list[object]] = []
-    for row in exponents.to_dict("records"):
-        if not _belongs(row, settings):
-            continue
-        name = join([row["quantity"], ", ", _side(row)])
-        if not row["warranted"]:
-            rows.append([name, formula(row["form"]), "", "", "", _sentence(row["note"])])
-            continue
-        exponent = estimate(row["exponent"], row["exponent_low"], row["exponent_high"])
-        level = estimate(row["floor"], row["floor_low"], row["floor_high"]) if row["floor"] else ""
-        bend = interval(row["bend_low"], row["bend_high"])
-        remark = join([_sentence(row["note"]), f" Its bend lies in {bend}." if row["note"].startswith("bends") else ""])
-        span = f"{number(row['smallest'])} to {number(row['largest'])}, {row['widths']} widths"
-        rows.append([name, formula(row["form"]), exponent, level, span, remark])
-    if not rows:
-        return element("p", "Nothing was fitted.", class_="aside")
-    head = [
-        "quantity",
-        "law",
-        f"exponent p [{LEVEL}]",
-        f"floor c [{LEVEL}]",
-        "over",
-        "remark",
+def _law(row: Mapping[str, Any]) -> list[object]:
+    """Return a fitted law: quantity, form, exponent, floor, range and remark; the numbers are empty if unwarranted."""
+    name, remark = f"{row['quantity']}, {_side(row)}", sentence(row["note"])
+    if not row["warranted"]:
+        return [name, formula(row["form"]), "", "", "", remark]
+    if row["note"].startswith("bends"):
+        remark += f" Its bend lies in {interval(row['bend_low'], row['bend_high'])}."
+    return [
+        name,
+        formula(row["form"]),
+        estimate(row["exponent"], row["exponent_low"], row["exponent_high"]),
+        estimate(row["floor"], row["floor_low"], row["floor_high"]) if row["floor"] else "",
+        f"{number(row['smallest'])} to {number(row['largest'])}, {row['widths']} widths",
+        remark,
     ]
-    made = element("div", table(head, rows, right=(2, 3), whole=(0, 1, 4)), class_="wide")
-    refused = sum(1 for row in rows if not row[2])
-    return fold(f"{len(rows)} laws, {refused} of them not warranted", made, opened=True)
-
-
-def _specification(run: Run) -> Html:
-    def shown(value: object) -> str:
-        if isinstance(value, bool):
-            return "yes" if value else "no"
-        return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-    settings = pairs((name, shown(value) or "each task's own") for name, value in run.spec.as_dict().items())
-    versions = table(["Package", "Version"], list(_stored(run.folder, "versions").items()))
-    begun = _stored(run.folder, "made").get("at", "at an unknown time")
-    seconds = sum(float(one.get("seconds", 0.0)) for one in run.about.values())
-    return section(
-        "Specification and versions",
-        settings,
-        element("p", f"Begun {begun}. The cells took {number(seconds)} s of one processor in all.", class_="aside"),
-        versions,
-        anchor="specification",
-    )
 
 
 def _belongs(settings: Mapping[str, Any], group: Mapping[str, Any]) -> bool:
@@ -285,10 +184,10 @@ def _side(settings: Mapping[str, Any]) -> str:
     return name if settings["scale"] in ("none", "std") else f"{name}, {settings['scale']}"
 
 
-def _sentence(words: str) -> Html:
-    """Return a remark as a sentence of its own."""
-    shown = words[:1].upper() + words[1:] if words[:2].islower() else words
-    return formula(shown if not shown or shown.endswith((".", "?", "!")) else f"{shown}.")
+def _setting(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _word(value: object) -> object:

@@ -146,8 +146,14 @@ def test_a_value_of_another_kind_is_named(tmp_path, place):
             claim("A", "supported", measures=[{"kind": "guess"}]),
             "Invalid value 'guess' - at `claims[0].measures[0].kind`",
         ),
-        (claim("A", "supported", measures=[estimate("x", seeds=-1)]), "Expected `int` >= 0 - at `claims[0].measures[0].seeds`"),
-        (claim("A", "supported", measures=[estimate("x", value=True)]), "got `bool` - at `claims[0].measures[0].value`"),
+        (
+            claim("A", "supported", measures=[estimate("x", seeds=-1)]),
+            "Expected `int` >= 0 - at `claims[0].measures[0].seeds`",
+        ),
+        (
+            claim("A", "supported", measures=[estimate("x", value=True)]),
+            "got `bool` - at `claims[0].measures[0].value`",
+        ),
         (claim("A", "supported", tables={"t": [3]}), "Expected `object`, got `int` - at `claims[0].tables[...][0]`"),
         (claim("A", "supported", tables={"a\nb" * 999: 3}), "Expected `array`, got `int`"),
     ],

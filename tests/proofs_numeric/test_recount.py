@@ -37,7 +37,9 @@ def test_stored_counts_are_those_of_today(networks):
     found = recount(results, networks)
     for entry, stored in zip(found.claims, results.claims, strict=True):
         if entry.id in COUNTED:
-            assert alike(to_builtins(entry), to_builtins(stored)), f"{entry.id}: run python -m proofs_numeric.recount, figures and page"
+            assert alike(to_builtins(entry), to_builtins(stored)), (
+                f"{entry.id}: run python -m proofs_numeric.recount, figures and page"
+            )
         else:
             assert entry is stored
     assert replace(found, claims=[]) == replace(results, claims=[])

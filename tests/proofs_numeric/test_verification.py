@@ -13,7 +13,7 @@ import pytest
 from ntk1bit.claims.results import FILE, evidence_of, read_results
 from ntk1bit.cli.main import main
 from ntk1bit.errors import InputError
-from proofs_numeric import catalogue, verification
+from proofs_numeric import verification
 from proofs_numeric.catalogue import choose
 
 

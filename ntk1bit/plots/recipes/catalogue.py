@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from ntk1bit.claims.results import MissingError, Results
+from ntk1bit.errors import InputError, require_choice
+from ntk1bit.plots.figures import write_pdf_and_png
 from ntk1bit.plots.looks import drawing, paper
 from ntk1bit.plots.recipes.deep import draw_functions, draw_scaling_law, draw_similarity
 from ntk1bit.plots.recipes.descent import draw_convergence, draw_terms
@@ -16,7 +19,7 @@ from ntk1bit.plots.recipes.kernels import draw_drift, draw_flip_probability, dra
 from ntk1bit.plots.recipes.language import draw_bitnet
 from ntk1bit.plots.recipes.losses import draw_floor, draw_scaling
 from ntk1bit.plots.recipes.outputs import draw_flip_noise, draw_gap
-from ntk1bit.plots.recipes.recipe import MissingError, Recipe, Results
+from ntk1bit.plots.recipes.recipe import Drawn, Recipe
 from ntk1bit.plots.recipes.verdicts import draw_verdicts
 
 _INTERVALS = "Error bars and brackets are 95 % intervals over seeds"
@@ -162,7 +165,7 @@ _RECIPES = (
 RECIPES: dict[str, Recipe] = {one.name: one for one in _RECIPES}
 
 
-def draw_one(recipe: Recipe, results: Mapping[str, Any]) -> Figure:
+def draw_one(recipe: Recipe, results: Results) -> Figure:
     """Draw one figure in the style of a paper.
 
     Raises
@@ -171,26 +174,52 @@ def draw_one(recipe: Recipe, results: Mapping[str, Any]) -> Figure:
         If the results lack a claim, a table or a measure that it needs.
     """
     with drawing(paper()):
-        return recipe.draw(Results(results))
+        return recipe.draw(results)
 
 
-def draw(results: Mapping[str, Any]) -> dict[str, tuple[Figure, str, tuple[str, ...]]]:
-    """Draw every figure that the results are enough for.
+def draw(results: Results) -> list[Drawn]:
+    """Draw every figure that the results are enough for, in the order of a paper; the others are left out."""
+    drawn = []
+    for one in RECIPES.values():
+        try:
+            drawn.append(Drawn(one.name, one.claims, one.caption, draw_one(one, results)))
+        except MissingError:
+            continue
+    return drawn
+
+
+def write_figures(results: Results, folder: Path, names: Sequence[str] = ()) -> tuple[list[Path], list[str]]:
+    """Draw figures, then write each into a folder as NAME.pdf and NAME.png.
 
     Parameters
     ----------
     results
-        What verdicts.json holds (`ntk1bit.claims.results.read_results`).
+        Stored verdicts.
+    folder
+        Made if it is not there.
+    names
+        Which; by default all that the results are enough for.
 
     Returns
     -------
-    Figure, caption and ids of the claims it is about, by name. Recipes whose claims, tables or measures are missing are
-    left out.
+    paths, left_out
+        The files, and a sentence for each figure that could not be drawn.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, or if the results are not enough for a figure that is named, or for any; nothing is
+        written then.
     """
-    drawn = {}
-    for name, recipe in RECIPES.items():
+    figures, left_out = {}, []
+    for recipe in [RECIPES[require_choice("figure", name, RECIPES)] for name in names] or RECIPES.values():
         try:
-            drawn[name] = (draw_one(recipe, results), recipe.caption, recipe.claims)
-        except MissingError:
-            continue
-    return drawn
+            figures[recipe.name] = draw_one(recipe, results)
+        except MissingError as problem:
+            if names:
+                raise InputError(f"cannot draw {recipe.name}: {problem}") from None
+            left_out.append(f"left out {recipe.name}: {problem}")
+    if not figures:
+        raise InputError("these results are not enough for any figure; run: ntk1bit verify")
+    written = [path for name, figure in figures.items() for path in write_pdf_and_png(figure, folder / name)]
+    return written, left_out

@@ -7,11 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntk1bit.plots.looks import GREEN, GREY, PURPLE
-from ntk1bit.plots.recipes.axes import Look, legend, note, plot_series, precision_look, stretch
-from ntk1bit.plots.recipes.canvas import PAGE, new_figure, panel
-from ntk1bit.plots.recipes.recipe import Results
-from ntk1bit.plots.recipes.tables import ends, pick, values
+from ntk1bit.claims.results import Results
+from ntk1bit.plots.axes import legend, note, plot_series, stretch
+from ntk1bit.plots.figures import PAGE, panel, titled_figure
+from ntk1bit.plots.looks import GREEN, GREY, PURPLE, Look, precision_look
+from ntk1bit.plots.recipes.recipe import sentence, stored_table
+from ntk1bit.plots.tables import ends, pick, values
 
 _LOOKS = {
     "full32": Look(precision_look("full").colour, "s", "--"),
@@ -35,23 +36,25 @@ _COUNTINGS = {
 
 def draw_energy(results: Results) -> Figure:
     """Draw energy against parameters, the share saved, and memory, with what W23 prints."""
-    title = results.sentence(
+    title = sentence(
+        results,
         "C7",
         supported="Counted as W23 does, 1-bit weights save more energy the larger the model",
         refuted="Counted as W23 does, 1-bit weights save less energy or memory than claimed",
         otherwise="What 1-bit weights save in energy and memory is open",
     )
-    figures = results.table("C7-table", "figures")
+    figures = stored_table(results, "C7-table", "figures")
     missed = np.count_nonzero(np.asarray(figures["agrees"]) == "no")
-    title += results.sentence(
+    title += sentence(
+        results,
         "C7-table",
         supported=f"; all {len(figures)} figures it prints follow from its costs",
         refuted=f"; {missed} of the {len(figures)} figures it prints do not follow from its costs",
         otherwise="; whether the figures it prints follow from its costs is open",
     )
-    energy, memory = results.table("C7", "energy"), results.table("C7", "memory")
+    energy, memory = stored_table(results, "C7", "energy"), stored_table(results, "C7", "memory")
     parameters = {row["size"]: row["parameters"] for row in memory.to_dict("records")}
-    figure = new_figure(PAGE, 2.8, title)
+    figure = titled_figure(PAGE, 2.8, title)
     left, middle, right = figure.subplots(1, 3)
 
     plot_energy(energy, figures, ax=left, parameters=parameters)

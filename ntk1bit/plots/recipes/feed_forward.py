@@ -7,19 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntk1bit.plots.recipes.axes import (
-    legend,
-    log_axes,
-    note,
-    plot_level,
-    plot_series,
-    plot_slope,
-    precision_look,
-    with_power,
-)
-from ntk1bit.plots.recipes.canvas import PAGE, new_figure, panel
-from ntk1bit.plots.recipes.recipe import Results
-from ntk1bit.plots.recipes.tables import ends, pick, value_at, values
+from ntk1bit.claims.results import Results
+from ntk1bit.plots.axes import legend, log_axes, note, plot_level, plot_series, plot_slope, with_power
+from ntk1bit.plots.figures import PAGE, panel, titled_figure
+from ntk1bit.plots.looks import precision_look
+from ntk1bit.plots.recipes.recipe import sentence, stored_measure, stored_table
+from ntk1bit.plots.tables import ends, pick, value_at, values
 
 _STRENGTH = (0.35, 0.65, 1.0)  # opacity of curves from the narrowest to the widest
 _LEAST_SHARE = 1e-3  # of the lowest 1-bit loss: how far down full precision is followed, lest 1-bit losses look flat
@@ -28,17 +21,18 @@ _TENTH = 0.1  # of the loss at the start: the rule of 4.4
 
 def draw_feed_forward(results: Results) -> Figure:
     """Draw the loss against step at some widths, and the loss reached against width, for both precisions."""
-    curves, reached = results.table("4.4", "loss by step"), results.table("4.4", "loss against width")
-    exponent = results.measure("4.4", "exponent of the loss reached in m, 1-bit")
-    title = results.sentence(
+    curves, reached = stored_table(results, "4.4", "loss by step"), stored_table(results, "4.4", "loss against width")
+    exponent = stored_measure(results, "4.4", "exponent of the loss reached in m, 1-bit")
+    title = sentence(
+        results,
         "4.4",
         supported="One wide feed-forward layer brings down the loss of a 1-bit Transformer block",
         refuted="One feed-forward layer does not bring down the loss of a 1-bit Transformer block as D25 has it",
         otherwise="Whether one wide feed-forward layer brings down the loss of a 1-bit Transformer block is open",
     )
-    if exponent["high"] is not None and exponent["high"] < -0.25:
+    if exponent.high is not None and exponent.high < -0.25:
         title += ", faster in width than the $m^{-1/4}$ of D25"
-    figure = new_figure(PAGE, 2.9, title)
+    figure = titled_figure(PAGE, 2.9, title)
     left, right = figure.subplots(1, 2)
     plot_curves(curves, ax=left)
     panel(left, "a", "training loss while one layer trains")

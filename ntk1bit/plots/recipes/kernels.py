@@ -7,22 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntk1bit.plots.looks import BLUE, GREY, ORANGE, PRECISION_NAME
-from ntk1bit.plots.recipes.axes import (
-    Look,
-    legend,
-    log_axes,
-    plot_level,
-    plot_series,
-    plot_slope,
-    precision_look,
-    shade_look,
-    stretch,
-    with_power,
-)
-from ntk1bit.plots.recipes.canvas import COLUMN, PAGE, new_figure, panel
-from ntk1bit.plots.recipes.recipe import Results
-from ntk1bit.plots.recipes.tables import ends, pick, values
+from ntk1bit.claims.results import Results
+from ntk1bit.plots.axes import legend, log_axes, plot_level, plot_series, plot_slope, stretch, with_power
+from ntk1bit.plots.figures import COLUMN, PAGE, panel, titled_figure
+from ntk1bit.plots.looks import BLUE, GREY, ORANGE, PRECISION_NAME, Look, precision_look, shade_look
+from ntk1bit.plots.recipes.recipe import sentence, stored_measure, stored_table
+from ntk1bit.plots.tables import ends, pick, values
 
 _DIMS = 3  # dimensions drawn in one panel
 _SCALES = {"std": Look(ORANGE, "o", "-"), "absmean": Look(BLUE, "s", "--", hollow=True)}
@@ -31,21 +21,22 @@ _K = r"$K_{\mathrm{eff}}$"
 
 def draw_drift(results: Results) -> Figure:
     """Draw the largest relative drift of the kernel against width."""
-    title = results.sentence(
+    title = sentence(
+        results,
         "C1",
         supported="The kernel of a 1-bit network settles as it widens, at least as fast as $m^{-1/2}$",
         refuted="The kernel of a 1-bit network does not settle as fast as $m^{-1/2}$",
         otherwise="Drift of the kernel: whether it falls as fast as $m^{-1/2}$ is open",
     )
-    table = results.table("C1", "drift")
-    figure = new_figure(COLUMN, 2.9, title)
+    table = stored_table(results, "C1", "drift")
+    figure = titled_figure(COLUMN, 2.9, title)
     ax = figure.subplots()
     for precision, word in PRECISION_NAME.items():
         for init, hollow in (("iid", True), ("paired", False)):
             part = pick(table, precision=precision, init=init)
             if part.empty:
                 continue
-            label = with_power(f"{word}, {init}", results.measure("C1", f"exponent of drift, {word}, {init}"))
+            label = with_power(f"{word}, {init}", stored_measure(results, "C1", f"exponent of drift, {word}, {init}"))
             plot_series(part, ax=ax, look=precision_look(precision, hollow=hollow), label=label)
     _half_slope(table, ax=ax, above=1.5)
     log_axes(ax, values(table, "width"))
@@ -57,8 +48,9 @@ def draw_drift(results: Results) -> Figure:
 
 def draw_limits(results: Results) -> Figure:
     """Draw the distance of H(0) to its limit against width, and how limits and K_eff compare against d."""
-    distance, limits = results.table("C0", "distance"), results.table("C0", "limits against d")
-    title = results.sentence(
+    distance, limits = stored_table(results, "C0", "distance"), stored_table(results, "C0", "limits against d")
+    title = sentence(
+        results,
         "C0",
         supported="The kernel at the start reaches its limit as $m^{-1/2}$",
         refuted="The kernel at the start does not reach its limit as $m^{-1/2}$",
@@ -66,7 +58,7 @@ def draw_limits(results: Results) -> Figure:
     )
     if values(limits, "ratio").max() < 1:
         title += f"; the effective kernel {_K} stays below $H$"
-    figure = new_figure(PAGE, 2.7, title)
+    figure = titled_figure(PAGE, 2.7, title)
     left, middle, right = figure.subplots(1, 3)
 
     for precision, word in PRECISION_NAME.items():
@@ -74,7 +66,7 @@ def draw_limits(results: Results) -> Figure:
             part = pick(distance, precision=precision, task=task)
             if part.empty:
                 continue
-            exponent = results.measure("C0", f"exponent in m, {task}, {word}")
+            exponent = stored_measure(results, "C0", f"exponent in m, {task}, {word}")
             name = f"{'full' if precision == 'full' else word}, {task.partition('-')[0]}"
             look = precision_look(precision, hollow=hollow)
             plot_series(part, ax=left, look=look, label=with_power(name, exponent))
@@ -111,14 +103,15 @@ def draw_limits(results: Results) -> Figure:
 
 def draw_flip_probability(results: Results) -> Figure:
     """Draw bounds of the probability that a move of length R changes an activity."""
-    title = results.sentence(
+    title = sentence(
+        results,
         "Eq.5",
         supported="A small move rarely changes an activity: the chance vanishes with $R$, below the bound",
         refuted="The chance that a small move changes an activity breaks the bound or does not vanish",
         otherwise="The chance that a small move changes an activity, and its bound",
     )
-    rates = results.table("Eq.5", "rates")
-    figure = new_figure(COLUMN, 3.0, title)
+    rates = stored_table(results, "Eq.5", "rates")
+    figure = titled_figure(COLUMN, 3.0, title)
     ax = figure.subplots()
     plot_rates(rates, ax=ax)
     ax.set(xscale="log", yscale="log", xlabel="radius $R$ of the move", ylabel="probability of a changed activity")

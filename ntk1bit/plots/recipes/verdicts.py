@@ -10,40 +10,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ntk1bit.claims import NOT_TESTED
-from ntk1bit.claims.verdict_file import ORDER
-from ntk1bit.plots.looks import BLUE, GREY, ORANGE, literal
-from ntk1bit.plots.recipes.axes import Look
-from ntk1bit.plots.recipes.canvas import PAGE, new_figure
-from ntk1bit.plots.recipes.recipe import Results
-from proofs_numeric.catalogue import proofs
+from ntk1bit.claims import OUTCOMES
+from ntk1bit.claims.results import ClaimEntry, Results
+from ntk1bit.plots.figures import PAGE, titled_figure
+from ntk1bit.plots.looks import BLUE, GREY, ORANGE, Look, literal
 
-_MARKS = {
-    "refuted": Look(ORANGE, "X"),
-    "inconclusive": Look(GREY, "D", hollow=True),
-    "supported": Look(BLUE, "o"),
-    NOT_TESTED: Look("#b0b0b0", "_"),
-}
+_MARKS = {"refuted": Look(ORANGE, "X"), "inconclusive": Look(GREY, "D", hollow=True), "supported": Look(BLUE, "o")}
+_SOURCES = ("D25", "W23")
 _ROW = 0.165  # inches
 _LONGEST = 52  # letters of a title
 
 
 def draw_verdicts(results: Results) -> Figure:
-    """Draw a row a claim: those of D25 in one column; W23's, ours, and what is not tested yet, in the other."""
-    entries = results.document["claims"]
-    counts = {outcome: sum(entry["outcome"] == outcome for entry in entries) for outcome in ORDER}
-    tested = [entry for entry in entries if entry["outcome"] != NOT_TESTED]
-    told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in reversed(ORDER) if outcome != NOT_TESTED)
-    waiting = f"; {counts[NOT_TESTED]} more not tested yet" if counts[NOT_TESTED] else ""
-    groups = {
-        "claims of D25": [entry for entry in tested if entry["source"].startswith("D25")],
-        "claims of W23": [entry for entry in tested if entry["source"].startswith("W23")],
-        "claims of our own": [entry for entry in tested if not entry["source"].startswith(("D25", "W23"))],
-        "not tested yet": [entry for entry in entries if entry["outcome"] == NOT_TESTED],
-    }
+    """Draw a row for each claim: those of D25 in one column, W23's and ours in the other."""
+    counts = {outcome: sum(claim.outcome == outcome for claim in results.claims) for outcome in OUTCOMES}
+    found = ", ".join(f"{counts[outcome]} {outcome}" for outcome in reversed(OUTCOMES))
+    groups = {f"claims of {source}": [c for c in results.claims if c.source.startswith(source)] for source in _SOURCES}
+    groups["claims of our own"] = [claim for claim in results.claims if not claim.source.startswith(_SOURCES)]
     first, *others = ((heading, members) for heading, members in groups.items() if members)
     rows = max(len(first[1]) + 1, sum(len(members) + 2 for _, members in others) - 1)
-    figure = new_figure(PAGE, 0.4 + _ROW * rows, f"{len(tested)} claims tested by numbers: {told}{waiting}")
+    figure = titled_figure(PAGE, 0.4 + _ROW * rows, f"{len(results.claims)} claims tested by numbers: {found}")
     left, right = figure.subplots(1, 2)
     for ax, chosen in ((left, [first]), (right, others)):
         ax.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5))
@@ -52,39 +38,25 @@ def draw_verdicts(results: Results) -> Figure:
         for heading, members in chosen:
             plot_verdicts(members, ax=ax, heading=heading, first=row)
             row += len(members) + 2
-    shown = [outcome for outcome in ORDER if counts[outcome]]
-    handles = [
-        Line2D(
-            [], [], color=look.colour, marker=look.marker, markerfacecolor=look.face, linestyle="none", markersize=5.5
-        )
-        for look in (_MARKS[outcome] for outcome in shown)
-    ]
-    right.legend(handles, shown, loc="lower right", fontsize=6.8, handletextpad=0.3)
+    shown = {outcome: _mark(_MARKS[outcome]) for outcome in OUTCOMES if counts[outcome]}
+    handles = [Line2D([], [], linestyle="none", **mark) for mark in shown.values()]
+    right.legend(handles, list(shown), loc="lower right", fontsize=6.8, handletextpad=0.3)
     return figure
 
 
-def plot_verdicts(entries: list[dict[str, Any]], *, ax: Axes, heading: str, first: int = 0) -> Axes:
-    """Draw claims as rows from `first` on: a mark for the outcome, the id, and the title."""
-    place = {name: k for k, name in enumerate(proofs())}
-    order = sorted(entries, key=lambda e: (ORDER.index(e["outcome"]), place.get(e["id"], len(place))))
-
-    titles = 0.07 + 0.0165 * max(len(entry["id"]) for entry in order)
+def plot_verdicts(claims: list[ClaimEntry], *, ax: Axes, heading: str, first: int = 0) -> Axes:
+    """Draw claims as rows from `first` on, refuted ones first: a mark for the outcome, the id, and the title."""
+    titles = 0.07 + 0.0165 * max(len(claim.id) for claim in claims)
 
     def write(x: float, row: int, text: str, *, fontsize: float = 6.2, **how: Any) -> None:
         ax.text(x, row, text, va="center", fontsize=fontsize, **how).set_in_layout(False)
 
     write(0.0, first, heading, fontsize=7.5, style="italic", color=GREY)
-    for row, entry in enumerate(order, start=first + 1):
-        look = _MARKS[entry["outcome"]]
-        faint = entry["outcome"] == NOT_TESTED
-        ax.plot([0.014], [row], color=look.colour, marker=look.marker, markerfacecolor=look.face, markersize=5.5)
-        write(0.045, row, literal(entry["id"]), fontweight="bold", color=GREY if faint else "black")
-        write(
-            titles,
-            row,
-            as_formulas(literal(shorten(entry["title"], _LONGEST, placeholder=" ..."), letters=_LONGEST)),
-            color=GREY if faint else "black",
-        )
+    for row, claim in enumerate(sorted(claims, key=lambda claim: OUTCOMES.index(claim.outcome)), start=first + 1):
+        ax.plot([0.014], [row], **_mark(_MARKS[claim.outcome]))
+        write(0.045, row, literal(claim.id), fontweight="bold", color="black")
+        title = shorten(claim.title, _LONGEST, placeholder=" ...")
+        write(titles, row, as_formulas(literal(title, letters=_LONGEST)), color="black")
     return ax
 
 
@@ -94,3 +66,7 @@ def as_formulas(text: str) -> str:
     text = re.sub(r"(?<!\$)\b([mnd])\^(-?[\d/]+)", r"$\1^{\2}$", text)
     text = re.sub(r"\bK_eff\b", r"$K_{\\mathrm{eff}}$", text)
     return re.sub(r"\beta\b", r"$\\eta$", text)
+
+
+def _mark(look: Look) -> dict[str, Any]:
+    return {"color": look.colour, "marker": look.marker, "markerfacecolor": look.face, "markersize": 5.5}

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-
-from ntk1bit.plots.looks import PRECISION_NAME
 from ntk1bit.plots.recipes.axes import Look, log_axes, plot_series, plot_slope, power_text, precision_look
 from ntk1bit.plots.recipes.canvas import broken
 from ntk1bit.plots.recipes.tables import ends, pick, value_at
+
+from ntk1bit.plots.looks import PRECISION_NAME
 from ntk1bit.plots.recipes.verdicts import as_formulas
 
 

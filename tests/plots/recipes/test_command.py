@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from ntk1bit.plots.recipes.__main__ import main
 
 from ntk1bit.claims import verdict_file as verdicts
 from ntk1bit.plots.recipes import __main__ as command
-from ntk1bit.plots.recipes.__main__ import main
 from ntk1bit.plots.recipes.catalogue import RECIPES
 
 from .made_up import document
