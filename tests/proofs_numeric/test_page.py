@@ -6,8 +6,7 @@ import re
 
 import pytest
 
-from ntk1bit.claims import NOT_TESTED
-from ntk1bit.claims.results import evidence_of, read_results
+from ntk1bit.claims.results import EstimateEntry, evidence_of, read_results
 from proofs_numeric.catalogue import proofs
 from proofs_numeric.in_short import SENTENCES, in_short
 from proofs_numeric.page import FIGURES, PAGE, RESULTS, ROOT, main, render
@@ -31,29 +30,27 @@ def test_the_check_notices_a_changed_page(tmp_path, capsys):
 
 def test_stored_verdicts_follow_from_stored_evidence_by_the_rules_of_today(results):
     catalogue = proofs()
-    for entry in results["claims"]:
-        claim = catalogue[entry["id"]].claim
-        for field in ("title", "statement", "source", "assumptions", "refuted_by", "rule", "missing"):
-            assert entry[field] == getattr(claim, field), f"{entry['id']}: {field} has changed; verify it again"
-        if entry["outcome"] == NOT_TESTED:
-            continue
+    for entry in results.claims:
+        claim = catalogue[entry.id].claim
+        for field in ("title", "statement", "source", "assumptions", "refuted_by", "rule"):
+            assert getattr(entry, field) == getattr(claim, field), f"{entry.id}: {field} has changed; verify it again"
         verdict = claim.judge(evidence_of(entry))
-        assert verdict.outcome == entry["outcome"], entry["id"]
+        assert verdict.outcome == entry.outcome, entry.id
         found = [(one.measure, one.outcome) for one in (*verdict.findings, *verdict.context)]
-        assert found == [(one["measure"], one["outcome"]) for one in (*entry["findings"], *entry["context"])]
+        assert found == [(one.measure, one.outcome) for one in (*entry.findings, *entry.context)]
 
 
 def test_the_results_are_standard_and_have_enough_seeds(results):
-    assert results["preset"] == "standard"
-    assert {entry["id"] for entry in results["claims"]} == set(proofs())
-    for entry in results["claims"]:
-        for one in entry["measures"]:
-            if one["kind"] == "estimate" and one["value"] is not None:
-                assert one["seeds"] >= 5, (entry["id"], one["name"])
+    assert results.preset == "standard"
+    assert {entry.id for entry in results.claims} == set(proofs())
+    for entry in results.claims:
+        for one in entry.measures:
+            if isinstance(one, EstimateEntry) and one.value is not None:
+                assert one.seeds >= 5, (entry.id, one.title)
 
 
 def test_a_sentence_is_said_only_while_its_verdicts_stand(results):
-    outcomes = {entry["id"]: entry["outcome"] for entry in results["claims"]}
+    outcomes = {entry.id: entry.outcome for entry in results.claims}
     for needed, sentence in SENTENCES:
         assert set(needed) <= set(proofs())
         assert (sentence in in_short(outcomes)) == (outcomes | needed == outcomes)
@@ -72,11 +69,17 @@ def test_links_and_pictures_of_the_page_exist():
         assert f"docs/figures/{name}.png" in text
 
 
-def test_every_claim_has_a_line_and_every_tested_one_a_command(results):
+def test_every_claim_has_a_line_and_a_command(results):
     text = render(results)
-    for entry in results["claims"]:
-        assert f"| {entry['title']} |".replace("|", "") in text.replace("|", "")
-        if entry["outcome"] == NOT_TESTED:
-            assert entry["missing"] in text
-        else:
-            assert f"verify {entry['id']} --preset standard" in text
+    for entry in results.claims:
+        assert f"| {entry.title} |".replace("|", "") in text.replace("|", "")
+        assert f"verify {entry.id} --preset standard" in text
+
+
+def test_a_derivation_is_printed_once_and_the_claims_that_share_it_point_to_it(results):
+    text = render(results)
+    for module in {one.module for one in proofs().values()}:
+        assert text.count(f"<code>{module}</code>") == 1
+    shared = [one.claim.id for one in proofs().values() if one.module == "proofs_numeric.c5_deep"]
+    assert len(shared) == 3
+    assert text.count("Derivation and experiment: see [C5](#claim-c5)") == len(shared) - 1
