@@ -1,7 +1,7 @@
 """Write paper_repro.md from stored results: `python -m proofs_numeric.page`.
 
 Every number on the page comes from verdicts.json; the prose around them is in `texts/` and in the proofs' own texts.
-With `--check` nothing is written, and the exit code tells whether the page is current. `proofs_numeric.publish` writes
+With `--check` nothing is written, and the exit code shows whether the page is current. `proofs_numeric.publish` writes
 the figures as well.
 """
 
@@ -12,7 +12,6 @@ import inspect
 import math
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
@@ -178,8 +177,8 @@ def _studies(results: Results) -> str:
 
 
 def argument(proof: Proof) -> str:
-    """Return what the proof's module says: its text without the title."""
-    text = inspect.cleandoc(import_module(proof.module).__doc__ or "")
+    """Return the derivation and the experiment that the proof's module describes: its text without the title."""
+    text = inspect.cleandoc(getattr(inspect.getmodule(proof.evidence), "__doc__", None) or "")
     lines = text.partition("\n")[2].strip().splitlines()
     return "\n".join(line if line.startswith("    ") else _prose(line) for line in lines)
 

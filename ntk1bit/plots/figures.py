@@ -71,10 +71,7 @@ def write_figure(figure: Figure, path: Path, look: Mapping[str, Any] | None = No
     InputError
         If the ending is no format that can be drawn.
     """
-    kinds = FigureCanvasAgg.get_supported_filetypes()
-    if path.suffix and path.suffix[1:].lower() not in kinds:
-        allowed = ", ".join(f".{kind}" for kind in sorted(kinds))
-        raise InputError(f"cannot draw {str(path)!r}: it must end in one of {allowed}")
+    require_drawable(path)
     # fontTools warns that DejaVu's fonts for formulas were made on an impossible date, which no reader can change.
     logging.getLogger("fontTools").setLevel(logging.ERROR)
     with drawing(paper() if look is None else look):
@@ -86,6 +83,14 @@ def write_figure(figure: Figure, path: Path, look: Mapping[str, Any] | None = No
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, drawn.getbuffer())
     return path
+
+
+def require_drawable(path: Path) -> None:
+    """Raise `InputError` unless a path ends as a format that can be drawn, or has no ending."""
+    kinds = FigureCanvasAgg.get_supported_filetypes()
+    if path.suffix and path.suffix[1:].lower() not in kinds:
+        allowed = ", ".join(f".{kind}" for kind in sorted(kinds))
+        raise InputError(f"cannot draw {str(path)!r}: a figure must end in one of {allowed}")
 
 
 def write_pdf_and_png(figure: Figure, stem: Path) -> list[Path]:

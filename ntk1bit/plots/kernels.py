@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from numpy.typing import ArrayLike
 
 from ntk1bit.errors import InputError
@@ -18,7 +17,7 @@ from ntk1bit.kernels.effective import symmetric_part
 from ntk1bit.kernels.measure import Measurement, require_place
 from ntk1bit.kernels.precision import finite
 from ntk1bit.kernels.spectrum import Spectrum
-from ntk1bit.plots.figures import empty_figure, write_figure
+from ntk1bit.plots.figures import empty_figure, require_drawable, write_figure
 from ntk1bit.plots.looks import AMBER, BLUE, GREEN, drawing, literal
 
 # Line and marker differ as well as colour. The first line is wide: it shows under a second one that agrees with it.
@@ -127,12 +126,8 @@ def draw_measurement(measurement: Measurement, path: Path) -> None:
 
 
 def require_picture(path: Path) -> None:
-    """Raise `InputError` unless `path` names a file of a kind that can be drawn, in a folder that can be written to."""
-    kinds = FigureCanvasAgg.get_supported_filetypes()
-    if path.suffix and path.suffix[1:].lower() not in kinds:  # without an ending Matplotlib adds its own
-        raise InputError(
-            f"cannot draw {str(path)!r}: --plot must end in one of {', '.join(f'.{one}' for one in sorted(kinds))}"
-        )
+    """Raise `InputError` unless a figure can be drawn of this kind and written to this place."""
+    require_drawable(path)
     require_place(path)
 
 

@@ -1,4 +1,4 @@
-"""Axes-level plots of sweeps of language models, from plain tables; and the picture `ntk1bit train-lm` draws."""
+"""Axes-level plots of sweeps of language models, from plain tables; and the figure that `ntk1bit train-lm` draws."""
 
 from __future__ import annotations
 

@@ -14,12 +14,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, SymmetricalLogLocator
 
 from ntk1bit.errors import InputError
-from ntk1bit.plots.looks import drawing, literal
+from ntk1bit.plots.figures import write_figure
+from ntk1bit.plots.looks import PALETTE, drawing, literal
 from ntk1bit.scaling.frontier import Frontier
 from ntk1bit.scaling.result import Fit
 
-# Okabe & Ito 2008: told apart with every common colour blindness.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _INK, _PALE = "#333333", "#DDDDDD"
 _SLICES = 4
@@ -45,7 +44,7 @@ def plot_fit(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.95) -> 
         raise InputError("a law of several variables is drawn in slices, one group on its own axes; give one fit")
     if len(first.law.variables) == 1:
         for i, (name, fit) in enumerate(fits.items()):
-            _plot_curve(name, fit, ax, COLOURS[i % len(COLOURS)], _MARKERS[i % len(_MARKERS)], level)
+            _plot_curve(name, fit, ax, PALETTE[i % len(PALETTE)], _MARKERS[i % len(_MARKERS)], level)
         if len(fits) > 1:
             ax.legend(frameon=False).set_in_layout(False)  # a long one would leave no room for the axes
     else:
@@ -66,7 +65,7 @@ def plot_residuals(fits: Mapping[Hashable, Fit], *, ax: Axes) -> Axes:
         percent = 100 * np.expm1(fit.log_residuals)
         spreads.append(100 * float(fit.residual_diagnostics["robust_std"]))
         extremes += [float(percent.min()), float(percent.max())]
-        colour, marker = COLOURS[i % len(COLOURS)], _MARKERS[i % len(_MARKERS)]
+        colour, marker = PALETTE[i % len(PALETTE)], _MARKERS[i % len(_MARKERS)]
         ax.axhspan(-2 * spreads[-1], 2 * spreads[-1], color=colour, alpha=0.08, lw=0)
         ax.plot(predicted, percent, color=colour, marker=marker, ls="", ms=3, alpha=0.6, label=literal(name))
     ax.axhline(0, color=_INK, lw=0.8)
@@ -92,7 +91,7 @@ def plot_exponents(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.9
         raise InputError(f"law {first.law.name!r} has no exponent to draw")
     for i, (name, fit) in enumerate(fits.items()):
         columns = [fit.replicates[:, fit.law.parameter_names.index(each)] for each in names]
-        ends, colour = fit.interval(level), COLOURS[i % len(COLOURS)]
+        ends, colour = fit.interval(level), PALETTE[i % len(PALETTE)]
         if len(names) == 2:
             ax.plot(columns[0], columns[1], ".", color=colour, ms=2, alpha=0.25)
             best = ends["estimate"]
@@ -130,7 +129,7 @@ def plot_frontier(frontiers: Sequence[Frontier], *, ax: Axes, level: float = 0.9
         table, exponent = each.table(level), each.exponents(level).iloc[0]
         marker = _MARKERS[routes.index(each.route) % len(_MARKERS)]
         place = groups.index(each.group) if each.group is not None else routes.index(each.route)
-        colour = COLOURS[place % len(COLOURS)]
+        colour = PALETTE[place % len(PALETTE)]
         label = literal(", ".join(each.labels.values()))
         label += f": C^{exponent['exponent']:.3f} [{exponent['low']:.3f}, {exponent['high']:.3f}]"
         best, low, high = (table[f"N_opt{end}"].to_numpy() for end in ("", "_low", "_high"))
@@ -204,7 +203,8 @@ def write_summary(
 ) -> None:
     """Write `summary_figure` to a picture; its ending decides the format."""
     with drawing():
-        summary_figure(fits, frontiers, level=level, left_out=left_out).savefig(path, dpi=150)
+        figure = summary_figure(fits, frontiers, level=level, left_out=left_out)
+    write_figure(figure, path, {"savefig.dpi": 150})
 
 
 def _plot_curve(name: Hashable, fit: Fit, ax: Axes, colour: str, marker: str, level: float) -> None:

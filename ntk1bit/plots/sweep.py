@@ -67,21 +67,21 @@ def plot_against_width(
     *,
     ax: Axes,
     names: Sequence[str] | None = None,
-    settled: Sequence[AgainstWidth] = (),
+    converged: Sequence[AgainstWidth] = (),
 ) -> Axes:
     """Draw quantities against width with intervals, and their fitted laws with exponents.
 
     Parameters
     ----------
     quantities
-        What to draw; colour and marker follow the precision, and a second quantity of a precision is drawn hollow.
+        What to draw; colour and marker follow the precision, and a second quantity of a precision has open markers.
     ax
         Where to draw.
     names
         What to call them in the legend, shown letter by letter unless they are a `looks.Formula`; the precision by
         default.
-    settled
-        The same quantities at the widths where they have settled; other widths are drawn hollow.
+    converged
+        The same quantities at the widths where they have converged; other widths have open markers.
     """
     seen: dict[str, int] = {}
     missing: list[str] = []
@@ -103,8 +103,8 @@ def plot_against_width(
             ax.plot(x, fit.predict(x), color=colour, linestyle=("-", "--", ":")[again % 3], linewidth=0.9)
         width, value, low, high = (np.asarray(table[name]) for name in ("width", "value", "low", "high"))
         hollow = np.full(len(width), again > 0)
-        if settled:
-            level = [w for other in settled if other.settings == one.settings for w in other.table["width"]]
+        if converged:
+            level = [w for other in converged if other.settings == one.settings for w in other.table["width"]]
             hollow = ~np.isin(width, level)
         around = np.nan_to_num(np.abs(np.stack([value - low, high - value])))
         ax.errorbar(width, value, yerr=around, color=colour, linestyle="none", capsize=2, elinewidth=0.8)
@@ -167,7 +167,7 @@ def exponent_text(fit: PowerFit) -> str:
     else:
         text = f"$m^{{{fit.exponent:.2f}}}$ [{fit.exponent_low:.2f}, {fit.exponent_high:.2f}]"
     text = f"{fit.floor:.2g} + {text}" if fit.floor else text
-    return f"{text}, bends" if fit.note.startswith("bends") else text
+    return f"{text}, curved" if fit.note.startswith("bends") else text
 
 
 def group_title(settings: Mapping[str, Any]) -> Formula:
@@ -198,9 +198,9 @@ def overview_figure(frame: pd.DataFrame, title: str, left_out: Sequence[str] = (
         drifts, ends = drift(frame), loss_at_end(frame)
         plot_against_width(drifts, ax=top[1])
         top[1].set(title="(b) kernel drift", ylabel=r"max$_t$ ‖H(t)-H(0)‖ / ‖H(0)‖")
-        plot_against_width(ends, ax=bottom[0], settled=floor(frame))
+        plot_against_width(ends, ax=bottom[0], converged=floor(frame))
         bottom[0].set(
-            title="(c) loss at the end (hollow: not level yet)", ylabel="training loss L, last tenth of steps"
+            title="(c) loss at the end (open markers: not converged)", ylabel="training loss L, last tenth of steps"
         )
         gaps = [*gap(frame, when="end"), *gap(frame, when="start")]
         names = ["trained"] * (len(gaps) // 2) + ["at start"] * (len(gaps) // 2)

@@ -44,7 +44,7 @@ def verdict_page(folder: Path, *, draw: Callable[[Results], Sequence[Drawn]] = d
     except InputError as problem:  # the page is still worth having
         drawn, remark = [], f"Figures are left out: {problem}."
     ids = {claim.id for claim in results.claims}
-    pictures = [
+    figures = [
         {
             "name": one.name,
             "caption": one.caption,
@@ -68,7 +68,7 @@ def verdict_page(folder: Path, *, draw: Callable[[Results], Sequence[Drawn]] = d
         order=list(OUTCOMES),
         counts=Counter(claim.outcome for claim in results.claims),
         signs=_SIGNS,
-        pictures=pictures,
+        figures=figures,
         remark=remark,
         measures=lambda claim: _measures(claim, results.studies),
         circumstances=_circumstances(results),

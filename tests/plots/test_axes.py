@@ -109,7 +109,7 @@ def test_a_figure_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_a_figure_without_an_ending_is_a_png_and_other_endings_are_refused(tmp_path):
     assert write_figure(empty_figure(2.0, 2.0), tmp_path / "figure") == tmp_path / "figure.png"
-    with pytest.raises(InputError, match=r"must end in one of .*\.png"):
+    with pytest.raises(InputError, match=r"a figure must end in one of .*\.png"):
         write_figure(empty_figure(2.0, 2.0), tmp_path / "figure.txt")
     assert [one.name for one in tmp_path.iterdir()] == ["figure.png"]
 

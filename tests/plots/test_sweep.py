@@ -43,11 +43,11 @@ def test_against_width_draws_values_fit_and_exponent(ax):
     assert ax.get_xlabel() == "width m"
 
 
-def test_widths_that_have_not_settled_are_hollow(ax):
+def test_widths_that_have_not_converged_have_open_markers(ax):
     found = loss_at_end(run_frame(cell, precisions=("one_bit",)))
     level = found[0].table["width"] < 500
-    settled = [type(found[0])("floor", "", found[0].settings, found[0].table.loc[level], found[0].power)]
-    plots.plot_against_width(found, ax=ax, settled=settled)
+    converged = [type(found[0])("floor", "", found[0].settings, found[0].table.loc[level], found[0].power)]
+    plots.plot_against_width(found, ax=ax, converged=converged)
     filled = [line for line in ax.lines if line.get_marker() == "o" and line.get_markerfacecolor() != "white"]
     assert list(filled[0].get_xdata()) == [64, 128, 256]
 
@@ -60,4 +60,4 @@ def test_nothing_to_show_is_said(ax):
 def test_exponent_text():
     assert plots.exponent_text(PowerFit(True, "", exponent=-0.5)) == "$m^{-0.50}$"
     fit = PowerFit(True, "bends: x", exponent=-0.5, exponent_low=-0.6, exponent_high=-0.4, floor=0.25)
-    assert plots.exponent_text(fit) == "0.25 + $m^{-0.50}$ [-0.60, -0.40], bends"
+    assert plots.exponent_text(fit) == "0.25 + $m^{-0.50}$ [-0.60, -0.40], curved"

@@ -11,7 +11,7 @@ from ntk1bit.claims.results import Results
 from ntk1bit.plots.axes import legend, log_axes, note, plot_series, plot_slope, stretch, with_power
 from ntk1bit.plots.figures import PAGE, panel, titled_figure
 from ntk1bit.plots.looks import GREEN, GREY, ORANGE, PURPLE, Look, precision_look, shade_look
-from ntk1bit.plots.recipes.recipe import sentence, stored_measure, stored_table
+from ntk1bit.plots.recipes.recipe import figure_title, stored_measure, stored_table
 from ntk1bit.plots.tables import ends, pick, value_at, values
 
 _TERMS = {
@@ -30,22 +30,8 @@ def draw_convergence(results: Results) -> Figure:
     """Draw the loss of the widest networks beside its predictions, and the distance to these against width."""
     curves = stored_table(results, "C1-K", "convergence")
     h, k = stored_table(results, "C1-H", "distance"), stored_table(results, "C1-K", "distance")
-    title = sentence(
-        results,
-        "C1-K",
-        supported=f"As it widens, a 1-bit network follows its effective kernel {_K}",
-        refuted=f"A 1-bit network does not follow its effective kernel {_K}",
-        otherwise=f"Whether a wide 1-bit network follows its effective kernel {_K} is open",
-    )
     not_h = ", not its own kernel $H$" if results.claim("C1-K").outcome == "supported" else "; it does not follow $H$"
-    title += sentence(
-        results,
-        "C1-H",
-        supported="; it follows its own kernel $H$",
-        refuted=not_h,
-        otherwise="; whether it follows its own kernel $H$ is open",
-    )
-    figure = titled_figure(PAGE, 2.9, title)
+    figure = titled_figure(PAGE, 2.9, figure_title(results, "convergence", not_H=not_h))
     left, right = figure.subplots(1, 2)
     plot_predicted_loss(curves, ax=left)
     panel(left, "a", f"training loss of the widest networks, $m$ = {ends(k, 'width')[1]:g}")
@@ -95,14 +81,8 @@ def draw_terms(results: Results) -> Figure:
     """Draw the four terms of a step against width, C3 of the first step against d, and the terms by step."""
     findings = results.claim("C1b").findings
     refuted = [one.measure.partition(" ")[0].lower() for one in findings if one.outcome == "refuted"]
-    title = sentence(
-        results,
-        "C1b",
-        supported="$C_2$, $C_3$ and $C_4$ of a descent step become negligible with width",
-        refuted=f"Of the terms of a 1-bit descent step, {' and '.join(map(_symbol, refuted))} "
-        f"{'is' if len(refuted) == 1 else 'are'} not negligible even at the largest width",
-        otherwise="The terms of a 1-bit descent step: whether all but $C_1$ become negligible is open",
-    )
+    verb = "is" if len(refuted) == 1 else "are"
+    title = figure_title(results, "terms", terms=" and ".join(map(_symbol, refuted)), verb=verb)
     table, steps = stored_table(results, "C1b", "terms against width"), stored_table(results, "C1b", "terms by step")
     figure = titled_figure(PAGE, 2.75, title)
     left, middle, right = figure.subplots(1, 3)
@@ -117,7 +97,7 @@ def draw_terms(results: Results) -> Figure:
 
 
 def plot_terms(table: pd.DataFrame, *, ax: Axes) -> Axes:
-    """Draw C1 to C4 in units of eta r^T H r against width: 1-bit solid, full precision hollow."""
+    """Draw C1 to C4 in units of eta r^T H r against width: 1-bit solid, full precision with open markers."""
     _mark_negligible(ax)
     for term, look in _TERMS.items():
         one_bit, full = (pick(table, term=term, precision=precision) for precision in ("one_bit", "full"))

@@ -11,7 +11,7 @@ from ntk1bit.claims.results import Results
 from ntk1bit.plots.axes import legend, note, plot_series, stretch
 from ntk1bit.plots.figures import PAGE, panel, titled_figure
 from ntk1bit.plots.looks import GREEN, GREY, PURPLE, Look, precision_look
-from ntk1bit.plots.recipes.recipe import sentence, stored_table
+from ntk1bit.plots.recipes.recipe import figure_title, stored_table
 from ntk1bit.plots.tables import ends, pick, values
 
 _LOOKS = {
@@ -36,25 +36,11 @@ _COUNTINGS = {
 
 def draw_energy(results: Results) -> Figure:
     """Draw energy against parameters, the share saved, and memory, with what W23 prints."""
-    title = sentence(
-        results,
-        "C7",
-        supported="Counted as W23 does, 1-bit weights save more energy the larger the model",
-        refuted="Counted as W23 does, 1-bit weights save less energy or memory than claimed",
-        otherwise="What 1-bit weights save in energy and memory is open",
-    )
     figures = stored_table(results, "C7-table", "figures")
     missed = np.count_nonzero(np.asarray(figures["agrees"]) == "no")
-    title += sentence(
-        results,
-        "C7-table",
-        supported=f"; all {len(figures)} figures it prints follow from its costs",
-        refuted=f"; {missed} of the {len(figures)} figures it prints do not follow from its costs",
-        otherwise="; whether the figures it prints follow from its costs is open",
-    )
     energy, memory = stored_table(results, "C7", "energy"), stored_table(results, "C7", "memory")
     parameters = {row["size"]: row["parameters"] for row in memory.to_dict("records")}
-    figure = titled_figure(PAGE, 2.8, title)
+    figure = titled_figure(PAGE, 2.8, figure_title(results, "energy", figures=len(figures), missed=missed))
     left, middle, right = figure.subplots(1, 3)
 
     plot_energy(energy, figures, ax=left, parameters=parameters)
@@ -118,7 +104,7 @@ def plot_memory(memory: pd.DataFrame, *, ax: Axes) -> Axes:
 
 
 def _mark(ax: Axes, x: float, y: float, marker: str, good: bool, label: str = "") -> None:
-    """Draw a printed figure: filled if it follows, hollow if not."""
+    """Draw a printed figure: filled if it follows, open if not."""
     ax.plot(
         [x],
         [y],

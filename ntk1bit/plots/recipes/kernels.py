@@ -1,4 +1,4 @@
-"""Figures of kernels: their drift, their limits, and how often a move changes an activity."""
+"""Figures of kernels: their drift, their limits, and how often a move changes an activation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ntk1bit.claims.results import Results
 from ntk1bit.plots.axes import legend, log_axes, plot_level, plot_series, plot_slope, stretch, with_power
 from ntk1bit.plots.figures import COLUMN, PAGE, panel, titled_figure
 from ntk1bit.plots.looks import BLUE, GREY, ORANGE, PRECISION_NAME, Look, precision_look, shade_look
-from ntk1bit.plots.recipes.recipe import sentence, stored_measure, stored_table
+from ntk1bit.plots.recipes.recipe import figure_title, stored_measure, stored_table
 from ntk1bit.plots.tables import ends, pick, values
 
 _DIMS = 3  # dimensions drawn in one panel
@@ -21,15 +21,8 @@ _K = r"$K_{\mathrm{eff}}$"
 
 def draw_drift(results: Results) -> Figure:
     """Draw the largest relative drift of the kernel against width."""
-    title = sentence(
-        results,
-        "C1",
-        supported="The kernel of a 1-bit network settles as it widens, at least as fast as $m^{-1/2}$",
-        refuted="The kernel of a 1-bit network does not settle as fast as $m^{-1/2}$",
-        otherwise="Drift of the kernel: whether it falls as fast as $m^{-1/2}$ is open",
-    )
     table = stored_table(results, "C1", "drift")
-    figure = titled_figure(COLUMN, 2.9, title)
+    figure = titled_figure(COLUMN, 2.9, figure_title(results, "drift"))
     ax = figure.subplots()
     for precision, word in PRECISION_NAME.items():
         for init, hollow in (("iid", True), ("paired", False)):
@@ -49,13 +42,7 @@ def draw_drift(results: Results) -> Figure:
 def draw_limits(results: Results) -> Figure:
     """Draw the distance of H(0) to its limit against width, and how limits and K_eff compare against d."""
     distance, limits = stored_table(results, "C0", "distance"), stored_table(results, "C0", "limits against d")
-    title = sentence(
-        results,
-        "C0",
-        supported="The kernel at the start reaches its limit as $m^{-1/2}$",
-        refuted="The kernel at the start does not reach its limit as $m^{-1/2}$",
-        otherwise="Whether the kernel at the start reaches its limit as $m^{-1/2}$ is open",
-    )
+    title = figure_title(results, "limits")
     if values(limits, "ratio").max() < 1:
         title += f"; the effective kernel {_K} stays below $H$"
     figure = titled_figure(PAGE, 2.7, title)
@@ -102,19 +89,12 @@ def draw_limits(results: Results) -> Figure:
 
 
 def draw_flip_probability(results: Results) -> Figure:
-    """Draw bounds of the probability that a move of length R changes an activity."""
-    title = sentence(
-        results,
-        "Eq.5",
-        supported="A small move rarely changes an activity: the chance vanishes with $R$, below the bound",
-        refuted="The chance that a small move changes an activity breaks the bound or does not vanish",
-        otherwise="The chance that a small move changes an activity, and its bound",
-    )
+    """Draw bounds of the probability that a move of length R changes an activation."""
     rates = stored_table(results, "Eq.5", "rates")
-    figure = titled_figure(COLUMN, 3.0, title)
+    figure = titled_figure(COLUMN, 3.0, figure_title(results, "flip-probability"))
     ax = figure.subplots()
     plot_rates(rates, ax=ax)
-    ax.set(xscale="log", yscale="log", xlabel="radius $R$ of the move", ylabel="probability of a changed activity")
+    ax.set(xscale="log", yscale="log", xlabel="radius $R$ of the move", ylabel="probability that an activation changes")
     stretch(ax, below=0.45)
     legend(ax, "lower right", ncols=2, columnspacing=1.0)
     return figure

@@ -9,7 +9,7 @@ from ntk1bit.claims.results import NumberEntry, Results
 from ntk1bit.plots.axes import corner_text, legend, power_text
 from ntk1bit.plots.figures import PAGE, panel, titled_figure
 from ntk1bit.plots.language import plot_energy, plot_excess, plot_gap, plot_losses
-from ntk1bit.plots.recipes.recipe import sentence, stored_measure, stored_table
+from ntk1bit.plots.recipes.recipe import figure_title, stored_measure, stored_table
 from ntk1bit.plots.tables import values
 
 _TRAINED = ("full", "bitnet", "b158")
@@ -17,23 +17,10 @@ _TRAINED = ("full", "bitnet", "b158")
 
 def draw_bitnet(results: Results) -> Figure:
     """Draw the four panels."""
-    title = sentence(
-        results,
-        "C6",
-        supported="Both losses follow $aN^b+c$, and the gap between 1-bit and full precision shrinks with $N$",
-        refuted="1-bit and full precision do not both follow $aN^b+c$ with a gap that shrinks with $N$",
-        otherwise="Whether both losses follow $aN^b+c$ with a gap that shrinks with $N$ is open",
-    ) + sentence(
-        results,
-        "C6-energy",
-        supported="; at equal energy, as W23 counts it, the 1-bit network is ahead",
-        refuted="; at equal energy, as W23 counts it, the 1-bit network is behind",
-        otherwise="; which is ahead at equal energy, as W23 counts it, is open",
-    )
     losses = stored_table(results, "C6", "losses")
     laws = stored_table(results, "C6", "laws")
     excess = stored_table(results, "C6-stable", "excess")
-    figure = titled_figure(PAGE, 4.6, title)
+    figure = titled_figure(PAGE, 4.6, figure_title(results, "bitnet"))
     axes = figure.subplot_mosaic([["loss", "gap"], ["energy", "excess"]])
 
     trigram = stored_measure(results, "C6", "loss of the trigram model", NumberEntry).value

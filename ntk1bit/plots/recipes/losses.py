@@ -12,7 +12,7 @@ from ntk1bit.claims.results import Results
 from ntk1bit.plots.axes import legend, log_axes, note, plot_series, plot_slope, power_text, stretch, with_power
 from ntk1bit.plots.figures import PAGE, panel, titled_figure
 from ntk1bit.plots.looks import ORANGE, PRECISION_NAME, Look, precision_look
-from ntk1bit.plots.recipes.recipe import sentence, stored_measure, stored_table
+from ntk1bit.plots.recipes.recipe import figure_title, stored_measure, stored_table
 from ntk1bit.plots.tables import ends, pick, value_at, values
 
 _DIM = 64  # of both tasks of the floor studies: spheres in R^64, and digits of 8 x 8 pixels
@@ -27,22 +27,9 @@ _TASKS = {"sphere": precision_look("one_bit"), "digits": Look("#8c3b00", "^", "-
 
 def draw_floor(results: Results) -> Figure:
     """Draw the floor of the loss against width, beside full precision, and against n, d, kappa and eta."""
-    title = sentence(
-        results,
-        "C2",
-        supported="1-bit networks stop at a floor that falls as $1/m$, where full precision has none",
-        refuted="The floor of 1-bit networks does not fall as $1/m$, or full precision has one too",
-        otherwise="Whether the floor of 1-bit networks falls as $1/m$ is open",
-    ) + sentence(
-        results,
-        "C2-law",
-        supported=r"; it goes as $n^2\kappa^2/d$, whatever $\eta$",
-        refuted=r"; it does not go as $n^2\kappa^2/d$, whatever $\eta$",
-        otherwise=r"; whether it goes as $n^2\kappa^2/d$, whatever $\eta$, is open",
-    )
     floor, full = stored_table(results, "C2", "floor against width"), stored_table(results, "C2", "full precision")
     rest = stored_table(results, "C2-law", "floor against the rest")
-    figure = titled_figure(PAGE, 3.8, title)
+    figure = titled_figure(PAGE, 3.8, figure_title(results, "floor"))
     axes = figure.subplot_mosaic([["m", "n", "d"], ["m", "kappa", "eta"]], width_ratios=(1.75, 1, 1))
 
     left = axes["m"]
@@ -88,13 +75,7 @@ def plot_floor_against(table: pd.DataFrame, *, ax: Axes, law: float, found: str)
 
 def draw_scaling(results: Results) -> Figure:
     """Draw the loss against parameters with its fit, the frontier in compute, and the test loss against points."""
-    title = sentence(
-        results,
-        "C4",
-        supported="The loss of 1-bit networks falls as $1/N$ in parameters",
-        refuted="The loss of 1-bit networks is not the power law $1/N$ in parameters",
-        otherwise="Whether the loss of 1-bit networks is exactly the power law $1/N$ is open",
-    )
+    title = figure_title(results, "scaling")
     exponent = stored_measure(results, "4.3", "exponent of the loss in N at fixed d")
     if exponent.high is not None and exponent.high < -0.25:
         title += "; it is steeper than the $N^{-1/4}$ of D25's law"

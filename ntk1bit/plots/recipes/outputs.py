@@ -10,7 +10,7 @@ from ntk1bit.claims.results import Results
 from ntk1bit.plots.axes import legend, log_axes, plot_series, plot_slope, stretch, with_power
 from ntk1bit.plots.figures import PAGE, panel, titled_figure
 from ntk1bit.plots.looks import GREEN, ORANGE, PRECISION_NAME, PURPLE, Look, precision_look
-from ntk1bit.plots.recipes.recipe import sentence, stored_measure, stored_table
+from ntk1bit.plots.recipes.recipe import figure_title, stored_measure, stored_table
 from ntk1bit.plots.tables import ends, pick, value_at, values
 
 _CLAIM = {"iid": "C3", "paired": "C3-paired"}
@@ -20,20 +20,7 @@ _GAP = "gap: RMS of $f-f'$"
 
 def draw_gap(results: Results) -> Figure:
     """Draw the gap between both precisions after training against width, d and kappa, for both starts."""
-    title = sentence(
-        results,
-        "C3",
-        supported="From an iid start the gap to full precision closes with width",
-        refuted="From an iid start the gap to full precision does not close",
-        otherwise="From an iid start it is open whether the gap to full precision closes",
-    ) + sentence(
-        results,
-        "C3-paired",
-        supported="; without the random start it falls as $m^{-1/4}$ at large $d$",
-        refuted="; without the random start it does not fall as $m^{-1/4}$",
-        otherwise="; whether it falls as $m^{-1/4}$ without the random start is open",
-    )
-    figure = titled_figure(PAGE, 4.4, title)
+    figure = titled_figure(PAGE, 4.4, figure_title(results, "gap"))
     axes = figure.subplot_mosaic([["sphere", "digits"], ["dim", "kappa"]])
     for init, look in _INIT.items():
         claim, name = _CLAIM[init], f"{init} start:"
@@ -87,15 +74,8 @@ def plot_at_widths(table: pd.DataFrame, *, ax: Axes, x: str, look: Look, label: 
 
 def draw_flip_noise(results: Results) -> Figure:
     """Draw the spread over seeds, the share of flipped signs, and the scatter of one step with its law."""
-    title = sentence(
-        results,
-        "C3b",
-        supported="Flipped signs are noise: 1-bit networks of different seeds differ by $m^{-1/4}$",
-        refuted="Flip noise: not every part of the law $m^{-1/4}$ holds",
-        otherwise="Flip noise: whether 1-bit networks of different seeds differ by $m^{-1/4}$ is open in part",
-    )
     spread, flipped = stored_table(results, "C3b", "spread"), stored_table(results, "C3b", "flipped signs")
-    figure = titled_figure(PAGE, 2.75, title)
+    figure = titled_figure(PAGE, 2.75, figure_title(results, "flip-noise"))
     left, middle, right = figure.subplots(1, 3)
 
     for precision, word in PRECISION_NAME.items():

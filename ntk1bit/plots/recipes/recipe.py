@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from importlib import resources
+from typing import Any, TypeVar
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import EstimateEntry, MeasureEntry, MissingError, Results, measure, table
 
+TEXTS: dict[str, dict[str, Any]] = tomllib.loads(
+    resources.files("ntk1bit.plots.recipes").joinpath("texts.toml").read_text(encoding="utf-8")
+)
 Kind = TypeVar("Kind", bound=MeasureEntry)
 
 
@@ -25,7 +30,7 @@ class Recipe:
     claims
         Ids of the claims it draws from, the main one first; empty for a figure of all claims.
     caption
-        What is drawn and how, without results: those are in the figure.
+        What is drawn and how.
     draw
         Draws it with `looks.paper` applied.
     """
@@ -77,6 +82,24 @@ def stored_measure(results: Results, claim: str, name: str, kind: type[Kind] = E
     return found
 
 
-def sentence(results: Results, claim: str, *, supported: str, refuted: str, otherwise: str) -> str:
-    """Choose the sentence that the outcome of a claim allows: a title must not say more than was found."""
-    return {"supported": supported, "refuted": refuted}.get(results.claim(claim).outcome, otherwise)
+def figure_title(results: Results, figure: str, **values: object) -> str:
+    """Return the title that the outcomes of its claims allow a figure: it must not say more than was found.
+
+    Parameters
+    ----------
+    results
+        Stored verdicts.
+    figure
+        Its name in texts.toml.
+    values
+        What stands for each name in angle brackets.
+
+    Raises
+    ------
+    MissingError
+        If the results lack a claim.
+    """
+    title = "".join(one[results.claim(claim).outcome] for claim, one in TEXTS[figure]["title"].items())
+    for name, value in values.items():
+        title = title.replace(f"<{name}>", str(value))
+    return title
