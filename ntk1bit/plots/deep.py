@@ -119,7 +119,7 @@ def fill_similarity(
 
 
 def plot_losses(table: pd.DataFrame, *, ax: Axes, labels: Mapping[tuple[str, int], str]) -> Axes:
-    """Draw one function's losses against parameters, a series for each (precision, depth), the deepest with open markers."""
+    """Draw one function's losses against parameters, a series for each precision and depth, the deepest open."""
     deepest = max(depth for _, depth in labels)
     for (precision, depth), label in labels.items():
         part = pick(table, precision=precision, depth=depth)

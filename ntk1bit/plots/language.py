@@ -44,7 +44,7 @@ def plot_losses(losses: pd.DataFrame, laws: pd.DataFrame, *, ax: Axes, trigram: 
     trigram
         Loss of the trigram model, drawn as a level.
     """
-    fitted = set(laws["arm"]) if len(laws) else set()
+    fitted = list(dict.fromkeys(laws["arm"]))
     for arm in shown_arms(losses):
         part = losses.loc[losses["arm"] == arm].sort_values("parameters")
         _points(ax, part, "parameters", "loss", arm, line="none" if arm in fitted else arm_look(arm).line)
