@@ -25,7 +25,8 @@ from ntk1bit.files import read_text, write_whole
 from ntk1bit.processors import usable_processors
 
 FILE = "verdicts.json"
-FORMAT = 1
+FORMAT = 1  # that is written
+_READABLE = (1, 2)  # in format 2 a measure has an id and a label in place of a name, and a finding the measure's label
 _AGAIN = "make it again with: ntk1bit verify"
 _LONGEST = 300  # characters of a complaint about a file, which may hold anything
 
@@ -44,6 +45,7 @@ class FindingEntry(Struct):
     measure: str
     rule: str
     why: str
+    label: str | UnsetType = UNSET
 
 
 class MeasureEntry(Struct, kw_only=True, tag_field="kind"):
@@ -187,8 +189,9 @@ def read_results(folder: Path) -> Results:
         raise InputError(f"{path} is damaged ({_short(problem)}); {_AGAIN}") from None
     if not isinstance(found, dict) or "format" not in found:
         raise InputError(f"{path} does not hold verdicts (it has no format); {_AGAIN}")
-    if found["format"] != FORMAT:
-        raise InputError(f"{path} has format {str(found['format'])[:40]}, this version reads {FORMAT}; {_AGAIN}")
+    if found["format"] not in _READABLE:
+        readable = " and ".join(map(str, _READABLE))
+        raise InputError(f"{path} has format {str(found['format'])[:40]}, this version reads {readable}; {_AGAIN}")
     try:
         return msgspec.convert(found, Results)
     except msgspec.ValidationError as problem:

@@ -60,7 +60,7 @@ def test_fields_of_later_versions_are_passed_over(tmp_path):
         b"[]",
         b'"x"',
         b"{}",
-        b'{"format": 2}',
+        b'{"format": 3}',
         b'{"format": "1"}',
         b'{"format": [1]}',
         b'{"format": 1}',
