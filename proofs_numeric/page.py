@@ -66,7 +66,7 @@ def render(results: Results) -> str:
         raise MissingError(f"the results lack {', '.join(missing)}; run: {command}")
     order = sorted(results.claims, key=lambda entry: OUTCOMES.index(entry.outcome))
     in_words = in_short({entry.id: entry.outcome for entry in order})
-    parts = [_text("introduction"), "## In short\n", *[f"- {one}" for one in in_words], ""]
+    parts = [_text("introduction"), "## In short\n", *[f"- {line}" for line in in_words], ""]
     parts += [_conditions(results), _verdict_table(order, results)]
     parts.append("## Claim by claim\n")
     written: dict[str, ClaimEntry] = {}  # by the module of a derivation: the claim in whose section it stands
@@ -84,7 +84,7 @@ def _text(name: str) -> str:
 
 def _conditions(results: Results) -> str:
     machine = results.machine
-    networks = sum(one.cells for one in results.studies.values() if not one.settings.get("function"))
+    networks = sum(study.cells for study in results.studies.values() if not study.settings.get("function"))
     minutes = (results.seconds or 0) / machine["cores"] / 60
     libraries = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     return (
@@ -117,7 +117,9 @@ def _section(proof: Proof, entry: ClaimEntry, results: Results, *, shared: Claim
         lines.append(f"![{entry.title}](docs/figures/{FIGURES[entry.id]}.png)\n")
     lines += ["| | criterion | found | |", "|---|---|---|---|"]
     for kind, findings in (("rule", entry.findings), ("context", entry.context)):
-        lines += [f"| {kind} | {_cell(one.rule)} | {_cell(one.why)} | {one.outcome} |" for one in findings]
+        lines += [
+            f"| {kind} | {_cell(finding.rule)} | {_cell(finding.why)} | {finding.outcome} |" for finding in findings
+        ]
     lines += ["", *[f"- {_prose(remark)}" for remark in entry.remarks], ""]
     lines += _fold("All measurements", _measures(entry))
     for name, rows in entry.tables.items():
@@ -140,24 +142,24 @@ def _fold(summary: str, lines: list[str]) -> list[str]:
 
 def _measures(entry: ClaimEntry) -> list[str]:
     lines = ["| measure | value | range | seeds | study |", "|---|---|---|---|---|"]
-    for one in entry.measures:
+    for measure in entry.measures:
         seeds = note = ""
-        if isinstance(one, CountEntry):
-            value, note = f"{one.failures:,} of {one.trials:,}", one.note
-        elif isinstance(one, EstimateEntry):
-            value = f"{_number(one.value)} [{_number(one.low)}, {_number(one.high)}]"
-            seeds, note = str(one.seeds), one.note
+        if isinstance(measure, CountEntry):
+            value, note = f"{measure.failures:,} of {measure.trials:,}", measure.note
+        elif isinstance(measure, EstimateEntry):
+            value = f"{_number(measure.value)} [{_number(measure.low)}, {_number(measure.high)}]"
+            seeds, note = str(measure.seeds), measure.note
         else:
-            value = _number(one.value)
-        meaning = _cell(f"{one.title}: {one.meaning}" + (f" ({note})" if note else ""))
-        lines.append(f"| {meaning} | {value} | {_cell(one.span)} | {seeds} | {one.study} |")
+            value = _number(measure.value)
+        meaning = _cell(f"{measure.title}: {measure.meaning}" + (f" ({note})" if note else ""))
+        lines.append(f"| {meaning} | {value} | {_cell(measure.span)} | {seeds} | {measure.study} |")
     return lines
 
 
 def _table(frame: pd.DataFrame) -> list[str]:
     lines = [f"| {' | '.join(frame.columns)} |", "|---" * len(frame.columns) + "|"]
     for row in frame.itertuples(index=False):
-        cells = [_number(one) if isinstance(one, float) else _cell(str(one)) for one in row]
+        cells = [_number(value) if isinstance(value, float) else _cell(str(value)) for value in row]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -168,8 +170,8 @@ def _studies(results: Results) -> str:
         "| study | purpose | networks or measurements | seconds of one core |",
         "|---|---|---|---|",
     ]
-    for name, one in results.studies.items():
-        lines.append(f"| {name} | {_cell(one.purpose)} | {one.cells:,} | {one.seconds or 0:,.0f} |")
+    for name, study in results.studies.items():
+        lines.append(f"| {name} | {_cell(study.purpose)} | {study.cells:,} | {study.seconds or 0:,.0f} |")
     lines.append(
         "\nTheir settings are in `proofs_numeric/studies.py` and, as run, in `results/standard/verdicts.json`.\n"
     )

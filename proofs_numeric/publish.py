@@ -46,16 +46,16 @@ def publish(
         If a claim or a file is missing; nothing is written then.
     """
     require_source_tree()
-    found = read_results(folder)
-    if found.preset != PRESET:
-        raise InputError(f"{folder} holds a {found.preset} verification; the documents cite --preset {PRESET}")
-    contents = {page: render(found).encode()}
+    verified = read_results(folder)
+    if verified.preset != PRESET:
+        raise InputError(f"{folder} holds a {verified.preset} verification; the documents cite --preset {PRESET}")
+    contents = {page: render(verified).encode()}
     if folder.resolve() != results.resolve():
         if not (folder / _MADE).is_file():
             raise InputError(f"there is no {folder / _MADE}; run the same ntk1bit verify again")
         contents[results / FILE] = (folder / FILE).read_bytes()
         contents[results / NETWORKS] = (folder / _MADE).read_bytes()
-    drawn, left_out = write_figures(found, figures)
+    drawn, left_out = write_figures(verified, figures)
     for path, content in contents.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)

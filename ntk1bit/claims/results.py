@@ -64,7 +64,7 @@ class MeasureEntry(Struct, kw_only=True, tag_field="kind"):
     @property
     def title(self) -> str:
         """What the measure is called on a page."""
-        return next(str(one) for one in (self.label, self.name) if not isinstance(one, UnsetType))
+        return next(str(words) for words in (self.label, self.name) if not isinstance(words, UnsetType))
 
     def measure(self) -> Measure:
         """Return it as evidence; nulls become NaN."""
@@ -124,8 +124,8 @@ class ClaimEntry(Struct, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse an outcome that the claim's own findings do not give, and two measures of one name."""
-        require_outcome(self.id, self.outcome, [one.outcome for one in self.findings])
-        Evidence(tuple(one.measure() for one in self.measures))
+        require_outcome(self.id, self.outcome, [finding.outcome for finding in self.findings])
+        Evidence(tuple(entry.measure() for entry in self.measures))
 
 
 class StudyEntry(Struct, kw_only=True):
@@ -182,18 +182,18 @@ def read_results(folder: Path) -> Results:
     if not path.exists():
         raise InputError(f"{folder} has no {FILE}; make it with: ntk1bit verify --out {folder}")
     try:
-        found = json.loads(read_text(path))
+        content = json.loads(read_text(path))
     except InputError as problem:
         raise InputError(f"{problem}, or {_AGAIN}") from None
     except (ValueError, RecursionError) as problem:  # not JSON, or a number of thousands of digits
         raise InputError(f"{path} is damaged ({_short(problem)}); {_AGAIN}") from None
-    if not isinstance(found, dict) or "format" not in found:
+    if not isinstance(content, dict) or "format" not in content:
         raise InputError(f"{path} does not hold verdicts (it has no format); {_AGAIN}")
-    if found["format"] not in _READABLE:
+    if content["format"] not in _READABLE:
         readable = " and ".join(map(str, _READABLE))
-        raise InputError(f"{path} has format {str(found['format'])[:40]}, this version reads {readable}; {_AGAIN}")
+        raise InputError(f"{path} has format {str(content['format'])[:40]}, this version reads {readable}; {_AGAIN}")
     try:
-        return msgspec.convert(found, Results)
+        return msgspec.convert(content, Results)
     except msgspec.ValidationError as problem:
         raise InputError(f"{path} is damaged: {_short(problem)}; {_AGAIN}") from None
 
@@ -212,9 +212,9 @@ def claim_entry(claim: Claim, verdict: Verdict, evidence: Evidence) -> ClaimEntr
     entry = {name: getattr(claim, name) for name in words} | {
         "outcome": verdict.outcome,
         "reason": verdict.reason,
-        "findings": [asdict(one) for one in verdict.findings],
-        "context": [asdict(one) for one in verdict.context],
-        "measures": [{"kind": kind_of(one)} | asdict(one) for one in evidence.measures],
+        "findings": [asdict(finding) for finding in verdict.findings],
+        "context": [asdict(finding) for finding in verdict.context],
+        "measures": [{"kind": kind_of(measure)} | asdict(measure) for measure in evidence.measures],
         "tables": {name: frame.to_dict("records") for name, frame in evidence.tables.items()},
         "remarks": evidence.remarks,
     }
@@ -227,7 +227,7 @@ def document(preset: str, studies: Mapping[str, StudyEntry], claims: list[ClaimE
         format=FORMAT,
         preset=preset,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=round(sum(float(one.seconds or 0) for one in studies.values()), 1),
+        seconds=round(sum(float(study.seconds or 0) for study in studies.values()), 1),
         versions=versions(),
         machine={
             "processor": _processor(),
@@ -247,7 +247,7 @@ def study_entry(**fields: Any) -> StudyEntry:
 def evidence_of(entry: ClaimEntry) -> Evidence:
     """Return the evidence of a claim's entry, so that a rule can be applied to it again; nulls become NaN."""
     tables = {name: table(entry, name) for name in entry.tables}
-    return Evidence(tuple(one.measure() for one in entry.measures), tables, tuple(entry.remarks))
+    return Evidence(tuple(measure.measure() for measure in entry.measures), tables, tuple(entry.remarks))
 
 
 def table(entry: ClaimEntry, name: str) -> pd.DataFrame:
@@ -271,9 +271,9 @@ def measure(entry: ClaimEntry, name: str) -> EstimateEntry | CountEntry | Number
     MissingError
         If the claim has no such measure.
     """
-    for one in entry.measures:
-        if name in (one.id, one.name):
-            return one
+    for stored in entry.measures:
+        if name in (stored.id, stored.name):
+            return stored
     raise MissingError(f"claim {entry.id} has no measure {name!r}")
 
 

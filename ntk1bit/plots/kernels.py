@@ -109,8 +109,8 @@ def plot_eigenvalues(spectra: Mapping[str, Float[np.ndarray, " k"] | ArrayLike],
 
 def draw_measurement(measurement: Measurement, path: Path) -> None:
     """Draw H as a heat map beside the eigenvalues of everything measured, and write the figure to `path`."""
-    found = measurement.spectrum
-    spectra = {"H": found.eigenvalues if isinstance(found, Spectrum) else _eigenvalues(measurement.empirical)}
+    spectrum = measurement.spectrum
+    spectra = {"H": spectrum.eigenvalues if isinstance(spectrum, Spectrum) else _eigenvalues(measurement.empirical)}
     if measurement.limit is not None:
         spectra["limit"] = _eigenvalues(measurement.limit.value)
     if measurement.effective is not None:

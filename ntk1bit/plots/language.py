@@ -129,7 +129,7 @@ def plot_excess(excess: pd.DataFrame, *, ax: Axes) -> Axes:
     ax.axhline(0, color=GREY, linewidth=0.6)
     ax.set(xscale="log", xlabel="rate over the best of full", ylabel="loss above that at 1 (nats)")
     times = sorted(set(excess["times"]))
-    ax.xaxis.set_major_locator(FixedLocator([float(one) for one in times]))
+    ax.xaxis.set_major_locator(FixedLocator([float(time) for time in times]))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     return ax
@@ -174,7 +174,7 @@ def readable(ax: Axes) -> Axes:
         decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
         ticks: list[float] = []
         for steps in (np.arange(10, 100) / 10, np.array([1, 1.5, 2, 3, 4, 5, 7]), np.array([1, 2, 5])):
-            ticks = [float(one) for one in np.outer(decades, steps).ravel() if low <= one <= high]
+            ticks = [float(tick) for tick in np.outer(decades, steps).ravel() if low <= tick <= high]
             if len(ticks) <= _MOST_TICKS:
                 break
         ax.yaxis.set_major_locator(FixedLocator(ticks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from ntk1bit.experiments import Run
 from ntk1bit.experiments.states import left_out
 from ntk1bit.plots.figures import empty_figure, write_pdf_and_png
 from ntk1bit.plots.looks import GREY, PRECISION_NAME, Formula, drawing, literal, paper, precision_look
+from ntk1bit.plots.tables import values
 
 _TITLE, _CAPTION = 100, 150  # letters in a line
 _MOST_CURVES = 5  # widths drawn in one panel; more cannot be told apart
@@ -83,52 +85,63 @@ def plot_against_width(
     converged
         The same quantities at the widths where they have converged; other widths have open markers.
     """
-    seen: dict[str, int] = {}
+    drawn: Counter[str] = Counter()
     missing: list[str] = []
-    for i, one in enumerate(quantities):
-        table = one.table.loc[one.table["value"] > 0]
-        precision = one.settings["precision"]
-        colour, marker = precision_look(precision).colour, precision_look(precision).marker
-        again = seen[precision] = seen.get(precision, -1) + 1
+    for i, quantity in enumerate(quantities):
+        precision = quantity.settings["precision"]
+        before, widths = drawn[precision], len(quantity.table)
+        drawn[precision] += 1
+        positive = pd.DataFrame(quantity.table.loc[quantity.table["value"] > 0])
         name = literal(names[i]) if names is not None else PRECISION_NAME[precision]
-        if len(table) < len(one.table):
-            name = f"{name} ({len(one.table) - len(table)} of {len(one.table)} widths: nothing above 0)"
-        if table.empty:
-            missing += [name] * (len(one.table) > 0)
+        if len(positive) < widths:
+            name = f"{name} ({widths - len(positive)} of {widths} widths: nothing above 0)"
+        if positive.empty:
+            missing += [name] * (widths > 0)
             continue
-        fit = one.power_with_floor if one.power_with_floor is not None and one.power_with_floor.warranted else one.power
+        colour = precision_look(precision).colour
+        fit = _fit_shown(quantity)
         if fit.warranted:
             name = f"{name}: {exponent_text(fit)}"
             x = np.geomspace(fit.smallest, fit.largest, 100)
-            ax.plot(x, fit.predict(x), color=colour, linestyle=("-", "--", ":")[again % 3], linewidth=0.9)
-        width, value, low, high = (np.asarray(table[name]) for name in ("width", "value", "low", "high"))
-        hollow = np.full(len(width), again > 0)
+            ax.plot(x, fit.predict(x), color=colour, linestyle=("-", "--", ":")[before % 3], linewidth=0.9)
+        is_open = np.full(len(positive), before > 0)
         if converged:
-            level = [w for other in converged if other.settings == one.settings for w in other.table["width"]]
-            hollow = ~np.isin(width, level)
-        around = np.nan_to_num(np.abs(np.stack([value - low, high - value])))
-        ax.errorbar(width, value, yerr=around, color=colour, linestyle="none", capsize=2, elinewidth=0.8)
-        for empty in (False, True):
-            face = "white" if empty else colour
-            show = hollow == empty
-            ax.plot(width[show], value[show], color=colour, marker=marker, markerfacecolor=face, linestyle="none")
-        face = "white" if hollow.all() else colour
-        ax.plot([], [], color=colour, marker=marker, markerfacecolor=face, linestyle="none", label=name)
-    if ax.lines:
-        for name in missing:
-            ax.plot([], [], linestyle="none", label=name)
-        ax.set(xscale="log", yscale="log")
-        _label_widths(ax, np.concatenate([np.asarray(one.table["width"]) for one in quantities]))
-        low, high = ax.get_ylim()
-        ax.set_ylim(low, high * (high / low) ** 0.12)  # room for the legend
-        if high < 30 * low:  # too short a range for powers of ten alone to be read off
-            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        ax.legend(loc="upper right")
-    else:
-        ax.text(0.5, 0.5, "\n".join(["nothing to show", *missing]), transform=ax.transAxes, ha="center", color=GREY)
+            same = [other.table["width"] for other in converged if other.settings == quantity.settings]
+            is_open = ~np.isin(positive["width"], np.concatenate(same) if same else [])
+        _plot_points(positive, is_open, precision, ax, name)
     ax.set_xlabel("width m")
+    if not ax.lines:
+        ax.text(0.5, 0.5, "\n".join(["nothing to show", *missing]), transform=ax.transAxes, ha="center", color=GREY)
+        return ax
+    for name in missing:
+        ax.plot([], [], linestyle="none", label=name)
+    ax.set(xscale="log", yscale="log")
+    _label_widths(ax, np.concatenate([np.asarray(quantity.table["width"]) for quantity in quantities]))
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high * (high / low) ** 0.12)  # space for the legend
+    if high < 30 * low:  # too short a range for powers of ten alone to be read off
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.legend(loc="upper right")
     return ax
+
+
+def _fit_shown(quantity: AgainstWidth) -> PowerFit:
+    """Return the law with a floor where the data warrant it, and the law without one otherwise."""
+    with_floor = quantity.power_with_floor
+    return with_floor if with_floor is not None and with_floor.warranted else quantity.power
+
+
+def _plot_points(table: pd.DataFrame, is_open: np.ndarray, precision: str, ax: Axes, label: str) -> None:
+    """Draw values with intervals; markers are open where `is_open` (n,), and in the legend where all are."""
+    look = precision_look(precision)
+    width, value, low, high = (values(table, column) for column in ("width", "value", "low", "high"))
+    around = np.nan_to_num(np.abs(np.stack([value - low, high - value])))
+    ax.errorbar(width, value, yerr=around, color=look.colour, linestyle="none", capsize=2, elinewidth=0.8)
+    marks: dict[str, Any] = {"color": look.colour, "marker": look.marker, "linestyle": "none"}
+    for show, face in ((~is_open, look.colour), (is_open, "white")):
+        ax.plot(width[show], value[show], markerfacecolor=face, **marks)
+    ax.plot([], [], markerfacecolor="white" if is_open.all() else look.colour, label=label, **marks)
 
 
 def plot_predictions(frame: pd.DataFrame, *, ax: Axes) -> Axes:
@@ -150,7 +163,7 @@ def plot_predictions(frame: pd.DataFrame, *, ax: Axes) -> Axes:
         by_step = widest.loc[widest["precision"] == precision].groupby("step")[column]
         if not len(by_step):
             continue
-        mean, low, high = (np.asarray(values) for values in (by_step.mean(), by_step.min(), by_step.max()))
+        mean, low, high = (np.asarray(side) for side in (by_step.mean(), by_step.min(), by_step.max()))
         steps = np.asarray(by_step.mean().index)
         colour = precision_look(precision).colour
         ax.plot(steps, mean, color=colour, linestyle=style, label=name)
@@ -212,18 +225,18 @@ def overview_figure(frame: pd.DataFrame, title: str, left_out: Sequence[str] = (
             last[0].set(
                 title=f"(e) distance to predictions, m = {frame['width'].max()}", ylabel="RMS over training inputs"
             )
-            found = distance_to_predictions(frame)
+            distances = distance_to_predictions(frame)
             names = [
-                Formula(f"{PRECISION_NAME[o.settings['precision']]}, {o.quantity.replace('K_eff', '$K_{eff}$')}")
-                for o in found
+                Formula(f"{PRECISION_NAME[each.settings['precision']]}, {each.quantity.replace('K_eff', '$K_{eff}$')}")
+                for each in distances
             ]
-            plot_against_width(found, ax=last[1], names=names)
+            plot_against_width(distances, ax=last[1], names=names)
             last[1].set(title="(f) the same, mean while L > L(0)/10", ylabel="RMS over training inputs")
         figure.suptitle(literal(title, letters=_TITLE), fontsize=9)
-        notes = [f"{one.quantity}: {note}" for one in (*drifts, *ends, *gaps) for note in one.notes]
-        words = [literal(one, letters=_CAPTION) for one in dict.fromkeys([*left_out, *notes])]
-        if words:
-            figure.supxlabel("\n".join(words), x=0.01, ha="left", fontsize=6.5, color=GREY)
+        notes = [f"{quantity.quantity}: {note}" for quantity in (*drifts, *ends, *gaps) for note in quantity.notes]
+        below = [literal(note, letters=_CAPTION) for note in dict.fromkeys([*left_out, *notes])]
+        if below:
+            figure.supxlabel("\n".join(below), x=0.01, ha="left", fontsize=6.5, color=GREY)
     return figure
 
 
@@ -254,7 +267,7 @@ def _binned(x: np.ndarray, y: np.ndarray, bins: int = 60) -> tuple[np.ndarray, n
     """Average y within bins evenly spaced in log x, keeping the first points single."""
     edges = np.unique(np.rint(np.geomspace(1, x.max() + 1, bins)))
     where = np.searchsorted(edges, x, side="right")
-    parts = [where == one for one in np.unique(where)]
+    parts = [where == each for each in np.unique(where)]
     return np.array([np.exp(np.log(x[p]).mean()) for p in parts]), np.array([y[p].mean() for p in parts])
 
 

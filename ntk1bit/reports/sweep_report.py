@@ -44,7 +44,7 @@ def sweep_page(folder: Path) -> str:
     run = load_run(folder)
     plan = make_plan(run.spec)
     frame = run.frame(COLUMNS)
-    found = overview(frame)
+    estimates = overview(frame)
     states = cell_states(run, plan.cells)
     versions, made = _stored(folder, "versions"), _stored(folder, "made")
     present = [name for name in _STATES if states.counts[name]]
@@ -55,8 +55,8 @@ def sweep_page(folder: Path) -> str:
         byline=_byline(run),
         states=states,
         asked=len(plan.cells),
-        notes=[*_notes(run, states, versions), *plan.notes, *run.problems, *(found.notes if len(frame) else ())],
-        groups=[_group(settings, part, found) for settings, part in groups(frame, without=_WITHIN)],
+        notes=[*_notes(run, states, versions), *plan.notes, *run.problems, *(estimates.notes if len(frame) else ())],
+        groups=[_group(settings, part, estimates) for settings, part in groups(frame, without=_WITHIN)],
         present=present,
         by_width=[
             [width, *(by_width[width, state] for state in present)]
@@ -65,7 +65,7 @@ def sweep_page(folder: Path) -> str:
         lists=[_listed(state, states, frame) for state in _STATES[1:] if states.counts[state]],
         settings=[(name, _setting(value) or "each task's own") for name, value in run.spec.as_dict().items()],
         begun=made.get("at", "at an unknown time"),
-        seconds=sum(float(one.get("seconds", 0.0)) for one in run.about.values()),
+        seconds=sum(float(about.get("seconds", 0.0)) for about in run.about.values()),
         versions=list(versions.items()),
     )
 
@@ -83,11 +83,15 @@ def _notes(run: Run, states: CellStates, versions: Mapping[str, str]) -> list[st
     notes = [] if states.there else ["The run has no finished cells yet: only its settings are shown."]
     others = Counter(
         f"{name} {version} in place of {versions[name]}"
-        for one in run.about.values()
-        for name, version in one.get("versions", {}).items()
+        for about in run.about.values()
+        for name, version in about.get("versions", {}).items()
         if name in versions and versions[name] != version
     )
-    return [*notes, *states.sentences(), *(f"Cells trained with {one}: {count}." for one, count in others.items())]
+    return [
+        *notes,
+        *states.sentences(),
+        *(f"Cells trained with {change}: {count}." for change, count in others.items()),
+    ]
 
 
 def _listed(state: str, states: CellStates, frame: pd.DataFrame) -> tuple[str, list[str], list[list[object]]]:
@@ -106,26 +110,26 @@ def _listed(state: str, states: CellStates, frame: pd.DataFrame) -> tuple[str, l
 
 def _stored(folder: Path, name: str) -> dict[str, str]:
     """Return what spec.toml records besides the settings; nothing if somebody has put something else there."""
-    found = read_toml(folder / "spec.toml").get(name, {})
-    return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    stored = read_toml(folder / "spec.toml").get(name, {})
+    return {key: str(value) for key, value in stored.items()} if isinstance(stored, dict) else {}
 
 
-def _group(settings: dict[str, Any], frame: pd.DataFrame, found: Overview) -> dict[str, object]:
-    here = [one for one in found.quantities if _belongs(one.settings, settings)]
-    names = dict.fromkeys(one.quantity for one in here)
-    cards = [_quantity([one for one in here if one.quantity == name]) for name in names]
+def _group(settings: dict[str, Any], frame: pd.DataFrame, estimates: Overview) -> dict[str, object]:
+    here = [quantity for quantity in estimates.quantities if _belongs(quantity.settings, settings)]
+    names = dict.fromkeys(each.quantity for each in here)
+    cards = [_quantity([each for each in here if each.quantity == name]) for name in names]
     caption = group_caption(settings, kappa="κ", eta_rel="η<sub>rel</sub>", escape=escape)
     return {
         "caption": Markup(caption),
         "figure": data_uri(overview_figure(frame, group_title(settings))),
-        "laws": [_law(row) for row in found.exponents().to_dict("records") if _belongs(row, settings)],
-        "cards": [*cards, *(_needed(one) for one in found.needed if _belongs(one.settings, settings))],
+        "laws": [_law(row) for row in estimates.exponents().to_dict("records") if _belongs(row, settings)],
+        "cards": [*cards, *(_needed(needed) for needed in estimates.needed if _belongs(needed.settings, settings))],
     }
 
 
 def _quantity(series: Sequence[AgainstWidth]) -> dict[str, object]:
     """Return one quantity: a row for each width, a column for each precision and scale."""
-    columns = [one.table.set_index("width") for one in series]
+    columns = [each.table.set_index("width") for each in series]
     rows: list[list[object]] = []
     for width in sorted({int(width) for column in columns for width in column.index}):
         entries = [column.loc[width] if width in column.index else None for column in columns]
@@ -138,22 +142,22 @@ def _quantity(series: Sequence[AgainstWidth]) -> dict[str, object]:
     return {
         "title": series[0].quantity,
         "meaning": series[0].meaning,
-        "head": ["width", *(_side(one.settings) for one in series), "seeds"],
+        "head": ["width", *(_side(each.settings) for each in series), "seeds"],
         "rows": rows,
-        "notes": dict.fromkeys(note for one in series for note in one.notes),
+        "notes": dict.fromkeys(note for each in series for note in each.notes),
     }
 
 
-def _needed(one: WidthNeeded) -> dict[str, object]:
+def _needed(needed: WidthNeeded) -> dict[str, object]:
     return {
-        "title": f"width needed, {_side(one.settings)}",
+        "title": f"width needed, {_side(needed.settings)}",
         "meaning": "Width at which the loss at the end is reached.",
         "head": ["loss", "width needed"],
         "rows": [
             [number(row["loss"]), estimate(row["width"], row["low"], row["high"])]
-            for row in one.table.to_dict("records")
+            for row in needed.table.to_dict("records")
         ],
-        "notes": one.notes,
+        "notes": needed.notes,
     }
 
 

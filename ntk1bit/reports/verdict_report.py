@@ -46,13 +46,13 @@ def verdict_page(folder: Path, *, draw: Callable[[Results], Sequence[Drawn]] = d
     ids = {claim.id for claim in results.claims}
     figures = [
         {
-            "name": one.name,
-            "caption": one.caption,
-            "claims": one.claims,
-            "source": data_uri(one.figure),
-            "home": next((name for name in one.claims if name in ids), None),  # the claim whose section shows it
+            "name": figure.name,
+            "caption": figure.caption,
+            "claims": figure.claims,
+            "source": data_uri(figure.figure),
+            "home": next((name for name in figure.claims if name in ids), None),  # the claim whose section shows it
         }
-        for one in drawn
+        for figure in drawn
     ]
     return render(
         "verdicts.html",
@@ -77,26 +77,26 @@ def verdict_page(folder: Path, *, draw: Callable[[Results], Sequence[Drawn]] = d
 
 def _measures(claim: ClaimEntry, studies: Mapping[str, StudyEntry]) -> list[list[object]]:
     """Return a row for each measure: what it is, value, seeds, range, study and, where any has one, a note."""
-    rows = [_measure(one, studies) for one in claim.measures]
+    rows = [_measure(measure, studies) for measure in claim.measures]
     return rows if any(row[-1] for row in rows) else [row[:-1] for row in rows]
 
 
-def _measure(one: EstimateEntry | CountEntry | NumberEntry, studies: Mapping[str, StudyEntry]) -> list[object]:
-    what = formula(one.title)
-    if one.meaning:
-        what += Markup('<span class="meaning">{}</span>').format(formula(one.meaning))
+def _measure(measure: EstimateEntry | CountEntry | NumberEntry, studies: Mapping[str, StudyEntry]) -> list[object]:
+    what = formula(measure.title)
+    if measure.meaning:
+        what += Markup('<span class="meaning">{}</span>').format(formula(measure.meaning))
     seeds: object = ""
-    if isinstance(one, EstimateEntry):
-        value, seeds = estimate(one.value, one.low, one.high), one.seeds
-    elif isinstance(one, CountEntry):
-        value = escape(f"{one.failures:,} failures of {one.trials:,}")
+    if isinstance(measure, EstimateEntry):
+        value, seeds = estimate(measure.value, measure.low, measure.high), measure.seeds
+    elif isinstance(measure, CountEntry):
+        value = escape(f"{measure.failures:,} failures of {measure.trials:,}")
     else:
-        value = escape(number(one.value))
-    study = escape(one.study)
-    if one.study in studies:
-        study = Markup('<a href="#{}">{}</a>').format(anchor("study", one.study), one.study)
-    note = "" if isinstance(one, NumberEntry) else one.note
-    return [what, value, seeds, formula(one.span), study, formula(note)]
+        value = escape(number(measure.value))
+    study = escape(measure.study)
+    if measure.study in studies:
+        study = Markup('<a href="#{}">{}</a>').format(anchor("study", measure.study), measure.study)
+    note = "" if isinstance(measure, NumberEntry) else measure.note
+    return [what, value, seeds, formula(measure.span), study, formula(note)]
 
 
 def _circumstances(results: Results) -> list[tuple[str, str]]:

@@ -61,9 +61,9 @@ def draw_one(recipe: Recipe, results: Results) -> Figure:
 def draw(results: Results) -> list[Drawn]:
     """Draw every figure that the results are enough for, in the order of a paper; the others are left out."""
     drawn = []
-    for one in RECIPES.values():
+    for recipe in RECIPES.values():
         try:
-            drawn.append(Drawn(one.name, one.claims, one.caption, draw_one(one, results)))
+            drawn.append(Drawn(recipe.name, recipe.claims, recipe.caption, draw_one(recipe, results)))
         except MissingError:
             continue
     return drawn

@@ -5,11 +5,10 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import Results
-from ntk1bit.plots.axes import with_power
 from ntk1bit.plots.deep import POINTS, fill_functions, fill_scaling, fill_similarity, short
 from ntk1bit.plots.figures import PAGE, titled_figure
 from ntk1bit.plots.looks import PRECISION_NAME
-from ntk1bit.plots.recipes.recipe import figure_title, stored_measure, stored_table
+from ntk1bit.plots.recipes.recipe import figure_title, stored_table, with_exponent
 from ntk1bit.plots.tables import ends
 
 _LOSS = {"one_bit": "the 1-bit loss", "full": "the full-precision loss"}
@@ -21,8 +20,8 @@ def draw_scaling_law(results: Results) -> Figure:
     labels: dict[tuple[str, int], str] = {}
     for depth in sorted({int(depth) for depth in table["depth"]}):
         for precision, word in _LOSS.items():
-            found = stored_measure(results, "C5", f"exponent in N of {word}, depth {depth}")
-            labels[precision, depth] = with_power(f"{PRECISION_NAME[precision]}, depth {depth}:", found, "N")
+            name, measure = f"{PRECISION_NAME[precision]}, depth {depth}:", f"exponent in N of {word}, depth {depth}"
+            labels[precision, depth] = with_exponent(name, results, "C5", measure, "N")
     figure = titled_figure(PAGE, 4.5, figure_title(results, "deep-scaling"))
     fill_scaling(figure, table, labels)
     return figure
@@ -47,8 +46,8 @@ def draw_similarity(results: Results) -> Figure:
     labels: dict[tuple[str, str], str] = {}
     for task in {str(task) for task in epochs["task"]}:
         for points in POINTS:
-            found = stored_measure(results, "C5-similar", f"exponent in N of the difference, {task}, {points} points")
-            labels[task, points] = with_power(f"{points}:", found, "N")
+            measure = f"exponent in N of the difference, {task}, {points} points"
+            labels[task, points] = with_exponent(f"{points}:", results, "C5-similar", measure, "N")
     figure = titled_figure(PAGE, 5.6, title)
     fill_similarity(figure, epochs, after, labels)
     return figure

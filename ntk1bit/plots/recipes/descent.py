@@ -39,13 +39,13 @@ def draw_convergence(results: Results) -> Figure:
     to_h = stored_measure(results, "C1-H", "exponent of the distance to H, widest widths")
     to_k = stored_measure(results, "C1-K", "exponent of the distance to K_eff, widest widths")
     full = stored_measure(results, "C1-H", "exponent of the distance to H, full precision")
-    for table, look, name, found in (
+    for table, look, name, exponent in (
         (pick(h, precision="one_bit"), precision_look("one_bit", hollow=True), "1-bit to $H$:", to_h),
         (k, precision_look("one_bit"), f"1-bit to {_K}:", to_k),
         (pick(h, precision="full"), precision_look("full"), "full precision to $H$:", full),
     ):
         if len(table):
-            plot_series(table, ax=right, look=look, label=with_power(name, found))
+            plot_series(table, ax=right, look=look, label=with_power(name, exponent))
     low, high = ends(k, "width")
     anchor = (high, value_at(k, "width", -1) / 1.6)
     plot_slope(right, x=(low, high), anchor=anchor, exponent=-0.25, text="slope $-1/4$", share=0.6, below=True)
@@ -80,7 +80,7 @@ def plot_predicted_loss(curves: pd.DataFrame, *, ax: Axes) -> Axes:
 def draw_terms(results: Results) -> Figure:
     """Draw the four terms of a step against width, C3 of the first step against d, and the terms by step."""
     findings = results.claim("C1b").findings
-    refuted = [one.measure.partition(" ")[0].lower() for one in findings if one.outcome == "refuted"]
+    refuted = [finding.measure.partition(" ")[0].lower() for finding in findings if finding.outcome == "refuted"]
     verb = "is" if len(refuted) == 1 else "are"
     title = figure_title(results, "terms", terms=" and ".join(map(_symbol, refuted)), verb=verb)
     table, steps = stored_table(results, "C1b", "terms against width"), stored_table(results, "C1b", "terms by step")

@@ -53,8 +53,8 @@ def plot_curves(curves: pd.DataFrame, *, ax: Axes) -> Axes:
         look = precision_look(precision)
         part = pick(curves, precision=precision)
         for place, width in enumerate(widths):
-            one = pick(part, width=width).sort_values("step")
-            step, loss = values(one, "step") + 1, values(one, "loss")
+            curve = pick(part, width=width).sort_values("step")
+            step, loss = values(curve, "step") + 1, values(curve, "loss")
             strength = _STRENGTH[max(place + len(_STRENGTH) - len(widths), 0)]
             label = name if place == len(widths) - 1 else "_nolegend_"
             ax.plot(step, loss, color=look.colour, linestyle=look.line, linewidth=1.1, alpha=strength, label=label)

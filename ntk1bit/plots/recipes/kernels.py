@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import Results
-from ntk1bit.plots.axes import legend, log_axes, plot_level, plot_series, plot_slope, stretch, with_power
+from ntk1bit.plots.axes import legend, log_axes, plot_level, plot_series, plot_slope, stretch
 from ntk1bit.plots.figures import COLUMN, PAGE, panel, titled_figure
 from ntk1bit.plots.looks import BLUE, GREY, ORANGE, PRECISION_NAME, Look, precision_look, shade_look
-from ntk1bit.plots.recipes.recipe import figure_title, stored_measure, stored_table
+from ntk1bit.plots.recipes.recipe import figure_title, stored_table, with_exponent
 from ntk1bit.plots.tables import ends, pick, values
 
 _DIMS = 3  # dimensions drawn in one panel
@@ -29,7 +29,7 @@ def draw_drift(results: Results) -> Figure:
             part = pick(table, precision=precision, init=init)
             if part.empty:
                 continue
-            label = with_power(f"{word}, {init}", stored_measure(results, "C1", f"exponent of drift, {word}, {init}"))
+            label = with_exponent(f"{word}, {init}", results, "C1", f"exponent of drift, {word}, {init}")
             plot_series(part, ax=ax, look=precision_look(precision, hollow=hollow), label=label)
     _half_slope(table, ax=ax, above=1.5)
     log_axes(ax, values(table, "width"))
@@ -53,10 +53,9 @@ def draw_limits(results: Results) -> Figure:
             part = pick(distance, precision=precision, task=task)
             if part.empty:
                 continue
-            exponent = stored_measure(results, "C0", f"exponent in m, {task}, {word}")
             name = f"{'full' if precision == 'full' else word}, {task.partition('-')[0]}"
-            look = precision_look(precision, hollow=hollow)
-            plot_series(part, ax=left, look=look, label=with_power(name, exponent))
+            label = with_exponent(name, results, "C0", f"exponent in m, {task}, {word}")
+            plot_series(part, ax=left, look=precision_look(precision, hollow=hollow), label=label)
     _half_slope(distance, ax=left, above=1.6)
     log_axes(left, values(distance, "width"), most=3)
     stretch(left, below=0.5)

@@ -30,9 +30,9 @@ def draw_bitnet(results: Results) -> Figure:
     panel(axes["loss"], "a", "validation loss, with fitted laws")
 
     plot_gap(stored_table(results, "C6", "gap"), ax=axes["gap"])
-    found = stored_measure(results, "C6", "exponent of the gap in N")
-    if found.low is not None:
-        corner_text(axes["gap"], power_text(found, "N"), right=True, top=True)
+    exponent = stored_measure(results, "C6", "exponent of the gap in N")
+    if exponent.low is not None:
+        corner_text(axes["gap"], power_text(exponent, "N"), right=True, top=True)
     panel(axes["gap"], "b", "loss of 1-bit minus full precision")
 
     spent = stored_table(results, "C6-energy", "loss against energy")

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import Results
-from ntk1bit.plots.axes import legend, log_axes, note, plot_series, plot_slope, power_text, stretch, with_power
+from ntk1bit.plots.axes import legend, log_axes, note, plot_series, plot_slope, power_text, stretch
 from ntk1bit.plots.figures import PAGE, panel, titled_figure
 from ntk1bit.plots.looks import ORANGE, PRECISION_NAME, Look, precision_look
-from ntk1bit.plots.recipes.recipe import figure_title, stored_measure, stored_table
+from ntk1bit.plots.recipes.recipe import figure_title, stored_measure, stored_table, with_exponent
 from ntk1bit.plots.tables import ends, pick, value_at, values
 
 _DIM = 64  # of both tasks of the floor studies: spheres in R^64, and digits of 8 x 8 pixels
@@ -34,8 +34,8 @@ def draw_floor(results: Results) -> Figure:
 
     left = axes["m"]
     for task, look in _TASKS.items():
-        exponent = stored_measure(results, "C2", f"exponent of the floor in m, {task}")
-        plot_series(pick(floor, task=task), ax=left, look=look, label=with_power(f"1-bit, {task}:", exponent))
+        label = with_exponent(f"1-bit, {task}:", results, "C2", f"exponent of the floor in m, {task}")
+        plot_series(pick(floor, task=task), ax=left, look=look, label=label)
     plot_series(full, ax=left, look=precision_look("full"), label="full precision, sphere")
     widths = ends(full, "width")
     top = 3.0 * values(pick(floor, width=ends(floor, "width")[0]), "value").max()
@@ -47,14 +47,14 @@ def draw_floor(results: Results) -> Figure:
 
     for letter, (name, (law, words, symbol)) in zip("bcde", _LAWS.items(), strict=True):
         exponent = stored_measure(results, "C2-law", f"exponent of the floor in {name}")
-        plot_floor_against(pick(rest, against=name), ax=axes[name], law=law, found=power_text(exponent, symbol))
+        plot_floor_against(pick(rest, against=name), ax=axes[name], law=law, exponent=power_text(exponent, symbol))
         axes[name].set(xlabel=words, ylabel=r"floor $L_\infty$" if name in ("n", "kappa") else "")
         panel(axes[name], letter, f"against ${symbol}$")
     return figure
 
 
-def plot_floor_against(table: pd.DataFrame, *, ax: Axes, law: float, found: str) -> Axes:
-    """Draw the floor against one variable, with the law's slope above it and the exponent that was found."""
+def plot_floor_against(table: pd.DataFrame, *, ax: Axes, law: float, exponent: str) -> Axes:
+    """Draw the floor against one variable, with the law's slope above it and `exponent`, the one measured, in words."""
     table = table.sort_values("x")
     plot_series(table, ax=ax, x="x", look=precision_look("one_bit"))
     x, y = values(table, "x"), values(table, "value")
@@ -68,7 +68,7 @@ def plot_floor_against(table: pd.DataFrame, *, ax: Axes, law: float, found: str)
     log_axes(ax, x, most=4)
     stretch(ax, below=0.3)
     law_text = f"dashed: slope {law:g}".replace("-", "\N{MINUS SIGN}")
-    words = f"{found}\n{law_text}" if found else law_text
+    words = f"{exponent}\n{law_text}" if exponent else law_text
     ax.text(0.04, 0.03, words, transform=ax.transAxes, fontsize=6.8, color="black", linespacing=1.3)
     return ax
 
@@ -84,15 +84,13 @@ def draw_scaling(results: Results) -> Figure:
     figure = titled_figure(PAGE, 2.8, title)
     left, middle, right = figure.subplots(1, 3)
 
-    labels = {
-        task: with_power(f"{task}:", stored_measure(results, "C4", f"exponent in N, {task}"), "N") for task in _TASKS
-    }
+    labels = {task: with_exponent(f"{task}:", results, "C4", f"exponent in N, {task}", "N") for task in _TASKS}
     plot_loss_against_parameters(losses, band, ax=left, labels=labels)
     panel(left, "a", "training loss against $N$")
 
     plot_frontier(stored_table(results, "C4", "frontier"), ax=middle)
-    found = stored_measure(results, "C4", "exponent of the frontier in compute, 1-bit")
-    middle.text(0.97, 0.97, power_text(found, "C"), transform=middle.transAxes, fontsize=6.8, ha="right", va="top")
+    frontier = stored_measure(results, "C4", "exponent of the frontier in compute, 1-bit")
+    middle.text(0.97, 0.97, power_text(frontier, "C"), transform=middle.transAxes, fontsize=6.8, ha="right", va="top")
     panel(middle, "b", "best loss for a budget, 1-bit")
 
     for precision, word in PRECISION_NAME.items():
@@ -100,7 +98,7 @@ def draw_scaling(results: Results) -> Figure:
         if part.empty:
             continue
         name = "full:" if precision == "full" else f"{word}:"
-        label = with_power(name, stored_measure(results, "C4", f"exponent of the test loss in n, {word}"), "n")
+        label = with_exponent(name, results, "C4", f"exponent of the test loss in n, {word}", "n")
         plot_series(part, ax=right, x="n", look=precision_look(precision), label=label)
     log_axes(right, values(tested, "n"))
     stretch(right, below=0.28)

@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import Results
-from ntk1bit.plots.axes import legend, log_axes, plot_series, plot_slope, stretch, with_power
+from ntk1bit.plots.axes import legend, log_axes, plot_series, plot_slope, stretch
 from ntk1bit.plots.figures import PAGE, panel, titled_figure
 from ntk1bit.plots.looks import GREEN, ORANGE, PRECISION_NAME, PURPLE, Look, precision_look
-from ntk1bit.plots.recipes.recipe import figure_title, stored_measure, stored_table
+from ntk1bit.plots.recipes.recipe import figure_title, stored_table, with_exponent
 from ntk1bit.plots.tables import ends, pick, value_at, values
 
 _CLAIM = {"iid": "C3", "paired": "C3-paired"}
@@ -24,23 +24,16 @@ def draw_gap(results: Results) -> Figure:
     axes = figure.subplot_mosaic([["sphere", "digits"], ["dim", "kappa"]])
     for init, look in _INIT.items():
         claim, name = _CLAIM[init], f"{init} start:"
-        dims, kappas = (
-            stored_table(results, claim, "sphere by dimension"),
-            stored_table(results, claim, "digits by kappa"),
-        )
-        found = stored_measure(results, claim, f"exponent in m, sphere at the largest d, {init}")
-        last = ends(dims, "dim")[1]
-        plot_series(pick(dims, dim=last), ax=axes["sphere"], look=look, label=with_power(name, found))
-        found = stored_measure(results, claim, f"exponent in m, digits, {init}, widest widths")
-        plot_series(stored_table(results, claim, "digits"), ax=axes["digits"], look=look, label=with_power(name, found))
-        found = stored_measure(results, claim, f"exponent in d at the largest m, {init}")
-        plot_at_widths(dims, ax=axes["dim"], x="dim", look=look, label=with_power(name, found, "d"))
-        found = stored_measure(results, claim, f"exponent in kappa, digits, {init}")
-        plot_at_widths(kappas, ax=axes["kappa"], x="kappa", look=look, label=with_power(name, found, r"\kappa"))
-    dims, kappas = (
-        stored_table(results, "C3-paired", "sphere by dimension"),
-        stored_table(results, "C3-paired", "digits by kappa"),
-    )
+        dims, kappas = (stored_table(results, claim, table) for table in ("sphere by dimension", "digits by kappa"))
+        label = with_exponent(name, results, claim, f"exponent in m, sphere at the largest d, {init}")
+        plot_series(pick(dims, dim=ends(dims, "dim")[1]), ax=axes["sphere"], look=look, label=label)
+        label = with_exponent(name, results, claim, f"exponent in m, digits, {init}, widest widths")
+        plot_series(stored_table(results, claim, "digits"), ax=axes["digits"], look=look, label=label)
+        label = with_exponent(name, results, claim, f"exponent in d at the largest m, {init}", "d")
+        plot_at_widths(dims, ax=axes["dim"], x="dim", look=look, label=label)
+        label = with_exponent(name, results, claim, f"exponent in kappa, digits, {init}", r"\kappa")
+        plot_at_widths(kappas, ax=axes["kappa"], x="kappa", look=look, label=label)
+    dims, kappas = (stored_table(results, "C3-paired", table) for table in ("sphere by dimension", "digits by kappa"))
     panel(axes["sphere"], "a", f"sphere, largest dimension, $d$ = {ends(dims, 'dim')[1]:g}")
     panel(axes["digits"], "b", "digits (exponents: four widest)")
     panel(axes["dim"], "c", f"sphere, {_width_range(dims)}")
@@ -83,8 +76,8 @@ def draw_flip_noise(results: Results) -> Figure:
             part = pick(spread, precision=precision, task=task)
             if part.empty:
                 continue
-            exponent = stored_measure(results, "C3b", f"exponent of the spread, {word}, {task}")
-            label = with_power(f"{'full' if precision == 'full' else word}, {task}", exponent)
+            name = f"{'full' if precision == 'full' else word}, {task}"
+            label = with_exponent(name, results, "C3b", f"exponent of the spread, {word}, {task}")
             plot_series(part, ax=left, look=precision_look(precision, hollow=hollow), label=label)
     log_axes(left, values(spread, "width"), most=3)
     stretch(left, below=0.55)
@@ -93,9 +86,9 @@ def draw_flip_noise(results: Results) -> Figure:
     panel(left, "a", "trained functions")
 
     for when, words, measure in (("way down", "$L(0)/10$", "on the way down"), ("end", "end", "at the end")):
-        exponent = stored_measure(results, "C3b", f"exponent of the share of signs flipped {measure}")
+        label = with_exponent(words, results, "C3b", f"exponent of the share of signs flipped {measure}")
         look = Look(ORANGE, "o", "--", hollow=True) if when == "end" else Look(ORANGE, "o", "-")
-        plot_series(pick(flipped, when=when), ax=middle, look=look, label=with_power(words, exponent))
+        plot_series(pick(flipped, when=when), ax=middle, look=look, label=label)
     down = pick(flipped, when="way down")
     anchor = (ends(down, "width")[0], 0.62 * value_at(down, "width", 0))
     plot_slope(middle, x=ends(down, "width"), anchor=anchor, exponent=-0.5, text="slope $-1/2$", below=True)

@@ -11,7 +11,10 @@ from typing import Any, TypeVar
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ntk1bit.claims.results import EstimateEntry, MeasureEntry, MissingError, Results, measure, table
+from ntk1bit.claims import results as stored
+from ntk1bit.claims.results import EstimateEntry, MeasureEntry, MissingError, Results
+from ntk1bit.plots.axes import with_power
+from ntk1bit.plots.looks import Formula
 
 TEXTS: dict[str, dict[str, Any]] = tomllib.loads(
     resources.files("ntk1bit.plots.recipes").joinpath("texts.toml").read_text(encoding="utf-8")
@@ -59,13 +62,13 @@ def stored_table(results: Results, claim: str, name: str) -> pd.DataFrame:
     MissingError
         If the results lack it, or it is empty.
     """
-    found = table(results.claim(claim), name)
-    if found.empty:
+    frame = stored.table(results.claim(claim), name)
+    if frame.empty:
         raise MissingError(f"table {name!r} of claim {claim} is empty")
-    for column in found.columns:  # a column of nulls alone has no type of its own
-        if found[column].dtype == object and not any(isinstance(value, str) for value in found[column]):
-            found[column] = found[column].astype(float)
-    return found
+    for column in frame.columns:  # a column of nulls alone has no type of its own
+        if frame[column].dtype == object and not any(isinstance(value, str) for value in frame[column]):
+            frame[column] = frame[column].astype(float)
+    return frame
 
 
 def stored_measure(results: Results, claim: str, name: str, kind: type[Kind] = EstimateEntry) -> Kind:
@@ -76,10 +79,15 @@ def stored_measure(results: Results, claim: str, name: str, kind: type[Kind] = E
     MissingError
         If the results lack it.
     """
-    found = measure(results.claim(claim), name)
-    if not isinstance(found, kind):
+    measure = stored.measure(results.claim(claim), name)
+    if not isinstance(measure, kind):
         raise MissingError(f"measure {name!r} of claim {claim} is of another kind than the figure needs")
-    return found
+    return measure
+
+
+def with_exponent(name: str, results: Results, claim: str, measure: str, symbol: str = "m") -> Formula:
+    """Return a name with a measured exponent as a power of `symbol`, for a legend."""
+    return with_power(name, stored_measure(results, claim, measure), symbol)
 
 
 def figure_title(results: Results, figure: str, **values: object) -> str:
@@ -99,7 +107,7 @@ def figure_title(results: Results, figure: str, **values: object) -> str:
     MissingError
         If the results lack a claim.
     """
-    title = "".join(one[results.claim(claim).outcome] for claim, one in TEXTS[figure]["title"].items())
+    title = "".join(sentences[results.claim(claim).outcome] for claim, sentences in TEXTS[figure]["title"].items())
     for name, value in values.items():
         title = title.replace(f"<{name}>", str(value))
     return title

@@ -24,12 +24,12 @@ _LONGEST = 52  # letters of a title
 def draw_verdicts(results: Results) -> Figure:
     """Draw a row for each claim: those of D25 in one column, W23's and ours in the other."""
     counts = {outcome: sum(claim.outcome == outcome for claim in results.claims) for outcome in OUTCOMES}
-    found = ", ".join(f"{counts[outcome]} {outcome}" for outcome in reversed(OUTCOMES))
+    summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in reversed(OUTCOMES))
     groups = {f"claims of {source}": [c for c in results.claims if c.source.startswith(source)] for source in _SOURCES}
     groups["claims of our own"] = [claim for claim in results.claims if not claim.source.startswith(_SOURCES)]
     first, *others = ((heading, members) for heading, members in groups.items() if members)
     rows = max(len(first[1]) + 1, sum(len(members) + 2 for _, members in others) - 1)
-    figure = titled_figure(PAGE, 0.4 + _ROW * rows, f"{len(results.claims)} claims tested by numbers: {found}")
+    figure = titled_figure(PAGE, 0.4 + _ROW * rows, f"{len(results.claims)} claims tested by numbers: {summary}")
     left, right = figure.subplots(1, 2)
     for ax, chosen in ((left, [first]), (right, others)):
         ax.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5))
