@@ -39,7 +39,7 @@ def draw_energy(results: Results) -> Figure:
     figures = stored_table(results, "C7-table", "figures")
     missed = np.count_nonzero(np.asarray(figures["agrees"]) == "no")
     energy, memory = stored_table(results, "C7", "energy"), stored_table(results, "C7", "memory")
-    parameters = {row["size"]: row["parameters"] for row in memory.to_dict("records")}
+    parameters = {row["size"]: float(row["parameters"]) for row in memory.to_dict("records")}
     figure = titled_figure(PAGE, 2.8, figure_title(results, "energy", figures=len(figures), missed=missed))
     left, middle, right = figure.subplots(1, 3)
 
@@ -76,7 +76,7 @@ def plot_reduction(energy: pd.DataFrame, figures: pd.DataFrame, *, ax: Axes, par
         ratio = full.assign(value=values(full, column) / values(bitnet, column))
         plot_series(ratio, ax=ax, look=look, x="parameters", label=words)
     for row in pick(figures, group="reduction").to_dict("records"):
-        _mark(ax, parameters[row["size"]], row["printed"], "o", row["agrees"] == "yes")
+        _mark(ax, parameters[row["size"]], float(row["printed"]), "o", row["agrees"] == "yes")
     _mark(ax, np.nan, np.nan, "o", good=True, label="printed")
     _mark(ax, np.nan, np.nan, "o", good=False, label="printed, does not follow")
     ax.set(xscale="log", xlabel="parameters $N$", ylabel="times less energy", ylim=(0, None))
@@ -93,7 +93,7 @@ def plot_memory(memory: pd.DataFrame, *, ax: Axes) -> Axes:
         plot_series(memory, ax=ax, look=Look(look.colour, "none", look.line), x="parameters", y=column)
         share = last["full32, linear (GB)"] / last[column]
         label = words if arm == "full32" else f"{words}: 1/{share:.0f}"
-        note(ax, last["parameters"], last[column], label, colour=look.colour)
+        note(ax, float(last["parameters"]), float(last[column]), label, colour=look.colour)
     whole = Look(_LOOKS["bitnet"].colour, "o", "none", hollow=True)
     plot_series(memory, ax=ax, look=whole, x="parameters", y="bitnet, whole (GB)", label="1 bit, with\nembedding")
     ax.set(xscale="log", yscale="log", xlabel="parameters $N$", ylabel="gigabytes")
