@@ -53,7 +53,7 @@ def sweep_page(folder: Path) -> str:
         "sweep.html",
         title=f"Sweep {folder.resolve().name}",
         byline=_byline(run),
-        states=states,
+        there=states.there,
         asked=len(plan.cells),
         notes=[*_notes(run, states, versions), *plan.notes, *run.problems, *(estimates.notes if len(frame) else ())],
         groups=[_group(settings, part, estimates) for settings, part in groups(frame, without=_WITHIN)],

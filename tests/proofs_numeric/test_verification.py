@@ -129,7 +129,6 @@ def test_listing_and_planning_run_nothing(tmp_path, capsys, monkeypatch):
     ("arguments", "told"),
     [
         (["C99"], "choose one of"),
-        (["Z9"], "not tested yet"),
         (["C1", "--preset", "huge"], "huge"),
         (["C1", "--seeds", "0"], "at least 1"),
         (["C1", "--jobs", "0"], "--jobs"),

@@ -16,7 +16,7 @@ def shown(title: str) -> str:
     """Return a page without content."""
     names = ("groups", "notes", "byline", "present", "by_width", "lists", "settings", "versions")
     nothing: dict[str, object] = {name: [] for name in names}
-    return render("sweep.html", title=title, states={"there": 0}, asked=0, begun="", seconds=0, **nothing)
+    return render("sweep.html", title=title, there=0, asked=0, begun="", seconds=0, **nothing)
 
 
 def test_what_a_page_is_given_is_escaped_once_and_markup_is_kept():
