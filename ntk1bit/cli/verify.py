@@ -19,6 +19,12 @@ def verify(
     jobs: Annotated[int | None, typer.Option(help="Processes. Default: one a core.")] = None,
     as_list: Annotated[bool, typer.Option("--list", help="List the claims and their rules; run nothing.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the studies needed; run nothing.")] = False,
+    publish: Annotated[
+        bool,
+        typer.Option(
+            help="Then write results/standard, docs/figures and paper_repro.md: all claims, --preset standard."
+        ),
+    ] = False,
 ) -> int:
     """Run the experiments that claims need and print verdicts by rules fixed beforehand, refuted first.
 
@@ -30,4 +36,4 @@ def verify(
 
     if as_list:
         return verifying.print_claims(claims or [])
-    return verifying.run(claims or [], preset=preset, out=out, seeds=seeds, jobs=jobs, dry_run=dry_run)
+    return verifying.run(claims or [], preset=preset, out=out, seeds=seeds, jobs=jobs, dry_run=dry_run, publish=publish)

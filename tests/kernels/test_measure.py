@@ -247,7 +247,7 @@ def test_too_few_samples_for_the_effective_kernel_are_told_first():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--plot", "p.xyz"), r"cannot draw 'p\.xyz': --plot must end in one of .*\.png"),
+        (("--plot", "p.xyz"), r"cannot draw 'p\.xyz': a figure must end in one of .*\.png"),
         (("--plot", "no/such/p.png"), "does not exist"),
         (("--kappa", "1e200"), "kappa must be a positive number, from 1e-30 to 1e30, got 1e.200"),
         (("--kappa", "nan"), "kappa must be"),

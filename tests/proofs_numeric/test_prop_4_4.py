@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 
 from ntk1bit.claims import IntervalEstimate, Number
-from ntk1bit.claims.results import claim_entry
+from ntk1bit.claims.results import claim_entry, document
 from ntk1bit.plots.recipes.feed_forward import draw_feed_forward
-from ntk1bit.plots.recipes.recipe import Results
 from proofs_numeric import prop_4_4
 from proofs_numeric.data import Data
 
@@ -79,7 +78,7 @@ def test_what_is_not_level_and_what_diverged_is_told():
 def test_the_figure_says_no_more_than_was_found(exponent, words):
     found = prop_4_4.evidence(losses(exponent, at_first=1.0))
     entry = claim_entry(prop_4_4.CLAIM, prop_4_4.CLAIM.judge(found), found)
-    figure = draw_feed_forward(Results({"claims": [entry]}))
+    figure = draw_feed_forward(document("quick", {}, [entry]))
     figure.draw_without_rendering()
     title = " ".join(figure.get_suptitle().split())
     assert words in title

@@ -8,7 +8,7 @@ import pytest
 from ntk1bit.estimators import overview
 from ntk1bit.estimators.run_overview import COLUMNS
 from ntk1bit.experiments import open_run
-from ntk1bit.reports.page import number
+from ntk1bit.reports.formats import number
 from ntk1bit.reports.sweep_report import sweep_page
 
 from .documents import Reader, assert_complete_in_itself, small_run
