@@ -20,6 +20,7 @@ ORDER = (
     ("energy",),
     ("packed",),
     ("statistics",),
+    ("tables",),
     ("scaling",),
     ("experiments",),
     ("estimators",),

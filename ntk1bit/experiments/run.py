@@ -82,7 +82,7 @@ class Run:
     @property
     def seconds(self) -> float:
         """The time that its results took on one processor."""
-        return sum((float(one["seconds"]) for one in self.about.values()), start=0.0)
+        return float(sum(one["seconds"] for one in self.about.values()))
 
     @property
     def lacking(self) -> list[str]:

@@ -57,7 +57,7 @@ def test_short_ranges_have_more_ticks_than_a_power_of_ten(ax, low, high):
 
 def test_exponents_are_written_without_minus_nothing():
     def exponent(value, low, high):
-        words = dict.fromkeys(("name", "meaning", "span", "study", "note"), "")
+        words = dict.fromkeys(("id", "label", "meaning", "span", "study", "note"), "")
         return EstimateEntry(value=value, low=low, high=high, seeds=5, **words)
 
     assert power_text(exponent(-0.001, -0.004, 0.02)) == "$m^{0.00}$ [0.00, 0.02]"

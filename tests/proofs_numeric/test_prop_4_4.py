@@ -31,7 +31,7 @@ def losses(exponent, *, at_first=4.0, half=1.0, diverged=()):
                 settings = {"width": width, "precision": precision, "seed": seed, "diverged": (width, seed) in diverged}
                 constant = {"tokens": 64, "outputs": 4, "dim": 32, "kappa": 1.0, "lambda_min": 0.05, "closest": 0.9}
                 frames.append(curve.assign(**about, **settings, **constant))
-    return Data(Path("nowhere"), {"feed-forward": pd.concat(frames, ignore_index=True)})
+    return Data(Path("nowhere"), frames={"feed-forward": pd.concat(frames, ignore_index=True)})
 
 
 def test_a_loss_that_falls_as_one_over_m_supports_the_claim():
