@@ -27,17 +27,10 @@ sweep: setup     ## the main job: train 1-bit and full-precision networks of wid
 	$(BIN)/ntk1bit plot $(RUN)
 
 verify: setup    ## judge all claims on the standard experiments (about three hours), then write figures and paper_repro.md
-	$(BIN)/ntk1bit verify --preset standard --jobs $(JOBS)
-	mkdir -p results/standard
-	cp runs/verify-standard/verdicts.json results/standard/verdicts.json
-	cp runs/verify-standard/studies/language/networks.csv results/standard/language.csv
-	$(BIN)/python -m ntk1bit.plots.recipes
-	$(BIN)/python -m proofs_numeric.page
+	$(BIN)/ntk1bit verify --preset standard --jobs $(JOBS) --publish
 
 recount: setup   ## judge anew what rests on counted energy and memory, from stored losses, and write figures and page
-	$(BIN)/python -m proofs_numeric.recount
-	$(BIN)/python -m ntk1bit.plots.recipes bitnet energy
-	$(BIN)/python -m proofs_numeric.page
+	$(BIN)/python -m proofs_numeric.recount --publish
 
 # Each worker takes a stretch of the tests, so that what a file prepares is prepared once, and has one core: threads of
 # BLAS would only wait for each other.

@@ -28,15 +28,23 @@ class Data:
     ----------
     folder
         The verification's folder.
+    frames
+        Frames that are at hand already, by the names of their studies.
     languages
         Language runs that are at hand already, by name.
     """
 
-    def __init__(self, folder: Path | str, *, languages: Mapping[str, LanguageRun] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        frames: Mapping[str, pd.DataFrame] | None = None,
+        languages: Mapping[str, LanguageRun] | None = None,
+    ) -> None:
         self.folder = Path(folder)
         self._languages: dict[str, LanguageRun] = dict(languages or {})
         self._runs: dict[str, Run] = {}
-        self._frames: dict[str, pd.DataFrame] = {}
+        self._frames: dict[str, pd.DataFrame] = dict(frames or {})
 
     def run(self, study: str) -> Run:
         """Open a finished study.

@@ -1,7 +1,8 @@
 """Write paper_repro.md from stored results: `python -m proofs_numeric.page`.
 
 Every number on the page comes from verdicts.json; the prose around them is in `texts/` and in the proofs' own texts.
-With `--check` nothing is written, and the exit code says whether the page is current.
+With `--check` nothing is written, and the exit code shows whether the page is current. `proofs_numeric.publish` writes
+the figures as well.
 """
 
 from __future__ import annotations
@@ -11,16 +12,15 @@ import inspect
 import math
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from ntk1bit.claims import OUTCOMES
 from ntk1bit.claims.criteria import number
-from ntk1bit.claims.results import read_results, table
+from ntk1bit.claims.results import ClaimEntry, CountEntry, EstimateEntry, MissingError, Results, read_results, table
 from ntk1bit.errors import InputError
+from ntk1bit.files import write_whole
 from proofs_numeric.catalogue import proofs
 from proofs_numeric.in_short import in_short
 from proofs_numeric.proof import Proof
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results" / "standard"
 PAGE = ROOT / "paper_repro.md"
 
-# Which picture of docs/figures stands in which claim's section.
+# Which figure of docs/figures stands in which claim's section.
 FIGURES = {
     "C0": "limits",
     "Eq.5": "flip-probability",
@@ -51,7 +51,7 @@ _LONGEST_TABLE = 42  # rows; longer tables are in verdicts.json only
 _TEXTS = Path(__file__).parent / "texts"
 
 
-def render(results: dict[str, Any]) -> str:
+def render(results: Results) -> str:
     """Return the page for these results.
 
     Raises
@@ -59,20 +59,22 @@ def render(results: dict[str, Any]) -> str:
     InputError
         If the results lack a claim of the catalogue.
     """
-    entries = {entry["id"]: entry for entry in results["claims"]}
     catalogue = proofs()
-    missing = [name for name in catalogue if name not in entries]
+    there = {entry.id for entry in results.claims}
+    missing = [name for name in catalogue if name not in there]
     if missing:
-        raise InputError(
-            f"the results lack {', '.join(missing)}; run: ntk1bit verify --preset {results['preset']}, and copy its "
-            "verdicts.json"
-        )
-    order = [entry for outcome in OUTCOMES for entry in entries.values() if entry["outcome"] == outcome]
-    said = in_short({entry["id"]: entry["outcome"] for entry in order})
-    parts = [_text("introduction"), "## In short\n", *[f"- {one}" for one in said], ""]
+        command = f"ntk1bit verify --preset {results.preset} --publish"
+        raise MissingError(f"the results lack {', '.join(missing)}; run: {command}")
+    order = sorted(results.claims, key=lambda entry: OUTCOMES.index(entry.outcome))
+    in_words = in_short({entry.id: entry.outcome for entry in order})
+    parts = [_text("introduction"), "## In short\n", *[f"- {line}" for line in in_words], ""]
     parts += [_conditions(results), _verdict_table(order, results)]
     parts.append("## Claim by claim\n")
-    parts += [_section(catalogue[entry["id"]], entry, results) for entry in order]
+    written: dict[str, ClaimEntry] = {}  # by the module of a derivation: the claim in whose section it stands
+    for entry in order:
+        proof = catalogue[entry.id]
+        parts.append(_section(proof, entry, results, shared=written.get(proof.module)))
+        written.setdefault(proof.module, entry)
     parts += [_text("deviations"), _studies(results)]
     return "\n".join(parts)
 
@@ -81,91 +83,96 @@ def _text(name: str) -> str:
     return (_TEXTS / f"{name}.md").read_text(encoding="utf-8")
 
 
-def _conditions(results: dict[str, Any]) -> str:
-    machine, versions = results["machine"], results["versions"]
-    networks = sum(one["cells"] for one in results["studies"].values() if not str(one["settings"].get("function", "")))
-    minutes = results["seconds"] / machine["cores"] / 60
-    libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
+def _conditions(results: Results) -> str:
+    machine = results.machine
+    networks = sum(study.cells for study in results.studies.values() if not study.settings.get("function"))
+    minutes = (results.seconds or 0) / machine["cores"] / 60
+    libraries = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     return (
-        f"**Hardware and time.** Preset `{results['preset']}`: {networks:,} networks trained on {machine['cores']} "
+        f"**Hardware and time.** Preset `{results.preset}`: {networks:,} networks trained on {machine['cores']} "
         f"cores of {machine['processor']} with {machine['memory_gb']:.0f} GB, {minutes:.0f} minutes; "
-        f"made {results['made'][:10]} with {libraries}. On another processor the last bits differ, and late in "
+        f"made {results.made[:10]} with {libraries}. On another processor the last bits differ, and late in "
         "training 1-bit networks amplify them: single losses differ, statistics over seeds do not.\n\n"
-        f"    make setup && .venv/bin/ntk1bit verify --preset {results['preset']}      # everything, resumable\n"
+        f"    make setup && .venv/bin/ntk1bit verify --preset {results.preset}      # everything, resumable\n"
         "    .venv/bin/ntk1bit verify --list                          # claims and rules\n"
     )
 
 
-def _verdict_table(order: list[dict[str, Any]], results: dict[str, Any]) -> str:
-    counts = {name: sum(entry["outcome"] == name for entry in order) for name in OUTCOMES}
-    told = ", ".join(f"{count} {name}" for name, count in counts.items())
-    lines = [f"## Verdicts ({results['preset']}): {told}\n", "![All verdicts](docs/figures/verdicts.png)\n"]
+def _verdict_table(order: list[ClaimEntry], results: Results) -> str:
+    counts = {name: sum(entry.outcome == name for entry in order) for name in OUTCOMES}
+    summary = ", ".join(f"{count} {name}" for name, count in counts.items())
+    lines = [f"## Verdicts ({results.preset}): {summary}\n", "![All verdicts](docs/figures/verdicts.png)\n"]
     lines += ["| claim | source | what | verdict | because |", "|---|---|---|---|---|"]
     for entry in order:
-        link = f"[{entry['id']}](#{anchor(entry)})"
-        lines.append(
-            f"| {link} | {_cell(entry['source'])} | {_cell(entry['title'])} | **{entry['outcome']}** | "
-            f"{_cell(entry['reason'])} |"
-        )
+        cells = [_link(entry), _cell(entry.source), _cell(entry.title), f"**{entry.outcome}**", _cell(entry.reason)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _section(proof: Proof, entry: dict[str, Any], results: dict[str, Any]) -> str:
-    lines = [f'<a id="{anchor(entry)}"></a>\n', f"### {entry['id']}: {entry['title']}: {entry['outcome']}\n"]
-    lines.append(f"*{entry['source']}.* {_prose(entry['statement'])}\n")
-    assumed, refuted = _prose(entry["assumptions"]), _prose(entry["refuted_by"])
-    lines.append(f"Assumed: {assumed} Refuted by: {refuted}.\n")
-    if entry["id"] in FIGURES:
-        name = FIGURES[entry["id"]]
-        lines.append(f"![{entry['title']}](docs/figures/{name}.png)\n")
+def _section(proof: Proof, entry: ClaimEntry, results: Results, *, shared: ClaimEntry | None) -> str:
+    """Return a claim's section; its derivation may stand in the section of a claim that shares it."""
+    lines = [f'<a id="{anchor(entry)}"></a>\n', f"### {entry.id}: {entry.title}: {entry.outcome}\n"]
+    lines.append(f"*{entry.source}.* {_prose(entry.statement)}\n")
+    lines.append(f"Assumed: {_prose(entry.assumptions)} Refuted by: {_prose(entry.refuted_by)}.\n")
+    if entry.id in FIGURES:
+        lines.append(f"![{entry.title}](docs/figures/{FIGURES[entry.id]}.png)\n")
     lines += ["| | criterion | found | |", "|---|---|---|---|"]
-    for kind, findings in (("rule", entry["findings"]), ("context", entry["context"])):
-        lines += [f"| {kind} | {_cell(one['rule'])} | {_cell(one['why'])} | {one['outcome']} |" for one in findings]
-    lines += ["", *[f"- {_prose(remark)}" for remark in entry["remarks"]], ""]
-    lines += ["<details><summary>All measurements</summary>\n", *_measures(entry), "\n</details>\n"]
-    for name in entry["tables"]:
-        if len(entry["tables"][name]) <= _LONGEST_TABLE:
-            lines += [f"<details><summary>Table: {name}</summary>\n", *_table(table(entry, name)), "\n</details>\n"]
-    lines += [f"<details><summary>Derivation and experiment (<code>{proof.module}</code>)</summary>\n"]
-    lines += [argument(proof), "\n</details>\n"]
-    minutes = sum(results["studies"][name]["seconds"] for name in proof.studies) / results["machine"]["cores"] / 60
-    command = f".venv/bin/ntk1bit verify {entry['id']} --preset {results['preset']}"
-    lines.append(f"Again: `{command}` (about {max(minutes, 1):.0f} minutes on the machine above).\n")
+    for kind, findings in (("rule", entry.findings), ("context", entry.context)):
+        lines += [
+            f"| {kind} | {_cell(finding.rule)} | {_cell(finding.why)} | {finding.outcome} |" for finding in findings
+        ]
+    lines += ["", *[f"- {_prose(remark)}" for remark in entry.remarks], ""]
+    lines += _fold("All measurements", _measures(entry))
+    for name, rows in entry.tables.items():
+        if len(rows) <= _LONGEST_TABLE:
+            lines += _fold(f"Table: {name}", _table(table(entry, name)))
+    if shared is None:
+        lines += _fold(f"Derivation and experiment (<code>{proof.module}</code>)", [argument(proof)])
+    else:
+        lines.append(f"Derivation and experiment: see {_link(shared)}.\n")
+    seconds = sum(results.studies[name].seconds or 0 for name in proof.studies)
+    minutes = max(seconds / results.machine["cores"] / 60, 1)
+    command = f".venv/bin/ntk1bit verify {entry.id} --preset {results.preset}"
+    lines.append(f"Again: `{command}` (about {minutes:.0f} minutes on the machine above).\n")
     return "\n".join(lines)
 
 
-def _measures(entry: dict[str, Any]) -> list[str]:
+def _fold(summary: str, lines: list[str]) -> list[str]:
+    return [f"<details><summary>{summary}</summary>\n", *lines, "\n</details>\n"]
+
+
+def _measures(entry: ClaimEntry) -> list[str]:
     lines = ["| measure | value | range | seeds | study |", "|---|---|---|---|---|"]
-    for one in entry["measures"]:
-        if one["kind"] == "count":
-            value, seeds = f"{one['failures']:,} of {one['trials']:,}", ""
-        elif one["kind"] == "number":
-            value, seeds = _number(one["value"]), ""
+    for measure in entry.measures:
+        seeds = note = ""
+        if isinstance(measure, CountEntry):
+            value, note = f"{measure.failures:,} of {measure.trials:,}", measure.note
+        elif isinstance(measure, EstimateEntry):
+            value = f"{_number(measure.value)} [{_number(measure.low)}, {_number(measure.high)}]"
+            seeds, note = str(measure.seeds), measure.note
         else:
-            value = f"{_number(one['value'])} [{_number(one['low'])}, {_number(one['high'])}]"
-            seeds = str(one["seeds"])
-        note = f" ({one['note']})" if one.get("note") else ""
-        meaning = f"{one['label']}: {one['meaning']}{note}"
-        lines.append(f"| {_cell(meaning)} | {value} | {_cell(one['span'])} | {seeds} | {one['study']} |")
+            value = _number(measure.value)
+        meaning = _cell(f"{measure.label}: {measure.meaning}" + (f" ({note})" if note else ""))
+        lines.append(f"| {meaning} | {value} | {_cell(measure.span)} | {seeds} | {measure.study} |")
     return lines
 
 
 def _table(frame: pd.DataFrame) -> list[str]:
     lines = [f"| {' | '.join(frame.columns)} |", "|---" * len(frame.columns) + "|"]
     for row in frame.itertuples(index=False):
-        cells = [_number(one) if isinstance(one, float) else _cell(str(one)) for one in row]
+        cells = [_number(value) if isinstance(value, float) else _cell(str(value)) for value in row]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def _studies(results: dict[str, Any]) -> str:
+def _studies(results: Results) -> str:
     lines = [
         "## The studies\n",
         "| study | purpose | networks or measurements | seconds of one core |",
         "|---|---|---|---|",
     ]
-    for name, one in results["studies"].items():
-        lines.append(f"| {name} | {_cell(one['purpose'])} | {one['cells']:,} | {one['seconds']:,.0f} |")
+    for name, study in results.studies.items():
+        lines.append(f"| {name} | {_cell(study.purpose)} | {study.cells:,} | {study.seconds or 0:,.0f} |")
     lines.append(
         "\nTheir settings are in `proofs_numeric/studies.py` and, as run, in `results/standard/verdicts.json`.\n"
     )
@@ -173,15 +180,19 @@ def _studies(results: dict[str, Any]) -> str:
 
 
 def argument(proof: Proof) -> str:
-    """Return what the proof's module says: its text without the title."""
-    text = inspect.cleandoc(import_module(proof.module).__doc__ or "")
+    """Return the derivation and the experiment that the proof's module describes: its text without the title."""
+    text = inspect.cleandoc(getattr(inspect.getmodule(proof.evidence), "__doc__", None) or "")
     lines = text.partition("\n")[2].strip().splitlines()
     return "\n".join(line if line.startswith("    ") else _prose(line) for line in lines)
 
 
-def anchor(entry: dict[str, Any]) -> str:
+def anchor(entry: ClaimEntry) -> str:
     """Return the name that links to a claim's section."""
-    return "claim-" + "".join(c if c.isalnum() else "-" for c in entry["id"].lower())
+    return "claim-" + "".join(c if c.isalnum() else "-" for c in entry.id.lower())
+
+
+def _link(entry: ClaimEntry) -> str:
+    return f"[{entry.id}](#{anchor(entry)})"
 
 
 def _prose(text: str) -> str:
@@ -214,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if page != current:
             print(f"{given.out} is out of date; write it with: python -m proofs_numeric.page", file=sys.stderr)
         return int(page != current)
-    given.out.write_text(page, encoding="utf-8")
+    write_whole(given.out, page.encode())
     print(given.out)
     return 0
 

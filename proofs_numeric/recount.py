@@ -2,7 +2,7 @@
 
 C7 and C7-table rest on nothing but counts, which are made again. C6-energy sets counts beside losses: they are read
 from language.csv, whose six digits carry a comparison at equal energy to 1e-5 nats. What rests on losses alone, or on
-W23's counting, which is fixed, is kept as it was stored. `make recount` then also writes the figures and the page.
+W23's counting, which is fixed, is kept as it was stored. With `--publish` the figures and the page are written as well.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import pandas as pd
 
-from ntk1bit.claims import Evidence
-from ntk1bit.claims.results import claim_entry, evidence_of, plain, read_results, table, write_results
+from ntk1bit.claims import Evidence, Number
+from ntk1bit.claims.results import ClaimEntry, Results, claim_entry, evidence_of, read_results, table, write_results
 from ntk1bit.claims.results import measure as stored_measure
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.language_run import LanguageRun
@@ -25,11 +25,10 @@ from ntk1bit.experiments.language_spec import LanguageSpec
 from proofs_numeric import c6_bitnet, c7_energy
 from proofs_numeric.data import Data
 from proofs_numeric.page import RESULTS
+from proofs_numeric.publish import NETWORKS, publish
 
-NETWORKS = "language.csv"
 
-
-def recount(results: dict[str, Any], networks: pd.DataFrame) -> dict[str, Any]:
+def recount(results: Results, networks: pd.DataFrame) -> Results:
     """Return the results with the claims that rest on counting judged by today's counts.
 
     Parameters
@@ -44,26 +43,20 @@ def recount(results: dict[str, Any], networks: pd.DataFrame) -> dict[str, Any]:
     InputError
         If the results lack a claim that is needed, the networks are not theirs, or their text cannot be read.
     """
-    entries = {entry["id"]: entry for entry in results["claims"]}
-    missing = [one.id for one in (c6_bitnet.CLAIM, c6_bitnet.CLAIM_ENERGY) if one.id not in entries]
-    if missing:
-        raise InputError(f"the results lack {', '.join(missing)}; a recount needs all claims on language models")
-    run = stored_run(results, entries[c6_bitnet.CLAIM.id], networks)
+    losses, energy = (results.claim(one.id) for one in (c6_bitnet.CLAIM, c6_bitnet.CLAIM_ENERGY))
+    run = stored_run(results, losses, networks)
     data = Data(Path(), languages={"language": run})
     made = {}
     for claim, evidence in (
         (c7_energy.CLAIM, c7_energy.evidence(data)),
         (c7_energy.CLAIM_TABLE, c7_energy.evidence_table(data)),
-        (
-            c6_bitnet.CLAIM_ENERGY,
-            _recounted(evidence_of(entries[c6_bitnet.CLAIM_ENERGY.id]), c6_bitnet.evidence_energy(data)),
-        ),
+        (c6_bitnet.CLAIM_ENERGY, _recounted(evidence_of(energy), c6_bitnet.evidence_energy(data))),
     ):
-        made[claim.id] = plain(claim_entry(claim, claim.judge(evidence), evidence))
-    return results | {"claims": [made.get(entry["id"], entry) for entry in results["claims"]]}
+        made[claim.id] = claim_entry(claim, claim.judge(evidence), evidence)
+    return msgspec.structs.replace(results, claims=[made.get(entry.id, entry) for entry in results.claims])
 
 
-def stored_run(results: dict[str, Any], entry: dict[str, Any], networks: pd.DataFrame) -> LanguageRun:
+def stored_run(results: Results, entry: ClaimEntry, networks: pd.DataFrame) -> LanguageRun:
     """Put a run together again from its stored tables: its networks at their best rates, and the search for these.
 
     Parameters
@@ -78,7 +71,7 @@ def stored_run(results: dict[str, Any], entry: dict[str, Any], networks: pd.Data
     InputError
         If the networks are not those of the results.
     """
-    spec = LanguageSpec.from_dict(results["studies"]["language"]["settings"])
+    spec = LanguageSpec.from_dict(results.studies["language"].settings)
     wanted = list(itertools.product(spec.arms, map(str, spec.shapes), spec.seeds))
     if list(networks[["arm", "size", "seed"]].itertuples(index=False, name=None)) != wanted:
         raise InputError(f"{NETWORKS} and verdicts.json are not of the same networks; verify anew")
@@ -96,7 +89,9 @@ def stored_run(results: dict[str, Any], entry: dict[str, Any], networks: pd.Data
         ignore_index=True,
     )
     rates = {(str(row["arm"]), str(row["size"])): float(row["rate"]) for row in best}
-    return LanguageRun(spec, frame, rates, {"loss": stored_measure(entry, "trigram.loss")["value"]})
+    trigram = stored_measure(entry, "trigram.loss").measure()
+    assert isinstance(trigram, Number)
+    return LanguageRun(spec, frame, rates, {"loss": trigram.value})
 
 
 def _recounted(stored: Evidence, found: Evidence) -> Evidence:
@@ -116,16 +111,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Recount the results of a folder; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m proofs_numeric.recount", description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS, help=f"folder of verdicts.json and {NETWORKS}")
+    parser.add_argument("--publish", action="store_true", help="then draw the figures and write the page")
     given = parser.parse_args(arguments)
     try:
         path = given.results / NETWORKS
         if not path.is_file():
             raise InputError(f"there is no {NETWORKS} in {given.results}; `make verify` writes it")
         found = recount(read_results(given.results), pd.read_csv(path))
+        print(write_results(found, given.results))
+        if given.publish:
+            print(*publish(given.results, results=given.results)[0], sep="\n")
     except InputError as problem:
         print(f"proofs_numeric.recount: {problem}", file=sys.stderr)
         return 2
-    print(write_results(found, given.results))
     return 0
 
 

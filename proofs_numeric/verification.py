@@ -12,12 +12,21 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from ntk1bit.claims.results import claim_entry, document, read_results, write_results
-from ntk1bit.claims.verdict_file import FILE
+from ntk1bit.claims.results import (
+    FILE,
+    Results,
+    StudyEntry,
+    claim_entry,
+    document,
+    read_results,
+    study_entry,
+    write_results,
+)
 from ntk1bit.errors import InputError
+from ntk1bit.estimators.language import write_networks
 from ntk1bit.experiments import run_all
+from ntk1bit.experiments.language_spec import LanguageSpec
 from ntk1bit.experiments.runner import Progress
 from ntk1bit.files import left_by_others
 from proofs_numeric.catalogue import MODULES
@@ -73,7 +82,7 @@ def verify(
     executor: Executor | None = None,
     progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
-) -> dict[str, Any]:
+) -> Results:
     """Run the studies that are not finished, judge the claims and write verdicts.json.
 
     Parameters
@@ -109,7 +118,7 @@ def verify(
     tell = progress or (lambda *_: None)
     total = sum(one.seconds for one in work) or 1.0
     done = 0.0
-    about: dict[str, dict[str, Any]] = {}
+    about: dict[str, StudyEntry] = {}
     data = Data(folder)
     for one in work:
 
@@ -126,12 +135,12 @@ def verify(
         tell(f"judging {identity}", done / total)
         evidence = proof.evidence(data)
         entries.append(claim_entry(proof.claim, proof.claim.judge(evidence), evidence))
-    kept = [entry for entry in earlier.get("claims", []) if entry["id"] not in chosen]
+    kept = [] if earlier is None else [entry for entry in earlier.claims if entry.id not in chosen]
     place = {name: k for k, name in enumerate(MODULES)}  # claims that are no longer in the catalogue are dropped
-    judged = sorted((one for one in (*entries, *kept) if one["id"] in place), key=lambda one: place[one["id"]])
+    judged = sorted((one for one in (*entries, *kept) if one.id in place), key=lambda one: place[one.id])
     needed = studies(preset)
-    about = {name: one for name, one in earlier.get("studies", {}).items() if name in needed} | about
-    results = document(preset, about, judged)
+    before = {} if earlier is None else {name: one for name, one in earlier.studies.items() if name in needed}
+    results = document(preset, before | about, judged)
     write_results(results, folder)
     return results
 
@@ -145,7 +154,7 @@ def _with_seeds(study: Study, seeds: tuple[int, ...]) -> Study:
 
 def _run(
     study: Study, data: Data, jobs: int, executor: Executor | None, share: Progress
-) -> tuple[dict[str, Any], tuple[str, ...]]:
+) -> tuple[StudyEntry, tuple[str, ...]]:
     """Run a study; return what verdicts.json says about it, and remarks on its data and files."""
     folder = data.folder / "studies" / study.name
     outcome = run_all(study.specification, folder, jobs=jobs, executor=executor, progress=share)
@@ -155,12 +164,14 @@ def _run(
             "run the same command again to try them once more"
         )
     run = data.run(study.name)
-    about = {"purpose": study.purpose, "settings": run.spec.summary, "cells": len(run.about)}
-    return about | {"seconds": round(run.seconds, 1)}, outcome.notes
+    if isinstance(run.spec, LanguageSpec):
+        write_networks(data.language(study.name), folder)  # which the documents store beside the verdicts
+    settings, seconds = run.spec.summary, round(run.seconds, 1)
+    return study_entry(purpose=study.purpose, settings=settings, cells=len(run.about), seconds=seconds), outcome.notes
 
 
-def _earlier(folder: Path, preset: str) -> dict[str, Any]:
-    """Return the verdicts that the folder holds already, if they are of this preset."""
+def _earlier(folder: Path, preset: str) -> Results | None:
+    """Return the verdicts that the folder holds already, if any; they must be of this preset."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file, not a folder; give another --out")
     if (folder / "measured").is_dir():
@@ -168,8 +179,8 @@ def _earlier(folder: Path, preset: str) -> dict[str, Any]:
     if not (folder / FILE).exists():
         if folder.exists() and any(p.name != "studies" and not left_by_others(p.name) for p in folder.iterdir()):
             raise InputError(f"{folder} exists and is not a verification; give another --out")
-        return {}
+        return None
     found = read_results(folder)
-    if found["preset"] != preset:
-        raise InputError(f"{folder} holds a {found['preset']} verification, not a {preset} one; give another --out")
+    if found.preset != preset:
+        raise InputError(f"{folder} holds a {found.preset} verification, not a {preset} one; give another --out")
     return found

@@ -33,17 +33,6 @@ BY_NAME = {
     "proofs_numeric/catalogue.py",
 }
 
-# Files that still break a rule below; the list is to become empty.
-NOT_YET = {
-    "benchmarks/__main__.py",
-    "ntk1bit/plots/recipes/__main__.py",
-    "ntk1bit/plots/recipes/verdicts.py",
-    "ntk1bit/reports/figures.py",
-    "ntk1bit/scaling/command.py",
-    "ntk1bit/scaling/selection.py",
-    "proofs_numeric/page.py",
-}
-
 
 def sources() -> list[Path]:
     return [path for tree in TREES for path in sorted((ROOT / tree).rglob("*.py"))]
@@ -84,7 +73,7 @@ def test_a_package_imports_only_from_packages_before_it():
         for line, name in imports(path):
             if package_of(name) != own and ORDER.index(package_of(name)) > ORDER.index(own):
                 against.append(f"{path.relative_to(ROOT)}:{line}: {name}")
-    assert [edge for edge in against if edge.partition(":")[0] not in NOT_YET] == []
+    assert against == []
 
 
 def test_modules_do_not_import_each_other_in_a_circle():
@@ -113,13 +102,13 @@ def test_modules_do_not_import_each_other_in_a_circle():
         return circles
 
     circles = [circle for name in sorted(below) for circle in follow(name, ())]
-    assert [circle for circle in circles if "benchmarks.__main__" not in circle] == []
+    assert circles == []
 
 
 def test_only_the_named_modules_import_by_name():
     by_name = re.compile(r"import_module\(|__import__\(")
     found = {str(path.relative_to(ROOT)) for path in sources() if by_name.search(path.read_text())}
-    assert found - NOT_YET - BY_NAME == set()
+    assert found - BY_NAME == set()
 
 
 def test_no_function_is_named_in_a_string():
@@ -131,12 +120,12 @@ def test_no_function_is_named_in_a_string():
                 name = re.fullmatch(r"(?:ntk1bit|proofs_numeric|benchmarks)(?:\.\w+)+:\w*", node.value)
                 if name:
                     found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.value}")
-    assert [place for place in found if place.partition(":")[0] not in NOT_YET] == []
+    assert found == []
 
 
 def test_every_package_is_in_the_list_and_an_attribute():
     there = {found.name for found in pkgutil.iter_modules(ntk1bit.__path__)} - {"__main__"}
-    assert there | {"statistics"} == set(ntk1bit.PACKAGES)
+    assert there == set(ntk1bit.PACKAGES)
     for name in there:
         assert getattr(ntk1bit, name) is importlib.import_module(f"ntk1bit.{name}")
         assert name in dir(ntk1bit)
@@ -159,8 +148,6 @@ def test_import_of_the_package_loads_nothing_else():
 def test_names_of_0_1_0_say_where_they_are(old):
     module, _, name = f"ntk1bit.{old}".rpartition(".")
     package = importlib.import_module(module)
-    if name in vars(package):
-        pytest.skip("not moved yet")
     for use in (lambda: getattr(package, name), lambda: exec(f"from {module} import {name}", {})):
         with pytest.raises(ImportError, match=f"{name} is now ntk1bit") as raised:
             use()
@@ -177,10 +164,6 @@ def test_names_of_0_1_0_say_where_they_are(old):
 
 
 def test_verify_imports_what_the_asked_claims_need():
-    from proofs_numeric import catalogue
-
-    if not hasattr(catalogue, "MODULES"):
-        pytest.skip("the catalogue imports all claims at once")
     code = (
         "import sys; from ntk1bit.cli.main import main\n"
         "try: main(['verify', 'C1', '--dry-run'])\n"

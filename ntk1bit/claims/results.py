@@ -1,131 +1,291 @@
-"""verdicts.json: verdicts with their evidence as plain data, written whole; `verdict_file` reads it."""
+"""verdicts.json: verdicts with their evidence, read with every field checked and written whole."""
 
 from __future__ import annotations
 
 import json
 import math
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import pandas as pd
 import psutil
+from msgspec import Meta, Struct
 
-from ntk1bit.claims import OUTCOMES, Claim, Evidence, Verdict
-from ntk1bit.claims.evidence import kind_of, stored_measure
-from ntk1bit.claims.verdict_file import FILE, FORMAT, read_verdicts
+from ntk1bit.claims.claim import Claim, Verdict, require_outcome
+from ntk1bit.claims.criteria import OUTCOMES, Outcome
+from ntk1bit.claims.evidence import Evidence, Measure, kind_of, stored_measure
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.store import versions
-from ntk1bit.files import write_whole
+from ntk1bit.files import read_text, write_whole
 from ntk1bit.processors import usable_processors
 
+FILE = "verdicts.json"
+FORMAT = 2
+_AGAIN = "make it again with: ntk1bit verify"
+_LONGEST = 300  # characters of a complaint about a file, which may hold anything
 
-def claim_entry(claim: Claim, verdict: Verdict, evidence: Evidence) -> dict[str, Any]:
-    """Return a claim with its verdict and evidence as plain data; its measures with their labels."""
-    about = ("id", "title", "statement", "source", "assumptions", "refuted_by", "rule")
-    return {name: getattr(claim, name) for name in about} | {
-        "outcome": verdict.outcome,
-        "reason": verdict.reason,
-        "findings": [asdict(one) for one in verdict.findings],
-        "context": [asdict(one) for one in verdict.context],
-        "measures": [
-            {"kind": kind_of(one), "id": one.id, "label": claim.label(one.id)} | asdict(one)
-            for one in evidence.measures
-        ],
-        "tables": {name: _records(table) for name, table in evidence.tables.items()},
-        "remarks": list(evidence.remarks),
-    }
+Stored = int | float | None  # a number; null where there is none
+Whole = Annotated[int, Meta(ge=0)]
 
 
-def document(preset: str, studies: dict[str, dict[str, Any]], claims: list[dict[str, Any]]) -> dict[str, Any]:
-    """Put together what verdicts.json holds; its `seconds` are those of one core, over all studies."""
-    return plain(
-        {
-            "format": FORMAT,
-            "preset": preset,
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(sum(float(one["seconds"]) for one in studies.values()), 1),
-            "versions": versions(),
-            "machine": {
-                "processor": _processor(),
-                "cores": usable_processors(),
-                "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-            },
-            "studies": studies,
-            "claims": sorted(claims, key=lambda entry: OUTCOMES.index(entry["outcome"])),
-        }
-    )
+class MissingError(InputError):
+    """The results lack a claim, a table or a measure that somebody needs."""
 
 
-def write_results(results: dict[str, Any], folder: Path) -> Path:
-    """Write verdicts.json: all of it or nothing."""
-    path = folder / FILE
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(path, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
-    return path
+class FindingEntry(Struct):
+    """A criterion and what it says."""
+
+    outcome: Outcome
+    measure: str
+    label: str
+    rule: str
+    why: str
 
 
-def read_results(folder: Path) -> dict[str, Any]:
+class MeasureEntry(Struct, kw_only=True, tag_field="kind"):
+    """A measure with its id, and the label that stands for it on a page."""
+
+    id: str
+    label: str
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are no measure of this kind."""
+        self.measure()
+
+    def measure(self) -> Measure:
+        """Return it as evidence; nulls become NaN."""
+        return stored_measure(msgspec.to_builtins(self))
+
+
+class EstimateEntry(MeasureEntry, kw_only=True, tag="estimate"):
+    """A stored `IntervalEstimate`."""
+
+    meaning: str
+    value: Stored
+    low: Stored
+    high: Stored
+    seeds: Whole
+    span: str
+    study: str
+    note: str
+
+
+class CountEntry(MeasureEntry, kw_only=True, tag="count"):
+    """A stored `Count`."""
+
+    meaning: str
+    failures: Whole
+    trials: Whole
+    span: str
+    study: str
+    note: str
+
+
+class NumberEntry(MeasureEntry, kw_only=True, tag="number"):
+    """A stored `Number`."""
+
+    meaning: str
+    value: Stored
+    span: str
+    study: str
+
+
+class ClaimEntry(Struct, kw_only=True):
+    """A claim with its verdict and evidence; its tables are lists of rows."""
+
+    id: str
+    title: str
+    statement: str
+    source: str
+    assumptions: str
+    refuted_by: str
+    rule: str
+    outcome: Outcome
+    reason: str
+    findings: list[FindingEntry]
+    context: list[FindingEntry]
+    measures: list[EstimateEntry | CountEntry | NumberEntry]
+    tables: dict[str, list[dict[str, Any]]]
+    remarks: list[str]
+
+    def __post_init__(self) -> None:
+        """Refuse an outcome that the claim's own findings do not give, and two measures of one id."""
+        require_outcome(self.id, self.outcome, [finding.outcome for finding in self.findings])
+        Evidence(tuple(entry.measure() for entry in self.measures))
+
+
+class StudyEntry(Struct, kw_only=True):
+    """A study behind the evidence; `seconds` of one processor."""
+
+    purpose: str
+    settings: dict[str, Any]
+    cells: Whole
+    seconds: Stored
+
+
+class Results(Struct, kw_only=True):
+    """What verdicts.json holds; `seconds` are those of one processor, over all studies."""
+
+    format: int
+    preset: str
+    made: str
+    seconds: Stored
+    versions: dict[str, Any]
+    machine: dict[str, Any]
+    studies: dict[str, StudyEntry]
+    claims: list[ClaimEntry]
+
+    def __post_init__(self) -> None:
+        """Refuse a claim that is there twice."""
+        ids = [claim.id for claim in self.claims]
+        twice = next((name for name in ids if ids.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(f"claim {twice} is there twice")
+
+    def claim(self, name: str) -> ClaimEntry:
+        """Return the entry of a claim.
+
+        Raises
+        ------
+        MissingError
+            If the results lack it.
+        """
+        for entry in self.claims:
+            if entry.id == name:
+                return entry
+        raise MissingError(f"the results lack claim {name}; run: ntk1bit verify {name}")
+
+
+def read_results(folder: Path) -> Results:
     """Read and check the verdicts.json of a folder.
 
     Raises
     ------
     InputError
-        If it is missing, damaged, or of another format.
+        If it is missing, damaged, or of another format; the message names the file and the place in it.
     """
-    return dict(read_verdicts(folder))
+    path = folder / FILE
+    if not path.exists():
+        raise InputError(f"{folder} has no {FILE}; make it with: ntk1bit verify --out {folder}")
+    try:
+        content = json.loads(read_text(path))
+    except InputError as problem:
+        raise InputError(f"{problem}, or {_AGAIN}") from None
+    except (ValueError, RecursionError) as problem:  # not JSON, or a number of thousands of digits
+        raise InputError(f"{path} is damaged ({_short(problem)}); {_AGAIN}") from None
+    if not isinstance(content, dict) or "format" not in content:
+        raise InputError(f"{path} does not hold verdicts (it has no format); {_AGAIN}")
+    if content["format"] != FORMAT:
+        raise InputError(f"{path} has format {str(content['format'])[:40]}, this version reads {FORMAT}; {_AGAIN}")
+    try:
+        return msgspec.convert(content, Results)
+    except msgspec.ValidationError as problem:
+        raise InputError(f"{path} is damaged: {_short(problem)}; {_AGAIN}") from None
 
 
-def evidence_of(entry: dict[str, Any]) -> Evidence:
+def write_results(results: Results, folder: Path) -> Path:
+    """Write verdicts.json: all of it or nothing."""
+    path = folder / FILE
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(path, (json.dumps(msgspec.to_builtins(results), indent=1, allow_nan=False) + "\n").encode())
+    return path
+
+
+def claim_entry(claim: Claim, verdict: Verdict, evidence: Evidence) -> ClaimEntry:
+    """Return a claim with its verdict and evidence as they are stored: measures have labels, numbers six digits."""
+    words = ("id", "title", "statement", "source", "assumptions", "refuted_by", "rule")
+    entry = {name: getattr(claim, name) for name in words} | {
+        "outcome": verdict.outcome,
+        "reason": verdict.reason,
+        "findings": [asdict(finding) for finding in verdict.findings],
+        "context": [asdict(finding) for finding in verdict.context],
+        "measures": [
+            {"kind": kind_of(measure), "label": claim.label(measure.id)} | asdict(measure)
+            for measure in evidence.measures
+        ],
+        "tables": {name: frame.to_dict("records") for name, frame in evidence.tables.items()},
+        "remarks": evidence.remarks,
+    }
+    return msgspec.convert(_plain(entry), ClaimEntry)
+
+
+def document(preset: str, studies: Mapping[str, StudyEntry], claims: list[ClaimEntry]) -> Results:
+    """Put together what verdicts.json holds; claims are sorted by outcome, refuted ones first."""
+    return Results(
+        format=FORMAT,
+        preset=preset,
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(sum(float(study.seconds or 0) for study in studies.values()), 1),
+        versions=versions(),
+        machine={
+            "processor": _processor(),
+            "cores": usable_processors(),
+            "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        },
+        studies=dict(studies),
+        claims=sorted(claims, key=lambda entry: OUTCOMES.index(entry.outcome)),
+    )
+
+
+def study_entry(**fields: Any) -> StudyEntry:
+    """Return a study as it is stored, from its fields with numbers of NumPy or Python."""
+    return msgspec.convert(_plain(fields), StudyEntry)
+
+
+def evidence_of(entry: ClaimEntry) -> Evidence:
     """Return the evidence of a claim's entry, so that a rule can be applied to it again; nulls become NaN."""
-    made = tuple(map(stored_measure, entry["measures"]))
-    return Evidence(made, {name: table(entry, name) for name in entry["tables"]}, tuple(entry["remarks"]))
+    tables = {name: table(entry, name) for name in entry.tables}
+    return Evidence(tuple(measure.measure() for measure in entry.measures), tables, tuple(entry.remarks))
 
 
-def table(entry: dict[str, Any], name: str) -> pd.DataFrame:
+def table(entry: ClaimEntry, name: str) -> pd.DataFrame:
     """Return a table of a claim's entry as a frame.
 
     Raises
     ------
-    InputError
+    MissingError
         If the claim has no table of this name.
     """
-    if name not in entry["tables"]:
-        raise InputError(f"claim {entry['id']} has no table {name!r}; it has: {', '.join(entry['tables']) or 'none'}")
-    return pd.DataFrame(entry["tables"][name])
+    if name not in entry.tables:
+        raise MissingError(f"claim {entry.id} has no table {name!r}; it has: {', '.join(entry.tables) or 'none'}")
+    return pd.DataFrame(entry.tables[name])
 
 
-def measure(entry: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a measure of a claim's entry.
+def measure(entry: ClaimEntry, name: str) -> EstimateEntry | CountEntry | NumberEntry:
+    """Return the measure of a claim's entry with this id.
 
     Raises
     ------
-    InputError
-        If the claim has no measure of this id.
+    MissingError
+        If the claim has no such measure.
     """
-    for one in entry["measures"]:
-        if one["id"] == name:
-            return one
-    raise InputError(f"claim {entry['id']} has no measure {name!r}")
+    for stored in entry.measures:
+        if stored.id == name:
+            return stored
+    raise MissingError(f"claim {entry.id} has no measure {name!r}")
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
-
-
-def plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     """Turn NumPy numbers into Python's, round floats to six digits, and NaN and infinity into null."""
     if isinstance(value, dict):
-        return {str(name): plain(entry) for name, entry in value.items()}
+        return {str(name): _plain(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
+        return [_plain(entry) for entry in value]
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
+
+
+def _short(problem: Exception) -> str:
+    """Return what is wrong on one line of limited length, with the place written as in JSON: claims[0].outcome."""
+    return " ".join(str(problem).replace("`$.", "`").split())[:_LONGEST]
 
 
 def _processor() -> str:

@@ -14,19 +14,38 @@ def plot(
     run: Run,
     out: Annotated[
         Path | None,
-        typer.Option(help="The figure: .png, .pdf or .svg, by the ending. Default: a .png in the folder of the run."),
+        typer.Option(
+            help="The figure: .png, .pdf or .svg, by the ending. Default: a .png in the folder of the run. "
+            "Of a verification: the folder for its figures. Default: RUN/figures."
+        ),
+    ] = None,
+    figures: Annotated[
+        str | None, typer.Option(help="Of a verification: names of figures, as drift,floor. Default: all.")
     ] = None,
 ) -> None:
     """Draw the figure of a run.
 
     Of a sweep: loss against step, and kernel drift, loss floor and generalisation difference (gap) against width, one
     file for each group of settings. Of language models: losses with their laws, gap, energy and stability. Of
-    deep networks: figures 1 to 3 of D25.
+    deep networks: figures 1 to 3 of D25. Of a verification: a figure for each topic.
 
     Example: ntk1bit plot runs/first --out first.pdf
     """
+    from ntk1bit.claims.results import FILE, read_results
     from ntk1bit.cli.tables import say
     from ntk1bit.errors import InputError
+
+    if (run / FILE).exists():
+        from ntk1bit.plots.recipes import write_figures
+
+        names = [] if figures is None else [name.strip() for name in figures.split(",")]
+        written, left_out = write_figures(read_results(run), out or run / "figures", names)
+        print(*written, sep="\n")
+        for sentence in left_out:
+            say(sentence)
+        return
+    if figures is not None:
+        raise InputError(f"--figures is for a verification, and {run} has no {FILE}")
     from ntk1bit.experiments import SweepSpec, open_run
     from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
     from ntk1bit.experiments.language_spec import LanguageSpec
@@ -46,9 +65,9 @@ def plot(
         from ntk1bit.cli import deep_runs
 
         opened.require_whole()
-        figures = deep_runs.figures_of(opened)
-        default = run / ("figure-1.png" if figures == (1,) else "figure.png")
-        for path in deep_runs.draw(opened.frame(), figures, out or default):
+        numbers = deep_runs.figures_of(opened)
+        default = run / ("figure-1.png" if numbers == (1,) else "figure.png")
+        for path in deep_runs.draw(opened.frame(), numbers, out or default):
             print(path)
         return
     if not isinstance(opened.spec, SweepSpec):

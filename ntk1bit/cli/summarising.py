@@ -13,6 +13,7 @@ import pandas as pd
 from ntk1bit.cli import deep_runs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.estimators import Overview, overview
+from ntk1bit.estimators.captions import group_caption
 from ntk1bit.estimators.columns import SETTINGS
 from ntk1bit.estimators.run_overview import COLUMNS
 from ntk1bit.experiments import Run, SweepSpec
@@ -94,7 +95,7 @@ def _print_tables(found: Overview) -> None:
         return
     for key, group in values.groupby(list(_GROUP), dropna=False):
         settings = dict(zip(_GROUP, key if isinstance(key, tuple) else (key,), strict=True))
-        print(f"\n== {described(settings)}")
+        print(f"\n== {group_caption(settings)}")
         for title, quantities in _TABLES.items():
             _print_against_width(title, quantities, group)
         _print_exponents(_of_group(exponents, settings))
@@ -112,14 +113,6 @@ def _print_tables(found: Overview) -> None:
         for note in one.notes:
             precision = _PRECISION_IN_SHORT[one.settings["precision"]]
             print(f"note: {one.quantity} {precision}{' ' if precision else ''}({one.settings['init']}): {note}")
-
-
-def described(settings: dict[str, Any]) -> str:
-    """Describe a group of cells in a line."""
-    return (
-        f"{settings['task']}, d = {settings['dim']}, n = {settings['n_train']}, init {settings['init']}, "
-        f"kappa {settings['kappa']:g}, eta_rel {settings['eta_rel']:g}"
-    )
 
 
 def _print_against_width(title: str, quantities: Sequence[str], group: pd.DataFrame) -> None:

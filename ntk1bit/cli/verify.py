@@ -20,6 +20,13 @@ def verify(
     jobs: Jobs = None,
     as_list: Annotated[bool, typer.Option("--list", help="List the claims and their rules; run nothing.")] = False,
     dry_run: DryRun = False,
+    publish: Annotated[
+        bool,
+        typer.Option(
+            "--publish",
+            help="Then write results/standard, docs/figures and paper_repro.md: all claims, --preset standard.",
+        ),
+    ] = False,
 ) -> int:
     """Run the experiments that claims need; print verdicts by rules fixed beforehand, refuted claims first.
 
@@ -31,4 +38,4 @@ def verify(
 
     if as_list:
         return verifying.print_claims(claims or [])
-    return verifying.run(claims or [], preset=preset, out=out, seeds=seeds, jobs=jobs, dry_run=dry_run)
+    return verifying.run(claims or [], preset=preset, out=out, seeds=seeds, jobs=jobs, dry_run=dry_run, publish=publish)

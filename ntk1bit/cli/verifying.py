@@ -7,12 +7,15 @@ import shutil
 import textwrap
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ntk1bit.cli.lists import read_seeds
 from ntk1bit.cli.progress import clock, progress_bar, resumable, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError
+
+if TYPE_CHECKING:
+    from ntk1bit.claims.results import ClaimEntry
 
 _NARROWEST = 40  # columns for the words of a table, however narrow the terminal
 _PIPED = 160  # columns when nobody watches
@@ -23,18 +26,28 @@ def print_claims(names: list[str]) -> int:
     for one in _catalogue().choose(names).values():
         claim = one.claim
         print(f"{claim.id}: {claim.title} ({claim.source})")
-        parts = [claim.statement, f"rule: {claim.rule}"]
-        for part in parts:
+        for part in (claim.statement, f"rule: {claim.rule}"):
             print(textwrap.fill(part, width=_columns(), initial_indent="    ", subsequent_indent="    "))
     return 0
 
 
-def run(names: list[str], *, preset: str, out: Path | None, seeds: str | None, jobs: int | None, dry_run: bool) -> int:
+def run(
+    names: list[str],
+    *,
+    preset: str,
+    out: Path | None,
+    seeds: str | None,
+    jobs: int | None,
+    dry_run: bool,
+    publish: bool = False,
+) -> int:
     """Verify and print the verdict table; return the exit code."""
     catalogue = _catalogue()
     from proofs_numeric import verification
 
     chosen = catalogue.choose(names)
+    if publish:
+        _require_publishable(names, preset, seeds)
     folder = out or Path("runs") / f"verify-{preset}"
     work = verification.plan_work(chosen, preset, seeds=() if seeds is None else read_seeds(seeds))
     jobs = usable_jobs(jobs)
@@ -45,23 +58,38 @@ def run(names: list[str], *, preset: str, out: Path | None, seeds: str | None, j
         return 0
     with resumable(folder), progress_bar() as bar:
         results = verification.verify(chosen, work, preset=preset, folder=folder, jobs=jobs, progress=bar, note=say)
-    print_verdicts([entry for entry in results["claims"] if entry["id"] in chosen])
-    print(
-        f"\n{preset}: {len(results['studies'])} studies in {folder}; verdicts and evidence: {folder / 'verdicts.json'}"
-    )
+    print_verdicts([entry for entry in results.claims if entry.id in chosen])
+    print(f"\n{preset}: {len(results.studies)} studies in {folder}; verdicts and evidence: {folder / 'verdicts.json'}")
     if preset == "quick":
         say("quick has short ranges: it is a smoke test; the documents cite --preset standard")
+    if publish:
+        from proofs_numeric.publish import publish as write
+
+        written, left_out = write(folder)
+        print(*written, sep="\n")
+        for sentence in left_out:
+            say(sentence)
     return 0
 
 
-def print_verdicts(entries: list[dict[str, Any]]) -> None:
+def _require_publishable(names: list[str], preset: str, seeds: str | None) -> None:
+    from proofs_numeric.publish import PRESET, require_source_tree
+
+    if names or preset != PRESET or seeds is not None:
+        raise InputError(
+            f"--publish needs all claims with the preset's seeds: ntk1bit verify --preset {PRESET} --publish"
+        )
+    require_source_tree()
+
+
+def print_verdicts(entries: list[ClaimEntry]) -> None:
     """Print a table of verdicts, in the order given, its long column wrapped to the terminal."""
-    sizes = [max(len(entry[name]) for entry in entries) for name in ("id", "outcome", "title")]
-    width = max(_columns() - sum(sizes) - 6, _NARROWEST)
+    sizes = [max(len(getattr(entry, name)) for entry in entries) for name in ("id", "outcome", "title")]
+    room = max(_columns() - sum(sizes) - 6, _NARROWEST)
     rows = []
     for entry in entries:
-        lines = textwrap.wrap(entry["reason"], width) or [""]
-        rows.append([entry["id"], entry["outcome"], entry["title"], lines[0]])
+        lines = textwrap.wrap(entry.reason, room) or [""]
+        rows.append([entry.id, entry.outcome, entry.title, lines[0]])
         rows += [["", "", "", line] for line in lines[1:]]
     print_table(["claim", "verdict", "what", "because"], rows)
 

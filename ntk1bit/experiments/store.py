@@ -307,7 +307,7 @@ class Store:
 
     def changed_versions(self) -> str:
         """List what has another version now than when the run was started; empty if nothing has."""
-        then, now = read_toml(self.folder / "spec.toml").get("versions", {}), versions()
+        then, now = _recorded(read_toml(self.folder / "spec.toml"), "versions"), versions()
         return ", ".join(
             f"{name} {then.get(name, 'none')} to {now[name]}" for name in now if then.get(name) != now[name]
         )
@@ -332,13 +332,19 @@ def read_stored(folder: Path | str) -> Specification:
     path = Path(folder) / "spec.toml"
     document = read_toml(path)
     specification = read_specification(path)
-    if document.get("made", {}).get("layout") != LAYOUT:
-        written = document.get("versions", {}).get("ntk1bit", "0.1.0")
+    if _recorded(document, "made").get("layout") != LAYOUT:
+        written = _recorded(document, "versions").get("ntk1bit", "0.1.0")
         raise InputError(
             f"{folder} was written by ntk1bit {written}, whose results this version cannot read; "
             "read it with that version, or give another folder"
         )
     return specification
+
+
+def _recorded(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a table that spec.toml records besides the settings; empty if somebody has put something else there."""
+    table = document.get(name)
+    return table if isinstance(table, dict) else {}
 
 
 def versions() -> dict[str, str]:

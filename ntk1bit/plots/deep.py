@@ -10,28 +10,18 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, NullFormatter
 
 from ntk1bit.data.cubes_and_curves import CUBES, CURVES
 from ntk1bit.data.target_functions import CURVE_FUNCTIONS
 from ntk1bit.estimators.deep import ROUNDING, ends_table, epochs_table, functions_table, losses_table
-from ntk1bit.plots.looks import (
-    GREY,
-    PRECISION_COLOUR,
-    PRECISION_LINE,
-    PRECISION_MARKER,
-    PRECISION_NAME,
-    drawing,
-    literal,
-    paper,
-)
+from ntk1bit.plots.axes import legend, plot_series, ticks_at_1_2_5
+from ntk1bit.plots.figures import PAGE, empty_figure, panel, write_figure
+from ntk1bit.plots.looks import GREY, PRECISION_NAME, SHADES, drawing, literal, paper, precision_look, shade_look
+from ntk1bit.plots.tables import pick, values
 
 POINTS = ("train", "test")
-_SHADES = (("#1b2a49", "o", "-"), ("#275f8e", "s", "--"), ("#2e9c8f", "D", "-."), ("#8cbf4d", "^", ":"),
-           ("#d9b31e", "v", "-"))  # fmt: skip
-_WIDTH = 6.75  # inches
 _MOST = 4  # labels on an axis of sizes
 
 
@@ -48,20 +38,18 @@ def draw_frame(frame: pd.DataFrame, which: int, path: Path | str) -> Path:
         Where to write it; the ending decides the format.
     """
     with drawing(paper()):
-        figure = Figure(figsize=(_WIDTH, {1: 4.4, 2: 4.4, 3: 5.4}[which]))
-        FigureCanvasAgg(figure)
+        figure = empty_figure(PAGE, {1: 4.4, 2: 4.4, 3: 5.4}[which])
         if which == 1:
             fill_scaling(figure, losses_table(frame))
         elif which == 2:
             fill_functions(figure, functions_table(frame))
         else:
             fill_similarity(figure, epochs_table(frame), ends_table(frame))
-        figure.savefig(path)
-    return Path(path)
+    return write_figure(figure, path)
 
 
 def fill_scaling(figure: Figure, table: pd.DataFrame, labels: Mapping[tuple[str, int], str] | None = None) -> None:
-    """Arrange Fig. 1: a panel a function, one legend below.
+    """Arrange Fig. 1: a panel for each function, one legend below.
 
     Parameters
     ----------
@@ -70,7 +58,7 @@ def fill_scaling(figure: Figure, table: pd.DataFrame, labels: Mapping[tuple[str,
     table
         As `losses_table`.
     labels
-        What the legend calls each (precision, depth), letter by letter unless it is a `styles.Formula`.
+        What the legend calls each (precision, depth), letter by letter unless it is a `looks.Formula`.
     """
     depths = sorted({int(depth) for depth in table["depth"]})
     named = labels or {(p, d): f"{PRECISION_NAME[p]}, depth {d}" for d in depths for p in ("one_bit", "full")}
@@ -79,8 +67,8 @@ def fill_scaling(figure: Figure, table: pd.DataFrame, labels: Mapping[tuple[str,
     for ax in axes.ravel()[len(present) :]:
         ax.set_axis_off()
     for place, (ax, task) in enumerate(zip(axes.ravel(), present, strict=False)):
-        plot_losses(_pick(table, task=task), ax=ax, labels=named)
-        _panel(ax, place, f"${task[0]}_{task[1]}$")
+        plot_losses(pick(table, task=task), ax=ax, labels=named)
+        panel(ax, "abcdefghi"[place], f"${task[0]}_{task[1]}$")
         if place % 3 == 0:
             ax.set_ylabel("least training loss")
         if place >= len(present) - 3:
@@ -89,12 +77,12 @@ def fill_scaling(figure: Figure, table: pd.DataFrame, labels: Mapping[tuple[str,
 
 
 def fill_functions(figure: Figure, table: pd.DataFrame) -> None:
-    """Arrange Fig. 2: a panel a function of one variable, from `functions_table`."""
+    """Arrange Fig. 2: a panel for each function of one variable, from `functions_table`."""
     present = _present(table, CURVES)
     axes = figure.subplots(len(present), 1, sharex=True, squeeze=False)[:, 0]
     for place, (ax, task) in enumerate(zip(axes, present, strict=True)):
-        plot_function(_pick(table, task=task), ax=ax)
-        _panel(ax, place, CURVE_FUNCTIONS[task].formula)
+        plot_function(pick(table, task=task), ax=ax)
+        panel(ax, "abcdefghi"[place], CURVE_FUNCTIONS[task].formula)
         ax.set_ylabel("$y$")
     axes[-1].set_xlabel("$x$")
     _legend_below(figure, axes[0], columns=3)
@@ -112,53 +100,46 @@ def fill_similarity(
     epochs, ends
         As `epochs_table` and `ends_table`.
     labels
-        What the legend calls the difference of each (task, points), letter by letter unless it is a `styles.Formula`.
+        What the legend calls the difference of each (task, points), letter by letter unless it is a `looks.Formula`.
     """
     present = _present(epochs, CURVES)
-    size = float(_values(epochs, "N").max())
+    size = float(values(epochs, "N").max())
     axes = figure.subplots(len(present), 3, squeeze=False)
     for place, (row, task) in enumerate(zip(axes, present, strict=True)):
-        part, first = _pick(epochs, task=task), place == 0
-        plot_epoch_losses(_pick(part, N=size), ax=row[0], named=first)
-        _panel(row[0], 3 * place, f"{task}: losses, $N=${short(size)}")
-        plot_epoch_differences(_pick(part, what="test difference"), ax=row[1], named=first)
-        _panel(row[1], 3 * place + 1, "difference, test points")
+        part, first = pick(epochs, task=task), place == 0
+        plot_epoch_losses(pick(part, N=size), ax=row[0], named=first)
+        panel(row[0], "abcdefghi"[3 * place], f"{task}: losses, $N=${short(size)}")
+        plot_epoch_differences(pick(part, what="test difference"), ax=row[1], named=first)
+        panel(row[1], "abcdefghi"[3 * place + 1], "difference, test points")
         named = {points: (labels or {}).get((task, points), points) for points in POINTS}
-        plot_last_differences(_pick(ends, task=task), ax=row[2], labels=named)
-        _panel(row[2], 3 * place + 2, "difference after training")
+        plot_last_differences(pick(ends, task=task), ax=row[2], labels=named)
+        panel(row[2], "abcdefghi"[3 * place + 2], "difference after training")
     for ax, words in zip(axes[-1], ("epoch", "epoch", "parameters $N$"), strict=True):
         ax.set_xlabel(words)
 
 
 def plot_losses(table: pd.DataFrame, *, ax: Axes, labels: Mapping[tuple[str, int], str]) -> Axes:
-    """Draw one function's losses against parameters, a series a (precision, depth), the deepest hollow."""
+    """Draw one function's losses against parameters, a series for each precision and depth, the deepest open."""
     deepest = max(depth for _, depth in labels)
     for (precision, depth), label in labels.items():
-        part = _pick(table, precision=precision, depth=depth)
+        part = pick(table, precision=precision, depth=depth)
         _series(part, "N", ax, precision, hollow=depth == deepest, label=literal(label))
-    if _values(table, "value").min() < 10 * ROUNDING:
+    if values(table, "value").min() < 10 * ROUNDING:
         ax.axhspan(ROUNDING / 1e3, ROUNDING, color=GREY, alpha=0.15, linewidth=0)
-        place = (float(_values(table, "N").min()), ROUNDING / 1e3)  # below the band, which may be full of points
+        place = (float(values(table, "N").min()), ROUNDING / 1e3)  # below the band, which may be full of points
         ax.annotate("rounding", place, (-3, -2), textcoords="offset points", va="top", fontsize=6.8, color=GREY)
     ax.set_yscale("log")
-    _sizes_below(ax, _values(table, "N"))
+    _sizes_below(ax, values(table, "N"))
     return ax
 
 
 def plot_function(table: pd.DataFrame, *, ax: Axes) -> Axes:
     """Draw a target and the outputs of both precisions."""
-    x = _values(table, "x")
-    ax.plot(x, _values(table, "target"), color=GREY, linewidth=2.2, alpha=0.45, label="target")
+    x = values(table, "x")
+    ax.plot(x, values(table, "target"), color=GREY, linewidth=2.2, alpha=0.45, label="target")
     for precision in ("full", "one_bit"):
-        colour, line = PRECISION_COLOUR[precision], PRECISION_LINE[precision]
-        ax.plot(
-            x,
-            _values(table, precision),
-            color=colour,
-            linestyle=line,
-            linewidth=1.0,
-            label=PRECISION_NAME[precision],
-        )
+        look, y = precision_look(precision), values(table, precision)
+        ax.plot(x, y, color=look.colour, linestyle=look.line, linewidth=1.0, label=PRECISION_NAME[precision])
     return ax
 
 
@@ -166,33 +147,26 @@ def plot_epoch_losses(table: pd.DataFrame, *, ax: Axes, named: bool = True) -> A
     """Draw training and test losses (hollow) of both precisions against epochs, with a legend if `named`."""
     for precision in ("full", "one_bit"):
         for points in POINTS:
-            part = _pick(table, precision=precision, what=f"{points} loss")
+            part = pick(table, precision=precision, what=f"{points} loss")
             name = "full" if precision == "full" else PRECISION_NAME[precision]
             _series(part, "epoch", ax, precision, hollow=points == "test", label=f"{name}, {points}")
     _plain_log(ax, room=0.4 * named)
     if named:
-        _legend(ax, columns=2)
+        legend(ax, "upper right", size=6.0, ncols=2, columnspacing=0.8)
     ax.set_ylabel("mean square")
     return ax
 
 
 def plot_epoch_differences(table: pd.DataFrame, *, ax: Axes, named: bool = True) -> Axes:
-    """Draw the rms difference of the outputs against epochs, a series a size, with a legend if `named`."""
-    for place, size in enumerate(sorted(set(_values(table, "N")))):
-        colour, marker, line = _SHADES[place % len(_SHADES)]
-        part = _pick(table, N=size).sort_values("epoch")
-        ax.plot(
-            _values(part, "epoch"),
-            _values(part, "value"),
-            color=colour,
-            marker=marker,
-            linestyle=line,
-            linewidth=1.0,
-            label=f"$N=${short(size)}",
-        )
+    """Draw the rms difference of the outputs against epochs, a series for each size, with a legend if `named`."""
+    for place, size in enumerate(sorted(set(values(table, "N")))):
+        look = shade_look(place % len(SHADES), len(SHADES))
+        part = pick(table, N=size).sort_values("epoch")
+        shape: dict[str, Any] = {"color": look.colour, "marker": look.marker, "linestyle": look.line, "linewidth": 1.0}
+        ax.plot(values(part, "epoch"), values(part, "value"), label=f"$N=${short(size)}", **shape)
     _plain_log(ax, room=0.4 * named)
     if named:
-        _legend(ax, columns=2)
+        legend(ax, "upper right", size=6.0, ncols=2, columnspacing=0.8)
     ax.set_ylabel("rms difference")
     return ax
 
@@ -200,11 +174,11 @@ def plot_epoch_differences(table: pd.DataFrame, *, ax: Axes, named: bool = True)
 def plot_last_differences(table: pd.DataFrame, *, ax: Axes, labels: Mapping[str, str]) -> Axes:
     """Draw the difference after training against N, on training and on test points (hollow)."""
     for points in POINTS:
-        part = _pick(table, points=points)
+        part = pick(table, points=points)
         _series(part, "N", ax, "one_bit - full", hollow=points == "test", label=literal(labels[points]))
-    _sizes_below(ax, _values(table, "N"))
+    _sizes_below(ax, values(table, "N"))
     _plain_log(ax, room=0.35)
-    _legend(ax, columns=1)
+    legend(ax, "upper right", size=6.0, ncols=1, columnspacing=0.8)
     return ax
 
 
@@ -214,27 +188,13 @@ def short(count: float) -> str:
     return f"{count / unit:.2g}{letter}" if count < 100 * unit else f"{count / unit:.0f}{letter}"
 
 
-def _series(table: pd.DataFrame, x: str, ax: Axes, look: str, *, hollow: bool, label: str) -> None:
+def _series(table: pd.DataFrame, x: str, ax: Axes, precision: str, *, hollow: bool, label: str) -> None:
     """Draw values with a band from low to high in the look of a precision; those not positive are counted instead."""
-    value = _values(table, "value")
+    value = values(table, "value")
     shown = np.isfinite(value) & (value > 0)
     label += f" ({int(np.sum(~shown))} not positive or finite)" if not shown.all() else ""
-    table = table.loc[shown].sort_values(x)
-    at, value = _values(table, x), _values(table, "value")
-    low, high = _values(table, "low"), _values(table, "high")
-    colour: Any = PRECISION_COLOUR[look]
-    ax.fill_between(at, low, high, where=np.isfinite(low), color=colour, alpha=0.15, linewidth=0)
-    ax.plot(
-        at,
-        value,
-        color=colour,
-        marker=PRECISION_MARKER[look],
-        markerfacecolor="white" if hollow else colour,
-        markeredgewidth=0.9,
-        linestyle=PRECISION_LINE[look],
-        linewidth=1.0,
-        label=label,
-    )
+    look = precision_look(precision, hollow=hollow)
+    plot_series(pd.DataFrame(table.loc[shown]), ax=ax, look=look, x=x, label=label, band=True)
 
 
 def _sizes_below(ax: Axes, sizes: Float[np.ndarray, " k"]) -> None:
@@ -254,43 +214,12 @@ def _plain_log(ax: Axes, *, room: float = 0.0) -> None:
     ax.set_yscale("log")
     low, high = ax.get_ylim()
     ax.set_ylim(low, high * (high / low) ** room)
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _legend(ax: Axes, *, columns: int) -> None:
-    ax.legend(
-        loc="upper right",
-        ncols=columns,
-        fontsize=6.0,
-        handlelength=1.7,
-        handletextpad=0.4,
-        borderaxespad=0.25,
-        labelspacing=0.35,
-        columnspacing=0.8,
-    ).set_in_layout(False)
+    ticks_at_1_2_5(ax)
 
 
 def _legend_below(figure: Figure, ax: Axes, *, columns: int) -> None:
     handles, texts = ax.get_legend_handles_labels()
     figure.legend(handles, texts, loc="outside lower center", ncols=columns, fontsize=6.8)
-
-
-def _panel(ax: Axes, place: int, title: str) -> None:
-    ax.set_title(f"({'abcdefghi'[place]}) {title}", fontsize=8)
-
-
-def _pick(table: pd.DataFrame, **equal: object) -> pd.DataFrame:
-    """Return the rows in which every column named has the value given."""
-    keep = np.ones(len(table), dtype=bool)
-    for column, value in equal.items():
-        keep &= np.asarray(table[column] == value)
-    return pd.DataFrame(table.loc[keep])
-
-
-def _values(table: pd.DataFrame, column: str) -> Float[np.ndarray, " k"]:
-    return np.asarray(table[column], dtype=np.float64)
 
 
 def _present(table: pd.DataFrame, names: tuple[str, ...]) -> list[str]:

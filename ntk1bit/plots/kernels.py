@@ -1,4 +1,4 @@
-"""Axes-level pictures of kernels and spectra, and the picture `ntk1bit ntk` draws."""
+"""Axes-level plots of kernels and spectra, and the figure that `ntk1bit ntk` draws."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from ntk1bit.errors import InputError
@@ -19,15 +17,16 @@ from ntk1bit.kernels.effective import symmetric_part
 from ntk1bit.kernels.measure import Measurement
 from ntk1bit.kernels.precision import finite
 from ntk1bit.kernels.spectra import Spectrum
-from ntk1bit.plots.looks import drawing, literal
+from ntk1bit.plots.figures import empty_figure, write_figure
+from ntk1bit.plots.looks import AMBER, BLUE, GREEN, drawing, literal
 
-# Okabe and Ito's palette; line and marker differ as well, so nothing rests on colour alone. The first line is wide, so
-# that it shows under a second one that agrees with it.
+# Line and marker differ as well as colour. The first line is wide: it shows under a second one that agrees with it.
 _STYLES = (
-    {"color": "#E69F00", "marker": "o", "markersize": 7, "linewidth": 3.0},
-    {"color": "#0072B2", "marker": "s", "markersize": 3, "linewidth": 1.0, "linestyle": "--"},
-    {"color": "#009E73", "marker": "D", "markersize": 4, "linewidth": 1.3},
+    {"color": AMBER, "marker": "o", "markersize": 7, "linewidth": 3.0},
+    {"color": BLUE, "marker": "s", "markersize": 3, "linewidth": 1.0, "linestyle": "--"},
+    {"color": GREEN, "marker": "D", "markersize": 4, "linewidth": 1.3},
 )
+_LOOK = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "savefig.dpi": 200}
 
 
 def plot_kernel(
@@ -116,15 +115,14 @@ def draw_measurement(measurement: Measurement, path: Path | str) -> None:
         spectra["limit"] = _eigenvalues(measurement.limit.value)
     if measurement.effective is not None:
         spectra["K_eff, symmetric part"] = _eigenvalues(symmetric_part(measurement.effective.value))
-    with drawing({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(7.0, 2.9), layout="constrained")
-        FigureCanvasAgg(figure)
+    with drawing(_LOOK):
+        figure = empty_figure(7.0, 2.9, layout="constrained")
         heat, lines = figure.subplots(1, 2)
         plot_kernel(measurement.empirical, ax=heat, y=measurement.y)
         heat.set_title(f"H(0), width {measurement.settings.width}, {measurement.settings.precision}", loc="left")
         plot_eigenvalues(spectra, ax=lines)
         lines.set_title("eigenvalues", loc="left")
-        figure.savefig(path, dpi=200)
+    write_figure(figure, path, _LOOK)
 
 
 def _eigenvalues(kernel: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " n"]:

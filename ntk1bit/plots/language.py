@@ -1,27 +1,31 @@
-"""Axes-level plots of sweeps of language models, from plain tables; and the picture `ntk1bit train-lm` draws."""
+"""Axes-level plots of sweeps of language models, from plain tables; and the figure that `ntk1bit train-lm` draws."""
 
 from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
+from ntk1bit.estimators import language as summary
 from ntk1bit.experiments.language_run import LanguageRun
-from ntk1bit.plots.looks import BLUE, GREEN, GREY, ORANGE, PURPLE, drawing, literal, paper
+from ntk1bit.plots.axes import error_bars
+from ntk1bit.plots.figures import empty_figure, write_figure
+from ntk1bit.plots.looks import AMBER, BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, Look, drawing, literal, paper
+from ntk1bit.plots.tables import pick, values
 
-ARM_COLOUR = {"full": BLUE, "bitnet": ORANGE, "b158": GREEN, "int8-absmax": GREY, "sign-ptq": PURPLE}
-ARM_MARKER = {"full": "s", "bitnet": "o", "b158": "D", "int8-absmax": "x", "sign-ptq": "v"}
-ARM_LINE: dict[str, Literal["-", "--", "-.", ":"]] = {
-    "full": "--", "bitnet": "-", "b158": "-.", "int8-absmax": ":", "sign-ptq": ":",
-}  # fmt: skip
-_OTHER_COLOURS, _OTHER_MARKERS = ("#E69F00", "#56B4E9", "#000000", "#8c6bb1", "#7f6000"), ("^", "<", ">", "P", "*", "X")
+ARM_LOOK = {
+    "full": Look(BLUE, "s", "--"),
+    "bitnet": Look(ORANGE, "o"),
+    "b158": Look(GREEN, "D", "-."),
+    "int8-absmax": Look(GREY, "x", ":"),
+    "sign-ptq": Look(PURPLE, "v", ":"),
+}
+_OTHER_COLOURS, _OTHER_MARKERS = (AMBER, SKY, BLACK, "#8c6bb1", "#7f6000"), ("^", "<", ">", "P", "*", "X")
 _MOST_TICKS = 7
 _FAR = 1.35  # an arm whose loss is above this multiple of the worst trained one is left to the table
 
@@ -40,16 +44,15 @@ def plot_losses(losses: pd.DataFrame, laws: pd.DataFrame, *, ax: Axes, trigram: 
     trigram
         Loss of the trigram model, drawn as a level.
     """
-    fitted = set(laws["arm"]) if len(laws) else set()
+    fitted = list(dict.fromkeys(laws["arm"]))
     for arm in shown_arms(losses):
         part = losses.loc[losses["arm"] == arm].sort_values("parameters")
-        _points(ax, part, "parameters", "loss", arm, line="none" if arm in fitted else _look(arm)[2])
+        _points(ax, part, "parameters", "loss", arm, line="none" if arm in fitted else arm_look(arm).line)
     for arm in fitted:
-        curve = laws.loc[laws["arm"] == arm]
-        colour, _, line = _look(arm)
-        at, low, high = (curve[name].to_numpy() for name in ("parameters", "low", "high"))
-        ax.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
-        ax.plot(at, curve["loss"].to_numpy(), color=colour, linestyle=line, linewidth=1.0)
+        curve, look = pick(laws, arm=arm), arm_look(arm)
+        at, loss, low, high = (values(curve, name) for name in ("parameters", "loss", "low", "high"))
+        ax.fill_between(at, low, high, color=look.colour, alpha=0.2, linewidth=0)
+        ax.plot(at, loss, color=look.colour, linestyle=look.line, linewidth=1.0)
     _name_left_out(ax, losses)
     if trigram is not None:
         ax.axhline(trigram, color=GREY, linewidth=0.8, linestyle=":")
@@ -62,22 +65,22 @@ def plot_losses(losses: pd.DataFrame, laws: pd.DataFrame, *, ax: Axes, trigram: 
     return readable(ax)
 
 
-def plot_gap(gap: pd.DataFrame, *, ax: Axes, colour: str = ORANGE, marker: str = "o", label: str = "") -> Axes:
+def plot_gap(gap: pd.DataFrame, *, ax: Axes, arm: str = "bitnet", label: str = "") -> Axes:
     """Draw a gap against N.
 
     Parameters
     ----------
     gap
         Columns N, value, low, high.
+    ax
+        Where to draw.
+    arm
+        Whose look it has.
+    label
+        Its name in the legend, if any.
     """
-    table = gap.sort_values("N")
-    at, value = table["N"].to_numpy(np.float64), table["value"].to_numpy(np.float64)
-    reach = np.nan_to_num(
-        np.clip([value - table["low"].to_numpy(np.float64), table["high"].to_numpy(np.float64) - value], 0, None)
-    )
-    name = literal(label) if label else None
-    ax.errorbar(at, value, yerr=reach, color=colour, marker=marker, capsize=2, linewidth=1.0, label=name)
-    scale = "log" if float(np.min(value)) > 0 else "linear"  # small networks may have no gap, or a negative one
+    _points(ax, gap.sort_values("N"), "N", "value", arm, line="-", label=label)
+    scale = "log" if values(gap, "value").min() > 0 else "linear"  # small networks may have no gap, or a negative one
     ax.set(xscale="log", yscale=scale, xlabel="non-embedding parameters $N$", ylabel="gap (nats a character)")
     _around(ax, gap["value"])
     return readable(ax)
@@ -99,11 +102,11 @@ def plot_energy(losses: pd.DataFrame, *, ax: Axes, column: str = "joules", faint
     for arm in shown_arms(losses):
         part = table.loc[table["arm"] == arm].sort_values("microjoules")
         if faint:
-            at, loss = (part[name].to_numpy(np.float64) for name in ("microjoules", "loss"))
-            colour, marker, _ = _look(arm)
-            ax.plot(at, loss, ":", color=colour, marker=marker, ms=2.5, mfc="white", lw=0.8)
+            look = arm_look(arm)
+            at, loss = values(part, "microjoules"), values(part, "loss")
+            ax.plot(at, loss, ":", color=look.colour, marker=look.marker, ms=2.5, mfc="white", lw=0.8)
         else:
-            _points(ax, part, "microjoules", "loss", arm, line=_look(arm)[2])
+            _points(ax, part, "microjoules", "loss", arm, line=arm_look(arm).line)
     if not faint:
         _name_left_out(ax, losses)
     ax.set(xscale="log", yscale="log", ylabel="loss (nats a character)")
@@ -122,11 +125,11 @@ def plot_excess(excess: pd.DataFrame, *, ax: Axes) -> Axes:
     """
     for arm in shown_arms(excess):
         part = excess.loc[excess["arm"] == arm].sort_values("times")
-        _points(ax, part, "times", "excess", arm, line=_look(arm)[2])
+        _points(ax, part, "times", "excess", arm, line=arm_look(arm).line)
     ax.axhline(0, color=GREY, linewidth=0.6)
     ax.set(xscale="log", xlabel="rate over the best of full", ylabel="loss above that at 1 (nats)")
     times = sorted(set(excess["times"]))
-    ax.xaxis.set_major_locator(FixedLocator([float(one) for one in times]))
+    ax.xaxis.set_major_locator(FixedLocator([float(time) for time in times]))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     return ax
@@ -154,7 +157,7 @@ def shown_arms(table: pd.DataFrame) -> list[str]:
     Without a finite loss an arm is left out, too; `plot_losses` and `plot_energy` name those that are.
     """
     present = list(dict.fromkeys(table["arm"]))
-    arms = [arm for arm in ARM_COLOUR if arm in present] + [arm for arm in present if arm not in ARM_COLOUR]
+    arms = [arm for arm in ARM_LOOK if arm in present] + [arm for arm in present if arm not in ARM_LOOK]
     if "loss" not in table or "parameters" not in table:
         return arms
     known = table.loc[table["arm"].isin(["full", "bitnet", "b158"]), "loss"].to_numpy(np.float64)
@@ -171,7 +174,7 @@ def readable(ax: Axes) -> Axes:
         decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
         ticks: list[float] = []
         for steps in (np.arange(10, 100) / 10, np.array([1, 1.5, 2, 3, 4, 5, 7]), np.array([1, 2, 5])):
-            ticks = [float(one) for one in np.outer(decades, steps).ravel() if low <= one <= high]
+            ticks = [float(tick) for tick in np.outer(decades, steps).ravel() if low <= tick <= high]
             if len(ticks) <= _MOST_TICKS:
                 break
         ax.yaxis.set_major_locator(FixedLocator(ticks))
@@ -183,38 +186,33 @@ def readable(ax: Axes) -> Axes:
 
 def draw_run(run: LanguageRun, path: Path | str) -> Path:
     """Draw losses with laws, gap, energy and stability of a run to a picture; panels without data are left out."""
-    from ntk1bit.estimators import language as summary
-
     path = Path(path)
     losses = summary.loss_against_energy(run)
     others = [arm for arm in run.spec.trained_arms if arm != "full"] if "full" in run.spec.arms else []
     excess = summary.mean_excess(run)
     panels = ["losses", *(["gap"] if others else []), "energy", *(["excess"] if len(excess) else [])]
     with drawing(paper()):
-        figure = Figure(figsize=(2.6 * len(panels), 2.6))
-        FigureCanvasAgg(figure)
+        figure = empty_figure(2.6 * len(panels), 2.6)
         axes = dict(zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True))
         laws = [summary.law_curve(run, arm) for arm in run.spec.trained_arms]
         plot_losses(losses, pd.concat(laws, ignore_index=True), ax=axes["losses"], trigram=float(run.trigram["loss"]))
         axes["losses"].legend()
         for arm in others:
-            table = summary.mean_gap(run, of=arm)
-            plot_gap(table, ax=axes["gap"], colour=ARM_COLOUR[arm], marker=ARM_MARKER[arm], label=f"{arm} minus full")
+            plot_gap(summary.mean_gap(run, of=arm), ax=axes["gap"], arm=arm, label=f"{arm} minus full")
             axes["gap"].legend()
         plot_energy(losses, ax=axes["energy"])
         if len(excess):
             plot_excess(excess, ax=axes["excess"])
-        figure.savefig(path, metadata={"Software": None} if path.suffix == ".png" else None)
-    return path
+    return write_figure(figure, path)
 
 
-def _look(arm: str) -> tuple[str, str, Literal["-", "--", "-.", ":"]]:
-    """Return colour, marker and line of an arm; one that is not known has the same everywhere, by its name."""
-    if arm in ARM_COLOUR:
-        return ARM_COLOUR[arm], ARM_MARKER[arm], ARM_LINE[arm]
+def arm_look(arm: str) -> Look:
+    """Return the look of an arm; one that is not known has the same look everywhere, by its name."""
+    if arm in ARM_LOOK:
+        return ARM_LOOK[arm]
     mark = zlib.crc32(str(arm).encode("utf-8", "backslashreplace"))
     kinds = len(_OTHER_COLOURS)
-    return _OTHER_COLOURS[mark % kinds], _OTHER_MARKERS[mark // kinds % len(_OTHER_MARKERS)], "-."
+    return Look(_OTHER_COLOURS[mark % kinds], _OTHER_MARKERS[mark // kinds % len(_OTHER_MARKERS)], "-.")
 
 
 def _name_left_out(ax: Axes, table: pd.DataFrame) -> None:
@@ -227,19 +225,10 @@ def _name_left_out(ax: Axes, table: pd.DataFrame) -> None:
         note.set_in_layout(False)
 
 
-def _points(ax: Axes, table: pd.DataFrame, x: str, y: str, arm: str, *, line: str) -> None:
-    colour, marker, _ = _look(arm)
-    value = table[y].to_numpy(np.float64)
-    low, high = (table[name].to_numpy(np.float64) for name in ("low", "high"))
-    reach = np.nan_to_num(np.clip([value - low, high - value], 0, None))
-    ax.errorbar(
-        table[x].to_numpy(np.float64),
-        value,
-        yerr=reach,
-        color=colour,
-        marker=marker,
-        linestyle=line,
-        linewidth=1.0,
-        capsize=2,
-        label=literal(arm),
-    )
+def _points(ax: Axes, table: pd.DataFrame, x: str, y: str, arm: str, *, line: str, label: str | None = None) -> None:
+    """Draw means with intervals in the look of an arm, under its name unless there is another label."""
+    look, value = arm_look(arm), values(table, y)
+    shape: dict[str, Any] = {"color": look.colour, "marker": look.marker, "linestyle": line, "linewidth": 1.0}
+    bars = error_bars(value, values(table, "low"), values(table, "high"))
+    name = literal(arm if label is None else label) if label != "" else None
+    ax.errorbar(values(table, x), value, yerr=bars, capsize=2, label=name, **shape)

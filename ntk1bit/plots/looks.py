@@ -1,6 +1,7 @@
-"""Looks of figures, what every figure of ours depends on whatever the user's style, and labels shown letter by letter.
+"""Looks of figures: one palette, one list of shades, colours, markers and names of precisions, and sizes for a paper.
 
-No LaTeX is needed: formulas are matplotlib's own.
+Also what every figure of ours depends on whatever the user's style, and labels shown letter by letter. No LaTeX is
+needed: formulas are matplotlib's own.
 """
 
 from __future__ import annotations
@@ -9,17 +10,59 @@ import functools
 import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib import font_manager
 
+Line = Literal["-", "--", ":", "-.", "none"]
+
 # Okabe and Ito's palette: distinguishable with any colour vision; order chosen so that neighbours differ in grey too.
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#595959"
-PRECISION_COLOUR = {"one_bit": ORANGE, "full": BLUE, "one_bit - full": GREEN}
-PRECISION_MARKER = {"one_bit": "o", "full": "s", "one_bit - full": "D"}
-PRECISION_LINE: dict[str, Literal["-", "--"]] = {"one_bit": "-", "full": "--", "one_bit - full": "-"}
+PALETTE = BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, BLACK = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
+)  # fmt: skip
+GREY = "#595959"  # of text and lines that are not data
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<")
+SHADES = ("#1b2a49", "#275f8e", "#2e9c8f", "#8cbf4d", "#d9b31e")  # of ordered series: dark to light, in grey too
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a series looks: never by colour alone.
+
+    Attributes
+    ----------
+    colour, marker, line
+        As matplotlib takes them.
+    hollow
+        Whether markers are empty.
+    """
+
+    colour: str
+    marker: str
+    line: Line = "-"
+    hollow: bool = False
+
+    @property
+    def face(self) -> str:
+        """The colour that markers are filled with."""
+        return "white" if self.hollow else self.colour
+
+
 PRECISION_NAME = {"one_bit": "1-bit", "full": "full precision", "one_bit - full": "1-bit minus full"}
+_PRECISION = {"one_bit": Look(ORANGE, "o"), "full": Look(BLUE, "s", "--"), "one_bit - full": Look(GREEN, "D")}
+
+
+def precision_look(precision: str, *, hollow: bool = False) -> Look:
+    """Return the look of a precision, or of the difference of both."""
+    return replace(_PRECISION[precision], hollow=hollow)
+
+
+def shade_look(place: int, of: int, *, hollow: bool = False) -> Look:
+    """Return one of up to `of` looks in order, dark to light."""
+    shade = SHADES[round(place * (len(SHADES) - 1) / max(of - 1, 1))]
+    return Look(shade, MARKERS[place % len(MARKERS)], ("-", "--", "-.", ":")[place % 4], hollow)
 
 
 _FALLBACK = "DejaVu Sans"  # comes with matplotlib

@@ -14,12 +14,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, SymmetricalLogLocator
 
 from ntk1bit.errors import InputError
-from ntk1bit.plots.looks import BLUE, GREEN, ORANGE, PURPLE, drawing, literal
+from ntk1bit.plots.figures import write_figure
+from ntk1bit.plots.looks import PALETTE, drawing, literal
 from ntk1bit.scaling.allocation import Frontier
 from ntk1bit.scaling.result import Fit
 
-# Okabe & Ito 2008: distinguishable with every common colour blindness.
-_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _INK, _PALE = "#333333", "#DDDDDD"
 _SLICES = 4
@@ -200,12 +199,13 @@ def write_summary(
 ) -> None:
     """Write `summary_figure` to a file; its ending decides the format."""
     with drawing():
-        summary_figure(fits, frontiers, level=level, left_out=left_out).savefig(path, dpi=150)
+        figure = summary_figure(fits, frontiers, level=level, left_out=left_out)
+    write_figure(figure, path, {"savefig.dpi": 150})
 
 
 def _style(i: int) -> tuple[str, str]:
     """Return the colour and the marker of a group or route."""
-    return _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]
+    return PALETTE[i % len(PALETTE)], _MARKERS[i % len(_MARKERS)]
 
 
 def _plot_curve(name: Hashable, fit: Fit, ax: Axes, colour: str, marker: str, level: float) -> None:

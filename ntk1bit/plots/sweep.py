@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, StrMethodFormatter
@@ -18,19 +18,12 @@ from matplotlib.ticker import LogLocator, StrMethodFormatter
 from ntk1bit.errors import InputError
 from ntk1bit.estimators import AgainstWidth, distance_to_predictions, drift, floor, gap, loss_at_end
 from ntk1bit.estimators.against_width import groups
+from ntk1bit.estimators.captions import group_caption
 from ntk1bit.estimators.outputs import PREDICTION_COLUMNS
 from ntk1bit.experiments import Run
-from ntk1bit.plots.looks import (
-    GREY,
-    PRECISION_COLOUR,
-    PRECISION_LINE,
-    PRECISION_MARKER,
-    PRECISION_NAME,
-    Formula,
-    drawing,
-    literal,
-    paper,
-)
+from ntk1bit.plots.figures import empty_figure
+from ntk1bit.plots.looks import GREY, PRECISION_NAME, Formula, drawing, literal, paper, precision_look
+from ntk1bit.plots.tables import values
 from ntk1bit.statistics import PowerFit
 
 _TITLE, _CAPTION = 100, 150  # letters in a line
@@ -38,7 +31,7 @@ _MOST_CURVES = 5  # widths drawn in one panel; more cannot be told apart
 
 
 def plot_loss(frame: pd.DataFrame, *, ax: Axes) -> Axes:
-    """Draw training loss against step, a shade a width, 1-bit solid and full precision dashed.
+    """Draw training loss against step, a shade for each width, 1-bit solid and full precision dashed.
 
     Parameters
     ----------
@@ -62,11 +55,11 @@ def plot_loss(frame: pd.DataFrame, *, ax: Axes) -> Axes:
                 continue
             mean = cells.groupby("step")["loss"].mean()
             steps, loss = _binned(mean.index.to_numpy() + 1.0, mean.to_numpy())
-            ax.plot(steps, loss, color=shade, linestyle=PRECISION_LINE[str(precision)])
+            ax.plot(steps, loss, color=shade, linestyle=precision_look(str(precision)).line)
     ax.set(xscale="log", yscale="log", xlabel="step + 1", ylabel="training loss L")
     keys = [Line2D([], [], color=shade, label=f"m = {width}") for width, shade in zip(shown, shades, strict=True)]
-    present = [p for p in PRECISION_LINE if p in set(frame["precision"])]
-    keys += [Line2D([], [], color=GREY, linestyle=PRECISION_LINE[p], label=PRECISION_NAME[p]) for p in present]
+    present = [p for p in PRECISION_NAME if p in set(frame["precision"])]
+    keys += [Line2D([], [], color=GREY, linestyle=precision_look(p).line, label=PRECISION_NAME[p]) for p in present]
     ax.legend(handles=keys, loc="lower left")
     return ax
 
@@ -76,68 +69,79 @@ def plot_against_width(
     *,
     ax: Axes,
     names: Sequence[str] | None = None,
-    settled: Sequence[AgainstWidth] = (),
+    converged: Sequence[AgainstWidth] = (),
 ) -> Axes:
     """Draw quantities against width with intervals, and their fitted laws with exponents.
 
     Parameters
     ----------
     quantities
-        What to draw; colour and marker follow the precision, and a second quantity of a precision is drawn hollow.
+        What to draw; colour and marker follow the precision, and a second quantity of a precision has open markers.
     ax
         Where to draw.
     names
-        What to call them in the legend, shown letter by letter unless they are a `styles.Formula`; the precision by
+        What to call them in the legend, shown letter by letter unless they are a `looks.Formula`; the precision by
         default.
-    settled
-        The same quantities at the widths where they have settled; other widths are drawn hollow.
+    converged
+        The same quantities at the widths where they have converged; other widths have open markers.
     """
-    seen: dict[str, int] = {}
+    drawn: Counter[str] = Counter()
     missing: list[str] = []
-    for i, one in enumerate(quantities):
-        table = one.table.loc[one.table["value"] > 0]
-        precision = one.settings["precision"]
-        colour, marker = PRECISION_COLOUR[precision], PRECISION_MARKER[precision]
-        again = seen[precision] = seen.get(precision, -1) + 1
+    for i, quantity in enumerate(quantities):
+        precision = quantity.settings["precision"]
+        before, widths = drawn[precision], len(quantity.table)
+        drawn[precision] += 1
+        positive = pd.DataFrame(quantity.table.loc[quantity.table["value"] > 0])
         name = literal(names[i]) if names is not None else PRECISION_NAME[precision]
-        if len(table) < len(one.table):
-            name = f"{name} ({len(one.table) - len(table)} of {len(one.table)} widths: nothing above 0)"
-        if table.empty:
-            missing += [name] * (len(one.table) > 0)
+        if len(positive) < widths:
+            name = f"{name} ({widths - len(positive)} of {widths} widths: nothing above 0)"
+        if positive.empty:
+            missing += [name] * (widths > 0)
             continue
-        fit = one.power_with_floor if one.power_with_floor is not None and one.power_with_floor.warranted else one.power
+        colour = precision_look(precision).colour
+        fit = _fit_shown(quantity)
         if fit.warranted:
             name = f"{name}: {exponent_text(fit)}"
             x = np.geomspace(fit.smallest, fit.largest, 100)
-            ax.plot(x, fit.predict(x), color=colour, linestyle=("-", "--", ":")[again % 3], linewidth=0.9)
-        width, value, low, high = (np.asarray(table[name]) for name in ("width", "value", "low", "high"))
-        hollow = np.full(len(width), again > 0)
-        if settled:
-            level = [w for other in settled if other.settings == one.settings for w in other.table["width"]]
-            hollow = ~np.isin(width, level)
-        around = np.nan_to_num(np.abs(np.stack([value - low, high - value])))
-        ax.errorbar(width, value, yerr=around, color=colour, linestyle="none", capsize=2, elinewidth=0.8)
-        for empty in (False, True):
-            face = "white" if empty else colour
-            show = hollow == empty
-            ax.plot(width[show], value[show], color=colour, marker=marker, markerfacecolor=face, linestyle="none")
-        face = "white" if hollow.all() else colour
-        ax.plot([], [], color=colour, marker=marker, markerfacecolor=face, linestyle="none", label=name)
-    if ax.lines:
-        for name in missing:
-            ax.plot([], [], linestyle="none", label=name)
-        ax.set(xscale="log", yscale="log")
-        _label_widths(ax, np.concatenate([np.asarray(one.table["width"]) for one in quantities]))
-        low, high = ax.get_ylim()
-        ax.set_ylim(low, high * (high / low) ** 0.12)  # room for the legend
-        if high < 30 * low:  # too short a range for powers of ten alone to be read off
-            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        ax.legend(loc="upper right")
-    else:
-        ax.text(0.5, 0.5, "\n".join(["nothing to show", *missing]), transform=ax.transAxes, ha="center", color=GREY)
+            ax.plot(x, fit.predict(x), color=colour, linestyle=("-", "--", ":")[before % 3], linewidth=0.9)
+        is_open = np.full(len(positive), before > 0)
+        if converged:
+            same = [other.table["width"] for other in converged if other.settings == quantity.settings]
+            is_open = ~np.isin(positive["width"], np.concatenate(same) if same else [])
+        _plot_points(positive, is_open, precision, ax, name)
     ax.set_xlabel("width m")
+    if not ax.lines:
+        ax.text(0.5, 0.5, "\n".join(["nothing to show", *missing]), transform=ax.transAxes, ha="center", color=GREY)
+        return ax
+    for name in missing:
+        ax.plot([], [], linestyle="none", label=name)
+    ax.set(xscale="log", yscale="log")
+    _label_widths(ax, np.concatenate([np.asarray(quantity.table["width"]) for quantity in quantities]))
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high * (high / low) ** 0.12)  # space for the legend
+    if high < 30 * low:  # too short a range for powers of ten alone to be read off
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.legend(loc="upper right")
     return ax
+
+
+def _fit_shown(quantity: AgainstWidth) -> PowerFit:
+    """Return the law with a floor where the data warrant it, and the law without one otherwise."""
+    with_floor = quantity.power_with_floor
+    return with_floor if with_floor is not None and with_floor.warranted else quantity.power
+
+
+def _plot_points(table: pd.DataFrame, is_open: np.ndarray, precision: str, ax: Axes, label: str) -> None:
+    """Draw values with intervals; markers are open where `is_open` (n,), and in the legend where all are."""
+    look = precision_look(precision)
+    width, value, low, high = (values(table, column) for column in ("width", "value", "low", "high"))
+    around = np.nan_to_num(np.abs(np.stack([value - low, high - value])))
+    ax.errorbar(width, value, yerr=around, color=look.colour, linestyle="none", capsize=2, elinewidth=0.8)
+    marks: dict[str, Any] = {"color": look.colour, "marker": look.marker, "linestyle": "none"}
+    for show, face in ((~is_open, look.colour), (is_open, "white")):
+        ax.plot(width[show], value[show], markerfacecolor=face, **marks)
+    ax.plot([], [], markerfacecolor="white" if is_open.all() else look.colour, label=label, **marks)
 
 
 def plot_predictions(frame: pd.DataFrame, *, ax: Axes) -> Axes:
@@ -159,10 +163,11 @@ def plot_predictions(frame: pd.DataFrame, *, ax: Axes) -> Axes:
         by_step = widest.loc[widest["precision"] == precision].groupby("step")[column]
         if not len(by_step):
             continue
-        mean, low, high = (np.asarray(values) for values in (by_step.mean(), by_step.min(), by_step.max()))
+        mean, low, high = (np.asarray(side) for side in (by_step.mean(), by_step.min(), by_step.max()))
         steps = np.asarray(by_step.mean().index)
-        ax.plot(steps, mean, color=PRECISION_COLOUR[precision], linestyle=style, label=name)
-        ax.fill_between(steps, low, high, color=PRECISION_COLOUR[precision], alpha=0.15, linewidth=0)
+        colour = precision_look(precision).colour
+        ax.plot(steps, mean, color=colour, linestyle=style, label=name)
+        ax.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
     ax.set(xscale="log", yscale="log", xlabel="step")
     ax.legend(loc="best")
     return ax
@@ -180,9 +185,7 @@ def exponent_text(fit: PowerFit) -> str:
 
 def group_title(settings: Mapping[str, Any]) -> Formula:
     """Title a group of cells by its settings."""
-    title = f"{literal(settings['task'])}, d = {settings['dim']}, n = {settings['n_train']}, "
-    title += f"init {literal(settings['init'])}, $\\kappa$ = {settings['kappa']:g}, "
-    return Formula(f"{title}$\\eta_{{rel}}$ = {settings['eta_rel']:g}")
+    return Formula(group_caption(settings, kappa=r"$\kappa$", eta_rel=r"$\eta_{rel}$", escape=literal))
 
 
 def overview_figure(frame: pd.DataFrame, title: str, left_out: Sequence[str] = ()) -> Figure:
@@ -193,15 +196,14 @@ def overview_figure(frame: pd.DataFrame, title: str, left_out: Sequence[str] = (
     frame
         Rows of one group of settings from `Run.frame`.
     title
-        Shown letter by letter unless it is a `styles.Formula`.
+        Shown letter by letter unless it is a `looks.Formula`.
     left_out
         Sentences about cells that the run lacks; written below the panels, with those about widths that the estimates
         leave out.
     """
     with drawing(paper()):
         predicted = "from_h" in frame
-        figure = Figure(figsize=(7.2, 8.0 if predicted else 5.4))
-        FigureCanvasAgg(figure)
+        figure = empty_figure(7.2, 8.0 if predicted else 5.4)
         top, bottom, *more = figure.subplots(3 if predicted else 2, 2)
         widths = len(set(frame["width"]))
         some = f", {_MOST_CURVES} of {widths} widths" if widths > _MOST_CURVES else ""
@@ -209,9 +211,9 @@ def overview_figure(frame: pd.DataFrame, title: str, left_out: Sequence[str] = (
         drifts, ends = drift(frame), loss_at_end(frame)
         plot_against_width(drifts, ax=top[1])
         top[1].set(title="(b) kernel drift", ylabel=r"max$_t$ ‖H(t)-H(0)‖ / ‖H(0)‖")
-        plot_against_width(ends, ax=bottom[0], settled=floor(frame))
+        plot_against_width(ends, ax=bottom[0], converged=floor(frame))
         bottom[0].set(
-            title="(c) loss at the end (hollow: not level yet)", ylabel="training loss L, last tenth of steps"
+            title="(c) loss at the end (open markers: not converged)", ylabel="training loss L, last tenth of steps"
         )
         gaps = [*gap(frame, when="end"), *gap(frame, when="start")]
         names = ["trained"] * (len(gaps) // 2) + ["at start"] * (len(gaps) // 2)
@@ -223,18 +225,18 @@ def overview_figure(frame: pd.DataFrame, title: str, left_out: Sequence[str] = (
             last[0].set(
                 title=f"(e) distance to predictions, m = {frame['width'].max()}", ylabel="RMS over training inputs"
             )
-            found = distance_to_predictions(frame)
+            distances = distance_to_predictions(frame)
             names = [
-                Formula(f"{PRECISION_NAME[o.settings['precision']]}, {o.quantity.replace('K_eff', '$K_{eff}$')}")
-                for o in found
+                Formula(f"{PRECISION_NAME[each.settings['precision']]}, {each.quantity.replace('K_eff', '$K_{eff}$')}")
+                for each in distances
             ]
-            plot_against_width(found, ax=last[1], names=names)
+            plot_against_width(distances, ax=last[1], names=names)
             last[1].set(title="(f) the same, mean while L > L(0)/10", ylabel="RMS over training inputs")
         figure.suptitle(literal(title, letters=_TITLE), fontsize=9)
-        notes = [f"{one.quantity}: {note}" for one in (*drifts, *ends, *gaps) for note in one.notes]
-        words = [literal(one, letters=_CAPTION) for one in dict.fromkeys([*left_out, *notes])]
-        if words:
-            figure.supxlabel("\n".join(words), x=0.01, ha="left", fontsize=6.5, color=GREY)
+        notes = [f"{quantity.quantity}: {note}" for quantity in (*drifts, *ends, *gaps) for note in quantity.notes]
+        below = [literal(note, letters=_CAPTION) for note in dict.fromkeys([*left_out, *notes])]
+        if below:
+            figure.supxlabel("\n".join(below), x=0.01, ha="left", fontsize=6.5, color=GREY)
     return figure
 
 
@@ -258,9 +260,7 @@ def save_overview(run: Run, path: Path | str) -> list[Path]:
     for number, (settings, part) in enumerate(parts, start=1):
         figure = overview_figure(part, group_title(settings), lacking)
         name = path if len(parts) == 1 else path.with_stem(f"{path.stem}-{number}")
-        with drawing(paper()):
-            figure.savefig(name)
-        written.append(name)
+        written.append(write_figure(figure, name))
     return written
 
 
@@ -268,7 +268,7 @@ def _binned(x: np.ndarray, y: np.ndarray, bins: int = 60) -> tuple[np.ndarray, n
     """Average y within bins evenly spaced in log x, keeping the first points single."""
     edges = np.unique(np.rint(np.geomspace(1, x.max() + 1, bins)))
     where = np.searchsorted(edges, x, side="right")
-    parts = [where == one for one in np.unique(where)]
+    parts = [where == each for each in np.unique(where)]
     return np.array([np.exp(np.log(x[p]).mean()) for p in parts]), np.array([y[p].mean() for p in parts])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ntk1bit.claims import verdict_file as verdicts
+from ntk1bit.claims.results import FILE
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
 
@@ -31,7 +31,7 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     target = folder / NAME if out is None else out
     kind = _kind(folder)
     _require_writable(target)
-    # the rooms behind a page take seconds to import; a wrong name is told at once
+    # what a page is drawn with takes seconds to import: a wrong name is refused before
     if kind == "verification":
         from ntk1bit.reports.verdict_report import verdict_page
 
@@ -52,14 +52,14 @@ def _kind(folder: Path) -> str:
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.is_file() else "does not exist"
         raise InputError(f"{folder} {what}; give the folder of a sweep or of a verification")
-    if (folder / verdicts.FILE).exists():
+    if (folder / FILE).exists():
         return "verification"
     if (folder / "spec.toml").exists():
         return "sweep"
     if (folder / "studies").is_dir():
         raise InputError(f"{folder} is a verification that is not finished; run the same ntk1bit verify again")
     raise InputError(
-        f"{folder} is neither a sweep (it has no spec.toml) nor a verification (it has no {verdicts.FILE}); "
+        f"{folder} is neither a sweep (it has no spec.toml) nor a verification (it has no {FILE}); "
         "make one with ntk1bit sweep or ntk1bit verify"
     )
 

@@ -44,11 +44,11 @@ def test_against_width_draws_values_fit_and_exponent(ax):
     assert ax.get_xlabel() == "width m"
 
 
-def test_widths_that_have_not_settled_are_hollow(ax):
+def test_widths_that_have_not_converged_have_open_markers(ax):
     found = loss_at_end(run_frame(cell, precisions=("one_bit",)))
     level = found[0].table["width"] < 500
-    settled = [type(found[0])("floor", "", found[0].settings, found[0].table.loc[level], found[0].power)]
-    plots.plot_against_width(found, ax=ax, settled=settled)
+    converged = [type(found[0])("floor", "", found[0].settings, found[0].table.loc[level], found[0].power)]
+    plots.plot_against_width(found, ax=ax, converged=converged)
     filled = [line for line in ax.lines if line.get_marker() == "o" and line.get_markerfacecolor() != "white"]
     assert list(filled[0].get_xdata()) == [64, 128, 256]
 

@@ -48,7 +48,7 @@ def apart(law: Law, *, noise: float = 0.1) -> pd.DataFrame:
 
 def data(deep: pd.DataFrame | None = None, curves: pd.DataFrame | None = None) -> Data:
     frames = {"deep-scaling": deep, "deep-similarity": curves}
-    return Data(Path(), {name: frame for name, frame in frames.items() if frame is not None})
+    return Data(Path(), frames={name: frame for name, frame in frames.items() if frame is not None})
 
 
 def judge(frame: pd.DataFrame) -> Verdict:

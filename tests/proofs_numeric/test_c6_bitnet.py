@@ -68,9 +68,8 @@ def made_up(
             for seed in SPEC.seeds:
                 loss = 2.0 + steep * (times - 1) + 1e-3 * rng.standard_normal()
                 add("stability", arm, "3x64", times * 0.002, seed, loss, SPEC.tokens // 4)
-    data = Data(Path("nowhere"), {})
-    data._languages["language"] = LanguageRun(SPEC, pd.DataFrame(rows), RATES, {"loss": trigram})
-    return data
+    run = LanguageRun(SPEC, pd.DataFrame(rows), RATES, {"loss": trigram})
+    return Data(Path("nowhere"), languages={"language": run})
 
 
 def judged(data: Data, which: str = "") -> Any:

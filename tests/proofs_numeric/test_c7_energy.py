@@ -100,4 +100,4 @@ def test_stored_evidence_gives_the_same_verdicts(monkeypatch, counted):
     ):
         found = evidence(data(monkeypatch, counted))
         entry = claim_entry(claim, claim.judge(found), found)
-        assert claim.judge(evidence_of(entry)).outcome == entry["outcome"]
+        assert claim.judge(evidence_of(entry)).outcome == entry.outcome

@@ -8,6 +8,7 @@ from importlib import import_module
 import pytest
 
 from ntk1bit.errors import InputError
+from ntk1bit.experiments import SweepSpec
 from proofs_numeric.catalogue import MODULES, choose, proofs
 from proofs_numeric.page import FIGURES, argument
 from proofs_numeric.studies import PRESETS, studies
@@ -30,12 +31,13 @@ def test_every_study_that_a_claim_names_exists_and_none_is_idle(preset):
     named = {name for one in proofs().values() for name in one.studies}
     assert named == set(there)
     for study in there.values():
-        assert [study.sweep is None, not study.measurements, study.language is None].count(False) == 1
+        assert study.specification.first_stage.experiments, study.name
 
 
 def test_the_cited_presets_have_enough_seeds_and_the_widths_asked_for():
     for preset, widest in (("standard", 16384), ("thorough", 65536)):
-        sweeps = [one.sweep for one in studies(preset).values() if one.sweep is not None]
+        every = (one.specification for one in studies(preset).values())
+        sweeps = [spec for spec in every if isinstance(spec, SweepSpec)]
         assert min(len(sweep.seeds) for sweep in sweeps) >= 5
         assert max(max(sweep.widths) for sweep in sweeps) == widest
         assert min(min(sweep.widths) for sweep in sweeps) == 64

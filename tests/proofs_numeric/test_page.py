@@ -6,8 +6,9 @@ import re
 from dataclasses import asdict
 
 import pytest
+from msgspec import to_builtins
 
-from ntk1bit.claims.results import evidence_of, read_results
+from ntk1bit.claims.results import EstimateEntry, evidence_of, read_results
 from proofs_numeric.catalogue import proofs
 from proofs_numeric.in_short import SENTENCES, in_short
 from proofs_numeric.page import FIGURES, PAGE, RESULTS, ROOT, argument, main, render
@@ -31,23 +32,23 @@ def test_the_check_notices_a_changed_page(tmp_path, capsys):
 
 def test_stored_verdicts_follow_from_stored_evidence_by_the_rules_of_today(results):
     catalogue = proofs()
-    for entry in results["claims"]:
-        claim = catalogue[entry["id"]].claim
+    for entry in results.claims:
+        claim = catalogue[entry.id].claim
         for field in ("title", "statement", "source", "assumptions", "refuted_by", "rule"):
-            assert entry[field] == getattr(claim, field), f"{entry['id']}: {field} has changed; verify it again"
+            assert getattr(entry, field) == getattr(claim, field), f"{entry.id}: {field} has changed; verify it again"
         verdict = claim.judge(evidence_of(entry))
-        assert verdict.outcome == entry["outcome"], entry["id"]
+        assert verdict.outcome == entry.outcome, entry.id
         found = [asdict(one) for one in (*verdict.findings, *verdict.context)]
-        assert found == [*entry["findings"], *entry["context"]]
-        assert verdict.reason == entry["reason"]
+        assert found == to_builtins([*entry.findings, *entry.context])
+        assert verdict.reason == entry.reason
 
 
 def test_measures_have_short_ids_and_the_labels_of_their_claims(results):
     catalogue = proofs()
-    for entry in results["claims"]:
-        labels = catalogue[entry["id"]].claim.labels
-        assert {one["id"]: one["label"] for one in entry["measures"]} == dict(labels), entry["id"]
-        assert len(entry["measures"]) == len(labels) == len(set(labels.values())), entry["id"]
+    for entry in results.claims:
+        labels = catalogue[entry.id].claim.labels
+        assert {one.id: one.label for one in entry.measures} == dict(labels), entry.id
+        assert len(entry.measures) == len(labels) == len(set(labels.values())), entry.id
         for one in labels:
             assert re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", one), one
 
@@ -67,7 +68,7 @@ def test_numbers_of_a_derivation_are_those_of_the_studies_that_were_run(results)
     for name, proof in proofs().items():
         studies = {study for one in proofs().values() if one.module == proof.module for study in one.studies}
         words = " ".join((argument(proof), proof.claim.statement, proof.claim.assumptions)).replace(",000", "000")
-        known = set(numbers([results["studies"][study]["settings"] for study in studies]))
+        known = set(numbers([results.studies[study].settings for study in studies]))
         for number, what in re.findall(r"\b(\d+)\s+(steps|seeds|epochs|points|neurons|networks|windows)\b", words):
             assert int(number) in known, f"{name}: {number} {what}, which no setting of its studies says"
             found += 1
@@ -75,16 +76,16 @@ def test_numbers_of_a_derivation_are_those_of_the_studies_that_were_run(results)
 
 
 def test_the_results_are_standard_and_have_enough_seeds(results):
-    assert results["preset"] == "standard"
-    assert {entry["id"] for entry in results["claims"]} == set(proofs())
-    for entry in results["claims"]:
-        for one in entry["measures"]:
-            if one["kind"] == "estimate" and one["value"] is not None:
-                assert one["seeds"] >= 5, (entry["id"], one["id"])
+    assert results.preset == "standard"
+    assert {entry.id for entry in results.claims} == set(proofs())
+    for entry in results.claims:
+        for one in entry.measures:
+            if isinstance(one, EstimateEntry) and one.value is not None:
+                assert one.seeds >= 5, (entry.id, one.id)
 
 
 def test_a_sentence_is_said_only_while_its_verdicts_stand(results):
-    outcomes = {entry["id"]: entry["outcome"] for entry in results["claims"]}
+    outcomes = {entry.id: entry.outcome for entry in results.claims}
     for needed, sentence in SENTENCES:
         assert set(needed) <= set(proofs())
         assert (sentence in in_short(outcomes)) == (outcomes | needed == outcomes)
@@ -103,8 +104,17 @@ def test_links_and_pictures_of_the_page_exist():
         assert f"docs/figures/{name}.png" in text
 
 
-def test_every_claim_has_a_line_and_every_tested_one_a_command(results):
+def test_every_claim_has_a_line_and_a_command(results):
     text = render(results)
-    for entry in results["claims"]:
-        assert f"| {entry['title']} |".replace("|", "") in text.replace("|", "")
-        assert f"verify {entry['id']} --preset standard" in text
+    for entry in results.claims:
+        assert f"| {entry.title} |".replace("|", "") in text.replace("|", "")
+        assert f"verify {entry.id} --preset standard" in text
+
+
+def test_a_derivation_is_printed_once_and_the_claims_that_share_it_point_to_it(results):
+    text = render(results)
+    for module in {one.module for one in proofs().values()}:
+        assert text.count(f"<code>{module}</code>") == 1
+    shared = [one.claim.id for one in proofs().values() if one.module == "proofs_numeric.c5_deep"]
+    assert len(shared) == 3
+    assert text.count("Derivation and experiment: see [C5](#claim-c5)") == len(shared) - 1

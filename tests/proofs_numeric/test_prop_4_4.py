@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 
 from ntk1bit.claims import IntervalEstimate, Number
-from ntk1bit.claims.results import claim_entry
+from ntk1bit.claims.results import claim_entry, document
 from ntk1bit.plots.recipes.feed_forward import draw_feed_forward
-from ntk1bit.plots.recipes.recipe import Results
 from proofs_numeric import prop_4_4
 from proofs_numeric.data import Data
 
@@ -32,7 +31,7 @@ def losses(exponent, *, at_first=4.0, half=1.0, diverged=()):
                 settings = {"width": width, "precision": precision, "seed": seed, "diverged": (width, seed) in diverged}
                 constant = {"tokens": 64, "outputs": 4, "dim": 32, "kappa": 1.0, "lambda_min": 0.05, "closest": 0.9}
                 frames.append(curve.assign(**about, **settings, **constant))
-    return Data(Path("nowhere"), {"feed-forward": pd.concat(frames, ignore_index=True)})
+    return Data(Path("nowhere"), frames={"feed-forward": pd.concat(frames, ignore_index=True)})
 
 
 def test_a_loss_that_falls_as_one_over_m_supports_the_claim():
@@ -79,7 +78,7 @@ def test_what_is_not_level_and_what_diverged_is_told():
 def test_the_figure_says_no_more_than_was_found(exponent, words):
     found = prop_4_4.evidence(losses(exponent, at_first=1.0))
     entry = claim_entry(prop_4_4.CLAIM, prop_4_4.CLAIM.judge(found), found)
-    figure = draw_feed_forward(Results({"claims": [entry]}))
+    figure = draw_feed_forward(document("quick", {}, [entry]))
     figure.draw_without_rendering()
     title = " ".join(figure.get_suptitle().split())
     assert words in title

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import pandas as pd
 import pytest
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from ntk1bit.claims.results import read_results
 from ntk1bit.experiments import LanguageSpec
@@ -34,33 +35,31 @@ def alike(found, stored):
 def test_stored_counts_are_those_of_today(networks):
     results = read_results(RESULTS)
     found = recount(results, networks)
-    for entry, stored in zip(found["claims"], results["claims"], strict=True):
-        if entry["id"] in COUNTED:
-            assert alike(entry, stored), f"{entry['id']}: run python -m proofs_numeric.recount, figures and page"
+    for entry, stored in zip(found.claims, results.claims, strict=True):
+        if entry.id in COUNTED:
+            assert alike(to_builtins(entry), to_builtins(stored)), (
+                f"{entry.id}: run python -m proofs_numeric.recount, figures and page"
+            )
         else:
             assert entry is stored
-    assert {name: found[name] for name in found if name != "claims"} == {
-        name: results[name] for name in results if name != "claims"
-    }
+    assert replace(found, claims=[]) == replace(results, claims=[])
 
 
 def test_stored_energies_that_are_wrong_are_counted_anew_and_losses_are_kept(networks):
-    results = json.loads(json.dumps(read_results(RESULTS)))
-    entry = next(one for one in results["claims"] if one["id"] == "C6-energy")
-    for row in entry["tables"]["loss against energy"]:
+    results = read_results(RESULTS)
+    rows = results.claim("C6-energy").tables["loss against energy"]
+    for row in rows:
         row["joules_exact"] *= 2
-    entry["tables"]["loss against energy"][0]["loss"] = 1.25
+    rows[0]["loss"] = 1.25
     found = recount(results, networks)
-    (again,) = (one for one in found["claims"] if one["id"] == "C6-energy")
-    (stored,) = (one for one in read_results(RESULTS)["claims"] if one["id"] == "C6-energy")
-    rows, before = (one["tables"]["loss against energy"] for one in (again, stored))
+    rows, before = (one.claim("C6-energy").tables["loss against energy"] for one in (found, read_results(RESULTS)))
     assert rows[0]["loss"] == 1.25
     assert [row["joules_exact"] for row in rows] == pytest.approx([row["joules_exact"] for row in before], rel=2e-5)
 
 
 def test_the_stored_networks_are_those_of_the_preset(networks):
     """What is told of a study is what was trained: the same settings, and characters in whole steps."""
-    stored = LanguageSpec.from_dict(read_results(RESULTS)["studies"]["language"]["settings"])
+    stored = LanguageSpec.from_dict(read_results(RESULTS).studies["language"].settings)
     assert stored == studies("standard")["language"].specification
     assert set(networks["tokens"]) == {stored.trained_tokens} == {stored.tokens}
 
@@ -72,7 +71,7 @@ def test_the_command_writes_the_folder_it_is_given(tmp_path, capsys):
         shutil.copy(RESULTS / name, tmp_path)
     before = read_results(tmp_path)
     assert main(["--results", str(tmp_path)]) == 0
-    assert alike(read_results(tmp_path), before)
+    assert alike(to_builtins(read_results(tmp_path)), to_builtins(before))
     (tmp_path / NETWORKS).write_text((RESULTS / NETWORKS).read_text().replace("4x128", "4x130"))
     assert main(["--results", str(tmp_path)]) == 2
     assert "not of the same networks" in capsys.readouterr().err

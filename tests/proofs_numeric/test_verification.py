@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from ntk1bit.claims.results import evidence_of, read_results
-from ntk1bit.claims.verdict_file import FILE
+from ntk1bit.claims import Number
+from ntk1bit.claims.results import FILE, evidence_of, read_results
 from ntk1bit.cli.main import main
 from ntk1bit.errors import InputError
 from ntk1bit.experiments import ExperimentList
@@ -38,23 +38,21 @@ def folder(tmp_path_factory):
 
 def test_verdicts_are_kept_refuted_first_with_their_evidence(folder):
     found = read_results(folder)
-    assert {entry["id"] for entry in found["claims"]} == {"I.6", "D.7", "5.1"}
+    assert {entry.id for entry in found.claims} == {"I.6", "D.7", "5.1"}
     # within an outcome in the order of the catalogue, whichever was judged last
-    same = [entry["id"] for entry in found["claims"] if entry["outcome"] == found["claims"][0]["outcome"]]
+    same = [entry.id for entry in found.claims if entry.outcome == found.claims[0].outcome]
     assert same == [name for name in choose([]) if name in same]
-    assert set(found["studies"]) == {"start"}
-    by_id = {entry["id"]: entry for entry in found["claims"]}
-    assert by_id["5.1"]["measures"]
-    assert by_id["5.1"]["tables"]["gap against m"]
+    assert set(found.studies) == {"start"}
+    assert found.claim("5.1").measures
+    assert found.claim("5.1").tables["gap against m"]
     text = (folder / FILE).read_text()
     assert "NaN" not in text
     assert "Infinity" not in text
 
 
 def test_stored_evidence_is_judged_as_it_was(folder):
-    for entry in read_results(folder)["claims"]:
-        proof = choose([entry["id"], "I.6"])[entry["id"]]
-        assert proof.claim.judge(evidence_of(entry)).outcome == entry["outcome"]
+    for entry in read_results(folder).claims:
+        assert choose([entry.id, "I.6"])[entry.id].claim.judge(evidence_of(entry)).outcome == entry.outcome
 
 
 def test_the_command_goes_on_from_what_is_there_and_prints_a_table(folder, capsys):
@@ -66,15 +64,17 @@ def test_the_command_goes_on_from_what_is_there_and_prints_a_table(folder, capsy
     assert "5.1" not in out
     assert "standard" in err  # quick says what it is not
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert len(read_results(folder)["claims"]) == 3
+    assert len(read_results(folder).claims) == 3
 
 
 def test_sweeps_run_through_the_command(tmp_path, capsys):
     code, out, _ = call(capsys, "verify", "H.2", "--seeds", "1", "--jobs", "2", "--out", str(tmp_path / "v"))
     assert code == 0
     assert "supported" in out
-    (entry,) = read_results(tmp_path / "v")["claims"]
-    assert all(one["value"] <= 1e-10 for one in entry["measures"])
+    (entry,) = read_results(tmp_path / "v").claims
+    values = [one.value for one in evidence_of(entry).measures if isinstance(one, Number)]
+    assert len(values) == len(entry.measures)
+    assert max(values) <= 1e-10
     assert (tmp_path / "v" / "studies" / "terms" / "spec.toml").exists()
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from ntk1bit.experiments import SweepSpec
 from ntk1bit.experiments.runner import compute
 from ntk1bit.experiments.store import Store
-from ntk1bit.reports.page import _VOID
 
+VOID = ("meta", "img", "input", "link", "br")  # elements without an end tag
 # markup, quotes, a comment, a control character and a lone surrogate: what must come out as it went in, or not at all
 NASTY = "<script>alert(1)</script> \"a\" 'b' & <!-- \x07 \ud800 ]]> </style></title>"
 
@@ -32,7 +32,7 @@ class Reader(html.parser.HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += [(tag, name, value or "") for name, value in attrs]
-        if tag not in _VOID:
+        if tag not in VOID:
             self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:

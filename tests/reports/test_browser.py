@@ -13,18 +13,16 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ntk1bit.reports import figures as pictures
 from ntk1bit.reports.sweep_report import sweep_page
 from ntk1bit.reports.verdict_report import verdict_page
 
 from .documents import small_run, verification
-from .test_verdict_report import STUB
+from .test_verdict_report import three_figures
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SECONDS = 120  # a start takes one or two; the rest is for a machine that is busy with other tests
@@ -68,7 +66,7 @@ def look(browser: str, page: str, folder: Path, *, width: int = 1200) -> dict[st
     """Open a copy of a page in a new browser that can reach no host, and return what it made of it."""
     policy = re.search(r'content="(default-src [^"]*)"', page)
     assert policy is not None
-    let_in = policy[0].replace("default-src", "script-src &#x27;unsafe-inline&#x27;; default-src")
+    let_in = policy[0].replace("default-src", "script-src 'unsafe-inline'; default-src")
     seen = page.replace(policy[0], let_in).replace("<title>", f"{LOOK}<title>", 1)
     (folder / "copy.html").write_text(seen, encoding="utf-8")
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
@@ -90,16 +88,10 @@ def look(browser: str, page: str, folder: Path, *, width: int = 1200) -> dict[st
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """Return a page of each kind; the verification has the figures of a stub."""
+    """Return a page of each kind."""
     folder = tmp_path_factory.mktemp("pages")
     small_run(folder / "sweep", widths=(16, 32, 64), seeds=(0, 1))
-    (folder / "place" / "drawn_by_a_stub").mkdir(parents=True)
-    (folder / "place" / "drawn_by_a_stub" / "__init__.py").write_text(STUB)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder / "place")
-        patch.setattr(pictures, "FIGURES", "drawn_by_a_stub")
-        verdicts = verdict_page(verification(folder / "verification"))
-    sys.modules.pop("drawn_by_a_stub", None)
+    verdicts = verdict_page(verification(folder / "verification"), draw=three_figures)
     return {"sweep": (sweep_page(folder / "sweep"), 1), "verification": (verdicts, 3)}
 
 

@@ -35,10 +35,3 @@ def test_a_figure_with_much_in_it_is_png_at_150_dpi():
 
 def test_the_same_figure_gives_the_same_bytes():
     assert pictures.data_uri(drawn(10)) == pictures.data_uri(drawn(10))
-
-
-def test_a_figure_says_what_it_shows():
-    made = pictures.embedded(drawn(3), "<caption>", says='"what" it shows', anchor="figure-1")
-    assert 'alt="&quot;what&quot; it shows"' in made
-    assert "<figcaption>&lt;caption&gt;</figcaption>" in made
-    assert made.startswith('<figure id="figure-1">')

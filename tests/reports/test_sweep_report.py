@@ -8,7 +8,7 @@ import pytest
 from ntk1bit.estimators import overview
 from ntk1bit.estimators.run_overview import COLUMNS
 from ntk1bit.experiments import open_run
-from ntk1bit.reports.page import number
+from ntk1bit.reports.formats import number
 from ntk1bit.reports.sweep_report import sweep_page
 
 from .documents import Reader, assert_complete_in_itself, small_run
@@ -137,7 +137,8 @@ def test_other_versions_are_told(tmp_path):
 @pytest.mark.parametrize("versions", ['versions = "3"', "[[versions]]\nnumpy = 3", ""])
 def test_versions_that_are_none_do_not_cost_the_page(tmp_path, versions):
     small_run(tmp_path / "run", finish=False)
-    sweep = (tmp_path / "run" / "spec.toml").read_text().split("[versions]")[0]
+    settings, rest = (tmp_path / "run" / "spec.toml").read_text().split("[versions]")
+    sweep = settings + rest[rest.index("[made]") :]
     text = f"{versions}\n{sweep}" if versions.startswith("versions") else f"{sweep}\n{versions}"
     (tmp_path / "run" / "spec.toml").write_text(text)
     assert_complete_in_itself(sweep_page(tmp_path / "run"))

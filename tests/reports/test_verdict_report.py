@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import re
-import sys
 
-import pytest
+from matplotlib.figure import Figure
 
-from ntk1bit.reports import figures as pictures
+from ntk1bit.claims import OUTCOMES
+from ntk1bit.claims.results import Results
+from ntk1bit.errors import InputError
+from ntk1bit.plots.recipes import Drawn
 from ntk1bit.reports import verdict_report
-from ntk1bit.reports.verdict_report import verdict_page
 
 from .documents import (
     NASTY,
@@ -20,37 +21,25 @@ from .documents import (
     verification,
 )
 
-STUB = """
-from matplotlib.figure import Figure
-from ntk1bit.errors import InputError
 
-def draw(results):
-    if results["preset"] == "unfit":
+def no_figures(_: Results) -> list[Drawn]:
+    """Which figures there are is not what most tests are about."""
+    return []
+
+
+def three_figures(results: Results) -> list[Drawn]:
+    if results.preset == "unfit":
         raise InputError("study 'digits' was not run")
-    made = {}
+    made = []
     for name, claims in (("one", ("R1", "S1")), ("two", ("absent", "I1")), ("three", ("absent",))):
         figure = Figure()
         figure.subplots().plot([1, 2])
-        made[name] = (figure, f"caption of {name}: m^-1/2 <b>", claims)
+        made.append(Drawn(name, claims, f"caption of {name}: m^-1/2 <b>", figure))
     return made
-"""
 
 
-@pytest.fixture(autouse=True)
-def _no_figures(monkeypatch):
-    """Whether the source tree has figures is not what these tests are about."""
-    monkeypatch.setattr(pictures, "FIGURES", "a_package_that_nobody_has")
-
-
-@pytest.fixture
-def stub(tmp_path, monkeypatch):
-    """A package of figures."""
-    (tmp_path / "place" / "stub_figures").mkdir(parents=True)
-    (tmp_path / "place" / "stub_figures" / "__init__.py").write_text(STUB)
-    monkeypatch.syspath_prepend(tmp_path / "place")
-    monkeypatch.setattr(pictures, "FIGURES", "stub_figures")
-    yield
-    sys.modules.pop("stub_figures", None)
+def verdict_page(folder, *, draw=no_figures) -> str:
+    return verdict_report.verdict_page(folder, draw=draw)
 
 
 def section(page: str, claim_id: str) -> str:
@@ -105,9 +94,9 @@ def test_bad_news_comes_first_and_is_counted(tmp_path):
 def test_badges_say_their_outcome_in_words_once(tmp_path):
     """A sign and a colour are for eyes only: what is read aloud is the word."""
     page = verdict_page(verification(tmp_path))
-    for outcome in ("refuted", "inconclusive", "supported"):
-        badge = verdict_report.badge(outcome)
-        assert badge in page
+    badges = re.findall(r'<span class="badge (\w+)">(.*?</span>)</span>', page)
+    assert {outcome for outcome, _ in badges} == set(OUTCOMES)
+    for outcome, badge in badges:
         assert re.sub(r'<span aria-hidden="true">.*?</span>|<[^>]+>', "", badge) == outcome
 
 
@@ -177,30 +166,33 @@ def test_many_measures_are_folded(tmp_path):
 def test_without_figures_a_line_says_so(tmp_path):
     page = verdict_page(verification(tmp_path))
     assert "<img" not in page
-    assert "Figures are left out: they are drawn from the source tree" in page
+    assert "There are no figures for these claims." in page
 
 
-@pytest.mark.usefixtures("stub")
 def test_each_figure_is_in_the_section_of_the_first_claim_that_is_there(tmp_path):
-    page = verdict_page(verification(tmp_path / "run"))
+    page = verdict_page(verification(tmp_path / "run"), draw=three_figures)
     assert_complete_in_itself(page)
-    assert "left out" not in page
+    assert "There are no figures" not in page
     assert page.count("<img") == 3
     assert 'id="figure-one"' in section(page, "R1")
     assert 'id="figure-two"' in section(page, "I1")
     assert 'id="figure-three"' in page[page.index('<section id="more-figures">') :]
-    assert 'See also figure <a href="#figure-one">' in section(page, "S1")
-    assert "See also" not in section(page, "N1")
+    assert 'See also figure <a href="#figure-one">one</a>.</p>' in section(page, "S1")
+    assert "See also" not in section(page, "I1")
     assert "caption of one: m<sup>−1/2</sup> &lt;b&gt;" in page
     assert "Figure one: caption of one: m^-1/2 <b>" in Reader(page).values("alt")
 
 
-@pytest.mark.usefixtures("stub")
 def test_figures_that_cannot_be_drawn_do_not_cost_the_page(tmp_path):
-    page = verdict_page(verification(tmp_path / "run", preset="unfit"))
-    assert "Figures are left out: study &#x27;digits&#x27; was not run." in page
+    page = verdict_page(verification(tmp_path / "run", preset="unfit"), draw=three_figures)
+    assert "Figures are left out: study 'digits' was not run." in Reader(page).text
 
 
-def test_another_package_of_that_name_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "FIGURES", "json")
-    assert "is not the one" in verdict_page(verification(tmp_path))
+def test_figures_are_those_of_the_recipes(tmp_path):
+    page = verdict_report.verdict_page(verification(tmp_path / "run"))
+    assert Reader(page).values("id").count("figure-verdicts") == 1
+
+
+def test_the_same_verdicts_give_the_same_page(tmp_path):
+    folder = verification(tmp_path)
+    assert verdict_page(folder, draw=three_figures) == verdict_page(folder, draw=three_figures)

@@ -1,4 +1,4 @@
-"""Figures of a paper, drawn from stored verdicts: `python -m ntk1bit.plots.recipes [NAME ...]`.
+"""Figures of a paper, drawn from stored verdicts: `ntk1bit plot results/standard --figures drift,floor`.
 
 A recipe names the claims a figure is made of, and thereby the studies behind them; it draws from the tables and
 measures of verdicts.json and from nothing else, so every number in a figure is part of the evidence for a claim.
@@ -6,7 +6,7 @@ measures of verdicts.json and from nothing else, so every number in a figure is 
 
 from __future__ import annotations
 
-from ntk1bit.plots.recipes.catalogue import RECIPES, draw
-from ntk1bit.plots.recipes.recipe import Recipe, Results
+from ntk1bit.plots.recipes.catalogue import RECIPES, draw, draw_one, write_figures
+from ntk1bit.plots.recipes.recipe import Drawn, Recipe
 
-__all__ = ["RECIPES", "Recipe", "Results", "draw"]
+__all__ = ["RECIPES", "Drawn", "Recipe", "draw", "draw_one", "write_figures"]

@@ -4,67 +4,48 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from ntk1bit.claims.results import Results
 from ntk1bit.plots.deep import POINTS, fill_functions, fill_scaling, fill_similarity, short
+from ntk1bit.plots.figures import PAGE, titled_figure
 from ntk1bit.plots.looks import PRECISION_NAME
-from ntk1bit.plots.recipes.axes import with_power
-from ntk1bit.plots.recipes.canvas import PAGE, new_figure
-from ntk1bit.plots.recipes.recipe import Results
-from ntk1bit.plots.recipes.tables import ends
+from ntk1bit.plots.recipes.recipe import figure_title, stored_table, with_exponent
+from ntk1bit.plots.tables import ends
 
 
 def draw_scaling_law(results: Results) -> Figure:
     """Draw D25's Fig. 1: the least training loss of each function against parameters."""
-    title = results.sentence(
-        "C5",
-        supported="The loss of deep 1-bit networks falls with size, and so does its distance to full precision",
-        refuted="The loss of deep 1-bit networks, or its distance to full precision, does not fall with size at every "
-        "depth",
-        otherwise="Whether the loss of deep 1-bit networks and its distance to full precision fall with size is open",
-    ) + results.sentence(
-        "C5-ratio",
-        supported="; on logarithmic axes the curves approach each other",
-        refuted="; on logarithmic axes the curves do not approach each other",
-        otherwise="; whether the curves approach each other on logarithmic axes is open",
-    )
-    table = results.table("C5", "loss against parameters")
+    table = stored_table(results, "C5", "loss against parameters")
     labels: dict[tuple[str, int], str] = {}
     for depth in sorted({int(depth) for depth in table["depth"]}):
         for precision in ("one_bit", "full"):
-            found = results.measure("C5", f"loss.{precision}.size.depth{depth}")
-            labels[precision, depth] = with_power(f"{PRECISION_NAME[precision]}, depth {depth}:", found, "N")
-    figure = new_figure(PAGE, 4.5, title)
+            name, measure = f"{PRECISION_NAME[precision]}, depth {depth}:", f"loss.{precision}.size.depth{depth}"
+            labels[precision, depth] = with_exponent(name, results, "C5", measure, "N")
+    figure = titled_figure(PAGE, 4.5, figure_title(results, "deep-scaling"))
     fill_scaling(figure, table, labels)
     return figure
 
 
 def draw_functions(results: Results) -> Figure:
     """Draw D25's Fig. 2: three functions of one variable, and what both networks made of them."""
-    table = results.table("C5-similar", "functions")
-    title = f"Functions as networks of {short(ends(table, 'N')[1])} parameters learn them; " + results.sentence(
-        "C5-similar",
-        supported="with size both precisions approach each other",
-        refuted="with size both precisions do not approach each other",
-        otherwise="whether both precisions approach each other with size is open",
-    )
-    figure = new_figure(PAGE, 4.6, title)
+    table = stored_table(results, "C5-similar", "functions")
+    title = figure_title(results, "deep-functions", size=short(ends(table, "N")[1]))
+    figure = titled_figure(PAGE, 4.6, title)
     fill_functions(figure, table)
     return figure
 
 
 def draw_similarity(results: Results) -> Figure:
     """Draw D25's Fig. 3: losses and differences of the outputs epoch by epoch, and the last difference against N."""
-    title = results.sentence(
-        "C5-similar",
-        supported="The outputs of 1-bit and full precision approach each other as networks grow",
-        refuted="The outputs of 1-bit and full precision do not approach each other as networks grow",
-        otherwise="Whether the outputs of 1-bit and full precision approach each other as networks grow is open",
+    title = figure_title(results, "deep-similarity")
+    epochs, after = (
+        stored_table(results, "C5-similar", "against epochs"),
+        stored_table(results, "C5-similar", "after training"),
     )
-    epochs, after = results.table("C5-similar", "against epochs"), results.table("C5-similar", "after training")
     labels: dict[tuple[str, str], str] = {}
     for task in {str(task) for task in epochs["task"]}:
         for points in POINTS:
-            found = results.measure("C5-similar", f"apart.size.{points}.{task}")
-            labels[task, points] = with_power(f"{points}:", found, "N")
-    figure = new_figure(PAGE, 5.6, title)
+            measure = f"apart.size.{points}.{task}"
+            labels[task, points] = with_exponent(f"{points}:", results, "C5-similar", measure, "N")
+    figure = titled_figure(PAGE, 5.6, title)
     fill_similarity(figure, epochs, after, labels)
     return figure

@@ -7,22 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntk1bit.plots.looks import GREEN, GREY, ORANGE, PURPLE
-from ntk1bit.plots.recipes.axes import (
-    Look,
-    legend,
-    log_axes,
-    note,
-    plot_series,
-    plot_slope,
-    precision_look,
-    shade_look,
-    stretch,
-    with_power,
-)
-from ntk1bit.plots.recipes.canvas import PAGE, new_figure, panel
-from ntk1bit.plots.recipes.recipe import Results
-from ntk1bit.plots.recipes.tables import ends, pick, value_at, values
+from ntk1bit.claims.results import Results
+from ntk1bit.plots.axes import legend, log_axes, note, plot_series, plot_slope, stretch, with_power
+from ntk1bit.plots.figures import PAGE, panel, titled_figure
+from ntk1bit.plots.looks import GREEN, GREY, ORANGE, PURPLE, Look, precision_look, shade_look
+from ntk1bit.plots.recipes.recipe import figure_title, stored_measure, stored_table
+from ntk1bit.plots.tables import ends, pick, value_at, values
 
 _TERMS = {
     "c1": Look(GREY, "^", "-"),
@@ -38,36 +28,24 @@ _TERM_LABEL = r"term / ($\eta\, r^{\mathsf{T}} H r$)"
 
 def draw_convergence(results: Results) -> Figure:
     """Draw the loss of the widest networks beside its predictions, and the distance to these against width."""
-    curves = results.table("C1-K", "convergence")
-    h, k = results.table("C1-H", "distance"), results.table("C1-K", "distance")
-    title = results.sentence(
-        "C1-K",
-        supported=f"As it widens, a 1-bit network follows its effective kernel {_K}",
-        refuted=f"A 1-bit network does not follow its effective kernel {_K}",
-        otherwise=f"Whether a wide 1-bit network follows its effective kernel {_K} is open",
-    )
-    not_h = ", not its own kernel $H$" if results.outcome("C1-K") == "supported" else "; it does not follow $H$"
-    title += results.sentence(
-        "C1-H",
-        supported="; it follows its own kernel $H$",
-        refuted=not_h,
-        otherwise="; whether it follows its own kernel $H$ is open",
-    )
-    figure = new_figure(PAGE, 2.9, title)
+    curves = stored_table(results, "C1-K", "convergence")
+    h, k = stored_table(results, "C1-H", "distance"), stored_table(results, "C1-K", "distance")
+    not_h = ", not its own kernel $H$" if results.claim("C1-K").outcome == "supported" else "; it does not follow $H$"
+    figure = titled_figure(PAGE, 2.9, figure_title(results, "convergence", not_H=not_h))
     left, right = figure.subplots(1, 2)
     plot_predicted_loss(curves, ax=left)
     panel(left, "a", f"training loss of the widest networks, $m$ = {ends(k, 'width')[1]:g}")
 
-    to_h = results.measure("C1-H", "from_h.m.widest")
-    to_k = results.measure("C1-K", "from_k.m.widest")
-    full = results.measure("C1-H", "from_h.m.full")
-    for table, look, name, found in (
+    to_h = stored_measure(results, "C1-H", "from_h.m.widest")
+    to_k = stored_measure(results, "C1-K", "from_k.m.widest")
+    full = stored_measure(results, "C1-H", "from_h.m.full")
+    for table, look, name, exponent in (
         (pick(h, precision="one_bit"), precision_look("one_bit", hollow=True), "1-bit to $H$:", to_h),
         (k, precision_look("one_bit"), f"1-bit to {_K}:", to_k),
         (pick(h, precision="full"), precision_look("full"), "full precision to $H$:", full),
     ):
         if len(table):
-            plot_series(table, ax=right, look=look, label=with_power(name, found))
+            plot_series(table, ax=right, look=look, label=with_power(name, exponent))
     low, high = ends(k, "width")
     anchor = (high, value_at(k, "width", -1) / 1.6)
     plot_slope(right, x=(low, high), anchor=anchor, exponent=-0.25, text="slope $-1/4$", share=0.6, below=True)
@@ -101,21 +79,16 @@ def plot_predicted_loss(curves: pd.DataFrame, *, ax: Axes) -> Axes:
 
 def draw_terms(results: Results) -> Figure:
     """Draw the four terms of a step against width, C3 of the first step against d, and the terms by step."""
-    findings = results.entry("C1b")["findings"]
-    refuted = [one["measure"].partition(".")[0] for one in findings if one["outcome"] == "refuted"]
-    title = results.sentence(
-        "C1b",
-        supported="$C_2$, $C_3$ and $C_4$ of a descent step become negligible with width",
-        refuted=f"Of the terms of a 1-bit descent step, {' and '.join(map(_symbol, refuted))} "
-        f"{'is' if len(refuted) == 1 else 'are'} not negligible even at the largest width",
-        otherwise="The terms of a 1-bit descent step: whether all but $C_1$ become negligible is open",
-    )
-    table, steps = results.table("C1b", "terms against width"), results.table("C1b", "terms by step")
-    figure = new_figure(PAGE, 2.75, title)
+    findings = results.claim("C1b").findings
+    refuted = [finding.measure.partition(".")[0] for finding in findings if finding.outcome == "refuted"]
+    verb = "is" if len(refuted) == 1 else "are"
+    title = figure_title(results, "terms", terms=" and ".join(map(_symbol, refuted)), verb=verb)
+    table, steps = stored_table(results, "C1b", "terms against width"), stored_table(results, "C1b", "terms by step")
+    figure = titled_figure(PAGE, 2.75, title)
     left, middle, right = figure.subplots(1, 3)
     plot_terms(table, ax=left)
     panel(left, "a", "digits, while $L > L(0)/10$")
-    plot_first_step(results.table("C1b", "C3 at the first step"), ax=middle)
+    plot_first_step(stored_table(results, "C1b", "C3 at the first step"), ax=middle)
     panel(middle, "b", "$C_3$ of the first step, sphere")
     widest = ends(steps, "width")[1]
     plot_terms_by_step(pick(steps, width=widest), ax=right)
@@ -124,7 +97,7 @@ def draw_terms(results: Results) -> Figure:
 
 
 def plot_terms(table: pd.DataFrame, *, ax: Axes) -> Axes:
-    """Draw C1 to C4 in units of eta r^T H r against width: 1-bit solid, full precision hollow."""
+    """Draw C1 to C4 in units of eta r^T H r against width: 1-bit solid, full precision with open markers."""
     _mark_negligible(ax)
     for term, look in _TERMS.items():
         one_bit, full = (pick(table, term=term, precision=precision) for precision in ("one_bit", "full"))

@@ -7,11 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntk1bit.plots.looks import GREEN, GREY, PURPLE
-from ntk1bit.plots.recipes.axes import Look, legend, note, plot_series, precision_look, stretch
-from ntk1bit.plots.recipes.canvas import PAGE, new_figure, panel
-from ntk1bit.plots.recipes.recipe import Results
-from ntk1bit.plots.recipes.tables import ends, pick, values
+from ntk1bit.claims.results import Results
+from ntk1bit.plots.axes import legend, note, plot_series, stretch
+from ntk1bit.plots.figures import PAGE, panel, titled_figure
+from ntk1bit.plots.looks import GREEN, GREY, PURPLE, Look, precision_look
+from ntk1bit.plots.recipes.recipe import figure_title, stored_table
+from ntk1bit.plots.tables import ends, pick, values
 
 _LOOKS = {
     "full32": Look(precision_look("full").colour, "s", "--"),
@@ -35,23 +36,11 @@ _COUNTINGS = {
 
 def draw_energy(results: Results) -> Figure:
     """Draw energy against parameters, the share saved, and memory, with what W23 prints."""
-    title = results.sentence(
-        "C7",
-        supported="Counted as W23 does, 1-bit weights save more energy the larger the model",
-        refuted="Counted as W23 does, 1-bit weights save less energy or memory than claimed",
-        otherwise="What 1-bit weights save in energy and memory is open",
-    )
-    figures = results.table("C7-table", "figures")
+    figures = stored_table(results, "C7-table", "figures")
     missed = np.count_nonzero(np.asarray(figures["agrees"]) == "no")
-    title += results.sentence(
-        "C7-table",
-        supported=f"; all {len(figures)} figures it prints follow from its costs",
-        refuted=f"; {missed} of the {len(figures)} figures it prints do not follow from its costs",
-        otherwise="; whether the figures it prints follow from its costs is open",
-    )
-    energy, memory = results.table("C7", "energy"), results.table("C7", "memory")
-    parameters = {row["size"]: row["parameters"] for row in memory.to_dict("records")}
-    figure = new_figure(PAGE, 2.8, title)
+    energy, memory = stored_table(results, "C7", "energy"), stored_table(results, "C7", "memory")
+    parameters = {row["size"]: float(row["parameters"]) for row in memory.to_dict("records")}
+    figure = titled_figure(PAGE, 2.8, figure_title(results, "energy", figures=len(figures), missed=missed))
     left, middle, right = figure.subplots(1, 3)
 
     plot_energy(energy, figures, ax=left, parameters=parameters)
@@ -87,7 +76,7 @@ def plot_reduction(energy: pd.DataFrame, figures: pd.DataFrame, *, ax: Axes, par
         ratio = full.assign(value=values(full, column) / values(bitnet, column))
         plot_series(ratio, ax=ax, look=look, x="parameters", label=words)
     for row in pick(figures, group="reduction").to_dict("records"):
-        _mark(ax, parameters[row["size"]], row["printed"], "o", row["agrees"] == "yes")
+        _mark(ax, parameters[row["size"]], float(row["printed"]), "o", row["agrees"] == "yes")
     _mark(ax, np.nan, np.nan, "o", good=True, label="printed")
     _mark(ax, np.nan, np.nan, "o", good=False, label="printed, does not follow")
     ax.set(xscale="log", xlabel="parameters $N$", ylabel="times less energy", ylim=(0, None))
@@ -104,7 +93,7 @@ def plot_memory(memory: pd.DataFrame, *, ax: Axes) -> Axes:
         plot_series(memory, ax=ax, look=Look(look.colour, "none", look.line), x="parameters", y=column)
         share = last["full32, linear (GB)"] / last[column]
         label = words if arm == "full32" else f"{words}: 1/{share:.0f}"
-        note(ax, last["parameters"], last[column], label, colour=look.colour)
+        note(ax, float(last["parameters"]), float(last[column]), label, colour=look.colour)
     whole = Look(_LOOKS["bitnet"].colour, "o", "none", hollow=True)
     plot_series(memory, ax=ax, look=whole, x="parameters", y="bitnet, whole (GB)", label="1 bit, with\nembedding")
     ax.set(xscale="log", yscale="log", xlabel="parameters $N$", ylabel="gigabytes")
@@ -115,7 +104,7 @@ def plot_memory(memory: pd.DataFrame, *, ax: Axes) -> Axes:
 
 
 def _mark(ax: Axes, x: float, y: float, marker: str, good: bool, label: str = "") -> None:
-    """Draw a printed figure: filled if it follows, hollow if not."""
+    """Draw a printed figure: filled if it follows, open if not."""
     ax.plot(
         [x],
         [y],

@@ -7,19 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntk1bit.plots.recipes.axes import (
-    legend,
-    log_axes,
-    note,
-    plot_level,
-    plot_series,
-    plot_slope,
-    precision_look,
-    with_power,
-)
-from ntk1bit.plots.recipes.canvas import PAGE, new_figure, panel
-from ntk1bit.plots.recipes.recipe import Results
-from ntk1bit.plots.recipes.tables import ends, pick, value_at, values
+from ntk1bit.claims.results import Results
+from ntk1bit.plots.axes import legend, log_axes, note, plot_level, plot_series, plot_slope, with_power
+from ntk1bit.plots.figures import PAGE, panel, titled_figure
+from ntk1bit.plots.looks import precision_look
+from ntk1bit.plots.recipes.recipe import figure_title, stored_measure, stored_table
+from ntk1bit.plots.tables import ends, pick, value_at, values
 
 _STRENGTH = (0.35, 0.65, 1.0)  # opacity of curves from the narrowest to the widest
 _LEAST_SHARE = 1e-3  # of the lowest 1-bit loss: how far down full precision is followed, lest 1-bit losses look flat
@@ -28,17 +21,12 @@ _TENTH = 0.1  # of the loss at the start: the rule of 4.4
 
 def draw_feed_forward(results: Results) -> Figure:
     """Draw the loss against step at some widths, and the loss reached against width, for both precisions."""
-    curves, reached = results.table("4.4", "loss by step"), results.table("4.4", "loss against width")
-    exponent = results.measure("4.4", "loss.m")
-    title = results.sentence(
-        "4.4",
-        supported="One wide feed-forward layer brings down the loss of a 1-bit Transformer block",
-        refuted="One feed-forward layer does not bring down the loss of a 1-bit Transformer block as D25 has it",
-        otherwise="Whether one wide feed-forward layer brings down the loss of a 1-bit Transformer block is open",
-    )
-    if exponent["high"] is not None and exponent["high"] < -0.25:
+    curves, reached = stored_table(results, "4.4", "loss by step"), stored_table(results, "4.4", "loss against width")
+    exponent = stored_measure(results, "4.4", "loss.m")
+    title = figure_title(results, "feed-forward")
+    if exponent.high is not None and exponent.high < -0.25:
         title += ", faster in width than the $m^{-1/4}$ of D25"
-    figure = new_figure(PAGE, 2.9, title)
+    figure = titled_figure(PAGE, 2.9, title)
     left, right = figure.subplots(1, 2)
     plot_curves(curves, ax=left)
     panel(left, "a", "training loss while one layer trains")
@@ -57,7 +45,7 @@ def draw_feed_forward(results: Results) -> Figure:
 
 
 def plot_curves(curves: pd.DataFrame, *, ax: Axes) -> Axes:
-    """Draw mean losses against step + 1; 1-bit curves bear their width, full-precision ones end where they leave."""
+    """Draw mean losses against step + 1; 1-bit curves are labelled with their width."""
     one_bit = pick(curves, precision="one_bit")
     bottom = _LEAST_SHARE * float(values(one_bit, "loss").min())
     widths = np.unique(values(one_bit, "width"))
@@ -65,8 +53,8 @@ def plot_curves(curves: pd.DataFrame, *, ax: Axes) -> Axes:
         look = precision_look(precision)
         part = pick(curves, precision=precision)
         for place, width in enumerate(widths):
-            one = pick(part, width=width).sort_values("step")
-            step, loss = values(one, "step") + 1, values(one, "loss")
+            curve = pick(part, width=width).sort_values("step")
+            step, loss = values(curve, "step") + 1, values(curve, "loss")
             strength = _STRENGTH[max(place + len(_STRENGTH) - len(widths), 0)]
             label = name if place == len(widths) - 1 else "_nolegend_"
             ax.plot(step, loss, color=look.colour, linestyle=look.line, linewidth=1.1, alpha=strength, label=label)
@@ -81,7 +69,7 @@ def plot_curves(curves: pd.DataFrame, *, ax: Axes) -> Axes:
 
 
 def plot_reached(reached: pd.DataFrame, *, ax: Axes, start: float) -> Axes:
-    """Draw the loss reached against width, with a tenth of the start; much lower losses are told in words."""
+    """Draw the loss reached against width, with a tenth of the start; much lower losses are given in words."""
     for precision, name in (("one_bit", "1-bit"), ("full", "full precision")):
         part = pick(reached, precision=precision)
         if len(part):

@@ -1,4 +1,4 @@
-"""Figures of kernels: their drift, their limits, and how often a move changes an activity."""
+"""Figures of kernels: their drift, their limits, and how often a move changes an activation."""
 
 from __future__ import annotations
 
@@ -7,22 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntk1bit.plots.looks import BLUE, GREY, ORANGE, PRECISION_NAME
-from ntk1bit.plots.recipes.axes import (
-    Look,
-    legend,
-    log_axes,
-    plot_level,
-    plot_series,
-    plot_slope,
-    precision_look,
-    shade_look,
-    stretch,
-    with_power,
-)
-from ntk1bit.plots.recipes.canvas import COLUMN, PAGE, new_figure, panel
-from ntk1bit.plots.recipes.recipe import Results
-from ntk1bit.plots.recipes.tables import ends, pick, values
+from ntk1bit.claims.results import Results
+from ntk1bit.plots.axes import legend, log_axes, plot_level, plot_series, plot_slope, stretch
+from ntk1bit.plots.figures import COLUMN, PAGE, panel, titled_figure
+from ntk1bit.plots.looks import BLUE, GREY, ORANGE, PRECISION_NAME, Look, precision_look, shade_look
+from ntk1bit.plots.recipes.recipe import figure_title, stored_table, with_exponent
+from ntk1bit.plots.tables import ends, pick, values
 
 _DIMS = 3  # dimensions drawn in one panel
 _SCALES = {"std": Look(ORANGE, "o", "-"), "absmean": Look(BLUE, "s", "--", hollow=True)}
@@ -31,21 +21,15 @@ _K = r"$K_{\mathrm{eff}}$"
 
 def draw_drift(results: Results) -> Figure:
     """Draw the largest relative drift of the kernel against width."""
-    title = results.sentence(
-        "C1",
-        supported="The kernel of a 1-bit network settles as it widens, at least as fast as $m^{-1/2}$",
-        refuted="The kernel of a 1-bit network does not settle as fast as $m^{-1/2}$",
-        otherwise="Drift of the kernel: whether it falls as fast as $m^{-1/2}$ is open",
-    )
-    table = results.table("C1", "drift")
-    figure = new_figure(COLUMN, 2.9, title)
+    table = stored_table(results, "C1", "drift")
+    figure = titled_figure(COLUMN, 2.9, figure_title(results, "drift"))
     ax = figure.subplots()
     for precision, word in PRECISION_NAME.items():
         for init, hollow in (("iid", True), ("paired", False)):
             part = pick(table, precision=precision, init=init)
             if part.empty:
                 continue
-            label = with_power(f"{word}, {init}", results.measure("C1", f"drift.m.{precision}.{init}"))
+            label = with_exponent(f"{word}, {init}", results, "C1", f"drift.m.{precision}.{init}")
             plot_series(part, ax=ax, look=precision_look(precision, hollow=hollow), label=label)
     _half_slope(table, ax=ax, above=1.5)
     log_axes(ax, values(table, "width"))
@@ -57,16 +41,11 @@ def draw_drift(results: Results) -> Figure:
 
 def draw_limits(results: Results) -> Figure:
     """Draw the distance of H(0) to its limit against width, and how limits and K_eff compare against d."""
-    distance, limits = results.table("C0", "distance"), results.table("C0", "limits against d")
-    title = results.sentence(
-        "C0",
-        supported="The kernel at the start reaches its limit as $m^{-1/2}$",
-        refuted="The kernel at the start does not reach its limit as $m^{-1/2}$",
-        otherwise="Whether the kernel at the start reaches its limit as $m^{-1/2}$ is open",
-    )
+    distance, limits = stored_table(results, "C0", "distance"), stored_table(results, "C0", "limits against d")
+    title = figure_title(results, "limits")
     if values(limits, "ratio").max() < 1:
         title += f"; the effective kernel {_K} stays below $H$"
-    figure = new_figure(PAGE, 2.7, title)
+    figure = titled_figure(PAGE, 2.7, title)
     left, middle, right = figure.subplots(1, 3)
 
     for precision, word in PRECISION_NAME.items():
@@ -74,10 +53,9 @@ def draw_limits(results: Results) -> Figure:
             part = pick(distance, precision=precision, task=task)
             if part.empty:
                 continue
-            exponent = results.measure("C0", f"distance.m.{task}.{precision}")
             name = f"{'full' if precision == 'full' else word}, {task.partition('-')[0]}"
-            look = precision_look(precision, hollow=hollow)
-            plot_series(part, ax=left, look=look, label=with_power(name, exponent))
+            label = with_exponent(name, results, "C0", f"distance.m.{task}.{precision}")
+            plot_series(part, ax=left, look=precision_look(precision, hollow=hollow), label=label)
     _half_slope(distance, ax=left, above=1.6)
     log_axes(left, values(distance, "width"), most=3)
     stretch(left, below=0.5)
@@ -110,18 +88,12 @@ def draw_limits(results: Results) -> Figure:
 
 
 def draw_flip_probability(results: Results) -> Figure:
-    """Draw bounds of the probability that a move of length R changes an activity."""
-    title = results.sentence(
-        "Eq.5",
-        supported="A small move rarely changes an activity: the chance vanishes with $R$, below the bound",
-        refuted="The chance that a small move changes an activity breaks the bound or does not vanish",
-        otherwise="The chance that a small move changes an activity, and its bound",
-    )
-    rates = results.table("Eq.5", "rates")
-    figure = new_figure(COLUMN, 3.0, title)
+    """Draw bounds of the probability that a move of length R changes an activation."""
+    rates = stored_table(results, "Eq.5", "rates")
+    figure = titled_figure(COLUMN, 3.0, figure_title(results, "flip-probability"))
     ax = figure.subplots()
     plot_rates(rates, ax=ax)
-    ax.set(xscale="log", yscale="log", xlabel="radius $R$ of the move", ylabel="probability of a changed activity")
+    ax.set(xscale="log", yscale="log", xlabel="radius $R$ of the move", ylabel="probability that an activation changes")
     stretch(ax, below=0.45)
     legend(ax, "lower right", ncols=2, columnspacing=1.0)
     return figure

@@ -5,47 +5,37 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ntk1bit.claims.results import NumberEntry, Results
+from ntk1bit.plots.axes import corner_text, legend, power_text
+from ntk1bit.plots.figures import PAGE, panel, titled_figure
 from ntk1bit.plots.language import plot_energy, plot_excess, plot_gap, plot_losses
-from ntk1bit.plots.recipes.axes import legend, power_text
-from ntk1bit.plots.recipes.canvas import PAGE, new_figure, panel
-from ntk1bit.plots.recipes.recipe import Results
-from ntk1bit.plots.recipes.tables import values
+from ntk1bit.plots.recipes.recipe import figure_title, stored_measure, stored_table
+from ntk1bit.plots.tables import values
 
 _TRAINED = ("full", "bitnet", "b158")
 
 
 def draw_bitnet(results: Results) -> Figure:
     """Draw the four panels."""
-    title = results.sentence(
-        "C6",
-        supported="Both losses follow $aN^b+c$, and the gap between 1-bit and full precision shrinks with $N$",
-        refuted="1-bit and full precision do not both follow $aN^b+c$ with a gap that shrinks with $N$",
-        otherwise="Whether both losses follow $aN^b+c$ with a gap that shrinks with $N$ is open",
-    ) + results.sentence(
-        "C6-energy",
-        supported="; at equal energy, as W23 counts it, the 1-bit network is ahead",
-        refuted="; at equal energy, as W23 counts it, the 1-bit network is behind",
-        otherwise="; which is ahead at equal energy, as W23 counts it, is open",
-    )
-    losses = results.table("C6", "losses")
-    laws = results.table("C6", "laws")
-    excess = results.table("C6-stable", "excess")
-    figure = new_figure(PAGE, 4.6, title)
+    losses = stored_table(results, "C6", "losses")
+    laws = stored_table(results, "C6", "laws")
+    excess = stored_table(results, "C6-stable", "excess")
+    figure = titled_figure(PAGE, 4.6, figure_title(results, "bitnet"))
     axes = figure.subplot_mosaic([["loss", "gap"], ["energy", "excess"]])
 
+    trigram = stored_measure(results, "C6", "trigram.loss", NumberEntry).value
     shown = pd.DataFrame(losses.loc[losses["arm"].isin(_TRAINED)])
-    plot_losses(shown, laws, ax=axes["loss"], trigram=results.measure("C6", "trigram.loss")["value"])
+    plot_losses(shown, laws, ax=axes["loss"], trigram=trigram)
     legend(axes["loss"], "lower left")
     panel(axes["loss"], "a", "validation loss, with fitted laws")
 
-    plot_gap(results.table("C6", "gap"), ax=axes["gap"])
-    found = results.measure("C6", "gap.size")
-    if found["value"] is not None and found["low"] is not None:
-        words = power_text(found, "N")
-        axes["gap"].text(0.97, 0.95, words, transform=axes["gap"].transAxes, ha="right", va="top", fontsize=6.8)
+    plot_gap(stored_table(results, "C6", "gap"), ax=axes["gap"])
+    exponent = stored_measure(results, "C6", "gap.size")
+    if exponent.low is not None:
+        corner_text(axes["gap"], power_text(exponent, "N"), right=True, top=True)
     panel(axes["gap"], "b", "loss of 1-bit minus full precision")
 
-    spent = results.table("C6-energy", "loss against energy")
+    spent = stored_table(results, "C6-energy", "loss against energy")
     counted = pd.DataFrame(spent.loc[spent["arm"].isin(_TRAINED)])
     plot_energy(counted, ax=axes["energy"], column="joules_exact", faint=True)
     plot_energy(counted, ax=axes["energy"])
@@ -53,8 +43,6 @@ def draw_bitnet(results: Results) -> Figure:
 
     plot_excess(excess, ax=axes["excess"])
     if values(excess, "diverged").sum() > 0:
-        axes["excess"].text(
-            0.03, 0.95, "diverged networks at $\\ln V$", transform=axes["excess"].transAxes, va="top", fontsize=6.8
-        )
+        corner_text(axes["excess"], "diverged networks at $\\ln V$", top=True)
     panel(axes["excess"], "d", "loss at large learning rates")
     return figure

@@ -8,22 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntk1bit.plots.looks import ORANGE, PRECISION_NAME
-from ntk1bit.plots.recipes.axes import (
-    Look,
-    legend,
-    log_axes,
-    note,
-    plot_series,
-    plot_slope,
-    power_text,
-    precision_look,
-    stretch,
-    with_power,
-)
-from ntk1bit.plots.recipes.canvas import PAGE, new_figure, panel
-from ntk1bit.plots.recipes.recipe import Results
-from ntk1bit.plots.recipes.tables import ends, pick, value_at, values
+from ntk1bit.claims.results import Results
+from ntk1bit.plots.axes import legend, log_axes, note, plot_series, plot_slope, power_text, stretch
+from ntk1bit.plots.figures import PAGE, panel, titled_figure
+from ntk1bit.plots.looks import ORANGE, PRECISION_NAME, Look, precision_look
+from ntk1bit.plots.recipes.recipe import figure_title, stored_measure, stored_table, with_exponent
+from ntk1bit.plots.tables import ends, pick, value_at, values
 
 _DIM = 64  # of both tasks of the floor studies: spheres in R^64, and digits of 8 x 8 pixels
 _LAWS = {
@@ -37,26 +27,15 @@ _TASKS = {"sphere": precision_look("one_bit"), "digits": Look("#8c3b00", "^", "-
 
 def draw_floor(results: Results) -> Figure:
     """Draw the floor of the loss against width, beside full precision, and against n, d, kappa and eta."""
-    title = results.sentence(
-        "C2",
-        supported="1-bit networks stop at a floor that falls as $1/m$, where full precision has none",
-        refuted="The floor of 1-bit networks does not fall as $1/m$, or full precision has one too",
-        otherwise="Whether the floor of 1-bit networks falls as $1/m$ is open",
-    ) + results.sentence(
-        "C2-law",
-        supported=r"; it goes as $n^2\kappa^2/d$, whatever $\eta$",
-        refuted=r"; it does not go as $n^2\kappa^2/d$, whatever $\eta$",
-        otherwise=r"; whether it goes as $n^2\kappa^2/d$, whatever $\eta$, is open",
-    )
-    floor, full = results.table("C2", "floor against width"), results.table("C2", "full precision")
-    rest = results.table("C2-law", "floor against the rest")
-    figure = new_figure(PAGE, 3.8, title)
+    floor, full = stored_table(results, "C2", "floor against width"), stored_table(results, "C2", "full precision")
+    rest = stored_table(results, "C2-law", "floor against the rest")
+    figure = titled_figure(PAGE, 3.8, figure_title(results, "floor"))
     axes = figure.subplot_mosaic([["m", "n", "d"], ["m", "kappa", "eta"]], width_ratios=(1.75, 1, 1))
 
     left = axes["m"]
     for task, look in _TASKS.items():
-        exponent = results.measure("C2", f"floor.m.{task}")
-        plot_series(pick(floor, task=task), ax=left, look=look, label=with_power(f"1-bit, {task}:", exponent))
+        label = with_exponent(f"1-bit, {task}:", results, "C2", f"floor.m.{task}")
+        plot_series(pick(floor, task=task), ax=left, look=look, label=label)
     plot_series(full, ax=left, look=precision_look("full"), label="full precision, sphere")
     widths = ends(full, "width")
     top = 3.0 * values(pick(floor, width=ends(floor, "width")[0]), "value").max()
@@ -67,15 +46,15 @@ def draw_floor(results: Results) -> Figure:
     panel(left, "a", "against width")
 
     for letter, (name, (law, words, symbol)) in zip("bcde", _LAWS.items(), strict=True):
-        exponent = results.measure("C2-law", f"floor.{name}")
-        plot_floor_against(pick(rest, against=name), ax=axes[name], law=law, found=power_text(exponent, symbol))
+        exponent = stored_measure(results, "C2-law", f"floor.{name}")
+        plot_floor_against(pick(rest, against=name), ax=axes[name], law=law, exponent=power_text(exponent, symbol))
         axes[name].set(xlabel=words, ylabel=r"floor $L_\infty$" if name in ("n", "kappa") else "")
         panel(axes[name], letter, f"against ${symbol}$")
     return figure
 
 
-def plot_floor_against(table: pd.DataFrame, *, ax: Axes, law: float, found: str) -> Axes:
-    """Draw the floor against one variable, with the law's slope above it and the exponent that was found."""
+def plot_floor_against(table: pd.DataFrame, *, ax: Axes, law: float, exponent: str) -> Axes:
+    """Draw the floor against one variable, with the law's slope above it and `exponent`, the one measured, in words."""
     table = table.sort_values("x")
     plot_series(table, ax=ax, x="x", look=precision_look("one_bit"))
     x, y = values(table, "x"), values(table, "value")
@@ -89,34 +68,29 @@ def plot_floor_against(table: pd.DataFrame, *, ax: Axes, law: float, found: str)
     log_axes(ax, x, most=4)
     stretch(ax, below=0.3)
     law_text = f"dashed: slope {law:g}".replace("-", "\N{MINUS SIGN}")
-    words = f"{found}\n{law_text}" if found else law_text
+    words = f"{exponent}\n{law_text}" if exponent else law_text
     ax.text(0.04, 0.03, words, transform=ax.transAxes, fontsize=6.8, color="black", linespacing=1.3)
     return ax
 
 
 def draw_scaling(results: Results) -> Figure:
     """Draw the loss against parameters with its fit, the frontier in compute, and the test loss against points."""
-    title = results.sentence(
-        "C4",
-        supported="The loss of 1-bit networks falls as $1/N$ in parameters",
-        refuted="The loss of 1-bit networks is not the power law $1/N$ in parameters",
-        otherwise="Whether the loss of 1-bit networks is exactly the power law $1/N$ is open",
-    )
-    exponent = results.measure("4.3", "loss.size")
-    if exponent["high"] is not None and exponent["high"] < -0.25:
+    title = figure_title(results, "scaling")
+    exponent = stored_measure(results, "4.3", "loss.size")
+    if exponent.high is not None and exponent.high < -0.25:
         title += "; it is steeper than the $N^{-1/4}$ of D25's law"
-    losses, band = results.table("C4", "loss against width"), results.table("C4", "fit band")
-    tested = results.table("C4", "test loss against n")
-    figure = new_figure(PAGE, 2.8, title)
+    losses, band = stored_table(results, "C4", "loss against width"), stored_table(results, "C4", "fit band")
+    tested = stored_table(results, "C4", "test loss against n")
+    figure = titled_figure(PAGE, 2.8, title)
     left, middle, right = figure.subplots(1, 3)
 
-    labels = {task: with_power(f"{task}:", results.measure("C4", f"loss.size.{task}"), "N") for task in _TASKS}
+    labels = {task: with_exponent(f"{task}:", results, "C4", f"loss.size.{task}", "N") for task in _TASKS}
     plot_loss_against_parameters(losses, band, ax=left, labels=labels)
     panel(left, "a", "training loss against $N$")
 
-    plot_frontier(results.table("C4", "frontier"), ax=middle)
-    found = results.measure("C4", "frontier.compute")
-    middle.text(0.97, 0.97, power_text(found, "C"), transform=middle.transAxes, fontsize=6.8, ha="right", va="top")
+    plot_frontier(stored_table(results, "C4", "frontier"), ax=middle)
+    frontier = stored_measure(results, "C4", "frontier.compute")
+    middle.text(0.97, 0.97, power_text(frontier, "C"), transform=middle.transAxes, fontsize=6.8, ha="right", va="top")
     panel(middle, "b", "best loss for a budget, 1-bit")
 
     for precision, word in PRECISION_NAME.items():
@@ -124,12 +98,11 @@ def draw_scaling(results: Results) -> Figure:
         if part.empty:
             continue
         name = "full:" if precision == "full" else f"{word}:"
-        label = with_power(name, results.measure("C4", f"test_loss.n.{precision}"), "n")
+        label = with_exponent(name, results, "C4", f"test_loss.n.{precision}", "n")
         plot_series(part, ax=right, x="n", look=precision_look(precision), label=label)
-    stretch_from = values(tested, "n")
-    log_axes(right, stretch_from, most=5)
+    log_axes(right, values(tested, "n"))
     stretch(right, below=0.28)
-    log_axes(right, stretch_from, most=5)
+    log_axes(right, values(tested, "n"))  # again: the longer y-axis may have room for other ticks
     right.set(xlabel="training points $n$", ylabel="test loss")
     legend(right, "lower left")
     panel(right, "c", "test loss against points")

@@ -6,20 +6,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntk1bit.plots.looks import GREEN, ORANGE, PRECISION_NAME, PURPLE
-from ntk1bit.plots.recipes.axes import (
-    Look,
-    legend,
-    log_axes,
-    plot_series,
-    plot_slope,
-    precision_look,
-    stretch,
-    with_power,
-)
-from ntk1bit.plots.recipes.canvas import PAGE, new_figure, panel
-from ntk1bit.plots.recipes.recipe import Results
-from ntk1bit.plots.recipes.tables import ends, pick, value_at, values
+from ntk1bit.claims.results import Results
+from ntk1bit.plots.axes import legend, log_axes, plot_series, plot_slope, stretch
+from ntk1bit.plots.figures import PAGE, panel, titled_figure
+from ntk1bit.plots.looks import GREEN, ORANGE, PRECISION_NAME, PURPLE, Look, precision_look
+from ntk1bit.plots.recipes.recipe import figure_title, stored_table, with_exponent
+from ntk1bit.plots.tables import ends, pick, value_at, values
 
 _CLAIM = {"iid": "C3", "paired": "C3-paired"}
 _INIT = {"iid": Look(PURPLE, "v", "--", hollow=True), "paired": Look(GREEN, "D", "-")}
@@ -28,37 +20,25 @@ _GAP = "gap: RMS of $f-f'$"
 
 def draw_gap(results: Results) -> Figure:
     """Draw the gap between both precisions after training against width, d and kappa, for both starts."""
-    title = results.sentence(
-        "C3",
-        supported="From an iid start the gap to full precision closes with width",
-        refuted="From an iid start the gap to full precision does not close",
-        otherwise="From an iid start it is open whether the gap to full precision closes",
-    ) + results.sentence(
-        "C3-paired",
-        supported="; without the random start it falls as $m^{-1/4}$ at large $d$",
-        refuted="; without the random start it does not fall as $m^{-1/4}$",
-        otherwise="; whether it falls as $m^{-1/4}$ without the random start is open",
-    )
-    figure = new_figure(PAGE, 4.4, title)
+    figure = titled_figure(PAGE, 4.4, figure_title(results, "gap"))
     axes = figure.subplot_mosaic([["sphere", "digits"], ["dim", "kappa"]])
     for init, look in _INIT.items():
         claim, name = _CLAIM[init], f"{init} start:"
-        dims, kappas = results.table(claim, "sphere by dimension"), results.table(claim, "digits by kappa")
-        found = results.measure(claim, f"gap.m.sphere.{init}")
-        last = ends(dims, "dim")[1]
-        plot_series(pick(dims, dim=last), ax=axes["sphere"], look=look, label=with_power(name, found))
-        found = results.measure(claim, f"gap.m.digits.{init}.widest")
-        plot_series(results.table(claim, "digits"), ax=axes["digits"], look=look, label=with_power(name, found))
-        found = results.measure(claim, f"gap.d.sphere.{init}")
-        plot_at_widths(dims, ax=axes["dim"], x="dim", look=look, label=with_power(name, found, "d"))
-        found = results.measure(claim, f"gap.kappa.digits.{init}")
-        plot_at_widths(kappas, ax=axes["kappa"], x="kappa", look=look, label=with_power(name, found, r"\kappa"))
-    dims, kappas = results.table("C3-paired", "sphere by dimension"), results.table("C3-paired", "digits by kappa")
+        dims, kappas = (stored_table(results, claim, table) for table in ("sphere by dimension", "digits by kappa"))
+        label = with_exponent(name, results, claim, f"gap.m.sphere.{init}")
+        plot_series(pick(dims, dim=ends(dims, "dim")[1]), ax=axes["sphere"], look=look, label=label)
+        label = with_exponent(name, results, claim, f"gap.m.digits.{init}.widest")
+        plot_series(stored_table(results, claim, "digits"), ax=axes["digits"], look=look, label=label)
+        label = with_exponent(name, results, claim, f"gap.d.sphere.{init}", "d")
+        plot_at_widths(dims, ax=axes["dim"], x="dim", look=look, label=label)
+        label = with_exponent(name, results, claim, f"gap.kappa.digits.{init}", r"\kappa")
+        plot_at_widths(kappas, ax=axes["kappa"], x="kappa", look=look, label=label)
+    dims, kappas = (stored_table(results, "C3-paired", table) for table in ("sphere by dimension", "digits by kappa"))
     panel(axes["sphere"], "a", f"sphere, largest dimension, $d$ = {ends(dims, 'dim')[1]:g}")
     panel(axes["digits"], "b", "digits (exponents: four widest)")
     panel(axes["dim"], "c", f"sphere, {_width_range(dims)}")
     panel(axes["kappa"], "d", f"digits, {_width_range(kappas)}")
-    sphere, digits = pick(dims, dim=ends(dims, "dim")[1]), results.table("C3-paired", "digits")
+    sphere, digits = pick(dims, dim=ends(dims, "dim")[1]), stored_table(results, "C3-paired", "digits")
     anchor = (ends(sphere, "width")[1], 0.62 * value_at(sphere, "width", -1))
     x, words = ends(sphere, "width"), "slope $-1/4$"
     plot_slope(axes["sphere"], x=x, anchor=anchor, exponent=-0.25, text=words, share=0.4, below=True)
@@ -87,14 +67,8 @@ def plot_at_widths(table: pd.DataFrame, *, ax: Axes, x: str, look: Look, label: 
 
 def draw_flip_noise(results: Results) -> Figure:
     """Draw the spread over seeds, the share of flipped signs, and the scatter of one step with its law."""
-    title = results.sentence(
-        "C3b",
-        supported="Flipped signs are noise: 1-bit networks of different seeds differ by $m^{-1/4}$",
-        refuted="Flip noise: not every part of the law $m^{-1/4}$ holds",
-        otherwise="Flip noise: whether 1-bit networks of different seeds differ by $m^{-1/4}$ is open in part",
-    )
-    spread, flipped = results.table("C3b", "spread"), results.table("C3b", "flipped signs")
-    figure = new_figure(PAGE, 2.75, title)
+    spread, flipped = stored_table(results, "C3b", "spread"), stored_table(results, "C3b", "flipped signs")
+    figure = titled_figure(PAGE, 2.75, figure_title(results, "flip-noise"))
     left, middle, right = figure.subplots(1, 3)
 
     for precision, word in PRECISION_NAME.items():
@@ -102,8 +76,8 @@ def draw_flip_noise(results: Results) -> Figure:
             part = pick(spread, precision=precision, task=task)
             if part.empty:
                 continue
-            exponent = results.measure("C3b", f"spread.m.{task}.{precision}")
-            label = with_power(f"{'full' if precision == 'full' else word}, {task}", exponent)
+            name = f"{'full' if precision == 'full' else word}, {task}"
+            label = with_exponent(name, results, "C3b", f"spread.m.{task}.{precision}")
             plot_series(part, ax=left, look=precision_look(precision, hollow=hollow), label=label)
     log_axes(left, values(spread, "width"), most=3)
     stretch(left, below=0.55)
@@ -112,9 +86,9 @@ def draw_flip_noise(results: Results) -> Figure:
     panel(left, "a", "trained functions")
 
     for when, words, measure in (("way down", "$L(0)/10$", "down"), ("end", "end", "end")):
-        exponent = results.measure("C3b", f"flips.m.{measure}")
+        label = with_exponent(words, results, "C3b", f"flips.m.{measure}")
         look = Look(ORANGE, "o", "--", hollow=True) if when == "end" else Look(ORANGE, "o", "-")
-        plot_series(pick(flipped, when=when), ax=middle, look=look, label=with_power(words, exponent))
+        plot_series(pick(flipped, when=when), ax=middle, look=look, label=label)
     down = pick(flipped, when="way down")
     anchor = (ends(down, "width")[0], 0.62 * value_at(down, "width", 0))
     plot_slope(middle, x=ends(down, "width"), anchor=anchor, exponent=-0.5, text="slope $-1/2$", below=True)
@@ -124,7 +98,7 @@ def draw_flip_noise(results: Results) -> Figure:
     legend(middle, "upper right", size=6.2)
     panel(middle, "b", "flipped signs")
 
-    plot_scatter(results.table("C3b", "one-step scatter"), ax=right)
+    plot_scatter(stored_table(results, "C3b", "one-step scatter"), ax=right)
     panel(right, "c", "one step from $f=0$")
     return figure
 

@@ -2,87 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from importlib import resources
+from typing import Any, TypeVar
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ntk1bit.claims.results import measure, table
-from ntk1bit.errors import InputError
+from ntk1bit.claims import results as stored
+from ntk1bit.claims.results import EstimateEntry, MeasureEntry, MissingError, Results
+from ntk1bit.plots.axes import with_power
+from ntk1bit.plots.looks import Formula
 
-
-class MissingError(InputError):
-    """The results lack a claim, a table or a measure that a figure needs."""
-
-
-class Results:
-    """Reads one verdicts.json for recipes.
-
-    Parameters
-    ----------
-    document
-        What verdicts.json holds.
-    """
-
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self.document = document
-        self._entries = {entry["id"]: entry for entry in document["claims"]}
-
-    def entry(self, claim: str) -> dict[str, Any]:
-        """Return the entry of a claim.
-
-        Raises
-        ------
-        MissingError
-            If the results lack it.
-        """
-        if claim not in self._entries:
-            raise MissingError(f"the results lack claim {claim}; run: ntk1bit verify {claim}")
-        return self._entries[claim]
-
-    def table(self, claim: str, name: str) -> pd.DataFrame:
-        """Return a table of a claim; nulls are NaN.
-
-        Raises
-        ------
-        MissingError
-            If the results lack it, or it is empty.
-        """
-        entry = self.entry(claim)
-        try:
-            found = table(entry, name)
-        except InputError as problem:
-            raise MissingError(str(problem)) from None
-        if found.empty:
-            raise MissingError(f"table {name!r} of claim {claim} is empty")
-        for column in found.columns:  # a column of nulls alone has no type of its own
-            if found[column].dtype == object and not any(isinstance(value, str) for value in found[column]):
-                found[column] = found[column].astype(float)
-        return found
-
-    def measure(self, claim: str, name: str) -> dict[str, Any]:
-        """Return a measure of a claim.
-
-        Raises
-        ------
-        MissingError
-            If the results lack it.
-        """
-        entry = self.entry(claim)
-        try:
-            return measure(entry, name)
-        except InputError as problem:
-            raise MissingError(str(problem)) from None
-
-    def outcome(self, claim: str) -> str:
-        """Return the outcome of a claim."""
-        return self.entry(claim)["outcome"]
-
-    def sentence(self, claim: str, *, supported: str, refuted: str, otherwise: str) -> str:
-        """Choose the sentence that the outcome of a claim allows: a title must not say more than was found."""
-        return {"supported": supported, "refuted": refuted}.get(self.outcome(claim), otherwise)
+TEXTS: dict[str, dict[str, Any]] = tomllib.loads(
+    resources.files("ntk1bit.plots.recipes").joinpath("texts.toml").read_text(encoding="utf-8")
+)
+Kind = TypeVar("Kind", bound=MeasureEntry)
 
 
 @dataclass(frozen=True)
@@ -96,12 +33,81 @@ class Recipe:
     claims
         Ids of the claims it draws from, the main one first; empty for a figure of all claims.
     caption
-        What is drawn and how, without results: those are in the figure.
+        What is drawn and how.
     draw
-        Draws it.
+        Draws it with `looks.paper` applied.
     """
 
     name: str
     claims: tuple[str, ...]
     caption: str
     draw: Callable[[Results], Figure]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure that a recipe made, with the recipe's name, caption and claims."""
+
+    name: str
+    claims: tuple[str, ...]
+    caption: str
+    figure: Figure
+
+
+def stored_table(results: Results, claim: str, name: str) -> pd.DataFrame:
+    """Return a table of a claim; nulls are NaN.
+
+    Raises
+    ------
+    MissingError
+        If the results lack it, or it is empty.
+    """
+    frame = stored.table(results.claim(claim), name)
+    if frame.empty:
+        raise MissingError(f"table {name!r} of claim {claim} is empty")
+    for column in frame.columns:  # a column of nulls alone has no type of its own
+        if frame[column].dtype == object and not any(isinstance(value, str) for value in frame[column]):
+            frame[column] = frame[column].astype(float)
+    return frame
+
+
+def stored_measure(results: Results, claim: str, name: str, kind: type[Kind] = EstimateEntry) -> Kind:
+    """Return a measure of a claim, an estimate unless another kind is asked for.
+
+    Raises
+    ------
+    MissingError
+        If the results lack it.
+    """
+    measure = stored.measure(results.claim(claim), name)
+    if not isinstance(measure, kind):
+        raise MissingError(f"measure {name!r} of claim {claim} is of another kind than the figure needs")
+    return measure
+
+
+def with_exponent(name: str, results: Results, claim: str, measure: str, symbol: str = "m") -> Formula:
+    """Return a name with a measured exponent as a power of `symbol`, for a legend."""
+    return with_power(name, stored_measure(results, claim, measure), symbol)
+
+
+def figure_title(results: Results, figure: str, **values: object) -> str:
+    """Return the title that the outcomes of its claims allow a figure: it must not say more than was found.
+
+    Parameters
+    ----------
+    results
+        Stored verdicts.
+    figure
+        Its name in texts.toml.
+    values
+        What stands for each name in angle brackets.
+
+    Raises
+    ------
+    MissingError
+        If the results lack a claim.
+    """
+    title = "".join(sentences[results.claim(claim).outcome] for claim, sentences in TEXTS[figure]["title"].items())
+    for name, value in values.items():
+        title = title.replace(f"<{name}>", str(value))
+    return title

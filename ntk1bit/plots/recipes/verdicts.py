@@ -11,34 +11,25 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ntk1bit.claims import OUTCOMES
-from ntk1bit.plots.looks import BLUE, GREY, ORANGE, literal
-from ntk1bit.plots.recipes.axes import Look
-from ntk1bit.plots.recipes.canvas import PAGE, new_figure
-from ntk1bit.plots.recipes.recipe import Results
-from proofs_numeric.catalogue import MODULES
+from ntk1bit.claims.results import ClaimEntry, Results
+from ntk1bit.plots.figures import PAGE, titled_figure
+from ntk1bit.plots.looks import BLUE, GREY, ORANGE, Look, literal
 
-_MARKS = {
-    "refuted": Look(ORANGE, "X"),
-    "inconclusive": Look(GREY, "D", hollow=True),
-    "supported": Look(BLUE, "o"),
-}
+_MARKS = {"refuted": Look(ORANGE, "X"), "inconclusive": Look(GREY, "D", hollow=True), "supported": Look(BLUE, "o")}
+_SOURCES = ("D25", "W23")
 _ROW = 0.165  # inches
 _LONGEST = 52  # letters of a title
 
 
 def draw_verdicts(results: Results) -> Figure:
-    """Draw a row per claim: those of D25 in one column, W23's and ours in the other."""
-    entries = results.document["claims"]
-    counts = {outcome: sum(entry["outcome"] == outcome for entry in entries) for outcome in OUTCOMES}
-    told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in reversed(OUTCOMES))
-    groups = {
-        "claims of D25": [entry for entry in entries if entry["source"].startswith("D25")],
-        "claims of W23": [entry for entry in entries if entry["source"].startswith("W23")],
-        "claims of our own": [entry for entry in entries if not entry["source"].startswith(("D25", "W23"))],
-    }
+    """Draw a row for each claim: those of D25 in one column, W23's and ours in the other."""
+    counts = {outcome: sum(claim.outcome == outcome for claim in results.claims) for outcome in OUTCOMES}
+    summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in reversed(OUTCOMES))
+    groups = {f"claims of {source}": [c for c in results.claims if c.source.startswith(source)] for source in _SOURCES}
+    groups["claims of our own"] = [claim for claim in results.claims if not claim.source.startswith(_SOURCES)]
     first, *others = ((heading, members) for heading, members in groups.items() if members)
     rows = max(len(first[1]) + 1, sum(len(members) + 2 for _, members in others) - 1)
-    figure = new_figure(PAGE, 0.4 + _ROW * rows, f"{len(entries)} claims tested by numbers: {told}")
+    figure = titled_figure(PAGE, 0.4 + _ROW * rows, f"{len(results.claims)} claims tested by numbers: {summary}")
     left, right = figure.subplots(1, 2)
     for ax, chosen in ((left, [first]), (right, others)):
         ax.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5))
@@ -47,37 +38,25 @@ def draw_verdicts(results: Results) -> Figure:
         for heading, members in chosen:
             plot_verdicts(members, ax=ax, heading=heading, first=row)
             row += len(members) + 2
-    shown = [outcome for outcome in OUTCOMES if counts[outcome]]
-    handles = [
-        Line2D(
-            [], [], color=look.colour, marker=look.marker, markerfacecolor=look.face, linestyle="none", markersize=5.5
-        )
-        for look in (_MARKS[outcome] for outcome in shown)
-    ]
-    right.legend(handles, shown, loc="lower right", fontsize=6.8, handletextpad=0.3)
+    shown = {outcome: _mark(_MARKS[outcome]) for outcome in OUTCOMES if counts[outcome]}
+    handles = [Line2D([], [], linestyle="none", **mark) for mark in shown.values()]
+    right.legend(handles, list(shown), loc="lower right", fontsize=6.8, handletextpad=0.3)
     return figure
 
 
-def plot_verdicts(entries: list[dict[str, Any]], *, ax: Axes, heading: str, first: int = 0) -> Axes:
-    """Draw claims as rows from `first` on: a mark for the outcome, the id, and the title."""
-    place = {name: k for k, name in enumerate(MODULES)}
-    order = sorted(entries, key=lambda e: (OUTCOMES.index(e["outcome"]), place.get(e["id"], len(place))))
-
-    titles = 0.07 + 0.0165 * max(len(entry["id"]) for entry in order)
+def plot_verdicts(claims: list[ClaimEntry], *, ax: Axes, heading: str, first: int = 0) -> Axes:
+    """Draw claims as rows from `first` on, refuted ones first: a mark for the outcome, the id, and the title."""
+    titles = 0.07 + 0.0165 * max(len(claim.id) for claim in claims)
 
     def write(x: float, row: int, text: str, *, fontsize: float = 6.2, **how: Any) -> None:
         ax.text(x, row, text, va="center", fontsize=fontsize, **how).set_in_layout(False)
 
     write(0.0, first, heading, fontsize=7.5, style="italic", color=GREY)
-    for row, entry in enumerate(order, start=first + 1):
-        look = _MARKS[entry["outcome"]]
-        ax.plot([0.014], [row], color=look.colour, marker=look.marker, markerfacecolor=look.face, markersize=5.5)
-        write(0.045, row, literal(entry["id"]), fontweight="bold")
-        write(
-            titles,
-            row,
-            as_formulas(literal(shorten(entry["title"], _LONGEST, placeholder=" ..."), letters=_LONGEST)),
-        )
+    for row, claim in enumerate(sorted(claims, key=lambda claim: OUTCOMES.index(claim.outcome)), start=first + 1):
+        ax.plot([0.014], [row], **_mark(_MARKS[claim.outcome]))
+        write(0.045, row, literal(claim.id), fontweight="bold", color="black")
+        title = shorten(claim.title, _LONGEST, placeholder=" ...")
+        write(titles, row, as_formulas(literal(title, letters=_LONGEST)), color="black")
     return ax
 
 
@@ -87,3 +66,7 @@ def as_formulas(text: str) -> str:
     text = re.sub(r"(?<!\$)\b([mnd])\^(-?[\d/]+)", r"$\1^{\2}$", text)
     text = re.sub(r"\bK_eff\b", r"$K_{\\mathrm{eff}}$", text)
     return re.sub(r"\beta\b", r"$\\eta$", text)
+
+
+def _mark(look: Look) -> dict[str, Any]:
+    return {"color": look.colour, "marker": look.marker, "markerfacecolor": look.face, "markersize": 5.5}

@@ -6,6 +6,10 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
+from ntk1bit.claims.results import Results
+
 WIDTHS = (64, 256, 1024, 4096)
 DIMS = (8, 32, 128)
 STEPS = (0, 1, 3, 10, 30, 100)
@@ -15,25 +19,58 @@ Row = dict[str, Any]
 
 
 def document(**outcomes: str) -> dict[str, Any]:
-    """Return results in which every claim is supported, but for those given (dots and dashes of ids as `_`)."""
+    """Return a verdicts.json in which every claim is supported, but for those given (dots and dashes of ids as `_`)."""
     from . import made_up_deep
 
     claims = [_c0(), _eq5(), _c1b(), _c1(), _c1_h(), _c1_k(), _c2(), _c2_law(), *_c3(), _c3b(), _c4(), _prop()]
     claims += made_up_deep.claims()
     for claim in claims:
-        claim["outcome"] = outcomes.get(claim["id"].replace(".", "_").replace("-", "_"), "supported")
-    return {"format": 2, "preset": "quick", "claims": claims}
+        outcome = outcomes.get(claim["id"].replace(".", "_").replace("-", "_"), "supported")
+        claim["outcome"] = outcome
+        for finding in claim["findings"]:
+            finding["outcome"] = outcome
+    about: dict[str, Any] = {"made": "", "seconds": 0.0, "versions": {}, "machine": {}, "studies": {}}
+    return {"format": 2, "preset": "quick", "claims": claims} | about
+
+
+def results(**outcomes: str) -> Results:
+    """Return the same, read."""
+    return msgspec.convert(document(**outcomes), Results)
 
 
 def entry(name: str, tables: dict[str, list[Row]], exponents: dict[str, float]) -> dict[str, Any]:
+    words = {"meaning": "", "span": "", "study": ""}
     measures = [
-        {"kind": "estimate", "id": one, "value": value, "low": value - 0.02, "high": value + 0.02, "seeds": 5}
+        {
+            "kind": "estimate",
+            "id": one,
+            "label": one,
+            "value": value,
+            "low": value - 0.02,
+            "high": value + 0.02,
+            "seeds": 5,
+        }
+        | words
+        | {"note": ""}
         for one, value in exponents.items()
     ]
     ours = ("C0", "C1-K", "C2", "C2-law", "C3-paired", "C3b", "C4")
     source = "ours" if name in ours else "W23, somewhere" if name[:2] in ("C6", "C7") else "D25, somewhere"
-    about = {"title": "the floor is n^2 kappa^2/(m d), whatever eta", "source": source, "findings": [], "outcome": ""}
-    return {"id": name, "tables": tables, "measures": measures} | about
+    about = dict.fromkeys(("statement", "assumptions", "refuted_by", "rule", "reason"), "")
+    about |= {"title": "the floor is n^2 kappa^2/(m d), whatever eta", "source": source}
+    findings = [finding("the exponent")]
+    return {
+        "id": name,
+        "tables": tables,
+        "measures": measures,
+        "findings": findings,
+        "context": [],
+        "remarks": [],
+    } | about
+
+
+def finding(measure: str) -> dict[str, str]:
+    return {"measure": measure, "label": measure, "rule": "", "why": ""}
 
 
 def power(axes: dict[str, tuple[Any, ...]], value: Callable[[Row], float]) -> list[Row]:
@@ -75,7 +112,7 @@ def _c1b() -> dict[str, Any]:
         ],
     }
     one = entry("C1b", tables, {})
-    one["findings"] = [{"outcome": "refuted", "measure": f"{t}.widest"} for t in ("c3", "c4")]
+    one["findings"] = [finding(f"{term}.widest") for term in ("c3", "c4")]
     return one
 
 

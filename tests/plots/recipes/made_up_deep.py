@@ -97,7 +97,16 @@ def _bitnet() -> list[dict[str, Any]]:
         for times in (1.0, 4.0, 64.0)
     ]
     first = entry("C6", {"losses": losses, "laws": laws, "gap": gap}, {"gap.size": -0.2})
-    first["measures"].append({"kind": "number", "id": "trigram.loss", "value": 2.0})
+    trigram = {
+        "kind": "number",
+        "id": "trigram.loss",
+        "label": "",
+        "value": 2.0,
+        "meaning": "",
+        "span": "",
+        "study": "",
+    }
+    first["measures"].append(trigram)
     return [
         first,
         entry("C6-stable", {"excess": excess}, {}),

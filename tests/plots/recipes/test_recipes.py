@@ -7,14 +7,13 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntk1bit.claims.results import read_results
+from ntk1bit.claims.results import EstimateEntry, MissingError, Results, read_results
 from ntk1bit.plots import recipes
-from ntk1bit.plots.recipes.catalogue import draw_one
-from ntk1bit.plots.recipes.recipe import MissingError
+from ntk1bit.plots.recipes import draw_one
 from proofs_numeric.catalogue import proofs
 from proofs_numeric.page import FIGURES, RESULTS
 
-from .made_up import document
+from .made_up import results
 
 
 def title(figure: Figure) -> str:
@@ -29,17 +28,26 @@ def is_below(one: Axes, other: Axes) -> bool:
 
 
 def drawn(name: str, **outcomes: str) -> Figure:
-    return draw_one(recipes.RECIPES[name], document(**outcomes))
+    return draw_one(recipes.RECIPES[name], results(**outcomes))
 
 
-def test_everything_is_drawn_with_caption_and_claims():
-    found = recipes.draw(document())
-    assert list(found) == list(recipes.RECIPES)
-    for name, (figure, caption, claims) in found.items():
-        assert claims == recipes.RECIPES[name].claims
-        assert caption.endswith(".")
-        assert title(figure)
-        figure.draw_without_rendering()
+def names_drawn(found: Results) -> list[str]:
+    return [one.name for one in recipes.draw(found)]
+
+
+@pytest.fixture(scope="module")
+def every() -> list[recipes.Drawn]:
+    """Every figure, drawn once."""
+    return recipes.draw(results())
+
+
+def test_everything_is_drawn_with_caption_and_claims(every):
+    assert [one.name for one in every] == list(recipes.RECIPES)
+    for one in every:
+        assert one.claims == recipes.RECIPES[one.name].claims
+        assert one.caption.endswith(".")
+        assert title(one.figure)
+        one.figure.draw_without_rendering()
 
 
 def test_recipes_name_claims_that_exist_and_the_page_names_recipes():
@@ -49,28 +57,25 @@ def test_recipes_name_claims_that_exist_and_the_page_names_recipes():
         assert claim in recipes.RECIPES[name].claims
 
 
-def test_axes_are_labelled_with_words():
-    for name, (figure, _, _) in recipes.draw(document()).items():
+def test_axes_are_labelled_with_words(every):
+    for name, axes in ((one.name, one.figure.axes) for one in every):
         if name == "verdicts":
             continue
-        for ax in figure.axes:
-            below = [one for one in figure.axes if is_below(one, ax)]  # panels of a column may share a label
+        for ax in axes:
+            below = [one for one in axes if is_below(one, ax)]  # panels of a column may share a label
             assert any(one.get_xlabel() for one in (ax, *below)), name
-        assert any(ax.get_ylabel() for ax in figure.axes), name
+        assert any(ax.get_ylabel() for ax in axes), name
 
 
-def test_figures_have_the_widths_of_a_paper():
-    for figure, _, _ in recipes.draw(document()).values():
-        assert figure.get_size_inches()[0] in (3.25, 6.75)
+def test_figures_have_the_widths_of_a_paper(every):
+    assert {one.figure.get_size_inches()[0] for one in every} == {3.25, 6.75}
 
 
 @pytest.mark.parametrize("name", [name for name, one in recipes.RECIPES.items() if one.claims])
 def test_a_figure_is_left_out_without_its_claims(name):
-    results = document()
-    needed = recipes.RECIPES[name].claims
-    for claim in needed:
-        less = results | {"claims": [one for one in results["claims"] if one["id"] != claim]}
-        assert name not in recipes.draw(less)
+    for claim in recipes.RECIPES[name].claims:
+        less = results()
+        less.claims = [one for one in less.claims if one.id != claim]
         with pytest.raises(MissingError, match=claim):
             draw_one(recipes.RECIPES[name], less)
 
@@ -86,22 +91,19 @@ def test_a_figure_is_left_out_without_its_claims(name):
 )
 @pytest.mark.parametrize("empty", [False, True])
 def test_a_figure_is_left_out_without_its_tables(claim, table, name, empty):
-    results = document()
-    entry = next(one for one in results["claims"] if one["id"] == claim)
+    found = results()
     if empty:
-        entry["tables"][table] = []
+        found.claim(claim).tables[table] = []
     else:
-        del entry["tables"][table]
-    found = recipes.draw(results)
-    assert name not in found
-    assert len(found) == len(recipes.RECIPES) - 1
+        del found.claim(claim).tables[table]
+    with pytest.raises(MissingError, match=claim):
+        draw_one(recipes.RECIPES[name], found)
 
 
-def test_a_missing_measure_leaves_the_figure_out():
-    results = document()
-    entry = next(one for one in results["claims"] if one["id"] == "C1")
-    entry["measures"] = []
-    assert "drift" not in recipes.draw(results)
+def test_a_missing_measure_leaves_the_figure_out_and_no_other():
+    found = results()
+    found.claim("C1").measures = []
+    assert names_drawn(found) == [name for name in recipes.RECIPES if name != "drift"]
 
 
 @pytest.mark.parametrize("name", [name for name in recipes.RECIPES if name != "verdicts"])
@@ -112,8 +114,8 @@ def test_titles_follow_the_outcome(name):
 
 
 def test_the_title_of_the_verdicts_counts():
-    told = title(drawn("verdicts", C1="refuted", C4="inconclusive", C0="refuted"))
-    assert told == "22 claims tested by numbers: 19 supported, 1 inconclusive, 2 refuted"
+    shown = title(drawn("verdicts", C1="refuted", C4="inconclusive", C0="refuted"))
+    assert shown == "22 claims tested by numbers: 19 supported, 1 inconclusive, 2 refuted"
 
 
 def test_the_terms_that_were_refuted_are_named():
@@ -121,13 +123,13 @@ def test_the_terms_that_were_refuted_are_named():
 
 
 def test_measures_without_a_value_leave_the_exponent_out():
-    results = document()
-    for claim in results["claims"]:
-        for measure in claim["measures"]:
-            measure |= {"value": None, "low": None, "high": None}
-    found = recipes.draw(results)
-    assert list(found) == list(recipes.RECIPES)
-    legend = found["drift"][0].axes[0].get_legend()
+    found = results()
+    for one in (one for claim in found.claims for one in claim.measures):
+        if isinstance(one, EstimateEntry):
+            one.value = one.low = one.high = None
+    every = {one.name: one.figure for one in recipes.draw(found)}
+    assert list(every) == list(recipes.RECIPES)
+    legend = every["drift"].axes[0].get_legend()
     assert legend is not None
     assert legend.get_texts()[0].get_text() == "1-bit, iid"
 
@@ -144,4 +146,4 @@ def test_legends_hold_exponents_with_intervals_and_points_their_values():
 
 @pytest.mark.skipif(not (RESULTS / "verdicts.json").exists(), reason="no stored results")
 def test_all_are_drawn_from_the_stored_results():
-    assert list(recipes.draw(read_results(RESULTS))) == list(recipes.RECIPES)
+    assert names_drawn(read_results(RESULTS)) == list(recipes.RECIPES)

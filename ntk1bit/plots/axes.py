@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -11,50 +10,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, LogFormatterMathtext, LogLocator, NullFormatter, StrMethodFormatter
 
-from ntk1bit.plots.looks import GREY, PRECISION_COLOUR, PRECISION_LINE, PRECISION_MARKER, Formula
-from ntk1bit.plots.recipes.tables import values
+from ntk1bit.claims.results import EstimateEntry
+from ntk1bit.plots.looks import GREY, Formula, Look
+from ntk1bit.plots.tables import values
 
-Line = Literal["-", "--", ":", "-.", "none"]
 Place = Literal["upper left", "upper right", "lower left", "lower right", "center left"]
 
-MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<")
-SHADES = ("#1b2a49", "#275f8e", "#2e9c8f", "#8cbf4d", "#d9b31e")  # dark to light, in grey too
 _NOTE_SIZE = 6.8
 _DASHES = (0, (4, 2.5))
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a series looks: never by colour alone.
-
-    Attributes
-    ----------
-    colour, marker, line
-        As matplotlib takes them.
-    hollow
-        Whether markers are empty.
-    """
-
-    colour: str
-    marker: str
-    line: Line = "-"
-    hollow: bool = False
-
-    @property
-    def face(self) -> str:
-        """The colour that markers are filled with."""
-        return "white" if self.hollow else self.colour
-
-
-def precision_look(precision: str, *, hollow: bool = False) -> Look:
-    """Return the look of a precision."""
-    return Look(PRECISION_COLOUR[precision], PRECISION_MARKER[precision], PRECISION_LINE[precision], hollow)
-
-
-def shade_look(place: int, of: int, *, hollow: bool = False) -> Look:
-    """Return one of up to `of` looks in order, dark to light."""
-    shade = SHADES[round(place * (len(SHADES) - 1) / max(of - 1, 1))]
-    return Look(shade, MARKERS[place % len(MARKERS)], ("-", "--", "-.", ":")[place % 4], hollow)
 
 
 def plot_series(
@@ -65,38 +28,31 @@ def plot_series(
     x: str = "width",
     y: str = "value",
     label: str = "",
+    band: bool = False,
 ) -> Axes:
     """Draw a table as points joined by a line, with 95 % intervals where it has the columns low and high.
 
     Rows without a finite value are left out; a bootstrap interval that leaves its own value out is drawn to the end
-    that there is.
+    that there is. Intervals are bars, or a `band`.
     """
     table = frame.loc[np.isfinite(values(frame, y))].sort_values(x)
     at, value = values(table, x), values(table, y)
     if {"low", "high"} <= set(table.columns):
-        reach = np.clip([value - values(table, "low"), values(table, "high") - value], 0.0, None)
-        ax.errorbar(
-            at,
-            value,
-            yerr=np.nan_to_num(reach),
-            color=look.colour,
-            linestyle="none",
-            capsize=1.8,
-            elinewidth=0.8,
-            capthick=0.8,
-        )
-    ax.plot(
-        at,
-        value,
-        color=look.colour,
-        marker=look.marker,
-        markerfacecolor=look.face,
-        markeredgewidth=0.9,
-        linestyle=look.line,
-        linewidth=1.0,
-        label=label or "_nolegend_",
-    )
+        low, high = values(table, "low"), values(table, "high")
+        if band:
+            known: Any = np.isfinite(low)
+            ax.fill_between(at, low, high, where=known, color=look.colour, alpha=0.15, linewidth=0)
+        else:
+            bars: dict[str, Any] = {"linestyle": "none", "capsize": 1.8, "elinewidth": 0.8, "capthick": 0.8}
+            ax.errorbar(at, value, yerr=error_bars(value, low, high), color=look.colour, **bars)
+    shape: dict[str, Any] = {"marker": look.marker, "markerfacecolor": look.face, "markeredgewidth": 0.9}
+    ax.plot(at, value, color=look.colour, linestyle=look.line, linewidth=1.0, label=label or "_nolegend_", **shape)
     return ax
+
+
+def error_bars(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return the lengths (2, n) of bars from (n,) values down to `low` and up to `high`; 0 where there is no end."""
+    return np.nan_to_num(np.clip([value - low, high - value], 0.0, None))
 
 
 def plot_slope(
@@ -126,53 +82,41 @@ def plot_slope(
     heights = anchor[1] * (ends / anchor[0]) ** exponent
     ax.plot(ends, heights, color=GREY, linestyle=_DASHES, linewidth=0.8, zorder=1.5)
     place = ends[0] * (ends[1] / ends[0]) ** share
+    height = anchor[1] * (place / anchor[0]) ** exponent
     rightwards = (exponent <= 0) != below
-    ax.annotate(
-        text,
-        (place, anchor[1] * (place / anchor[0]) ** exponent),
-        xytext=(1 if rightwards else -1, -1 if below else 1),
-        textcoords="offset points",
-        ha="left" if rightwards else "right",
-        va="top" if below else "bottom",
-        fontsize=_NOTE_SIZE,
-        color=GREY,
-        in_layout=False,
-    )
+    ha, va = "left" if rightwards else "right", "top" if below else "bottom"
+    note(ax, place, height, text, xytext=(1 if rightwards else -1, -1 if below else 1), ha=ha, va=va)
     return ax
 
 
 def plot_level(ax: Axes, y: float, text: str) -> Axes:
     """Draw a level as a thin dashed line across the panel, with its text above the right end."""
     ax.axhline(y, color=GREY, linestyle=_DASHES, linewidth=0.8, zorder=1.5)
-    ax.annotate(
-        text,
-        (0.98, y),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 2),
-        textcoords="offset points",
-        ha="right",
-        va="bottom",
-        fontsize=_NOTE_SIZE,
-        color=GREY,
-    )
+    across = ("axes fraction", "data")
+    note(ax, 0.98, y, text, xycoords=across, xytext=(0, 2), ha="right", va="bottom", in_layout=True)
     return ax
 
 
 def note(ax: Axes, x: float, y: float, text: str, *, colour: str = GREY, **options: Any) -> None:
     """Write a label beside data; it may reach into the margin."""
-    chosen: dict[str, Any] = {
-        "in_layout": False,
+    usual: dict[str, Any] = {"in_layout": False, "fontsize": _NOTE_SIZE, "xytext": (4, 0), "va": "center"}
+    ax.annotate(text, (x, y), textcoords="offset points", color=colour, **(usual | options))
+
+
+def corner_text(ax: Axes, text: str, *, right: bool = False, top: bool = False, **options: Any) -> None:
+    """Write a text into a corner of a panel."""
+    place = 0.97 if right else 0.03, 0.95 if top else 0.03
+    usual: dict[str, Any] = {
         "fontsize": _NOTE_SIZE,
-        "color": colour,
-        "xytext": (4, 0),
-        "va": "center",
-    } | options
-    ax.annotate(text, (x, y), textcoords="offset points", **chosen)
+        "ha": "right" if right else "left",
+        "va": "top" if top else "bottom",
+    }
+    ax.text(*place, text, transform=ax.transAxes, **(usual | options))
 
 
-def power_text(measure: dict[str, Any], symbol: str = "m") -> str:
+def power_text(exponent: EstimateEntry, symbol: str = "m") -> str:
     """Write a measured exponent with its 95 % interval as a power of `symbol`; empty where there is none."""
-    value, low, high = (measure[name] for name in ("value", "low", "high"))
+    value, low, high = exponent.value, exponent.low, exponent.high
     if value is None or not np.isfinite(value):
         return ""
     text = f"${symbol}^{{{_rounded(value)}}}$"
@@ -182,9 +126,9 @@ def power_text(measure: dict[str, Any], symbol: str = "m") -> str:
     return f"{text} {bounds}"
 
 
-def with_power(name: str, measure: dict[str, Any], symbol: str = "m") -> Formula:
+def with_power(name: str, exponent: EstimateEntry, symbol: str = "m") -> Formula:
     """Write a name with its measured exponent, for a legend."""
-    return Formula(f"{name} {power_text(measure, symbol)}".rstrip())
+    return Formula(f"{name} {power_text(exponent, symbol)}".rstrip())
 
 
 def log_axes(ax: Axes, x: Sequence[float] | np.ndarray, *, most: int = 5, y: bool = True) -> None:
@@ -208,22 +152,23 @@ def log_axes(ax: Axes, x: Sequence[float] | np.ndarray, *, most: int = 5, y: boo
     powers = np.floor(np.log10(high)) - np.ceil(np.log10(low)) + 1
     small = high < 0.01  # labels such as 0.0002 would be wide
     if powers < 1 or (powers < 2 and not small):  # too few powers of ten to tell the range
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        every = LogFormatterMathtext(labelOnlyBase=False, minor_thresholds=(np.inf, np.inf))
-        ax.yaxis.set_major_formatter(every if small else StrMethodFormatter("{x:g}"))
-        ax.yaxis.set_minor_formatter(NullFormatter())
+        ticks_at_1_2_5(ax)
+        if small:
+            every = LogFormatterMathtext(labelOnlyBase=False, minor_thresholds=(np.inf, np.inf))
+            ax.yaxis.set_major_formatter(every)
+
+
+def ticks_at_1_2_5(ax: Axes) -> None:
+    """Tick a logarithmic y-axis of a short range with plain numbers at 1, 2 and 5 times powers of ten."""
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def legend(ax: Axes, where: Place, *, size: float = 6.4, **options: Any) -> None:
     """Add a compact legend that does not push panels apart: keep its words short enough for the panel."""
-    chosen: dict[str, Any] = {
-        "fontsize": size,
-        "handlelength": 1.7,
-        "handletextpad": 0.4,
-        "borderaxespad": 0.25,
-        "labelspacing": 0.35,
-    }
-    ax.legend(loc=where, **(chosen | options)).set_in_layout(False)
+    usual: dict[str, Any] = {"handlelength": 1.7, "handletextpad": 0.4, "borderaxespad": 0.25, "labelspacing": 0.35}
+    ax.legend(loc=where, fontsize=size, **(usual | options)).set_in_layout(False)
 
 
 def stretch(ax: Axes, *, below: float = 0.0, above: float = 0.0) -> None:

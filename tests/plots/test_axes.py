@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from ntk1bit.plots.looks import PRECISION_NAME
-from ntk1bit.plots.recipes.axes import Look, log_axes, plot_series, plot_slope, power_text, precision_look
-from ntk1bit.plots.recipes.canvas import broken
-from ntk1bit.plots.recipes.tables import ends, pick, value_at
+from ntk1bit.claims.results import EstimateEntry
+from ntk1bit.errors import InputError
+from ntk1bit.plots.axes import log_axes, plot_series, plot_slope, power_text
+from ntk1bit.plots.figures import empty_figure, wrap_title, write_figure
+from ntk1bit.plots.looks import PRECISION_NAME, Look, precision_look
 from ntk1bit.plots.recipes.verdicts import as_formulas
+from ntk1bit.plots.tables import ends, pick, value_at
 
 
 @pytest.fixture
@@ -54,10 +56,13 @@ def test_short_ranges_have_more_ticks_than_a_power_of_ten(ax, low, high):
 
 
 def test_exponents_are_written_without_minus_nothing():
-    one = {"value": -0.001, "low": -0.004, "high": 0.02}
-    assert power_text(one) == "$m^{0.00}$ [0.00, 0.02]"
-    assert power_text({"value": None, "low": None, "high": None}) == ""
-    assert power_text({"value": 2.0, "low": None, "high": None}, "n") == "$n^{2.00}$"
+    def exponent(value, low, high):
+        words = dict.fromkeys(("id", "label", "meaning", "span", "study", "note"), "")
+        return EstimateEntry(value=value, low=low, high=high, seeds=5, **words)
+
+    assert power_text(exponent(-0.001, -0.004, 0.02)) == "$m^{0.00}$ [0.00, 0.02]"
+    assert power_text(exponent(None, None, None)) == ""
+    assert power_text(exponent(2.0, None, None), "n") == "$n^{2.00}$"
 
 
 def test_precisions_differ_by_more_than_colour():
@@ -66,11 +71,11 @@ def test_precisions_differ_by_more_than_colour():
 
 
 def test_titles_are_broken_between_words_and_formulas_stay_whole():
-    lines = broken(r"it falls as $m^{-1/4} \, x$, at large $d$", 14).split("\n")
+    lines = wrap_title(r"it falls as $m^{-1/4} \, x$, at large $d$", 14).split("\n")
     assert len(lines) > 1
     assert all(one.count("$") % 2 == 0 for one in lines)
     assert " ".join(lines) == r"it falls as $m^{-1/4} \, x$, at large $d$"
-    assert broken("short", 40) == "short"
+    assert wrap_title("short", 40) == "short"
 
 
 @pytest.mark.parametrize(
@@ -84,6 +89,29 @@ def test_titles_are_broken_between_words_and_formulas_stay_whole():
 )
 def test_claims_are_written_with_formulas(text, formula):
     assert as_formulas(text) == formula
+
+
+def test_a_figure_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    """A process that dies while it draws leaves the figure from before, and nothing half-written."""
+    figure = empty_figure(2.0, 2.0)
+    path = write_figure(figure, tmp_path / "new" / "figure.pdf")
+    before = path.read_bytes()
+
+    def killed(file, **_):
+        file.write(b"%PDF half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(figure, "savefig", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_figure(figure, path)
+    assert {one.name: one.read_bytes() for one in path.parent.iterdir()} == {"figure.pdf": before}
+
+
+def test_a_figure_without_an_ending_is_a_png_and_other_endings_are_refused(tmp_path):
+    assert write_figure(empty_figure(2.0, 2.0), tmp_path / "figure") == tmp_path / "figure.png"
+    with pytest.raises(InputError, match=r"a figure must end in one of .*\.png"):
+        write_figure(empty_figure(2.0, 2.0), tmp_path / "figure.txt")
+    assert [one.name for one in tmp_path.iterdir()] == ["figure.png"]
 
 
 def test_tables_are_picked_by_value():
