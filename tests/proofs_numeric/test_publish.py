@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+
+import pandas as pd
 import pytest
 from msgspec.structs import replace
 
 from ntk1bit.claims.results import FILE, read_results, write_results
 from ntk1bit.cli.main import main
 from ntk1bit.errors import InputError
+from ntk1bit.estimators.language import networks
 from proofs_numeric import publish as publishing
 from proofs_numeric.page import PAGE, RESULTS
 from proofs_numeric.publish import NETWORKS, publish
+from proofs_numeric.studies import Study
+from proofs_numeric.verification import Work, verify
 
 
 @pytest.fixture
@@ -58,6 +64,16 @@ def test_what_the_documents_do_not_cite_is_refused_and_nothing_is_written(verifi
     with pytest.raises(InputError, match=r"networks\.csv"):
         publish(verified, **places)
     assert not any(place.exists() for place in places.values())
+
+
+def test_a_verification_leaves_the_table_of_language_models_that_is_published(finished, tmp_path):
+    run, place = finished[1], tmp_path / "studies" / "language"
+    shutil.copytree(finished[0], place)
+    (place / "networks.csv").unlink(missing_ok=True)
+    work = [Work(Study("language", "language models", run.spec), 1.0)]
+    found = verify({}, work, preset="quick", folder=tmp_path)
+    assert list(found.studies) == ["language"]
+    assert len(pd.read_csv(place / "networks.csv")) == len(networks(run))
 
 
 @pytest.mark.parametrize("arguments", [["--preset", "quick"], ["C1", "--preset", "standard"]])
