@@ -18,7 +18,6 @@ MOVED = {  # old name -> new name, both below `ntk1bit`
     "claims.Rarely": "claims.FailureRateBelow",
     "cores.Settings": "cores.CoreSettings",
     "estimators.activity_changes": "estimators.activation_changes",
-    "estimators.against_width": "estimators.estimate_against",
     "estimators.PowerFit": "statistics.PowerFit",
     "estimators.Samples": "statistics.Samples",
     "estimators.bootstrap": "statistics.bootstrap",

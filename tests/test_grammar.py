@@ -28,28 +28,6 @@ ROOT = Path(__file__).parents[1]
 COMMANDS = typer.main.get_group(app).commands
 # Modules whose functions do not follow a rule yet; the list is to become empty.
 NOT_YET: dict[str, set[str]] = {
-    "path": {
-        "ntk1bit/claims/results.py",
-        "ntk1bit/claims/verdict_file.py",
-        "ntk1bit/plots/recipes/canvas.py",
-        "ntk1bit/plots/scaling.py",
-        "ntk1bit/reports/sweep_report.py",
-        "ntk1bit/reports/verdict_report.py",
-        "ntk1bit/reports/writing.py",
-        "ntk1bit/scaling/command.py",
-        "ntk1bit/scaling/report.py",
-        "ntk1bit/scaling/selection.py",
-        "ntk1bit/scaling/tables.py",
-    },
-    "progress": {"ntk1bit/scaling/fit.py", "ntk1bit/scaling/solve.py"},
-    "module": {  # renamed by those who work on these packages
-        "ntk1bit.estimators.against_width",
-        "ntk1bit.estimators.drift",
-        "ntk1bit.estimators.gap",
-        "ntk1bit.estimators.overview",
-        "ntk1bit.estimators.spread",
-        "ntk1bit.scaling.fit",
-    },
     "class": {"Number", "Reading", "Shape"},
     "order": set(),
 }
@@ -203,7 +181,7 @@ def test_data_come_first_and_settings_are_keywords():
             for one in KEYWORDS & set(parameters)
             if parameters[one].kind is not inspect.Parameter.KEYWORD_ONLY and order[0] != one
         ]
-    assert [one for one in wrong if one.partition(":")[0] not in NOT_YET["order"]] == []
+    assert wrong == []
 
 
 def signatures() -> Iterator[tuple[str, str, ast.arg]]:
@@ -227,7 +205,7 @@ def test_a_path_may_be_a_string_everywhere():
         if one.annotation is not None and re.search(r"\bPath\b", ast.unparse(one.annotation))
         if one.arg != "scratch" and not re.search(r"\bstr\b|Callable", ast.unparse(one.annotation))
     ]
-    assert [one for one in wrong if one.partition(":")[0] not in NOT_YET["path"]] == []
+    assert wrong == []
 
 
 def test_progress_has_one_signature():
@@ -238,14 +216,14 @@ def test_progress_has_one_signature():
         and ast.unparse(one.annotation or ast.Constant(""))
         not in ("Progress | None", "Callable[[str, float], None] | None")
     ]
-    assert [one for one in wrong if one.partition(":")[0] not in NOT_YET["progress"]] == []
+    assert wrong == []
 
 
 def test_readers_refuse_a_missing_string_path_in_one_line(tmp_path):
     """Every public function that needs nothing but one path is called with a string."""
     messages = []
     for file, function, one in signatures():
-        if one.arg not in ("path", "folder", "file") or file in NOT_YET["path"]:
+        if one.arg not in ("path", "folder", "file"):
             continue
         module = importlib.import_module(file.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
         if not inspect.isfunction(reader := getattr(module, function, None)):
@@ -269,7 +247,7 @@ def test_no_exported_function_hides_a_module():
         folder = Path(str(module.__file__)).parent if hasattr(module, "__path__") else None
         names = {path.stem for path in folder.iterdir()} if folder else set()
         hidden += [f"ntk1bit.{package}.{name}" for name in getattr(module, "__all__", []) if name in names]
-    assert [one for one in hidden if one not in NOT_YET["module"]] == []
+    assert hidden == []
 
 
 def test_a_class_name_is_used_once():

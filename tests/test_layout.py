@@ -14,7 +14,7 @@ WHOLE = {
     "experiments": {"kills"},
     "plots/recipes": {"command", "recipes"},
     "reports": {"browser"},
-    "scaling": {"arms", "coverage", "options"},
+    "scaling": {"arms", "coverage", "options", "synthetic"},
 }
 # Statements that hold for every network, and the program as its users start it, follow no module.
 FREE = ("properties", "cli")

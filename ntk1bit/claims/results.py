@@ -161,7 +161,7 @@ class Results(Struct, kw_only=True):
         raise MissingError(f"the results lack claim {name}; run: ntk1bit verify {name}")
 
 
-def read_results(folder: Path) -> Results:
+def read_results(folder: Path | str) -> Results:
     """Read and check the verdicts.json of a folder.
 
     Raises
@@ -169,7 +169,7 @@ def read_results(folder: Path) -> Results:
     InputError
         If it is missing, damaged, or of another format; the message names the file and the place in it.
     """
-    path = folder / FILE
+    path = Path(folder) / FILE
     if not path.exists():
         raise InputError(f"{folder} has no {FILE}; make it with: ntk1bit verify --out {folder}")
     try:
@@ -188,8 +188,9 @@ def read_results(folder: Path) -> Results:
         raise InputError(f"{path} is damaged: {_short(problem)}; {_AGAIN}") from None
 
 
-def write_results(results: Results, folder: Path) -> Path:
+def write_results(results: Results, folder: Path | str) -> Path:
     """Write verdicts.json: all of it or nothing."""
+    folder = Path(folder)
     path = folder / FILE
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(path, (json.dumps(msgspec.to_builtins(results), indent=1, allow_nan=False) + "\n").encode())

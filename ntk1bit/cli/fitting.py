@@ -77,12 +77,7 @@ def run_fit(
     grouped = f", group = {request.group}" if request.group else ""
     Console(stderr=True).print(f"columns: {used}{grouped}", markup=False)
     with progress_bar() as bar:
-
-        def advance(stage: str, done: int, total: int) -> None:
-            if bar is not None:
-                bar(stage, done / total)
-
-        report = analyse(frame, request, left_out=selected.left_out, remarks=roles.remarks, progress=advance)
+        report = analyse(frame, request, left_out=selected.left_out, remarks=roles.remarks, progress=bar)
     write_outputs(report, out, plot)
 
 

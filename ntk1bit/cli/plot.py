@@ -15,8 +15,8 @@ def plot(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The figure: .png, .pdf or .svg, by the ending. Default: a .png in the folder of the run. "
-            "Of a verification: the folder for its figures. Default: RUN/figures."
+            help="The figure: .png, .pdf or .svg, by the ending; of a verification, the folder for its figures. "
+            "Default: a .png, or the folder figures, in the folder of the run."
         ),
     ] = None,
     figures: Annotated[

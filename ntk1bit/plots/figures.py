@@ -86,16 +86,17 @@ def write_figure(figure: Figure, path: Path | str, look: Mapping[str, Any] | Non
     return path
 
 
-def require_drawable(path: Path) -> None:
+def require_drawable(path: Path | str) -> None:
     """Raise `InputError` unless a path ends as a format that can be drawn, or has no ending."""
-    kinds = FigureCanvasAgg.get_supported_filetypes()
+    path, kinds = Path(path), FigureCanvasAgg.get_supported_filetypes()
     if path.suffix and path.suffix[1:].lower() not in kinds:
         allowed = ", ".join(f".{kind}" for kind in sorted(kinds))
         raise InputError(f"cannot draw {str(path)!r}: a figure must end in one of {allowed}")
 
 
-def write_pdf_and_png(figure: Figure, stem: Path) -> list[Path]:
+def write_pdf_and_png(figure: Figure, stem: Path | str) -> list[Path]:
     """Write `stem`.pdf and `stem`.png."""
+    stem = Path(stem)
     return [write_figure(figure, stem.with_name(f"{stem.name}.{kind}")) for kind in ("pdf", "png")]
 
 

@@ -192,7 +192,7 @@ def summary_figure(
 def write_summary(
     fits: Mapping[Hashable, Fit],
     frontiers: Sequence[Frontier],
-    path: Path,
+    path: Path | str,
     *,
     level: float = 0.95,
     left_out: Sequence[str] = (),

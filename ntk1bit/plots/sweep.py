@@ -21,7 +21,7 @@ from ntk1bit.estimators.against_width import groups
 from ntk1bit.estimators.captions import group_caption
 from ntk1bit.estimators.outputs import PREDICTION_COLUMNS
 from ntk1bit.experiments import Run
-from ntk1bit.plots.figures import empty_figure
+from ntk1bit.plots.figures import empty_figure, write_figure
 from ntk1bit.plots.looks import GREY, PRECISION_NAME, Formula, drawing, literal, paper, precision_look
 from ntk1bit.plots.tables import values
 from ntk1bit.statistics import PowerFit

@@ -29,7 +29,7 @@ _WITHIN = ("precision", "scale")  # settings that share a section of the page; t
 _STATES = ("finished", "diverged", "damaged", "failed", "unfinished")
 
 
-def sweep_page(folder: Path) -> str:
+def sweep_page(folder: Path | str) -> str:
     """Return the page of a sweep, finished or not.
 
     Parameters
@@ -42,6 +42,7 @@ def sweep_page(folder: Path) -> str:
     InputError
         If there is no run, or its specification cannot be read or planned.
     """
+    folder = Path(folder)
     run = open_run(folder)
     if not isinstance(run.spec, SweepSpec):
         raise InputError(f"{folder} is of {run.spec.COMMAND}, and only sweeps and verifications have a report")

@@ -20,7 +20,7 @@ _SIGNS = {"refuted": "✕", "inconclusive": "?", "supported": "✓"}
 _MACHINE = {"processor": "Processor", "cores": "Processors used", "memory_gb": "Memory, GB"}
 
 
-def verdict_page(folder: Path, *, draw: Callable[[Results], Sequence[Drawn]] = draw) -> str:
+def verdict_page(folder: Path | str, *, draw: Callable[[Results], Sequence[Drawn]] = draw) -> str:
     """Return the page of a verification.
 
     Parameters
@@ -35,6 +35,7 @@ def verdict_page(folder: Path, *, draw: Callable[[Results], Sequence[Drawn]] = d
     InputError
         If verdicts.json is missing or damaged.
     """
+    folder = Path(folder)
     results = read_results(folder)
     remark = ""
     try:

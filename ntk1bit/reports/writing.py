@@ -12,7 +12,7 @@ NAME = "report.html"
 _ENDINGS = (".html", ".htm")
 
 
-def write_report(folder: Path, out: Path | None = None) -> Path:
+def write_report(folder: Path | str, out: Path | str | None = None) -> Path:
     """Write the report of a run or of a verification, and return where it is.
 
     Parameters
@@ -28,7 +28,8 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     InputError
         If the folder is neither, what is in it cannot be read, or `out` cannot be written.
     """
-    target = folder / NAME if out is None else out
+    folder = Path(folder)
+    target = folder / NAME if out is None else Path(out)
     kind = _kind(folder)
     _require_writable(target)
     # what a page is drawn with takes seconds to import: a wrong name is refused before

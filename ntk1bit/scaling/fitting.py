@@ -35,7 +35,7 @@ _INERT = 1e-3  # a parameter whose change by a factor e moves no log prediction 
 _MARGIN = 4.0  # standard deviations of the resampled difference of objectives
 
 Starting = Mapping[str, Sequence[float | str]]
-Progress = Callable[[str, int, int], None]
+Progress = Callable[[str, float], None]
 
 
 class IdentificationWarning(UserWarning):
@@ -74,7 +74,7 @@ def fit(
     starts
         Starts in natural units for some parameters, in place of the law's.
     progress
-        Called as progress(stage, done, total) with stage "starts" or "bootstrap".
+        Called as progress(stage, share), with stage "starts" or "bootstrap" and the share of it that is done.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def fit_observations(
     """Fit checked observations with given replicates: how often each point, or cluster, enters each of them."""
     solver, law = _Solver(observations, request), request.law
     grid = law.starts(observations.columns, observations.loss, starts)
-    found = solver(grid, progress=_stage(progress, "starts", len(grid)))
+    found = solver(grid, solved=_stage(progress, "starts", len(grid)))
     order = np.argsort(found.objective, kind="stable")
     theta, objective = found.theta[order], found.objective[order]
     if not np.isfinite(objective[0]):
@@ -164,7 +164,7 @@ class _Solver:
         starts: Float[np.ndarray, "t p"],
         weights: Float[np.ndarray, "r n"] | None = None,
         *,
-        progress: Callable[[int], None] | None = None,
+        solved: Callable[[int], None] | None = None,
         stopping: Stopping | None = None,
     ) -> Solutions:
         """Minimise on the data from every start, or from equally many on each row of weights."""
@@ -179,12 +179,12 @@ class _Solver:
             delta=self.request.delta,
             tilt=self.request.tilt,
             threads=self.request.threads,
-            progress=progress,
+            solved=solved,
             stopping=stopping,
         )
 
     def best_of(
-        self, candidates: Float[np.ndarray, "c p"], counts: Counts, progress: Callable[[int], None] | None = None
+        self, candidates: Float[np.ndarray, "c p"], counts: Counts, solved: Callable[[int], None] | None = None
     ) -> tuple[Float[np.ndarray, "r p"], Bool[np.ndarray, " r"]]:
         """Minimise each replicate from every candidate; return the best of each and whether it is finite.
 
@@ -196,10 +196,10 @@ class _Solver:
             weights = self.observations.point_weights(counts[block])
             starts = np.tile(candidates, (len(weights), 1))
             if choices > 1:
-                early = self(starts, weights, progress=progress, stopping=_REPLICATE_START)
+                early = self(starts, weights, solved=solved, stopping=_REPLICATE_START)
                 winner = np.argmin(early.objective.reshape(-1, choices), axis=1)
                 starts = early.theta.reshape(len(weights), choices, -1)[np.arange(len(weights)), winner]
-            final = self(starts, weights, progress=progress, stopping=_REPLICATE)
+            final = self(starts, weights, solved=solved, stopping=_REPLICATE)
             theta[block], objective[block] = final.theta, final.objective
         return theta, np.isfinite(objective)
 
@@ -256,6 +256,6 @@ def _stage(
     def advance(count: int) -> None:
         nonlocal done
         done += count
-        progress(stage, done, total)
+        progress(stage, done / total)
 
     return advance

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ntk1bit.errors import InputError
+from ntk1bit.files import write_whole
 from ntk1bit.scaling.allocation import Frontier, disagreement
 from ntk1bit.scaling.result import Fit
 
@@ -115,8 +116,9 @@ class Report:
                 lines += [f"## {title}{note}", "", markdown_table(table), ""]
         return "\n".join(lines).rstrip() + "\n"
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path | str) -> None:
         """Write the report; the suffix chooses the form, and CSV holds the parameters alone."""
+        path = Path(path)
         suffix = path.suffix.lower()
         if suffix not in FORMATS:
             raise InputError(f"cannot write {path.name!r}: choose a name that ends in {', '.join(FORMATS)}")
@@ -127,7 +129,7 @@ class Report:
         else:
             text = self.markdown()
         try:
-            path.write_text(text, encoding="utf-8")
+            write_whole(path, text.encode())
         except OSError as error:
             raise InputError(f"cannot write {str(path)!r}: {error.strerror}; choose another place") from None
 

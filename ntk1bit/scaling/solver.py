@@ -83,14 +83,14 @@ def solve(
     tilt: float = 0.5,
     stopping: Stopping | None = None,
     threads: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    solved: Callable[[int], None] | None = None,
 ) -> Solutions:
     """Minimise the objective from every start, each on its own replicate's weights.
 
     Covariates are positive and in the law's order. Weights are >= 0: row 0 is usually the data as given, others are
     bootstrap replicates; `replicate` says which row each start (latent parameters) is solved on, sorted for speed. See
     `objective.py` for `delta` and `tilt`. Threads are by default as many as there are processors to use, and results do
-    not depend on them. `progress` is called, from worker threads, with the number of problems just solved.
+    not depend on them. `solved` is called, from worker threads, with the number of problems just solved.
     """
     stopping = Stopping() if stopping is None else stopping
     total = starts.shape[0]
@@ -112,8 +112,8 @@ def solve(
             tuple(tape), inputs, target, weights, replicate[part], theta[part], delta, tilt, tuple(stopping), MEMORY,
             objective[part], gradient[part], count[part],
         )  # fmt: skip
-        if progress is not None:
-            progress(len(piece))
+        if solved is not None:
+            solved(len(piece))
 
     _compile()
     if threads == 1 or len(pieces) == 1:

@@ -35,7 +35,7 @@ WHOLE = re.compile(r"[+-]?\d{1,300}", re.ASCII)
 _INT64 = np.iinfo(np.int64)
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path | str) -> pd.DataFrame:
     """Read a CSV, TSV, JSON lines or Parquet file; text may be packed with gzip, bzip2 or xz.
 
     Columns may be separated by commas, semicolons, tabs or bars. Whole numbers beyond 64 bits are kept exactly, as
@@ -46,6 +46,7 @@ def read_table(path: Path) -> pd.DataFrame:
     InputError
         If there is nothing there, it cannot be read, is empty, or names a column twice.
     """
+    path = Path(path)
     if not path.exists():
         raise InputError(f"there is no file or run {str(path)!r}; give a CSV or Parquet file or the folder of a sweep")
     packing = path.suffix.lower() if path.suffix.lower() in _PACKED else ""

@@ -38,7 +38,7 @@ class Selection:
     left_out: tuple[str, ...] = ()
 
 
-def load_rows(file: Path, where: str | None) -> Selection:
+def load_rows(file: Path | str, where: str | None) -> Selection:
     """Read a file of losses and keep the rows asked for; see `read_table` and `select_rows` for what is refused."""
     table = read_table(file)
     rows = select_rows(table, where)

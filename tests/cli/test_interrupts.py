@@ -44,7 +44,7 @@ def test_ctrl_c_twice_ends_in_one_line_that_says_how_to_go_on(tmp_path, command)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert len(errors.splitlines()) == 1, errors
-    assert errors.startswith("note: stopped; finished")
+    assert errors.startswith("note: stopped; what is finished is in ")
     assert f"ntk1bit {command}" in errors
 
 

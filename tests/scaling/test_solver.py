@@ -135,7 +135,7 @@ def test_progress_counts_every_problem() -> None:
     columns, log_loss, weights, starts, rows = _problem()
     seen: list[int] = []
     solve(
-        LAW.tape, columns, log_loss, weights, starts, rows, delta=1e-3, stopping=Stopping(limit=1), progress=seen.append
+        LAW.tape, columns, log_loss, weights, starts, rows, delta=1e-3, stopping=Stopping(limit=1), solved=seen.append
     )
     assert sum(seen) == len(starts)
 

@@ -69,7 +69,7 @@ def draw(results: Results) -> list[Drawn]:
     return drawn
 
 
-def write_figures(results: Results, folder: Path, names: Sequence[str] = ()) -> tuple[list[Path], list[str]]:
+def write_figures(results: Results, folder: Path | str, names: Sequence[str] = ()) -> tuple[list[Path], list[str]]:
     """Draw figures, then write each into a folder as NAME.pdf and NAME.png.
 
     Parameters
@@ -102,5 +102,5 @@ def write_figures(results: Results, folder: Path, names: Sequence[str] = ()) -> 
             left_out.append(f"left out {recipe.name}: {problem}")
     if not figures:
         raise InputError("these results are not enough for any figure; run: ntk1bit verify")
-    written = [path for name, figure in figures.items() for path in write_pdf_and_png(figure, folder / name)]
+    written = [path for name, figure in figures.items() for path in write_pdf_and_png(figure, Path(folder) / name)]
     return written, left_out
