@@ -11,7 +11,7 @@ from types import ModuleType
 
 from ntk1bit.old_names import missing_name
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 PACKAGES = (
     "old_names",
