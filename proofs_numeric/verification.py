@@ -24,7 +24,6 @@ from ntk1bit.claims.results import (
     write_results,
 )
 from ntk1bit.errors import InputError
-from ntk1bit.estimators.language import write_networks
 from ntk1bit.experiments import run_all
 from ntk1bit.experiments.language_spec import LanguageSpec
 from ntk1bit.experiments.runner import Progress
@@ -165,6 +164,8 @@ def _run(
         )
     run = data.run(study.name)
     if isinstance(run.spec, LanguageSpec):
+        from ntk1bit.estimators.language import write_networks  # needs the fits, which other studies do not
+
         write_networks(data.language(study.name), folder)  # which the documents store beside the verdicts
     settings, seconds = run.spec.summary, round(run.seconds, 1)
     return study_entry(purpose=study.purpose, settings=settings, cells=len(run.about), seconds=seconds), outcome.notes

@@ -18,6 +18,7 @@ from ntk1bit.plots.figures import write_figure
 from ntk1bit.plots.looks import PALETTE, drawing, literal
 from ntk1bit.scaling.allocation import Frontier
 from ntk1bit.scaling.result import Fit
+from ntk1bit.statistics import LEVEL
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _INK, _PALE = "#333333", "#DDDDDD"
@@ -27,7 +28,7 @@ _LINE = 0.22  # inches of a line of a legend below the panels
 _GRID = 200
 
 
-def plot_fit(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.95) -> Axes:
+def plot_fit(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = LEVEL) -> Axes:
     """Draw losses, fitted curves and their bands on log axes.
 
     A law of one variable is drawn against it, a colour a group. A law of several is drawn against its first one, in
@@ -83,7 +84,7 @@ def plot_residuals(fits: Mapping[Hashable, Fit], *, ax: Axes) -> Axes:
     return _plain(ax)
 
 
-def plot_exponents(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.95) -> Axes:
+def plot_exponents(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = LEVEL) -> Axes:
     """Draw the bootstrap replicates of the first two exponents, or the distribution of the only one."""
     first = next(iter(fits.values()))
     names = [each.name for each in first.law.exponents][:2]
@@ -113,7 +114,7 @@ def plot_exponents(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = 0.9
     return _plain(ax)
 
 
-def plot_frontier(frontiers: Sequence[Frontier], *, ax: Axes, level: float = 0.95) -> Axes:
+def plot_frontier(frontiers: Sequence[Frontier], *, ax: Axes, level: float = LEVEL) -> Axes:
     """Draw N_opt against C by every route, with its exponent and its interval in the legend.
 
     The colour of a frontier is that of its group, if there are several, and its marker is that of its route.
@@ -145,7 +146,7 @@ def summary_figure(
     fits: Mapping[Hashable, Fit],
     frontiers: Sequence[Frontier] = (),
     *,
-    level: float = 0.95,
+    level: float = LEVEL,
     left_out: Sequence[str] = (),
 ) -> Figure:
     """Return a figure of all that applies: data with fit (slices: a panel a group), residuals, exponents, frontier.
@@ -194,7 +195,7 @@ def write_summary(
     frontiers: Sequence[Frontier],
     path: Path | str,
     *,
-    level: float = 0.95,
+    level: float = LEVEL,
     left_out: Sequence[str] = (),
 ) -> None:
     """Write `summary_figure` to a file; its ending decides the format."""

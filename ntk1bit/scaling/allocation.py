@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from ntk1bit.scaling.bootstrap import checked_level
+from ntk1bit.statistics import LEVEL
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,7 @@ class Frontier:
         """What tells it from other frontiers: its group, if there are several, and its route."""
         return ({} if self.group is None else {"group": str(self.group)}) | {"route": self.route}
 
-    def table(self, level: float = 0.95) -> pd.DataFrame:
+    def table(self, level: float = LEVEL) -> pd.DataFrame:
         """Return C, N_opt, D_opt and L_min with percentile intervals, one row a budget."""
         log_d = np.log(self.budgets / self.cost) - self.log_n
         table: dict[str, np.ndarray] = {"C": self.budgets}
@@ -48,7 +49,7 @@ class Frontier:
             table |= {name: np.exp(rows[0]), f"{name}_low": np.exp(low), f"{name}_high": np.exp(high)}
         return pd.DataFrame({**self.labels, **table})
 
-    def exponents(self, level: float = 0.95) -> pd.DataFrame:
+    def exponents(self, level: float = LEVEL) -> pd.DataFrame:
         """Return a and b of N_opt ~ C^a, D_opt ~ C^b (least squares over the budgets) with percentile intervals."""
         slopes = self.slopes()
         low, high = _interval(slopes[1:, None], level)
@@ -70,7 +71,7 @@ class Frontier:
         return np.where(count >= 2, slope, np.nan)
 
 
-def disagreement(frontiers: Sequence[Frontier], level: float = 0.95) -> pd.DataFrame:
+def disagreement(frontiers: Sequence[Frontier], level: float = LEVEL) -> pd.DataFrame:
     """Compare the routes of each group pairwise where their budgets overlap.
 
     Each pair has a row: the difference of the exponents of N_opt with its percentile interval (replicates of the two

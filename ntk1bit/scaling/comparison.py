@@ -15,6 +15,7 @@ from ntk1bit.scaling.fitting import Progress, fit_observations, fit_one
 from ntk1bit.scaling.observations import observe
 from ntk1bit.scaling.request import FitRequest
 from ntk1bit.scaling.result import Fit
+from ntk1bit.statistics import LEVEL
 from ntk1bit.tables.columns import read_labels
 
 
@@ -88,7 +89,7 @@ def fit_groups(frame: pd.DataFrame, request: FitRequest, *, progress: Progress |
     return fits
 
 
-def parameter_differences(first: Fit, second: Fit, level: float = 0.95) -> pd.DataFrame:
+def parameter_differences(first: Fit, second: Fit, level: float = LEVEL) -> pd.DataFrame:
     """Return `first` minus `second`, parameter by parameter, with percentile intervals and p-values.
 
     Replicate b of one fit is set against replicate b of the other: pairs when both were resampled together (see

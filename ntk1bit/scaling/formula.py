@@ -22,7 +22,7 @@ _FOLDED_FUNCTIONS = ("max", "min")
 
 
 @dataclass(frozen=True)
-class Number:
+class Constant:
     """A number written in the formula."""
 
     value: float
@@ -43,7 +43,7 @@ class Call:
     arguments: tuple[Expression, ...]
 
 
-Expression = Number | Name | Call
+Expression = Constant | Name | Call
 
 _NUMPY: dict[str, Callable[..., Any]] = {
     "+": np.add,
@@ -93,7 +93,7 @@ def names(expression: Expression) -> Iterator[str]:
 def substitute(expression: Expression, values: Mapping[str, float]) -> Expression:
     """Replace names by numbers."""
     if isinstance(expression, Name) and expression.name in values:
-        return Number(float(values[expression.name]))
+        return Constant(float(values[expression.name]))
     if isinstance(expression, Call):
         return Call(expression.operation, tuple(substitute(argument, values) for argument in expression.arguments))
     return expression
@@ -104,7 +104,7 @@ def evaluate_reference(expression: Expression, values: Mapping[str, Any]) -> Any
 
     Overflow gives infinity and an undefined operation NaN, silently: the caller decides what they mean.
     """
-    if isinstance(expression, Number):
+    if isinstance(expression, Constant):
         return np.float64(expression.value)
     if isinstance(expression, Name):
         return np.asarray(values[expression.name], dtype=np.float64)
@@ -114,11 +114,11 @@ def evaluate_reference(expression: Expression, values: Mapping[str, Any]) -> Any
 
 def _convert(node: ast.expr, text: str) -> Expression:
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-        return Number(float(node.value))
+        return Constant(float(node.value))
     if isinstance(node, ast.Name):
         return Name(node.id)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return Call("*", (Number(-1.0), _convert(node.operand, text)))
+        return Call("*", (Constant(-1.0), _convert(node.operand, text)))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.UAdd):
         return _convert(node.operand, text)
     if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:

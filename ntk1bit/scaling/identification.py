@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ntk1bit.scaling.bootstrap import percentile_interval
+from ntk1bit.statistics import LEVEL
 from ntk1bit.tables.columns import move_together
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _about_parameters(fit: Fit) -> list[str]:
             lines.append(f"floor {each.name} is indistinguishable from 0: consider a law without one")
     ends = fit.latent, fit.latent
     if len(fit.latent_replicates) > 1:
-        ends = percentile_interval(fit.latent_replicates, 0.95)
+        ends = percentile_interval(fit.latent_replicates, LEVEL)
     low, high = fit.law.natural(np.array(ends))
     for j, each in enumerate(fit.law.parameters):
         if each.role != "exponent":

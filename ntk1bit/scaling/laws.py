@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.scaling.formula import Expression, Number, evaluate_reference, names, parse, substitute
+from ntk1bit.scaling.formula import Constant, Expression, evaluate_reference, names, parse, substitute
 from ntk1bit.scaling.tape import Tape, compile_tape, log_prediction_reference, to_latent, to_natural
 
 POSITIVE = (0.0, math.inf)
@@ -212,7 +212,7 @@ def _grid(starts: Mapping[str, Sequence[float | str]], known: dict[str, Any]) ->
     allowed = [*known, *(name for name in starts if name not in derived)]
     points = [known]
     for name in sorted(starts, key=lambda name: name in derived):
-        choices = [parse(each) if isinstance(each, str) else Number(float(each)) for each in starts[name]]
+        choices = [parse(each) if isinstance(each, str) else Constant(float(each)) for each in starts[name]]
         for choice in choices:
             if unknown := set(names(choice)) - set(allowed):
                 raise InputError(

@@ -16,6 +16,7 @@ from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
 from ntk1bit.scaling.allocation import Frontier, disagreement
 from ntk1bit.scaling.result import Fit
+from ntk1bit.statistics import LEVEL
 
 FORMATS = (".json", ".csv", ".md")
 _MARKS = re.compile(r"[\\`*|<]|(?<![^\W_])_|_(?![^\W_])")  # underscores within words are no marks
@@ -44,7 +45,7 @@ class Report:
     """
 
     fits: Mapping[Hashable, Fit]
-    level: float = 0.95
+    level: float = LEVEL
     differences: pd.DataFrame | None = None
     laws: pd.DataFrame | None = None
     extrapolation: pd.DataFrame | None = None

@@ -10,6 +10,7 @@ from ntk1bit.errors import InputError
 from ntk1bit.scaling.bootstrap import checked_level, checked_replicates
 from ntk1bit.scaling.laws import Law, get_law
 from ntk1bit.scaling.objective import HUBER_DELTA
+from ntk1bit.statistics import LEVEL
 
 FLOPS_PER_PARAMETER_TOKEN = 6.0
 _LEAST_DELTA = 1e-12  # below, residuals are rounding; above its inverse, the sum is one of squares
@@ -64,7 +65,7 @@ class FitRequest:
     weight: str | None = None
     bootstrap: int = 1000
     seed: int = 0
-    level: float = 0.95
+    level: float = LEVEL
     rivals: Sequence[str] = ()
     holdout: float | None = None
     frontier: bool = False

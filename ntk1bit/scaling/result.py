@@ -26,6 +26,7 @@ from ntk1bit.scaling.laws import Law
 from ntk1bit.scaling.observations import Observations
 from ntk1bit.scaling.request import FitRequest
 from ntk1bit.scaling.residuals import aicc, huber_log_likelihood, residual_diagnostics
+from ntk1bit.statistics import LEVEL
 from ntk1bit.tables.columns import positive_column
 
 STRONG_CORRELATION = 0.95
@@ -117,7 +118,7 @@ class Fit:
         """Latent parameters with each point, or cluster, left out once; in random parts if they are many."""
         return self.refit(left_out(self.observations.clusters, self.request.seed))
 
-    def interval(self, level: float = 0.95, method: str = "percentile") -> pd.DataFrame:
+    def interval(self, level: float = LEVEL, method: str = "percentile") -> pd.DataFrame:
         """Return bootstrap intervals of the natural parameters: `estimate`, `low`, `high`, indexed by parameter.
 
         `method` is "percentile" or "bca" (bias-corrected, accelerated).
@@ -168,7 +169,7 @@ class Fit:
         """Predict the loss for each row of a table that has the law's columns."""
         return np.exp(self.law.log_predict(self.latent, self._columns(frame)))
 
-    def band(self, frame: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    def band(self, frame: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
         """Return the prediction and its pointwise percentile interval, as columns `loss`, `low`, `high`.
 
         The interval is that of the curve, not of new observations around it.
@@ -200,7 +201,7 @@ class Fit:
         """Akaike's criterion with the small-sample correction; comparable between laws on the same data."""
         return aicc(self.log_likelihood, parameters=len(self.estimate) + 1, points=self.observations.points)
 
-    def to_frame(self, level: float = 0.95) -> pd.DataFrame:
+    def to_frame(self, level: float = LEVEL) -> pd.DataFrame:
         """Return one row a parameter: estimate, standard error, both intervals, points and ranges of x."""
         table: dict[str, Any] = {
             "parameter": list(self.law.parameter_names),

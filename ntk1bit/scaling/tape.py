@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int64
 
-from ntk1bit.scaling.formula import Call, Expression, Name, Number
+from ntk1bit.scaling.formula import Call, Constant, Expression, Name
 
 ADD, MUL, DIV, MAX, LOGADDEXP, EXP, LOG, FILL, AFFINE = range(9)
 
@@ -142,7 +142,7 @@ class _Compiler:
 
     def linear(self, node: Expression) -> _Value:
         """Compile the expression itself."""
-        if isinstance(node, Number):
+        if isinstance(node, Constant):
             return self.constant(node.value)
         if isinstance(node, Name):
             if node.name in self.variables:
@@ -160,7 +160,7 @@ class _Compiler:
 
     def log(self, node: Expression) -> _Value:
         """Compile the logarithm of the expression, in the log domain as far as signs are known."""
-        if isinstance(node, Number):
+        if isinstance(node, Constant):
             return self.constant(math.log(node.value) if node.value > 0 else math.nan)
         if isinstance(node, Name):
             if node.name in self.variables:
@@ -184,14 +184,14 @@ class _Compiler:
 
     def _power(self, base: Expression, exponent: Expression) -> _Value:
         """Compile a power whose base may be negative: small whole powers as products, others undefined there."""
-        if isinstance(exponent, Number) and exponent.value in (2.0, 3.0):
+        if isinstance(exponent, Constant) and exponent.value in (2.0, 3.0):
             product = Call("*", (base, base))
             return self.linear(product if exponent.value == 2.0 else Call("*", (product, base)))
         return self.emit(EXP, self.emit(MUL, self.linear(exponent), self.emit(LOG, self.linear(base))))
 
     def positive(self, node: Expression) -> bool:
         """Tell whether the expression is positive for every allowed parameter and positive variables."""
-        if isinstance(node, Number):
+        if isinstance(node, Constant):
             return node.value > 0
         if isinstance(node, Name):
             return node.name in self.variables or self.bounds[node.name][0] >= 0

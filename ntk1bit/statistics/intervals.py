@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 LEVEL = 0.95  # of every interval, unless a caller chooses another one
 ENOUGH_SEEDS = 5  # an interval over fewer seeds is an indication, not a result
@@ -64,15 +64,17 @@ def percentile_interval(replicates: ArrayLike) -> tuple[float, float]:
 
 def proportion_interval(count: int, trials: int) -> tuple[float, float]:
     """Return the exact (Clopper-Pearson) interval of a probability from `count` of at least one independent trial."""
+    from scipy import stats  # takes most of a second, which every command would pay
+
     found = stats.binomtest(count, trials).proportion_ci(LEVEL, "exact")
     return float(found.low), float(found.high)
 
 
 def student_quantile(freedom: int) -> float:
     """Return t with `LEVEL` of Student's distribution of `freedom` degrees of freedom within +-t."""
-    return float(stats.t.ppf(_UPPER, freedom))
+    return float(special.stdtrit(freedom, _UPPER))
 
 
 def student_widening(freedom: int) -> float:
     """Return Student's over the normal quantile: how much wider an interval is whose variance is estimated."""
-    return student_quantile(freedom) / float(stats.norm.ppf(_UPPER))
+    return student_quantile(freedom) / float(special.ndtri(_UPPER))
