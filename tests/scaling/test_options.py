@@ -101,7 +101,7 @@ def test_two_options_work_together_or_are_refused_in_one_line(
     table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str, second: str
 ) -> None:
     # Pictures are drawn in full by the tests of plots; here it is enough that they are asked for.
-    monkeypatch.setattr(Figure, "savefig", lambda _self, path, **_options: Path(path).write_text("picture"))
+    monkeypatch.setattr(Figure, "savefig", lambda _self, file, **_options: file.write(b"picture"))
     options = {**BASE, first: VALUES[first], second: VALUES[second]}
     if "law" in (first, second) and "fix" not in (first, second):
         options.pop("fix")  # it holds what a law of one variable has not
