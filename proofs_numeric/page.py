@@ -85,7 +85,8 @@ def _text(name: str) -> str:
 
 def _conditions(results: Results) -> str:
     machine = results.machine
-    networks = sum(study.cells for study in results.studies.values() if not study.settings.get("function"))
+    lists = {"function", "kind"}  # settings of studies that are lists of experiments, not networks trained one by one
+    networks = sum(study.cells for study in results.studies.values() if not lists & study.settings.keys())
     minutes = (results.seconds or 0) / machine["cores"] / 60
     libraries = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     return (

@@ -9,6 +9,7 @@ are too few seeds, or the measure could not be made.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, ClassVar, Literal
@@ -55,7 +56,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Criterion:
+class Criterion(ABC):
     """What all criteria share: the id of the measure judged, and how a finding is made.
 
     Attributes
@@ -67,13 +68,13 @@ class Criterion:
     measure: str
     judges: ClassVar[type]
 
+    @abstractmethod
     def rule(self, label: str) -> str:
         """Return the criterion in words, `label` standing for the measure."""
-        raise NotImplementedError
 
+    @abstractmethod
     def compare(self, found: Any) -> tuple[Outcome, str]:
         """Return the outcome for a measure of the right kind, and the numbers that led there."""
-        raise NotImplementedError
 
     def judge(self, evidence: Evidence, label: str = "") -> Finding:
         """Find what the evidence says; a measure that is missing, or of another kind, decides nothing."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ntk1bit.cli.progress import clock, progress_bar, resumable, usable_jobs
+from ntk1bit.cli.progress import clock, resumable, run_shown, usable_jobs
 from ntk1bit.cli.tables import print_table, say
-from ntk1bit.experiments import Run, open_run, run_all
+from ntk1bit.experiments import Run, open_run
 from ntk1bit.experiments.deep import DeepScaling, DeepSimilarity
 from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec, deep_specification
 
@@ -45,10 +45,8 @@ def run(figure: int, preset: str, *, jobs: int | None, out: Path | None) -> None
     """Train what is missing with a progress bar; then print, write and draw what was found."""
     spec, jobs = deep_specification(figure, preset), usable_jobs(jobs)
     folder = out or default_folder(spec, preset)
-    with resumable(folder), progress_bar() as bar:
-        outcome = run_all(spec, folder, jobs=jobs, progress=bar)
-    for note in outcome.notes:
-        say(note)
+    with resumable(folder):
+        outcome = run_shown(spec, folder, jobs=jobs)
     found = open_run(folder)
     found.require_whole()
     frame, tables = found.frame(), print_tables(found)

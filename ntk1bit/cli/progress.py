@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -14,6 +15,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from ntk1bit.cli.tables import say
 from ntk1bit.errors import InputError
 from ntk1bit.processors import usable_processors
+
+if TYPE_CHECKING:
+    from ntk1bit.experiments import Outcome, Specification
 
 
 @contextmanager
@@ -34,6 +38,17 @@ def progress_bar() -> Iterator[Callable[[str, float], None] | None]:
             bar.update(line, completed=share, description=what)
 
         yield report
+
+
+def run_shown(specification: Specification, folder: Path, *, jobs: int) -> Outcome:
+    """Run what the folder does not hold yet, with a progress bar, and print the remarks; see `run_all`."""
+    from ntk1bit.experiments import run_all
+
+    with progress_bar() as bar:
+        outcome = run_all(specification, folder, jobs=jobs, progress=bar)
+    for note in outcome.notes:
+        say(note)
+    return outcome
 
 
 @contextmanager

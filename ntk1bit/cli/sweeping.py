@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import shlex
 import time
 from pathlib import Path
 from typing import Any
 
 from ntk1bit.cli.lists import read_list, read_seeds, read_widths
-from ntk1bit.cli.progress import clock, progress_bar, resumable, usable_jobs
+from ntk1bit.cli.progress import clock, resumable, run_shown, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.data import tasks
-from ntk1bit.experiments import SweepSpec, TwoLayer, run_all
+from ntk1bit.experiments import SweepSpec
 from ntk1bit.experiments.runner import free_memory, predicted_memory, require_memory
 
 
@@ -36,8 +35,7 @@ def collect(spec: Path | None, **options: Any) -> SweepSpec:
 
 def default_folder(spec: SweepSpec) -> Path:
     """Name a run by its tasks, widths and a short hash, so that the same command finds its run again."""
-    mark = hashlib.sha256(repr(spec).encode()).hexdigest()[:6]
-    return Path("runs") / f"{'+'.join(spec.tasks)}-{min(spec.widths)}..{max(spec.widths)}-{mark}"
+    return Path("runs") / f"{'+'.join(spec.tasks)}-{min(spec.widths)}..{max(spec.widths)}-{spec.mark}"
 
 
 def print_tasks() -> int:
@@ -49,7 +47,7 @@ def print_tasks() -> int:
 def print_plan(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
     """Print what would run and what it would cost."""
     jobs = usable_jobs(jobs)
-    networks = [one for one in spec.first_stage.experiments if isinstance(one, TwoLayer)]
+    networks = spec.networks
     rows = []
     for width in sorted(spec.widths):
         chosen = [one for one in networks if one.width == width]
@@ -73,10 +71,8 @@ def run(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
     """Run a sweep with a progress bar; return the exit code."""
     folder = out or default_folder(spec)
     began = time.monotonic()
-    with resumable(folder), progress_bar() as bar:
-        outcome = run_all(spec, folder, jobs=usable_jobs(jobs), progress=bar)
-    for note in outcome.notes:
-        say(note)
+    with resumable(folder):
+        outcome = run_shown(spec, folder, jobs=usable_jobs(jobs))
     found = f", {outcome.found} were there" if outcome.found else ""
     ended = f"{outcome.cells} cells: {outcome.computed} trained in {clock(time.monotonic() - began)}{found}"
     if outcome.diverged:

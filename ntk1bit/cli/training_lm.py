@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shlex
@@ -13,10 +12,10 @@ from typing import Any
 import pandas as pd
 
 from ntk1bit.cli.lists import read_list, read_seeds
-from ntk1bit.cli.progress import clock, progress_bar, resumable, usable_jobs
+from ntk1bit.cli.progress import clock, resumable, run_shown, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.experiments import Run, open_run, run_all
+from ntk1bit.experiments import Run, open_run
 from ntk1bit.experiments.language_run import LanguageRun, language_run
 from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec
 from ntk1bit.files import writable_file
@@ -42,8 +41,7 @@ def collect(preset: str, **options: Any) -> LanguageSpec:
 
 def default_folder(spec: LanguageSpec) -> Path:
     """Name a run by its text and a short hash, so that the same command finds its run again."""
-    mark = hashlib.sha256(repr(spec).encode()).hexdigest()[:6]
-    return Path("runs") / f"lm-{spec.text}-{mark}"
+    return Path("runs") / f"lm-{spec.text}-{spec.mark}"
 
 
 def print_plan(spec: LanguageSpec, *, jobs: int | None, out: Path | None) -> None:
@@ -70,10 +68,7 @@ def run(spec: LanguageSpec, *, jobs: int | None, out: Path | None, export: Path 
     if export is not None:
         _require_exportable(spec, export, folder)
     with resumable(folder):
-        with progress_bar() as bar:
-            outcome = run_all(spec, folder, jobs=jobs, progress=bar)
-        for note in outcome.notes:
-            say(note)
+        run_shown(spec, folder, jobs=jobs)
         if export is not None:
             _restore_weights(folder)
     run = open_run(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,14 @@ import pandas as pd
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.specification import Specification, Stage
-from ntk1bit.experiments.store import FOREIGN, DamagedCellError, Store, UnreadableCellError, read_stored
+from ntk1bit.experiments.store import (
+    FOREIGN,
+    DamagedCellError,
+    StageIncompleteError,
+    Store,
+    UnreadableCellError,
+    read_stored,
+)
 
 State = Literal["finished", "diverged", "failed", "unfinished", "damaged"]
 _MOST_NAMED = 3  # of the damaged files
@@ -169,39 +176,23 @@ def open_run(folder: Path | str) -> Run:
     problems: list[str] = []
     known: set[str] = set()
     found: list[Stage] = []
-    stages = spec.stages()
-    stage = next(stages, None)
-    while stage is not None:
-        found.append(stage)
-        for one in stage.experiments:
-            if one.key in known:
-                continue
-            known.add(one.key)
-            try:
-                if store.path(one.key).exists():
-                    about[one.key] = store.read(one.key)[0]
-            except (DamagedCellError, UnreadableCellError) as problem:
-                problems.append(f"{one.key}.parquet left out: {problem}; run the same command again to set it right")
-        try:
-            stage = stages.send(_reader(store, stage, about))
-        except StopIteration:
-            stage = None
-        except _NotThereError:
-            break
-    complete = stage is None
-    if complete:
+    complete = False
+    try:
+        for stage in spec.walk(lambda stage: store.reader(stage, lambda key: key in about)):
+            found.append(stage)
+            for one in stage.experiments:
+                if one.key in known:
+                    continue
+                known.add(one.key)
+                try:
+                    if store.path(one.key).exists():
+                        about[one.key] = store.read(one.key)[0]
+                except (DamagedCellError, UnreadableCellError) as problem:
+                    problems.append(
+                        f"{one.key}.parquet left out: {problem}; run the same command again to set it right"
+                    )
+        complete = True
         problems += [f"{path.name} left out: {FOREIGN}" for path in store.foreign(known)]
+    except StageIncompleteError:
+        pass  # the stages that are known are shown
     return Run(folder, spec, tuple(found), complete, about, store.failures(), tuple(problems))
-
-
-class _NotThereError(Exception):
-    """What comes next depends on results that are not there."""
-
-
-def _reader(store: Store, stage: Stage, about: dict[str, dict[str, Any]]) -> Callable[[], pd.DataFrame]:
-    def read() -> pd.DataFrame:
-        if any(one.key not in about for one in stage.experiments):
-            raise _NotThereError
-        return store.frame(stage.experiments)
-
-    return read

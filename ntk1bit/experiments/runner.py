@@ -10,15 +10,14 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
 import psutil
 
 from ntk1bit import cores
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.executors import running, uninterrupted, workers
 from ntk1bit.experiments.experiment import Experiment
-from ntk1bit.experiments.specification import Specification, Stage
-from ntk1bit.experiments.store import Store
+from ntk1bit.experiments.specification import Reader, Specification, Stage
+from ntk1bit.experiments.store import StageIncompleteError, Store
 from ntk1bit.files import clear_unfinished
 
 WORKER_BYTES = 330e6  # a worker with its libraries loaded and nothing trained, measured as resident memory
@@ -121,8 +120,7 @@ def compute(folder: Path | str, experiment: Experiment) -> bool:
     began = time.perf_counter()
     with cores.using(threads=1):
         frame = experiment.run(store.scratch(experiment.key))
-    store.write(experiment, frame, seconds=time.perf_counter() - began)
-    return bool(frame["diverged"].to_numpy().any()) if "diverged" in frame else False
+    return store.write(experiment, frame, seconds=time.perf_counter() - began)
 
 
 def require_memory(experiments: Collection[Experiment], jobs: int) -> None:
@@ -165,10 +163,6 @@ def free_memory() -> float:
     return min(free, float(limit - used))
 
 
-class _StageIncompleteError(Exception):
-    """A later stage depends on results that are not there."""
-
-
 @dataclass
 class _Run:
     """The work of one `run_all`, stage by stage."""
@@ -191,17 +185,11 @@ class _Run:
     def all_stages(self) -> Outcome:
         total = self.specification.seconds or 1.0
         self.notes += self.specification.notes
-        stages = self.specification.stages()
-        stage = next(stages, None)
         try:
-            while stage is not None:
+            for stage in self.specification.walk(self._reader):
                 self._run(stage, total)
-                try:
-                    stage = stages.send(self._reader(stage))
-                except StopIteration:
-                    stage = None
             self.notes += self.store.clear_foreign(self.keys)
-        except _StageIncompleteError as problem:
+        except StageIncompleteError as problem:
             self.notes.append(str(problem))
         counts = (self.found, self.computed, self.diverged, self.failed, self.unreadable)
         return Outcome(len(self.keys), *counts, tuple(self.notes))
@@ -245,16 +233,8 @@ class _Run:
             self.failed += 1
             self.absent.add(experiment.key)
 
-    def _reader(self, stage: Stage) -> Callable[[], pd.DataFrame]:
-        def read() -> pd.DataFrame:
-            if missing := sum(one.key in self.absent for one in stage.experiments):
-                raise _StageIncompleteError(
-                    f"{missing} of {len(stage.experiments)} results of {stage.name!r} are missing, and what follows "
-                    "depends on them: run the same command again"
-                )
-            return self.store.frame(stage.experiments)
-
-        return read
+    def _reader(self, stage: Stage) -> Reader:
+        return self.store.reader(stage, lambda key: key not in self.absent)
 
     def _tell(self, what: str, total: float) -> None:
         if self.progress is not None:

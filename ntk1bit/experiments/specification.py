@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -23,7 +24,8 @@ class Stage(NamedTuple):
     experiments: tuple[Experiment, ...]
 
 
-Stages = Generator[Stage, Callable[[], pd.DataFrame], None]
+Reader = Callable[[], pd.DataFrame]
+Stages = Generator[Stage, Reader, None]
 
 S = TypeVar("S", bound="Specification")
 _SPECIFICATIONS: dict[str, type[Specification]] = {}  # every class with a NAME that has been imported
@@ -72,6 +74,17 @@ class Specification(PlainFields, ABC):
             If the data it needs cannot be loaded.
         """
 
+    def walk(self, reader: Callable[[Stage], Reader]) -> Iterator[Stage]:
+        """Yield the stages, each before the next is asked for; `reader` gives what reads the results of one."""
+        stages = self.stages()
+        stage = next(stages, None)
+        while stage is not None:
+            yield stage
+            try:
+                stage = stages.send(reader(stage))
+            except StopIteration:
+                return
+
     @property
     def first_stage(self) -> Stage:
         """The experiments that are known before anything has run."""
@@ -92,6 +105,11 @@ class Specification(PlainFields, ABC):
         """The settings as documents show them."""
         return self.as_dict()
 
+    @property
+    def mark(self) -> str:
+        """Six digits that tell it from other settings, for the name of a folder."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:6]
+
     @classmethod
     def read(cls: type[S], path: Path | str) -> S:
         """Read a specification of this kind from its table of a TOML file.
@@ -109,7 +127,7 @@ class Specification(PlainFields, ABC):
             if isinstance(document.get(name), dict):
                 raise InputError(
                     f"{path} is of a run of {kind.COMMAND}, not of {cls.COMMAND}; see it with: "
-                    f"ntk1bit summary {Path(path).parent}"
+                    f"ntk1bit summary {path.parent}"
                 )
         raise InputError(f"{path} has no [{cls.NAME}] table; put the settings under a line [{cls.NAME}]")
 
@@ -204,8 +222,11 @@ def read_specification(path: Path | str) -> Specification:
         If the file cannot be read, is not TOML, has no table of a specification, or holds a bad value; the message
         names the file.
     """
-    path = Path(path)
-    document = read_toml(path)
+    return specification_in(read_toml(path), path)
+
+
+def specification_in(document: Mapping[str, Any], path: Path | str) -> Specification:
+    """Return the specification that the document of a TOML file holds; raises as `read_specification`."""
     for name, kind in _SPECIFICATIONS.items():
         if isinstance(document.get(name), dict):
             return _make(kind, document[name], path)

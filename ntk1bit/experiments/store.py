@@ -19,7 +19,7 @@ import itertools
 import json
 import os
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -37,7 +37,7 @@ import ntk1bit
 from ntk1bit import cores
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.experiment import Experiment, key_of
-from ntk1bit.experiments.specification import Specification, read_specification
+from ntk1bit.experiments.specification import Reader, Specification, Stage, specification_in
 from ntk1bit.files import clear_unfinished, is_unfinished, left_by_others, read_toml, write_whole
 
 FOREIGN = "is of no experiment of this run"
@@ -51,6 +51,10 @@ class DamagedCellError(Exception):
 
 class UnreadableCellError(Exception):
     """A file in cells/ cannot be read, which says nothing about what it holds; the message says why."""
+
+
+class StageIncompleteError(Exception):
+    """What comes next in a run depends on results that are not there; the message says on which."""
 
 
 class Found(NamedTuple):
@@ -80,11 +84,9 @@ class Store:
         InputError
             If the folder holds a run of other settings or of version 0.1.0, or files that are not a run.
         """
-        if self.folder.exists() and not (self.folder / "spec.toml").exists():
-            if not _begun(self.folder):
+        if not (self.folder / "spec.toml").exists():
+            if self.folder.exists() and not _begun(self.folder):
                 raise InputError(f"{self.folder} exists and is not a run (it has no spec.toml); give another --out")
-            return specification
-        if not self.folder.exists():
             return specification
         stored = read_stored(self.folder)
         if type(stored) is not type(specification):
@@ -149,14 +151,15 @@ class Store:
         """Return the path, without an ending, under which an experiment keeps files of its own."""
         return self.cells / key
 
-    def write(self, experiment: Experiment, frame: pd.DataFrame, *, seconds: float) -> None:
-        """Store a result: all of it or nothing, and on disk when this returns."""
+    def write(self, experiment: Experiment, frame: pd.DataFrame, *, seconds: float) -> bool:
+        """Store a result: all of it or nothing, and on disk when this returns; return whether it diverged."""
+        diverged = bool(frame["diverged"].to_numpy().any()) if "diverged" in frame else False
         table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
         about = {
             "kind": experiment.KIND,
             "version": experiment.VERSION,
             "settings": experiment.as_dict(),
-            "diverged": bool(frame["diverged"].to_numpy().any()) if "diverged" in frame else False,
+            "diverged": diverged,
             "seconds": round(seconds, 3),
             "versions": versions(),
         }
@@ -165,6 +168,7 @@ class Store:
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
         write_whole(self.path(experiment.key), memoryview(sink.getvalue()))
+        return diverged
 
     def read(self, key: str, columns: Iterable[str] | None = None) -> tuple[dict[str, Any], pa.Table]:
         """Read a result: what its file says about it, and its table or some of its columns.
@@ -283,6 +287,22 @@ class Store:
             parts.append(part.assign(**({"key": one.key} | plain)))
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
+    def reader(self, stage: Stage, stored: Callable[[str], bool]) -> Reader:
+        """Return a function that reads the results of a stage; `stored` says of a key whether its result is there.
+
+        It raises `StageIncompleteError` if some are not.
+        """
+
+        def read() -> pd.DataFrame:
+            if missing := sum(not stored(one.key) for one in stage.experiments):
+                raise StageIncompleteError(
+                    f"{missing} of {len(stage.experiments)} results of {stage.name!r} are missing, and what follows "
+                    "depends on them: run the same command again"
+                )
+            return self.frame(stage.experiments)
+
+        return read
+
     def record_failure(self, experiment: Experiment, why: str) -> None:
         """Add a line to failures.jsonl."""
         entry = {"key": experiment.key, "why": why, "at": _now(), "kind": experiment.KIND}
@@ -307,7 +327,7 @@ class Store:
 
     def changed_versions(self) -> str:
         """List what has another version now than when the run was started; empty if nothing has."""
-        then, now = _recorded(read_toml(self.folder / "spec.toml"), "versions"), versions()
+        then, now = recorded(read_toml(self.folder / "spec.toml"), "versions"), versions()
         return ", ".join(
             f"{name} {then.get(name, 'none')} to {now[name]}" for name in now if then.get(name) != now[name]
         )
@@ -331,9 +351,9 @@ def read_stored(folder: Path | str) -> Specification:
     """
     path = Path(folder) / "spec.toml"
     document = read_toml(path)
-    specification = read_specification(path)
-    if _recorded(document, "made").get("layout") != LAYOUT:
-        written = _recorded(document, "versions").get("ntk1bit", "0.1.0")
+    specification = specification_in(document, path)
+    if recorded(document, "made").get("layout") != LAYOUT:
+        written = recorded(document, "versions").get("ntk1bit", "0.1.0")
         raise InputError(
             f"{folder} was written by ntk1bit {written}, whose results this version cannot read; "
             "read it with that version, or give another folder"
@@ -341,7 +361,7 @@ def read_stored(folder: Path | str) -> Specification:
     return specification
 
 
-def _recorded(document: dict[str, Any], name: str) -> dict[str, Any]:
+def recorded(document: dict[str, Any], name: str) -> dict[str, Any]:
     """Return a table that spec.toml records besides the settings; empty if somebody has put something else there."""
     table = document.get(name)
     return table if isinstance(table, dict) else {}

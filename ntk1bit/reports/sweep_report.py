@@ -17,6 +17,7 @@ from ntk1bit.estimators.captions import group_caption
 from ntk1bit.estimators.convergence import WidthNeeded
 from ntk1bit.estimators.run_overview import COLUMNS
 from ntk1bit.experiments import Run, SweepSpec, TwoLayer, open_run
+from ntk1bit.experiments.store import recorded
 from ntk1bit.experiments.sweep import ORDER
 from ntk1bit.files import read_toml
 from ntk1bit.plots.looks import PRECISION_NAME
@@ -49,7 +50,8 @@ def sweep_page(folder: Path | str) -> str:
     frame = run.frame(COLUMNS)
     estimates = overview(frame)
     states = {one: state for one, state in run.states.items() if isinstance(one, TwoLayer)}
-    versions, made = _stored(folder, "versions"), _stored(folder, "made")
+    document = read_toml(folder / "spec.toml")
+    versions, made = (_words(recorded(document, name)) for name in ("versions", "made"))
     present = [name for name in _STATES if run.counts[name]]
     by_width = Counter((cell.width, state) for cell, state in states.items())
     return render(
@@ -111,10 +113,8 @@ def _listed(
     return title, [*ORDER, *([name] if name else [])], rows
 
 
-def _stored(folder: Path, name: str) -> dict[str, str]:
-    """Return what spec.toml records besides the settings; nothing if somebody has put something else there."""
-    stored = read_toml(folder / "spec.toml").get(name, {})
-    return {key: str(value) for key, value in stored.items()} if isinstance(stored, dict) else {}
+def _words(stored: Mapping[str, object]) -> dict[str, str]:
+    return {key: str(value) for key, value in stored.items()}
 
 
 def _group(settings: dict[str, Any], frame: pd.DataFrame, estimates: Overview) -> dict[str, object]:

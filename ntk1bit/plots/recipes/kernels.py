@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from ntk1bit.claims.results import Results
 from ntk1bit.plots.axes import legend, log_axes, plot_level, plot_series, plot_slope, stretch
 from ntk1bit.plots.figures import COLUMN, PAGE, panel, titled_figure
-from ntk1bit.plots.looks import BLUE, GREY, ORANGE, PRECISION_NAME, Look, precision_look, shade_look
-from ntk1bit.plots.recipes.recipe import figure_title, stored_table, with_exponent
+from ntk1bit.plots.looks import BLUE, GREY, ORANGE, PRECISION_NAME, Look, shade_look
+from ntk1bit.plots.recipes.recipe import SHORT_PRECISION, figure_title, plot_by_precision, stored_table, with_exponent
 from ntk1bit.plots.tables import ends, pick, values
 
 _DIMS = 3  # dimensions drawn in one panel
@@ -24,13 +24,12 @@ def draw_drift(results: Results) -> Figure:
     table = stored_table(results, "C1", "drift")
     figure = titled_figure(COLUMN, 2.9, figure_title(results, "drift"))
     ax = figure.subplots()
-    for precision, word in PRECISION_NAME.items():
-        for init, hollow in (("iid", True), ("paired", False)):
-            part = pick(table, precision=precision, init=init)
-            if part.empty:
-                continue
-            label = with_exponent(f"{word}, {init}", results, "C1", f"drift.m.{precision}.{init}")
-            plot_series(part, ax=ax, look=precision_look(precision, hollow=hollow), label=label)
+
+    def label(precision: str, init: str) -> str:
+        name = f"{PRECISION_NAME[precision]}, {init}"
+        return with_exponent(name, results, "C1", f"drift.m.{precision}.{init}")
+
+    plot_by_precision(table, "init", {"iid": True, "paired": False}, ax=ax, label=label)
     _half_slope(table, ax=ax, above=1.5)
     log_axes(ax, values(table, "width"))
     stretch(ax, below=0.42)
@@ -48,14 +47,11 @@ def draw_limits(results: Results) -> Figure:
     figure = titled_figure(PAGE, 2.7, title)
     left, middle, right = figure.subplots(1, 3)
 
-    for precision, word in PRECISION_NAME.items():
-        for task, hollow in (("digits", False), ("sphere-linear", True)):
-            part = pick(distance, precision=precision, task=task)
-            if part.empty:
-                continue
-            name = f"{'full' if precision == 'full' else word}, {task.partition('-')[0]}"
-            label = with_exponent(name, results, "C0", f"distance.m.{task}.{precision}")
-            plot_series(part, ax=left, look=precision_look(precision, hollow=hollow), label=label)
+    def name_of(precision: str, task: str) -> str:
+        name = f"{SHORT_PRECISION[precision]}, {task.partition('-')[0]}"
+        return with_exponent(name, results, "C0", f"distance.m.{task}.{precision}")
+
+    plot_by_precision(distance, "task", {"digits": False, "sphere-linear": True}, ax=left, label=name_of)
     _half_slope(distance, ax=left, above=1.6)
     log_axes(left, values(distance, "width"), most=3)
     stretch(left, below=0.5)

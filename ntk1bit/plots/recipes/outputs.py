@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from ntk1bit.claims.results import Results
 from ntk1bit.plots.axes import legend, log_axes, plot_series, plot_slope, stretch
 from ntk1bit.plots.figures import PAGE, panel, titled_figure
-from ntk1bit.plots.looks import GREEN, ORANGE, PRECISION_NAME, PURPLE, Look, precision_look
-from ntk1bit.plots.recipes.recipe import figure_title, stored_table, with_exponent
+from ntk1bit.plots.looks import GREEN, ORANGE, PURPLE, Look, precision_look
+from ntk1bit.plots.recipes.recipe import SHORT_PRECISION, figure_title, plot_by_precision, stored_table, with_exponent
 from ntk1bit.plots.tables import ends, pick, value_at, values
 
 _CLAIM = {"iid": "C3", "paired": "C3-paired"}
@@ -71,14 +71,10 @@ def draw_flip_noise(results: Results) -> Figure:
     figure = titled_figure(PAGE, 2.75, figure_title(results, "flip-noise"))
     left, middle, right = figure.subplots(1, 3)
 
-    for precision, word in PRECISION_NAME.items():
-        for task, hollow in (("sphere", False), ("digits", True)):
-            part = pick(spread, precision=precision, task=task)
-            if part.empty:
-                continue
-            name = f"{'full' if precision == 'full' else word}, {task}"
-            label = with_exponent(name, results, "C3b", f"spread.m.{task}.{precision}")
-            plot_series(part, ax=left, look=precision_look(precision, hollow=hollow), label=label)
+    def name_of(precision: str, task: str) -> str:
+        return with_exponent(f"{SHORT_PRECISION[precision]}, {task}", results, "C3b", f"spread.m.{task}.{precision}")
+
+    plot_by_precision(spread, "task", {"sphere": False, "digits": True}, ax=left, label=name_of)
     log_axes(left, values(spread, "width"), most=3)
     stretch(left, below=0.55)
     left.set(xlabel="width $m$", ylabel="spread over seeds, test inputs")

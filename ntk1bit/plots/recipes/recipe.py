@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, TypeVar
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntk1bit.claims import results as stored
 from ntk1bit.claims.results import EstimateEntry, MeasureEntry, MissingError, Results
-from ntk1bit.plots.axes import with_power
-from ntk1bit.plots.looks import Formula
+from ntk1bit.plots.axes import plot_series, with_power
+from ntk1bit.plots.looks import PRECISION_NAME, Formula, precision_look
+from ntk1bit.plots.tables import pick
 
 TEXTS: dict[str, dict[str, Any]] = tomllib.loads(
     resources.files("ntk1bit.plots.recipes").joinpath("texts.toml").read_text(encoding="utf-8")
 )
+SHORT_PRECISION = PRECISION_NAME | {"full": "full"}  # for a narrow legend
 Kind = TypeVar("Kind", bound=MeasureEntry)
 
 
@@ -88,6 +91,33 @@ def stored_measure(results: Results, claim: str, name: str, kind: type[Kind] = E
 def with_exponent(name: str, results: Results, claim: str, measure: str, symbol: str = "m") -> Formula:
     """Return a name with a measured exponent as a power of `symbol`, for a legend."""
     return with_power(name, stored_measure(results, claim, measure), symbol)
+
+
+def plot_by_precision(
+    table: pd.DataFrame,
+    column: str,
+    variants: Mapping[str, bool],
+    *,
+    ax: Axes,
+    label: Callable[[str, str], str],
+) -> None:
+    """Draw a series for each precision and each variant that the table has.
+
+    Parameters
+    ----------
+    table
+        With the columns precision, `column`, and those of `plot_series`.
+    column, variants
+        The values of a column that are drawn, and whether their markers are hollow.
+    label
+        From precision and variant to the words of the legend.
+    """
+    for precision in PRECISION_NAME:
+        for variant, hollow in variants.items():
+            part = pick(table, precision=precision, **{column: variant})
+            if not part.empty:
+                look = precision_look(precision, hollow=hollow)
+                plot_series(part, ax=ax, look=look, label=label(precision, variant))
 
 
 def figure_title(results: Results, figure: str, **values: object) -> str:
