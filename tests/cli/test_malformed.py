@@ -140,7 +140,7 @@ def _nothing_is_trained(monkeypatch):
     def trained(*_, **__):
         pytest.fail("a malformed command started a sweep")
 
-    monkeypatch.setattr(sweeping, "run_all", trained)
+    monkeypatch.setattr(sweeping, "run_shown", trained)
 
 
 @pytest.mark.parametrize("block", range(3))
