@@ -115,7 +115,7 @@ def evidence(data: Data) -> Evidence:
     last_noise = noise.loc[(noise["dim"] == dim) & (noise["width"] == width)]
     rates = pd.concat([rows(ratios(data.frame(f"terms-rate-{rate:g}")), eta_rel=rate) for rate in TERM_RATES])
     at_32 = noise.loc[(noise["dim"] == 32) & (noise["width"] >= 1024)]
-    c3_in_m = against(at_32, "width", "c3", meaning="C3 / (eta r'Hr) of the first step, d = 32")
+    c3_in_m = against(at_32, "width", "c3", meaning="C3 / (eta r'Hr) of the first step, d = 32", signed=True)
     steps = by_step(data.frame("terms"))
     per_width = [by_setting(one_bit, term, "width") for term in TERMS]
     per_width += [by_setting(full, term, "width").assign(precision="full") for term in TERMS]

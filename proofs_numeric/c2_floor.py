@@ -105,14 +105,14 @@ def evidence(data: Data) -> Evidence:
 def evidence_law(data: Data) -> Evidence:
     """Fit the exponents in n, d, kappa and eta, and compare the constant."""
     measures, tables = [], []
-    for x, column, resolution, studies in (
-        ("n", "n_train", 1.0, ("floor-points",)),
-        ("d", "dim", 1.0, ("floor-dims",)),
-        ("kappa", "kappa", 0.001, ("floor-kappas",)),
-        ("eta", "eta_rel", 0.001, _RATES),
+    for x, column, studies in (
+        ("n", "n_train", ("floor-points",)),
+        ("d", "dim", ("floor-dims",)),
+        ("kappa", "kappa", ("floor-kappas",)),
+        ("eta", "eta_rel", _RATES),
     ):
         table = pd.concat([cells(data.frame(study)) for study in studies])
-        one = against(table, column, "loss_end", resolution=resolution, meaning="the floor")
+        one = against(table, column, "loss_end", meaning="the floor")
         measures.append(exponent(one, f"floor.{x}", studies[0] if len(studies) == 1 else "floor-rate-*"))
         tables.append(rows(one.table.rename(columns={column: "x"}), against=x))
     every = cells(data.frame("floor"))

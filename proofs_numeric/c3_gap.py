@@ -99,12 +99,8 @@ def _evidence(data: Data, init: str) -> Evidence:
             column,
             "gap",
             meaning=f"gap after training{where}",
-            resolution=resolution,
         )
-        for study, column, where, resolution in (
-            ("gap-dims", "dim", " at the largest width", 1.0),
-            ("gap-kappas", "kappa", "", 0.001),
-        )
+        for study, column, where in (("gap-dims", "dim", " at the largest width"), ("gap-kappas", "kappa", ""))
     )
     functions = [
         {"task": one.settings["task"]} | fitted_exponent(one) | {"gap at the widest": one.table["value"].iloc[-1]}

@@ -144,7 +144,7 @@ def evidence(data: Data) -> Evidence:
         meaning = "least training loss, geometric mean over functions"
         for precision, side in sides.items():
             fitted(f"loss.{precision}", _over_tasks(side, "least_loss", meaning))
-        apart = against(both, "parameters", "difference", meaning="L_1bit - L_full, mean over functions")
+        apart = against(both, "parameters", "difference", meaning="L_1bit - L_full, mean over functions", signed=True)
         fitted("difference", apart)
         for task, chosen in sides["one_bit"].groupby("task"):
             meaning = f"least training loss of 1-bit networks on {task}"

@@ -124,8 +124,9 @@ def evidence(data: Data) -> Evidence:
     """Fit both arms against N, test the fit by extrapolation, and measure the gap between them."""
     run = data.language(_STUDY)
     paired = summary.gaps(run, of="bitnet")
-    gap = against(paired, "parameters", "gap", meaning="validation loss, bitnet minus full, nats per character")
-    relative = against(paired, "parameters", "relative", meaning="gap over the loss of full precision")
+    meaning = "validation loss, bitnet minus full, nats per character"
+    gap = against(paired, "parameters", "gap", meaning=meaning, signed=True)
+    relative = against(paired, "parameters", "relative", meaning="gap over the loss of full precision", signed=True)
     table = summary.losses(run)
     span = _span(run)
     measures: list[Measure] = [exponent(gap, "gap.size", _STUDY), exponent(relative, "gap.relative.size", _STUDY)]

@@ -72,7 +72,7 @@ def evidence(data: Data) -> Evidence:
     dims = sorted(set(counted["dim"]))
     middle = counted.loc[counted["dim"] == dims[len(dims) // 2]]
     meaning = "share of neurons changed"
-    in_radius = against(middle, "radius", "rate", resolution=1e-4, meaning=f"{meaning}, d = {middle['dim'].iloc[0]}")
+    in_radius = against(middle, "radius", "rate", meaning=f"{meaning}, d = {middle['dim'].iloc[0]}")
     in_dim = against(counted.loc[counted["radius"] == counted["radius"].median()], "dim", "rate", meaning=meaning)
     loose = settings.loc[settings["adversary"] > 0]
     return Evidence(

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ntk1bit.claims import Claim, Evidence, IntervalWithin, NoFailures
-from ntk1bit.claims.measures import against, bound_labels, exponent, held_out_bound
+from ntk1bit.claims import Claim, Evidence, IntervalWithin
+from ntk1bit.claims.measures import against, bound_criteria, bound_labels, exponent, held_out_bound
 from proofs_numeric.data import Data, grouped, log_factor, span_of
 from proofs_numeric.proof import Proof
 
@@ -26,8 +26,8 @@ CLAIM = Claim(
     statement="norm(F(0) - y) <= O(sqrt(n) d D^2).",
     source="D25, Lemma I.3 (J.5)",
     assumptions="iid start, kappa = 1, |y| <= 1.",
-    refuted_by="held-out configurations beyond the fitted constant",
-    criteria=(NoFailures("bound", 10),),
+    refuted_by="held-out networks beyond the fitted constant, or a residual that grows faster with m than the bound",
+    criteria=bound_criteria("bound", 100),
     context=(
         IntervalWithin("residual.d", -0.1, 0.1),
         IntervalWithin("residual.m", -0.05, 0.05),
@@ -42,16 +42,17 @@ def evidence(data: Data) -> Evidence:
     """Hold the residual of drawn networks against the bound."""
     drawn = data.frame("start")
     settings = grouped(drawn, ["dim", "width", "n_train"], ["residual"], "max")
-    settings["bound"] = np.sqrt(settings["n_train"]) * settings["dim"] * log_factor(settings) ** 2
-    span = span_of(settings, m="width", d="dim")
+    drawn = drawn.assign(bound=np.sqrt(drawn["n_train"]) * drawn["dim"] * log_factor(drawn) ** 2)
+    span = span_of(drawn, m="width", d="dim")
     bound = held_out_bound(
-        settings,
+        drawn,
         measured="residual",
         bound="bound",
         measure="bound",
-        meaning="the largest norm(F(0) - y) over draws",
+        meaning="norm(F(0) - y)",
         span=span,
         study="start",
+        settings=("dim", "n_train"),
     )
     plain = drawn.loc[(drawn["n_train"] == 64)]
     widest, middle = plain.loc[plain["width"] == plain["width"].max()], plain.loc[plain["dim"] == 32]

@@ -80,9 +80,9 @@ class Size:
 
 
 _SIZES = {
-    "quick": Size(_powers := (64, 128, 256, 512, 1024), (64, 256, 1024, 2048), 1024, (8, 32, 64, 128), 5, 10),
+    "quick": Size(_powers := (64, 128, 256, 512, 1024), (64, 256, 1024, 2048), 1024, (8, 32, 64, 128), 5, 80),
     "standard": Size(
-        (*_powers, 2048, 4096, 8192, 16384), (64, 256, 1024, 4096, 16384), 4096, (8, 16, 32, 64, 128, 256, 512), 8, 20
+        (*_powers, 2048, 4096, 8192, 16384), (64, 256, 1024, 4096, 16384), 4096, (8, 16, 32, 64, 128, 256, 512), 8, 80
     ),
     "thorough": Size(
         (*_powers, 2048, 4096, 8192, 16384, 32768, 65536),
@@ -90,7 +90,7 @@ _SIZES = {
         16384,
         (8, 16, 32, 64, 128, 256, 512, 1024),
         24,
-        100,
+        400,
     ),
 }
 
@@ -297,7 +297,7 @@ def _at_start(size: Size) -> list[Study]:
         task=("digits", "sphere-linear"),
         precision=("one_bit", "full"),
         widths=(size.widths,),
-        draws=(max(size.draws // 2, 10),),
+        draws=(max(size.draws // 8, 10),),
         samples=(LIMIT_SAMPLES,),
     )
     dims = tuple(sorted({4, *size.dims}))

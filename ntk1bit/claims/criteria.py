@@ -8,15 +8,20 @@ are too few seeds, or the measure could not be made.
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+from scipy import special
+
 from ntk1bit.claims.evidence import Count, Evidence, IntervalEstimate, Number
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.statistics import ENOUGH_SEEDS, proportion_interval
+from ntk1bit.statistics import ENOUGH_SEEDS, LEVEL, detectable_effect, holm, proportion_interval
+from ntk1bit.statistics.intervals import POWER
 
 Outcome = Literal["refuted", "inconclusive", "supported"]
 
@@ -37,6 +42,9 @@ class Finding:
         The criterion in words.
     why
         The numbers that led there.
+    power
+        What the design could have told, in words: the smallest effect that it detects with probability 0.8; empty where
+        there is no statistical error.
 
     Raises
     ------
@@ -49,6 +57,7 @@ class Finding:
     label: str
     rule: str
     why: str
+    power: str = ""
 
     def __post_init__(self) -> None:
         """Refuse an outcome that is none."""
@@ -76,18 +85,24 @@ class Criterion(ABC):
     def compare(self, found: Any) -> tuple[Outcome, str]:
         """Return the outcome for a measure of the right kind, and the numbers that led there."""
 
+    def power(self, found: Any) -> str:  # noqa: ARG002 - of use to those with a statistical error
+        """Return what the design behind a measure could tell, in words; empty where there is nothing to say."""
+        return ""
+
     def judge(self, evidence: Evidence, label: str = "") -> Finding:
         """Find what the evidence says; a measure that is missing, or of another kind, decides nothing."""
         label = label or self.measure
         found = evidence.get(self.measure)
         outcome: Outcome = "inconclusive"
+        power = ""
         if isinstance(found, self.judges):
             outcome, why = self.compare(found)
+            power = self.power(found)
         elif found is None:
             why = "was not measured"
         else:
             why = f"is a {type(found).__name__}, which this criterion cannot judge"
-        return Finding(outcome, self.measure, label, self.rule(label), why)
+        return Finding(outcome, self.measure, label, self.rule(label), why, power)
 
 
 @dataclass(frozen=True)
@@ -139,6 +154,17 @@ class IntervalWithin(Criterion):
         if found.high < self.low or found.low > self.high:
             return "refuted", seen
         return "inconclusive", f"{seen} includes values inside and outside the range"
+
+    def power(self, found: IntervalEstimate) -> str:
+        """Say how far beyond a bound a true value must lie to be told apart from it with probability 0.8."""
+        half = (found.high - found.low) / 2
+        effect = detectable_effect(half, found.seeds - 1)
+        if not math.isfinite(effect):
+            return ""
+        told = f"tells a value {number(effect)} beyond a bound with probability {POWER:g}"
+        if 2 * half >= self.high - self.low:
+            return f"{told}; the interval is wider than the range, so nothing could lie inside"
+        return told
 
 
 @dataclass(frozen=True)
@@ -200,13 +226,23 @@ class NoFailures(Criterion):
             return "inconclusive", f"{seen}; needs {self.trials:,} trials"
         return "supported", seen
 
+    def power(self, found: Count) -> str:
+        """Say at which failure rates so many trials pass half the time, and fail with probability 0.8."""
+        half, most = (1 - (1 - share) ** (1 / found.trials) for share in (0.5, POWER))
+        return (
+            f"passes half the time at a failure rate of {number(half)}, is refuted with probability {POWER:g} at "
+            f"{number(most)}"
+        )
+
 
 @dataclass(frozen=True)
 class FailureRateBelow(Criterion):
-    """The failure rate is at most `rate`, by an exact binomial interval over independent trials.
+    """The failure rate is at most `rate` at every setting, by exact binomial intervals over independent trials.
 
-    Supported when the upper end of the Clopper-Pearson 95 % interval is at most `rate`, refuted when its lower end is
-    above it.
+    Supported when the upper end of the Clopper-Pearson 95 % interval is at most `rate` at each setting: a statement
+    about all of them needs each one shown, at the full level (Berger 1982). Refuted when the lower end is above it at
+    some setting, at a level that is divided among the settings (Holm 1979): one of many goes astray by chance. A count
+    without settings is one setting.
 
     Raises
     ------
@@ -224,15 +260,43 @@ class FailureRateBelow(Criterion):
 
     def rule(self, label: str) -> str:
         """Return the criterion in words."""
-        return f"{label}: failure rate at most {self.rate:g}"
+        return f"{label}: failure rate at most {self.rate:g} at every setting"
 
     def compare(self, found: Count) -> tuple[Outcome, str]:
-        """Compare the binomial interval with the rate."""
-        low, high = proportion_interval(found.failures, found.trials)
-        seen = f"{found.failures:,} of {found.trials:,}: rate in [{number(low)}, {number(high)}]"
-        if high <= self.rate:
-            return "supported", seen
-        return ("refuted", seen) if low > self.rate else ("inconclusive", f"{seen}: too few trials to tell")
+        """Compare the binomial intervals with the rate, that of the worst setting first."""
+        settings = found.settings or ((found.failures, found.trials),)
+        several = "" if len(settings) == 1 else f" at the worst of {len(settings)} settings"
+        uppers = [proportion_interval(*one)[1] for one in settings]
+        tails = holm([_tail(*one, self.rate) for one in settings])
+        worst = settings[int(np.argmin(tails))] if min(tails) <= _TAIL else settings[int(np.argmax(uppers))]
+        low, high = proportion_interval(*worst)
+        seen = f"{worst[0]:,} of {worst[1]:,}{several}: rate in [{number(low)}, {number(high)}]"
+        if len(settings) > 1:
+            seen = f"{found.failures:,} of {found.trials:,} in all; {seen}"
+        if min(tails) <= _TAIL:
+            return "refuted", seen
+        return ("supported", seen) if max(uppers) <= self.rate else ("inconclusive", f"{seen}: too few trials to tell")
+
+    def power(self, found: Count) -> str:
+        """Say which failure rate at one setting would be found out with probability 0.8."""
+        settings = found.settings or ((found.failures, found.trials),)
+        fewest = min(trials for _, trials in settings)
+        level = _TAIL / len(settings)
+        needed = next((k for k in range(fewest + 1) if _tail(k, fewest, self.rate) <= level), None)
+        if needed is None:
+            return f"no number of failures in {fewest:,} trials would refute it"
+        rate = float(special.betaincinv(needed, fewest - needed + 1, POWER))
+        passes = next((n for n in itertools.count(1) if proportion_interval(0, n)[1] <= self.rate), 0)
+        short = f"; fewer than {passes:,} trials a setting cannot support it" if fewest < passes else ""
+        return f"finds out a rate of {number(rate)} at one setting with probability {POWER:g}{short}"
+
+
+_TAIL = (1 - LEVEL) / 2  # of a test on one side: what a 95 % interval leaves out there
+
+
+def _tail(failures: int, trials: int, rate: float) -> float:
+    """Return the probability of at least so many failures at this rate."""
+    return float(special.betainc(failures, trials - failures + 1, rate)) if failures else 1.0
 
 
 def number(value: float) -> str:

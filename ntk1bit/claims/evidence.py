@@ -14,6 +14,7 @@ from numbers import Integral, Real
 import pandas as pd
 
 from ntk1bit.errors import InputError
+from ntk1bit.statistics.jackknife import NETWORKS
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class IntervalEstimate:
         The run behind it.
     note
         A caution, or why there is no number; may be empty.
+    units
+        What the interval is over, in words: what was drawn independently.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class IntervalEstimate:
     span: str
     study: str
     note: str = ""
+    units: str = NETWORKS
 
     def __post_init__(self) -> None:
         """Refuse an interval that is none, or is not around its value."""
@@ -82,6 +86,9 @@ class Count:
     failures, trials
         Whole numbers, 0 <= failures <= trials, and at least one trial: where nothing was tried, leave the count out of
         the evidence, which then decides nothing.
+    settings
+        Failures and trials at each setting, which add up to those of the count; empty where all trials are alike. A
+        rate is judged at the worst of them.
 
     Raises
     ------
@@ -96,6 +103,7 @@ class Count:
     span: str
     study: str
     note: str = ""
+    settings: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse counts that cannot be, and one of no trials, which is no evidence."""
@@ -106,6 +114,10 @@ class Count:
             raise InputError(f"count {self.id!r} needs 0 <= failures <= trials, {seen}")
         if self.trials < 1:
             raise InputError(f"count {self.id!r} needs at least one trial, {seen}; leave out what was not tried")
+        if self.settings:
+            sums = tuple(map(sum, zip(*self.settings, strict=True)))
+            if sums != (self.failures, self.trials) or not all(0 <= f <= n and n for f, n in self.settings):
+                raise InputError(f"count {self.id!r} is not the sum of its {len(self.settings)} settings, {seen}")
 
 
 @dataclass(frozen=True)
@@ -192,6 +204,8 @@ def stored_measure(entry: Mapping[str, object]) -> Measure:
     kind = _KINDS[str(entry["kind"])]
     given = {one.name: entry[one.name] for one in fields(kind) if one.name in entry}
     unknown = {name: math.nan for name in ("value", "low", "high") if name in given and given[name] is None}
+    if "settings" in given:
+        given["settings"] = tuple(tuple(one) for one in given["settings"])  # pyright: ignore[reportGeneralTypeIssues]
     return kind(**(given | unknown))  # pyright: ignore[reportArgumentType] - each class checks what it is given
 
 

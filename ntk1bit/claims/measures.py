@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -9,14 +10,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ntk1bit.claims.evidence import Count, IntervalEstimate, Number
+from ntk1bit.claims.criteria import Criterion, IntervalWithin, NoFailures
+from ntk1bit.claims.evidence import Count, IntervalEstimate, Measure, Number
 from ntk1bit.errors import InputError
-from ntk1bit.estimators.against_width import AgainstWidth, estimate_against, seed_samples
+from ntk1bit.estimators.against_width import AgainstWidth, estimate_against, seed_columns, seed_samples
 from ntk1bit.estimators.columns import require_columns
-from ntk1bit.statistics import mean_of, student_interval
-from ntk1bit.statistics.resampling import Statistic
+from ntk1bit.statistics import MeanOf, Statistic, cluster_slope, student_interval
+from ntk1bit.statistics.jackknife import NETWORKS
 
 SLACK = 2.0  # a fitted constant is twice the largest ratio seen: the least a bound "up to a constant" must allow
+STEEPEST_SHAPE = 0.05  # over the widths of a study, a factor 256, this adds up to 1.3, well within the slack
 SYMBOLS = {"width": "m", "dim": "d", "n_train": "n", "parameters": "N", "radius": "R"}  # of columns, in measures
 
 
@@ -40,23 +43,25 @@ def against(
     value: str,
     *,
     meaning: str = "",
-    resolution: float = 1.0,
-    statistic: Callable[[np.ndarray], Statistic] = mean_of,
+    signed: bool = False,
+    statistic: Callable[[np.ndarray], Statistic] = MeanOf,
 ) -> AgainstWidth:
     """Estimate a quantity against any positive variable, with intervals over seeds and a power law.
 
     Parameters
     ----------
     frame
-        Columns `x`, ``seed`` and `value`; several rows of one (x, seed) are averaged first.
+        Columns `x`, ``seed`` and `value`, and ``data_seed`` where networks have data of different seeds; several rows
+        of one (x, seed) are averaged first.
     x, value
         Names of the columns.
     meaning
         What the value is, in words.
-    resolution
-        Values of x differ by at least as much (0.001 for kappas): in units of it they seed the resamples.
+    signed
+        Whether the value can have either sign: a difference. Then its intervals are Student's on the numbers, none of
+        which is left out, and it has an exponent only if it is seen to be above 0 at every x.
     statistic
-        `statistics.mean_of` or `statistics.root_mean_square_of`.
+        `statistics.MeanOf` or `statistics.RootMeanSquareOf`.
 
     Returns
     -------
@@ -66,16 +71,14 @@ def against(
     Raises
     ------
     InputError
-        If a column is missing, an x or a seed is not known, or two x are closer than the resolution.
+        If a column is missing, or an x or a seed is not known.
     """
     require_columns(frame, (x, "seed", value), for_what=f"{value!r} against {x}", known=(x, "seed"))
-    every = pd.Series(frame.groupby([x, "seed"])[value].mean())
-    by_seed = every.dropna()
-    missing = len(every) - len(by_seed)
+    every = pd.Series(frame.groupby([x, *seed_columns(frame)])[value].mean())
+    known = every.dropna()
+    missing = len(every) - len(known)
     notes = (f"{missing} of {len(every)} values of a seed are not known and left out",) if missing else ()
-    samples = seed_samples(by_seed, statistic, resolution=resolution)
-    if len({one.stream for one in samples}) < len(samples):
-        raise InputError(f"values of {x} cannot be distinguished in units of {resolution:g}; give a finer resolution")
+    samples = seed_samples(known, functools.partial(MeanOf, signed=True) if signed else statistic)
     return estimate_against(value, meaning or value, {}, samples, variable=x, notes=notes)
 
 
@@ -87,6 +90,7 @@ def estimated(
     span: str,
     study: str,
     note: str = "",
+    units: str = NETWORKS,
 ) -> IntervalEstimate:
     """Return an `IntervalEstimate` of a fit or a bootstrap, which may have failed.
 
@@ -100,16 +104,21 @@ def estimated(
             note = _joined(f"the interval [{low:.3g}, {high:.3g}] is not around its value", note)
         low = high = math.nan
     return IntervalEstimate(
-        measure, meaning, value if math.isfinite(value) else math.nan, low, high, seeds, span, study, note
+        measure, meaning, value if math.isfinite(value) else math.nan, low, high, seeds, span, study, note, units
     )
 
 
 def exponent(one: AgainstWidth, measure: str, study: str) -> IntervalEstimate:
-    """Return the fitted exponent of `A x^p` as an estimate; NaN with the reason where none is warranted."""
+    """Return the fitted exponent of `A x^p` as an estimate; NaN with the reason where none is warranted.
+
+    Where the law is seen to be curved it is the exponent over the widest half of the widths, as its span and note say.
+    """
     fit = one.power
     meaning = f"exponent in {_symbol(one)} of: {one.meaning}"
-    note = _joined(fit.note, *one.notes)
-    return estimated(measure, meaning, fit.exponent_interval, fewest_seeds(one), span(one, fit.widths), study, note)
+    average = f"on average {fit.average:.3g} [{fit.average_low:.3g}, {fit.average_high:.3g}]" if fit.curved else ""
+    note = _joined(fit.note, average, *one.notes)
+    where = _range(one, fit.smallest, fit.largest, fit.widths) if fit.warranted else span(one)
+    return estimated(measure, meaning, fit.exponent_interval, fewest_seeds(one), where, study, note, one.units)
 
 
 def at(one: AgainstWidth, measure: str, study: str, *, place: int = -1) -> IntervalEstimate:
@@ -125,15 +134,20 @@ def at(one: AgainstWidth, measure: str, study: str, *, place: int = -1) -> Inter
     if not -len(one.table) <= place < len(one.table):
         raise InputError(f"{measure!r} needs place {place} of {len(one.table)} values of {one.variable}")
     x, value, low, high, seeds = one.table.iloc[place]
-    return estimated(measure, one.meaning, (value, low, high), int(seeds), f"{_symbol(one)} = {x:g}", study)
+    where = f"{_symbol(one)} = {x:g}"
+    return estimated(measure, one.meaning, (value, low, high), int(seeds), where, study, units=one.units)
 
 
-def span(one: AgainstWidth, count: int | None = None) -> str:
+def span(one: AgainstWidth) -> str:
     """Write the range of widths: `m = 64..16384, 9 values`."""
     if one.table.empty:
         return ""
     values = one.table[one.variable].to_numpy()
-    return f"{_symbol(one)} = {values.min():g}..{values.max():g}, {count if count else len(values)} values"
+    return _range(one, float(values.min()), float(values.max()), len(values))
+
+
+def _range(one: AgainstWidth, smallest: float, largest: float, count: int) -> str:
+    return f"{_symbol(one)} = {smallest:g}..{largest:g}, {count} values"
 
 
 def fewest_seeds(one: AgainstWidth) -> int:
@@ -164,30 +178,35 @@ def held_out_bound(
     meaning: str,
     span: str,
     study: str,
+    settings: tuple[str, ...],
     split: str = "width",
-) -> tuple[Count, Number, Number]:
-    """Test a bound whose constant nobody gave: fit it on some configurations, test it on the others.
+) -> tuple[Measure, ...]:
+    """Test a bound whose constant nobody gave: fit it on some configurations, test it on the others; test its shape.
 
     The constant is `SLACK` times the largest `measured / bound` over the configurations fitted on. A failure is a
-    configuration of the others at which `measured` exceeds the constant times `bound`; so what is tested is the *shape*
-    of the bound, and at its weakest point: the halves lie apart, the smaller widths against the larger ones.
+    configuration of the others at which `measured` exceeds the constant times `bound`: the halves lie apart, the
+    smaller widths against the larger ones. Such a slack lets a shape pass that is wrong by m^0.1. So the exponent of
+    the ratio in the split column is estimated as well, within settings: it must not be above 0.
 
     Parameters
     ----------
     frame
-        A row per configuration.
+        A row per configuration and seed (column ``seed``).
     measured, bound
         Columns: the quantity, at least 0, and the bound without its constant, above 0 and finite. Rows in which the
         quantity is NaN were not measured: they are left out, and the count's note says how many.
     split
-        The column whose lower half (up to the median) is fitted on.
+        The column whose lower half (up to the median) is fitted on, and in which the ratio may not grow.
+    settings
+        The columns that tell configurations apart at one value of `split`.
     measure, meaning, span, study
-        Fields of the three measures, the first one's id being `measure`.
+        Fields of the measures, the first one's id being `measure`.
 
     Returns
     -------
-    failures, constant, looseness
-        The count on held-out rows; the fitted constant; the median over held-out rows of constant x bound / measured.
+    failures, constant, looseness, shape
+        The count on held-out rows; the fitted constant; the median over held-out rows of constant x bound / measured;
+        the exponent of measured / bound in `split`.
 
     Raises
     ------
@@ -195,22 +214,24 @@ def held_out_bound(
         If either half is empty (one value of `split` only), or a number is out of range. An infinite quantity is above
         every constant, so it is a failure where it is tested, and refused where the constant is fitted.
     """
-    require_columns(frame, (measured, bound, split), for_what=f"bound {measure!r}", known=(bound, split))
+    for_what = f"bound {measure!r}"
+    needed = (measured, bound, split, "seed", *settings)
+    require_columns(frame, needed, for_what=for_what, known=(bound, split, "seed", *settings))
     missing = frame[measured].isna().to_numpy()
     count = int(np.sum(missing))
     note = f"{count} of {len(frame)} configurations were not measured and are left out" if count else ""
     frame = frame.loc[~missing]
     quantity, against_it = (frame[one].to_numpy(dtype=np.float64) for one in (measured, bound))
     if not ((quantity >= 0) & (against_it > 0) & np.isfinite(against_it)).all():
-        raise InputError(f"bound {measure!r} needs {measured} at least 0, and {bound} above 0 and finite")
+        raise InputError(f"{for_what} needs {measured} at least 0, and {bound} above 0 and finite")
     ratio = quantity / against_it
     at = frame[split].to_numpy(dtype=np.float64)
     chosen = at <= np.median(at) if len(at) else np.zeros(0, dtype=bool)
     if not chosen.any() or chosen.all():
-        raise InputError(f"bound {measure!r} needs configurations to fit on and others to test on")
+        raise InputError(f"{for_what} needs configurations to fit on and others to test on")
     constant = SLACK * float(ratio[chosen].max())
     if not math.isfinite(constant):
-        raise InputError(f"bound {measure!r} cannot be fitted: {measured} is infinite where its constant comes from")
+        raise InputError(f"{for_what} cannot be fitted: {measured} is infinite where its constant comes from")
     held_out = ratio[~chosen]
     what = f"held-out configurations where {meaning} is above the fitted constant times the bound"
     return (
@@ -223,12 +244,37 @@ def held_out_bound(
             span,
             study,
         ),
+        _shape(frame.assign(ratio=ratio), split, settings, f"{measure}.shape", span, study),
     )
 
 
+def _shape(
+    frame: pd.DataFrame, split: str, settings: tuple[str, ...], measure: str, span: str, study: str
+) -> IntervalEstimate:
+    """Return the exponent of the ratio in the split column, within settings; rows without a logarithm are counted."""
+    usable = np.isfinite(frame["ratio"]) & (frame["ratio"] > 0)
+    lost = int((~usable).sum())
+    kept = frame.loc[usable]
+    interval, seeds = cluster_slope(
+        np.log(kept[split].to_numpy(dtype=np.float64)),
+        np.log(kept["ratio"].to_numpy(dtype=np.float64)),
+        cluster=kept["seed"].tolist(),
+        group=list(zip(*(kept[name] for name in settings), strict=True)) if settings else [()] * len(kept),
+    )
+    note = f"{lost} of {len(frame)} ratios are 0 or infinite and left out" if lost else ""
+    meaning = f"exponent in {SYMBOLS.get(split, split)} of measured / bound, within settings"
+    return estimated(measure, meaning, interval, seeds, span, study, note)
+
+
+def bound_criteria(measure: str, trials: int) -> tuple[Criterion, ...]:
+    """Return the rule on a bound without a constant: no failure on held-out rows, and a ratio that does not grow."""
+    return NoFailures(measure, trials), IntervalWithin(f"{measure}.shape", high=STEEPEST_SHAPE)
+
+
 def bound_labels(measure: str, label: str) -> dict[str, str]:
-    """Return the labels of the three measures of `held_out_bound`."""
-    return {measure: label, f"{measure}.constant": f"{label}: constant", f"{measure}.looseness": f"{label}: looseness"}
+    """Return the labels of the measures of `held_out_bound`."""
+    words = {"constant": "constant", "looseness": "looseness", "shape": "growth of the ratio with m"}
+    return {measure: label} | {f"{measure}.{name}": f"{label}: {said}" for name, said in words.items()}
 
 
 def _symbol(one: AgainstWidth) -> str:

@@ -23,6 +23,7 @@ from ntk1bit.errors import InputError
 from ntk1bit.experiments.store import versions
 from ntk1bit.files import read_text, write_whole
 from ntk1bit.processors import usable_processors
+from ntk1bit.statistics.jackknife import NETWORKS
 
 FILE = "verdicts.json"
 FORMAT = 2
@@ -45,6 +46,7 @@ class FindingEntry(Struct):
     label: str
     rule: str
     why: str
+    power: str = ""
 
 
 class MeasureEntry(Struct, kw_only=True, tag_field="kind"):
@@ -73,6 +75,7 @@ class EstimateEntry(MeasureEntry, kw_only=True, tag="estimate"):
     span: str
     study: str
     note: str
+    units: str = NETWORKS
 
 
 class CountEntry(MeasureEntry, kw_only=True, tag="count"):
@@ -84,6 +87,7 @@ class CountEntry(MeasureEntry, kw_only=True, tag="count"):
     span: str
     study: str
     note: str
+    settings: list[tuple[Whole, Whole]] = []
 
 
 class NumberEntry(MeasureEntry, kw_only=True, tag="number"):

@@ -1,7 +1,7 @@
 """A quantity against width, or another positive variable: its estimate over seeds, interval, and power laws.
 
-Cells of different seeds and widths are independent draws, so seeds are resampled within each width
-(`ntk1bit.statistics.resampling` says how).
+Whole seeds are the unit: intervals leave one seed out at all widths at once (`ntk1bit.statistics.jackknife`), so they
+hold whether or not the networks of one seed share anything, and however the noise goes with width.
 """
 
 from __future__ import annotations
@@ -14,9 +14,16 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.estimators.columns import SETTINGS
-from ntk1bit.statistics import PowerFit, Samples, bootstrap, fit_power, fit_power_with_floor, mean_of
-from ntk1bit.statistics.intervals import percentile_interval
-from ntk1bit.statistics.resampling import RESAMPLES, Statistic, widened
+from ntk1bit.statistics import (
+    MeanOf,
+    PowerFit,
+    Samples,
+    Statistic,
+    fit_power,
+    fit_power_with_floor,
+    leave_one_out,
+)
+from ntk1bit.statistics.jackknife import NETWORKS, LeaveOneOut
 
 NO_EXPONENT = "no exponent is fitted to this quantity"
 
@@ -37,6 +44,8 @@ class AgainstWidth:
         Fitted laws; `power_with_floor` is None where a floor makes no sense.
     notes
         What was left out and why.
+    units
+        What the intervals are over, in words: networks on one data set, data sets, or both crossed.
     """
 
     quantity: str
@@ -46,6 +55,7 @@ class AgainstWidth:
     power: PowerFit
     power_with_floor: PowerFit | None = None
     notes: tuple[str, ...] = field(default=())
+    units: str = NETWORKS
 
     @property
     def variable(self) -> str:
@@ -63,8 +73,6 @@ def estimate_against(
     with_floor: bool = False,
     fit: bool = True,
     notes: tuple[str, ...] = (),
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> AgainstWidth:
     """Estimate a quantity at every width and fit its power laws.
 
@@ -80,32 +88,46 @@ def estimate_against(
         Also fit `c + A m^p`.
     fit
         Whether exponents are needed at all; if not, the table alone is made.
-    resamples, seed
-        Of the bootstrap.
     """
     samples = sorted(samples, key=lambda sample: sample.x)
-    around = [bootstrap(sample, resamples=resamples, seed=seed) for sample in samples]
-    rows = [
-        (one.x, value, *percentile_interval(widened(value, replicates, one.seeds - 1)), one.seeds)
-        for one, (value, replicates) in zip(samples, around, strict=True)
-    ]
+    rows = [(one.x, *one.statistic.interval(), len(set(one.seeds))) for one in samples]
     table = pd.DataFrame(rows, columns=[variable, "value", "low", "high", "seeds"])
+    found = leave_one_out(samples)
     if not fit:
-        return AgainstWidth(quantity, meaning, settings, table, PowerFit(False, NO_EXPONENT), None, notes)
-    usable = [k for k, (value, _) in enumerate(around) if np.isfinite(value) and value > 0]
-    if len(usable) < len(samples):
-        notes = (*notes, f"{len(samples) - len(usable)} widths without a positive value are left out of fits")
-    x = np.array([samples[k].x for k in usable], dtype=np.float64)
-    estimate = np.array([around[k][0] for k in usable])
-    replicates = np.empty((0, len(usable)))
-    if usable and all(len(around[k][1]) for k in usable):
-        freedom = sum(samples[k].seeds - 1 for k in usable)
-        replicates = np.stack([widened(*around[k], freedom) for k in usable], axis=1)
-    elif usable:
-        notes = (*notes, "one seed only at some width: no intervals")
-    power = fit_power(x, estimate, replicates)
-    floored = fit_power_with_floor(x, estimate, replicates) if with_floor else None
-    return AgainstWidth(quantity, meaning, settings, table, power, floored, notes)
+        return AgainstWidth(
+            quantity, meaning, settings, table, PowerFit(False, NO_EXPONENT), None, notes, units=found.units
+        )
+    refusal = _of_either_sign(samples, table, variable)
+    if refusal:
+        power = floored = PowerFit(False, refusal, widths=len(samples))
+    else:
+        usable = np.isfinite(found.estimate) & (found.estimate > 0)
+        if not usable.all():
+            notes = (*notes, f"{int((~usable).sum())} widths without a positive value are left out of fits")
+        if usable.any() and found.freedom < 1:
+            notes = (*notes, "one seed only at some width: no intervals")
+        x, kept = np.array([one.x for one in samples], dtype=np.float64)[usable], _positive(found.at(usable))
+        power = fit_power(x, kept)
+        floored = fit_power_with_floor(x, kept) if with_floor else None
+    return AgainstWidth(
+        quantity, meaning, settings, table, power, floored if with_floor else None, notes, units=found.units
+    )
+
+
+def _of_either_sign(samples: list[Samples], table: pd.DataFrame, variable: str) -> str:
+    """Say at which x a signed quantity cannot be told from 0: it has no logarithm there, and so no exponent."""
+    if not any(one.statistic.signed for one in samples):
+        return ""
+    unknown = ~((table["low"] > 0) & (table["value"] > 0))
+    if not unknown.to_numpy().any():
+        return ""
+    where = ", ".join(f"{x:g}" for x in table.loc[unknown, variable])
+    return f"it is not seen to be above 0 at {variable} {where}, so it has no exponent"
+
+
+def _positive(found: LeaveOneOut) -> LeaveOneOut:
+    """Make what is not positive without some seed unknown: its logarithm then gives no interval, not a wrong one."""
+    return found.map(lambda values: np.where(values > 0, values, np.nan))
 
 
 def per_cell(
@@ -131,7 +153,8 @@ def per_cell(
     found = []
     for settings, part in groups(frame):
         kept, notes = converged_cells(part)
-        numbers = pd.Series({key: value(cell) for key, cell in kept.groupby(["width", "seed"])}, dtype=np.float64)
+        by_network = kept.groupby(["width", *seed_columns(kept)])
+        numbers = pd.Series({key: value(cell) for key, cell in by_network}, dtype=np.float64)
         samples = seed_samples(numbers)
         found.append(
             estimate_against(quantity, meaning, settings, samples, fit=fit, with_floor=with_floor, notes=notes)
@@ -139,22 +162,29 @@ def per_cell(
     return found
 
 
-def seed_samples(
-    values: pd.Series, statistic: Callable[[np.ndarray], Statistic] = mean_of, *, resolution: float = 1.0
-) -> list[Samples]:
-    """Return the samples of one value per seed, of a series whose index starts with the width or another variable.
+def seed_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the columns that tell networks of one setting apart: the seed, and that of their data where it varies."""
+    varies = "data_seed" in frame and len(set(frame["data_seed"])) > 1
+    return ["seed", "data_seed"] if varies else ["seed"]
+
+
+def seed_samples(values: pd.Series, statistic: Callable[[np.ndarray], Statistic] = MeanOf) -> list[Samples]:
+    """Return the samples of one value per network, of a series by width (or another variable) and seed.
 
     Parameters
     ----------
     values
-        By width and seed.
+        Its index has the variable first, then the seed, and may have the seed of the data last.
     statistic
-        `mean_of` or `root_mean_square_of`.
-    resolution
-        The variable's values differ by at least as much: in units of it, rounded, they seed the resamples.
+        `MeanOf`, `RootMeanSquareOf`, or another that takes the values.
     """
     return [
-        Samples(cast(float, x), len(part), statistic(part.to_numpy()), round(cast(float, x) / resolution))
+        Samples(
+            cast(float, x),
+            tuple(part.index.get_level_values(1)),
+            statistic(part.to_numpy(dtype=np.float64)),
+            tuple(part.index.get_level_values(2)) if part.index.nlevels > 2 else (),
+        )
         for x, part in values.groupby(level=0)
     ]
 

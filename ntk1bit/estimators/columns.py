@@ -89,7 +89,7 @@ def require_single_cells(frame: pd.DataFrame, *, for_what: str) -> None:
     InputError
         Naming the first such network.
     """
-    names = [name for name in _CELL if name in frame]
+    names = [name for name in (*_CELL, "data_seed") if name in frame]
     starts = frame.loc[frame["step"] == frame["step"].min()]
     twice = starts.duplicated(names)
     if twice.any():

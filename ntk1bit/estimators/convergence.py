@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,18 @@ from jaxtyping import Float
 
 from ntk1bit.estimators.against_width import AgainstWidth, converged_cells, estimate_against, groups, per_cell
 from ntk1bit.estimators.columns import reads
-from ntk1bit.statistics import PowerFit, Samples, bootstrap, log_slope, mean_of, percentile_interval
-from ntk1bit.statistics.resampling import RESAMPLES
+from ntk1bit.statistics import (
+    Interval,
+    MeanOf,
+    PowerFit,
+    Samples,
+    judge_plateau,
+    leave_one_out,
+    log_slope,
+    student_interval,
+)
+from ntk1bit.statistics.plateau import MARGIN, extrapolated_level
 
-CONVERGED_SLOPE = 0.2  # |d log L / d log t| over the last half decade of steps below which the loss has converged
 LOSS_LEVELS = (1e-1, 1e-2, 1e-3)  # shares of the starting loss whose first crossing is looked for
 
 
@@ -38,32 +45,65 @@ def loss_at_end(frame: pd.DataFrame) -> list[AgainstWidth]:
 
 @reads()
 def floor(frame: pd.DataFrame) -> list[AgainstWidth]:
-    """Loss at which training plateaus, L_inf(m): only at widths where it has converged.
+    """Loss at which training plateaus, L_inf(m): only at widths where it is shown to have plateaued.
 
-    Converged means `|d log L / d log t| <= 0.2` over the last half decade of steps, for the mean loss over seeds:
-    another tenfold training would change it by less than 40 %. Other widths are left out of the estimate, with a note.
+    A plateau is a slope |d log L / d log t| of at most 0.2 over the last half decade of steps, another tenfold training
+    changing the loss by less than 40 %, shown at 5 % by tests on the seeds' slopes (`ntk1bit.statistics.plateau`).
+    Widths still falling or rising, and those where the tests leave it undecided, are left out of the estimate, with a
+    note each.
+
+    The value is the mean loss over the last tenth of the steps. What may still fall, no more slowly than t^-1/2, counts
+    as error: intervals, that of the exponent too, reach from the low end for the extrapolated level to the high end for
+    the value, whichever of both is lower or higher.
     """
     found = []
     for settings, part in groups(frame):
         kept, notes = converged_cells(part)
-        samples, decreasing, increasing = [], [], []
+        seen: dict[str, list[int]] = {"falling": [], "rising": [], "undecided": []}
+        ends, levels = [], []
         for width, cells in kept.groupby("width"):
-            curves = np.stack([cell["loss"].to_numpy() for _, cell in cells.groupby("seed")])
-            slope = end_slope(curves.mean(axis=0))
-            number = int(str(width))
-            if slope < -CONVERGED_SLOPE:
-                decreasing.append(number)
-            elif slope > CONVERGED_SLOPE:
-                increasing.append(number)
-            else:
-                values = np.array([final_loss(curve) for curve in curves])
-                samples.append(Samples(number, len(values), mean_of(values)))
-        for widths, what in ((decreasing, "decreasing"), (increasing, "increasing")):
+            by_seed = [(seed, cell["loss"].to_numpy(dtype=np.float64)) for seed, cell in cells.groupby("seed")]
+            curves = np.stack([curve for _, curve in by_seed])
+            outcome = judge_plateau(curves).outcome
+            if outcome != "level":
+                seen[outcome].append(int(str(width)))
+                continue
+            seeds = tuple(seed for seed, _ in by_seed)
+            ends.append(Samples(int(str(width)), seeds, MeanOf(np.array([final_loss(one) for one in curves]))))
+            limits = np.array([extrapolated_level(one) for one in curves])
+            levels.append(Samples(int(str(width)), seeds, MeanOf(limits, signed=True)))
+        for what, widths in seen.items():
             if widths:
-                notes = (*notes, f"still {what} at widths {', '.join(map(str, widths))}")
-        meaning = "loss where it has converged"
-        found.append(estimate_against("floor", meaning, settings, samples, notes=notes))
+                where = ", ".join(map(str, widths))
+                still = f"not shown to be within +-{MARGIN:g} of level" if what == "undecided" else f"still {what}"
+                notes = (*notes, f"{still} at widths {where}: left out")
+        one = estimate_against("floor", "loss where it has converged", settings, ends, notes=notes)
+        found.append(_allowing_for_the_rest(one, levels))
     return found
+
+
+def _allowing_for_the_rest(one: AgainstWidth, levels: list[Samples]) -> AgainstWidth:
+    """Widen the intervals of a floor by those of the levels its curves are heading for."""
+    if not levels:
+        return one
+    bounds = np.array([student_interval(each.statistic.values) for each in levels])  # pyright: ignore[reportAttributeAccessIssue]
+    low, high = np.fmin(one.table["low"], bounds[:, 1]), np.fmax(one.table["high"], bounds[:, 2])
+    known = one.table["low"].notna()
+    table = one.table.assign(low=low.where(known), high=high.where(known))
+    fit = one.power
+    if fit.warranted:
+        x = np.array([each.x for each in levels], dtype=np.float64)
+        kept = (x >= fit.smallest) & (x <= fit.largest)
+        rest = leave_one_out(levels).at(kept)
+        value, least, most = rest.interval(lambda values: log_slope(x[kept], values))
+        if np.isfinite([value, least, most]).all():
+            fit = replace(fit, exponent_low=min(fit.exponent_low, least), exponent_high=max(fit.exponent_high, most))
+        else:
+            note = "the levels that losses are heading for cannot be told from 0: no interval"
+            fit = replace(
+                fit, exponent_low=np.nan, exponent_high=np.nan, note="; ".join(filter(None, (fit.note, note)))
+            )
+    return replace(one, table=table, power=fit)
 
 
 @reads("eta", "lambda_min")
@@ -134,20 +174,16 @@ def width_needed(frame: pd.DataFrame, *, losses: int = 5) -> list[WidthNeeded]:
 
     eps runs over `losses` values spread evenly in logarithm strictly inside the range of losses seen; the mean loss
     against width is made non-increasing (a wider network reaches at least what a narrower one does) and interpolated in
-    logarithms.
+    logarithms. Intervals leave out one seed at a time; one seed gives none.
     """
     found = []
     for settings, part in groups(frame):
         kept, notes = converged_cells(part)
-        widths, estimates, around = [], [], []
+        samples = []
         for width, cells in kept.groupby("width"):
-            values = np.array([final_loss(cell["loss"].to_numpy()) for _, cell in cells.groupby("seed")])
-            estimate, replicates = bootstrap(Samples(int(str(width)), len(values), mean_of(values)))
-            widths.append(float(str(width)))
-            estimates.append(estimate)
-            replicates = replicates if len(replicates) else np.full(RESAMPLES, estimate)
-            around.append(replicates)
-        found.append(_width_needed(settings, notes, np.array(widths), np.array(estimates), around, losses))
+            by_seed = {seed: final_loss(cell["loss"].to_numpy()) for seed, cell in cells.groupby("seed")}
+            samples.append(Samples(int(str(width)), tuple(by_seed), MeanOf(np.array(list(by_seed.values())))))
+        found.append(_width_needed(settings, notes, samples, losses))
     return found
 
 
@@ -159,28 +195,10 @@ def final_loss(loss: Float[np.ndarray, " t"]) -> float:
     return float(loss[-max(1, -(-(len(loss) - 1) // 10)) :].mean())
 
 
-def end_slope(loss: Float[np.ndarray, " t"]) -> float:
-    """Slope of log L against log t over the last half decade of steps, from ten bins evenly spread in log t."""
-    last = len(loss) - 1
-    edges = np.unique(np.rint(np.geomspace(max(last / np.sqrt(10), 1), last + 1, 11)).astype(int))
-    if len(edges) < 3:
-        return float("nan")
-    means = np.array([loss[low:high].mean() for low, high in pairwise(edges)])
-    if not (means > 0).all():
-        return float("nan")
-    centres = (edges[:-1] + edges[1:] - 1) / 2
-    return float(log_slope(centres, means))
-
-
-def _width_needed(
-    settings: dict[str, Any],
-    notes: tuple[str, ...],
-    widths: np.ndarray,
-    estimates: np.ndarray,
-    around: list[np.ndarray],
-    losses: int,
-) -> WidthNeeded:
+def _width_needed(settings: dict[str, Any], notes: tuple[str, ...], samples: list[Samples], losses: int) -> WidthNeeded:
     columns = ["loss", "width", "low", "high"]
+    around = leave_one_out(samples)
+    widths, estimates = np.array([one.x for one in samples], dtype=np.float64), around.estimate
     if len(widths) < 3 or not (estimates > 0).all():
         note = f"too few widths ({len(widths)}, needs 3)"
         return WidthNeeded(settings, pd.DataFrame(columns=columns), PowerFit(False, note), notes)
@@ -188,21 +206,19 @@ def _width_needed(
     if not curve[-1] < curve[0]:
         refused = PowerFit(False, "the loss does not fall with width")
         return WidthNeeded(settings, pd.DataFrame(columns=columns), refused, notes)
+    if around.freedom < 1:
+        notes = (*notes, "one seed only at some width: no intervals")
     eps = np.geomspace(curve[0], curve[-1], losses + 2)[1:-1]
-    curves = np.minimum.accumulate(np.stack([estimates, *np.stack(around, axis=1)]), axis=1)
-    needed = np.array([_crossings(np.log(widths), np.log(one), np.log(eps)) for one in curves])
+    log_needed = around.map(lambda values: _crossings(np.log(widths), values, np.log(eps)))
     rows = []
-    for level, column in zip(eps, needed.T, strict=True):
-        low, high = percentile_interval(column[1:])
-        rows.append({"loss": level, "width": column[0], "low": low, "high": high})
-    slopes = log_slope(eps, needed)
-    low, high = percentile_interval(slopes[1:])
+    for k, level in enumerate(eps):
+        width, low, high = np.exp(log_needed.interval(lambda values, k=k: values[:, k]))
+        rows.append({"loss": level, "width": width, "low": low, "high": high})
+    exponent: Interval = log_needed.interval(lambda values: log_slope(eps, np.exp(values)))
     power = PowerFit(
         True,
         "",
-        exponent=float(slopes[0]),
-        exponent_low=low,
-        exponent_high=high,
+        *exponent,
         widths=len(widths),
         smallest=float(eps.min()),
         largest=float(eps.max()),
@@ -210,10 +226,24 @@ def _width_needed(
     return WidthNeeded(settings, pd.DataFrame(rows, columns=columns), power, notes)
 
 
-def _crossings(log_width: np.ndarray, log_loss: np.ndarray, log_eps: np.ndarray) -> np.ndarray:
-    """Widths at which a non-increasing curve crosses each level; the ends where it does not."""
-    order = np.argsort(log_loss, kind="stable")
-    return np.exp(np.interp(log_eps, log_loss[order], log_width[order]))
+def _crossings(
+    log_width: Float[np.ndarray, " w"], losses: Float[np.ndarray, "b w"], log_eps: Float[np.ndarray, " e"]
+) -> Float[np.ndarray, "b e"]:
+    """Return logarithms of the widths at which each curve, made non-increasing, crosses each level.
+
+    Beyond its ends a curve is continued along its last piece that falls, so that no crossing is cut off.
+    """
+    found = np.full((len(losses), len(log_eps)), np.nan)
+    for row, curve in enumerate(losses):
+        log_loss = np.log(np.minimum.accumulate(curve))
+        kept = np.r_[True, np.diff(log_loss) < 0]
+        y, x = log_loss[kept][::-1], log_width[kept][::-1]
+        if len(y) < 2:
+            continue
+        piece = np.clip(np.searchsorted(y, log_eps) - 1, 0, len(y) - 2)
+        share = (log_eps - y[piece]) / (y[piece + 1] - y[piece])
+        found[row] = x[piece] + share * (x[piece + 1] - x[piece])
+    return found
 
 
 def first_below(loss: Float[np.ndarray, " t"], share: float) -> float:

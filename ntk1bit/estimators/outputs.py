@@ -7,6 +7,7 @@ between seeds; distances to predictions (C1) are on training inputs.
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -23,8 +24,7 @@ from ntk1bit.estimators.against_width import (
     seed_samples,
 )
 from ntk1bit.estimators.columns import reads
-from ntk1bit.statistics import Samples, root_mean_square_of
-from ntk1bit.statistics.resampling import Statistic
+from ntk1bit.statistics import Interval, RootMeanSquareOf, Samples, logarithmic_interval
 
 When = Literal["start", "end", "largest"]
 _WHEN_IN_WORDS = {"start": "before training", "end": "after training", "largest": "largest over training"}
@@ -58,7 +58,7 @@ def gap(frame: pd.DataFrame, *, when: When = "end") -> list[AgainstWidth]:
             if values.empty:
                 continue
             left_out = (*notes, alone) if alone else notes
-            samples = seed_samples(values, root_mean_square_of)
+            samples = seed_samples(values, RootMeanSquareOf)
             about = settings | {"scale": scale, "precision": "one_bit - full"}
             meaning = f"RMS over test inputs of f - f', {_WHEN_IN_WORDS[when]}"
             found.append(estimate_against(f"gap ({when})", meaning, about, samples, with_floor=True, notes=left_out))
@@ -91,8 +91,7 @@ def _gaps(one_bit: pd.DataFrame, full: pd.DataFrame, when: When) -> tuple[pd.Ser
 def spread(frame: pd.DataFrame) -> list[AgainstWidth]:
     """Root mean square, over test inputs and pairs of seeds, of `(f_seed1 - f_seed2)/sqrt(2)` after training.
 
-    Its square is the unbiased variance over seeds, averaged over test inputs. Resamples of seeds use pairs of
-    different seeds only, so that a seed drawn twice does not count as agreement.
+    Its square is the unbiased variance over seeds, averaged over test inputs.
 
     Parameters
     ----------
@@ -111,7 +110,7 @@ def spread(frame: pd.DataFrame) -> list[AgainstWidth]:
             last = cells.loc[cells["step"] == cells["step"].max()].sort_values("seed")
             outputs = np.stack([np.asarray(entry, np.float64) for entry in last["test_outputs"]])
             if len(outputs) > 1 and outputs.shape[1]:
-                samples.append(Samples(int(str(width)), len(outputs), spread_of(outputs)))
+                samples.append(Samples(int(str(width)), tuple(last["seed"]), SpreadOf(outputs)))
             elif outputs.shape[1]:
                 single.append(str(width))
         if samples and single:
@@ -122,20 +121,29 @@ def spread(frame: pd.DataFrame) -> list[AgainstWidth]:
     return found
 
 
-def spread_of(outputs: Float[np.ndarray, "seeds n_test"]) -> Statistic:
-    """Return the statistic `sqrt(sum_{i != j} v_i v_j |f_i - f_j|^2 / (2 sum_{i != j} v_i v_j))` of seed weights v.
+@dataclass(frozen=True)
+class SpreadOf:
+    """The statistic `sqrt(sum_{i != j} v_i v_j |f_i - f_j|^2 / (2 sum_{i != j} v_i v_j))` of seed weights v.
 
-    NaN where all weight is on one seed.
+    Attributes
+    ----------
+    outputs
+        f_i on the test inputs, a row a seed.
     """
-    apart = outputs[:, None] - outputs[None]
-    squares = 0.5 * np.mean(apart**2, axis=-1)
 
-    def statistic(weights: np.ndarray) -> np.ndarray:
+    outputs: Float[np.ndarray, "seeds n_test"]
+    signed: bool = False
+
+    def __call__(self, weights: Float[np.ndarray, "b seeds"]) -> Float[np.ndarray, " b"]:
+        """Return the spread for each row of weights; NaN where all weight is on one seed."""
+        squares = 0.5 * np.mean((self.outputs[:, None] - self.outputs[None]) ** 2, axis=-1)
         pairs = weights.sum(axis=1) ** 2 - (weights**2).sum(axis=1)
         total = np.einsum("bi,ij,bj->b", weights, squares, weights)
         return np.sqrt(np.divide(total, pairs, out=np.full(len(weights), np.nan), where=pairs > 0))
 
-    return statistic
+    def interval(self) -> Interval:
+        """Return the spread with its interval, by the jackknife in logarithms."""
+        return logarithmic_interval(self, len(self.outputs))
 
 
 @reads()

@@ -1,30 +1,37 @@
-"""Power laws in one variable, fitted to an estimate and to its bootstrap replicates at once.
+"""Power laws in one variable, fitted to a statistic at each width, with intervals that leave out one seed at a time.
 
     Q(m) = A m^p            ordinary least squares of log Q on log m
-    Q(m) = c + A m^p        least relative squares, c >= 0, A >= 0, p < 0 on a grid that is refined once
+    Q(m) = c + A m^p        least relative squares, A >= 0, p < 0 on a grid that is refined once
 
-Both have a closed form (the second one at each p), so thousands of replicates are fitted in one matrix product. That
-is what they are here for: `ntk1bit.scaling` fits any law with robust residuals, but iterates, and resamples rows of a
-table; here replicates are of a statistic at each width that no row holds, such as a root mean square over seeds.
+Both have a closed form (the second one at each p), so an estimate and its jackknife are fitted in one matrix product.
+That is what they are here for: `ntk1bit.scaling` fits any law with robust residuals, but iterates, and resamples rows
+of a table; here what is fitted is a statistic at each width that no row holds, such as a root mean square over seeds.
+
+Where a single power law is seen not to hold, an average slope answers no question: the exponent then is the one over
+the widest half of the widths, to which statements about large widths apply.
 
 A fit that is not warranted gives no number but a sentence: too few widths, too short a range, no floor in sight.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError
-from ntk1bit.statistics.intervals import percentile_interval
+from ntk1bit.statistics.intervals import Interval
+from ntk1bit.statistics.jackknife import LeaveOneOut
 
 FEWEST_WIDTHS = 3  # two points always lie on a power law: no fit
 FEWEST_WIDTHS_FOR_FLOOR = 5  # three parameters and two degrees of freedom to see whether they fit
 _WIDEST_EXPONENT = 1.0  # interval of an exponent on top of a floor that still says something
 _STEEPEST = 3.0  # end of the grid of powers; what falls faster is gone after the first width
 _SHORTEST_RANGE = 4.0  # largest over smallest width; below it an exponent is the noise of two neighbours
+_NONE: Interval = (math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -44,10 +51,13 @@ class PowerFit:
     floor, floor_low, floor_high
         c with its interval; 0 for a fit without a floor.
     curvature, curvature_low, curvature_high
-        Quadratic coefficient of log Q in log m (per unit of ln m). An interval that leaves out 0 says that a single
-        power law does not hold over this range. NaN for a fit with a floor.
+        Quadratic coefficient of log Q in log m (per unit of ln m), over all widths. An interval that leaves out 0 says
+        that a single power law does not hold: exponent and amplitude then are those of the widest half of the widths.
+        NaN for a fit with a floor.
+    average, average_low, average_high
+        The slope over all widths, which is the exponent unless the law is curved. NaN for a fit with a floor.
     widths, smallest, largest
-        Number of widths used and their range.
+        Number of widths that the exponent is of, and their range.
     """
 
     warranted: bool
@@ -62,14 +72,27 @@ class PowerFit:
     curvature: float = float("nan")
     curvature_low: float = float("nan")
     curvature_high: float = float("nan")
+    average: float = float("nan")
+    average_low: float = float("nan")
+    average_high: float = float("nan")
     widths: int = 0
     smallest: float = float("nan")
     largest: float = float("nan")
 
     @property
-    def exponent_interval(self) -> tuple[float, float, float]:
+    def exponent_interval(self) -> Interval:
         """The exponent with its bounds."""
         return self.exponent, self.exponent_low, self.exponent_high
+
+    @property
+    def floored(self) -> bool:
+        """Whether a floor is seen: its interval lies above 0."""
+        return self.floor_low > 0
+
+    @property
+    def curved(self) -> bool:
+        """Whether a single power law is seen not to hold over all widths."""
+        return self.curvature_low > 0 or self.curvature_high < 0
 
     def predict(self, x: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
         """Return `floor + amplitude x^exponent`; NaN when the fit is not warranted."""
@@ -82,90 +105,112 @@ def log_slope(x: Float[np.ndarray, " k"], y: Float[np.ndarray, "*b k"]) -> Float
     return np.asarray(np.log(y) @ centred / (centred @ centred))
 
 
-def fit_power(
-    x: Float[np.ndarray, " k"], estimate: Float[np.ndarray, " k"], replicates: Float[np.ndarray, "b k"]
-) -> PowerFit:
+def fit_power(x: Float[np.ndarray, " k"], found: LeaveOneOut) -> PowerFit:
     """Fit `A x^p` by least squares in logarithms.
 
     Parameters
     ----------
     x
-        Widths (or any positive abscissa), (k,).
-    estimate
-        The quantity at each, positive.
-    replicates
-        Bootstrap replicates of `estimate`, (b, k); b = 0 gives a fit without intervals.
+        Widths (or any positive abscissa), (k,), ascending.
+    found
+        The quantity at each, positive, and what it is without each seed.
 
     Raises
     ------
     InputError
         If shapes do not match or something is not positive and finite.
     """
-    _check(x, estimate, replicates)
+    _check(x, found)
     refusal = _too_little(x, FEWEST_WIDTHS)
     if refusal:
         return PowerFit(False, refusal, widths=len(x))
-    slope, slopes = float(log_slope(x, estimate)), log_slope(x, replicates)
-    curvature_low, curvature_high = percentile_interval(_curvature(x, replicates))
-    low, high = percentile_interval(slopes)
-    return PowerFit(
-        True,
-        "curvature: not a single power law over this range" if curvature_low > 0 or curvature_high < 0 else "",
-        exponent=slope,
-        exponent_low=low,
-        exponent_high=high,
-        amplitude=float(np.exp(np.log(estimate).mean() - slope * np.log(x).mean())),
-        curvature=float(_curvature(x, estimate)),
-        curvature_low=curvature_low,
-        curvature_high=curvature_high,
-        widths=len(x),
-        smallest=float(x.min()),
-        largest=float(x.max()),
+    fit = _straight(x, found)
+    curvature, low, high = found.interval(_curvature_of(x))
+    curved = replace(fit, curvature=curvature, curvature_low=low, curvature_high=high)
+    if not curved.curved:
+        return curved
+    widest = slice(-max(FEWEST_WIDTHS, len(x) // 2), None)
+    local = _straight(x[widest], found.at(widest))
+    return replace(
+        curved,
+        note="curvature: not a single power law over this range"
+        + (f"; the exponent is of the widest {local.widths} widths" if local.widths < len(x) else ""),
+        **{name: getattr(local, name) for name in _OF_THE_WIDEST},
     )
 
 
-def fit_power_with_floor(
-    x: Float[np.ndarray, " k"], estimate: Float[np.ndarray, " k"], replicates: Float[np.ndarray, "b k"]
-) -> PowerFit:
-    """Fit `c + A x^p` with c >= 0 and p < 0 by least relative squares, `sum ((c + A x^p)/Q - 1)^2`.
+_OF_THE_WIDEST = ("exponent", "exponent_low", "exponent_high", "amplitude", "widths", "smallest", "largest")
 
-    Not warranted with fewer than five widths; when the quantity does not fall; when the interval of c reaches below
-    1 % of the smallest value seen (no floor is in sight, and the note gives an upper bound); or when the interval of
-    the exponent is wider than 1 (there is nothing but the floor, which the note gives).
 
-    Arguments and errors are those of `fit_power`.
-    """
-    _check(x, estimate, replicates)
-    refusal = _too_little(x, FEWEST_WIDTHS_FOR_FLOOR)
-    if refusal:
-        return PowerFit(False, refusal, widths=len(x))
-    if not estimate[-1] < estimate[0]:
-        return PowerFit(False, "does not fall with width", widths=len(x))
-    values = np.concatenate([estimate[None], replicates])
-    p, c, a = _floor_grid(x, values, np.arange(0.05, _STEEPEST + 0.051, 0.05)[None])
-    p, c, a = _floor_grid(x, values, np.maximum(p[:, None] + np.arange(-0.05, 0.0501, 0.0025), 0.0025))
-    floor_low, floor_high = percentile_interval(c[1:])
-    if not floor_low > 0.01 * estimate.min():
-        bound = f" (it would be below {floor_high:.3g})" if np.isfinite(floor_high) else ""
-        return PowerFit(False, f"no floor in sight{bound}", widths=len(x))
-    low, high = percentile_interval(-p[1:])
-    if high - low > _WIDEST_EXPONENT or p[0] >= _STEEPEST:
-        level = f"{c[0]:.3g} [{floor_low:.3g}, {floor_high:.3g}]"
-        return PowerFit(False, f"level near {level}; too little lies above it to give an exponent", widths=len(x))
+def _straight(x: Float[np.ndarray, " k"], found: LeaveOneOut) -> PowerFit:
+    """Fit a line through logarithms, without asking whether it bends."""
+    slope, low, high = found.interval(lambda values: log_slope(x, values))
     return PowerFit(
         True,
         "",
-        exponent=float(-p[0]),
+        exponent=slope,
         exponent_low=low,
         exponent_high=high,
-        amplitude=float(a[0]),
-        floor=float(c[0]),
-        floor_low=floor_low,
-        floor_high=floor_high,
+        amplitude=float(np.exp(np.log(found.estimate).mean() - slope * np.log(x).mean())),
+        average=slope,
+        average_low=low,
+        average_high=high,
         widths=len(x),
         smallest=float(x.min()),
         largest=float(x.max()),
     )
+
+
+def fit_power_with_floor(x: Float[np.ndarray, " k"], found: LeaveOneOut) -> PowerFit:
+    """Fit `c + A x^p` with p < 0 by least relative squares, `sum ((c + A x^p)/Q - 1)^2`.
+
+    c may come out negative, so that it is not pressed against 0 on one side; it is given as 0 then.
+
+    Not warranted with fewer than five widths; when the quantity does not fall; or when the interval of the exponent is
+    wider than 1 (there is nothing but the floor, which is given). A fit whose floor cannot be told from 0 is given as
+    it is, with a note: intervals that are shown only where they leave out 0 miss the truth too often.
+
+    Arguments and errors are those of `fit_power`.
+    """
+    _check(x, found)
+    refusal = _too_little(x, FEWEST_WIDTHS_FOR_FLOOR)
+    if refusal:
+        return PowerFit(False, refusal, widths=len(x))
+    if not found.estimate[-1] < found.estimate[0]:
+        return PowerFit(False, "does not fall with width", widths=len(x))
+    law = found.map(lambda values: _fitted_with_floor(x, values))
+    floor, floor_low, floor_high = law.interval(lambda rows: rows[:, 1])
+    floor, floor_low, floor_high = (end if math.isnan(end) else max(end, 0.0) for end in (floor, floor_low, floor_high))
+    bounds = {"floor": floor, "floor_low": floor_low, "floor_high": floor_high}
+    power, low, high = law.interval(lambda rows: -rows[:, 0])
+    if high - low > _WIDEST_EXPONENT or -power >= _STEEPEST:
+        level = f"{floor:.3g} [{floor_low:.3g}, {floor_high:.3g}]"
+        note = f"level near {level}; too little lies above it to give an exponent"
+        return PowerFit(False, note, widths=len(x), **bounds)
+    return PowerFit(
+        True,
+        "" if not floor_low <= 0 else f"no floor in sight (it would be below {floor_high:.3g})",
+        exponent=power,
+        exponent_low=low,
+        exponent_high=high,
+        amplitude=float(law.estimate[2]),
+        widths=len(x),
+        smallest=float(x.min()),
+        largest=float(x.max()),
+        **bounds,
+    )
+
+
+def _fitted_with_floor(x: Float[np.ndarray, " k"], values: Float[np.ndarray, "b k"]) -> Float[np.ndarray, "b 3"]:
+    """Return p, c and A of `c + A x^-p` for each row of values; NaN for a row that is not positive."""
+    found = np.full((len(values), 3), np.nan)
+    known = (np.isfinite(values) & (values > 0)).all(axis=1)
+    if known.any():
+        rows = values[known]
+        p, _, _ = _floor_grid(x, rows, np.arange(0.05, _STEEPEST + 0.051, 0.05)[None])
+        p, c, a = _floor_grid(x, rows, np.maximum(p[:, None] + np.arange(-0.05, 0.0501, 0.0025), 0.0025))
+        found[known] = np.stack([p, c, a], axis=1)
+    return found
 
 
 def _centred_log(x: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
@@ -173,17 +218,17 @@ def _centred_log(x: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
     return logs - logs.mean()
 
 
-def _curvature(x: Float[np.ndarray, " k"], y: Float[np.ndarray, "*b k"]) -> Float[np.ndarray, "*b"]:
-    """Return the coefficient of (log x)^2 in log y, of each row of y: on the part that a line cannot explain."""
+def _curvature_of(x: Float[np.ndarray, " k"]) -> Callable[[Float[np.ndarray, "b k"]], Float[np.ndarray, " b"]]:
+    """Return what gives the coefficient of (log x)^2 in log y: on the part that a line cannot explain."""
     centred = _centred_log(x)
     square = centred**2 - (centred**2).mean() - (centred**3).sum() / (centred @ centred) * centred
-    return np.asarray(np.log(y) @ square / (square @ square))
+    return lambda values: np.log(values) @ square / (square @ square)
 
 
 def _floor_grid(
     x: np.ndarray, values: Float[np.ndarray, "b k"], powers: Float[np.ndarray, "rows g"]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each row of values try each power, (b, g) or (1, g), with least squares for c, A >= 0; return the best."""
+    """For each row of values try each power, (b, g) or (1, g), with least squares for c and A >= 0; return the best."""
     powers = np.broadcast_to(powers, (len(values), powers.shape[1]))
     shape = (x / x.min()) ** -powers[:, :, None]  # (b, g, k)
     weight = 1 / values[:, None, :]
@@ -193,8 +238,6 @@ def _floor_grid(
     determinant = uu * vv - uv**2
     c = (vv * u1 - uv * v1) / determinant
     a = (uu * v1 - uv * u1) / determinant
-    a = np.where(c < 0, v1 / vv, a)
-    c = np.maximum(c, 0)
     c = np.where(a < 0, u1 / uu, c)
     a = np.maximum(a, 0)
     error = ((c[..., None] * u + a[..., None] * v - 1) ** 2).sum(-1)
@@ -212,9 +255,9 @@ def _too_little(x: np.ndarray, fewest: int) -> str:
     return ""
 
 
-def _check(x: np.ndarray, estimate: np.ndarray, replicates: np.ndarray) -> None:
-    if estimate.shape != x.shape or replicates.shape[1:] != x.shape:
-        raise InputError(f"shapes do not match: x {x.shape}, estimate {estimate.shape}, replicates {replicates.shape}")
-    for values in (x, estimate, replicates):
+def _check(x: np.ndarray, found: LeaveOneOut) -> None:
+    if found.estimate.shape != x.shape:
+        raise InputError(f"shapes do not match: x {x.shape}, estimate {found.estimate.shape}")
+    for values in (x, found.estimate):
         if not (np.isfinite(values) & (values > 0)).all():
             raise InputError("a power law needs positive, finite numbers; leave out zeros, NaN and diverged runs first")
