@@ -146,7 +146,8 @@ def _print_exponents(exponents: pd.DataFrame) -> None:
         if not row["warranted"]:
             rows.append([name, row["form"], "-", "", "", "", row["note"]])
             continue
-        floor = f"{_short(row['floor'])} {_between(row['floor_low'], row['floor_high'])}" if row["floor"] else ""
+        floored = row["form"].startswith("c")
+        floor = f"{_short(row['floor'])} {_between(row['floor_low'], row['floor_high'])}" if floored else ""
         span = f"{_short(row['smallest'])}..{_short(row['largest'])}, {row['widths']} widths"
         interval = _between(row["exponent_low"], row["exponent_high"], digits=3)
         rows.append([name, row["form"], f"{row['exponent']:.3f}", interval, floor, span, row["note"]])

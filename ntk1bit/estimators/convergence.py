@@ -19,7 +19,6 @@ from ntk1bit.statistics import (
     judge_plateau,
     leave_one_out,
     log_slope,
-    student_interval,
 )
 from ntk1bit.statistics.plateau import MARGIN, extrapolated_level
 
@@ -86,10 +85,9 @@ def _allowing_for_the_rest(one: AgainstWidth, levels: list[Samples]) -> AgainstW
     """Widen the intervals of a floor by those of the levels its curves are heading for."""
     if not levels:
         return one
-    bounds = np.array([student_interval(each.statistic.values) for each in levels])  # pyright: ignore[reportAttributeAccessIssue]
-    low, high = np.fmin(one.table["low"], bounds[:, 1]), np.fmax(one.table["high"], bounds[:, 2])
-    known = one.table["low"].notna()
-    table = one.table.assign(low=low.where(known), high=high.where(known))
+    bounds = np.array([each.statistic.interval() for each in levels])
+    low, high = (one.table[name].to_numpy(dtype=np.float64) for name in ("low", "high"))
+    table = one.table.assign(low=np.minimum(low, bounds[:, 1]), high=np.maximum(high, bounds[:, 2]))
     fit = one.power
     if fit.warranted:
         x = np.array([each.x for each in levels], dtype=np.float64)
@@ -99,10 +97,9 @@ def _allowing_for_the_rest(one: AgainstWidth, levels: list[Samples]) -> AgainstW
         if np.isfinite([value, least, most]).all():
             fit = replace(fit, exponent_low=min(fit.exponent_low, least), exponent_high=max(fit.exponent_high, most))
         else:
-            note = "the levels that losses are heading for cannot be told from 0: no interval"
-            fit = replace(
-                fit, exponent_low=np.nan, exponent_high=np.nan, note="; ".join(filter(None, (fit.note, note)))
-            )
+            reasons = (fit.note, "the levels that losses are heading for cannot be told from 0: no interval")
+            note = "; ".join(reason for reason in reasons if reason)
+            fit = replace(fit, exponent_low=np.nan, exponent_high=np.nan, note=note)
     return replace(one, table=table, power=fit)
 
 

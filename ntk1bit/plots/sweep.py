@@ -127,9 +127,9 @@ def plot_against_width(
 
 
 def _fit_shown(quantity: AgainstWidth) -> PowerFit:
-    """Return the law with a floor where the data warrant it, and the law without one otherwise."""
+    """Return the law with a floor where one is seen, and the law without one otherwise."""
     with_floor = quantity.power_with_floor
-    return with_floor if with_floor is not None and with_floor.warranted else quantity.power
+    return with_floor if with_floor is not None and with_floor.warranted and with_floor.floored else quantity.power
 
 
 def _plot_points(table: pd.DataFrame, is_open: np.ndarray, precision: str, ax: Axes, label: str) -> None:
@@ -179,8 +179,8 @@ def exponent_text(fit: PowerFit) -> str:
         text = f"$m^{{{fit.exponent:.2f}}}$"
     else:
         text = f"$m^{{{fit.exponent:.2f}}}$ [{fit.exponent_low:.2f}, {fit.exponent_high:.2f}]"
-    text = f"{fit.floor:.2g} + {text}" if fit.floor else text
-    return f"{text}, curved" if fit.note.startswith("curvature") else text
+    text = f"{fit.floor:.2g} + {text}" if fit.floored else text
+    return f"{text}, curved" if fit.curved else text
 
 
 def group_title(settings: Mapping[str, Any]) -> Formula:

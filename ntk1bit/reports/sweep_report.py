@@ -175,7 +175,7 @@ def _law(row: Mapping[str, Any]) -> list[object]:
         name,
         formula(row["form"]),
         estimate(row["exponent"], row["exponent_low"], row["exponent_high"]),
-        estimate(row["floor"], row["floor_low"], row["floor_high"]) if row["floor"] else "",
+        estimate(row["floor"], row["floor_low"], row["floor_high"]) if row["form"].startswith("c") else "",
         f"{number(row['smallest'])} to {number(row['largest'])}, {row['widths']} widths",
         remark,
     ]
