@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from ntk1bit.estimators.against_width import AgainstWidth, converged_cells, esti
 from ntk1bit.estimators.columns import reads
 from ntk1bit.statistics import (
     Interval,
+    LeaveOneOut,
     MeanOf,
     PowerFit,
     Samples,
@@ -22,6 +24,7 @@ from ntk1bit.statistics import (
 )
 from ntk1bit.statistics.plateau import MARGIN, extrapolated_level
 
+_BEYOND, _GRID = 4.0, 2000  # how far beyond the widths an interval may reach, and widths it is looked for at
 LOSS_LEVELS = (1e-1, 1e-2, 1e-3)  # shares of the starting loss whose first crossing is looked for
 
 
@@ -208,8 +211,8 @@ def _width_needed(settings: dict[str, Any], notes: tuple[str, ...], samples: lis
     eps = np.geomspace(curve[0], curve[-1], losses + 2)[1:-1]
     log_needed = around.map(lambda values: _crossings(np.log(widths), values, np.log(eps)))
     rows = []
-    for k, level in enumerate(eps):
-        width, low, high = np.exp(log_needed.interval(lambda values, k=k: values[:, k]))
+    for width, level in zip(np.exp(log_needed.estimate), eps, strict=True):
+        low, high = _widths_not_excluded(widths, around, float(np.log(level)))
         rows.append({"loss": level, "width": width, "low": low, "high": high})
     exponent: Interval = log_needed.interval(lambda values: log_slope(eps, np.exp(values)))
     power = PowerFit(
@@ -221,6 +224,28 @@ def _width_needed(settings: dict[str, Any], notes: tuple[str, ...], samples: lis
         largest=float(eps.max()),
     )
     return WidthNeeded(settings, pd.DataFrame(rows, columns=columns), power, notes)
+
+
+def _widths_not_excluded(widths: Float[np.ndarray, " w"], around: LeaveOneOut, log_eps: float) -> tuple[float, float]:
+    """Return the smallest and largest width at which the interval of the interpolated log loss holds a given loss.
+
+    So the error of the loss counts, but not that of the noisy local slope, by which an error of the crossing itself
+    would be divided (Fieller 1954). Ends beyond `_BEYOND` times the range of widths are not known: NaN.
+    """
+    x = np.log(widths)
+    reach = np.log(_BEYOND)
+    grid = np.linspace(x[0] - reach, x[-1] + reach, _GRID)
+    piece = np.clip(np.searchsorted(x, grid) - 1, 0, len(x) - 2)
+    share = (grid - x[piece]) / (x[piece + 1] - x[piece])
+    lower, upper = around.intervals(
+        lambda values: (1 - share) * np.log(values[:, piece]) + share * np.log(values[:, piece + 1])
+    )[1:]
+    inside = np.flatnonzero((lower <= log_eps) & (log_eps <= upper))
+    if not len(inside):
+        return math.nan, math.nan
+    first, last = inside[0], inside[-1]
+    low = math.nan if first == 0 else math.exp(grid[first])
+    return low, math.nan if last == _GRID - 1 else math.exp(grid[last])
 
 
 def _crossings(

@@ -142,27 +142,31 @@ class LeaveOneOut:
     freedom: int
     units: str = NETWORKS
 
-    def interval(self, function: Callable[[Float[np.ndarray, "b x"]], Float[np.ndarray, " b"]]) -> Interval:
-        """Return a function of the vector, applied to each row, with its interval.
+    def intervals(
+        self, function: Callable[[Float[np.ndarray, "b x"]], Float[np.ndarray, "b y"]], *, level: float = LEVEL
+    ) -> Float[np.ndarray, "3 y"]:
+        """Return functions of the vector, applied to each row, with their intervals: values, lower and upper ends.
 
-        NaN bounds for fewer than two units, or where the function is not finite without one of them.
+        NaN ends for fewer than two units, or where a function is not finite without one of them.
         """
         with np.errstate(divide="ignore", invalid="ignore"):
-            value = float(function(self.estimate[None])[0])
-            spread = 0.0
-            for sign, without in zip(self.signs, self.without, strict=True):
-                k = len(without)
-                spread += sign * (k - 1) / max(k, 1) * float(np.sum((function(without) - value) ** 2))
-            if len(self.signs) > 1:  # the difference of variances can come out below each of them, even negative
-                one = [
-                    (len(each) - 1) / len(each) * float(np.sum((function(each) - value) ** 2))
-                    for each in self.without[:2]
-                ]
-                spread = max(spread, *one)
-        if self.freedom < 1 or not math.isfinite(spread):
-            return value, math.nan, math.nan
-        half = student_quantile(self.freedom) * math.sqrt(spread)
-        return value, value - half, value + half
+            value = function(self.estimate[None])[0]
+            each = [
+                (len(one) - 1) / max(len(one), 1) * np.sum((function(one) - value) ** 2, axis=0) for one in self.without
+            ]
+            variance = sum(sign * one for sign, one in zip(self.signs, each, strict=True))
+            if len(each) > 1:  # the difference of variances can come out below each of them, even negative
+                variance = np.maximum(variance, np.maximum(each[0], each[1]))
+            half = np.sqrt(variance) * (student_quantile(self.freedom, level) if self.freedom > 0 else np.nan)
+        half = np.where(np.isfinite(half), half, np.nan)
+        return np.stack([value, value - half, value + half])
+
+    def interval(
+        self, function: Callable[[Float[np.ndarray, "b x"]], Float[np.ndarray, " b"]], *, level: float = LEVEL
+    ) -> Interval:
+        """Return one function of the vector, applied to each row, with its interval; see `intervals`."""
+        value, low, high = self.intervals(lambda rows: function(rows)[:, None], level=level)[:, 0]
+        return float(value), float(low), float(high)
 
     def at(self, places: Bool[np.ndarray, " x"] | slice) -> LeaveOneOut:
         """Return the same of some of the x only."""
