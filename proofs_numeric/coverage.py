@@ -49,7 +49,7 @@ STUDIES = 1000
 EXPONENT = -0.5
 RISING = np.geomspace(0.05, 0.5, len(WIDTHS))
 WIDEST_ONLY = np.where(WIDTHS[-1] == WIDTHS, 0.5, 0.05)
-_STEPS = 1000
+_STEPS = 300
 
 
 @dataclass(frozen=True)

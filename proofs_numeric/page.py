@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ntk1bit.claims import OUTCOMES
@@ -22,6 +23,7 @@ from ntk1bit.claims.results import ClaimEntry, CountEntry, EstimateEntry, Missin
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
 from proofs_numeric.catalogue import proofs
+from proofs_numeric.changes import FILE as CHANGES
 from proofs_numeric.in_short import in_short
 from proofs_numeric.proof import Proof
 
@@ -51,8 +53,15 @@ _LONGEST_TABLE = 42  # rows; longer tables are in verdicts.json only
 _TEXTS = Path(__file__).parent / "texts"
 
 
-def render(results: Results) -> str:
+def render(results: Results, changed: pd.DataFrame | None = None) -> str:
     """Return the page for these results.
+
+    Parameters
+    ----------
+    results
+        What verdicts.json holds.
+    changed
+        What judging anew changed, as `proofs_numeric.changes` writes it; None for no such section.
 
     Raises
     ------
@@ -76,6 +85,8 @@ def render(results: Results) -> str:
         parts.append(_section(proof, entry, results, shared=written.get(proof.module)))
         written.setdefault(proof.module, entry)
     parts += [_text("deviations"), _studies(results)]
+    if changed is not None:
+        parts.append(_changes(changed))
     return "\n".join(parts)
 
 
@@ -117,10 +128,11 @@ def _section(proof: Proof, entry: ClaimEntry, results: Results, *, shared: Claim
     lines.append(f"Assumed: {_prose(entry.assumptions)} Refuted by: {_prose(entry.refuted_by)}.\n")
     if entry.id in FIGURES:
         lines.append(f"![{entry.title}](docs/figures/{FIGURES[entry.id]}.png)\n")
-    lines += ["| | criterion | found | |", "|---|---|---|---|"]
+    lines += ["| | criterion | found | | what this design could tell |", "|---|---|---|---|---|"]
     for kind, findings in (("rule", entry.findings), ("context", entry.context)):
         lines += [
-            f"| {kind} | {_cell(finding.rule)} | {_cell(finding.why)} | {finding.outcome} |" for finding in findings
+            f"| {kind} | {_cell(finding.rule)} | {_cell(finding.why)} | {finding.outcome} | {_cell(finding.power)} |"
+            for finding in findings
         ]
     lines += ["", *[f"- {_prose(remark)}" for remark in entry.remarks], ""]
     lines += _fold("All measurements", _measures(entry))
@@ -143,14 +155,14 @@ def _fold(summary: str, lines: list[str]) -> list[str]:
 
 
 def _measures(entry: ClaimEntry) -> list[str]:
-    lines = ["| measure | value | range | seeds | study |", "|---|---|---|---|---|"]
+    lines = ["| measure | value | range | over | study |", "|---|---|---|---|---|"]
     for measure in entry.measures:
         seeds = note = ""
         if isinstance(measure, CountEntry):
             value, note = f"{measure.failures:,} of {measure.trials:,}", measure.note
         elif isinstance(measure, EstimateEntry):
             value = f"{_number(measure.value)} [{_number(measure.low)}, {_number(measure.high)}]"
-            seeds, note = str(measure.seeds), measure.note
+            seeds, note = f"{measure.seeds} {measure.units}", measure.note
         else:
             value = _number(measure.value)
         meaning = _cell(f"{measure.label}: {measure.meaning}" + (f" ({note})" if note else ""))
@@ -178,6 +190,22 @@ def _studies(results: Results) -> str:
         "\nTheir settings are in `proofs_numeric/studies.py` and, as run, in `results/standard/verdicts.json`.\n"
     )
     return "\n".join(lines)
+
+
+def _changes(changed: pd.DataFrame) -> str:
+    verdicts = int(np.sum(changed["what"].to_numpy() == "verdict"))
+    lines = [
+        "## What judging anew changed\n",
+        _text("changes"),
+        *_fold(f"{verdicts} verdicts and {len(changed) - verdicts} findings and measures", _table(changed)),
+    ]
+    return "\n".join(lines)
+
+
+def read_changes(folder: Path) -> pd.DataFrame | None:
+    """Return the changes stored beside the verdicts of a folder, if any."""
+    path = folder / CHANGES
+    return pd.read_csv(path, keep_default_na=False) if path.is_file() else None
 
 
 def argument(proof: Proof) -> str:
@@ -217,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is out of date")
     given = parser.parse_args(arguments)
     try:
-        page = render(read_results(given.results))
+        page = render(read_results(given.results), read_changes(given.results))
     except InputError as problem:
         print(f"proofs_numeric.page: {problem}", file=sys.stderr)
         return 2

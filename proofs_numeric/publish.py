@@ -11,7 +11,7 @@ from ntk1bit.claims.results import FILE, read_results
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
 from ntk1bit.plots.recipes import write_figures
-from proofs_numeric.page import PAGE, RESULTS, ROOT, render
+from proofs_numeric.page import PAGE, RESULTS, ROOT, read_changes, render
 
 PRESET = "standard"
 FIGURES = ROOT / "docs" / "figures"
@@ -49,7 +49,7 @@ def publish(
     verified = read_results(folder)
     if verified.preset != PRESET:
         raise InputError(f"{folder} holds a {verified.preset} verification; the documents cite --preset {PRESET}")
-    contents = {page: render(verified).encode()}
+    contents = {page: render(verified, read_changes(results)).encode()}
     if folder.resolve() != results.resolve():
         if not (folder / _MADE).is_file():
             raise InputError(f"there is no {folder / _MADE}; run the same ntk1bit verify again")

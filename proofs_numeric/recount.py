@@ -1,8 +1,8 @@
-"""Judge anew what rests on counting, from stored results and without training: `python -m proofs_numeric.recount`.
+"""Judge anew from stored results, without training: `python -m proofs_numeric.recount`.
 
-C7 and C7-table rest on nothing but counts, which are made again. C6-energy sets counts beside losses: they are read
-from language.csv, whose six digits carry a comparison at equal energy to 1e-5 nats. What rests on losses alone, or on
-W23's counting, which is fixed, is kept as it was stored. With `--publish` the figures and the page are written as well.
+C7 and C7-table rest on nothing but counts, which are made again. C6 and C6-energy rest on the losses of language.csv,
+whose six digits carry differences to 1e-5 nats, and are estimated again. Every other claim is judged by the rules of
+today on the evidence that is stored. With `--publish` the figures and the page are written as well.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
-from ntk1bit.claims import Evidence, Number
-from ntk1bit.claims.results import ClaimEntry, Results, claim_entry, evidence_of, read_results, table, write_results
+from ntk1bit.claims import Number
+from ntk1bit.claims.results import ClaimEntry, Results, claim_entry, read_results, table, write_results
 from ntk1bit.claims.results import measure as stored_measure
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.language_run import LanguageRun
@@ -26,10 +26,11 @@ from proofs_numeric import c6_bitnet, c7_energy
 from proofs_numeric.data import Data
 from proofs_numeric.page import RESULTS
 from proofs_numeric.publish import NETWORKS, publish
+from proofs_numeric.verification import judge_again
 
 
 def recount(results: Results, networks: pd.DataFrame) -> Results:
-    """Return the results with the claims that rest on counting judged by today's counts.
+    """Return the results judged by today's rules, and those that rest on counts or on stored losses estimated again.
 
     Parameters
     ----------
@@ -43,17 +44,20 @@ def recount(results: Results, networks: pd.DataFrame) -> Results:
     InputError
         If the results lack a claim that is needed, the networks are not theirs, or their text cannot be read.
     """
-    losses, energy = (results.claim(one.id) for one in (c6_bitnet.CLAIM, c6_bitnet.CLAIM_ENERGY))
-    run = stored_run(results, losses, networks)
-    data = Data(Path(), languages={"language": run})
+    losses = results.claim(c6_bitnet.CLAIM.id)
+    data = Data(Path(), languages={"language": stored_run(results, losses, networks)})
     made = {}
-    for claim, evidence in (
-        (c7_energy.CLAIM, c7_energy.evidence(data)),
-        (c7_energy.CLAIM_TABLE, c7_energy.evidence_table(data)),
-        (c6_bitnet.CLAIM_ENERGY, _recounted(evidence_of(energy), c6_bitnet.evidence_energy(data))),
+    for claim, make in (
+        (c7_energy.CLAIM, c7_energy.evidence),
+        (c7_energy.CLAIM_TABLE, c7_energy.evidence_table),
+        (c6_bitnet.CLAIM, c6_bitnet.evidence),
+        (c6_bitnet.CLAIM_ENERGY, c6_bitnet.evidence_energy),
     ):
+        evidence = make(data)
         made[claim.id] = claim_entry(claim, claim.judge(evidence), evidence)
-    return msgspec.structs.replace(results, claims=[made.get(entry.id, entry) for entry in results.claims])
+    return msgspec.structs.replace(
+        results, claims=[made.get(entry.id) or judge_again(entry) for entry in results.claims]
+    )
 
 
 def stored_run(results: Results, entry: ClaimEntry, networks: pd.DataFrame) -> LanguageRun:
@@ -92,19 +96,6 @@ def stored_run(results: Results, entry: ClaimEntry, networks: pd.DataFrame) -> L
     trigram = stored_measure(entry, "trigram.loss").measure()
     assert isinstance(trigram, Number)
     return LanguageRun(spec, frame, rates, {"loss": trigram.value})
-
-
-def _recounted(stored: Evidence, found: Evidence) -> Evidence:
-    """Take from what was found the energies and all that rests on the exact counting, and the rest as it was stored."""
-    measures = [one if one.id == "equal_energy.exact" else stored.get(one.id) or one for one in found.measures]
-    losses, counted = (one.tables["loss against energy"] for one in (stored, found))
-    energies = {name: counted[name] for name in counted.columns if name.startswith("joules")}
-    equal = [
-        one.tables["at equal energy"].query(f"counting == '{counting}'")
-        for one, counting in ((stored, "w23"), (found, "exact"))
-    ]
-    tables = {"loss against energy": losses.assign(**energies), "at equal energy": pd.concat(equal, ignore_index=True)}
-    return Evidence(tuple(measures), tables, found.remarks)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

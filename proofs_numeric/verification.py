@@ -3,7 +3,8 @@
     FOLDER/studies/<name>/     a run folder each (docs/runs.md)
     FOLDER/verdicts.json       verdicts, estimates and small tables
 
-A stopped verification is resumed by running it again. Asking for some claims keeps the verdicts of the others.
+A stopped verification is resumed by running it again. Asking for some claims keeps the evidence of the others, which is
+judged by the rules of today.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from pathlib import Path
 
 from ntk1bit.claims.results import (
     FILE,
+    ClaimEntry,
     Results,
     StudyEntry,
     claim_entry,
     document,
+    evidence_of,
     read_results,
     study_entry,
     write_results,
@@ -28,7 +31,7 @@ from ntk1bit.experiments import run_all
 from ntk1bit.experiments.language_spec import LanguageSpec
 from ntk1bit.experiments.runner import Progress
 from ntk1bit.files import left_by_others
-from proofs_numeric.catalogue import MODULES
+from proofs_numeric.catalogue import MODULES, choose
 from proofs_numeric.data import Data
 from proofs_numeric.proof import Proof
 from proofs_numeric.studies import Study, studies
@@ -134,14 +137,20 @@ def verify(
         tell(f"judging {identity}", done / total)
         evidence = proof.evidence(data)
         entries.append(claim_entry(proof.claim, proof.claim.judge(evidence), evidence))
-    kept = [] if earlier is None else [entry for entry in earlier.claims if entry.id not in chosen]
     place = {name: k for k, name in enumerate(MODULES)}  # claims that are no longer in the catalogue are dropped
-    judged = sorted((one for one in (*entries, *kept) if one.id in place), key=lambda one: place[one.id])
+    kept = [] if earlier is None else [one for one in earlier.claims if one.id not in chosen and one.id in place]
+    judged = sorted((*entries, *map(judge_again, kept)), key=lambda one: place[one.id])
     needed = studies(preset)
     before = {} if earlier is None else {name: one for name, one in earlier.studies.items() if name in needed}
     results = document(preset, before | about, judged)
     write_results(results, folder)
     return results
+
+
+def judge_again(entry: ClaimEntry) -> ClaimEntry:
+    """Apply today's rule and words of a claim of the catalogue to the evidence that is stored for it."""
+    claim, evidence = choose([entry.id])[entry.id].claim, evidence_of(entry)
+    return claim_entry(claim, claim.judge(evidence), evidence)
 
 
 def _with_seeds(study: Study, seeds: tuple[int, ...]) -> Study:

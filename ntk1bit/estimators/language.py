@@ -99,7 +99,7 @@ def gaps(run: LanguageRun, *, of: str, against: str = "full") -> pd.DataFrame:
     Returns
     -------
     Columns parameters, size, seed, gap (nats), relative (gap over the loss of `against`), gap_error (standard error
-    over windows of the text, of the difference).
+    over windows of the text, of the difference; NaN if losses of windows are not there).
 
     Raises
     ------
@@ -114,7 +114,7 @@ def gaps(run: LanguageRun, *, of: str, against: str = "full") -> pd.DataFrame:
     rows = []
     for key, mine in sides[0].iterrows():
         theirs = sides[1].loc[key]  # pyright: ignore[reportCallIssue, reportArgumentType]
-        apart = np.asarray(mine["window_losses"]) - np.asarray(theirs["window_losses"])
+        apart = [mine["window_losses"], theirs["window_losses"]] if "window_losses" in mine else [[], []]
         parameters, size, seed = key  # pyright: ignore[reportGeneralTypeIssues]
         rows.append(
             {
@@ -123,7 +123,7 @@ def gaps(run: LanguageRun, *, of: str, against: str = "full") -> pd.DataFrame:
                 "seed": seed,
                 "gap": float(mine["loss"] - theirs["loss"]),
                 "relative": float((mine["loss"] - theirs["loss"]) / theirs["loss"]),
-                "gap_error": standard_error(apart),
+                "gap_error": standard_error(np.subtract(*map(np.asarray, apart))),
             }
         )
     return pd.DataFrame(rows).sort_values(["parameters", "seed"], ignore_index=True)
