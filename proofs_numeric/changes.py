@@ -52,8 +52,9 @@ def changes(before: Results, now: Results) -> pd.DataFrame:
 def _shown(entry: ClaimEntry) -> dict[str, str]:
     """Return what the page prints of a claim, by what it is."""
     shown = {"verdict": entry.outcome}
-    for finding in (*entry.findings, *entry.context):
-        shown[f"finding: {finding.rule}"] = finding.outcome
+    for kind, findings in (("rule", entry.findings), ("context", entry.context)):
+        for finding in findings:
+            shown[f"{kind} on {finding.measure}"] = finding.outcome
     for measure in entry.measures:
         if not isinstance(measure, NumberEntry):
             shown[f"{measure.id} ({measure.label})"] = _numbers(measure)
