@@ -148,7 +148,8 @@ def _print_exponents(exponents: pd.DataFrame) -> None:
             continue
         floored = row["form"].startswith("c")
         floor = f"{_short(row['floor'])} {_between(row['floor_low'], row['floor_high'])}" if floored else ""
-        span = f"{_short(row['smallest'])}..{_short(row['largest'])}, {row['widths']} widths"
+        ends = [f"{end:g}" if end == round(end) else _short(end) for end in (row["smallest"], row["largest"])]
+        span = f"{ends[0]}..{ends[1]}, {row['widths']} widths"
         interval = _between(row["exponent_low"], row["exponent_high"], digits=3)
         rows.append([name, row["form"], f"{row['exponent']:.3f}", interval, floor, span, row["note"]])
     print_table(["quantity", "law", "p", "95 %", "c [95 %]", "over", "remark"], rows)

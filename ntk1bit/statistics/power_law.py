@@ -133,8 +133,8 @@ def fit_power(x: Float[np.ndarray, " k"], found: LeaveOneOut) -> PowerFit:
     return replace(
         curved,
         curved=True,
-        note="curvature: not a single power law over this range"
-        + (f"; the exponent is of the widest {local.widths} widths" if local.widths < len(x) else ""),
+        note="curvature: not a single power law"
+        + (f"; exponent of the widest {local.widths} widths" if local.widths < len(x) else ""),
         **{name: getattr(local, name) for name in _OF_THE_WIDEST},
     )
 
