@@ -118,7 +118,7 @@ def plot_against_width(
     ax.set(xscale="log", yscale="log")
     _label_widths(ax, np.concatenate([np.asarray(quantity.table["width"]) for quantity in quantities]))
     low, high = ax.get_ylim()
-    ax.set_ylim(low, high * (high / low) ** (0.06 * max(2, len(ax.get_legend_handles_labels()[1]))))  # for the legend
+    ax.set_ylim(low, high * (high / low) ** (0.1 * len(ax.get_legend_handles_labels()[1])))  # for the legend
     if high < 30 * low:  # too short a range for powers of ten alone to be read off
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
