@@ -20,7 +20,7 @@ MOVED = {  # old name -> new name, both below `ntk1bit`
     "estimators.activity_changes": "estimators.activation_changes",
     "estimators.PowerFit": "statistics.PowerFit",
     "estimators.Samples": "statistics.Samples",
-    "estimators.bootstrap": "statistics.bootstrap",
+    "estimators.bootstrap": "statistics.leave_one_out, which leaves out seeds instead of drawing them",
     "estimators.fit_power": "statistics.fit_power",
     "estimators.fit_power_with_floor": "statistics.fit_power_with_floor",
     "experiments.Cell": "experiments.TwoLayer",

@@ -102,7 +102,8 @@ def root_mean_square_interval(values: ArrayLike) -> Interval:
     spread = float(logs.std(ddof=1))
     normal, inverse = _pivots(k)
     pivot = logs.mean() - normal * inverse * spread / math.sqrt(k) + 0.5 * (spread * inverse) ** 2
-    low, high = np.exp(0.5 * np.quantile(pivot, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
+    with np.errstate(over="ignore"):  # two values far apart: no upper end that a number could hold
+        low, high = np.exp(0.5 * np.quantile(pivot, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
     return value, min(float(low), value), max(float(high), value)
 
 

@@ -213,7 +213,8 @@ def logarithmic_interval(statistic: Callable[[Float[np.ndarray, "b k"]], Float[n
     half = student_quantile(k - 1) * math.sqrt((k - 1) / k * float(np.sum(around**2)))
     if not math.isfinite(half):
         return value, math.nan, math.nan
-    return value, value * math.exp(-half), value * math.exp(half)
+    with np.errstate(over="ignore"):  # two values far apart: no upper end that a number could hold
+        return value, value * float(np.exp(-half)), value * float(np.exp(half))
 
 
 def cluster_slope(

@@ -25,6 +25,8 @@ from ntk1bit.claims import (
 )
 from ntk1bit.errors import InputError
 
+from ..statistics.studies import draws, most
+
 
 def estimate(value, low, high, *, seeds=8, note=""):
     return IntervalEstimate("slope", "made", float(value), float(low), float(high), seeds, "m = 1..2", "made", note)
@@ -94,6 +96,87 @@ def test_failure_rates_go_through_an_exact_binomial_interval():
     assert outcome(FailureRateBelow("fails", 0.05), counted(0, 20)) == "inconclusive"
     assert outcome(FailureRateBelow("fails", 0.05), counted(20, 100)) == "refuted"
     assert outcome(FailureRateBelow("fails", 0.05), counted(6, 100)) == "inconclusive"
+
+
+def counts(*settings):
+    failures, trials = map(sum, zip(*settings, strict=True))
+    return Count("fails", "made", failures, trials, "", "made", settings=settings)
+
+
+def test_a_rate_is_judged_at_the_worst_setting():
+    """Three of 35 settings fail at 30 %: pooled, their 2.6 % would pass for a rate of at most 5 %."""
+    rng = np.random.default_rng(0)
+    many = counts(*((int(rng.binomial(80, 0.3 if k in (3, 17, 30) else 0.0)), 80) for k in range(35)))
+    rule = FailureRateBelow("fails", 0.05)
+    assert outcome(rule, Count("fails", "made", many.failures, many.trials, "", "made")) == "supported"
+    found = rule.judge(Evidence((many,)))
+    assert found.outcome == "refuted"
+    worst = max(failures for failures, _ in many.settings)
+    assert f"{many.failures} of 2,800 in all; {worst} of 80 at the worst of 35 settings: rate in [" in found.why
+
+
+def test_a_rate_is_supported_only_where_every_setting_shows_it():
+    rule = FailureRateBelow("fails", 0.05)
+    assert outcome(rule, counts(*[(0, 80)] * 35)) == "supported"  # upper end of none in 80: 0.045
+    assert outcome(rule, counts(*[(0, 80)] * 34, (1, 80))) == "inconclusive"  # 0.068
+    assert outcome(rule, counts(*[(0, 80)] * 34, (0, 60))) == "inconclusive"  # 0.0596
+    # 10 of 80 has a lower end of 0.062 alone, and may well be among 35: P(10 or more) = 0.7 % each
+    assert outcome(rule, counts((10, 80))) == "refuted"
+    assert outcome(rule, counts((10, 80), *[(0, 80)] * 34)) == "inconclusive"
+
+
+def test_of_many_settings_at_the_rate_few_refute_it():
+    """35 settings that fail at exactly 5 %: refuted in at most 2.5 % of 400 studies; unadjusted it would be most."""
+    refuted = 0
+    for rng in draws(70):
+        found = FailureRateBelow("fails", 0.05).compare(counts(*((int(f), 80) for f in rng.binomial(80, 0.05, 35))))
+        refuted += found[0] == "refuted"
+    assert refuted <= most(0.025)
+
+
+def power(criterion, *measures):
+    return criterion.judge(Evidence(measures)).power
+
+
+def test_what_a_count_without_failures_could_have_told():
+    beyond = Count("beyond", "made", 0, 100, "", "made")
+    assert power(NoFailures("beyond", 100), beyond) == (
+        "passes half the time at a failure rate of 0.00691, is refuted with probability 0.8 at 0.016"
+    )
+    passing = [stats.binom.pmf(0, 100, rate) for rate in (0.00691, 0.016)]
+    assert passing == pytest.approx([0.5, 0.2], abs=0.002)  # the rates have three digits
+
+
+def test_what_a_rate_could_have_told():
+    """At the rate named, the number of failures that refutes is reached with probability 0.8."""
+    rule, many = FailureRateBelow("fails", 0.05), counts(*[(0, 80)] * 35)
+    needed = next(k for k in range(81) if stats.binom.sf(k - 1, 80, 0.05) <= 0.025 / 35)
+    words = power(rule, many)
+    rate = float(words.removeprefix("finds out a rate of ").partition(" ")[0])
+    assert words == f"finds out a rate of {rate:.3g} at one setting with probability 0.8"
+    assert stats.binom.sf(needed - 1, 80, rate) == pytest.approx(0.8, abs=0.01)  # the rate has three digits
+    assert outcome(rule, counts((needed, 80), *[(0, 80)] * 34)) == "refuted"
+    assert outcome(rule, counts((needed - 1, 80), *[(0, 80)] * 34)) != "refuted"
+    # upper ends of none in 71 and 72 are 0.0506 and 0.0499
+    assert power(rule, counts((0, 71))).endswith("; fewer than 72 trials a setting cannot support it")
+    assert "cannot support" not in power(rule, counts((0, 72)))
+    assert power(rule, counts((0, 1), (0, 1))) == "no number of failures in 1 trials would refute it"
+
+
+def test_what_an_interval_could_have_told():
+    """Eight seeds: t_0.975(7) = 2.3646 and t_0.8(7) = 0.8960, so 1.379 half widths."""
+    told = power(IntervalWithin("slope", -0.55, -0.45), estimate(-0.5, -0.54, -0.46))
+    assert told == "tells a value 0.0552 beyond a bound with probability 0.8"
+    wide = power(IntervalWithin("slope", -0.55, -0.45), estimate(-0.5, -0.6, -0.4))
+    assert wide == (
+        "tells a value 0.138 beyond a bound with probability 0.8; "
+        "the interval is wider than the range, so nothing could lie inside"
+    )
+    assert "wider" not in power(IntervalWithin("slope", high=-0.45), estimate(-0.5, -0.6, -0.4))
+    assert power(IntervalWithin("slope", high=0.0), estimate(-1, math.nan, math.nan)) == ""
+    assert power(IntervalWithin("slope", high=0.0), estimate(-1, -2, 0, seeds=1)) == ""
+    assert power(IntervalWithin("slope", high=0.0)) == ""
+    assert power(AtMost("error", 1e-10), Number("error", "made", 0.0, "", "made")) == ""
 
 
 def test_rules_err_no_more_often_than_their_level():
@@ -175,6 +258,8 @@ REFUSED = {
     "more failures than trials": lambda: Count("x", "", 2, 1, "", ""),
     "fewer failures than none": lambda: Count("x", "", -1, 1, "", ""),
     "no trial": lambda: Count("x", "", 0, 0, "", ""),
+    "settings that are not all": lambda: Count("x", "", 1, 9, "", "", settings=((1, 4), (0, 4))),
+    "a setting without trials": lambda: Count("x", "", 1, 4, "", "", settings=((1, 4), (0, 0))),
     "an unknown number of failures": lambda: Count("x", "", UNKNOWN, 1, "", ""),
     "half a failure": lambda: Count("x", "", HALF, 1, "", ""),
     "an interval the wrong way round": lambda: estimate(-1, -0.5, -1.5),

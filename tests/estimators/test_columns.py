@@ -82,7 +82,7 @@ def test_a_row_without_a_key_is_refused_and_not_dropped(frame, name):
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_two_networks_are_not_read_as_one(frame, name):
     estimate = ESTIMATORS[name][0]
-    other = frame.assign(key="other " + frame["key"], data_seed=1)  # the same settings on other data
+    other = frame.assign(key="other " + frame["key"], steps=99)  # the same settings but for what no group tells apart
     for twice in (pd.concat([frame, other], ignore_index=True), pd.concat([frame, frame], ignore_index=True)):
         assert "two networks of width 64, seed 0, one_bit" in refusal(estimate, twice)
     estimate(pd.concat([frame, frame.assign(kappa=0.5)], ignore_index=True))  # another group: no ambiguity

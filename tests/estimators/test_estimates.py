@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from ntk1bit import estimators
-from ntk1bit.estimators.convergence import end_slope
-from ntk1bit.estimators.outputs import When, spread_of
-from ntk1bit.statistics import Samples, bootstrap, mean_of
+from ntk1bit.estimators.outputs import SpreadOf, When
 
 from .frames import run_frame
 
@@ -57,21 +55,19 @@ def test_floor_is_given_only_where_the_loss_is_level():
     def cell(width, seed, precision, rng):
         if width <= 128:
             return {"loss": np.full(STEPS + 1, 8.0 / width) * noisy(rng)}
+        if width == 1024:
+            return {"loss": np.exp(0.5 * rng.standard_normal() * np.log(t))}  # slopes that differ by 0.5 between seeds
         return {"loss": (1 / t if width < 2048 else t) * noisy(rng)}
 
     found = estimators.floor(run_frame(cell, precisions=("one_bit",)))[0]
     assert found.table["width"].tolist() == [64, 128]
     assert not found.power.warranted
     assert "too few widths" in found.power.note
-    assert "still decreasing at widths 256, 512, 1024" in found.notes
-    assert "still increasing at widths 2048" in found.notes
-
-
-@pytest.mark.parametrize("slope", [-2.0, -0.5, 0.0, 0.3])
-def test_end_slope_of_a_power_of_time(slope):
-    t = np.maximum(np.arange(1001.0), 1.0)
-    # bins average a curve over a factor 10^(1/20) of time, which shifts a pure power by far less than 0.01
-    assert end_slope(t**slope) == pytest.approx(slope, abs=0.01)
+    assert found.notes == (
+        "still falling at widths 256, 512: left out",
+        "still rising at widths 2048: left out",
+        "not shown to be within +-0.2 of level at widths 1024: left out",
+    )
 
 
 def test_decay_rate_of_an_exponential_is_its_rate():
@@ -133,10 +129,10 @@ def test_spread_is_the_unbiased_standard_deviation():
     rng = np.random.default_rng(0)
     outputs = rng.standard_normal((6, 50))
     expected = np.sqrt(outputs.var(axis=0, ddof=1).mean())
-    assert spread_of(outputs)(np.ones((1, 6)))[0] == pytest.approx(expected, rel=1e-12)
-    assert np.isnan(spread_of(outputs)(np.array([[6.0, 0, 0, 0, 0, 0]]))[0])
-    twice = spread_of(outputs[[0, 0, 1]])(np.array([[1.0, 1.0, 1.0]]))[0]
-    assert spread_of(outputs[:2])(np.array([[2.0, 1.0]]))[0] > twice  # a seed drawn twice is not agreement
+    assert SpreadOf(outputs)(np.ones((1, 6)))[0] == pytest.approx(expected, rel=1e-12)
+    assert np.isnan(SpreadOf(outputs)(np.array([[6.0, 0, 0, 0, 0, 0]]))[0])
+    without = SpreadOf(outputs)(1.0 - np.eye(6))
+    np.testing.assert_allclose(without, [SpreadOf(np.delete(outputs, k, 0))(np.ones((1, 5)))[0] for k in range(6)])
 
 
 def test_spread_against_width():
@@ -158,32 +154,3 @@ def test_one_seed_gives_no_interval():
     assert np.isnan(found.table["low"]).all()
     assert np.isnan(found.power.exponent_low)
     assert "one seed only" in found.notes[0]
-
-
-def test_bootstrap_of_a_mean_has_its_standard_error():
-    rng = np.random.default_rng(0)
-    values = 10 + rng.standard_normal(8)
-    estimate, around = bootstrap(Samples(64, 8, mean_of(values)), resamples=20_000)
-    assert estimate == pytest.approx(values.mean())
-    # log-widening by sqrt(k/(k-1)) makes the spread that of ddof = 1; a standard deviation of 20,000 draws is
-    # known to 0.5 %, and the logarithm of values near 10 with spread 0.3 is linear to 1 %
-    assert around.std() == pytest.approx(values.std(ddof=1) / np.sqrt(8), rel=0.03)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seeds", [3, 5])
-def test_intervals_of_an_exponent_cover_the_truth(seeds):
-    """Nominal 95 %: over 400 data sets of 9 widths the truth is inside 93 % to 97 % of the time.
-
-    Two standard errors of a proportion of 0.95 over 400 sets are 2.2 %; lognormal noise of 20 % a seed.
-    """
-    widths = 64 * 2 ** np.arange(9)
-    inside = 0
-    for trial in range(400):
-        rng = np.random.default_rng([seeds, trial])
-        samples = [
-            Samples(int(m), seeds, mean_of(3.0 * m**-0.5 * np.exp(0.2 * rng.standard_normal(seeds)))) for m in widths
-        ]
-        fit = estimators.estimate_against("q", "q", {}, samples, resamples=500, seed=trial).power
-        inside += fit.exponent_low <= -0.5 <= fit.exponent_high
-    assert 0.928 <= inside / 400 <= 0.975

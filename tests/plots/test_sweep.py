@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -60,5 +62,18 @@ def test_nothing_to_show_is_said(ax):
 
 def test_exponent_text():
     assert plots.exponent_text(PowerFit(True, "", exponent=-0.5)) == "$m^{-0.50}$"
-    fit = PowerFit(True, "curvature: x", exponent=-0.5, exponent_low=-0.6, exponent_high=-0.4, floor=0.25)
-    assert plots.exponent_text(fit) == "0.25 + $m^{-0.50}$ [-0.60, -0.40], curved"
+    plain = PowerFit(True, "", exponent=-0.5, exponent_low=-0.6, exponent_high=-0.4)
+    bent = replace(plain, curvature=0.1, curvature_low=0.05, curvature_high=0.15)
+    assert plots.exponent_text(bent) == "$m^{-0.50}$ [-0.60, -0.40], curved"
+    seen = replace(plain, floor=0.25, floor_low=0.2, floor_high=0.3)
+    assert plots.exponent_text(seen) == "0.25 + $m^{-0.50}$ [-0.60, -0.40]"
+    unseen = replace(plain, floor=0.25, floor_low=0.0, floor_high=0.3)
+    assert plots.exponent_text(unseen) == "$m^{-0.50}$ [-0.60, -0.40]"
+
+
+def test_a_law_with_a_floor_is_drawn_only_where_the_floor_is_seen(ax):
+    one = drift(run_frame(cell, precisions=("one_bit",)))[0]
+    for low, drawn in ((0.0, False), (0.2, True)):
+        floored = PowerFit(True, "", -1.0, -1.1, -0.9, 1.0, 0.25, low, 0.3, widths=6, smallest=64.0, largest=2048.0)
+        plots.plot_against_width([replace(one, power_with_floor=floored)], ax=ax)
+        assert ("0.25 + $m^{-1.00}$" in ax.get_legend().get_texts()[-1].get_text()) == drawn

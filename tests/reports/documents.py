@@ -70,6 +70,7 @@ def finding(outcome: str, measure: str = "the exponent") -> dict[str, Any]:
         "label": measure,
         "rule": f"{measure} is at most -0.5",
         "why": "-0.2 [-0.3, -0.1]",
+        "power": "tells a value 0.1 beyond a bound with probability 0.8",
     }
 
 
@@ -96,6 +97,7 @@ def claim(name: str, outcome: str, **fields: Any) -> dict[str, Any]:
 def estimate(name: str, **fields: Any) -> dict[str, Any]:
     numbers = {"value": -0.2, "low": -0.3, "high": -0.1, "seeds": 5}
     words = {"meaning": f"meaning of {name}", "span": "m = 64..1024, 5 values", "study": "digits", "note": ""}
+    words["units"] = "networks on one data set"
     return {"kind": "estimate", "id": name.replace(" ", "."), "label": name} | words | numbers | fields
 
 
@@ -114,7 +116,7 @@ def document(*claims: dict[str, Any]) -> dict[str, Any]:
             "span": "",
             "study": "",
         }
-        | {"note": ""},
+        | {"note": "", "settings": [[3, 345], [0, 12000]]},
         {
             "kind": "number",
             "id": "error",
