@@ -20,7 +20,12 @@ def fit(
     c: Annotated[str | None, typer.Option("--C", help="Column of C: compute.")] = None,
     loss: Annotated[str | None, typer.Option(help="Column of losses.")] = None,
     group: Annotated[str | None, typer.Option(help="Fit each value of this column apart, and compare.")] = None,
-    cluster: Annotated[str | None, typer.Option(help="Resample rows that share this column's value together.")] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            help="Resample rows that share this column's value together; run or seed if there is one, or none."
+        ),
+    ] = None,
     weight: Annotated[str | None, typer.Option(help="Column of weights.")] = None,
     bootstrap: Annotated[int, typer.Option(help="Bootstrap replicates; 0 for none.")] = 1000,
     level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
@@ -58,7 +63,7 @@ def fit(
     request = FitRequest(
         fix_parameters(get_law(law), fix),
         group=group,
-        cluster=cluster,
+        cluster=() if cluster == "none" else cluster,
         weight=weight,
         bootstrap=bootstrap,
         seed=seed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ntk1bit.scaling.bootstrap import checked_level
+from ntk1bit.scaling.bootstrap import stretched_interval
 from ntk1bit.statistics import LEVEL
 
 
@@ -26,6 +27,9 @@ class Frontier:
         (c,) values of C, ascending, and k in C = k N D.
     log_n, log_loss
         (1 + b, c) log N_opt and log L_min: row 0 the estimate, the others bootstrap replicates; NaN where undefined.
+    freedom, slope_freedom
+        Degrees of freedom of what is found at a budget (one number, or one a budget) and of the exponents, by which
+        few clusters or runs widen intervals (see `bootstrap.widening`).
     """
 
     route: str
@@ -34,6 +38,8 @@ class Frontier:
     log_loss: Float[np.ndarray, "rows c"]
     cost: float
     group: Hashable | None = None
+    freedom: float | Float[np.ndarray, " c"] = math.inf
+    slope_freedom: float = math.inf
 
     @property
     def labels(self) -> dict[str, str]:
@@ -45,14 +51,14 @@ class Frontier:
         log_d = np.log(self.budgets / self.cost) - self.log_n
         table: dict[str, np.ndarray] = {"C": self.budgets}
         for name, rows in (("N_opt", self.log_n), ("D_opt", log_d), ("L_min", self.log_loss)):
-            low, high = _interval(rows[1:], level)
+            low, high = _interval(rows, level, self.freedom)
             table |= {name: np.exp(rows[0]), f"{name}_low": np.exp(low), f"{name}_high": np.exp(high)}
         return pd.DataFrame({**self.labels, **table})
 
     def exponents(self, level: float = LEVEL) -> pd.DataFrame:
         """Return a and b of N_opt ~ C^a, D_opt ~ C^b (least squares over the budgets) with percentile intervals."""
         slopes = self.slopes()
-        low, high = _interval(slopes[1:, None], level)
+        low, high = _interval(slopes[:, None], level, self.slope_freedom)
         rows = [
             {**self.labels, "of": "N_opt", "exponent": slopes[0], "low": low[0], "high": high[0]},
             {**self.labels, "of": "D_opt", "exponent": 1 - slopes[0], "low": 1 - high[0], "high": 1 - low[0]},
@@ -86,7 +92,7 @@ def disagreement(frontiers: Sequence[Frontier], level: float = LEVEL) -> pd.Data
         row |= {"first": first.route, "second": second.route, "C_min": low, "C_max": high}
         count = min(len(first.log_n), len(second.log_n))
         gap = first.slopes()[:count] - second.slopes()[:count]
-        ends = _interval(gap[1:, None], level)
+        ends = _interval(gap[:, None], level, min(first.slope_freedom, second.slope_freedom))
         row |= {"exponent_difference": gap[0], "low": ends[0][0], "high": ends[1][0]}
         if low < high:
             grid = np.linspace(np.log(low), np.log(high), 21)
@@ -98,9 +104,14 @@ def disagreement(frontiers: Sequence[Frontier], level: float = LEVEL) -> pd.Data
     return pd.DataFrame(rows)
 
 
-def _interval(rows: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    tail = (1.0 - checked_level(level)) / 2.0
-    columns = [column[np.isfinite(column)] for column in rows.T]
-    ends = [np.quantile(each, [tail, 1 - tail]) if len(each) > 1 else np.array([np.nan, np.nan]) for each in columns]
-    low, high = np.array(ends).reshape(-1, 2).T
+def _interval(
+    rows: Float[np.ndarray, "rows c"], level: float, freedom: float | Float[np.ndarray, " c"]
+) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
+    """Return the interval of each column about its first row from the others, those that are finite."""
+    low, high = np.full((2, rows.shape[1]), np.nan)
+    for j, own in enumerate(np.broadcast_to(freedom, rows.shape[1])):
+        column = rows[:, [j]]
+        replicates = column[1:][np.isfinite(column[1:, 0])]
+        if len(replicates) > 1:
+            (low[j],), (high[j],) = stretched_interval(column[0], replicates, level, float(own))
     return low, high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,6 +10,7 @@ from jaxtyping import Bool, Float, UInt32
 from scipy.special import ndtr, ndtri
 
 from ntk1bit.errors import InputError
+from ntk1bit.statistics.intervals import student_quantile
 
 JACKKNIFE_UNITS, JACKKNIFE_PARTS = 2000, 1000
 _BLOCK = 2**24  # numbers of a table in memory at a time
@@ -61,6 +63,26 @@ def blocks(rows: int, columns: int) -> Iterator[slice]:
         yield slice(start, min(start + height, rows))
 
 
+def widening(freedom: float, level: float) -> float:
+    """Return the factor by which few units stretch the ends of a bootstrap interval about the estimate.
+
+    Replicates of the mean of k units have (k - 1)/k of the variance s^2/k, and their percentiles lie about where those
+    of a normal variable do. For k - 1 degrees of freedom f the factor sqrt(1 + 1/f) t/z, of the quantiles t of Student
+    and z of the normal distribution, makes the half width t s/sqrt(k), which holds the mean as often as it says.
+
+    Parameters
+    ----------
+    freedom
+        Degrees of freedom: of k clusters k - 1; infinite where nothing is to be stretched.
+    level
+        Coverage of the interval.
+    """
+    z = float(ndtri(0.5 + checked_level(level) / 2))
+    if math.isinf(freedom) or not 0 < z < math.inf:  # levels within rounding of 0 or 1
+        return 1.0
+    return math.sqrt(1.0 + 1.0 / freedom) * student_quantile(freedom, level) / z
+
+
 def percentile_interval(
     replicates: Float[np.ndarray, "b p"], level: float
 ) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
@@ -68,6 +90,21 @@ def percentile_interval(
     tail = (1.0 - checked_level(level)) / 2.0
     low, high = np.quantile(replicates, [tail, 1.0 - tail], axis=0)
     return low, high
+
+
+def stretched_interval(
+    estimate: Float[np.ndarray, " p"], replicates: Float[np.ndarray, "b p"], level: float, freedom: float
+) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
+    """Return the percentile interval of each column, stretched about the estimate (see `widening`)."""
+    low, high = percentile_interval(replicates, level)
+    return stretch(estimate, low, widening(freedom, level)), stretch(estimate, high, widening(freedom, level))
+
+
+def stretch(
+    estimate: Float[np.ndarray, " p"], ends: Float[np.ndarray, "*k p"], factor: float
+) -> Float[np.ndarray, "*k p"]:
+    """Move ends away from the estimate by a factor; a factor of 1 leaves them as they are, bit for bit."""
+    return ends if factor == 1.0 else estimate + factor * (ends - estimate)
 
 
 def bca_interval(

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.scaling.bootstrap import drawn_counts, percentile_interval
-from ntk1bit.scaling.fitting import Progress, fit_observations, fit_one
-from ntk1bit.scaling.observations import observe
+from ntk1bit.scaling.bootstrap import stretch, stretched_interval, widening
+from ntk1bit.scaling.fitting import Progress, draw, fit_observations
+from ntk1bit.scaling.observations import Observations, observe
 from ntk1bit.scaling.request import FitRequest
 from ntk1bit.scaling.result import Fit
 from ntk1bit.statistics import LEVEL
-from ntk1bit.tables.columns import read_labels
+from ntk1bit.tables.columns import Labels, read_labels
 
 
 def compare_laws(fits: Sequence[Fit]) -> pd.DataFrame:
@@ -63,30 +64,41 @@ def compare_laws(fits: Sequence[Fit]) -> pd.DataFrame:
 def fit_groups(frame: pd.DataFrame, request: FitRequest, *, progress: Progress | None = None) -> dict[Hashable, Fit]:
     """Fit one law to each group of rows, and return the fits by the sorted values of the request's group.
 
-    With clusters, the same ones are drawn for all groups in each replicate: groups that share seeds are resampled as
-    pairs, and the noise they share cancels in their differences. Without, groups are independent: group i, from 0, is
-    what `fit` gives for its rows with `seed` + i.
+    Where groups share clusters, the same ones are drawn for all groups in each replicate: groups that share seeds are
+    resampled as pairs, and the noise they share cancels in their differences. Otherwise groups are independent: group
+    i, from 0, is what `fit` gives for its rows with `seed` + i. A column of clusters that is not named is looked for in
+    each group.
     """
     if request.group is None:
         raise InputError("no column to group by is given")
     groups = read_labels(frame, request.group)
     if not groups.keys:
         raise InputError(f"column {request.group!r} has no values to group by")
-    shared = None if request.cluster is None else read_labels(frame, request.cluster, "cluster")
-    draws = None
-    if shared is not None and request.bootstrap:
-        draws = drawn_counts(len(shared.keys), request.bootstrap, request.seed)
-    fits: dict[Hashable, Fit] = {}
-    for i, (name, rows) in enumerate(groups.rows()):
+    clusters = read_labels(frame, request.cluster, "cluster") if request.cluster else None
+    observed: list[Observations] = []
+    for name, rows in groups.rows():
         with groups.naming(name):
-            if shared is None:
-                fits[name] = fit_one(frame.iloc[rows], request.for_group(request.seed + i), progress=progress)
-                continue
-            own = request.for_group(request.seed)
-            present = np.unique(shared.codes[rows])  # in the order of the part's own clusters
-            counts = None if draws is None else draws[:, present]
-            fits[name] = fit_observations(observe(frame.iloc[rows], own), own, counts, progress=progress)
+            observed.append(observe(frame.iloc[rows], replace(request, group=None)))
+    found = {each.found for each in observed}
+    if len(found) == 1 and (column := found.pop()) is not None:
+        clusters = read_labels(frame, column, "cluster")
+    if clusters is not None and not _shared(clusters, groups):
+        clusters = None
+    draws = None if clusters is None else draw(len(clusters.keys), request)
+    fits: dict[Hashable, Fit] = {}
+    for i, ((name, rows), data) in enumerate(zip(groups.rows(), observed, strict=True)):
+        own = request.for_group(request.seed + (i if clusters is None else 0))
+        counts = draw(data.clusters, own)
+        if clusters is not None and draws is not None:
+            counts = draws[:, np.unique(clusters.codes[rows])]  # in the order of the part's own clusters
+        with groups.naming(name):
+            fits[name] = fit_observations(data, own, counts, progress=progress)
     return fits
+
+
+def _shared(clusters: Labels, groups: Labels) -> bool:
+    """Say whether any cluster has rows in several groups."""
+    return len(set(zip(clusters.codes.tolist(), groups.codes.tolist(), strict=True))) > len(clusters.keys)
 
 
 def parameter_differences(first: Fit, second: Fit, level: float = LEVEL) -> pd.DataFrame:
@@ -95,12 +107,14 @@ def parameter_differences(first: Fit, second: Fit, level: float = LEVEL) -> pd.D
     Replicate b of one fit is set against replicate b of the other: pairs when both were resampled together (see
     `fit_groups`), independent draws otherwise.
     """
-    low, high = percentile_interval(_differences(first, second), level)
+    replicates = _differences(first, second)
+    difference = first.estimate - second.estimate
+    low, high = stretched_interval(difference, replicates, level, _freedom(first, second))
     return pd.DataFrame(
         {
             "first": first.estimate,
             "second": second.estimate,
-            "difference": first.estimate - second.estimate,
+            "difference": difference,
             "low": low,
             "high": high,
             "p_value": [difference_test(first, second, name) for name in first.law.parameter_names],
@@ -112,14 +126,25 @@ def parameter_differences(first: Fit, second: Fit, level: float = LEVEL) -> pd.D
 def difference_test(first: Fit, second: Fit, parameter: str) -> float:
     """Test, without a likelihood, that a parameter is the same in two groups; return the two-sided p-value.
 
-    The level at which the percentile interval of the difference d just reaches 0:
-    p = 2 (1 + min(#{d* <= 0}, #{d* >= 0})) / (b + 1), at most 1. No density of the noise enters.
+    The share outside the widest percentile interval of the difference d, stretched as that is where clusters are few,
+    that 0 lies beyond. Without stretching p = 2 (1 + min(#{d* <= 0}, #{d* >= 0})) / (b + 1), at most 1. No density of
+    the noise enters.
     """
     names = first.law.parameter_names
     j = names.index(require_choice(f"parameter of law {first.law.name!r}", parameter, names))
-    replicates = _differences(first, second)
-    beyond = min(np.sum(replicates[:, j] <= 0), np.sum(replicates[:, j] >= 0))
-    return min(1.0, float(2 * (1 + beyond) / (len(replicates) + 1)))
+    replicates = np.sort(_differences(first, second)[:, [j]], axis=0)
+    difference, freedom = first.estimate[[j]] - second.estimate[[j]], _freedom(first, second)
+    for place in range(len(replicates) // 2):
+        p = 2 * (place + 1) / (len(replicates) + 1)
+        low, high = stretch(difference, replicates[[place, -1 - place]], widening(freedom, 1 - p))
+        if low > 0 or high < 0:
+            return p
+    return 1.0
+
+
+def _freedom(first: Fit, second: Fit) -> float:
+    """Degrees of freedom of a difference: of pairs those of either side, otherwise at least the fewer."""
+    return min(first.freedom, second.freedom)
 
 
 def _differences(first: Fit, second: Fit) -> Float[np.ndarray, "b p"]:

@@ -105,8 +105,13 @@ def fit_one(
 ) -> Fit:
     """Fit the request's law to all rows, without warnings but those of the result."""
     observations = observe(frame, request)
-    counts = drawn_counts(observations.clusters, request.bootstrap, request.seed) if request.bootstrap else None
+    counts = draw(observations.clusters, request)
     return fit_observations(observations, request, counts, starts=starts, progress=progress)
+
+
+def draw(units: int, request: FitRequest) -> Counts | None:
+    """Draw the request's replicates of so many points or clusters, if it asks for any."""
+    return drawn_counts(units, request.bootstrap, request.seed) if request.bootstrap else None
 
 
 def fit_observations(
@@ -118,6 +123,8 @@ def fit_observations(
     progress: Progress | None = None,
 ) -> Fit:
     """Fit checked observations with given replicates: how often each point, or cluster, enters each of them."""
+    if observations.found is not None:
+        request = replace(request, cluster=observations.found)
     solver, law = _Solver(observations, request), request.law
     grid = law.starts(observations.columns, observations.loss, starts)
     found = solver(grid, solved=_stage(progress, "starts", len(grid)))

@@ -64,7 +64,8 @@ def parametric_frontier(fit: Fit, budgets: Budgets, *, cost: float = FLOPS_PER_P
         f_left, f_right = np.where(smaller, f_fresh, f_right), np.where(smaller, f_left, f_fresh)
     best = 0.5 * (low + high)
     at_edge = (best - edges[0] < 1e-3) | (edges[1] - best < 1e-3)
-    return Frontier("parametric", c, np.where(at_edge, np.nan, best), np.where(at_edge, np.nan, log_loss(best)), cost)
+    optimum, least = (np.where(at_edge, np.nan, each) for each in (best, log_loss(best)))
+    return Frontier("parametric", c, optimum, least, cost, freedom=fit.freedom, slope_freedom=fit.freedom)
 
 
 def envelope_frontier(curves: pd.DataFrame, budgets: Budgets, request: FitRequest) -> Frontier:
@@ -84,10 +85,11 @@ def envelope_frontier(curves: pd.DataFrame, budgets: Budgets, request: FitReques
     c = checked_budgets(budgets)
     log_n, table, units = curve_losses(curves, c, request)
     present = np.ones((1 + request.bootstrap, len(log_n)), dtype=bool)
-    present[1:] = drawn_counts(int(units.max()) + 1, request.bootstrap, request.seed)[:, units] > 0
+    drawn = int(units.max()) + 1
+    present[1:] = drawn_counts(drawn, request.bootstrap, request.seed)[:, units] > 0
     optima = [_lowest(present, log_n, log_loss) for log_loss in table.T]
     best_n, best_loss = (np.stack(rows, axis=1) for rows in zip(*optima, strict=True))
-    return _seen_budgets("envelope", c, best_n, best_loss, request.cost)
+    return _seen_budgets("envelope", c, best_n, best_loss, request.cost, np.full(len(c), drawn - 1.0), drawn - 1.0)
 
 
 def isoflop_frontier(frame: pd.DataFrame, request: FitRequest) -> Frontier:
@@ -95,7 +97,8 @@ def isoflop_frontier(frame: pd.DataFrame, request: FitRequest) -> Frontier:
 
     Runs whose C = cost N D differ by less than 5 % share a budget, which may span 15 % in all. A budget needs five
     runs of at least four different N and a minimum within their range. With clusters, whole clusters are drawn, the
-    same ones for all budgets; with weights, squares of residuals are weighted.
+    same ones for all budgets; with weights, squares of residuals are weighted. Intervals have the degrees of freedom of
+    the clusters, or else of the residuals: three less than a budget has runs, and for the exponents their sum.
 
     Raises
     ------
@@ -108,9 +111,9 @@ def isoflop_frontier(frame: pd.DataFrame, request: FitRequest) -> Frontier:
     size, data, losses = (positive_column(frame, name) for name in (x["N"], x["D"], request.loss))
     own = np.ones(len(frame)) if request.weight is None else positive_column(frame, request.weight)
     rng = np.random.default_rng(request.seed)
-    labels = None if request.cluster is None else read_labels(frame, request.cluster, "cluster")
+    labels = read_labels(frame, request.cluster, "cluster") if request.cluster else None
     together = None if labels is None else drawn_counts(len(labels.keys), bootstrap, request.seed)[:, labels.codes]
-    c, optima = [], []
+    c, optima, freedom = [], [], []
     for rows in budget_groups(request.cost * size * data):
         if len(rows) < _LEAST_RUNS or len(np.unique(size[rows])) < _LEAST_SIZES:
             continue
@@ -121,12 +124,14 @@ def isoflop_frontier(frame: pd.DataFrame, request: FitRequest) -> Frontier:
             weights[1:] = together[:, rows]
         optima.append(_parabola_minimum(np.log(size[rows]), np.log(losses[rows]), weights * own[rows]))
         c.append(float(np.exp(np.mean(np.log(request.cost * size[rows] * data[rows])))))
+        freedom.append(len(rows) - 3.0 if labels is None else len(labels.keys) - 1.0)
     if not c:
         raise NoRouteError(
             "no budget has five runs of four different sizes; an IsoFLOP frontier needs runs of different N at equal C"
         )
     best_n, best_loss = (np.stack(rows, axis=1) for rows in zip(*optima, strict=True))
-    return _seen_budgets("isoflop", np.array(c), best_n, best_loss, request.cost)
+    overall = None if labels is None else freedom[0]
+    return _seen_budgets("isoflop", np.array(c), best_n, best_loss, request.cost, np.array(freedom), overall)
 
 
 def checked_budgets(budgets: Budgets) -> Float[np.ndarray, " c"]:
@@ -154,7 +159,7 @@ def curve_losses(
     run, x, cluster = request.run or "run", request.columns, request.cluster
     columns = [positive_column(curves, name) for name in (x["N"], x["D"], request.loss)]
     runs = read_labels(curves, run, "run")
-    clusters = runs.codes if cluster is None else read_labels(curves, cluster, "cluster").codes
+    clusters = read_labels(curves, cluster, "cluster").codes if cluster else runs.codes
     log_n, table, units = [], [], []
     for name, rows in runs.rows():
         size, data, losses = (column[rows] for column in columns)
@@ -205,11 +210,28 @@ def _parabola_minimum(
     return vertex, depth
 
 
-def _seen_budgets(route: str, c: np.ndarray, log_n: np.ndarray, log_loss: np.ndarray, cost: float) -> Frontier:
+def _seen_budgets(
+    route: str,
+    c: Float[np.ndarray, " c"],
+    log_n: Float[np.ndarray, "rows c"],
+    log_loss: Float[np.ndarray, "rows c"],
+    cost: float,
+    freedom: Float[np.ndarray, " c"],
+    slope_freedom: float | None,
+) -> Frontier:
+    """Keep the budgets with an optimum; where draws are not shared, the slope has all their degrees of freedom."""
     seen = np.isfinite(log_n[0])
     if seen.sum() < 2:
         raise NoRouteError(
             f"the {route} route finds an optimum inside the measured sizes at {int(seen.sum())} budget(s), two are "
             "needed; add smaller or larger runs, or choose other budgets"
         )
-    return Frontier(route, c[seen], log_n[:, seen], log_loss[:, seen], cost)
+    return Frontier(
+        route,
+        c[seen],
+        log_n[:, seen],
+        log_loss[:, seen],
+        cost,
+        freedom=freedom[seen],
+        slope_freedom=float(freedom[seen].sum()) if slope_freedom is None else slope_freedom,
+    )

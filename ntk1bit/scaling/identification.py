@@ -6,8 +6,8 @@ import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 
-from ntk1bit.scaling.bootstrap import percentile_interval
 from ntk1bit.statistics import LEVEL
 from ntk1bit.tables.columns import move_together
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ntk1bit.scaling.result import Fit
 
 _POINTS_PER_PARAMETER = 3
-_FEW_CLUSTERS = 10
+_FEW_CLUSTERS = 30
+_SHARING = 3  # rows of one value of a variable that may be one run's
 _COLLINEAR = 0.99
 _NOISE_MARGIN = 3.0  # robust standard deviations a loss may fall below the floor by chance
 _NEGLIGIBLE_FLOOR = 1e-3
@@ -24,7 +25,13 @@ _ROUNDING = 1e-9  # changes of a log loss below this are the solver's rounding
 
 def identification_warnings(fit: Fit) -> tuple[str, ...]:
     """List what a reader must know before using the fit; empty when nothing is amiss."""
-    return (*_about_points(fit), *_about_variables(fit), *_about_parameters(fit), *_about_optimum(fit))
+    return (
+        *_about_points(fit),
+        *_about_clusters(fit),
+        *_about_variables(fit),
+        *_about_parameters(fit),
+        *_about_optimum(fit),
+    )
 
 
 def _about_points(fit: Fit) -> list[str]:
@@ -39,11 +46,39 @@ def _about_points(fit: Fit) -> list[str]:
         lines.append(
             f"only {distinct} distinct values of x for {needed} parameters: the shape of the law is not tested"
         )
+    return lines
+
+
+def _about_clusters(fit: Fit) -> list[str]:
+    """Say what is resampled together if nobody named it, that it is few, or that nothing is and perhaps should be."""
+    data, lines = fit.observations, []
+    if not fit.request.bootstrap:
+        return []
+    if data.found is not None:
+        lines.append(
+            f"rows of one {data.found} are resampled together ({data.clusters} clusters); to resample them one by one: "
+            "--cluster none, in Python cluster=()"
+        )
     if data.cluster is not None and data.clusters < _FEW_CLUSTERS:
         lines.append(
-            f"only {data.clusters} clusters are resampled: intervals are likely too narrow (10 or more needed)"
+            f"only {data.clusters} clusters are resampled (under {_FEW_CLUSTERS}): intervals are widened by Student's "
+            f"t of {data.clusters - 1} degrees of freedom"
         )
+    if fit.request.cluster is None and fit.request.run is None and len(data.columns) > 1:
+        repeated = [name for name, row in zip(data.x.values(), data.columns, strict=True) if _repeated(row)]
+        if repeated:
+            lines.append(
+                f"most rows share their {repeated[0]} with others, as checkpoints of one run do, but are resampled one "
+                "by one as independent: name the column of runs with --cluster, in Python cluster=; or, if there are "
+                "none, give --cluster none, in Python cluster=()"
+            )
     return lines
+
+
+def _repeated(row: Float[np.ndarray, " n"]) -> bool:
+    """Say whether more than half of the rows have a value that at least three rows have."""
+    _, place, count = np.unique(row, return_inverse=True, return_counts=True)
+    return float(np.mean(count[place] >= _SHARING)) > 0.5
 
 
 def _about_variables(fit: Fit) -> list[str]:
@@ -73,10 +108,9 @@ def _about_parameters(fit: Fit) -> list[str]:
             lines.append(f"floor {each.name} = {value:.4g} lies above the smallest loss, {smallest:.4g}")
         if each.role == "floor" and value < _NEGLIGIBLE_FLOOR * smallest:
             lines.append(f"floor {each.name} is indistinguishable from 0: consider a law without one")
-    ends = fit.latent, fit.latent
+    low, high = fit.estimate, fit.estimate
     if len(fit.latent_replicates) > 1:
-        ends = percentile_interval(fit.latent_replicates, LEVEL)
-    low, high = fit.law.natural(np.array(ends))
+        low, high = fit.interval(LEVEL)[["low", "high"]].to_numpy().T
     for j, each in enumerate(fit.law.parameters):
         if each.role != "exponent":
             continue

@@ -13,6 +13,8 @@ from ntk1bit.errors import InputError
 from ntk1bit.scaling.request import FitRequest
 from ntk1bit.tables.columns import positive_column, read_labels
 
+_CLUSTERS = ("run", "seed")  # what columns of clusters are called, the first that serves
+
 
 @dataclass(frozen=True, eq=False)
 class Observations:
@@ -26,6 +28,8 @@ class Observations:
         (n,) positive losses and weights, which are 1 by default.
     cluster
         (n,) codes of the clusters resampled together, or None for independent points.
+    found
+        The column of clusters, if none was named and this one was found; see `found_cluster`.
     x, loss_name
         The table's column for each variable of the law, and of losses.
     """
@@ -36,6 +40,7 @@ class Observations:
     cluster: Int64[np.ndarray, " n"] | None
     x: dict[str, str]
     loss_name: str
+    found: str | None = None
 
     @property
     def points(self) -> int:
@@ -96,12 +101,30 @@ def observe(frame: pd.DataFrame, request: FitRequest) -> Observations:
             f"law {law.name!r} has {needed} parameters but only {distinct} distinct value(s) of "
             f"{', '.join(x.values())}; measure at more of them or choose a law with fewer parameters"
         )
-    cluster = None
-    if request.cluster is not None:
-        labels = read_labels(frame, request.cluster, "cluster")
+    cluster, found = None, found_cluster(frame, request) if request.cluster is None else None
+    if names := request.cluster or found:
+        labels = read_labels(frame, names, "cluster")
         if len(labels.keys) < 2:
             raise InputError(
                 f"there is only one cluster in {', '.join(labels.names)}; at least two are needed to resample"
             )
         cluster = labels.codes
-    return Observations(columns, losses, weights, cluster, x, request.loss)
+    return Observations(columns, losses, weights, cluster, x, request.loss, found)
+
+
+def found_cluster(frame: pd.DataFrame, request: FitRequest) -> str | None:
+    """Name the column that tells rows of one run from those of another, or None if there is none.
+
+    It is called run or else seed, in small or capital letters, is not used for anything else, and has at least two
+    labels, one of them in several rows. A column with blanks, or whose labels cannot be told apart, is none.
+    """
+    used = {*request.columns.values(), request.loss, request.weight, request.group, request.run}
+    for called in _CLUSTERS:
+        for name in (str(each) for each in frame.columns if str(each).lower() == called and each not in used):
+            try:
+                labels = read_labels(frame, name, "cluster")
+            except InputError:
+                continue
+            if 2 <= len(labels.keys) < len(frame):
+                return name
+    return None

@@ -32,7 +32,8 @@ class FitRequest:
     loss, weight
         The columns of losses and of weights, both positive.
     group, cluster
-        Columns to fit apart, and to resample together (rows that share a seed or a run).
+        Columns to fit apart, and to resample together (rows that share a seed or a run). By default a column called
+        run or seed is taken as cluster (see `observations.found_cluster`); an empty tuple keeps rows independent.
     bootstrap, seed, level
         Replicates (0, or at least 20), seed, and coverage of intervals.
     rivals
@@ -139,7 +140,7 @@ class FitRequest:
 
     def for_law(self, law: Law) -> FitRequest:
         """Ask for the estimate alone, by this law: no replicates, clusters, groups, rivals or frontier."""
-        return replace(self, law=law, bootstrap=0, cluster=None, group=None, rivals=(), frontier=False)
+        return replace(self, law=law, bootstrap=0, cluster=(), group=None, rivals=(), frontier=False)
 
     def for_group(self, seed: int) -> FitRequest:
         """Ask the same of one group's rows, resampled with this seed."""

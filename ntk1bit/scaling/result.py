@@ -21,6 +21,9 @@ from ntk1bit.scaling.bootstrap import (
     jackknife_parts,
     left_out,
     percentile_interval,
+    stretch,
+    stretched_interval,
+    widening,
 )
 from ntk1bit.scaling.laws import Law
 from ntk1bit.scaling.observations import Observations
@@ -109,6 +112,11 @@ class Fit:
         return dict(zip(self.law.parameter_names, map(float, self.estimate), strict=True))
 
     @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the intervals: one less than there are clusters, without limit for points."""
+        return math.inf if self.observations.cluster is None else float(self.observations.clusters - 1)
+
+    @property
     def jackknife_parts(self) -> int:
         """How many parts the jackknife behind BCa leaves out in turn: each unit, or random parts if they are many."""
         return jackknife_parts(self.observations.clusters)
@@ -121,7 +129,9 @@ class Fit:
     def interval(self, level: float = LEVEL, method: str = "percentile") -> pd.DataFrame:
         """Return bootstrap intervals of the natural parameters: `estimate`, `low`, `high`, indexed by parameter.
 
-        `method` is "percentile" or "bca" (bias-corrected, accelerated).
+        `method` is "percentile" or "bca" (bias-corrected, accelerated). With clusters, the ends of either are moved
+        away from the estimate, so that few clusters do not make them too narrow (see `bootstrap.widening`): those of
+        floors in natural units, where they stop at the least value allowed, those of others in latent ones.
 
         Raises
         ------
@@ -135,17 +145,17 @@ class Fit:
             # Where most residuals lie beyond delta, the objective is nearly a sum of absolute values.
             smooth = float(np.mean(np.abs(self.log_residuals) <= self.request.delta)) > _MOSTLY
             ends = bca_interval(self.latent, self.latent_replicates, self.jackknife, level, smooth=smooth)
-        low, high = self._natural(np.array(ends))  # quantiles go through the monotone map to natural units
+        low, high = self._stretched(np.array(ends), widening(self.freedom, level))
         index = pd.Index(self.law.parameter_names, name="parameter")
         return pd.DataFrame({"estimate": self.estimate, "low": low, "high": high}, index=index)
 
     @cached_property
     def covariance(self) -> pd.DataFrame:
-        """Covariance of the natural parameters over the bootstrap replicates."""
+        """Covariance of the natural parameters over the bootstrap replicates; of k clusters, times k/(k - 1)."""
         self._need_replicates()
         names = list(self.law.parameter_names)
         with np.errstate(all="ignore"):  # an unidentified scale can be infinite in natural units
-            table = np.atleast_2d(np.cov(self.replicates, rowvar=False))
+            table = (1.0 + 1.0 / self.freedom) * np.atleast_2d(np.cov(self.replicates, rowvar=False))
         return pd.DataFrame(table, index=names, columns=names)
 
     @cached_property
@@ -175,9 +185,10 @@ class Fit:
         The interval is that of the curve, not of new observations around it.
         """
         self._need_replicates()
-        curves = self.law.log_predict(self.latent_replicates, self._columns(frame))
-        low, high = np.exp(percentile_interval(curves, checked_level(level)))
-        return pd.DataFrame({"loss": self.predict(frame), "low": low, "high": high}, index=frame.index)
+        columns = self._columns(frame)
+        curve, curves = (self.law.log_predict(each, columns) for each in (self.latent, self.latent_replicates))
+        low, high = np.exp(stretched_interval(curve, curves, level, self.freedom))
+        return pd.DataFrame({"loss": np.exp(curve), "low": low, "high": high}, index=frame.index)
 
     @cached_property
     def log_residuals(self) -> Float[np.ndarray, " n"]:
@@ -237,6 +248,16 @@ class Fit:
                 natural[..., j] = np.where(natural[..., j] < least, 0.0, natural[..., j])
         return natural
 
+    def _stretched(self, ends: Float[np.ndarray, "2 p"], factor: float) -> Float[np.ndarray, "2 p"]:
+        """Return latent ends, moved away from the estimate by a factor, as natural parameters."""
+        with np.errstate(over="ignore"):  # few clusters may leave a scale open over all of float64's range
+            moved = self._natural(stretch(self.latent, ends, factor))
+        linear = stretch(self.estimate, self._natural(ends), factor)
+        for j, each in enumerate(self.law.parameters):
+            if each.role == "floor":  # the logarithm of a floor near 0 is of no size to move by
+                moved[:, j] = np.maximum(linear[:, j], each.bounds[0])
+        return moved
+
     def _need_replicates(self) -> None:
         if len(self.replicates) < 2:
             raise InputError("this fit has no bootstrap replicates; fit again with bootstrap=1000 for intervals")
@@ -250,6 +271,7 @@ class Fit:
             "fixed": dict(self.law.fixed),
             "columns": {**self.observations.x, "loss": self.observations.loss_name},
             "points": self.observations.points,
+            "cluster": self.request.cluster or None,
             "clusters": None if self.observations.cluster is None else self.observations.clusters,
             "ranges": {name: list(pair) for name, pair in self.observations.ranges().items()},
             "objective": self.objective,

@@ -27,12 +27,14 @@ def draw_losses(
     outlier_factor: float = 1.3,
     cluster: str | None = None,
     cluster_noise: float = 0.0,
+    cluster_tilt: float = 0.0,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Return a design (one row an observation, columns named as the law's variables) with a column of losses.
 
     Log losses get normal `noise`; a share `outliers` of them is multiplied by `outlier_factor`; rows of one `cluster`
-    share one more normal draw of standard deviation `cluster_noise`.
+    share one more normal draw of standard deviation `cluster_noise`, and another, of `cluster_tilt`, by which their
+    exponent of the law's first variable differs.
     """
     chosen = get_law(law)
     assert set(params) == set(chosen.parameter_names)
@@ -43,6 +45,9 @@ def draw_losses(
     if cluster is not None:
         codes, clusters = pd.factorize(frame[cluster], sort=True)
         log_loss = log_loss + cluster_noise * rng.standard_normal(len(clusters))[codes]
+        if cluster_tilt:
+            first = np.log(columns[chosen.variables[0]])
+            log_loss = log_loss + cluster_tilt * rng.standard_normal(len(clusters))[codes] * (first - first.min())
     hit = rng.permutation(len(frame))[: round(outliers * len(frame))]
     log_loss[hit] += np.log(outlier_factor)
     return frame.assign(loss=np.exp(log_loss))

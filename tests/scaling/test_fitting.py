@@ -145,7 +145,7 @@ def test_intervals_refuse_nonsense(floored: Fit) -> None:
 def test_clusters_widen_intervals_when_noise_is_shared() -> None:
     design = width_design(seeds=30)
     frame = draw_losses(design, "power", TRUTH["power"], noise=0.01, cluster="seed", cluster_noise=0.2, seed=1)
-    points = fit(frame, "power", bootstrap=200)
+    points = fit(frame, "power", bootstrap=200, cluster=())
     clusters = fit(frame, "power", bootstrap=200, cluster="seed")
     middle = pd.DataFrame({"x": [1024.0]})
     widths = [

@@ -129,6 +129,7 @@ EVERYTHING = FitRequest(
     holdout=0.3,
     frontier=True,
     run="run",
+    cluster=(),
 )
 # The parts of a report that a setting must change; all others it must leave alone.
 FITTED = {"fits", "extrapolation", "parametric"}
