@@ -16,6 +16,8 @@ both precisions.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 
@@ -68,16 +70,19 @@ def evidence(data: Data) -> Evidence:
     one_bit = data.frame("floor").query("precision == 'one_bit'")
     ends = cells(one_bit).reset_index()
     ends["N"] = ends["width"] * ends["dim"]
-    fitted = scaling.fit(ends, law="power", x="N", loss="loss_end", bootstrap=1000, seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", scaling.IdentificationWarning)  # they are in Fit.warnings, and in the note
+        fitted = scaling.fit(ends, law="power", x="N", loss="loss_end", cluster="seed", bootstrap=1000, seed=0)
     alpha = fitted.interval().loc["alpha"]
     measures.append(
         estimated(
             "loss.size.sphere.robust",
-            "-alpha of L = A N^-alpha, Huber residuals in logarithms, bootstrap over networks",
+            "-alpha of L = A N^-alpha, Huber residuals in logarithms, bootstrap over seeds",
             (-float(alpha["estimate"]), -float(alpha["high"]), -float(alpha["low"])),
             fewest_seeds(losses["sphere"]),
             span(losses["sphere"]),
             "floor",
+            "; ".join(fitted.warnings),
         )
     )
     frontier = _frontier(one_bit)

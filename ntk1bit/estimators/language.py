@@ -152,7 +152,7 @@ def law(run: LanguageRun, arm: str, *, largest: bool = True, bootstrap: int = 10
             "ignore", scaling.IdentificationWarning
         )  # they are in Fit.warnings, and are reported there
         try:
-            return scaling.fit(frame, "power+floor", x="parameters", loss="loss", bootstrap=bootstrap)
+            return scaling.fit(frame, "power+floor", x="parameters", loss="loss", cluster="seed", bootstrap=bootstrap)
         except InputError:
             return None
 
