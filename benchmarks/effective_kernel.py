@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -24,6 +25,7 @@ from ntk1bit.kernels import (
 )
 from ntk1bit.networks.quantizers import Scale
 from ntk1bit.networks.two_layer import Precision, Trajectory, init, train
+from ntk1bit.statistics import MeanOf, Samples, leave_one_out, log_slope
 
 SCALES: tuple[Scale, ...] = ("std", "absmean")
 PRECISIONS: tuple[Precision, ...] = ("one_bit", "full")
@@ -62,7 +64,7 @@ def one_step(*, seeds: int = 400, width: int = 4096, eta_rel: float = 0.25) -> N
 
 
 def to_the_limit(*, seeds: int = 10) -> None:
-    """Fit the exponent of norm_F(H(0) - limit)/norm_F(limit) against width, with a bootstrap over seeds."""
+    """Fit the exponent of norm_F(H(0) - limit)/norm_F(limit) against width, with its interval over seeds."""
     x, widths = sphere(64, 32, seed=0), 2 ** np.arange(6, 15)
     print("| precision | distance at m = 64 | at m = 16384 | exponent, 64..16384 (9 widths) | 95 % interval |")
     print("|---|---|---|---|---|")
@@ -78,13 +80,10 @@ def to_the_limit(*, seeds: int = 10) -> None:
                 for seed in range(seeds)
             ]
         )
-        rng = np.random.default_rng(0)
-        slopes = [
-            np.polyfit(np.log(widths), np.log(distance[rng.integers(seeds, size=seeds)].mean(axis=0)), 1)[0]
-            for _ in range(1000)
+        drawn = [
+            Samples(int(m), tuple(range(seeds)), MeanOf(column)) for m, column in zip(widths, distance.T, strict=True)
         ]
-        slope = np.polyfit(np.log(widths), np.log(distance.mean(axis=0)), 1)[0]
-        low, high = np.percentile(slopes, [2.5, 97.5])
+        slope, low, high = leave_one_out(drawn).interval(partial(log_slope, widths.astype(np.float64)))
         first, last = distance.mean(axis=0)[[0, -1]]
         print(f"| {precision} | {first:.4f} | {last:.5f} | {slope:.4f} | {low:.4f} to {high:.4f} |", flush=True)
 

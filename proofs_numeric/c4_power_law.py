@@ -10,7 +10,7 @@ exponential.
 
 **Experiment.** The exponent and its curvature (the quadratic coefficient of log L in log m: a power law has none) on
 the sphere and on digits, networks trained to convergence; the same exponent by `ntk1bit.scaling.fit`, with robust
-residuals and its own bootstrap over networks; the frontier in compute; the test loss against the number of points n for
+residuals and its own bootstrap over seeds; the frontier in compute; the test loss against the number of points n for
 both precisions.
 """
 

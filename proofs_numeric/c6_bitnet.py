@@ -240,7 +240,7 @@ def _law(run: LanguageRun, arm: str, span: str) -> tuple[list[IntervalEstimate],
     alpha, floor = (
         tuple(float(bounds.loc[name, end]) for end in ("estimate", "low", "high")) for name in ("alpha", "E")
     )
-    about_b = "exponent of L(N) = a N^b + c, bootstrap over networks"
+    about_b = "exponent of L(N) = a N^b + c, bootstrap over seeds"
     about_c = "floor of L(N) = a N^b + c in nats, at these characters per network"
     estimates = [
         estimated(ids[0], about_b, (-alpha[0], -alpha[2], -alpha[1]), seeds, span, _STUDY, "; ".join(fitted.warnings)),
