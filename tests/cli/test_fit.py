@@ -83,7 +83,21 @@ def test_a_sweep_is_read_through_its_own_package(
     shown = run(str(tmp_path), "--law", "power", *QUICK)
     assert "x = N, loss = loss, group = precision" in shown
     assert "power: one_bit" in shown
+    assert shown.count("rows of one seed are resampled together (3 clusters)") == 2
     assert "n_train" not in run(str(tmp_path), "--law", "power", "--x", "C", "--at", "16", "--measured", "test", *QUICK)
+
+
+def test_seeds_are_clusters_unless_declined(pairs: str, tmp_path: Path) -> None:
+    out = tmp_path / "fit.json"
+    found = {}
+    for words in ([], ["--cluster", "seed"], ["--cluster", "none"]):
+        run(pairs, "--law", "power", "--group", "precision", "--out", str(out), *QUICK, *words)
+        found[" ".join(words[1:])] = json.loads(out.read_text())
+    kinds = {words: {each["cluster"] for each in content["fits"].values()} for words, content in found.items()}
+    assert kinds == {"": {"seed"}, "seed": {"seed"}, "none": {None}}
+    assert found[""]["differences"] == found["seed"]["differences"] != found["none"]["differences"]
+    told = {words: "resampled together" in json.dumps(content["fits"]) for words, content in found.items()}
+    assert told == {"": True, "seed": False, "none": False}
 
 
 @pytest.mark.parametrize(

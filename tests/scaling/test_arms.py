@@ -27,6 +27,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "group": {},  # always on: the arms are the groups
     "run": {"run": "run"},
     "cluster": {"cluster": "seed"},
+    "found": {"cluster": None},  # runs, or of their ends seeds; the other options take rows as independent
     "where": {"where": "half=1"},
     "frontier": {"frontier": True},
     "holdout": {"holdout": 0.3},
@@ -89,13 +90,13 @@ def test_arms_together_are_the_arms_alone(
 
     monkeypatch.setattr(drawing, "summary_figure", keep)
     monkeypatch.setattr(matplotlib.figure.Figure, "savefig", lambda *_arguments, **_options: None)
-    options = {**OPTIONS[first], **OPTIONS[second]}
+    options = {"cluster": (), **OPTIONS[first], **OPTIONS[second]}
     if "plot" in options:
         options["plot"] = tmp_path / options["plot"]
     together = report(table, tmp_path, {**options, "group": "arm"})
     assert list(together["fits"]) == list(ARMS)
     for i, arm in enumerate(ARMS):
-        seed = 0 if "cluster" in options else i  # shared clusters are drawn together, with one seed
+        seed = i if options["cluster"] == () else 0  # shared clusters are drawn together, with one seed
         where = ",".join(filter(None, (options.get("where"), f"arm={arm}")))
         alone = report(table, tmp_path, {**options, "where": where, "seed": seed})
         expected = part(alone, "all")

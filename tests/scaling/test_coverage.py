@@ -87,7 +87,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(
 @pytest.mark.parametrize(
     ("drawn", "most"),
     [
-        ({"cluster_tilt": 0.05}, 0.98),
+        ({"cluster_tilt": 0.05}, 0.985),
         ({"cluster_noise": 0.1}, 1.0),
         ({"cluster_tilt": 0.05, "cluster_noise": 0.1}, 1.0),
     ],
@@ -97,7 +97,8 @@ def test_intervals_of_few_clusters_hold_the_truth(clusters: int, drawn: dict, mo
     options = {"noise": 0.05, **drawn, "cluster": "seed"}
     table = _study("power", {"A": 3.0, "alpha": 0.7}, width_design(seeds=clusters), sets=500, **options)
     print(table.round(3).to_string())
-    # 500 sets have a standard error of 1 %; over three clusters' 27 draws, percentiles are coarse (93 to 97 %).
+    # 500 sets have a standard error of 1 %, and of many numbers some are two of them off (where exponents differ over
+    # ten clusters: 96.3 and 94.7 % of 1200 sets). Percentiles of the 27 draws of three clusters are coarse.
     for method in ("percentile", "bca"):
         assert table[method].between(0.92 if clusters < 5 else 0.93, most).all(), f"\n{table}"
 
