@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import signal
+from scipy import signal, stats
 
 from ntk1bit.statistics import judge_plateau, student_interval
 from ntk1bit.statistics.plateau import block_length, end_slope, extrapolated_level
@@ -72,6 +72,22 @@ def test_few_curves_are_judged_wrongly(count, rho, noise):
         assert level["level"] >= 0.9 * STUDIES
         assert falling["falling"] >= 90
         assert at_margin["level"] >= fewest(0.05)
+
+
+def test_a_single_curve_is_judged_by_the_line_through_its_blocks():
+    """The last half decade of 1000 steps, cut from its end into blocks: a regression of few of them has few degrees."""
+    curve = np.exp(0.2 * correlated(np.random.default_rng(1), 0.9)[0])
+    steps = np.arange(316, STEPS + 1)
+    length = block_length(np.log(curve[steps]))
+    blocks = len(steps) // length
+    assert 6 <= blocks <= 25
+    kept = steps[len(steps) - blocks * length :].reshape(blocks, length)
+    slope, _, _, _, error = stats.linregress(np.log(kept.mean(axis=1)), np.log(curve[kept].mean(axis=1)))
+    half = stats.t.ppf(0.95, blocks - 2) * error
+    found = judge_plateau(curve[None])
+    assert (found.slope, found.low, found.high) == pytest.approx(  # scipy inverts to 1e-10
+        (slope, slope - half, slope + half), rel=1e-8
+    )
 
 
 def test_a_single_curve_without_correlations_is_judged_well():

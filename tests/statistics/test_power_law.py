@@ -5,6 +5,7 @@ import pytest
 
 from ntk1bit.errors import InputError
 from ntk1bit.statistics import LeaveOneOut, fit_power, fit_power_with_floor, student_interval
+from ntk1bit.statistics.power_law import _fitted_with_floor
 
 from .studies import WIDTHS, draws, fewest, lognormal, most, observed
 
@@ -92,6 +93,15 @@ def test_no_floor_is_claimed_where_there_is_none():
     assert fit.floor_low == 0
     assert f"no floor in sight (it would be below {fit.floor_high:.3g})" in fit.note
     assert fit.exponent_low < -0.5 < fit.exponent_high
+
+
+def test_a_floor_below_0_is_fitted_and_given_as_0():
+    """Pressed against 0 its estimates would lie on one side of the truth, and their spread would be too small."""
+    values = 5.0 * WIDTHS**-0.5 - 0.02
+    p, c, a = _fitted_with_floor(WIDTHS, values[None])[0]
+    assert (p, c, a) == pytest.approx((0.5, -0.02, 5.0), abs=1e-9)  # 0.5 lies on the grid
+    fit = fit_power_with_floor(WIDTHS, noisy(values, 1e-4))
+    assert (fit.floor, fit.floor_low, fit.floor_high) == (0, 0, 0)
 
 
 def test_a_flat_quantity_is_a_level_not_an_exponent():
