@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -38,6 +38,7 @@ NESTED = "data sets, each with its networks"
 CROSSED = "networks crossed with data sets"
 
 
+@runtime_checkable  # to the checks of types while tests run
 class Statistic(Protocol):
     """A number computed from one observation of each network."""
 
