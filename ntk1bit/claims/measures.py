@@ -73,7 +73,7 @@ def against(
     InputError
         If a column is missing, or an x or a seed is not known.
     """
-    require_columns(frame, (x, "seed", value), for_what=f"{value!r} against {x}", known=(x, "seed"))
+    require_columns(frame, (x, "seed", value), for_what=f"{value!r} against {x}", known=(x, "seed", "data_seed"))
     every = pd.Series(frame.groupby([x, *seed_columns(frame)])[value].mean())
     known = every.dropna()
     missing = len(every) - len(known)
@@ -92,11 +92,11 @@ def estimated(
     note: str = "",
     units: str = NETWORKS,
 ) -> IntervalEstimate:
-    """Return an `IntervalEstimate` of a fit or a bootstrap, which may have failed.
+    """Return an `IntervalEstimate` of a fit, which may have failed.
 
     `interval` is the value with its bounds. Numbers that are not finite are no numbers, and an interval of percentiles
-    that leaves its own value out, as that of a skewed bootstrap can, is none: such an estimate is made without an
-    interval, its note saying why.
+    that leaves its own value out, as that of a skewed bootstrap of `scaling.fit` can, is none: such an estimate is made
+    without an interval, its note saying why.
     """
     value, low, high = map(float, interval)
     if not low <= value <= high or not (math.isfinite(low) and math.isfinite(high)) or seeds < 1:

@@ -200,7 +200,7 @@ def _of_group(exponents: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame
 
 
 def _short(value: float) -> str:
-    return "-" if not np.isfinite(value) else f"{value:.3g}" if abs(value) < 1e4 else f"{value:.0f}"
+    return "-" if not np.isfinite(value) else f"{value:.3g}" if abs(value) < 1e3 else f"{value:.0f}"
 
 
 def _between(low: float, high: float, digits: int | None = None) -> str:

@@ -90,7 +90,7 @@ def estimate_against(
         Whether exponents are needed at all; if not, the table alone is made.
     """
     samples = sorted(samples, key=lambda sample: sample.x)
-    rows = [(one.x, *one.statistic.interval(), len(set(one.seeds))) for one in samples]
+    rows = [(one.x, *one.interval(), one.units) for one in samples]
     table = pd.DataFrame(rows, columns=[variable, "value", "low", "high", "seeds"])
     found = leave_one_out(samples)
     if not fit:

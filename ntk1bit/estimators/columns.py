@@ -14,7 +14,7 @@ from ntk1bit.errors import InputError
 SETTINGS = ("task", "dim", "n_train", "init", "kappa", "eta_rel", "scale", "precision")
 OF_EVERY_RUN = ("width", "seed", "precision", "step", "loss", "drift", "diverged", "key")  # whatever was asked for
 _CELL = (*SETTINGS, "width", "seed")  # what tells networks apart
-_KEYS = (*_CELL, "key", "step")  # what rows are grouped by
+_KEYS = (*_CELL, "data_seed", "key", "step")  # what rows are grouped by
 
 Estimator = TypeVar("Estimator", bound=Callable[..., Any])
 

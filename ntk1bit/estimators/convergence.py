@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +11,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ntk1bit.estimators.against_width import AgainstWidth, converged_cells, estimate_against, groups, per_cell
+from ntk1bit.estimators.against_width import (
+    AgainstWidth,
+    converged_cells,
+    estimate_against,
+    groups,
+    per_cell,
+    seed_columns,
+)
 from ntk1bit.estimators.columns import reads
 from ntk1bit.statistics import (
     Interval,
@@ -64,16 +72,13 @@ def floor(frame: pd.DataFrame) -> list[AgainstWidth]:
         seen: dict[str, list[int]] = {"falling": [], "rising": [], "undecided": []}
         ends, levels = [], []
         for width, cells in kept.groupby("width"):
-            by_seed = [(seed, cell["loss"].to_numpy(dtype=np.float64)) for seed, cell in cells.groupby("seed")]
-            curves = np.stack([curve for _, curve in by_seed])
-            outcome = judge_plateau(curves).outcome
+            curves = _curves(cells, seed_columns(kept))
+            outcome = judge_plateau(curves.losses).outcome
             if outcome != "level":
                 seen[outcome].append(int(str(width)))
                 continue
-            seeds = tuple(seed for seed, _ in by_seed)
-            ends.append(Samples(int(str(width)), seeds, MeanOf(np.array([final_loss(one) for one in curves]))))
-            limits = np.array([extrapolated_level(one) for one in curves])
-            levels.append(Samples(int(str(width)), seeds, MeanOf(limits, signed=True)))
+            ends.append(curves.sample(width, final_loss))
+            levels.append(curves.sample(width, extrapolated_level, signed=True))
         for what, widths in seen.items():
             if widths:
                 where = ", ".join(map(str, widths))
@@ -84,11 +89,33 @@ def floor(frame: pd.DataFrame) -> list[AgainstWidth]:
     return found
 
 
+@dataclass(frozen=True)
+class _Curves:
+    """The loss curves of the networks of one width, with their seeds and, where these vary, those of their data."""
+
+    seeds: tuple[Hashable, ...]
+    data: tuple[Hashable, ...]
+    losses: Float[np.ndarray, "networks t"]
+
+    def sample(self, width: object, of: Callable[[np.ndarray], float], *, signed: bool = False) -> Samples:
+        """Return a number of each curve as the sample of its width."""
+        values = np.array([of(one) for one in self.losses])
+        return Samples(int(str(width)), self.seeds, MeanOf(values, signed), self.data)
+
+
+def _curves(cells: pd.DataFrame, names: list[str]) -> _Curves:
+    """Collect the loss curves of one width's networks, which the columns `names` tell apart."""
+    found = [(key, cell["loss"].to_numpy(dtype=np.float64)) for key, cell in cells.groupby(names)]
+    keys = [key for key, _ in found if isinstance(key, tuple)]
+    data = tuple(key[-1] for key in keys) if len(names) > 1 else ()
+    return _Curves(tuple(key[0] for key in keys), data, np.stack([curve for _, curve in found]))
+
+
 def _allowing_for_the_rest(one: AgainstWidth, levels: list[Samples]) -> AgainstWidth:
     """Widen the intervals of a floor by those of the levels its curves are heading for."""
     if not levels:
         return one
-    bounds = np.array([each.statistic.interval() for each in levels])
+    bounds = np.array([each.interval() for each in levels])
     low, high = (one.table[name].to_numpy(dtype=np.float64) for name in ("low", "high"))
     table = one.table.assign(low=np.minimum(low, bounds[:, 1]), high=np.maximum(high, bounds[:, 2]))
     fit = one.power
@@ -181,8 +208,7 @@ def width_needed(frame: pd.DataFrame, *, losses: int = 5) -> list[WidthNeeded]:
         kept, notes = converged_cells(part)
         samples = []
         for width, cells in kept.groupby("width"):
-            by_seed = {seed: final_loss(cell["loss"].to_numpy()) for seed, cell in cells.groupby("seed")}
-            samples.append(Samples(int(str(width)), tuple(by_seed), MeanOf(np.array(list(by_seed.values())))))
+            samples.append(_curves(cells, seed_columns(kept)).sample(width, final_loss))
         found.append(_width_needed(settings, notes, samples, losses))
     return found
 

@@ -21,6 +21,7 @@ from ntk1bit.estimators.against_width import (
     groups,
     per_cell,
     recorded_steps,
+    seed_columns,
     seed_samples,
 )
 from ntk1bit.estimators.columns import reads
@@ -67,13 +68,14 @@ def gap(frame: pd.DataFrame, *, when: When = "end") -> list[AgainstWidth]:
 
 def _gaps(one_bit: pd.DataFrame, full: pd.DataFrame, when: When) -> tuple[pd.Series, str]:
     """One number for each (width, seed) that has both precisions, and a note that counts those that have not."""
-    index = ["width", "seed", "step"]
+    cell = ["width", *seed_columns(one_bit)]
+    index = [*cell, "step"]
     other = full.rename(columns={"test_outputs": "test_outputs_full"}).set_index(index)
     pairs = one_bit.set_index(index)[["test_outputs"]].join(other[["test_outputs_full"]], how="inner")
     pairs = pairs.loc[pairs["test_outputs"].map(len) > 0]
     if pairs.empty:
         return pd.Series(dtype=np.float64), ""
-    networks = [{*zip(side["width"], side["seed"], strict=True)} for side in (one_bit, full, pairs.reset_index())]
+    networks = [set(map(tuple, side[cell].to_numpy())) for side in (one_bit, full, pairs.reset_index())]
     alone = len((networks[0] | networks[1]) - networks[2])
     note = f"{alone} networks of one precision without their counterpart are left out" if alone else ""
     apart = pd.Series(
@@ -83,7 +85,7 @@ def _gaps(one_bit: pd.DataFrame, full: pd.DataFrame, when: When) -> tuple[pd.Ser
         ],
         index=pairs.index,
     ).sort_index()
-    by_cell = apart.groupby(level=["width", "seed"])
+    by_cell = apart.groupby(level=cell)
     return {"start": by_cell.first, "end": by_cell.last, "largest": by_cell.max}[when](), note
 
 
@@ -107,10 +109,18 @@ def spread(frame: pd.DataFrame) -> list[AgainstWidth]:
         kept, notes = converged_cells(part)
         samples, single = [], []
         for width, cells in kept.groupby("width"):
-            last = cells.loc[cells["step"] == cells["step"].max()].sort_values("seed")
+            names = seed_columns(kept)
+            last = cells.loc[cells["step"] == cells["step"].max()].sort_values(names)
             outputs = np.stack([np.asarray(entry, np.float64) for entry in last["test_outputs"]])
             if len(outputs) > 1 and outputs.shape[1]:
-                samples.append(Samples(int(str(width)), tuple(last["seed"]), SpreadOf(outputs)))
+                samples.append(
+                    Samples(
+                        int(str(width)),
+                        tuple(last["seed"]),
+                        SpreadOf(outputs),
+                        tuple(last[names[-1]]) if names[1:] else (),
+                    )
+                )
             elif outputs.shape[1]:
                 single.append(str(width))
         if samples and single:

@@ -118,6 +118,21 @@ class Samples:
     statistic: Statistic
     data: tuple[Hashable, ...] = ()
 
+    @property
+    def units(self) -> int:
+        """Number of units that are left out in turn: networks, or data sets if these are fewer."""
+        return leave_one_out([self]).freedom + 1
+
+    def interval(self) -> Interval:
+        """Return the statistic with its interval: its own over networks, by leaving units out if data sets differ."""
+        found = leave_one_out([self])
+        if found.units == NETWORKS:
+            return self.statistic.interval()
+        if self.statistic.signed:
+            return found.interval(lambda values: values[:, 0])
+        value, low, high = (math.exp(end) for end in found.interval(lambda values: np.log(values[:, 0])))
+        return value, low, high
+
 
 @dataclass(frozen=True)
 class LeaveOneOut:

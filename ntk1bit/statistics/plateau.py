@@ -76,8 +76,9 @@ def judge_plateau(curves: Float[np.ndarray, "seeds t"], *, margin: float = MARGI
 def end_slope(curve: Float[np.ndarray, " t"]) -> float:
     """Slope of log L against log t over the last half decade of steps, from ten bins evenly spread in log t."""
     last = len(curve) - 1
-    edges = np.unique(np.rint(np.geomspace(_end(last), last + 1, _BINS + 1)).astype(int))
-    return _slope(curve, edges)
+    before_the_end = last + 1 - np.geomspace(_end(last), last + 1, _BINS + 1)
+    edges = last + 1 - 2 * np.rint(before_the_end / 2).astype(int)  # even lengths: what alternates cancels
+    return _slope(curve, np.unique(edges[edges > 0]))
 
 
 def extrapolated_level(curve: Float[np.ndarray, " t"]) -> float:
@@ -93,15 +94,15 @@ def extrapolated_level(curve: Float[np.ndarray, " t"]) -> float:
     return float(values.mean() - (at @ values) / (at @ at) * (steps**-SLOWEST).mean())
 
 
-def block_length(residuals: Float[np.ndarray, " t"]) -> int:
+def block_length(series: Float[np.ndarray, " t"]) -> int:
     """Return an even number of steps over which a stationary series forgets itself, from its autocorrelations.
 
     Autocorrelations are summed in pairs of neighbouring lags as long as the sums are positive (Geyer 1992, sec. 3.3): a
     series that alternates from step to step has negative ones at odd lags, which the pairs take in. The length is twice
     the integrated autocorrelation time, and at least 2, so that alternations cancel within a block.
     """
-    n = len(residuals)
-    centred = residuals - residuals.mean()
+    n = len(series)
+    centred = series - series.mean()
     size = 1 << (2 * n - 1).bit_length()
     power = np.abs(np.fft.rfft(centred, size)) ** 2
     correlation = np.fft.irfft(power, size)[:n]

@@ -63,7 +63,7 @@ def test_nothing_to_show_is_said(ax):
 def test_exponent_text():
     assert plots.exponent_text(PowerFit(True, "", exponent=-0.5)) == "$m^{-0.50}$"
     plain = PowerFit(True, "", exponent=-0.5, exponent_low=-0.6, exponent_high=-0.4)
-    bent = replace(plain, curvature=0.1, curvature_low=0.05, curvature_high=0.15)
+    bent = replace(plain, curved=True)
     assert plots.exponent_text(bent) == "$m^{-0.50}$ [-0.60, -0.40], curved"
     seen = replace(plain, floor=0.25, floor_low=0.2, floor_high=0.3)
     assert plots.exponent_text(seen) == "0.25 + $m^{-0.50}$ [-0.60, -0.40]"
