@@ -189,7 +189,8 @@ def evidence_stable(data: Data) -> Evidence:
             measures.append(seeds_interval(values, f"{name}.times{times:g}", what, f"size {size}", _STUDY))
     ratios = [math.log2(run.rates["bitnet", str(one)] / run.rates["full", str(one)]) for one in run.spec.shapes]
     span = f"{len(ratios)} sizes, one search each"
-    measures.append(seeds_interval(ratios, "rate.log2", "interval over sizes, not seeds", span, _STUDY))
+    meaning = "interval over sizes, not seeds"
+    measures.append(seeds_interval(ratios, "rate.log2", meaning, span, _STUDY, units="sizes"))
     return Evidence(tuple(measures), {"excess": summary.mean_excess(run), "rates tried": summary.searched(run)})
 
 

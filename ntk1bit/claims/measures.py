@@ -155,8 +155,10 @@ def fewest_seeds(one: AgainstWidth) -> int:
     return int(one.table["seeds"].to_numpy().min()) if len(one.table) else 0
 
 
-def seeds_interval(values: ArrayLike, measure: str, meaning: str, span: str, study: str) -> IntervalEstimate:
-    """Return the mean of one value per seed with its Student-t interval; for values of any sign.
+def seeds_interval(
+    values: ArrayLike, measure: str, meaning: str, span: str, study: str, *, units: str = NETWORKS
+) -> IntervalEstimate:
+    """Return the mean of one value per seed, or other unit, with its Student-t interval; for values of any sign.
 
     Seeds without a finite value are left out, and the note counts them.
     """
@@ -166,7 +168,7 @@ def seeds_interval(values: ArrayLike, measure: str, meaning: str, span: str, stu
     note = f"{len(every) - k} of {len(every)} seeds without a finite value are left out" if k < len(every) else ""
     if k < 2:
         note = _joined("one seed: no interval" if k else "no seed: no value", note)
-    return estimated(measure, meaning, student_interval(values), k, span, study, note)
+    return estimated(measure, meaning, student_interval(values), k, span, study, note, units)
 
 
 def held_out_bound(
