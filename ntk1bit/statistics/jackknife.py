@@ -121,13 +121,13 @@ class Samples:
     @property
     def units(self) -> int:
         """Number of units that are left out in turn: networks, or data sets if these are fewer."""
-        return leave_one_out([self]).freedom + 1
+        return len(set(self.seeds)) if len(set(self.data)) < 2 else leave_one_out([self]).freedom + 1
 
     def interval(self) -> Interval:
         """Return the statistic with its interval: its own over networks, by leaving units out if data sets differ."""
-        found = leave_one_out([self])
-        if found.units == NETWORKS:
+        if len(set(self.data)) < 2:
             return self.statistic.interval()
+        found = leave_one_out([self])
         if self.statistic.signed:
             return found.interval(lambda values: values[:, 0])
         value, low, high = (math.exp(end) for end in found.interval(lambda values: np.log(values[:, 0])))
