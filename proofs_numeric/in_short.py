@@ -9,6 +9,11 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
         "their bounds. The printed argument for Eq. (5) has a gap; its conclusion has a proof here.",
     ),
     (
+        {"I.6": "inconclusive"},
+        "That weights at the start are bounded (Lemma I.6) has a proof here with its constant; that it fails rarely at "
+        "every width and dimension takes more draws than were made.",
+    ),
+    (
         {"C1": "supported"},
         "The kernel of a 1-bit network stays close to initialisation, the closer the wider it is, and its drift falls "
         "faster than D25's bounds say.",
