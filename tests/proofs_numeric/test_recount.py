@@ -1,4 +1,4 @@
-"""Stored results that rest on counting are what is counted today, and a recount touches nothing else."""
+"""Stored results are what is counted and judged today, without training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from proofs_numeric.page import RESULTS
 from proofs_numeric.recount import NETWORKS, main, recount
 from proofs_numeric.studies import studies
 
-COUNTED = ("C6-energy", "C7", "C7-table")
+COUNTED = ("C6", "C6-energy", "C7", "C7-table")
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +41,11 @@ def test_stored_counts_are_those_of_today(networks):
                 f"{entry.id}: run python -m proofs_numeric.recount, figures and page"
             )
         else:
-            assert entry is stored
+            assert to_builtins(entry) == to_builtins(stored), f"{entry.id}: run python -m proofs_numeric.recount"
     assert replace(found, claims=[]) == replace(results, claims=[])
 
 
-def test_stored_energies_that_are_wrong_are_counted_anew_and_losses_are_kept(networks):
+def test_stored_energies_and_losses_that_are_wrong_are_made_anew(networks):
     results = read_results(RESULTS)
     rows = results.claim("C6-energy").tables["loss against energy"]
     for row in rows:
@@ -53,7 +53,7 @@ def test_stored_energies_that_are_wrong_are_counted_anew_and_losses_are_kept(net
     rows[0]["loss"] = 1.25
     found = recount(results, networks)
     rows, before = (one.claim("C6-energy").tables["loss against energy"] for one in (found, read_results(RESULTS)))
-    assert rows[0]["loss"] == 1.25
+    assert rows[0]["loss"] == pytest.approx(before[0]["loss"], rel=2e-5)
     assert [row["joules_exact"] for row in rows] == pytest.approx([row["joules_exact"] for row in before], rel=2e-5)
 
 
