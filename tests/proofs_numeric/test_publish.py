@@ -13,6 +13,7 @@ from ntk1bit.cli.main import main
 from ntk1bit.errors import InputError
 from ntk1bit.estimators.language import networks
 from proofs_numeric import publish as publishing
+from proofs_numeric.changes import FILE as CHANGES
 from proofs_numeric.page import PAGE, RESULTS
 from proofs_numeric.publish import NETWORKS, publish
 from proofs_numeric.studies import Study
@@ -41,6 +42,8 @@ def test_results_figures_and_page_are_written(verified, places, monkeypatch):
 
     write_figures = publishing.write_figures
     monkeypatch.setattr(publishing, "write_figures", one_figure)
+    places["results"].mkdir()
+    shutil.copy(RESULTS / CHANGES, places["results"])  # what is stored beside the verdicts stays
     written, left_out = publish(verified, **places)
     assert left_out == []
     assert places["page"].read_text() == PAGE.read_text()
