@@ -112,7 +112,7 @@ def proportion_interval(count: int, trials: int, *, level: float = LEVEL) -> tup
     return low, high
 
 
-def student_quantile(freedom: int, level: float = LEVEL) -> float:
+def student_quantile(freedom: int | float, level: float = LEVEL) -> float:
     """Return t with `level` of Student's distribution of `freedom` degrees of freedom within +-t."""
     return float(special.stdtrit(freedom, 0.5 + level / 2))
 
