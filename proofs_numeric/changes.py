@@ -57,18 +57,20 @@ def _shown(entry: ClaimEntry) -> dict[str, str]:
             shown[f"{kind} on {finding.measure}"] = finding.outcome
     for measure in entry.measures:
         if not isinstance(measure, NumberEntry):
-            shown[f"{measure.id} ({measure.label})"] = _numbers(measure)
+            shown[f"{measure.id} ({measure.label})"] = numbers(measure)
     return shown
 
 
-def _numbers(measure: EstimateEntry | CountEntry) -> str:
+def numbers(measure: EstimateEntry | CountEntry) -> str:
+    """Write the numbers of an estimate or a count as the page prints them."""
     if isinstance(measure, CountEntry):
         return f"{measure.failures:,} of {measure.trials:,}"
-    value, low, high = (_number(one) for one in (measure.value, measure.low, measure.high))
+    value, low, high = (number_or_none(one) for one in (measure.value, measure.low, measure.high))
     return f"{value} [{low}, {high}]"
 
 
-def _number(value: float | None) -> str:
+def number_or_none(value: float | None) -> str:
+    """Write a number, or say that there is none."""
     return "none" if value is None or not math.isfinite(value) else number(value)
 
 

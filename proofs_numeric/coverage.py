@@ -403,27 +403,19 @@ def simulate(case: Case, studies: int, seed: int = 0) -> dict[str, Any]:
     }
 
 
-def table(studies: int, *, only: str = "", jobs: int = 1) -> pd.DataFrame:
-    """Return the table, a row a case whose name contains `only`."""
-    chosen = [case for case in cases() if only in case.name]
+def rows(chosen: Sequence[Case], studies: int, *, jobs: int = 1) -> Iterator[dict[str, Any]]:
+    """Simulate cases in processes; give their rows in order, each as soon as it is there."""
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        rows = list(pool.map(_simulate_place, [(case.name, case.k, studies) for case in chosen]))
-    return pd.DataFrame(rows)
+        yield from pool.map(simulate, chosen, itertools.repeat(studies))
 
 
-def _simulate_place(asked: tuple[str, int, int]) -> dict[str, Any]:
-    name, k, studies = asked
-    case = next(one for one in cases() if (one.name, one.k) == (name, k))
-    return simulate(case, studies)
+_HEAD = ("| case | k | coverage | truth above | truth below | given |", "|---|---|---|---|---|---|")
 
 
-def markdown(rows: pd.DataFrame) -> str:
-    """Write the table for docs/statistics.md."""
-    lines = ["| case | k | coverage | truth above | truth below | given |", "|---|---|---|---|---|---|"]
-    for row in rows.to_dict("records"):
-        numbers = ["" if np.isnan(row[name]) else f"{row[name]:.3f}" for name in ("coverage", "low", "high", "given")]
-        lines.append(f"| {row['case']} | {row['k']} | {' | '.join(numbers)} |")
-    return "\n".join(lines)
+def line(row: dict[str, Any]) -> str:
+    """Write a row of the table for docs/statistics.md."""
+    numbers = ["" if np.isnan(row[name]) else f"{row[name]:.3f}" for name in ("coverage", "low", "high", "given")]
+    return f"| {row['case']} | {row['k']} | {' | '.join(numbers)} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -433,7 +425,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--jobs", type=int, default=usable_processors(), help="processes (default: %(default)s)")
     given = parser.parse_args(arguments)
-    print(markdown(table(given.studies, only=given.only, jobs=given.jobs)))
+    chosen = [case for case in cases() if given.only in case.name]
+    if not chosen:
+        parser.error(f"no row has {given.only!r} in its name; leave out --only for the names of all")
+    if given.studies < 1 or given.jobs < 1:
+        parser.error(f"--studies and --jobs must be at least 1, got {given.studies} and {given.jobs}")
+    print(*_HEAD, sep="\n", flush=True)
+    for row in rows(chosen, given.studies, jobs=given.jobs):
+        print(line(row), flush=True)
     return 0
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.claims import OUTCOMES
-from ntk1bit.claims.criteria import number
 from ntk1bit.claims.results import ClaimEntry, CountEntry, EstimateEntry, MissingError, Results, read_results, table
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
 from proofs_numeric.catalogue import proofs
 from proofs_numeric.changes import FILE as CHANGES
+from proofs_numeric.changes import number_or_none, numbers
 from proofs_numeric.in_short import in_short
 from proofs_numeric.proof import Proof
 
@@ -159,12 +158,12 @@ def _measures(entry: ClaimEntry) -> list[str]:
     for measure in entry.measures:
         seeds = note = ""
         if isinstance(measure, CountEntry):
-            value, note = f"{measure.failures:,} of {measure.trials:,}", measure.note
+            value, note = numbers(measure), measure.note
         elif isinstance(measure, EstimateEntry):
-            value = f"{_number(measure.value)} [{_number(measure.low)}, {_number(measure.high)}]"
+            value = numbers(measure)
             seeds, note = f"{measure.seeds} {measure.units}", measure.note
         else:
-            value = _number(measure.value)
+            value = number_or_none(measure.value)
         meaning = _cell(f"{measure.label}: {measure.meaning}" + (f" ({note})" if note else ""))
         lines.append(f"| {meaning} | {value} | {_cell(measure.span)} | {seeds} | {measure.study} |")
     return lines
@@ -173,7 +172,7 @@ def _measures(entry: ClaimEntry) -> list[str]:
 def _table(frame: pd.DataFrame) -> list[str]:
     lines = [f"| {' | '.join(frame.columns)} |", "|---" * len(frame.columns) + "|"]
     for row in frame.itertuples(index=False):
-        cells = [_number(value) if isinstance(value, float) else _cell(str(value)) for value in row]
+        cells = [number_or_none(value) if isinstance(value, float) else _cell(str(value)) for value in row]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -231,10 +230,6 @@ def _prose(text: str) -> str:
 
 def _cell(text: str) -> str:
     return _prose(text).replace("|", "\\|").replace("\n", " ")
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None or not math.isfinite(value) else number(value)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

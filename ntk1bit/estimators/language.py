@@ -114,7 +114,7 @@ def gaps(run: LanguageRun, *, of: str, against: str = "full") -> pd.DataFrame:
     rows = []
     for key, mine in sides[0].iterrows():
         theirs = sides[1].loc[key]  # pyright: ignore[reportCallIssue, reportArgumentType]
-        apart = [mine["window_losses"], theirs["window_losses"]] if "window_losses" in mine else [[], []]
+        apart = np.subtract(mine.get("window_losses", ()), theirs.get("window_losses", ()))
         parameters, size, seed = key  # pyright: ignore[reportGeneralTypeIssues]
         rows.append(
             {
@@ -123,7 +123,7 @@ def gaps(run: LanguageRun, *, of: str, against: str = "full") -> pd.DataFrame:
                 "seed": seed,
                 "gap": float(mine["loss"] - theirs["loss"]),
                 "relative": float((mine["loss"] - theirs["loss"]) / theirs["loss"]),
-                "gap_error": standard_error(np.subtract(*map(np.asarray, apart))),
+                "gap_error": standard_error(apart),
             }
         )
     return pd.DataFrame(rows).sort_values(["parameters", "seed"], ignore_index=True)

@@ -144,11 +144,14 @@ class SpreadOf:
     outputs: Float[np.ndarray, "seeds n_test"]
     signed: bool = False
 
+    @functools.cached_property
+    def _squares(self) -> Float[np.ndarray, "seeds seeds"]:
+        return 0.5 * np.mean((self.outputs[:, None] - self.outputs[None]) ** 2, axis=-1)
+
     def __call__(self, weights: Float[np.ndarray, "b seeds"]) -> Float[np.ndarray, " b"]:
         """Return the spread for each row of weights; NaN where all weight is on one seed."""
-        squares = 0.5 * np.mean((self.outputs[:, None] - self.outputs[None]) ** 2, axis=-1)
         pairs = weights.sum(axis=1) ** 2 - (weights**2).sum(axis=1)
-        total = np.einsum("bi,ij,bj->b", weights, squares, weights)
+        total = np.einsum("bi,ij,bj->b", weights, self._squares, weights)
         return np.sqrt(np.divide(total, pairs, out=np.full(len(weights), np.nan), where=pairs > 0))
 
     def interval(self) -> Interval:

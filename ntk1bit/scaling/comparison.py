@@ -88,8 +88,9 @@ def fit_groups(frame: pd.DataFrame, request: FitRequest, *, progress: Progress |
     fits: dict[Hashable, Fit] = {}
     for i, ((name, rows), data) in enumerate(zip(groups.rows(), observed, strict=True)):
         own = request.for_group(request.seed + (i if clusters is None else 0))
-        counts = draw(data.clusters, own)
-        if clusters is not None and draws is not None:
+        if clusters is None or draws is None:
+            counts = draw(data.clusters, own)
+        else:
             counts = draws[:, np.unique(clusters.codes[rows])]  # in the order of the part's own clusters
         with groups.naming(name):
             fits[name] = fit_observations(data, own, counts, progress=progress)

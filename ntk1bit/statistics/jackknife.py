@@ -130,8 +130,7 @@ class Samples:
         found = leave_one_out([self])
         if self.statistic.signed:
             return found.interval(lambda values: values[:, 0])
-        value, low, high = (math.exp(end) for end in found.interval(lambda values: np.log(values[:, 0])))
-        return value, low, high
+        return found.logarithmic_interval()
 
 
 @dataclass(frozen=True)
@@ -184,6 +183,12 @@ class LeaveOneOut:
         value, low, high = self.intervals(lambda rows: function(rows)[:, None], level=level)[:, 0]
         return float(value), float(low), float(high)
 
+    def logarithmic_interval(self) -> Interval:
+        """Return the first entry, a positive statistic, with its interval in logarithms."""
+        _, low, high = self.interval(lambda rows: np.log(rows[:, 0]))
+        with np.errstate(over="ignore"):  # two values far apart: no upper end that a number could hold
+            return float(self.estimate[0]), float(np.exp(low)), float(np.exp(high))
+
     def at(self, places: Bool[np.ndarray, " x"] | slice) -> LeaveOneOut:
         """Return the same of some of the x only."""
         kept = tuple(one[:, places] for one in self.without)
@@ -221,16 +226,8 @@ def logarithmic_interval(statistic: Callable[[Float[np.ndarray, "b k"]], Float[n
 
     NaN bounds for one network, and where the statistic is not positive without one of them.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = float(statistic(np.ones((1, k)))[0])
-        if k < 2:
-            return value, math.nan, math.nan
-        around = np.log(statistic(1.0 - np.eye(k))) - np.log(value)
-    half = student_quantile(k - 1) * math.sqrt((k - 1) / k * float(np.sum(around**2)))
-    if not math.isfinite(half):
-        return value, math.nan, math.nan
-    with np.errstate(over="ignore"):  # two values far apart: no upper end that a number could hold
-        return value, value * float(np.exp(-half)), value * float(np.exp(half))
+    without = statistic(1.0 - np.eye(k)) if k > 1 else np.empty(0)
+    return _of_one_number(statistic(np.ones((1, k)))[0], without).logarithmic_interval()
 
 
 def cluster_slope(
@@ -270,13 +267,13 @@ def cluster_slope(
         return float(centred[0] @ centred[1]) / square if square > 0 else math.nan
 
     value = slope(np.ones(len(x), dtype=bool))
-    k = len(names)
-    around = np.array([slope(of != one) for one in range(k)]) - value
-    spread = (k - 1) / max(k, 1) * float(np.sum(around**2))
-    if k < 2 or not math.isfinite(spread):
-        return (value, math.nan, math.nan), k
-    half = student_quantile(k - 1, LEVEL) * math.sqrt(spread)
-    return (value, value - half, value + half), k
+    without = np.array([slope(of != one) for one in range(len(names))])
+    return _of_one_number(value, without).interval(lambda rows: rows[:, 0]), len(names)
+
+
+def _of_one_number(value: float, without: Float[np.ndarray, " k"]) -> LeaveOneOut:
+    """Put a number and what it is without each of k units as a vector of one entry."""
+    return LeaveOneOut(np.array([value]), (without[:, None],), (1,), len(without) - 1)
 
 
 def _design(networks: Sequence[Sequence[Hashable]], data: Sequence[Sequence[Hashable]]) -> str:

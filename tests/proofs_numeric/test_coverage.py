@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from proofs_numeric import coverage
-from proofs_numeric.coverage import Case, Outcome, cases, judged, markdown, simulate, table
+from proofs_numeric.coverage import Case, Outcome, cases, judged, line, main, rows, simulate
 from proofs_numeric.page import ROOT
 
 SLOW = ("floor exponent", "fit,", "width needed")  # tenths of a second a study
@@ -55,6 +55,15 @@ def test_the_documented_table_has_every_row():
 
 @pytest.mark.slow
 def test_the_command_simulates_in_processes():
-    found = table(20, only="mean difference", jobs=2)
-    assert found["k"].tolist() == [2, 3, 5, 8]
-    assert markdown(found).count("\n") == 5
+    chosen = [case for case in cases() if case.name.startswith("mean difference")]
+    found = list(rows(chosen, 20, jobs=2))
+    assert [row["k"] for row in found] == [2, 3, 5, 8]
+    assert found == [simulate(case, 20) for case in chosen]
+    assert all(line(row).count("|") == 7 for row in found)
+
+
+@pytest.mark.parametrize("wrong", [["--only", "no such row"], ["--studies", "0"], ["--jobs", "0"]])
+def test_what_cannot_be_simulated_is_refused_in_one_line(wrong, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(wrong)
+    assert "error: " in capsys.readouterr().err.splitlines()[-1]
