@@ -66,9 +66,14 @@ def running(pool: Executor, calls: Mapping[Key, tuple[Any, ...]]) -> Iterator[It
 
 
 def stop(pool: Executor) -> None:
-    """End an executor at once: what has not begun is dropped, and local workers are terminated."""
+    """End an executor at once: what has not begun is dropped, and local workers are terminated.
+
+    The thread that serves the workers is waited for: an interpreter that exits while that thread closes its pipe
+    writes to the closed pipe and prints a traceback.
+    """
     with uninterrupted():
         processes = list((pool._processes or {}).values()) if isinstance(pool, ProcessPoolExecutor) else []
+        server: threading.Thread | None = getattr(pool, "_executor_manager_thread", None)
         pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.terminate()
@@ -76,6 +81,8 @@ def stop(pool: Executor) -> None:
             process.join(timeout=5)
         for process in processes:
             process.kill()  # does nothing to one that has ended
+        if server is not None:
+            server.join(timeout=5)
 
 
 @contextmanager

@@ -4,8 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, process
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import ClassVar
@@ -314,3 +315,21 @@ def test_changed_versions_are_noted(tmp_path):
     path.write_text(path.read_text().replace('numpy = "', 'numpy = "0.'))
     (note,) = run_all(spec, tmp_path / "run").notes
     assert "versions changed since this run began (numpy 0." in note
+
+
+def test_stopping_waits_for_the_thread_that_serves_the_workers(monkeypatch):
+    closing = process._ExecutorManagerThread.join_executor_internals
+
+    def slowly(thread):
+        time.sleep(0.5)
+        closing(thread)
+
+    monkeypatch.setattr(process._ExecutorManagerThread, "join_executor_internals", slowly)
+    before = set(threading.enumerate())
+    pool = executors.local_executor(1)
+    future = pool.submit(pow, 2, 2)
+    assert future.result(timeout=120) == 4
+    served = set(threading.enumerate()) - before
+    executors.stop(pool)
+    assert served
+    assert not any(thread.is_alive() for thread in served)
