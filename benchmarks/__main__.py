@@ -1,5 +1,7 @@
 """Run the races: `python -m benchmarks [--only NAME] [--threads 1,2] [--rounds 9] [--out FILE.csv] [--plot FILE.png]`.
 
+With `--on avx2` the cores and BLAS are told that the processor has nothing better, to see what they do on one.
+
 BLAS chooses its kernels when it is loaded, so the races run in a child process from whose environment everything that
 would slow OpenBLAS down has been removed.
 """
@@ -7,6 +9,7 @@ would slow OpenBLAS down has been removed.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import platform
 import sys
@@ -23,7 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _options(given)
     if not options.in_this_process:
-        return run_module("benchmarks", [*given, _CHILD]).returncode
+        from ntk1bit.cores.backends import environment_of
+
+        variables = environment_of(options.on) if options.on else None
+        return run_module("benchmarks", [*given, _CHILD], variables=variables).returncode
     return _race(options)
 
 
@@ -38,6 +44,9 @@ def _race(options: argparse.Namespace) -> int:
     if not pairs:
         print(f"no race is called {options.only!r}; there are: {_names(PAIRS)}", file=sys.stderr)
         return 2
+    if importlib.util.find_spec("onnxruntime") is None:
+        pairs = [pair for pair in pairs if pair.product != "two_bit_matmul"]
+        print("two_bit_matmul is left out: it races onnxruntime; install it with: pip install 'ntk1bit[bench]'")
     machine = _machine()  # after the races are imported: they load every BLAS they use
     print(machine)
     print(report.header())
@@ -51,7 +60,7 @@ def _race(options: argparse.Namespace) -> int:
         print(f"wrote {options.out}")
     if options.plot is not None:
         figure = matplotlib.figure.Figure(figsize=(8, 1.5 + 0.32 * len(pairs)), layout="constrained")
-        report.plot_ratios(results, ax=figure.add_subplot())
+        report.plot_ratios(results, ax=figure.add_subplot()).set_title(machine, fontsize="x-small", wrap=True)
         figure.savefig(options.plot, dpi=150)
         print(f"wrote {options.plot}")
     return 0
@@ -64,6 +73,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=9, help="rounds per race; the median counts")
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="where to write the ratios")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="where to draw them")
+    parser.add_argument("--on", default="", choices=("avx2", "vectors"), help="take this processor for such a one")
     parser.add_argument(_CHILD, action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
@@ -83,12 +93,15 @@ def _machine() -> str:
     from llvmlite.binding import get_host_cpu_name
 
     from ntk1bit import cores
+    from ntk1bit.processors import processor_name
 
+    taken_for = os.environ.get("NUMBA_CPU_NAME", "")
     libraries = [info for info in threadpoolctl.threadpool_info() if info["user_api"] == "blas"]
     kernels = ", ".join(f"{info['internal_api']} {info['version']} {info.get('architecture')}" for info in libraries)
     return (
-        f"{platform.machine()} {get_host_cpu_name()}, {os.cpu_count()} cores; BLAS: {kernels}; numpy {np.__version__}; "
-        f"backend {cores.settings().backend}"
+        f"{processor_name()} ({platform.machine()}, {get_host_cpu_name()}), {os.cpu_count()} cores; "
+        f"backend {cores.settings().backend}{f', taken for {taken_for}' if taken_for else ''}; "
+        f"BLAS: {kernels}; numpy {np.__version__}"
     )
 
 

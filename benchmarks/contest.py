@@ -1,9 +1,9 @@
-"""What is raced: a pair is a name, sizes, a goal and a function that sets the race up. Nothing runs here."""
+"""What is raced: a pair is a name, sizes, goals and a function that sets the race up. Nothing runs here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -49,14 +49,17 @@ class Pair:
         The sizes.
     prepare
         Makes the data, checks that the contestants agree, and returns the race.
-    goal
-        The ratio to reach, or None.
-    goal_threads
-        The number of threads the goal is for.
+    goals
+        The ratio to reach, by backend of the cores and number of threads.
     """
 
     product: str
     sizes: Sizes
     prepare: Callable[[Sizes, np.random.Generator], Contest]
-    goal: float | None = None
-    goal_threads: int = 1
+    goals: Mapping[tuple[str, int], float] = field(default_factory=dict)
+
+
+def goals(*, avx512: float | None = None, avx2: float | None = None) -> dict[tuple[str, int], float]:
+    """Return the ratios to reach with one thread."""
+    given = {"avx512": avx512, "avx2": avx2}
+    return {(backend, 1): goal for backend, goal in given.items() if goal is not None}

@@ -30,7 +30,7 @@ class Result:
     product, sizes
         As declared.
     goal
-        The ratio to reach, if there is one for this number of threads.
+        The ratio to reach, if there is one for this backend and number of threads.
     threads
         Threads allowed to each contestant.
     ours_ms, rival_ms, rival
@@ -96,7 +96,7 @@ def result(
     return Result(
         pair.product,
         pair.sizes,
-        pair.goal if threads == pair.goal_threads else None,
+        pair.goals.get((cores.settings().backend, threads)),
         threads,
         1e3 * float(np.median(ours)),
         1e3 * float(np.median(times[rival])),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.contest import Contest, Pair, Sizes
+from benchmarks.contest import Contest, Pair, Sizes, goals
 from ntk1bit import cores
 from ntk1bit.networks import two_layer
 from ntk1bit.networks.two_layer.engines import Engine, PackedEngine, ReferenceEngine
@@ -84,9 +84,9 @@ def _in_jax(
 ONE_BIT = functools.partial(step, precision="one_bit")
 FULL = functools.partial(step, precision="full")
 PAIRS = (
-    Pair("train_one_bit", Sizes(256, 64, 16384), ONE_BIT, goal=4, goal_threads=2),
-    Pair("train_one_bit", Sizes(256, 64, 1024), ONE_BIT),
-    Pair("train_one_bit", Sizes(1024, 784, 8192), ONE_BIT),
+    Pair("train_one_bit", Sizes(256, 64, 16384), ONE_BIT, {("avx512", 2): 4, ("avx2", 1): 5}),
+    Pair("train_one_bit", Sizes(256, 64, 1024), ONE_BIT, goals(avx2=3)),
+    Pair("train_one_bit", Sizes(1024, 784, 8192), ONE_BIT, goals(avx2=4)),
     Pair("train_full", Sizes(256, 64, 16384), FULL),
     Pair("train_full", Sizes(1024, 784, 8192), FULL),
 )

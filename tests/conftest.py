@@ -60,3 +60,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LanguageRu
         run_all(TINY, shared)
     folder = shutil.copytree(shared, tmp_path_factory.mktemp("language") / "run")
     return folder, load_language_run(folder)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which backends of the cores this processor cannot run: what was not tested is not passed over in silence."""
+    from ntk1bit.cores import BACKENDS, available_backends
+
+    missing = [name for name in BACKENDS if name not in available_backends()]
+    terminalreporter.write_line(f"backends of the cores this processor cannot run, not tested: {', '.join(missing)}")

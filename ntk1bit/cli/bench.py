@@ -13,6 +13,9 @@ def bench(
     threads: Annotated[str, typer.Option(help="Numbers of threads, such as 1,2.")] = "1,2",
     rounds: Annotated[int, typer.Option(min=1, help="Rounds per race; the median counts.")] = 9,
     out: Annotated[Path | None, typer.Option(help="Write the ratios to this .csv file.")] = None,
+    on: Annotated[
+        str, typer.Option(help="Take this processor for one that has no more than this: avx2 or vectors.")
+    ] = "",
     plot: Annotated[Path | None, typer.Option(help="Draw the ratios: .png, .pdf or .svg, by the ending.")] = None,
 ) -> None:
     """Race every product with bits against the best BLAS way to the same result.
@@ -22,7 +25,7 @@ def bench(
     import importlib.util
 
     from ntk1bit.cli.lists import read_list
-    from ntk1bit.errors import InputError
+    from ntk1bit.errors import InputError, require_choice
     from ntk1bit.files import FIGURES, writable_file
 
     if importlib.util.find_spec("benchmarks") is None:
@@ -34,6 +37,9 @@ def bench(
             writable_file(option, path, endings)
     counts = ",".join(map(str, read_list(threads, option="--threads", kind=int)))
     arguments = ["--only", only, "--threads", counts, "--rounds", str(rounds)]
+    if on:
+        require_choice("--on", on, ("avx2", "vectors"))
+        arguments += ["--on", on]
     for option, path in (("--out", out), ("--plot", plot)):
         arguments += [] if path is None else [option, str(path)]
     raise typer.Exit(main(arguments))

@@ -1,7 +1,9 @@
 """Which code path the cores take and how many threads they use: one frozen value, changed only by a `with` block.
 
-Results never depend on the number of threads. The two backends agree bit for bit on every integer product; float32
-products agree to float32 rounding (the order of additions differs).
+Results never depend on the number of threads. All backends agree bit for bit on every integer product. Float32 products
+agree to float32 rounding (the order of additions differs); those of more than `few_inputs.FEW` inputs, on which
+training and kernels rest, are the same code in every backend but ``"blas"``, and the same bits wherever the processor
+fuses multiplication and addition.
 """
 
 from __future__ import annotations
@@ -14,15 +16,21 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import llvmlite.binding
+from numba.core import config
 
 from ntk1bit.compiling import compiles
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.processors import usable_processors
 
-Backend = Literal["avx512", "portable"]
+Backend = Literal["avx512", "avx2", "neon", "vectors", "blas"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
 
-_AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
+# What LLVM calls the features without which a backend does not run, the fastest backend first.
+FEATURES: dict[Backend, tuple[str, ...]] = {
+    "avx512": ("avx512f", "avx512bw", "avx512dq", "avx512vl"),
+    "avx2": ("avx2", "fma"),
+    "neon": ("neon",),
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,9 @@ class CoreSettings:
     Attributes
     ----------
     backend
-        ``"avx512"``: explicit 512-bit vectors; ``"portable"``: NumPy, BLAS and plain numba loops, on any processor.
+        ``"avx512"``, ``"avx2"`` (x86) and ``"neon"`` (aarch64): explicit vectors, and what these instruction sets have
+        beyond loads and additions; ``"vectors"``: explicit vectors alone, which LLVM turns into what any processor
+        has; ``"blas"``: NumPy, BLAS and plain loops, for where nothing is compiled.
     threads
         Largest number of threads a product may use, >= 1.
     """
@@ -42,16 +52,74 @@ class CoreSettings:
 
 
 def cpu_features() -> frozenset[str]:
-    """Return the names LLVM gives to the features of this processor, such as ``"avx512bw"``."""
+    """Return the names LLVM gives to the features kernels are compiled for, such as ``"avx512bw"``.
+
+    They are this processor's, or those of NUMBA_CPU_FEATURES, with which one tries another processor's path here.
+    """
+    if config.CPU_FEATURES is not None:  # pyright: ignore[reportAttributeAccessIssue] (made at run time)
+        given = config.CPU_FEATURES.split(",")  # pyright: ignore[reportAttributeAccessIssue]
+        return frozenset(name.strip()[1:] for name in given if name.strip().startswith("+"))
     return frozenset(name for name, present in llvmlite.binding.get_host_cpu_features().items() if present)
 
 
 @functools.cache
 def available_backends() -> tuple[Backend, ...]:
     """Return the backends that run on this processor, the fastest first; explicit vectors have no plain Python form."""
-    if compiles() and cpu_features().issuperset(_AVX512):
-        return ("avx512", "portable")
-    return ("portable",)
+    if not compiles():
+        return ("blas",)
+    features = cpu_features()
+    return (*(name for name, needed in FEATURES.items() if features.issuperset(needed)), "vectors", "blas")
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What the products do differently from one instruction set to another: the one place that chooses.
+
+    Attributes
+    ----------
+    few_floats
+        Inputs up to which float32 products look sums up in registers, one input at a time; 0 without such look-ups.
+    few_bytes
+        The same of int8 products, by byte shuffles.
+    byte_dots
+        Whether int8 products multiply bytes, where `byte_dots.suits_byte_dots`.
+    wide_tile
+        Whether 16 accumulators of 512 bits fit the registers; 6 do on any processor.
+    gram_tables
+        Inputs from which the bit Gram matrix looks sums up instead of counting bits.
+    """
+
+    few_floats: int = 0
+    few_bytes: int = 0
+    byte_dots: bool = False
+    wide_tile: bool = False
+    gram_tables: int = 192
+
+
+@functools.cache
+def ways(backend: Backend) -> Ways:
+    """Return how a backend computes on this processor."""
+    if backend == "avx512":
+        dots = "avx512vnni" in cpu_features()
+        counts = "avx512vpopcntdq" in cpu_features()
+        return Ways(8, 0 if dots else 8, dots, wide_tile=True, gram_tables=1 << 31 if counts else 192)
+    return {"avx2": Ways(few_floats=4, few_bytes=8), "neon": Ways(few_bytes=8)}.get(backend, Ways())
+
+
+def environment_of(backend: str) -> dict[str, str]:
+    """Return the variables with which a new process takes this machine for one whose best backend this is (x86).
+
+    BLAS is told the same, so that speeds can be compared. An aarch64 processor needs an emulator instead.
+    """
+    common = "+sse4.2,+popcnt"
+    return {
+        "avx2": {
+            "NUMBA_CPU_NAME": "haswell",
+            "NUMBA_CPU_FEATURES": f"{common},+avx,+avx2,+fma,+bmi,+bmi2,+lzcnt,+f16c,+movbe",
+            "OPENBLAS_CORETYPE": "Haswell",
+        },
+        "vectors": {"NUMBA_CPU_NAME": "nehalem", "NUMBA_CPU_FEATURES": common, "OPENBLAS_CORETYPE": "Nehalem"},
+    }.get(backend, {})
 
 
 @functools.cache
@@ -76,7 +144,7 @@ def using(*, backend: str | None = None, threads: int | None = None) -> Iterator
     Parameters
     ----------
     backend
-        ``"avx512"`` or ``"portable"``.
+        One of `available_backends()`.
     threads
         At least 1.
 
@@ -89,7 +157,8 @@ def using(*, backend: str | None = None, threads: int | None = None) -> Iterator
     if backend is not None:
         require_choice("backend", backend, BACKENDS)
         if backend not in available_backends():
-            raise InputError(f"this processor cannot run the backend {backend!r}; use backend 'portable'")
+            possible = ", ".join(map(repr, available_backends()))
+            raise InputError(f"this processor cannot run the backend {backend!r}; use one of {possible}")
         changed = replace(changed, backend=backend)
     if threads is not None:
         if threads < 1:

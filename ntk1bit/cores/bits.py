@@ -94,10 +94,14 @@ def pack_bits(bits: Bool[np.ndarray, "rows columns"]) -> PackedBits:
 
 def unpack_bits(packed: PackedBits) -> Bool[np.ndarray, "rows columns"]:
     """Return the (rows, columns) boolean matrix that was packed."""
-    row_words = np.ascontiguousarray(packed.words.T).astype("<u4", copy=False)
+    return unpack_rows(packed, 0, packed.rows)
+
+
+def unpack_rows(packed: PackedBits, start: int, stop: int) -> Bool[np.ndarray, "block columns"]:
+    """Return rows start..stop of the matrix that was packed."""
+    row_words = np.ascontiguousarray(packed.words[:, start:stop].T).astype("<u4", copy=False)
     octets = row_words.view(np.uint8).reshape(row_words.shape[0], 4 * row_words.shape[1])
-    bits = np.unpackbits(octets, axis=1, bitorder="little")
-    return bits[: packed.rows, : packed.columns].astype(np.bool_)
+    return np.unpackbits(octets, axis=1, count=packed.columns, bitorder="little").view(np.bool_)
 
 
 def pack_signs(s: Shaped[np.ndarray, "m d"]) -> PackedSigns:

@@ -20,7 +20,7 @@ from llvmlite import ir
 from numba import types
 
 from ntk1bit.compiling import compiled
-from ntk1bit.cores.backends import cpu_features, settings
+from ntk1bit.cores.backends import settings
 from ntk1bit.cores.bits import WORD, PackedSigns
 from ntk1bit.cores.simd import Vector, call_llvm, operation, pointer_to, splat
 from ntk1bit.cores.threads import run_pieces
@@ -30,12 +30,6 @@ _PIECE_NS = 100_000  # time of a piece: long against the call of a kernel, short
 _MOST_ROWS, _FEWEST_ROWS = 4096, 256
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
-
-
-@functools.cache
-def has_byte_dots() -> bool:
-    """Tell whether this processor multiplies bytes (`avx512vnni`)."""
-    return "avx512vnni" in cpu_features()
 
 
 def suits_byte_dots(n: int, rows: int) -> bool:

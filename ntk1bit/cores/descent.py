@@ -21,8 +21,8 @@ from ntk1bit.cores.masked_products import masked_product_reference
 from ntk1bit.cores.neurons import (
     PackedNeurons,
     empty_neurons,
+    pack_neurons,
     pack_neurons_reference,
-    quantize_row,
     quantize_rows_vectors,
 )
 from ntk1bit.cores.simd import broadcast, load, multiply_add, read, store
@@ -72,7 +72,7 @@ def descend_one_bit(
     require_output("w", w, np.float32, (active.rows, "d"))
     neurons = empty_neurons(*w.shape, scale=scale)
     _descend(w, a, active, weighted_inputs, step, neurons, scale == "std")
-    return neurons
+    return pack_neurons(w, scale=scale) if settings().backend == "blas" else neurons
 
 
 def descend_full(
@@ -130,7 +130,7 @@ def _descend(
     moves = np.float32(step) * require_array("a", a, np.float32, (width,))
     weighted_inputs = require_array("weighted_inputs", weighted_inputs, np.float32, (active.columns, dim))
 
-    if settings().backend == "avx512":
+    if settings().backend != "blas":
         _in_vectors(w, moves, active, weighted_inputs, neurons, std)
         return
 
@@ -138,10 +138,8 @@ def _descend(
         start = index * ROWS
         stop = min(start + ROWS, width)
         gradient = unpacked_rows(active, start, stop, low=0.0, high=1.0) @ weighted_inputs
-        if neurons is None:
-            _move(w, moves, gradient, start)
-        else:
-            _move_and_quantize(w, moves, gradient, start, std, neurons.signs.words, neurons.s, neurons.mu)
+        with np.errstate(all="ignore"):  # what diverged shows in the results
+            w[start:stop] -= moves[start:stop, None] * gradient
 
     with single_threaded_blas():
         work = width * weighted_inputs.size / 30
@@ -192,20 +190,3 @@ def _descend_rows(columns, active, start, stop, tables, acc, w, moves, quantized
                     w[row, k] -= moves[row] * acc[(row - start) * 16 + k - first]
     if quantized:
         quantize_rows_vectors(w, start, stop, std, halves, s, mu)
-
-
-@compiled
-@no_type_check
-def _move(w, moves, gradient, start):
-    for row in range(gradient.shape[0]):
-        for k in range(w.shape[1]):
-            w[start + row, k] -= moves[start + row] * gradient[row, k]
-
-
-@compiled
-@no_type_check
-def _move_and_quantize(w, moves, gradient, start, std, words, s, mu):
-    for row in range(gradient.shape[0]):
-        for k in range(w.shape[1]):
-            w[start + row, k] -= moves[start + row] * gradient[row, k]
-        quantize_row(w, start + row, std, words, s, mu)

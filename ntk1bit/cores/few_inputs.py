@@ -1,8 +1,9 @@
-"""x S^T for a handful of inputs: neurons in the lanes, lookup tables in registers (AVX-512).
+"""x S^T for a handful of inputs: neurons in the lanes, lookup tables in registers (AVX-512, AVX2).
 
-With one input a table in memory would be used too seldom to be worth filling. Here a table is a pair of registers with
-the 32 sums of 5 inputs under all signs, `vpermi2ps` looks 16 neurons up at once, and the 13 registers for 32 inputs
-serve all neurons before the next 32 are tabulated. The limit is one permutation a cycle.
+With one input a table in memory would be used too seldom to be worth filling. Here tables are registers that all
+neurons use before the next 32 inputs are tabulated. With AVX-512 a pair of registers holds the 32 sums of 5 inputs
+under all signs and `vpermi2ps` looks 16 neurons up at once; with AVX2 one register holds the 8 sums of 3 inputs and
+`vpermps` looks 8 neurons up. The limit is one permutation a cycle.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from ntk1bit.cores.lookup import CHUNK
 from ntk1bit.cores.simd import add, broadcast, call_llvm, load, operation, read, splat, store, subtract, zeros
 from ntk1bit.cores.threads import aligned_empty, run_pieces
 
-FEW = 8  # inputs up to which one at a time is faster than 16 together
 _ROWS = 4096  # neurons per piece; their sums stay in the first-level cache
 _I32 = ir.IntType(32)
 
@@ -34,24 +34,39 @@ def multiply_few(x: Float32[np.ndarray, "n d"], p: PackedSigns, out: Float32[np.
         padded = np.zeros((len(x), depth), dtype=np.float32)
         padded[:, : p.columns] = x
     blocks = -(-p.rows // _ROWS)
+    multiply = _multiply_by_fives if settings().backend == "avx512" else _multiply_by_threes
 
     def piece(index: int) -> None:
         row, block = divmod(index, blocks)
         start = block * _ROWS
         stop = min(start + _ROWS, p.rows)
-        _multiply_one(padded, row, p.words, start, stop, aligned_empty(2 * _ROWS, np.float32), out)
+        multiply(padded, row, p.words, start, stop, aligned_empty(2 * _ROWS, np.float32), out)
 
     run_pieces(piece, blocks * len(x), threads=settings().threads, work_ns=len(x) * p.words.size * 0.13)
 
 
 @compiled
 @no_type_check
-def _multiply_one(x, row, words, start, stop, acc, out):
+def _multiply_by_fives(x, row, words, start, stop, acc, out):
     padded = (stop - start + 15) >> 4 << 4
     part = acc[padded:]
-    _look_up(x, row, words, 0, min(CHUNK, len(words)), start, padded, acc)
+    _add_fives(x, row, words, 0, min(CHUNK, len(words)), start, padded, acc)
     for chunk in range(CHUNK, len(words), CHUNK):
-        _look_up(x, row, words, chunk, min(chunk + CHUNK, len(words)), start, padded, part)
+        _add_fives(x, row, words, chunk, min(chunk + CHUNK, len(words)), start, padded, part)
+        for at in range(0, padded, 16):
+            store(acc, at, add(load(acc, at), load(part, at)))
+    for index in range(stop - start):
+        out[row, start + index] = acc[index]
+
+
+@compiled
+@no_type_check
+def _multiply_by_threes(x, row, words, start, stop, acc, out):
+    padded = (stop - start + 15) >> 4 << 4
+    part = acc[padded:]
+    _add_threes(x, row, words, 0, min(CHUNK, len(words)), start, padded, acc)
+    for chunk in range(CHUNK, len(words), CHUNK):
+        _add_threes(x, row, words, chunk, min(chunk + CHUNK, len(words)), start, padded, part)
         for at in range(0, padded, 16):
             store(acc, at, add(load(acc, at), load(part, at)))
     for index in range(stop - start):
@@ -60,7 +75,7 @@ def _multiply_one(x, row, words, start, stop, acc, out):
 
 @inlined()
 @no_type_check
-def _look_up(x, row, words, from_word, to_word, start, padded, acc):
+def _add_fives(x, row, words, from_word, to_word, start, padded, acc):
     for at in range(0, padded, 16):
         store(acc, at, zeros(acc))
     for index in range(from_word, to_word):
@@ -81,6 +96,42 @@ def _look_up(x, row, words, from_word, to_word, start, padded, acc):
                 lookup16(g, shift_right(bits, 30)),
             )
             store(acc, at, add(load(acc, at), add(low, high)))
+
+
+@inlined()
+@no_type_check
+def _add_threes(x, row, words, from_word, to_word, start, padded, acc):
+    for at in range(0, padded, 16):
+        store(acc, at, zeros(acc))
+    for index in range(from_word, to_word):
+        k = row * x.shape[1] + index * 32
+        a, b, c, d = _three(x, k), _three(x, k + 3), _three(x, k + 6), _three(x, k + 9)
+        e, f, g, h = _three(x, k + 12), _three(x, k + 15), _three(x, k + 18), _three(x, k + 21)
+        i, j = _three(x, k + 24), _three(x, k + 27)
+        last = add(flip_signs(broadcast(read(x, k + 30)), 0), flip_signs(broadcast(read(x, k + 31)), 1))
+        for at in range(0, padded, 16):
+            bits = load(words, index * words.shape[1] + start + at)
+            low = add(
+                add(lookup8(a, bits), lookup8(b, shift_right(bits, 3))),
+                add(lookup8(c, shift_right(bits, 6)), lookup8(d, shift_right(bits, 9))),
+            )
+            middle = add(
+                add(lookup8(e, shift_right(bits, 12)), lookup8(f, shift_right(bits, 15))),
+                add(lookup8(g, shift_right(bits, 18)), lookup8(h, shift_right(bits, 21))),
+            )
+            high = add(
+                add(lookup8(i, shift_right(bits, 24)), lookup8(j, shift_right(bits, 27))),
+                lookup8(last, shift_right(bits, 30)),
+            )
+            store(acc, at, add(load(acc, at), add(add(low, middle), high)))
+
+
+@inlined()
+@no_type_check
+def _three(x, k):
+    """Return the 8 sums of x[k : k + 3] with all signs, twice; bit j of the place is the sign of term j."""
+    low = add(flip_signs(broadcast(read(x, k)), 0), flip_signs(broadcast(read(x, k + 1)), 1))
+    return add(low, flip_signs(broadcast(read(x, k + 2)), 2))
 
 
 @inlined()
@@ -124,6 +175,25 @@ def lookup16(_typing, table, indices):
 
     def codegen(_context, builder, _signature, args):
         return call_llvm(builder, "llvm.x86.avx512.permvar.sf.512", table.llvm, args)
+
+    return table(table, indices), codegen
+
+
+@operation
+@no_type_check
+def lookup8(_typing, table, indices):
+    """Look the low 3 bits of each index up in the first 8 float32 of a table (`vpermps`; needs AVX2)."""
+    half = ir.VectorType(ir.FloatType(), 8)
+
+    def codegen(_context, builder, _signature, args):
+        def lanes(vector, first):
+            return builder.shuffle_vector(
+                vector, vector, ir.Constant(ir.VectorType(_I32, 8), list(range(first, first + 8)))
+            )
+
+        entries = lanes(args[0], 0)
+        found = [call_llvm(builder, "llvm.x86.avx2.permps", half, [entries, lanes(args[1], at)]) for at in (0, 8)]
+        return builder.shuffle_vector(*found, ir.Constant(ir.VectorType(_I32, 16), list(range(16))))
 
     return table(table, indices), codegen
 

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from ntk1bit.compiling import compiled, inlined
-from ntk1bit.cores.backends import settings
+from ntk1bit.cores.backends import settings, ways
 from ntk1bit.cores.bits import WORD, PackedBits, pack_bits, packed_shape, unpack_signs
 from ntk1bit.cores.blocks import half_blocks
 from ntk1bit.cores.checks import require_array
@@ -76,17 +76,16 @@ def forward_one_bit(x: Float32[np.ndarray, "n d"], neurons: PackedNeurons, a: Fl
     a = require_array("a", a, np.float32, (signs.rows,))
     s = require_array("s", s, np.float32, (signs.rows,))
     mu = require_array("mu", mu, np.float32, (signs.rows,))
-    if settings().backend == "avx512":
+    if settings().backend != "blas":
         return _in_vectors(x, a, neurons, None)
     xt = np.ascontiguousarray(x.T)
     sums = _input_sums(x)
 
     def preactivations(start: int, stop: int) -> Float32[np.ndarray, "block n"]:
-        z = unpacked_rows(signs, start, stop, low=-1.0, high=1.0) @ xt
-        _scale_products(z, s[start:stop], mu[start:stop], sums)
-        return z
+        products = unpacked_rows(signs, start, stop, low=-1.0, high=1.0) @ xt
+        return s[start:stop, None] * products + mu[start:stop, None] * sums
 
-    return _portable(preactivations, a, x.shape[0], dim=x.shape[1])
+    return _by_blas(preactivations, a, x.shape[0], dim=x.shape[1])
 
 
 def forward_full(x: Float32[np.ndarray, "n d"], w: Float32[np.ndarray, "m d"], a: Float32[np.ndarray, " m"]) -> Forward:
@@ -112,10 +111,10 @@ def forward_full(x: Float32[np.ndarray, "n d"], w: Float32[np.ndarray, "m d"], a
     w = require_array("w", w, np.float32, ("m", "d"))
     x = require_array("x", x, np.float32, ("n", w.shape[1]))
     a = require_array("a", a, np.float32, (w.shape[0],))
-    if settings().backend == "avx512":
+    if settings().backend != "blas":
         return _in_vectors(x, a, None, w)
     xt = np.ascontiguousarray(x.T)
-    return _portable(lambda start, stop: w[start:stop] @ xt, a, x.shape[0], dim=x.shape[1])
+    return _by_blas(lambda start, stop: w[start:stop] @ xt, a, x.shape[0], dim=x.shape[1])
 
 
 def forward_one_bit_reference(
@@ -161,6 +160,7 @@ def _in_vectors(
     together = split_groups(groups, min(width, ROWS), group_words)
     together += together % 2  # two groups share a word of activation bits, and the full-precision tile takes two
     splits = -(-groups // together)
+    wide = ways(settings().backend).wide_tile
 
     def piece(index: int) -> None:
         block, split = divmod(index, splits)
@@ -173,7 +173,7 @@ def _in_vectors(
             tables = aligned_empty(2 * ENTRIES * lanes, np.float32)
             _one_bit(columns, sums, neurons.signs.words, neurons.s, neurons.mu, *where, tables, acc, *result)
         else:
-            _full(columns, w, *where, acc, *result)
+            _full(columns, w, wide, *where, acc, *result)
 
     work = groups * width * group_words * 1.3
     run_pieces(piece, splits * -(-len(blocks) // at_once), threads=settings().threads, work_ns=work)
@@ -203,19 +203,26 @@ def _one_bit(
 
 @compiled
 @no_type_check
-def _full(columns, w, bounds, first, last, from_group, to_group, acc, a, halves, across, n, partial):
+def _full(columns, w, wide, bounds, first, last, from_group, to_group, acc, a, halves, across, n, partial):
     start, stop = bounds[first], bounds[last]
     rows, dim = stop - start, w.shape[1]
     depth = columns.shape[1]
-    whole = rows // 8 * 8
     for group in range(from_group, to_group, 2):
         at = group * depth * 16
         # An odd last group is paired with itself; its copy is not used.
         stride = depth * 16 if group + 1 < to_group else 0
-        for row in range(0, whole, 8):
-            dot_tile(columns, at, stride, w, (start + row) * dim, dim, acc, row * 16, rows * 16, 8, 2)
-        for row in range(whole, rows):
+        row = 0
+        if wide:
+            while row + 8 <= rows:
+                dot_tile(columns, at, stride, w, (start + row) * dim, dim, acc, row * 16, rows * 16, 8, 2)
+                row += 8
+        while row + 6 <= rows:
+            dot_tile(columns, at, 0, w, (start + row) * dim, dim, acc, row * 16, 0, 6, 1)
+            dot_tile(columns, at + stride, 0, w, (start + row) * dim, dim, acc, (rows + row) * 16, 0, 6, 1)
+            row += 6
+        while row < rows:
             dot_tile(columns, at, stride, w, (start + row) * dim, dim, acc, row * 16, rows * 16, 1, 2)
+            row += 1
         for other in range(group, min(group + 2, to_group)):
             valid = _valid(other, n)
             source = (other - group) * rows * 16
@@ -247,21 +254,24 @@ def _half(row, group, across):
     return 2 * ((group >> 1) * across + row) + (group & 1)
 
 
-def _portable(
+def _by_blas(
     preactivations: Callable[[int, int], np.ndarray], a: Float32[np.ndarray, " m"], n: int, *, dim: int
 ) -> Forward:
     width = len(a)
-    words = np.zeros(packed_shape(width, n), dtype=np.uint32)
+    active = np.zeros((width, n), dtype=np.bool_)
     blocks = half_blocks(width, _BLOCK)
     partial = np.zeros((len(blocks), n), dtype=np.float32)
 
     def piece(index: int) -> None:
         start, stop = blocks[index]
-        _activate(preactivations(start, stop), a, start, words, partial[index])
+        with np.errstate(all="ignore"):  # what diverged shows in the results
+            z = preactivations(start, stop)
+            np.greater_equal(z, 0, out=active[start:stop])
+            partial[index] = (a[start:stop, None] * np.maximum(z, 0)).sum(axis=0)
 
     with single_threaded_blas():
         run_pieces(piece, len(blocks), threads=settings().threads, work_ns=width * n * dim / 30)
-    return Forward(PackedBits(words, width, n), sum_of_halves(partial))
+    return Forward(pack_bits(active), sum_of_halves(partial))
 
 
 def sum_of_halves(partial: Float32[np.ndarray, "blocks n"]) -> Float64[np.ndarray, " n"]:
@@ -269,30 +279,3 @@ def sum_of_halves(partial: Float32[np.ndarray, "blocks n"]) -> Float64[np.ndarra
     middle = len(partial) // 2
     first, second = (part.sum(axis=0, dtype=np.float64) for part in (partial[:middle], partial[middle:]))
     return first + second
-
-
-@compiled
-@no_type_check
-def _scale_products(z, s, mu, sums):
-    """Turn <q_r, x_i>, (rows, n), into s_r <q_r, x_i> + mu_r <1, x_i> in place."""
-    for row in range(z.shape[0]):
-        scale, mean = s[row], mu[row]
-        for i in range(z.shape[1]):
-            z[row, i] = scale * z[row, i] + mean * sums[i]
-
-
-@compiled
-@no_type_check
-def _activate(z, a, start, words, partial):
-    n = z.shape[1]
-    for row in range(z.shape[0]):
-        weight = a[start + row]
-        for i in range(n):
-            value = z[row, i]
-            partial[i] += weight * (np.float32(0) if value < 0 else value)
-        for index in range(words.shape[0]):
-            first = index * 32
-            word = np.uint32(0)
-            for bit in range(min(32, n - first)):
-                word |= np.uint32(z[row, first + bit] >= 0) << np.uint32(bit)
-            words[index, start + row] = word

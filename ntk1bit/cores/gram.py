@@ -10,17 +10,23 @@ from __future__ import annotations
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Int32, UInt64
+from jaxtyping import Int32, UInt16, UInt32, UInt64
 
 from ntk1bit.compiling import compiled
-from ntk1bit.cores.backends import settings
-from ntk1bit.cores.bits import PackedBits, unpack_bits
-from ntk1bit.cores.simd import bit_of_lanes, load, write
-from ntk1bit.cores.threads import run_pieces
-from ntk1bit.cores.tiles import count_tile, popcount64, transpose
+from ntk1bit.cores.backends import settings, ways
+from ntk1bit.cores.bits import PackedBits, packed_shape, unpack_bits
+from ntk1bit.cores.lookup import ENTRIES, accumulate
+from ntk1bit.cores.simd import add, bit_of_lanes, load, spread, store, widen, write
+from ntk1bit.cores.threads import aligned_empty, run_pieces, single_threaded_blas
+from ntk1bit.cores.tiles import count_tile, transpose
+from ntk1bit.cores.unpacking import ROWS, unpacked_rows
 from ntk1bit.errors import InputError
 
 _STRIP = 16  # inputs i per piece: their neurons' words stay in the first-level cache
+_LANES = 64  # inputs j whose sums of bytes fill a vector
+_ROWS = 1024  # inputs i per piece of look-ups: enough to repay the tables
+_CHUNK = 6  # words whose sums fit a byte: 6 x 32 = 192, and tables go two words at a time
+_FLUSH = 170 * _CHUNK  # words whose sums fit int16: 170 x 192 = 32640
 
 
 def bit_gram(bits: PackedBits, other: PackedBits | None = None) -> Int32[np.ndarray, "n n2"]:
@@ -49,18 +55,14 @@ def bit_gram(bits: PackedBits, other: PackedBits | None = None) -> Int32[np.ndar
     counts = np.zeros((bits.columns, bits.columns if other is None else other.columns), dtype=np.int32)
     if 0 in counts.shape or bits.rows == 0:
         return counts
-    left = _by_column(bits)
-    right = left if other is None else _by_column(other)
-    count = _count_pairs_in_tiles if settings().backend == "avx512" else _count_pairs
-
-    def piece(index: int) -> None:
-        start = index * _STRIP
-        count(left, right, start, min(start + _STRIP, bits.columns), symmetric, counts)
-
-    work = counts.size * bits.rows / (256 if symmetric else 128)
-    run_pieces(piece, -(-bits.columns // _STRIP), threads=settings().threads, work_ns=work)
+    right = bits if other is None else other
+    if settings().backend == "blas":
+        _by_blas(bits, right, counts)
+        return counts
+    by_tables = bits.columns >= ways(settings().backend).gram_tables
+    (_by_lookup if by_tables else _by_counting)(bits, right, symmetric, counts)
     if symmetric:
-        (_mirror_tiles if settings().backend == "avx512" else _mirror)(counts)
+        _mirror(counts)
     return counts
 
 
@@ -71,6 +73,85 @@ def bit_gram_reference(bits: PackedBits, other: PackedBits | None = None) -> Int
     return left.T @ right
 
 
+def _by_blas(bits: PackedBits, other: PackedBits, counts: Int32[np.ndarray, "n n2"]) -> None:
+    with single_threaded_blas():
+        for start in range(0, bits.rows, ROWS):  # float32 sums of a block are exact
+            left, right = (
+                unpacked_rows(each, start, min(start + ROWS, bits.rows), low=0.0, high=1.0) for each in (bits, other)
+            )
+            counts += (left.T @ right).astype(np.int32)
+
+
+def _by_counting(bits: PackedBits, other: PackedBits, symmetric: bool, counts: Int32[np.ndarray, "n n2"]) -> None:
+    """Count the ones of `a_i & a_j` for every pair; of a symmetric result, what lies below the diagonal is left."""
+    left = _by_column(bits)
+    right = left if symmetric else _by_column(other)
+
+    def piece(index: int) -> None:
+        start = index * _STRIP
+        _count_pairs(left, right, start, min(start + _STRIP, bits.columns), symmetric, counts)
+
+    work = counts.size * bits.rows / (256 if symmetric else 128)
+    run_pieces(piece, -(-bits.columns // _STRIP), threads=settings().threads, work_ns=work)
+
+
+def _by_lookup(bits: PackedBits, other: PackedBits, symmetric: bool, counts: Int32[np.ndarray, "n n2"]) -> None:
+    """Look up sums over 5 or 6 neurons of the bits of 64 inputs j as bytes (see `lookup`); i are the rows."""
+    left = _by_neuron(bits)
+    groups, blocks = -(-other.columns // _LANES), -(-bits.columns // _ROWS)
+
+    def piece(index: int) -> None:
+        group, block = divmod(index, blocks)
+        group = groups - 1 - group  # of a symmetric result the last groups have the most rows
+        start = block * _ROWS
+        stop = min(start + _ROWS, bits.columns, (group + 1) * _LANES if symmetric else bits.columns)
+        if start >= stop:
+            return
+        tables = aligned_empty(2 * ENTRIES * _LANES, np.uint8)
+        columns = aligned_empty(_CHUNK * 32 * _LANES, np.uint8).reshape(1, _CHUNK * 32, _LANES)
+        acc = aligned_empty((stop - start) * _LANES, np.uint8)
+        sums = aligned_empty((stop - start) * _LANES, np.int16)
+        _look_up(left, other.words, group, start, stop, columns, tables, acc, sums, counts)
+
+    work = counts.size * bits.rows / (256 if symmetric else 128)
+    run_pieces(piece, groups * blocks, threads=settings().threads, work_ns=work)
+
+
+@compiled
+@no_type_check
+def _look_up(left, right, group, start, stop, columns, tables, acc, sums, counts):
+    rows, first, bytes_of = stop - start, group * 64, columns.reshape(-1)
+    paired = 2 * group + 1 < len(right)
+    for chunk in range(0, len(left), _CHUNK):
+        until = min(chunk + _CHUNK, len(left))
+        for k in range((until - chunk) * 32):
+            neuron, active = chunk * 32 + k, np.uint64(0)
+            if neuron < right.shape[1]:
+                active = np.uint64(right[2 * group, neuron])
+                if paired:
+                    active |= np.uint64(right[2 * group + 1, neuron]) << np.uint64(32)
+            spread(bytes_of, k * 64, active)
+        accumulate(columns, 0, left[chunk:until], 0, until - chunk, start, stop, tables, acc, False)
+        for at in range(0, rows * 64, 64):
+            found = load(acc, at)
+            low, high = widen(found, 0), widen(found, 1)
+            if chunk % _FLUSH > 0:
+                low, high = add(load(sums, at), low), add(load(sums, at + 32), high)
+            store(sums, at, low)
+            store(sums, at + 32, high)
+        if until == len(left) or until % _FLUSH == 0:
+            for row in range(rows):
+                for lane in range(min(64, counts.shape[1] - first)):
+                    counts[start + row, first + lane] += sums[row * 64 + lane]
+
+
+def _by_neuron(bits: PackedBits) -> UInt32[np.ndarray, "words padded_columns"]:
+    """Transpose to the words that `bits` would have with neurons as columns and inputs as rows."""
+    turned = np.zeros(packed_shape(bits.columns, bits.rows), dtype=np.uint32)
+    _transpose(bits, turned.view(np.uint16), column_step=2, pair_step=2 * turned.shape[1])
+    return turned
+
+
 def _by_column(bits: PackedBits) -> UInt64[np.ndarray, "columns words"]:
     """Transpose to one row of 64-neuron words for each column, padded with zeros.
 
@@ -79,53 +160,33 @@ def _by_column(bits: PackedBits) -> UInt64[np.ndarray, "columns words"]:
     """
     lines = -(-bits.rows // 512) | 1
     turned = np.zeros((bits.columns, 8 * lines), dtype=np.uint64)
-    turn = _transpose_vectors if settings().backend == "avx512" else _transpose
-    words = bits.words.shape[0]
-
-    def piece(index: int) -> None:
-        turn(bits.words, turned.view(np.uint16), index)
-
-    run_pieces(piece, words, threads=settings().threads, work_ns=bits.nbytes / 2)
+    _transpose(bits, turned.view(np.uint16), column_step=32 * lines, pair_step=2)
     return turned
 
 
-@compiled
-@no_type_check
-def _transpose(words, turned, index):
-    first = index * 32
-    for panel in range(words.shape[1] // 16):
-        for bit in range(min(32, turned.shape[0] - first)):
-            column = np.uint32(0)
-            for lane in range(16):
-                column |= ((words[index, 16 * panel + lane] >> np.uint32(bit)) & np.uint32(1)) << np.uint32(lane)
-            turned[first + bit, panel] = column
+def _transpose(bits: PackedBits, halves: UInt16[np.ndarray, ...], *, column_step: int, pair_step: int) -> None:
+    """Write the bits of 16 neurons and one column as a half word, two of them side by side, then a step further."""
+
+    def piece(index: int) -> None:
+        _transpose_words(bits.words, index, bits.columns, halves.reshape(-1), column_step, pair_step)
+
+    run_pieces(piece, bits.words.shape[0], threads=settings().threads, work_ns=bits.nbytes / 2)
 
 
 @compiled
 @no_type_check
-def _transpose_vectors(words, turned, index):
-    flat, sink = words.reshape(-1), turned.reshape(-1)
-    first, stride = index * 32, turned.shape[1]
+def _transpose_words(words, index, columns, halves, column_step, pair_step):
+    flat, first = words.reshape(-1), index * 32
     for panel in range(words.shape[1] // 16):
         lines = load(flat, index * words.shape[1] + 16 * panel)
-        for bit in range(min(32, turned.shape[0] - first)):
-            write(sink, (first + bit) * stride + panel, bit_of_lanes(lines, bit))
+        at = first * column_step + (panel >> 1) * pair_step + (panel & 1)
+        for bit in range(min(32, columns - first)):
+            write(halves, at + bit * column_step, bit_of_lanes(lines, bit))
 
 
 @compiled
 @no_type_check
 def _count_pairs(left, right, start, stop, symmetric, counts):
-    for i in range(start, stop):
-        for j in range(i if symmetric else 0, right.shape[0]):
-            total = np.int64(0)
-            for word in range(left.shape[1]):
-                total += popcount64(left[i, word] & right[j, word])
-            counts[i, j] = total
-
-
-@compiled
-@no_type_check
-def _count_pairs_in_tiles(left, right, start, stop, symmetric, counts):
     first, second, sink = left.reshape(-1), right.reshape(-1), counts.reshape(-1)
     stride, width = left.shape[1], counts.shape[1]
     whole_rows = start + (stop - start) // 4 * 4
@@ -143,17 +204,6 @@ def _count_pairs_in_tiles(left, right, start, stop, symmetric, counts):
 @compiled
 @no_type_check
 def _mirror(counts):
-    tile = 32  # both a tile and its mirror image fit the first-level cache
-    for top in range(0, counts.shape[0], tile):
-        for left in range(0, top + 1, tile):
-            for i in range(top, min(top + tile, counts.shape[0])):
-                for j in range(left, min(left + tile, i)):
-                    counts[i, j] = counts[j, i]
-
-
-@compiled
-@no_type_check
-def _mirror_tiles(counts):
     width = counts.shape[1]
     whole = width // 16 * 16
     for top in range(0, whole, 64):  # four tiles side by side share the cache lines of 64 rows

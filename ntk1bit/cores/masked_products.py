@@ -16,9 +16,9 @@ from ntk1bit.compiling import compiled
 from ntk1bit.cores.backends import settings
 from ntk1bit.cores.bits import WORD, PackedBits, unpack_bits
 from ntk1bit.cores.checks import require_array, require_output
-from ntk1bit.cores.lookup import ENTRIES, columns_of, sum_rows
+from ntk1bit.cores.lookup import ENTRIES, columns_of, streams, sum_rows
 from ntk1bit.cores.lookup import ROWS as LOOKUP_ROWS
-from ntk1bit.cores.simd import load, store
+from ntk1bit.cores.simd import load, store, stream
 from ntk1bit.cores.threads import aligned_empty, run_pieces, single_threaded_blas
 from ntk1bit.cores.unpacking import ROWS, unpacked_rows
 
@@ -49,13 +49,13 @@ def masked_product(
     weighted_inputs = require_array("weighted_inputs", weighted_inputs, np.float32, (bits.columns, "d"))
     shape = (bits.rows, weighted_inputs.shape[1])
     if out is None:
-        out = np.empty(shape, dtype=np.float32)
+        out = aligned_empty(shape[0] * shape[1], np.float32).reshape(shape)
     else:
         require_output("out", out, np.float32, shape)
     if 0 in shape or bits.columns == 0:
         out[...] = 0
         return out
-    (_by_lookup if settings().backend == "avx512" else _portable)(bits, weighted_inputs, out)
+    (_by_blas if settings().backend == "blas" else _by_lookup)(bits, weighted_inputs, out)
     return out
 
 
@@ -70,13 +70,14 @@ def _by_lookup(bits: PackedBits, weighted_inputs: Float32[np.ndarray, "n d"], ou
     columns = columns_of(weighted_inputs, np.float32)
     groups, depth, lanes = columns.shape
     rows = min(LOOKUP_ROWS, bits.rows)
+    streaming = streams(out)
 
     def piece(index: int) -> None:
         start = index * LOOKUP_ROWS
         stop = min(start + LOOKUP_ROWS, bits.rows)
         tables = aligned_empty(2 * ENTRIES * lanes, np.float32)
         acc = aligned_empty(2 * rows * lanes, np.float32)
-        _gather(columns, bits.words, start, stop, tables, acc, out)
+        _gather(columns, bits.words, start, stop, tables, acc, out, streaming)
 
     work = groups * bits.rows * depth // WORD * 1.3
     run_pieces(piece, -(-bits.rows // LOOKUP_ROWS), threads=settings().threads, work_ns=work)
@@ -84,12 +85,15 @@ def _by_lookup(bits: PackedBits, weighted_inputs: Float32[np.ndarray, "n d"], ou
 
 @compiled
 @no_type_check
-def _gather(columns, words, start, stop, tables, acc, out):
+def _gather(columns, words, start, stop, tables, acc, out, streaming):
     dim = out.shape[1]
     for group in range(len(columns)):
         sum_rows(columns, group, words, start, stop, tables, acc, False)
         first = group * 16
-        if first + 16 <= dim:
+        if streaming and first + 16 <= dim:
+            for row in range(stop - start):
+                stream(out, (start + row) * dim + first, load(acc, row * 16))
+        elif first + 16 <= dim:
             for row in range(stop - start):
                 store(out, (start + row) * dim + first, load(acc, row * 16))
         else:
@@ -98,7 +102,7 @@ def _gather(columns, words, start, stop, tables, acc, out):
                     out[start + row, k] = acc[row * 16 + k - first]
 
 
-def _portable(bits: PackedBits, weighted_inputs: Float32[np.ndarray, "n d"], out: Float32[np.ndarray, "m d"]) -> None:
+def _by_blas(bits: PackedBits, weighted_inputs: Float32[np.ndarray, "n d"], out: Float32[np.ndarray, "m d"]) -> None:
     def piece(index: int) -> None:
         start = index * ROWS
         stop = min(start + ROWS, bits.rows)

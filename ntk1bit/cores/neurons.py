@@ -77,13 +77,14 @@ def pack_neurons(w: Float32[np.ndarray, "m d"], *, scale: str = "std") -> Packed
     w = require_array("w", w, np.float32, ("m", "d"))
     neurons = empty_neurons(*w.shape, scale=scale)
 
-    quantize, words = _quantize, neurons.signs.words
-    if settings().backend == "avx512":
-        quantize, words = _quantize_vectors, words.view(np.uint16)
+    if settings().backend == "blas":
+        with np.errstate(all="ignore"):  # what diverged shows in the results
+            return pack_neurons_reference(w, scale=scale)
+    halves = neurons.signs.words.view(np.uint16)
 
     def piece(index: int) -> None:
         start = index * _ROWS
-        quantize(w, start, min(start + _ROWS, len(w)), scale == "std", words, neurons.s, neurons.mu)
+        _quantize(w, start, min(start + _ROWS, len(w)), scale == "std", halves, neurons.s, neurons.mu)
 
     run_pieces(piece, -(-len(w) // _ROWS), threads=settings().threads, work_ns=float(w.size))
     return neurons
@@ -111,14 +112,7 @@ def empty_neurons(width: int, dim: int, *, scale: str) -> PackedNeurons:
 
 @compiled
 @no_type_check
-def _quantize(w, start, stop, std, words, s, mu):
-    for row in range(start, stop):
-        quantize_row(w, row, std, words, s, mu)
-
-
-@compiled
-@no_type_check
-def _quantize_vectors(w, start, stop, std, halves, s, mu):
+def _quantize(w, start, stop, std, halves, s, mu):
     quantize_rows_vectors(w, start, stop, std, halves, s, mu)
 
 

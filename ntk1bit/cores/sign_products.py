@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from ntk1bit.compiling import compiled
-from ntk1bit.cores.backends import settings
+from ntk1bit.cores.backends import settings, ways
 from ntk1bit.cores.bits import WORD, PackedSigns, unpack_signs
 from ntk1bit.cores.checks import require_array, require_output
-from ntk1bit.cores.few_inputs import FEW, multiply_few
+from ntk1bit.cores.few_inputs import multiply_few
 from ntk1bit.cores.lookup import ENTRIES, columns_of, split_groups, streams, sum_rows, write_turned
 from ntk1bit.cores.lookup import ROWS as LOOKUP_ROWS
 from ntk1bit.cores.threads import aligned_empty, run_pieces, single_threaded_blas
@@ -56,9 +56,10 @@ def sign_matmul(
     if 0 in shape or p.columns == 0:
         out[...] = 0
         return out
-    if settings().backend == "portable":
-        _portable(x, p, out)
-    elif len(x) <= FEW:
+    backend = settings().backend
+    if backend == "blas":
+        _by_blas(x, p, out)
+    elif len(x) <= ways(backend).few_floats:
         multiply_few(x, p, out)
     else:
         _by_lookup(x, p, out)
@@ -100,7 +101,7 @@ def _multiply(columns, words, start, stop, from_group, to_group, tables, acc, ou
         write_turned(acc, stop - start, out, group * 16, start, streaming)
 
 
-def _portable(x: Float32[np.ndarray, "n d"], p: PackedSigns, out: Float32[np.ndarray, "n m"]) -> None:
+def _by_blas(x: Float32[np.ndarray, "n d"], p: PackedSigns, out: Float32[np.ndarray, "n m"]) -> None:
     def piece(index: int) -> None:
         start = index * ROWS
         stop = min(start + ROWS, p.rows)

@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Int8, Int32
 
 from ntk1bit.compiling import compiled
-from ntk1bit.cores.backends import settings
+from ntk1bit.cores.backends import settings, ways
 from ntk1bit.cores.bits import WORD, PackedSigns, unpack_signs
-from ntk1bit.cores.byte_dots import has_byte_dots, multiply_bytes, suits_byte_dots
+from ntk1bit.cores.byte_dots import multiply_bytes, suits_byte_dots
+from ntk1bit.cores.byte_shuffles import multiply_by_shuffles
 from ntk1bit.cores.checks import require_array, require_output
-from ntk1bit.cores.few_inputs import FEW, multiply_few
 from ntk1bit.cores.lookup import ENTRIES, accumulate, columns_of, split_groups, streams, write_turned
 from ntk1bit.cores.lookup import ROWS as LOOKUP_ROWS
 from ntk1bit.cores.simd import add, load, store, widen
@@ -63,14 +63,14 @@ def sign_matmul_int8(
     if 0 in shape or p.columns == 0:
         out[...] = 0
         return out
-    if settings().backend == "portable":
-        _portable(q, p, out)
-    elif has_byte_dots() and suits_byte_dots(*shape):
+    backend = settings().backend
+    way = ways(backend)
+    if backend == "blas":
+        _by_blas(q, p, out)
+    elif way.byte_dots and suits_byte_dots(*shape):
         multiply_bytes(q, p, out)
-    elif len(q) <= FEW and p.columns <= _EXACT:
-        sums = np.empty(shape, dtype=np.float32)  # exact: see _EXACT
-        multiply_few(q.astype(np.float32), p, sums)
-        out[...] = sums
+    elif len(q) <= way.few_bytes:
+        multiply_by_shuffles(q, p, out)
     else:
         _by_lookup(q, p, out)
     return out
@@ -127,7 +127,7 @@ def _multiply(columns, words, start, stop, from_group, to_group, flush, tables, 
             write_turned(sums[count * 16 :], count, out, group * 32 + 16, start, streaming)
 
 
-def _portable(q: Int8[np.ndarray, "n d"], p: PackedSigns, out: Int32[np.ndarray, "n m"]) -> None:
+def _by_blas(q: Int8[np.ndarray, "n d"], p: PackedSigns, out: Int32[np.ndarray, "n m"]) -> None:
     x = q.astype(np.float32)
 
     def piece(index: int) -> None:

@@ -9,13 +9,15 @@ used. Nothing here checks bounds. All of it is generic LLVM vector code, which r
 
     lanes(array)                                             elements a vector has
     load(array, i), store(array, i, v), broadcast(scalar)    whole vectors
+    stream(array, i, v)                                      store past the caches, 64-byte aligned
     zeros(array)                                             a vector of 0
     read(array, i), write(array, i, value)                   one element
     add(v, w), subtract(v, w), multiply_add(a, b, c)         lane by lane; a b + c may round once or twice
     relu(v)                                                  max(v, 0); NaN stays NaN
     not_negative(v)                                          bit l = 1[v_l >= 0]; NaN gives 0
     bit_of_lanes(v, k)                                       bit l = bit k of lane l
-    widen(v, half)                                           int16 to int32, lower or upper half
+    widen(v, half)                                           bytes to int16, int16 to int32; lower or upper half
+    spread(array, i, bits)                                   64 bits to 64 bytes 0 or 1
     magnitude(v), total(v)                                   |v| lane by lane; the sum of the lanes, by halves
 """
 
@@ -35,6 +37,7 @@ _LLVM = {
     types.float32: ir.FloatType(),
     types.float64: ir.DoubleType(),
     types.int8: ir.IntType(8),
+    types.uint8: ir.IntType(8),
     types.int16: ir.IntType(16),
     types.uint16: ir.IntType(16),
     types.int32: ir.IntType(32),
@@ -161,6 +164,25 @@ def store(_typing, array, _index, vector):
 
 @operation
 @no_type_check
+def stream(_typing, array, _index, vector):
+    """Write one vector to `array[index:]`, 64-byte aligned, past the caches: what is there is not read before."""
+
+    def codegen(context, builder, signature, args):
+        target, index, value = args
+        pointer = pointer_to(context, builder, signature.args[0], target, index, vector.llvm)
+        past_the_caches(builder, builder.store(value, pointer, align=BYTES))
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, vector), codegen
+
+
+def past_the_caches(builder, written):
+    """Mark a store as one whose place is not read soon."""
+    written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_I32, 1)]))
+
+
+@operation
+@no_type_check
 def zeros(_typing, array):
     """Return a vector of zeros for an array's element type."""
     vector = Vector(array.dtype)
@@ -266,18 +288,33 @@ def bit_of_lanes(_typing, vector, _bit):
 @operation
 @no_type_check
 def widen(_typing, vector, half):
-    """Return the lower (half = 0) or upper (1) 16 of 32 int16 lanes as int32."""
+    """Return the lower (half = 0) or upper (1) half of the lanes as integers twice as long, int16 or int32."""
     if not isinstance(half, types.IntegerLiteral):
         return None
-    wide = Vector(types.int32)
+    wide = Vector(types.int32 if vector.element.bitwidth == 16 else types.int16)
     first = half.literal_value * wide.lanes
 
     def codegen(_context, builder, _signature, args):
         picks = ir.Constant(ir.VectorType(_I32, wide.lanes), list(range(first, first + wide.lanes)))
         part = builder.shuffle_vector(args[0], ir.Constant(vector.llvm, ir.Undefined), picks)
-        return builder.sext(part, wide.llvm)
+        return (builder.sext if vector.element.signed else builder.zext)(part, wide.llvm)
 
     return wide(vector, half), codegen
+
+
+@operation
+@no_type_check
+def spread(_typing, target, _index, _bits):
+    """Write 64 bits to `target[index:]` as 64 bytes 0 or 1, lane 0 from the lowest bit."""
+    kind = ir.VectorType(ir.IntType(8), BYTES)
+
+    def codegen(context, builder, _signature, args):
+        single = builder.bitcast(args[2], ir.VectorType(ir.IntType(1), BYTES))
+        pointer = pointer_to(context, builder, target, args[0], args[1], kind)
+        builder.store(builder.zext(single, kind), pointer, align=1)
+        return context.get_dummy_value()
+
+    return types.void(target, types.int64, types.uint64), codegen
 
 
 @operation

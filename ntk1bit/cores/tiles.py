@@ -2,20 +2,17 @@
 
 numba cannot index a group of vectors that must stay in registers, so a tile's accumulators are unrolled while its code
 is made: `dot_tile` for full-precision pre-activations, `count_tile` for the bit Gram matrix, `transpose` for outputs.
-`popcount64` is the one operation the portable loops need.
 """
 
 from __future__ import annotations
 
 from typing import no_type_check
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import overload
 
-from ntk1bit.cores.simd import Vector, operation, pointer_to, splat
+from ntk1bit.cores.simd import Vector, operation, past_the_caches, pointer_to, splat
 
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
@@ -189,28 +186,8 @@ def transpose(_typing, array, _index, _stride, target, _target_index, _target_st
             pointer = pointer_to(context, builder, signature.args[3], sink, at, vector.llvm)
             written = builder.store(rows[row], pointer, align=64 if streaming.literal_value else 4)
             if streaming.literal_value:
-                written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_I32, 1)]))
+                past_the_caches(builder, written)
         return context.get_dummy_value()
 
     i64 = types.int64
     return types.void(array, i64, i64, target, i64, i64, streaming), codegen
-
-
-def popcount64(word: np.uint64) -> int:
-    """Count the ones of a 64-bit word; LLVM turns loops over it into vectors."""
-    return int(np.bitwise_count(word))
-
-
-@overload(popcount64, inline="always")
-@no_type_check
-def _compiled_popcount64(_word):
-    return lambda _word: _ctpop(_word)
-
-
-@operation
-@no_type_check
-def _ctpop(_typing, _word):
-    def codegen(_context, builder, _signature, args):
-        return builder.ctpop(args[0])
-
-    return types.int64(types.uint64), codegen

@@ -12,10 +12,10 @@ from ntk1bit.errors import InputError
 
 def test_the_choice_ends_with_the_block():
     before = cores.settings()
-    with cores.using(backend="portable", threads=3) as inside:
-        assert cores.settings() == inside == cores.CoreSettings(backend="portable", threads=3)
+    with cores.using(backend="blas", threads=3) as inside:
+        assert cores.settings() == inside == cores.CoreSettings(backend="blas", threads=3)
         with cores.using(threads=1):
-            assert cores.settings() == cores.CoreSettings(backend="portable", threads=1)
+            assert cores.settings() == cores.CoreSettings(backend="blas", threads=1)
         assert cores.settings() == inside
     assert cores.settings() == before
 
@@ -31,20 +31,30 @@ def test_the_choice_stays_in_its_thread():
 
 def test_unknown_choices_are_refused():
     with (
-        pytest.raises(InputError, match="unknown backend 'portble' \\(did you mean 'portable'"),
-        cores.using(backend="portble"),
+        pytest.raises(InputError, match="unknown backend 'vectrs' \\(did you mean 'vectors'"),
+        cores.using(backend="vectrs"),
     ):
         pass
     with pytest.raises(InputError, match="threads must be 1 or more, got 0"), cores.using(threads=0):
         pass
 
 
-def test_a_processor_without_512_bit_vectors_gets_the_portable_backend(monkeypatch):
-    monkeypatch.setattr(backends, "cpu_features", lambda: frozenset({"avx2", "fma", "avx512f"}))
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ("avx2 fma avx512f", ("avx2", "vectors", "blas")),  # the rest of AVX-512 is missing
+        ("avx512f avx512bw avx512dq avx512vl avx2 fma", ("avx512", "avx2", "vectors", "blas")),
+        ("neon", ("neon", "vectors", "blas")),
+        ("sse4.2", ("vectors", "blas")),
+    ],
+)
+def test_a_processor_gets_the_backends_it_can_run(features, expected, monkeypatch):
+    monkeypatch.setattr(backends, "cpu_features", lambda: frozenset(features.split()))
     backends.available_backends.cache_clear()
     try:
-        assert cores.available_backends() == ("portable",)
-        with pytest.raises(InputError, match="cannot run the backend 'avx512'"), cores.using(backend="avx512"):
+        assert cores.available_backends() == expected
+        missing = next(name for name in cores.BACKENDS if name not in expected)
+        with pytest.raises(InputError, match=f"cannot run the backend '{missing}'"), cores.using(backend=missing):
             pass
     finally:
         backends.available_backends.cache_clear()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ntk1bit import cores
 from ntk1bit.cores import byte_dots, sign_products_int8
+from ntk1bit.cores.backends import ways
 
 needs_bytes = pytest.mark.skipif(
-    "avx512" not in cores.available_backends() or not byte_dots.has_byte_dots(), reason="this processor has no VNNI"
+    not any(ways(each).byte_dots for each in cores.available_backends()), reason="this processor has no VNNI"
 )
 # Edges: tiles of 1, 4 and 8 inputs, 16 rows a panel, 2, 4 and 8 panels a tile, 32 columns a word, 256 rows a piece.
 SHAPES = [
@@ -52,7 +55,7 @@ def test_the_ends_of_int8_on_long_rows(value):
 @pytest.mark.parametrize(("n", "d", "m"), [(1, 65, 70), (8, 65, 70), (9, 65, 70), (40, 33, 4100)])
 def test_a_processor_without_byte_products_gives_the_same(n, d, m, monkeypatch):
     q, p = inputs(n, d, m)
-    monkeypatch.setattr(sign_products_int8, "has_byte_dots", lambda: False)
+    monkeypatch.setattr(sign_products_int8, "ways", lambda backend: replace(ways(backend), byte_dots=False))
     np.testing.assert_array_equal(cores.sign_matmul_int8(q, p), cores.sign_matmul_int8_reference(q, p))
 
 

@@ -72,12 +72,12 @@ def test_sign_of_zero_is_plus_one():
 def in_vectors(w, scale):
     """Quantise with the kernel of the AVX-512 backend, which LLVM makes of shorter vectors on other processors."""
     found = neurons.empty_neurons(*w.shape, scale=scale)
-    neurons._quantize_vectors(w, 0, len(w), scale == "std", found.signs.words.view(np.uint16), found.s, found.mu)
+    neurons._quantize(w, 0, len(w), scale == "std", found.signs.words.view(np.uint16), found.s, found.mu)
     return found
 
 
 def in_turn(w, scale):
-    with cores.using(backend="portable"):
+    with cores.using(backend="blas"):
         return cores.pack_neurons(w, scale=scale)
 
 

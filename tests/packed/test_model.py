@@ -155,7 +155,7 @@ def test_reading_by_parts_gives_the_same_bits(case):
 def test_any_number_of_threads_and_backend_gives_the_same_bits(threads, case, monkeypatch):
     monkeypatch.setattr("ntk1bit.cores.threads._WORTH_SHARING_NS", 0)  # otherwise these would stay on one thread
     model = pack(case.model, case.shape)
-    with cores.using(threads=1, backend="portable"):
+    with cores.using(threads=1, backend="blas"):
         expected = model.logits(case.tokens)
     for backend in cores.available_backends():
         with cores.using(threads=threads, backend=backend):

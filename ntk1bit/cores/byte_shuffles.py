@@ -1,0 +1,246 @@
+"""q S^T for a handful of int8 inputs: neurons in the lanes, tables of 16 sums looked up by byte shuffles (AVX2, NEON).
+
+Four signs are half a byte, and 4 inputs have 16 sums under all signs. A byte shuffle (`vpshufb`, `tbl`) looks 16 such
+halves up in a table of 16 bytes, so a table of low bytes and one of high bytes give the sums of 4 inputs for as many
+neurons as a register has bytes. Low bytes are added in 16 bits, those in even and in odd places apart; high bytes are
+added as bytes and join them at the end of a chunk: sums are exact modulo 2^16, and those of a chunk are smaller.
+"""
+
+from __future__ import annotations
+
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import Int8, Int32
+from llvmlite import ir
+from numba import types
+
+from ntk1bit.compiling import compiled, inlined
+from ntk1bit.cores.backends import cpu_features, settings
+from ntk1bit.cores.bits import PackedSigns
+from ntk1bit.cores.simd import Vector, add, call_llvm, load, operation, pointer_to, store, widen, zeros
+from ntk1bit.cores.threads import aligned_empty, run_pieces
+
+_ROWS = 4096  # neurons per piece; their sums stay in the first-level cache
+_TOGETHER = 64  # neurons whose bytes fill a vector
+_CHUNK = 4  # words whose sums fit int16: 4 x 32 x 128 = 16384
+_BYTES = Vector(types.int8)
+_SHORTS = Vector(types.int16)
+_I8, _I32 = ir.IntType(8), ir.IntType(32)
+
+
+def _order() -> np.ndarray:
+    """Return which of 64 neurons each sum belongs to: even places before odd ones, places as `byte_of` deals them."""
+    sums = np.arange(_TOGETHER)
+    place = 2 * (sums % 32) + sums // 32
+    return 16 * (place % 16 // 4) + 4 * (place // 16) + place % 4
+
+
+_ORDER = _order()
+
+
+def multiply_by_shuffles(q: Int8[np.ndarray, "n d"], p: PackedSigns, out: Int32[np.ndarray, "n m"]) -> None:
+    """Write `q @ S.T` to `out`, exactly, for d < 2^24, one input at a time."""
+    row_words, padded = p.words.shape
+    tables = np.empty((len(q), row_words * 8, 32), dtype=np.int8)
+    _tabulate(q, tables)
+    whole = p.rows // _TOGETHER * _TOGETHER
+    rest = np.zeros((row_words, _TOGETHER), dtype=np.uint32)
+    rest[:, : padded - whole] = p.words[:, whole:]
+    blocks = -(-whole // _ROWS)
+
+    def piece(index: int) -> None:
+        block, row = divmod(index, len(q))
+        acc = aligned_empty(_ROWS, np.int32)
+        if block < blocks:
+            start = block * _ROWS
+            _multiply(tables, row, p.words, start, min(start + _ROWS, whole), _ORDER, acc, out, start)
+        else:
+            _multiply(tables, row, rest, 0, p.rows - whole, _ORDER, acc, out, whole)
+
+    run_pieces(
+        piece,
+        (blocks + (whole < p.rows)) * len(q),
+        threads=settings().threads,
+        work_ns=len(q) * p.words.size * 0.5,
+    )
+
+
+@compiled
+@no_type_check
+def _tabulate(q, tables):
+    """Write the 16 sums of every 4 inputs under all signs, the low bytes before the high ones."""
+    n, d = q.shape
+    sums = np.empty(16, dtype=np.int16)
+    for i in range(n):
+        for group in range(tables.shape[1]):
+            sums[0] = 0
+            for j in range(4):
+                k = 4 * group + j
+                value = np.int16(q[i, k]) if k < d else np.int16(0)
+                for entry in range(1 << j):
+                    known = sums[entry]
+                    sums[entry] = known - value
+                    sums[entry + (1 << j)] = known + value
+            for entry in range(16):
+                tables[i, group, entry] = np.int8(sums[entry] & 255)
+                tables[i, group, 16 + entry] = np.int8(sums[entry] >> 8)
+
+
+@compiled
+@no_type_check
+def _multiply(tables, row, words, start, stop, order, acc, out, first):
+    stride = words.shape[1]
+    padded = (stop - start + 63) >> 6 << 6
+    for at in range(0, padded, 16):
+        store(acc, at, zeros(acc))
+    for chunk in range(0, len(words), _CHUNK):
+        for at in range(0, padded, 64):
+            even, odd, high = sixteens(tables), sixteens(tables), zeros(tables)
+            for index in range(chunk, min(chunk + _CHUNK, len(words))):
+                here = index * stride + start + at
+                table = (row * tables.shape[1] + 8 * index) * 32
+                a, b, c, d = load(words, here), load(words, here + 16), load(words, here + 32), load(words, here + 48)
+                even, odd, high = _add_byte(tables, table, byte_of(a, b, c, d, 0), even, odd, high)
+                even, odd, high = _add_byte(tables, table + 64, byte_of(a, b, c, d, 1), even, odd, high)
+                even, odd, high = _add_byte(tables, table + 128, byte_of(a, b, c, d, 2), even, odd, high)
+                even, odd, high = _add_byte(tables, table + 192, byte_of(a, b, c, d, 3), even, odd, high)
+            even, odd = add(even, even_places(high, 8)), add(odd, odd_places(high, 8))
+            store(acc, at, add(load(acc, at), widen(even, 0)))
+            store(acc, at + 16, add(load(acc, at + 16), widen(even, 1)))
+            store(acc, at + 32, add(load(acc, at + 32), widen(odd, 0)))
+            store(acc, at + 48, add(load(acc, at + 48), widen(odd, 1)))
+    for at in range(0, padded, 64):
+        for index in range(64):
+            neuron = at + order[index]
+            if neuron < stop - start:
+                out[row, first + neuron] = acc[at + index]
+
+
+@inlined()
+@no_type_check
+def _add_byte(tables, at, signs, even, odd, high):
+    """Add the sums of 8 inputs for 64 neurons, whose signs are one byte each."""
+    half = half_bytes(signs, 0)
+    low = shuffle(tables, at, half)
+    even, odd = add(even, even_places(low, 0)), add(odd, odd_places(low, 0))
+    high = add(high, shuffle(tables, at + 16, half))
+    half = half_bytes(signs, 4)
+    low = shuffle(tables, at + 32, half)
+    even, odd = add(even, even_places(low, 0)), add(odd, odd_places(low, 0))
+    return even, odd, add(high, shuffle(tables, at + 48, half))
+
+
+@operation
+@no_type_check
+def sixteens(_typing, _array):
+    """Return a vector of 32 int16 zeros."""
+
+    def codegen(_context, _builder, _signature, _args):
+        return ir.Constant(_SHORTS.llvm, None)
+
+    return _SHORTS(_array), codegen
+
+
+@operation
+@no_type_check
+def byte_of(_typing, first, _second, _third, _fourth, byte):
+    """Return byte `byte` (a literal) of the words of 64 neurons, dealt within 16 bytes; `_order` says how."""
+    if not isinstance(byte, types.IntegerLiteral):
+        return None
+    number = byte.literal_value
+
+    def picks(builder, left, right, places):
+        return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(_I32, len(places)), places))
+
+    def codegen(_context, builder, _signature, args):
+        # Within 16 bytes: the same byte of 4 words side by side, then a 4 x 4 transpose of these fours over 4 vectors.
+        together = [16 * (lane // 16) + 4 * (lane % 4) + lane % 16 // 4 for lane in range(64)]
+        fours = []
+        for vector in args[:4]:
+            single = builder.bitcast(vector, _BYTES.llvm)
+            fours.append(builder.bitcast(picks(builder, single, single, together), first.llvm))
+        low = [4 * (lane // 4) + number // 2 * 2 + lane % 4 // 2 + 16 * (lane % 2) for lane in range(16)]
+        pairs = [picks(builder, *fours[:2], low), picks(builder, *fours[2:], low)]
+        # a pair holds, in 4 words, byte 2h of both vectors and byte 2h + 1 of both
+        take = [4 * (lane // 4) + number % 2 * 2 + lane % 2 + 16 * (lane % 4 // 2) for lane in range(16)]
+        return builder.bitcast(picks(builder, *pairs, take), _BYTES.llvm)
+
+    return _BYTES(first, first, first, first, byte), codegen
+
+
+@operation
+@no_type_check
+def half_bytes(_typing, signs, shift):
+    """Return the lower (`shift` 0) or upper (4) half of every byte."""
+    if not isinstance(shift, types.IntegerLiteral):
+        return None
+
+    def codegen(_context, builder, _signature, args):
+        # As 16-bit numbers, since x86 shifts no bytes; what comes over from the neighbour is masked away.
+        shorts = builder.bitcast(args[0], _SHORTS.llvm)
+        shorts = builder.lshr(shorts, ir.Constant(_SHORTS.llvm, [shift.literal_value] * 32))
+        return builder.bitcast(builder.and_(shorts, ir.Constant(_SHORTS.llvm, [0x0F0F] * 32)), _BYTES.llvm)
+
+    return signs(signs, shift), codegen
+
+
+@operation
+@no_type_check
+def even_places(_typing, found, shift):
+    """Return the bytes in even places as 32 int16 from 0 to 255, or 2^8 times them (`shift` 8, sign and all)."""
+    if not isinstance(shift, types.IntegerLiteral):
+        return None
+
+    def codegen(_context, builder, _signature, args):
+        shorts = builder.bitcast(args[0], _SHORTS.llvm)
+        if shift.literal_value:
+            return builder.shl(shorts, ir.Constant(_SHORTS.llvm, [8] * 32))
+        return builder.and_(shorts, ir.Constant(_SHORTS.llvm, [0x00FF] * 32))
+
+    return _SHORTS(found, shift), codegen
+
+
+@operation
+@no_type_check
+def odd_places(_typing, found, shift):
+    """Return the bytes in odd places, as `even_places` does."""
+    if not isinstance(shift, types.IntegerLiteral):
+        return None
+
+    def codegen(_context, builder, _signature, args):
+        shorts = builder.bitcast(args[0], _SHORTS.llvm)
+        if shift.literal_value:
+            return builder.and_(shorts, ir.Constant(_SHORTS.llvm, [0xFF00] * 32))
+        return builder.lshr(shorts, ir.Constant(_SHORTS.llvm, [8] * 32))
+
+    return _SHORTS(found, shift), codegen
+
+
+@operation
+@no_type_check
+def shuffle(_typing, tables, _at, half):
+    """Look 64 half bytes up in the 16 bytes of `tables[at:]`."""
+
+    def codegen(context, builder, _signature, args):
+        sixteen = ir.VectorType(_I8, 16)
+        table = builder.load(pointer_to(context, builder, tables, args[0], args[1], sixteen), align=1)
+        on_arm = "neon" in cpu_features()
+        name, width = ("llvm.aarch64.neon.tbl1.v16i8", 16) if on_arm else ("llvm.x86.avx2.pshuf.b", 32)
+        wide = ir.VectorType(_I8, width)
+
+        def part(vector, first, count, modulus):
+            places = [(first + lane) % modulus for lane in range(count)]
+            return builder.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(_I32, count), places))
+
+        repeated = part(table, 0, width, 16)
+        found = [
+            call_llvm(builder, name, wide, [repeated, part(args[2], first, width, 64)]) for first in range(0, 64, width)
+        ]
+        while len(found) > 1:
+            size = found[0].type.count
+            everything = ir.Constant(ir.VectorType(_I32, 2 * size), list(range(2 * size)))
+            found = [builder.shuffle_vector(*pair, everything) for pair in zip(found[::2], found[1::2], strict=True)]
+        return found[0]
+
+    return half(tables, types.int64, half), codegen
