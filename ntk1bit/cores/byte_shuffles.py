@@ -1,9 +1,9 @@
 """q S^T for a handful of int8 inputs: neurons in the lanes, tables of 16 sums looked up by byte shuffles (AVX2, NEON).
 
 Four signs are half a byte, and 4 inputs have 16 sums under all signs. A byte shuffle (`vpshufb`, `tbl`) looks 16 such
-halves up in a table of 16 bytes, so a table of low bytes and one of high bytes give the sums of 4 inputs for as many
-neurons as a register has bytes. Low bytes are added in 16 bits, those in even and in odd places apart; high bytes are
-added as bytes and join them at the end of a chunk: sums are exact modulo 2^16, and those of a chunk are smaller.
+halves up in a table of 16 bytes, so a table of the lowest 6 bits of the sums and one of what is above give the sums of
+4 inputs for as many neurons as a register has bytes. Both are added as bytes for as long as they fit (4 and 16
+look-ups), then in 16 bits, those in even and in odd places apart.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ntk1bit.cores.threads import aligned_empty, run_pieces
 _ROWS = 4096  # neurons per piece; their sums stay in the first-level cache
 _TOGETHER = 64  # neurons whose bytes fill a vector
 _CHUNK = 4  # words whose sums fit int16: 4 x 32 x 128 = 16384
+_PAIR = 2  # words whose upper parts, from -8 to 7 for 4 inputs, fit a byte: 16 x 8 = 128
 _BYTES = Vector(types.int8)
 _SHORTS = Vector(types.int16)
 _I8, _I32 = ir.IntType(8), ir.IntType(32)
@@ -42,8 +43,10 @@ _ORDER = _order()
 def multiply_by_shuffles(q: Int8[np.ndarray, "n d"], p: PackedSigns, out: Int32[np.ndarray, "n m"]) -> None:
     """Write `q @ S.T` to `out`, exactly, for d < 2^24, one input at a time."""
     row_words, padded = p.words.shape
+    padded_q = np.zeros((len(q), row_words * 32), dtype=np.int8)
+    padded_q[:, : p.columns] = q
     tables = np.empty((len(q), row_words * 8, 32), dtype=np.int8)
-    _tabulate(q, tables)
+    _tabulate(padded_q, tables)
     whole = p.rows // _TOGETHER * _TOGETHER
     rest = np.zeros((row_words, _TOGETHER), dtype=np.uint32)
     rest[:, : padded - whole] = p.words[:, whole:]
@@ -69,22 +72,9 @@ def multiply_by_shuffles(q: Int8[np.ndarray, "n d"], p: PackedSigns, out: Int32[
 @compiled
 @no_type_check
 def _tabulate(q, tables):
-    """Write the 16 sums of every 4 inputs under all signs, the low bytes before the high ones."""
-    n, d = q.shape
-    sums = np.empty(16, dtype=np.int16)
-    for i in range(n):
-        for group in range(tables.shape[1]):
-            sums[0] = 0
-            for j in range(4):
-                k = 4 * group + j
-                value = np.int16(q[i, k]) if k < d else np.int16(0)
-                for entry in range(1 << j):
-                    known = sums[entry]
-                    sums[entry] = known - value
-                    sums[entry + (1 << j)] = known + value
-            for entry in range(16):
-                tables[i, group, entry] = np.int8(sums[entry] & 255)
-                tables[i, group, 16 + entry] = np.int8(sums[entry] >> 8)
+    """Write the tables of every 4 inputs, q (n, 4 groups) padded with zeros."""
+    for group in range(q.size >> 2):
+        tabulate(q, 4 * group, tables, 32 * group)
 
 
 @compiled
@@ -96,16 +86,19 @@ def _multiply(tables, row, words, start, stop, order, acc, out, first):
         store(acc, at, zeros(acc))
     for chunk in range(0, len(words), _CHUNK):
         for at in range(0, padded, 64):
-            even, odd, high = sixteens(tables), sixteens(tables), zeros(tables)
-            for index in range(chunk, min(chunk + _CHUNK, len(words))):
-                here = index * stride + start + at
-                table = (row * tables.shape[1] + 8 * index) * 32
-                a, b, c, d = load(words, here), load(words, here + 16), load(words, here + 32), load(words, here + 48)
-                even, odd, high = _add_byte(tables, table, byte_of(a, b, c, d, 0), even, odd, high)
-                even, odd, high = _add_byte(tables, table + 64, byte_of(a, b, c, d, 1), even, odd, high)
-                even, odd, high = _add_byte(tables, table + 128, byte_of(a, b, c, d, 2), even, odd, high)
-                even, odd, high = _add_byte(tables, table + 192, byte_of(a, b, c, d, 3), even, odd, high)
-            even, odd = add(even, even_places(high, 8)), add(odd, odd_places(high, 8))
+            even, odd = sixteens(tables), sixteens(tables)
+            for pair in range(chunk, min(chunk + _CHUNK, len(words)), _PAIR):
+                high = zeros(tables)
+                for index in range(pair, min(pair + _PAIR, len(words))):
+                    here = index * stride + start + at
+                    table = (row * tables.shape[1] + 8 * index) * 32
+                    a, b = load(words, here), load(words, here + 16)
+                    c, d = load(words, here + 32), load(words, here + 48)
+                    low, high = _look_up(tables, table, byte_of(a, b, c, d, 0), byte_of(a, b, c, d, 1), high)
+                    even, odd = add(even, even_places(low, 0)), add(odd, odd_places(low, 0))
+                    low, high = _look_up(tables, table + 128, byte_of(a, b, c, d, 2), byte_of(a, b, c, d, 3), high)
+                    even, odd = add(even, even_places(low, 0)), add(odd, odd_places(low, 0))
+                even, odd = add(even, even_places(high, 6)), add(odd, odd_places(high, 6))
             store(acc, at, add(load(acc, at), widen(even, 0)))
             store(acc, at + 16, add(load(acc, at + 16), widen(even, 1)))
             store(acc, at + 32, add(load(acc, at + 32), widen(odd, 0)))
@@ -119,16 +112,49 @@ def _multiply(tables, row, words, start, stop, order, acc, out, first):
 
 @inlined()
 @no_type_check
-def _add_byte(tables, at, signs, even, odd, high):
-    """Add the sums of 8 inputs for 64 neurons, whose signs are one byte each."""
-    half = half_bytes(signs, 0)
+def _look_up(tables, at, first, second, high):
+    """Return the lower parts of the sums of 16 inputs for 64 neurons, and `high` with the upper parts added."""
+    half = half_bytes(first, 0)
     low = shuffle(tables, at, half)
-    even, odd = add(even, even_places(low, 0)), add(odd, odd_places(low, 0))
     high = add(high, shuffle(tables, at + 16, half))
-    half = half_bytes(signs, 4)
-    low = shuffle(tables, at + 32, half)
-    even, odd = add(even, even_places(low, 0)), add(odd, odd_places(low, 0))
-    return even, odd, add(high, shuffle(tables, at + 48, half))
+    half = half_bytes(first, 4)
+    low = add(low, shuffle(tables, at + 32, half))
+    high = add(high, shuffle(tables, at + 48, half))
+    half = half_bytes(second, 0)
+    other = shuffle(tables, at + 64, half)
+    high = add(high, shuffle(tables, at + 80, half))
+    half = half_bytes(second, 4)
+    other = add(other, shuffle(tables, at + 96, half))
+    return add(low, other), add(high, shuffle(tables, at + 112, half))
+
+
+@operation
+@no_type_check
+def tabulate(_typing, q, _at, tables, _to):
+    """Write the 16 sums of q[at : at + 4] under all signs to tables[to:]: the lowest 6 bits, then what is above."""
+    sixteen = ir.VectorType(ir.IntType(16), 16)
+    single = ir.VectorType(_I8, 16)
+
+    def codegen(context, builder, _signature, args):
+        array, at, target, to = args
+        sums = ir.Constant(sixteen, None)
+        for j in range(4):
+            index = builder.add(at, ir.Constant(at.type, j))
+            value = builder.load(pointer_to(context, builder, q, array, index, _I8))
+            first = builder.insert_element(
+                ir.Constant(sixteen, ir.Undefined), builder.sext(value, ir.IntType(16)), ir.Constant(_I32, 0)
+            )
+            repeated = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(_I32, 16), [0] * 16))
+            signs = [1 if entry >> j & 1 else -1 for entry in range(16)]
+            sums = builder.add(sums, builder.mul(repeated, ir.Constant(sixteen, signs)))
+        low = builder.and_(sums, ir.Constant(sixteen, [63] * 16))
+        for part, place in ((low, 0), (builder.ashr(sums, ir.Constant(sixteen, [6] * 16)), 16)):
+            index = builder.add(to, ir.Constant(to.type, place))
+            pointer = pointer_to(context, builder, tables, target, index, single)
+            builder.store(builder.trunc(part, single), pointer, align=1)
+        return context.get_dummy_value()
+
+    return types.void(q, types.int64, tables, types.int64), codegen
 
 
 @operation
@@ -188,14 +214,15 @@ def half_bytes(_typing, signs, shift):
 @operation
 @no_type_check
 def even_places(_typing, found, shift):
-    """Return the bytes in even places as 32 int16 from 0 to 255, or 2^8 times them (`shift` 8, sign and all)."""
+    """Return the bytes in even places as 32 int16: from 0 to 255 (`shift` 0), or 2^6 times signed ones (6)."""
     if not isinstance(shift, types.IntegerLiteral):
         return None
 
     def codegen(_context, builder, _signature, args):
         shorts = builder.bitcast(args[0], _SHORTS.llvm)
         if shift.literal_value:
-            return builder.shl(shorts, ir.Constant(_SHORTS.llvm, [8] * 32))
+            shorts = builder.shl(shorts, ir.Constant(_SHORTS.llvm, [8] * 32))
+            return builder.ashr(shorts, ir.Constant(_SHORTS.llvm, [8 - shift.literal_value] * 32))
         return builder.and_(shorts, ir.Constant(_SHORTS.llvm, [0x00FF] * 32))
 
     return _SHORTS(found, shift), codegen
@@ -211,7 +238,8 @@ def odd_places(_typing, found, shift):
     def codegen(_context, builder, _signature, args):
         shorts = builder.bitcast(args[0], _SHORTS.llvm)
         if shift.literal_value:
-            return builder.and_(shorts, ir.Constant(_SHORTS.llvm, [0xFF00] * 32))
+            shorts = builder.and_(shorts, ir.Constant(_SHORTS.llvm, [0xFF00] * 32))
+            return builder.ashr(shorts, ir.Constant(_SHORTS.llvm, [8 - shift.literal_value] * 32))
         return builder.lshr(shorts, ir.Constant(_SHORTS.llvm, [8] * 32))
 
     return _SHORTS(found, shift), codegen
