@@ -1,9 +1,9 @@
 """q S^T for a handful of int8 inputs: neurons in the lanes, tables of 16 sums looked up by byte shuffles (AVX2, NEON).
 
-Four signs are half a byte, and 4 inputs have 16 sums under all signs. A byte shuffle (`vpshufb`, `tbl`) looks 16 such
-halves up in a table of 16 bytes, so a table of the lowest 6 bits of the sums and one of what is above give the sums of
-4 inputs for as many neurons as a register has bytes. Both are added as bytes for as long as they fit (4 and 16
-look-ups), then in 16 bits, those in even and in odd places apart.
+With bits B, y[i, r] = 2 sum_k B[r, k] q[i, k] - sum_k q[i, k]. Four bits are half a byte, and 4 inputs have 16 sums. A
+byte shuffle (`vpshufb`, `tbl`) looks 16 such halves up in a table of 16 bytes, so a table of the lowest 6 bits of the
+sums and one of what is above give the sums of 4 inputs for as many neurons as a register has bytes. Both are added as
+bytes for as long as they fit (4 and 16 look-ups), then in 16 bits, those in even and in odd places apart.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ntk1bit.cores.threads import aligned_empty, run_pieces
 _ROWS = 4096  # neurons per piece; their sums stay in the first-level cache
 _TOGETHER = 64  # neurons whose bytes fill a vector
 _CHUNK = 4  # words whose sums fit int16: 4 x 32 x 128 = 16384
-_PAIR = 2  # words whose upper parts, from -8 to 7 for 4 inputs, fit a byte: 16 x 8 = 128
+_PAIR = 2  # words whose upper parts, from -8 to 7 for 4 inputs, fit a byte: 16 x -8 = -128
 _BYTES = Vector(types.int8)
 _SHORTS = Vector(types.int16)
 _I8, _I32 = ir.IntType(8), ir.IntType(32)
@@ -45,6 +45,7 @@ def multiply_by_shuffles(q: Int8[np.ndarray, "n d"], p: PackedSigns, out: Int32[
     row_words, padded = p.words.shape
     padded_q = np.zeros((len(q), row_words * 32), dtype=np.int8)
     padded_q[:, : p.columns] = q
+    totals = q.sum(axis=1, dtype=np.int32)
     tables = np.empty((len(q), row_words * 8, 32), dtype=np.int8)
     _tabulate(padded_q, tables)
     whole = p.rows // _TOGETHER * _TOGETHER
@@ -57,9 +58,9 @@ def multiply_by_shuffles(q: Int8[np.ndarray, "n d"], p: PackedSigns, out: Int32[
         acc = aligned_empty(_ROWS, np.int32)
         if block < blocks:
             start = block * _ROWS
-            _multiply(tables, row, p.words, start, min(start + _ROWS, whole), _ORDER, acc, out, start)
+            _multiply(tables, row, p.words, start, min(start + _ROWS, whole), _ORDER, acc, totals, out, start)
         else:
-            _multiply(tables, row, rest, 0, p.rows - whole, _ORDER, acc, out, whole)
+            _multiply(tables, row, rest, 0, p.rows - whole, _ORDER, acc, totals, out, whole)
 
     run_pieces(
         piece,
@@ -79,7 +80,7 @@ def _tabulate(q, tables):
 
 @compiled
 @no_type_check
-def _multiply(tables, row, words, start, stop, order, acc, out, first):
+def _multiply(tables, row, words, start, stop, order, acc, totals, out, first):
     stride = words.shape[1]
     padded = (stop - start + 63) >> 6 << 6
     for at in range(0, padded, 16):
@@ -107,7 +108,7 @@ def _multiply(tables, row, words, start, stop, order, acc, out, first):
         for index in range(64):
             neuron = at + order[index]
             if neuron < stop - start:
-                out[row, first + neuron] = acc[at + index]
+                out[row, first + neuron] = 2 * acc[at + index] - totals[row]
 
 
 @inlined()
@@ -131,7 +132,7 @@ def _look_up(tables, at, first, second, high):
 @operation
 @no_type_check
 def tabulate(_typing, q, _at, tables, _to):
-    """Write the 16 sums of q[at : at + 4] under all signs to tables[to:]: the lowest 6 bits, then what is above."""
+    """Write the 16 sums of some of q[at : at + 4] to tables[to:]: the lowest 6 bits, then what is above."""
     sixteen = ir.VectorType(ir.IntType(16), 16)
     single = ir.VectorType(_I8, 16)
 
@@ -145,8 +146,8 @@ def tabulate(_typing, q, _at, tables, _to):
                 ir.Constant(sixteen, ir.Undefined), builder.sext(value, ir.IntType(16)), ir.Constant(_I32, 0)
             )
             repeated = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(_I32, 16), [0] * 16))
-            signs = [1 if entry >> j & 1 else -1 for entry in range(16)]
-            sums = builder.add(sums, builder.mul(repeated, ir.Constant(sixteen, signs)))
+            counted = [-(entry >> j & 1) for entry in range(16)]
+            sums = builder.add(sums, builder.and_(repeated, ir.Constant(sixteen, counted)))
         low = builder.and_(sums, ir.Constant(sixteen, [63] * 16))
         for part, place in ((low, 0), (builder.ashr(sums, ir.Constant(sixteen, [6] * 16)), 16)):
             index = builder.add(to, ir.Constant(to.type, place))
