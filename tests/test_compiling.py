@@ -127,11 +127,10 @@ import numpy as np
 from ntk1bit import cores
 from ntk1bit.cores import neurons
 cores.pack_neurons(np.ones((30, 40), np.float32))
-for kernel in (neurons._quantize, neurons._quantize_vectors):
-    for compiled in kernel.overloads.values():
-        for function in compiled.library.get_defined_functions():
-            if function.linkage.name == "linkonce_odr":
-                print(kernel.py_func.__name__, function.name)
+for compiled in neurons._quantize.overloads.values():
+    for function in compiled.library.get_defined_functions():
+        if function.linkage.name == "linkonce_odr":
+            print(neurons._quantize.py_func.__name__, function.name)
 """
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ntk1bit import cores
+from ntk1bit.cores.backends import environment_of
 
 
-def digest_of_everything(backend: str, threads: int) -> str:
-    """Hash the results of every product on shapes that are cut into many pieces."""
+def digest_of_everything(backend: str, threads: int, *, few: bool = True) -> str:
+    """Hash the results of every product on shapes that are cut into many pieces, and of products of few inputs."""
     rng = np.random.default_rng(7)
     n, d, m = 150, 100, 6500
     x = rng.standard_normal((n, d)).astype(np.float32)
@@ -26,6 +31,8 @@ def digest_of_everything(backend: str, threads: int) -> str:
         one_bit, full = cores.forward_one_bit(x, neurons, a), cores.forward_full(x, w, a)
         moved = cores.descend_one_bit(w, a, one_bit.active, x, step=0.01)
         for array in (
+            cores.sign_matmul(x[: 3 * few], neurons.signs),
+            cores.sign_matmul_int8(q[: 3 * few], neurons.signs),
             *(neurons.signs.words, neurons.s, neurons.mu, moved.signs.words, moved.s, moved.mu, w),
             *(one_bit.active.words, one_bit.total, full.active.words, full.total),
             cores.sign_matmul(x, neurons.signs),
@@ -61,6 +68,25 @@ def test_worker_processes_agree(backend):
     with ProcessPoolExecutor(2, mp_context=context) as pool:
         found = set(pool.map(digest_of_everything, [backend] * 6, [1, 2] * 3))
     assert found == {digest_of_everything(backend, 1)}
+
+
+def test_explicit_vectors_give_the_same_bits_on_every_instruction_set():
+    """Training and kernels rest on products of many inputs, which are the same code in all backends but one."""
+    found = {digest_of_everything(each, 2, few=False) for each in cores.available_backends() if each != "blas"}
+    assert len(found) <= 1
+
+
+@pytest.mark.skipif("avx2" not in cores.available_backends(), reason="this processor has no AVX2")
+def test_a_processor_with_avx2_alone_gives_the_same_bits():
+    """A process that takes this processor for one without AVX-512 compiles other instructions from the same code."""
+    program = (
+        "from tests.cores.test_determinism import *; print(cores.settings().backend, digest_of_everything('avx2', 2))"
+    )
+    environment = os.environ | environment_of("avx2")
+    command = [sys.executable, "-c", program]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["avx2", digest_of_everything("avx2", 1)]
 
 
 @pytest.mark.slow
