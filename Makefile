@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 RUN ?= runs/digits
 
-.PHONY: help setup sweep verify recount test test-typed test-slow lint types check clean
+.PHONY: help setup sweep verify recount test test-typed test-cores test-slow lint types check clean
 
 help:            ## show what can be made
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,7 @@ recount: setup   ## judge anew what rests on counted energy and memory, from sto
 
 # Each worker takes a stretch of the tests, so that what a file prepares is prepared once, and has one core: threads of
 # BLAS would only wait for each other.
+BACKEND := avx2
 PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 # They compile thousands of tiny programs and run each once or twice: XLA need not optimise.
 QUICKLY := XLA_FLAGS="$(XLA_FLAGS) --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
@@ -43,6 +44,10 @@ test: setup      ## the quick tests
 
 test-typed: setup ## quick tests (all, or TESTS="..."), with types and shapes of all calls checked and XLA as users have it
 	$(PYTEST) --jaxtyping-packages=ntk1bit,beartype.beartype $(TESTS)
+
+test-cores: setup ## tests of the cores, as on a processor that has no more than BACKEND=avx2 (or vectors)
+	env $$($(BIN)/python -c "from ntk1bit.cores.backends import environment_of as e; print(*map('='.join, e('$(BACKEND)').items()))") \
+	  $(PYTEST) tests/cores
 
 test-slow: setup ## the slow tests: random kills, statistical coverage
 	$(QUICKLY) $(PYTEST) -m slow

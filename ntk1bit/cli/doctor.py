@@ -1,10 +1,10 @@
-"""`ntk1bit doctor`: versions and threads."""
+"""`ntk1bit doctor`: versions, threads and which code the cores run."""
 
 from __future__ import annotations
 
 
 def doctor() -> None:
-    """Print versions, threads, BLAS and optional parts, for a bug report.
+    """Print versions, threads, BLAS, the backend of the cores and optional parts, for a bug report.
 
     Example: ntk1bit doctor
     """
@@ -18,8 +18,9 @@ def doctor() -> None:
     import threadpoolctl
 
     from ntk1bit.cli.tables import print_table
-    from ntk1bit.compiling import compiles
+    from ntk1bit.cores.backends import reason, settings
     from ntk1bit.experiments.store import versions
+    from ntk1bit.processors import processor_name
 
     importlib.import_module("scipy.linalg")  # loads every BLAS in use, so that it can be described
 
@@ -32,11 +33,10 @@ def doctor() -> None:
     found = versions() | {name: version_of(name) for name in ("jax", "equinox", "optax")}
     print_table(["package", "version"], list(found.items()))
     print()
-    rows = [["machine", f"{platform.machine()} {platform.system()}, {os.cpu_count()} cores"]]
+    rows = [["machine", f"{processor_name()}, {platform.machine()} {platform.system()}, {os.cpu_count()} cores"]]
     rows += [["memory free", f"{psutil.virtual_memory().available / 1e9:.1f} GB"]]
     rows += [["numba threads", str(numba.get_num_threads())]]
-    if not compiles():
-        rows += [["numba kernels", "run as plain Python, slowly: NUMBA_DISABLE_JIT is set"]]
+    rows += [["cores", f"backend {settings().backend}: {reason()}"]]
     for pool in threadpoolctl.threadpool_info():
         kernel = pool.get("architecture", "")
         rows += [[f"{pool['internal_api']} threads", f"{pool['num_threads']} {kernel}".strip()]]

@@ -106,6 +106,18 @@ def ways(backend: Backend) -> Ways:
     return {"avx2": Ways(few_floats=4, few_bytes=8), "neon": Ways(few_bytes=8)}.get(backend, Ways())
 
 
+def reason() -> str:
+    """Return why the default backend is what it is, and what a better processor would have, on one line."""
+    if not compiles():
+        return "NUMBA_DISABLE_JIT is set, so kernels run as plain Python, slowly"
+    features, best = cpu_features(), available_backends()[0]
+    has = f"this processor has {', '.join(FEATURES[best])}" if best in FEATURES else "no instruction set known here"
+    if best == "avx512":
+        lacks = [f for f in ("avx512vnni", "avx512vpopcntdq") if f not in features]
+        return f"{has}; faster int8 products and kernels with {', '.join(lacks)}" if lacks else f"{has}: all there is"
+    return has if best == "neon" else f"{has}; faster with {', '.join(FEATURES['avx512'])} (backend avx512)"
+
+
 def environment_of(backend: str) -> dict[str, str]:
     """Return the variables with which a new process takes this machine for one whose best backend this is (x86).
 

@@ -20,7 +20,7 @@ from ntk1bit.cores.lookup import ROWS as LOOKUP_ROWS
 from ntk1bit.cores.threads import aligned_empty, run_pieces, single_threaded_blas
 from ntk1bit.cores.unpacking import ROWS, unpacked_rows
 
-_COLUMNS = 1024  # columns BLAS sums in one go: its rounding grows with their square root
+_COLUMNS = 256  # columns BLAS sums in one go: its rounding grows with their square root if it adds them in order
 
 
 def sign_matmul(
