@@ -15,8 +15,6 @@ import pytest
 
 from ntk1bit import cores
 from ntk1bit.cores.backends import environment_of
-from ntk1bit.data import tasks
-from ntk1bit.networks import two_layer
 
 
 def digest_of_everything(backend: str, threads: int, *, few: bool = True) -> str:
@@ -45,14 +43,6 @@ def digest_of_everything(backend: str, threads: int, *, few: bool = True) -> str
         ):
             found.update(np.ascontiguousarray(array).tobytes())
     return found.hexdigest()
-
-
-def digest_of_training() -> str:
-    """Hash the losses of 30 steps of both precisions, rates and all, on the default backend."""
-    task = tasks.load("digits", n_train=16, n_test=9, seed=0)
-    start = two_layer.init(300, 64, seed=0)
-    runs = [two_layer.train(task.x, task.y, start, precision=each, steps=30) for each in ("one_bit", "full")]
-    return hashlib.sha256(b"".join(run.loss.tobytes() for run in runs)).hexdigest()
 
 
 def test_threads_do_not_change_a_bit(backend):
@@ -89,14 +79,15 @@ def test_explicit_vectors_give_the_same_bits_on_every_instruction_set():
 @pytest.mark.skipif("avx2" not in cores.available_backends(), reason="this processor has no AVX2")
 def test_a_processor_with_avx2_alone_gives_the_same_bits():
     """A process that takes this processor for one without AVX-512 compiles other instructions from the same code."""
-    program = (
-        "from tests.cores.test_determinism import *; print(cores.settings().backend, digest_of_everything('avx2', 2))"
-    )
+    program = """
+from tests.cores.test_determinism import *
+print(cores.settings().backend, digest_of_everything("avx2", 2))
+"""
     environment = os.environ | environment_of("avx2")
     command = [sys.executable, "-c", program]
     root = Path(__file__).parents[2]
     done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["avx2", digest_of_everything("avx2", 1), digest_of_training()]
+    assert done.stdout.split() == ["avx2", digest_of_everything("avx2", 1)]
 
 
 @pytest.mark.slow
