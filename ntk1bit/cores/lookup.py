@@ -1,12 +1,13 @@
-"""Bit products by table lookup: the loop structure of the ``avx512`` backend.
+"""Bit products by table lookup: the loop structure of every backend with explicit vectors.
 
     acc[r, :] = sum_k S[r, k] C[k, :]   (S = +-1)      or      sum_k A[r, k] C[k, :]   (A = 0/1)
 
-For a vector of columns (16 inputs in float32, 32 in int16; or 16 features) and 32 rows k of C, all sums of 5 or 6
-neighbouring rows are tabulated: six tables with 32 + 32 + 32 + 32 + 64 + 64 = 256 entries, 16 KB. A row of 32 bits then
-costs six loads and additions for 16 x 32 products. The tables of two words fill 32 KB of the first-level cache, and
-4096 rows use them before they are rebuilt; sums pass through the second-level cache between pairs of words, which was
-measured to cost nothing. The limit are the loads of table entries: 1.5 a cycle on Zen 5, where loads in order reach 2.
+For a vector of columns (16 inputs in float32, 32 in int16, 64 in bytes; or 16 features) and 32 rows k of C, all sums of
+5 or 6 neighbouring rows are tabulated: six tables with 32 + 32 + 32 + 32 + 64 + 64 = 256 entries, 16 KB. A row of 32
+bits then costs six loads and additions for 16 x 32 products. The tables of two words fill 32 KB of the first-level
+cache, and 4096 rows use them before they are rebuilt; sums pass through the second-level cache between pairs of words,
+which was measured to cost nothing. The limit are the loads of table entries: 1.5 a cycle on Zen 5, where loads in order
+reach 2.
 """
 
 from __future__ import annotations

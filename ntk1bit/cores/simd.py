@@ -1,11 +1,14 @@
 """SIMD in numba: 512-bit vectors as numba types, and the few operations the kernels need on them.
 
 Plain numba loops lose to BLAS on bit products, because a table lookup a lane and bits of comparisons are not what a
-loop vectoriser finds. So kernels of the ``avx512`` backend are written with explicit vectors. A vector is always 64
-bytes and its element type comes from the array it is loaded from: 16 float32, int32 or uint32, 32 int16, 8 uint64.
+loop vectoriser finds. So kernels are written with explicit vectors. A vector is always 64 bytes, which LLVM splits into
+what the processor has (two of AVX2, four of NEON), and its element type comes from the array it is loaded from: 16
+float32, int32 or uint32, 32 int16, 64 bytes, 8 uint64.
 
 Operations take whole C-contiguous arrays and a flat element index, never addresses, so an array lives as long as it is
-used. Nothing here checks bounds. All of it is generic LLVM vector code, which runs (slower) on any processor.
+used. Nothing here checks bounds. All of it is generic LLVM vector code, which runs on any processor; what only some
+instruction sets have stands with the product that uses it: `few_inputs` (look-ups in registers), `byte_shuffles`,
+`byte_dots`.
 
     lanes(array)                                             elements a vector has
     load(array, i), store(array, i, v), broadcast(scalar)    whole vectors

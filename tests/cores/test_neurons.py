@@ -1,4 +1,4 @@
-"""Packing neurons, the forward pass and the descent step against their plain references, in both backends."""
+"""Packing neurons, the forward pass and the descent step against their plain references, in every backend."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_sign_of_zero_is_plus_one():
 
 
 def in_vectors(w, scale):
-    """Quantise with the kernel of the AVX-512 backend, which LLVM makes of shorter vectors on other processors."""
+    """Quantise with the kernel, which LLVM makes of shorter vectors on some processors."""
     found = neurons.empty_neurons(*w.shape, scale=scale)
     neurons._quantize(w, 0, len(w), scale == "std", found.signs.words.view(np.uint16), found.s, found.mu)
     return found

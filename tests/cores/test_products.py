@@ -1,4 +1,4 @@
-"""Every product against its plain reference, on shapes around every block's edges, in both backends."""
+"""Every product against its plain reference, on shapes around every block's edges, in every backend."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ SHAPES = [
     (5, 8300, 17),
 ]
 
-# Tiles are 4 x 4 pairs, strips 16 inputs, mirrored in blocks of 64.
+# Tiles are 4 x 4 pairs, strips 16 inputs, mirrored in blocks of 64. From 192 inputs on tables: 64 lanes, 1024 inputs a
+# piece, sums of bytes widened after 6 words of neurons.
 GRAMS = [*((n, m) for n, _, m in SHAPES[10:36]), (100, 33), (127, 600), (128, 64), (129, 1030), (200, 65)]
+GRAMS += [(191, 70), (192, 1), (193, 33), (255, 192), (256, 193), (257, 400), (1025, 40)]
 
 FLOAT32 = np.finfo(np.float32).eps
 
@@ -101,6 +103,17 @@ def test_bit_gram_is_exact(n, n2, m, rng):
     other = cores.pack_bits(rng.random((m, n2)) < 0.3)
     np.testing.assert_array_equal(cores.bit_gram(bits), cores.bit_gram_reference(bits))
     np.testing.assert_array_equal(cores.bit_gram(bits, other), cores.bit_gram_reference(bits, other))
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("active", [0.5, 1.0])
+def test_bit_gram_of_more_neurons_than_short_sums_hold(active, rng):
+    """Sums of bytes are kept in 16 bits for 32,640 neurons, and in 32 bits from there on."""
+    left, right = rng.random((66_000, 193)) < active, rng.random((66_000, 3)) < active
+    bits, other = cores.pack_bits(left), cores.pack_bits(right)
+    left, right = left.astype(np.float64), right.astype(np.float64)  # sums are exact, and BLAS is quick
+    np.testing.assert_array_equal(cores.bit_gram(bits), left.T @ left)
+    np.testing.assert_array_equal(cores.bit_gram(bits, other), left.T @ right)
 
 
 @settings(deadline=None, max_examples=60)
