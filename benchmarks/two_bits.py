@@ -44,4 +44,4 @@ def two_bit_product(x: np.ndarray, s: np.ndarray, *, threads: int) -> Callable[[
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return lambda: session.run(None, {"x": x})[0]
+    return lambda: np.asarray(session.run(None, {"x": x})[0])

@@ -183,15 +183,13 @@ def byte_of(_typing, first, _second, _third, _fourth, byte):
     def codegen(_context, builder, _signature, args):
         # Within 16 bytes: the same byte of 4 words side by side, then a 4 x 4 transpose of these fours over 4 vectors.
         together = [16 * (lane // 16) + 4 * (lane % 4) + lane % 16 // 4 for lane in range(64)]
-        fours = []
-        for vector in args[:4]:
-            single = builder.bitcast(vector, _BYTES.llvm)
-            fours.append(builder.bitcast(picks(builder, single, single, together), first.llvm))
+        singles = [builder.bitcast(vector, _BYTES.llvm) for vector in args[:4]]
+        a, b, c, d = (builder.bitcast(picks(builder, each, each, together), first.llvm) for each in singles)
         low = [4 * (lane // 4) + number // 2 * 2 + lane % 4 // 2 + 16 * (lane % 2) for lane in range(16)]
-        pairs = [picks(builder, *fours[:2], low), picks(builder, *fours[2:], low)]
-        # a pair holds, in 4 words, byte 2h of both vectors and byte 2h + 1 of both
+        # A pair holds, in 4 words, byte 2h of both vectors and byte 2h + 1 of both.
+        left, right = picks(builder, a, b, low), picks(builder, c, d, low)
         take = [4 * (lane // 4) + number % 2 * 2 + lane % 2 + 16 * (lane % 4 // 2) for lane in range(16)]
-        return builder.bitcast(picks(builder, *pairs, take), _BYTES.llvm)
+        return builder.bitcast(picks(builder, left, right, take), _BYTES.llvm)
 
     return _BYTES(first, first, first, first, byte), codegen
 
