@@ -16,8 +16,6 @@ both precisions.
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pandas as pd
 
@@ -26,6 +24,7 @@ from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin
 from ntk1bit.claims.measures import against, estimated, exponent, fewest_seeds, seeds_interval, select, span
 from ntk1bit.estimators import loss_at_end
 from ntk1bit.estimators.against_width import AgainstWidth, recorded_steps
+from ntk1bit.scaling.fitting import fit_one
 from ntk1bit.statistics import log_slope
 from proofs_numeric.data import PRECISIONS, Data, cells, grouped, rows
 from proofs_numeric.proof import Proof
@@ -70,9 +69,8 @@ def evidence(data: Data) -> Evidence:
     one_bit = data.frame("floor").query("precision == 'one_bit'")
     ends = cells(one_bit).reset_index()
     ends["N"] = ends["width"] * ends["dim"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", scaling.IdentificationWarning)  # they are in Fit.warnings, and in the note
-        fitted = scaling.fit(ends, law="power", x="N", loss="loss_end", cluster="seed", bootstrap=1000, seed=0)
+    request = scaling.FitRequest(scaling.get_law("power"), x="N", loss="loss_end", cluster="seed")
+    fitted = fit_one(ends, request)  # its warnings are in the note
     alpha = fitted.interval().loc["alpha"]
     measures.append(
         estimated(

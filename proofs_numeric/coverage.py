@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from ntk1bit.estimators.against_width import estimate_against
 from ntk1bit.estimators.outputs import SpreadOf
 from ntk1bit.processors import usable_processors
 from ntk1bit.scaling.allocation import Frontier
+from ntk1bit.scaling.fitting import fit_one
 from ntk1bit.scaling.frontier import envelope_frontier, isoflop_frontier
 from ntk1bit.statistics import (
     Interval,
@@ -246,9 +246,8 @@ def seeds_fit(rng: np.random.Generator, k: int) -> Outcome:
 
 
 def _fitted(frame: pd.DataFrame) -> Outcome:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", scaling.IdentificationWarning)
-        found = scaling.fit(frame, "power", x="N", bootstrap=400, threads=1).interval().loc["alpha"]
+    request = scaling.FitRequest(scaling.get_law("power"), x="N", bootstrap=400, threads=1)
+    found = fit_one(frame, request).interval().loc["alpha"]
     return judged((float(found["estimate"]), float(found["low"]), float(found["high"])), -EXPONENT)
 
 
@@ -268,7 +267,7 @@ def envelope(rng: np.random.Generator, k: int) -> Outcome:
         rows.append(pd.DataFrame({"N": n, "D": d, "loss": loss, "run": run}))
     request = scaling.FitRequest(scaling.get_law("chinchilla"), run="run", bootstrap=400, threads=1)
     budgets = 120 * np.geomspace(5e6, 2e8, 7) ** 2
-    return _exponent_of_frontier(lambda: envelope_frontier(pd.concat(rows), budgets, request))
+    return _exponent_of_frontier(envelope_frontier(pd.concat(rows), budgets, request))
 
 
 def isoflop(rng: np.random.Generator, k: int) -> Outcome:
@@ -278,13 +277,11 @@ def isoflop(rng: np.random.Generator, k: int) -> Outcome:
     frame = pd.DataFrame({"N": n, "D": c / (6 * n)})
     frame["loss"] = _loss(n, c / (6 * n)) * np.exp(0.001 * rng.standard_normal(len(n)))
     request = scaling.FitRequest(scaling.get_law("chinchilla"), bootstrap=400, threads=1)
-    return _exponent_of_frontier(lambda: isoflop_frontier(frame, request))
+    return _exponent_of_frontier(isoflop_frontier(frame, request))
 
 
-def _exponent_of_frontier(make: Callable[[], Frontier]) -> Outcome:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", scaling.IdentificationWarning)
-        row = make().exponents().set_index("of").loc["N_opt"]
+def _exponent_of_frontier(frontier: Frontier) -> Outcome:
+    row = frontier.exponents().set_index("of").loc["N_opt"]
     return judged((float(row["exponent"]), float(row["low"]), float(row["high"])), 0.5)
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-import warnings
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pandas as pd
 
-from ntk1bit import scaling
 from ntk1bit.energy import counting as energy
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.language_run import LanguageRun
 from ntk1bit.experiments.language_spec import MULTIPLE_DIGITS
 from ntk1bit.files import write_whole
 from ntk1bit.networks.transformer_shape import parse_size
+from ntk1bit.scaling import FitRequest, get_law
+from ntk1bit.scaling.fitting import fit_one
 from ntk1bit.scaling.result import Fit
 from ntk1bit.statistics import standard_error, student_interval
 
@@ -147,14 +147,11 @@ def law(run: LanguageRun, arm: str, *, largest: bool = True, bootstrap: int = 10
         frame = frame.loc[frame["parameters"] < frame["parameters"].max()]
     if frame["parameters"].nunique() < 3:
         return None
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", scaling.IdentificationWarning
-        )  # they are in Fit.warnings, and are reported there
-        try:
-            return scaling.fit(frame, "power+floor", x="parameters", loss="loss", cluster="seed", bootstrap=bootstrap)
-        except InputError:
-            return None
+    request = FitRequest(get_law("power+floor"), x="parameters", loss="loss", cluster="seed", bootstrap=bootstrap)
+    try:
+        return fit_one(frame, request)  # its warnings are in Fit.warnings, and are reported there
+    except InputError:
+        return None
 
 
 def law_curve(run: LanguageRun, arm: str, *, points: int = 25) -> pd.DataFrame:

@@ -169,7 +169,7 @@ def _law(row: Mapping[str, Any]) -> list[object]:
     name, remark = f"{row['quantity']}, {_side(row)}", sentence(row["note"])
     if not row["warranted"]:
         return [name, formula(row["form"]), "", "", "", remark]
-    if row["note"].startswith("curvature"):
+    if row["curved"]:
         remark += f" It lies in {interval(row['curvature_low'], row['curvature_high'])}."
     return [
         name,
