@@ -83,8 +83,12 @@ class Ways:
         The same of int8 products, by byte shuffles.
     byte_dots
         Whether int8 products multiply bytes, where `byte_dots.suits_byte_dots`.
-    wide_tile
-        Whether 16 accumulators of 512 bits fit the registers; 6 do on any processor.
+    bytes_as_floats
+        Inputs up to which int8 products are taken as float32 ones, which are exact for up to 2^16 columns: half the
+        lanes, and fewer of them idle.
+    tile_rows
+        Rows of weights whose sums with 16 inputs stay in registers in the full-precision pass: 8 (with 32 inputs), 6
+        or 2.
     gram_tables
         Inputs from which the bit Gram matrix looks sums up instead of counting bits.
     """
@@ -92,7 +96,8 @@ class Ways:
     few_floats: int = 0
     few_bytes: int = 0
     byte_dots: bool = False
-    wide_tile: bool = False
+    bytes_as_floats: int = 0
+    tile_rows: int = 6
     gram_tables: int = 192
 
 
@@ -102,8 +107,10 @@ def ways(backend: Backend) -> Ways:
     if backend == "avx512":
         dots = "avx512vnni" in cpu_features()
         counts = "avx512vpopcntdq" in cpu_features()
-        return Ways(8, 0 if dots else 8, dots, wide_tile=True, gram_tables=1 << 31 if counts else 192)
-    return {"avx2": Ways(few_floats=4, few_bytes=8), "neon": Ways(few_bytes=8)}.get(backend, Ways())
+        return Ways(8, 0 if dots else 8, dots, tile_rows=8, gram_tables=1 << 31 if counts else 192)
+    if backend == "avx2":
+        return Ways(few_floats=4, few_bytes=8)
+    return Ways(few_bytes=8) if backend == "neon" else Ways(bytes_as_floats=16, tile_rows=2)
 
 
 def reason() -> str:

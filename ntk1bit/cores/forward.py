@@ -160,7 +160,7 @@ def _in_vectors(
     together = split_groups(groups, min(width, ROWS), group_words)
     together += together % 2  # two groups share a word of activation bits, and the full-precision tile takes two
     splits = -(-groups // together)
-    wide = ways(settings().backend).wide_tile
+    tile_rows = ways(settings().backend).tile_rows
 
     def piece(index: int) -> None:
         block, split = divmod(index, splits)
@@ -173,7 +173,7 @@ def _in_vectors(
             tables = aligned_empty(2 * ENTRIES * lanes, np.float32)
             _one_bit(columns, sums, neurons.signs.words, neurons.s, neurons.mu, *where, tables, acc, *result)
         else:
-            _full(columns, w, wide, *where, acc, *result)
+            _full(columns, w, tile_rows, *where, acc, *result)
 
     work = groups * width * group_words * 1.3
     run_pieces(piece, splits * -(-len(blocks) // at_once), threads=settings().threads, work_ns=work)
@@ -203,7 +203,7 @@ def _one_bit(
 
 @compiled
 @no_type_check
-def _full(columns, w, wide, bounds, first, last, from_group, to_group, acc, a, halves, across, n, partial):
+def _full(columns, w, tile_rows, bounds, first, last, from_group, to_group, acc, a, halves, across, n, partial):
     start, stop = bounds[first], bounds[last]
     rows, dim = stop - start, w.shape[1]
     depth = columns.shape[1]
@@ -212,14 +212,18 @@ def _full(columns, w, wide, bounds, first, last, from_group, to_group, acc, a, h
         # An odd last group is paired with itself; its copy is not used.
         stride = depth * 16 if group + 1 < to_group else 0
         row = 0
-        if wide:
+        if tile_rows == 8:
             while row + 8 <= rows:
                 dot_tile(columns, at, stride, w, (start + row) * dim, dim, acc, row * 16, rows * 16, 8, 2)
                 row += 8
-        while row + 6 <= rows:
+        while tile_rows >= 6 and row + 6 <= rows:
             dot_tile(columns, at, 0, w, (start + row) * dim, dim, acc, row * 16, 0, 6, 1)
             dot_tile(columns, at + stride, 0, w, (start + row) * dim, dim, acc, (rows + row) * 16, 0, 6, 1)
             row += 6
+        while row + 2 <= rows:
+            dot_tile(columns, at, 0, w, (start + row) * dim, dim, acc, row * 16, 0, 2, 1)
+            dot_tile(columns, at + stride, 0, w, (start + row) * dim, dim, acc, (rows + row) * 16, 0, 2, 1)
+            row += 2
         while row < rows:
             dot_tile(columns, at, stride, w, (start + row) * dim, dim, acc, row * 16, rows * 16, 1, 2)
             row += 1

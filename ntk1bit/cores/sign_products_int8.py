@@ -18,6 +18,7 @@ from ntk1bit.cores.byte_shuffles import multiply_by_shuffles
 from ntk1bit.cores.checks import require_array, require_output
 from ntk1bit.cores.lookup import ENTRIES, accumulate, columns_of, split_groups, streams, write_turned
 from ntk1bit.cores.lookup import ROWS as LOOKUP_ROWS
+from ntk1bit.cores.sign_products import sign_matmul
 from ntk1bit.cores.simd import add, load, store, widen
 from ntk1bit.cores.threads import aligned_empty, run_pieces, single_threaded_blas
 from ntk1bit.cores.unpacking import ROWS, unpacked_rows
@@ -71,6 +72,8 @@ def sign_matmul_int8(
         multiply_bytes(q, p, out)
     elif len(q) <= way.few_bytes:
         multiply_by_shuffles(q, p, out)
+    elif len(q) <= way.bytes_as_floats and p.columns <= _EXACT:
+        out[...] = sign_matmul(q.astype(np.float32), p)
     else:
         _by_lookup(q, p, out)
     return out
