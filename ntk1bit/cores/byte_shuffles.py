@@ -96,10 +96,10 @@ def _multiply(tables, row, words, start, stop, order, acc, totals, out, first):
                     a, b = load(words, here), load(words, here + 16)
                     c, d = load(words, here + 32), load(words, here + 48)
                     low, high = _look_up(tables, table, byte_of(a, b, c, d, 0), byte_of(a, b, c, d, 1), high)
-                    even, odd = add(even, even_places(low, 0)), add(odd, odd_places(low, 0))
+                    even, odd = add(even, places(low, 0, 0)), add(odd, places(low, 1, 0))
                     low, high = _look_up(tables, table + 128, byte_of(a, b, c, d, 2), byte_of(a, b, c, d, 3), high)
-                    even, odd = add(even, even_places(low, 0)), add(odd, odd_places(low, 0))
-                even, odd = add(even, even_places(high, 6)), add(odd, odd_places(high, 6))
+                    even, odd = add(even, places(low, 0, 0)), add(odd, places(low, 1, 0))
+                even, odd = add(even, places(high, 0, 6)), add(odd, places(high, 1, 6))
             store(acc, at, add(load(acc, at), widen(even, 0)))
             store(acc, at + 16, add(load(acc, at + 16), widen(even, 1)))
             store(acc, at + 32, add(load(acc, at + 32), widen(odd, 0)))
@@ -212,36 +212,22 @@ def half_bytes(_typing, signs, shift):
 
 @operation
 @no_type_check
-def even_places(_typing, found, shift):
-    """Return the bytes in even places as 32 int16: from 0 to 255 (`shift` 0), or 2^6 times signed ones (6)."""
-    if not isinstance(shift, types.IntegerLiteral):
+def places(_typing, found, odd, shift):
+    """Return the bytes in even (`odd` 0) or odd (1) places as 32 int16: 0 to 255 (`shift` 0), 2^6 times signed (6)."""
+    if not (isinstance(odd, types.IntegerLiteral) and isinstance(shift, types.IntegerLiteral)):
         return None
 
     def codegen(_context, builder, _signature, args):
+        def repeated(value):
+            return ir.Constant(_SHORTS.llvm, [value] * 32)
+
         shorts = builder.bitcast(args[0], _SHORTS.llvm)
         if shift.literal_value:
-            shorts = builder.shl(shorts, ir.Constant(_SHORTS.llvm, [8] * 32))
-            return builder.ashr(shorts, ir.Constant(_SHORTS.llvm, [8 - shift.literal_value] * 32))
-        return builder.and_(shorts, ir.Constant(_SHORTS.llvm, [0x00FF] * 32))
+            upper = builder.and_(shorts, repeated(0xFF00)) if odd.literal_value else builder.shl(shorts, repeated(8))
+            return builder.ashr(upper, repeated(8 - shift.literal_value))
+        return builder.lshr(shorts, repeated(8)) if odd.literal_value else builder.and_(shorts, repeated(0x00FF))
 
-    return _SHORTS(found, shift), codegen
-
-
-@operation
-@no_type_check
-def odd_places(_typing, found, shift):
-    """Return the bytes in odd places, as `even_places` does."""
-    if not isinstance(shift, types.IntegerLiteral):
-        return None
-
-    def codegen(_context, builder, _signature, args):
-        shorts = builder.bitcast(args[0], _SHORTS.llvm)
-        if shift.literal_value:
-            shorts = builder.and_(shorts, ir.Constant(_SHORTS.llvm, [0xFF00] * 32))
-            return builder.ashr(shorts, ir.Constant(_SHORTS.llvm, [8 - shift.literal_value] * 32))
-        return builder.lshr(shorts, ir.Constant(_SHORTS.llvm, [8] * 32))
-
-    return _SHORTS(found, shift), codegen
+    return _SHORTS(found, odd, shift), codegen
 
 
 @operation

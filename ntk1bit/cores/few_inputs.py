@@ -34,48 +34,29 @@ def multiply_few(x: Float32[np.ndarray, "n d"], p: PackedSigns, out: Float32[np.
         padded = np.zeros((len(x), depth), dtype=np.float32)
         padded[:, : p.columns] = x
     blocks = -(-p.rows // _ROWS)
-    multiply = _multiply_by_fives if settings().backend == "avx512" else _multiply_by_threes
+    words = len(p.words)
+    add_words = _add_fives if settings().backend == "avx512" else _add_threes
 
     def piece(index: int) -> None:
         row, block = divmod(index, blocks)
         start = block * _ROWS
         stop = min(start + _ROWS, p.rows)
-        multiply(padded, row, p.words, start, stop, aligned_empty(2 * _ROWS, np.float32), out)
+        sums, part = aligned_empty(2 * _ROWS, np.float32).reshape(2, _ROWS)
+        add_words(padded, row, p.words, 0, min(CHUNK, words), start, stop, sums)
+        for chunk in range(CHUNK, words, CHUNK):
+            add_words(padded, row, p.words, chunk, min(chunk + CHUNK, words), start, stop, part)
+            with np.errstate(all="ignore"):  # as quiet as the kernels; what lies beyond the rows is anything
+                sums += part
+        out[row, start:stop] = sums[: stop - start]
 
     run_pieces(piece, blocks * len(x), threads=settings().threads, work_ns=len(x) * p.words.size * 0.13)
 
 
 @compiled
 @no_type_check
-def _multiply_by_fives(x, row, words, start, stop, acc, out):
+def _add_fives(x, row, words, from_word, to_word, start, stop, acc):
+    """Write the sums of rows start..stop over words from_word..to_word to `acc`, 5 inputs a look-up."""
     padded = (stop - start + 15) >> 4 << 4
-    part = acc[padded:]
-    _add_fives(x, row, words, 0, min(CHUNK, len(words)), start, padded, acc)
-    for chunk in range(CHUNK, len(words), CHUNK):
-        _add_fives(x, row, words, chunk, min(chunk + CHUNK, len(words)), start, padded, part)
-        for at in range(0, padded, 16):
-            store(acc, at, add(load(acc, at), load(part, at)))
-    for index in range(stop - start):
-        out[row, start + index] = acc[index]
-
-
-@compiled
-@no_type_check
-def _multiply_by_threes(x, row, words, start, stop, acc, out):
-    padded = (stop - start + 15) >> 4 << 4
-    part = acc[padded:]
-    _add_threes(x, row, words, 0, min(CHUNK, len(words)), start, padded, acc)
-    for chunk in range(CHUNK, len(words), CHUNK):
-        _add_threes(x, row, words, chunk, min(chunk + CHUNK, len(words)), start, padded, part)
-        for at in range(0, padded, 16):
-            store(acc, at, add(load(acc, at), load(part, at)))
-    for index in range(stop - start):
-        out[row, start + index] = acc[index]
-
-
-@inlined()
-@no_type_check
-def _add_fives(x, row, words, from_word, to_word, start, padded, acc):
     for at in range(0, padded, 16):
         store(acc, at, zeros(acc))
     for index in range(from_word, to_word):
@@ -98,9 +79,11 @@ def _add_fives(x, row, words, from_word, to_word, start, padded, acc):
             store(acc, at, add(load(acc, at), add(low, high)))
 
 
-@inlined()
+@compiled
 @no_type_check
-def _add_threes(x, row, words, from_word, to_word, start, padded, acc):
+def _add_threes(x, row, words, from_word, to_word, start, stop, acc):
+    """Do as `_add_fives` does, 3 inputs a look-up."""
+    padded = (stop - start + 15) >> 4 << 4
     for at in range(0, padded, 16):
         store(acc, at, zeros(acc))
     for index in range(from_word, to_word):
