@@ -46,8 +46,8 @@ test-typed: setup ## quick tests (all, or TESTS="..."), with types and shapes of
 	$(PYTEST) --jaxtyping-packages=ntk1bit,beartype.beartype $(TESTS)
 
 test-cores: setup ## tests of the cores, as on a processor that has no more than BACKEND=avx2 (or vectors)
-	env $$($(BIN)/python -c "from ntk1bit.cores.backends import environment_of as e; print(*map('='.join, e('$(BACKEND)').items()))") \
-	  $(PYTEST) tests/cores
+	VARIABLES=$$($(BIN)/python -c "from ntk1bit.cores.backends import environment_of as e; print(*map('='.join, e('$(BACKEND)').items()))") \
+	  && env $$VARIABLES $(PYTEST) tests/cores
 
 test-slow: setup ## the slow tests: random kills, statistical coverage
 	$(QUICKLY) $(PYTEST) -m slow

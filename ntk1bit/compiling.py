@@ -30,6 +30,8 @@ import numpy as np
 from llvmlite import binding as llvm
 from numba.core import caching, codegen, compiler, config, event
 
+from ntk1bit.errors import InputError
+
 Kernel = Callable[..., Any]
 
 CONTRACT = frozenset({"contract", "nsz"})
@@ -41,6 +43,28 @@ _OURS = f"{len(_PACKAGE)}{_PACKAGE}"  # how numba's names of functions spell the
 def compiles() -> bool:
     """Tell whether numba compiles here; with NUMBA_DISABLE_JIT kernels run as the plain Python they are written in."""
     return not getattr(config, "DISABLE_JIT", 0)  # numba makes this name at run time
+
+
+def chosen_features() -> frozenset[str] | None:
+    """Return the features of NUMBA_CPU_FEATURES, for which kernels are then compiled; None if it is not set.
+
+    Raises
+    ------
+    InputError
+        For one that LLVM cannot read, which would end the process.
+    """
+    given: str | None = getattr(config, "CPU_FEATURES", None)  # numba makes this name at run time
+    if given is None:
+        return None
+    present: set[str] = set()
+    for flag in given.split(",") if given else ():
+        if flag[:1] not in ("+", "-"):
+            raise InputError(f"NUMBA_CPU_FEATURES must be flags such as +avx2,+fma without spaces, got {given!r}")
+        (present.add if flag[0] == "+" else present.discard)(flag[1:])
+    return frozenset(present)
+
+
+chosen_features()  # before numba hands them to LLVM
 
 
 def compiled(kernel: Kernel) -> Kernel:

@@ -15,6 +15,7 @@ from numba.core.dispatcher import Dispatcher
 
 import ntk1bit
 from ntk1bit import compiling
+from ntk1bit.errors import InputError
 
 PROGRAM = """
 import sys
@@ -194,3 +195,15 @@ def test_code_from_disk_gives_the_bits_of_code_just_compiled(tmp_path):
         file.unlink()
     assert bits("other", OBJECTIVE_FIRST) == compiled  # the objective from disk, the solver compiled
     assert bits("other") == compiled
+
+
+def test_features_to_compile_for_are_read_as_llvm_reads_them(monkeypatch):
+    monkeypatch.setattr(compiling.config, "CPU_FEATURES", "+avx2,+fma,-avx2", raising=False)
+    assert compiling.chosen_features() == {"fma"}
+    for given, expected in ((None, None), ("", frozenset())):
+        monkeypatch.setattr(compiling.config, "CPU_FEATURES", given, raising=False)
+        assert compiling.chosen_features() == expected
+    for given in ("avx2", "+avx2, +fma"):
+        monkeypatch.setattr(compiling.config, "CPU_FEATURES", given, raising=False)
+        with pytest.raises(InputError, match="must be flags such as"):
+            compiling.chosen_features()

@@ -25,6 +25,7 @@ def bench(
     import importlib.util
 
     from ntk1bit.cli.lists import read_list
+    from ntk1bit.cores.backends import LESSER
     from ntk1bit.errors import InputError, require_choice
     from ntk1bit.files import FIGURES, writable_file
 
@@ -38,7 +39,7 @@ def bench(
     counts = ",".join(map(str, read_list(threads, option="--threads", kind=int)))
     arguments = ["--only", only, "--threads", counts, "--rounds", str(rounds)]
     if on:
-        require_choice("--on", on, ("avx2", "vectors"))
+        require_choice("--on", on, LESSER)
         arguments += ["--on", on]
     for option, path in (("--out", out), ("--plot", plot)):
         arguments += [] if path is None else [option, str(path)]

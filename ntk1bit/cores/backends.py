@@ -9,6 +9,7 @@ fuses multiplication and addition.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,14 +17,15 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import llvmlite.binding
-from numba.core import config
 
-from ntk1bit.compiling import compiles
+from ntk1bit.compiling import chosen_features, compiles
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.processors import usable_processors
 
 Backend = Literal["avx512", "avx2", "neon", "vectors", "blas"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
+
+LESSER = ("avx2", "vectors")  # what a machine with AVX-512 can be taken for
 
 # What LLVM calls the features without which a backend does not run, the fastest backend first.
 FEATURES: dict[Backend, tuple[str, ...]] = {
@@ -56,9 +58,9 @@ def cpu_features() -> frozenset[str]:
 
     They are this processor's, or those of NUMBA_CPU_FEATURES, with which one tries another processor's path here.
     """
-    if config.CPU_FEATURES is not None:  # pyright: ignore[reportAttributeAccessIssue] (made at run time)
-        given = config.CPU_FEATURES.split(",")  # pyright: ignore[reportAttributeAccessIssue]
-        return frozenset(name.strip()[1:] for name in given if name.strip().startswith("+"))
+    chosen = chosen_features()
+    if chosen is not None:
+        return chosen
     return frozenset(name for name, present in llvmlite.binding.get_host_cpu_features().items() if present)
 
 
@@ -118,7 +120,9 @@ def reason() -> str:
     if not compiles():
         return "NUMBA_DISABLE_JIT is set, so kernels run as plain Python, slowly"
     features, best = cpu_features(), available_backends()[0]
-    has = f"this processor has {', '.join(FEATURES[best])}" if best in FEATURES else "no instruction set known here"
+    chosen = [f"{name}={os.environ[name]}" for name in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES") if name in os.environ]
+    who = f"by {' '.join(chosen)} kernels are compiled for a processor that" if chosen else "this processor"
+    has = f"{who} has {', '.join(FEATURES.get(best, ('no instruction set known here',)))}"
     if best == "avx512":
         lacks = [f for f in ("avx512vnni", "avx512vpopcntdq") if f not in features]
         return f"{has}; faster int8 products and kernels with {', '.join(lacks)}" if lacks else f"{has}: all there is"
@@ -129,7 +133,13 @@ def environment_of(backend: str) -> dict[str, str]:
     """Return the variables with which a new process takes this machine for one whose best backend this is (x86).
 
     BLAS is told the same, so that speeds can be compared. An aarch64 processor needs an emulator instead.
+
+    Raises
+    ------
+    InputError
+        For anything but avx2 and vectors.
     """
+    require_choice("lesser processor", backend, LESSER)
     common = "+sse4.2,+popcnt"
     return {
         "avx2": {
@@ -138,7 +148,7 @@ def environment_of(backend: str) -> dict[str, str]:
             "OPENBLAS_CORETYPE": "Haswell",
         },
         "vectors": {"NUMBA_CPU_NAME": "nehalem", "NUMBA_CPU_FEATURES": common, "OPENBLAS_CORETYPE": "Nehalem"},
-    }.get(backend, {})
+    }[backend]
 
 
 @functools.cache

@@ -60,6 +60,33 @@ def test_a_processor_gets_the_backends_it_can_run(features, expected, monkeypatc
         backends.available_backends.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        ("avx2 fma", "has avx2, fma; faster with avx512f"),
+        ("neon", "has neon"),
+        ("avx512f avx512bw avx512dq avx512vl", "faster int8 products and kernels with avx512vnni, avx512vpopcntdq"),
+        ("sse4.2", "no instruction set known here; faster with avx512f"),
+    ],
+)
+def test_the_reason_for_a_backend(features, words, monkeypatch):
+    monkeypatch.setattr(backends, "cpu_features", lambda: frozenset(features.split()))
+    monkeypatch.setenv("NUMBA_CPU_FEATURES", "+this")
+    backends.available_backends.cache_clear()
+    try:
+        assert words in backends.reason()
+        assert "NUMBA_CPU_FEATURES=+this" in backends.reason()
+    finally:
+        backends.available_backends.cache_clear()
+
+
+def test_only_lesser_processors_can_be_taken_for_this_one():
+    for name in backends.LESSER:
+        assert {"NUMBA_CPU_FEATURES", "OPENBLAS_CORETYPE"} < set(backends.environment_of(name))
+    with pytest.raises(InputError, match="unknown lesser processor 'neon'"):
+        backends.environment_of("neon")
+
+
 def test_every_piece_runs_once_and_errors_come_through():
     for threads in (1, 2, 5):
         done: list[int] = []
