@@ -92,4 +92,4 @@ print(cores.settings().backend, digest_of_everything("avx2", 2))
 
 @pytest.mark.slow
 def test_very_many_repeats_on_two_threads(backend):
-    assert len({digest_of_everything(backend, 2) for _ in range(400)}) == 1
+    assert len({digest_of_everything(backend, 2) for _ in range(100)}) == 1
