@@ -72,13 +72,15 @@ def _race(options: argparse.Namespace) -> int:
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    from ntk1bit.cores.backends import LESSER
+
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default="", metavar="NAME", help="only races whose name contains this")
     parser.add_argument("--threads", type=_counts, default=[1, 2], metavar="1,2", help="numbers of threads")
     parser.add_argument("--rounds", type=int, default=9, help="rounds per race; the median counts")
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="where to write the ratios")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="where to draw them")
-    parser.add_argument("--on", default="", choices=("avx2", "vectors"), help="take this processor for such a one")
+    parser.add_argument("--on", default="", choices=LESSER, help="take this processor for such a one")
     parser.add_argument(_CHILD, action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 

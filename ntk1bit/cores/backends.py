@@ -1,7 +1,7 @@
 """Which code path the cores take and how many threads they use: one frozen value, changed only by a `with` block.
 
 Results never depend on the number of threads. All backends agree bit for bit on every integer product. Float32 products
-agree to float32 rounding (the order of additions differs); those of more than `few_inputs.FEW` inputs, on which
+agree to float32 rounding (the order of additions differs); those of more than `Ways.few_floats` inputs, on which
 training and kernels rest, are the same code in every backend but ``"blas"``, and the same bits wherever the processor
 fuses multiplication and addition.
 """

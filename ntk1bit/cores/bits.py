@@ -138,6 +138,15 @@ def unpack_signs(p: PackedSigns) -> Int8[np.ndarray, "m d"]:
     return np.where(unpack_bits(p), np.int8(1), np.int8(-1))
 
 
+def pad_columns(array: Shaped[np.ndarray, "rows columns"], columns: int) -> Shaped[np.ndarray, "rows more"]:
+    """Return a C-contiguous matrix with zeros behind its columns, `columns` in all; itself if it is one."""
+    if array.shape[1] == columns:
+        return np.ascontiguousarray(array)
+    padded = np.zeros((len(array), columns), dtype=array.dtype)
+    padded[:, : array.shape[1]] = array
+    return padded
+
+
 def count_differences(left: PackedBits, right: PackedBits) -> int:
     """Count the entries in which two packed matrices of one shape differ.
 

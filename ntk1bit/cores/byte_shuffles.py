@@ -17,7 +17,7 @@ from numba import types
 
 from ntk1bit.compiling import compiled, inlined
 from ntk1bit.cores.backends import cpu_features, settings
-from ntk1bit.cores.bits import PackedSigns
+from ntk1bit.cores.bits import WORD, PackedSigns, pad_columns
 from ntk1bit.cores.simd import Vector, add, call_llvm, load, operation, pointer_to, store, widen, zeros
 from ntk1bit.cores.threads import aligned_empty, run_pieces
 
@@ -42,15 +42,12 @@ _ORDER = _order()
 
 def multiply_by_shuffles(q: Int8[np.ndarray, "n d"], p: PackedSigns, out: Int32[np.ndarray, "n m"]) -> None:
     """Write `q @ S.T` to `out`, exactly, for d < 2^24, one input at a time."""
-    row_words, padded = p.words.shape
-    padded_q = np.zeros((len(q), row_words * 32), dtype=np.int8)
-    padded_q[:, : p.columns] = q
+    row_words = len(p.words)
     totals = q.sum(axis=1, dtype=np.int32)
     tables = np.empty((len(q), row_words * 8, 32), dtype=np.int8)
-    _tabulate(padded_q, tables)
+    _tabulate(pad_columns(q, row_words * WORD), tables)
     whole = p.rows // _TOGETHER * _TOGETHER
-    rest = np.zeros((row_words, _TOGETHER), dtype=np.uint32)
-    rest[:, : padded - whole] = p.words[:, whole:]
+    rest = pad_columns(p.words[:, whole:], _TOGETHER)
     blocks = -(-whole // _ROWS)
 
     def piece(index: int) -> None:
@@ -87,7 +84,7 @@ def _multiply(tables, row, words, start, stop, order, acc, totals, out, first):
         store(acc, at, zeros(acc))
     for chunk in range(0, len(words), _CHUNK):
         for at in range(0, padded, 64):
-            even, odd = sixteens(tables), sixteens(tables)
+            even = odd = widen(zeros(tables), 0)
             for pair in range(chunk, min(chunk + _CHUNK, len(words)), _PAIR):
                 high = zeros(tables)
                 for index in range(pair, min(pair + _PAIR, len(words))):
@@ -156,17 +153,6 @@ def tabulate(_typing, q, _at, tables, _to):
         return context.get_dummy_value()
 
     return types.void(q, types.int64, tables, types.int64), codegen
-
-
-@operation
-@no_type_check
-def sixteens(_typing, _array):
-    """Return a vector of 32 int16 zeros."""
-
-    def codegen(_context, _builder, _signature, _args):
-        return ir.Constant(_SHORTS.llvm, None)
-
-    return _SHORTS(_array), codegen
 
 
 @operation

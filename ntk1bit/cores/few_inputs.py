@@ -17,7 +17,7 @@ from numba import types
 
 from ntk1bit.compiling import compiled, inlined
 from ntk1bit.cores.backends import settings
-from ntk1bit.cores.bits import WORD, PackedSigns
+from ntk1bit.cores.bits import WORD, PackedSigns, pad_columns
 from ntk1bit.cores.lookup import CHUNK
 from ntk1bit.cores.simd import add, broadcast, call_llvm, load, operation, read, splat, store, subtract, zeros
 from ntk1bit.cores.threads import aligned_empty, run_pieces
@@ -28,11 +28,7 @@ _I32 = ir.IntType(32)
 
 def multiply_few(x: Float32[np.ndarray, "n d"], p: PackedSigns, out: Float32[np.ndarray, "n m"]) -> None:
     """Write `x @ S.T` to `out`, one input at a time."""
-    depth = len(p.words) * WORD
-    padded = x
-    if p.columns < depth:
-        padded = np.zeros((len(x), depth), dtype=np.float32)
-        padded[:, : p.columns] = x
+    padded = pad_columns(x, len(p.words) * WORD)
     blocks = -(-p.rows // _ROWS)
     words = len(p.words)
     add_words = _add_fives if settings().backend == "avx512" else _add_threes
