@@ -7,9 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
+from ntk1bit.cli.options import Features, NormaliseInputs, Split, Target
+
 
 def ntk(
-    task: Annotated[str, typer.Option(help="Name of a task; ntk1bit sweep --list shows them.")] = "digits",
+    task: Annotated[
+        str, typer.Option(help="Name of a task (ntk1bit sweep --list shows them), or a file of your own data.")
+    ] = "digits",
+    target: Target = None,
+    features: Features = None,
+    split: Split = None,
+    normalise: NormaliseInputs = None,
     width: Annotated[int, typer.Option(help="Number of hidden neurons m.")] = 4096,
     precision: Annotated[Literal["one_bit", "full"], typer.Option(help="Precision of the network.")] = "one_bit",
     limit: Annotated[bool, typer.Option("--limit", help="Also the infinite-width limit.")] = False,
@@ -23,7 +31,9 @@ def ntk(
     kappa: Annotated[float, typer.Option(help="Output scale.")] = 1.0,
     scale: Annotated[Literal["std", "absmean"], typer.Option(help="Scale of the quantiser.")] = "std",
     seed: Annotated[int, typer.Option(help="Seed of the network and of Monte Carlo.")] = 0,
-    n_train: Annotated[int, typer.Option(help="Number of points n.")] = 256,
+    n_train: Annotated[
+        int | None, typer.Option(help="Number of points n; 256 if not given, or all that your own data have.")
+    ] = None,
     data_seed: Annotated[int, typer.Option(help="Seed of the data.")] = 0,
     samples: Annotated[int, typer.Option(help="Neurons drawn for --limit and --effective.")] = 1_000_000,
 ) -> None:
@@ -31,7 +41,7 @@ def ntk(
 
     Example: ntk1bit ntk --task digits --width 4096 --limit --effective --spectrum --out H.npz --plot H.png
     """
-    from ntk1bit.data import tasks
+    from ntk1bit.cli.own_tasks import task_of
     from ntk1bit.files import FIGURES, writable_file
     from ntk1bit.kernels.measure import ENDINGS, NetworkSettings, measure
     from ntk1bit.plots.kernels import draw_measurement
@@ -43,7 +53,7 @@ def ntk(
         writable_file("--out", out, ENDINGS)
     if plot is not None:
         writable_file("--plot", plot, FIGURES)
-    data = tasks.load(task, n_train=n_train, n_test=0, seed=data_seed)
+    data = task_of(task, n_train, data_seed, target=target, features=features, split=split, normalise=normalise)
     measured = measure(data.x, data.y, settings, limit=limit, effective=effective, with_spectrum=spectrum)
     for name, value in measured.rows():
         print(f"{name:36} {value}")

@@ -18,6 +18,28 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its 
 Seeds = Annotated[
     str | None, typer.Option("--seeds", help="A count (5 is 0,1,2,3,4), a range (0..4) or a list (0,3,7).")
 ]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a table of your own data: the column of targets. species=setosa sets one class against the others, "
+        "'species=*' each in turn."
+    ),
+]
+Features = Annotated[str | None, typer.Option(help="Of such a table: columns of inputs; all others if not given.")]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        help="Of your own data: share of rows to train on, or a column that says train or test; 0.75 if not given."
+    ),
+]
+NormaliseInputs = Annotated[
+    Literal["sphere", "standard", "none"] | None,
+    typer.Option(
+        "--normalise",
+        help="Of your own data. sphere, if not given: centred rows of unit norm, as D25's theory assumes; standard: "
+        "features of mean 0 and variance 1/d; none: as they are.",
+    ),
+]
 
 
 def _sweep() -> Mapping[str, str]:

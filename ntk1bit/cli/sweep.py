@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ntk1bit.cli.options import DryRun, Jobs, RunFolder
+from ntk1bit.cli.options import DryRun, Features, Jobs, NormaliseInputs, RunFolder, Split, Target
 
 
 def sweep(
@@ -16,8 +16,15 @@ def sweep(
         typer.Option("--widths", "--width", help="64..16384 (doubling), 64..4096:x4 or 64,100,256. Default: {widths}."),
     ] = None,
     tasks: Annotated[
-        str | None, typer.Option("--tasks", "--task", help="Names; --list shows them. Default: {tasks}.")
+        str | None,
+        typer.Option(
+            "--tasks", "--task", help="Names (--list shows them), or files of your own data. Default: {tasks}."
+        ),
     ] = None,
+    target: Target = None,
+    features: Features = None,
+    split: Split = None,
+    normalise: NormaliseInputs = None,
     precisions: Annotated[
         str | None, typer.Option("--precisions", "--precision", help="one_bit, full. Default: {precisions}.")
     ] = None,
@@ -73,6 +80,9 @@ def sweep(
     All combinations of the lists are trained; entries are separated by commas. The same command resumes a sweep that
     was stopped; with more widths, seeds or other values and the same --out it extends the sweep.
 
+    Your own data are tables (.csv, .tsv, .jsonl, .parquet) with the target in the column --target, or .npz files with
+    arrays x and y. Their prepared rows are kept in the run's folder, and a run is not resumed on changed data.
+
     Example: ntk1bit sweep --widths 64..4096 --seeds 5 --inits iid,paired --out runs/first
     """
     from ntk1bit.cli import sweeping
@@ -81,6 +91,8 @@ def sweep(
         return sweeping.print_tasks()
     settings = sweeping.collect(
         spec,
+        out=out,
+        of_file={"target": target, "features": features, "split": split, "normalise": normalise},
         widths=widths,
         tasks=tasks,
         precisions=precisions,

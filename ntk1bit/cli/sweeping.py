@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import shlex
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ntk1bit.cli.lists import read_list, read_seeds, read_widths
+from ntk1bit.cli.own_tasks import read_own_tasks
 from ntk1bit.cli.progress import clock, resumable, run_shown, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.data import tasks
@@ -16,8 +18,20 @@ from ntk1bit.experiments import SweepSpec
 from ntk1bit.experiments.runner import free_memory, predicted_memory, require_memory
 
 
-def collect(spec: Path | None, **options: Any) -> SweepSpec:
-    """Make a specification of a file and the options that override it; options left out are None."""
+def collect(spec: Path | None, *, out: Path | None, of_file: Mapping[str, str | None], **options: Any) -> SweepSpec:
+    """Make a specification of a file and the options that override it; options left out are None.
+
+    Parameters
+    ----------
+    spec
+        The file, if any.
+    out
+        The run's folder, which may hold the user's own data already.
+    of_file
+        How files of one's own data are read: `target`, `features`, `split` and `normalise` of `read_own_tasks`.
+    options
+        Fields of the specification, as the command line has them.
+    """
     readers = {
         "widths": read_widths,
         "seeds": read_seeds,
@@ -30,12 +44,22 @@ def collect(spec: Path | None, **options: Any) -> SweepSpec:
         if value is not None:
             read = readers.get(name, functools.partial(read_list, option=f"--{name}", kind=str))
             settings[name] = read(value) if isinstance(value, str) else value
-    return SweepSpec.from_dict(settings, None if spec is None else SweepSpec.read(spec))
+    if out is not None:
+        SweepSpec.look_beside(out)
+    base = None if spec is None else SweepSpec.read(spec)
+    seed = settings.get("data_seed", 0 if base is None else base.data_seed)
+    given = read_own_tasks(settings.get("tasks", ()), seed=seed, **of_file)
+    if given:
+        settings["tasks"] = given
+        for name in ("n_train", "n_test"):  # those of another task say nothing about this one
+            settings.setdefault(name, -1 if name == "n_test" else ())
+    return SweepSpec.from_dict(settings, base)
 
 
 def default_folder(spec: SweepSpec) -> Path:
     """Name a run by its tasks, widths and a short hash, so that the same command finds its run again."""
-    return Path("runs") / f"{'+'.join(spec.tasks)}-{min(spec.widths)}..{max(spec.widths)}-{spec.mark}"
+    names = "+".join(name.partition("@")[0] for name in spec.task_names)
+    return Path("runs") / f"{names}-{min(spec.widths)}..{max(spec.widths)}-{spec.mark}"
 
 
 def print_tasks() -> int:

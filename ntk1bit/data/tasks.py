@@ -1,13 +1,13 @@
-"""Every task by name."""
+"""Every task by name: ours, and those made of people's own data (`ntk1bit.data.own_data`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
 
 from ntk1bit.data.digits_and_diabetes import Rows, diabetes, digits, mnist5k
+from ntk1bit.data.own_data import fetch, from_arrays, from_file, is_own
 from ntk1bit.data.regression_task import Task, prepare
 from ntk1bit.data.sphere_targets import DEFAULT_SPHERE_DIM, SPHERE_TARGETS, sphere_points
 from ntk1bit.data.target_functions import (
@@ -19,6 +19,8 @@ from ntk1bit.data.target_functions import (
     curve_lift,
 )
 from ntk1bit.errors import InputError, require_choice
+
+__all__ = ["describe", "dims_allowed", "from_arrays", "from_file", "load", "names"]
 
 _MOST_NUMBERS = 2**28  # coordinates of one task, 2 GB in float64: beyond it, a typing mistake
 
@@ -70,6 +72,8 @@ def describe(name: str) -> str:
 
 def dims_allowed(name: str) -> bool:
     """Say whether the task's dimension can be chosen."""
+    if is_own(name):
+        return False
     require_choice("task", name, names())
     return name in CURVE_FUNCTIONS or name in SPHERE_TARGETS
 
@@ -80,7 +84,7 @@ def load(name: str, *, n_train: int = 256, n_test: int = 512, seed: int = 0, dim
     Parameters
     ----------
     name
-        One of `names()`.
+        One of `names()`, or what `own_data.keep` returned for a task of one's own, of which the first points are taken.
     n_train, n_test
         Number of training points (>= 1) and test points (>= 0), disjoint.
     seed
@@ -99,6 +103,8 @@ def load(name: str, *, n_train: int = 256, n_test: int = 512, seed: int = 0, dim
     InputError
         For an unknown name, a dimension the task cannot have, too many points, or a missing package.
     """
+    if is_own(name):
+        return fetch(name).part(n_train, n_test)
     require_choice("task", name, names())
     if seed < 0:
         raise InputError(f"the data seed must be a non-negative integer, got {seed}")
@@ -137,46 +143,3 @@ def load(name: str, *, n_train: int = 256, n_test: int = 512, seed: int = 0, dim
         x = sphere_points(count, dim, for_points)
         y = target(x)
     return prepare(name, x, y, n_train=n_train, n_test=n_test, seed=seed, centre_inputs=centre, notes=notes)
-
-
-def from_arrays(
-    name: str,
-    x: Float[np.ndarray, "rows d"],
-    y: Float[np.ndarray, " rows"],
-    *,
-    n_train: int,
-    n_test: int,
-    seed: int = 0,
-    centre_inputs: bool = True,
-) -> Task:
-    """Make a task of one's own data: shuffled by `seed`, prepared like every other task.
-
-    Targets beyond [-1, 1] are divided by their largest magnitude over all rows, and a note says so.
-
-    Parameters
-    ----------
-    name
-        What to call it.
-    x, y
-        Inputs (rows, d) and targets (rows,).
-    n_train, n_test, seed
-        As in `load`.
-    centre_inputs
-        Subtract the mean of the training inputs before normalising.
-
-    Raises
-    ------
-    InputError
-        For NaN, zero inputs, constant targets, mismatched shapes, or too few rows.
-    """
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if x.ndim != 2 or y.shape != (len(x),):
-        raise InputError(f"task {name!r} needs inputs (n, d) and targets (n,), got {x.shape} and {y.shape}")
-    notes: tuple[str, ...] = ()
-    largest = np.abs(y).max(initial=0.0)
-    if np.isfinite(largest) and largest > 1:
-        y, notes = y / largest, (f"targets divided by {largest:g} so that |y| <= 1",)
-    order = np.random.default_rng(seed).permutation(len(x))
-    return prepare(
-        name, x[order], y[order], n_train=n_train, n_test=n_test, seed=seed, centre_inputs=centre_inputs, notes=notes
-    )

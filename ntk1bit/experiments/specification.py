@@ -131,6 +131,21 @@ class Specification(PlainFields, ABC):
                 )
         raise InputError(f"{path} has no [{cls.NAME}] table; put the settings under a line [{cls.NAME}]")
 
+    @classmethod
+    def look_beside(cls, folder: Path | str) -> None:
+        """Make known what lies beside the spec.toml of a folder and experiments need; nothing by default."""
+
+    def keep_beside(self, folder: Path | str) -> None:
+        """Store what experiments need besides their settings in the run's folder; nothing by default.
+
+        Raises
+        ------
+        InputError
+            If it is not here.
+        OSError
+            If the folder cannot be written.
+        """
+
     def differences(self, asked: Any) -> list[str]:
         """Name the settings in which another specification contradicts this one, a phrase each.
 
@@ -235,6 +250,7 @@ def specification_in(document: Mapping[str, Any], path: Path | str) -> Specifica
 
 
 def _make(kind: type[S], settings: Mapping[str, Any], path: Path | str) -> S:
+    kind.look_beside(Path(path).parent)
     try:
         return kind.from_dict(settings)
     except InputError as problem:

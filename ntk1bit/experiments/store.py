@@ -3,6 +3,7 @@
     RUN/spec.toml               what was asked for, in full, with versions
     RUN/cells/<key>.parquet     one result: written to a temporary file, fsynced, renamed
     RUN/cells/<key>*            an experiment's own files beside it: checkpoints, weights
+    RUN/data/NAME@DIGEST.npz    of a sweep on people's own data: the prepared arrays
     RUN/failures.jsonl          experiments that failed, with why
     RUN/set_aside/              files found in cells/ that are not what they claim to be
 
@@ -118,6 +119,7 @@ class Store:
             made = document.get("made", {"at": _now(), "layout": LAYOUT})
             document = {united.NAME: united.as_dict(), "versions": document.get("versions", versions()), "made": made}
             write_whole(path, tomli_w.dumps(document).encode())
+        united.keep_beside(self.folder)
         return united
 
     @contextmanager

@@ -6,10 +6,12 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from ntk1bit.arguments import kappa
-from ntk1bit.data import tasks
+from ntk1bit.data import Task, own_data, tasks
+from ntk1bit.data.own_data import fetch, is_own
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.experiments.specification import Specification, Stage, Stages
 from ntk1bit.experiments.two_layer import NO_SCALE, TwoLayer, load_task
@@ -17,6 +19,7 @@ from ntk1bit.networks.quantizers import SCALES
 from ntk1bit.networks.two_layer import INITS, PRECISIONS
 
 ORDER = ("task", "dim", "n_train", "init", "kappa", "precision", "scale", "width", "seed")  # in which results are read
+N_TRAIN, N_TEST = 256, 512  # points of a sweep that does not say how many
 _LARGEST_SCALE = 2.0**40  # of steps, so that they stay far within float32's range of 2^-126 to 2^127
 _LARGEST_INTEGER = 2**53  # beyond it an integer is a typing mistake, and float arithmetic on it is no longer exact
 
@@ -30,7 +33,8 @@ class SweepSpec(Specification):
     widths
         Numbers of neurons m.
     tasks
-        Names from `ntk1bit.data.names()`.
+        Names from `ntk1bit.data.names()`, or `Task` objects of one's own data, which become names with the digest of
+        their arrays (see `ntk1bit.data.own_data`).
     precisions
         Of ``"one_bit"`` and ``"full"``. Both see the same data, W(0) and a at a given seed.
     seeds
@@ -38,9 +42,9 @@ class SweepSpec(Specification):
     steps
         Descent steps.
     n_train
-        Numbers of training points n.
+        Numbers of training points n; none for 256, or for all that each of one's own tasks has if that is fewer.
     n_test
-        Number of test points.
+        Number of test points; -1 for 512, or for all that each of one's own tasks has if that is fewer.
     dims
         Input dimensions, for tasks that have a choice; empty for the task's own.
     inits
@@ -73,12 +77,12 @@ class SweepSpec(Specification):
     )  # fmt: skip
 
     widths: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
-    tasks: tuple[str, ...] = ("digits",)
+    tasks: tuple[str | Task, ...] = ("digits",)
     precisions: tuple[str, ...] = ("one_bit", "full")
     seeds: tuple[int, ...] = (0, 1, 2)
     steps: int = 1000
-    n_train: tuple[int, ...] = (256,)
-    n_test: int = 512
+    n_train: tuple[int, ...] = ()
+    n_test: int = -1
     dims: tuple[int, ...] = ()
     inits: tuple[str, ...] = ("iid",)
     scales: tuple[str, ...] = ("std",)
@@ -92,6 +96,11 @@ class SweepSpec(Specification):
     def __post_init__(self) -> None:
         """Refuse a specification that could not run; numbers become Python's own."""
         super().__post_init__()
+        own = [fetch(name) for name in self.task_names if is_own(name)] if not self.n_train or self.n_test == -1 else []
+        if not self.n_train:
+            object.__setattr__(self, "n_train", (min([N_TRAIN, *(task.n_train for task in own)]),))
+        if self.n_test == -1:
+            object.__setattr__(self, "n_test", min([N_TEST, *(task.n_test for task in own)]))
         for axis in self.AXES:
             values = getattr(self, axis)
             if not values and axis != "dims":
@@ -105,7 +114,8 @@ class SweepSpec(Specification):
             ("scale", SCALES),
         ):
             for value in getattr(self, f"{name}s"):
-                require_choice(name, value, known)
+                if not (name == "task" and is_own(value)):
+                    require_choice(name, value, known)
         for name, lowest, values in (
             ("widths", 1, self.widths),
             ("seeds", 0, self.seeds),
@@ -138,7 +148,7 @@ class SweepSpec(Specification):
         InputError
             If a task cannot be loaded in the sizes given.
         """
-        every = dict.fromkeys(one for task in self._tasks() for one in self._networks(task))
+        every = dict.fromkeys(one for name, task in self._tasks() for one in self._networks(name, task))
         return tuple(sorted(every, key=lambda one: tuple(getattr(one, name) for name in ORDER)))
 
     def stages(self) -> Stages:
@@ -148,33 +158,77 @@ class SweepSpec(Specification):
     @property
     def notes(self) -> tuple[str, ...]:
         """What is remarkable about the data of each task."""
-        remarks = (f"{task.name}: {note}" for task in self._tasks() for note in task.notes)
+        remarks = [f"{task.name}: {note}" for _, task in self._tasks() for note in task.notes]
+        for task in (fetch(name) for name in self.task_names if is_own(name)):
+            for use, option, there, used in (
+                ("train on", "--n-train", task.n_train, max(self.n_train)),
+                ("test on", "--n-test", task.n_test, self.n_test),
+            ):
+                if used < there:
+                    remarks.append(f"{task.name}: {used} of its {there} points to {use} are used; more with {option}")
         return tuple(dict.fromkeys(remarks))
 
     def differences(self, asked: Any) -> list[str]:
         """Name the settings that contradict these; a task's own dimension cannot be united with chosen ones."""
         own = [f"dims: {list(self.dims)} there, {list(asked.dims)} asked for"]
-        return super().differences(asked) + (own if bool(self.dims) != bool(asked.dims) else [])
+        found = super().differences(asked) + (own if bool(self.dims) != bool(asked.dims) else [])
+        there, wanted = (
+            {name.partition("@")[0]: name for name in one.task_names if is_own(name)} for one in (self, asked)
+        )
+        return found + [
+            f"data of {name}: digest {there[name][-12:]} there, {wanted[name][-12:]} now, so its rows, their split or "
+            "their preparation changed"
+            for name in there
+            if wanted.get(name, there[name]) != there[name]
+        ]
 
-    def _tasks(self) -> Iterator[tasks.Task]:
-        """Load each of the data sets."""
-        for name, n_train, dim in itertools.product(self.tasks, self.n_train, self.dims or (None,)):
+    @classmethod
+    def typed(cls, name: str, value: object, kind: str) -> Any:
+        """Return the value of a field as its type; `Task` objects are kept for this process and become names."""
+        if name == "tasks":
+            entries = value if isinstance(value, tuple | list) else (value,)
+            value, kind = (
+                tuple(own_data.keep(one) if isinstance(one, Task) else one for one in entries),
+                "tuple[str, ...]",
+            )
+        return super().typed(name, value, kind)
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The tasks by name, those of one's own data as NAME@DIGEST."""
+        return tuple(map(str, self.tasks))
+
+    @classmethod
+    def look_beside(cls, folder: Path | str) -> None:
+        """Make the tasks of one's own data known that a run keeps."""
+        own_data.look_in(folder)
+
+    def keep_beside(self, folder: Path | str) -> None:
+        """Store the tasks of one's own data in the run's folder."""
+        for name in filter(is_own, self.task_names):
+            own_data.save(name, folder)
+
+    def _tasks(self) -> Iterator[tuple[str, Task]]:
+        """Load each of the data sets, with the name that runs know it by."""
+        if self.dims and (own := next(filter(is_own, self.task_names), None)):
+            raise InputError(f"task {own!r} is of one's own data, whose dimension is theirs; leave out --dims")
+        for name, n_train, dim in itertools.product(self.task_names, self.n_train, self.dims or (None,)):
             task = load_task(name, n_train, self.n_test, self.data_seed, dim)
             if dim is not None and task.dim != dim:
                 raise InputError(f"task {name!r} has d = {task.dim}; --dims works with sphere-* and curve tasks only")
-            yield task
+            yield name, task
 
-    def _networks(self, task: tasks.Task) -> Iterator[TwoLayer]:
+    def _networks(self, name: str, task: Task) -> Iterator[TwoLayer]:
         """Give the networks of one data set; full precision has no scale and so comes once for each."""
         for width, precision, init, scale, output_scale, seed in itertools.product(
             self.widths, self.precisions, self.inits, self.scales, self.kappas, self.seeds
         ):
             yield TwoLayer(
-                task=task.name,
+                task=name,
                 dim=task.dim,
                 n_train=task.n_train,
                 n_test=self.n_test,
-                data_seed=self.data_seed,
+                data_seed=task.seed,
                 width=width,
                 precision=precision,
                 init=init,

@@ -10,7 +10,7 @@ from typing import ClassVar, cast
 import numpy as np
 import pandas as pd
 
-from ntk1bit.data import tasks
+from ntk1bit.data import own_data, tasks
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.predictions import distances
 from ntk1bit.networks import two_layer
@@ -90,8 +90,8 @@ class TwoLayer(Experiment):
         recorded = 8 * self.checkpoints * (self.n_train + self.n_test) * 3 + 32 * self.steps
         return 8 * latent + 5 * (latent + activity) // 8 + 32 * self.width + kernels + data + recorded
 
-    def run(self, scratch: Path) -> pd.DataFrame:  # noqa: ARG002 - it takes seconds to minutes and needs no checkpoint
-        """Train the network.
+    def run(self, scratch: Path) -> pd.DataFrame:
+        """Train the network; it takes seconds to minutes and keeps no checkpoint in `scratch`.
 
         Returns
         -------
@@ -101,6 +101,7 @@ class TwoLayer(Experiment):
         `TERM_COLUMNS`; outputs and test_outputs (float32 arrays at checkpoints, else None); eta and diverged, the same
         in every row.
         """
+        own_data.look_in(scratch.parents[1])  # the run's folder
         task = load_task(self.task, self.n_train, self.n_test, self.data_seed, self.dim)
         weights = two_layer.init(self.width, self.dim, seed=self.seed, init=cast(Init, self.init))
         precision = cast(Precision, self.precision)

@@ -78,7 +78,7 @@ def _byline(spec: SweepSpec) -> list[str]:
     smallest, largest = min(spec.widths), max(spec.widths)
     widths = f"{smallest} to {largest}" if smallest < largest else str(largest)
     seeds = f"{len(spec.seeds)} seed{'s' if len(spec.seeds) > 1 else ''}"
-    return [", ".join(spec.tasks), f"widths {widths}", seeds, f"{spec.steps} steps"]
+    return [", ".join(spec.task_names), f"widths {widths}", seeds, f"{spec.steps} steps"]
 
 
 def _notes(run: Run, versions: Mapping[str, str]) -> list[str]:

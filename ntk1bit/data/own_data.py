@@ -1,0 +1,399 @@
+"""Tasks of people's own data: from arrays, from a table or .npz file, and kept beside the run that trains on them.
+
+A task of one's own is called NAME@DIGEST where runs refer to it: the digest is that of its prepared arrays, so the keys
+of cells change with the data, and what is read back is checked against the name. A run folder holds the arrays in
+data/NAME@DIGEST.npz, and needs the user's file no more.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+from numpy.typing import ArrayLike
+
+from ntk1bit.arguments import real_array
+from ntk1bit.data.regression_task import NORMALISE, SPLIT, Normalise, Task, check_raw, prepare
+from ntk1bit.data.targets import encoded
+from ntk1bit.errors import InputError, require_choice
+from ntk1bit.files import write_whole
+from ntk1bit.tables.columns import number_column, one_column, shown
+from ntk1bit.tables.reading import TABLES, read_table
+
+FOLDER = "data"  # of a run, in which its own data are
+_OWN = re.compile(r"[^@/\\]+@[0-9a-f]{12}")
+_ARRAYS = ("x", "y", "x_test", "y_test")
+_SIDES = {"train": False, "training": False, "test": True, "testing": True}
+_held: dict[str, Task] = {}  # tasks of one's own by NAME@DIGEST, which says what is in them
+_places: dict[str, Path] = {}  # files in which tasks are that have not been read yet, by NAME@DIGEST
+
+
+def from_arrays(
+    name: str,
+    x: Any,
+    y: ArrayLike | pd.Series,
+    *,
+    x_test: Any = None,
+    y_test: ArrayLike | pd.Series | None = None,
+    n_train: int | None = None,
+    n_test: int | None = None,
+    split: float = SPLIT,
+    normalise: Normalise = "sphere",
+    centre_inputs: bool = True,
+    positive: object = None,
+    seed: int = 0,
+) -> Task:
+    """Make a task of one's own data: rows shuffled by `seed`, split, and prepared like every other task.
+
+    D25's theory assumes inputs of unit norm and targets within [-1, 1]. Targets of two values, and words, are classes,
+    which become -1 and +1; numbers beyond [-1, 1] are scaled (see `targets.encoded`). The task's notes say what was
+    done.
+
+    Parameters
+    ----------
+    name
+        What to call it.
+    x, y
+        Inputs (rows, d) and targets (rows,): arrays, lists, frames, columns of a data set.
+    x_test, y_test
+        Test points, where they are given apart; by default some of the rows are.
+    n_train, n_test
+        Numbers of points; by default all rows are used, of which the share `split` trains.
+    split
+        Share of the rows that train, between 0 and 1.
+    normalise
+        ``"sphere"``: the mean of the training inputs is subtracted (see `centre_inputs`), and rows are scaled to unit
+        norm. ``"standard"``: each feature gets mean 0 and variance 1/d over the training inputs, so that rows have
+        norms about 1. ``"none"``: inputs stay as they are. Rows that are not of unit norm are reported in the notes.
+    centre_inputs
+        For ``"sphere"``: subtract the mean of the training inputs first.
+    positive
+        The class that becomes +1 against all others, for targets of more than two classes.
+    seed
+        Non-negative; decides order and split of the rows.
+
+    Raises
+    ------
+    InputError
+        For NaN, zero inputs, constant targets, mismatched shapes, more than two classes, or too few rows.
+    """
+    require_choice("normalise", normalise, NORMALISE)
+    if not (isinstance(split, int | float) and 0 < split <= 1):
+        raise InputError(f"split must be a share above 0 and at most 1 of the rows, got {split}; 0.75 is usual")
+    if seed < 0:
+        raise InputError(f"the data seed must be a non-negative integer, got {seed}")
+    if (x_test is None) != (y_test is None):
+        raise InputError(f"task {name!r} has only one of x_test and y_test; give both or neither")
+    rows, labels = _inputs(name, "x", x), _labels(name, "y", y)
+    testing: Bool[np.ndarray, " rows"] | None = None
+    if len(labels) != len(rows):
+        raise InputError(f"task {name!r} needs inputs (n, d) and targets (n,), got {rows.shape} and {labels.shape}")
+    if x_test is not None and y_test is not None:
+        others, apart = _inputs(name, "x_test", x_test), _labels(name, "y_test", y_test)
+        if others.shape != (len(apart), rows.shape[1]):
+            raise InputError(
+                f"task {name!r} needs test inputs (n_test, {rows.shape[1]}) and targets (n_test,), "
+                f"got {others.shape} and {apart.shape}"
+            )
+        testing = np.arange(len(rows) + len(others)) < len(others)
+        rows, labels = np.concatenate([others, rows]), np.concatenate([apart, labels])
+    targets, notes = encoded(name, labels, positive)
+    check_raw(name, rows, targets, n_train=n_train, n_test=n_test)
+    order = np.random.default_rng(seed).permutation(len(rows))
+    return prepare(
+        name,
+        rows[order],
+        targets[order],
+        n_train=n_train,
+        n_test=n_test,
+        split=split,
+        testing=None if testing is None else testing[order],
+        seed=seed,
+        normalise=normalise,
+        centre_inputs=centre_inputs,
+        notes=notes,
+    )
+
+
+def from_file(
+    path: Path | str,
+    *,
+    target: str | None = None,
+    features: Sequence[str] | None = None,
+    split: float | str = SPLIT,
+    normalise: Normalise = "sphere",
+    seed: int = 0,
+) -> list[Task]:
+    """Make tasks of a file: one, or one for each class that is set against the rest.
+
+    Parameters
+    ----------
+    path
+        A table (.csv, .tsv, .jsonl, .parquet; text may be packed with gzip), or an .npz file with arrays ``x`` (rows,
+        d), ``y`` (rows,) and, if test points are apart, ``x_test`` and ``y_test``.
+    target
+        Of a table: the column of targets. ``column=class`` sets one class (+1) against all others (-1), ``column=*``
+        each class in turn.
+    features
+        Of a table: the columns of inputs; all others by default.
+    split
+        Share of the rows that train; or, of a table, the column that says ``train`` or ``test`` of each row.
+    normalise, seed
+        As in `from_arrays`.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or holds no such data; the message names the file.
+    """
+    path = Path(path)
+    name = re.sub(r"[^\w.-]+", "-", path.name.partition(".")[0], flags=re.ASCII).strip("-") or FOLDER
+    try:
+        if path.suffix.lower() == ".npz":
+            if target is not None or features is not None or isinstance(split, str):
+                raise InputError("an .npz file has its inputs in x and its targets in y; leave out target and features")
+            held: dict[str, Any] = {**_arrays(path)}
+            return [from_arrays(name, **held, split=split, normalise=normalise, seed=seed)]
+        frame = read_table(path)
+        column, classes = _target(frame, target)
+        tested = _tested(frame, split) if isinstance(split, str) else None
+        taken = [column, *([split] if isinstance(split, str) else [])]
+        rows, labels = _features(frame, features, taken), one_column(frame, column)
+        if (missing := labels.isna().to_numpy(dtype=bool)).any():
+            raise InputError(f"column {column!r} has no target in {missing.sum()} of {len(frame)} rows; {_REPAIR}")
+        chosen = _classes(column, labels, classes)
+        made = []
+        for positive in chosen:
+            sides: dict[str, Any] = {"x": rows, "y": labels}
+            if tested is not None:
+                sides = {"x": rows[~tested], "y": labels[~tested], "x_test": rows[tested], "y_test": labels[tested]}
+            word = name if positive is None else f"{name}:{re.sub(r'[^0-9A-Za-z.-]+', '-', str(positive))}"
+            share = SPLIT if isinstance(split, str) else split
+            options: dict[str, Any] = {"split": share, "normalise": normalise, "positive": positive, "seed": seed}
+            made.append(from_arrays(word, **sides, **options))
+        return made
+    except InputError as problem:
+        text = str(problem)
+        raise InputError(text if path.name in text else f"{path.name}: {text}") from None
+
+
+def looks_like_file(entry: str) -> bool:
+    """Say whether an entry of a list of tasks is the path of a file: by its ending, or because it has folders."""
+    names = Path(entry).suffixes
+    return "/" in entry or "\\" in entry or any(end.lower() in (*TABLES, ".npz", ".npy", ".xlsx") for end in names[-2:])
+
+
+def is_own(name: str) -> bool:
+    """Say whether a name is one that `keep` gives."""
+    return _OWN.fullmatch(name) is not None
+
+
+def keep(task: Task) -> str:
+    """Keep a task for this process, and return the name by which specifications and `tasks.load` know it.
+
+    Raises
+    ------
+    InputError
+        If its own name cannot stand in the name of a file.
+    """
+    if not re.fullmatch(r"[^@/\\,=\s\x00-\x1f]{1,100}", task.name):
+        raise InputError(f"a task's name must be 1 to 100 letters without blanks and @ / \\ , =, got {task.name!r}")
+    name = f"{task.name}@{task.digest}"
+    _held[name] = task
+    return name
+
+
+def fetch(name: str) -> Task:
+    """Return the task that `keep` gave this name, from this process or from a folder that it has looked in.
+
+    Raises
+    ------
+    InputError
+        If it is nowhere to be found, or its file is damaged or holds other data.
+    """
+    if name not in _held:
+        if name not in _places:
+            short, _, digest = name.partition("@")
+            raise InputError(
+                f"the data of task {short!r} (digest {digest}) are not here; give their file again, as in "
+                f"--task {short}.csv, or the folder of the run that has them"
+            )
+        _held[name] = _stored(_places[name], name)
+    return _held[name]
+
+
+def look_in(folder: Path | str) -> None:
+    """Make tasks known that the run in this folder keeps; they are read when they are needed."""
+    for path in sorted(Path(folder, FOLDER).glob("*@*.npz")):
+        if is_own(path.stem):
+            _places[path.stem] = path
+
+
+def save(name: str, folder: Path | str) -> None:
+    """Store a task of one's own in a run's folder, unless it is there; raises as `fetch`, and `OSError`."""
+    path, task = Path(folder, FOLDER, f"{name}.npz"), fetch(name)
+    if path.exists():
+        return
+    path.parent.mkdir(exist_ok=True)
+    stream = io.BytesIO()
+    about = {"seed": np.array(task.seed), "notes": np.array(task.notes, dtype=str), "normalise": task.normalise}
+    np.savez(stream, **{array: getattr(task, array) for array in _ARRAYS}, **about)
+    write_whole(path, stream.getbuffer())
+
+
+def _stored(path: Path, name: str) -> Task:
+    """Read a task that a run keeps, and check that it is the one that its name says."""
+    again = "give the data again, by the command that began the run"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {array: file[array] for array in _ARRAYS}
+            seed, notes = int(file["seed"]), tuple(map(str, file["notes"]))
+            normalise = cast(Normalise, require_choice("normalise", str(file["normalise"]), NORMALISE))
+        task = Task(name.partition("@")[0], **arrays, seed=seed, notes=notes, normalise=normalise)
+    except OSError as problem:
+        raise InputError(f"cannot read {path}: {problem.strerror or problem}; {again}") from None
+    except (InputError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
+        raise InputError(f"{path} is damaged ({' '.join(str(problem).split())[:100]}); {again}") from None
+    if task.digest != name.partition("@")[2]:
+        raise InputError(f"{path} holds other data than its name says; {again}")
+    return task
+
+
+_REPAIR = "remove these rows or fill them in"
+
+
+def _inputs(name: str, what: str, given: Any) -> Float[np.ndarray, "rows d"]:
+    """Return inputs as float64 rows."""
+    if isinstance(given, pd.DataFrame):
+        return _features(given, None, ())
+    x = real_array(f"{what} of task {name!r}", given).astype(np.float64)
+    if x.ndim != 2:
+        raise InputError(
+            f"task {name!r} needs inputs (n, d), got {what} of shape {x.shape}; "
+            "flatten images to rows, and write x[:, None] for one feature"
+        )
+    return x
+
+
+def _labels(name: str, what: str, given: Any) -> np.ndarray:
+    """Return targets (n,): numbers, truth values or words."""
+    if isinstance(given, pd.DataFrame | pd.Series):
+        given = given.to_numpy()
+    try:
+        y = np.asarray(given)
+    except ValueError:
+        raise InputError(
+            f"{what} of task {name!r} has rows of different lengths; give one target for each input"
+        ) from None
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        one_hot = y.ndim == 2 and y.dtype.kind in "biuf" and bool(np.all(y.sum(axis=1) == 1))
+        advice = "undo the one-hot coding with y.argmax(axis=1)" if one_hot else "give one target for each input"
+        raise InputError(f"task {name!r} needs targets (n,), got {what} of shape {y.shape}; {advice}")
+    return y
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if missing := [array for array in ("x", "y") if array not in file]:
+                raise InputError(
+                    f"lacks the array {' and '.join(missing)}; it has {', '.join(map(shown, file)) or 'none'}: save it "
+                    "with np.savez(path, x=..., y=...)"
+                )
+            return {array: file[array] for array in _ARRAYS if array in file}
+    except FileNotFoundError:
+        raise InputError(f"there is no file {str(path)!r}") from None
+    except OSError as problem:
+        raise InputError(f"cannot read {path}: {problem.strerror or problem}") from None
+    except (ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as problem:
+        reason = " ".join(str(problem).split())[:100]
+        raise InputError(
+            f"is no .npz file of plain arrays ({reason}); save it with np.savez(path, x=..., y=...)"
+        ) from None
+
+
+def _target(frame: pd.DataFrame, target: str | None) -> tuple[str, str | None]:
+    """Return the column of targets and, if one is set against the others, the class."""
+    if target is None:
+        columns = ", ".join(shown(column) for column in frame.columns[:12]) + (", ..." if frame.shape[1] > 12 else "")
+        raise InputError(f"which column is the target? Name it with --target; the table has {columns}")
+    column, equals, word = target.rpartition("=")
+    if target in frame.columns or not equals:
+        one_column(frame, target)
+        return target, None
+    one_column(frame, column)
+    return column, word
+
+
+def _classes(column: str, labels: pd.Series, word: str | None) -> list[object]:
+    """Return the classes that are set against the rest, each as it stands in the column; [None] for none."""
+    if word is None:
+        return [None]
+    known = sorted(pd.unique(labels), key=str)
+    if word == "*":
+        if len(known) > _MOST_CLASSES:
+            raise InputError(
+                f"column {column!r} has {len(known)} classes; name one of them: --target {column}={known[0]}"
+            )
+        return known[1:] if len(known) == 2 else known
+    found = [one for one in known if str(one) == word]
+    return found or [require_choice(f"class of column {column!r}", word, [str(one) for one in known])]
+
+
+_MOST_CLASSES = 100  # that get a task each: beyond it, numbers that were taken for classes
+
+
+def _tested(frame: pd.DataFrame, column: str) -> Bool[np.ndarray, " rows"]:
+    words = [str(word).strip().lower() for word in one_column(frame, column)]
+    others = sorted({word for word in words if word not in _SIDES})
+    if others:
+        raise InputError(
+            f"column {column!r} must say train or test of every row, but says {', '.join(map(shown, others[:3]))}"
+        )
+    tested = np.array([_SIDES[word] for word in words], dtype=bool)
+    if tested.all():
+        raise InputError(f"column {column!r} says test of every row; some must train")
+    return tested
+
+
+def _features(frame: pd.DataFrame, features: Sequence[str] | None, taken: Sequence[str]) -> Float[np.ndarray, "n d"]:
+    """Return columns of inputs as float64, or refuse those that are no numbers, all together."""
+    if both := [name for name in features or () if name in taken]:
+        raise InputError(f"column {both[0]!r} cannot be both a feature and the target or the split")
+    names = list(features) if features is not None else [str(name) for name in frame.columns if str(name) not in taken]
+    if not names:
+        raise InputError("there is no column of inputs beside the target")
+    columns, words, gaps = [], [], []
+    by_name = frame.rename(columns=str)
+    for name in names:
+        one_column(by_name, name)
+        try:
+            column = number_column(by_name, name)
+        except InputError as problem:
+            words.append((name, str(problem)))
+            continue
+        if np.isnan(column).any():
+            gaps.append(name)
+        columns.append(column)
+    if words:
+        listed = ", ".join(shown(name) for name, _ in words[:5]) + (", ..." if len(words) > 5 else "")
+        first = words[0][1].partition(": ")[2].partition(";")[0]
+        raise InputError(
+            f"{len(words)} of {len(names)} columns of inputs are not numbers: {listed} ({first}); write plain numbers "
+            "with a decimal point, or name the columns to use with --features"
+        )
+    if gaps:
+        listed = ", ".join(map(shown, gaps[:5])) + (", ..." if len(gaps) > 5 else "")
+        empty = sum(np.isnan(column).any() for column in np.stack(columns, axis=1))
+        raise InputError(f"{empty} of {len(frame)} rows have no number in some column ({listed}); {_REPAIR}")
+    return np.stack(columns, axis=1)
