@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntk1bit.errors import InputError
+from ntk1bit.tables import reading
 from ntk1bit.tables.columns import number_column
 from ntk1bit.tables.reading import read_table
 from ntk1bit.tables.rows import select_rows
@@ -252,6 +253,43 @@ def test_any_text_is_read_or_refused_in_one_line(
     frame, refusal = read_or_refusal(path)
     assert "\n" not in refusal
     assert refusal or (frame.columns.is_unique and len(frame))
+
+
+_CELLS = st.one_of(
+    st.integers(-(2**70), 2**70).map(str),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.sampled_from(["", " ", "NA", "nan", "inf", "null", "true", "False", "0x1F", "1e5", "+7", "007", ".5", "5."]),
+    st.sampled_from(
+        ["é", "2020-01-01", "12:30:00", "2020-01-01 10:00", " 3 ", "1_000", "-", "9007199254740993", "1e400"]
+    ),
+)
+
+
+@given(st.data())
+def test_large_texts_are_read_as_small_ones(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Arrow's parser, made to read every text, against the plain one: same columns, types, values and refusals."""
+    columns = [data.draw(st.lists(_CELLS, min_size=4, max_size=4)) for _ in range(data.draw(st.integers(1, 4)))]
+    kinds = data.draw(st.lists(st.sampled_from(["any", "first"]), min_size=len(columns), max_size=len(columns)))
+    columns = [one if kind == "any" else one[:1] * 4 for one, kind in zip(columns, kinds, strict=True)]
+    separator, end = data.draw(st.sampled_from(",;\t|")), data.draw(st.sampled_from(["\n", "\r\n", "\r", "\n\n"]))
+    rows = [separator.join(row) for row in zip(*columns, strict=True)]
+    cut = data.draw(st.sampled_from([None, rows[0] + separator + "1", separator.join(["1"] * (len(columns) - 1))]))
+    header = separator.join(f"c{i}" for i in range(len(columns)))
+    text = end.join([header, *rows, *([] if cut is None else [cut]), ""])
+    path = tmp_path_factory.getbasetemp() / "large.csv"
+    path.write_bytes(text.encode())
+    plain, refusal = read_or_refusal(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "_LARGE", 0)
+        fast, refused = read_or_refusal(path)
+    assert refusal == refused
+    pd.testing.assert_frame_equal(plain, fast, check_exact=True)
+
+
+def test_large_texts_are_read_by_the_faster_parser() -> None:
+    columns = reading._columns_by_arrow("a,b,c\n1,2.5,x\n,3,y\n", ",", 3)
+    assert columns is not None
+    assert [list(column.dropna()) for column in columns] == [[1.0], [2.5, 3.0], ["x", "y"]]
 
 
 @given(st.binary(max_size=60), st.sampled_from([".csv", ".csv.gz", ".tsv.bz2", ".txt.xz", ".json", ".parquet"]))
