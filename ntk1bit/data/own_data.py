@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -157,7 +155,12 @@ def from_file(
     path = Path(path)
     name = re.sub(r"[^\w.-]+", "-", path.name.partition(".")[0], flags=re.ASCII).strip("-") or FOLDER
     try:
-        if path.suffix.lower() == ".npz":
+        kinds = [end.lower() for end in path.suffixes[-2:]]
+        if not any(end in (*TABLES, ".npz") for end in kinds):
+            raise InputError(f"cannot be read as data; give a table ({', '.join(TABLES)}) or an .npz file with x and y")
+        if not path.is_file():
+            raise InputError(f"there is no file {str(path)!r}")
+        if kinds[-1] == ".npz":
             if target is not None or features is not None or isinstance(split, str):
                 raise InputError("an .npz file has its inputs in x and its targets in y; leave out target and features")
             held: dict[str, Any] = {**_arrays(path)}
@@ -260,7 +263,7 @@ def _stored(path: Path, name: str) -> Task:
         task = Task(name.partition("@")[0], **arrays, seed=seed, notes=notes, normalise=normalise)
     except OSError as problem:
         raise InputError(f"cannot read {path}: {problem.strerror or problem}; {again}") from None
-    except (InputError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
+    except Exception as problem:  # what a damaged archive raises is the affair of three libraries
         raise InputError(f"{path} is damaged ({' '.join(str(problem).split())[:100]}); {again}") from None
     if task.digest != name.partition("@")[2]:
         raise InputError(f"{path} holds other data than its name says; {again}")
@@ -311,11 +314,11 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
                     "with np.savez(path, x=..., y=...)"
                 )
             return {array: file[array] for array in _ARRAYS if array in file}
-    except FileNotFoundError:
-        raise InputError(f"there is no file {str(path)!r}") from None
     except OSError as problem:
         raise InputError(f"cannot read {path}: {problem.strerror or problem}") from None
-    except (ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as problem:
+    except InputError:
+        raise
+    except Exception as problem:  # what a file that is no archive raises is the affair of three libraries
         reason = " ".join(str(problem).split())[:100]
         raise InputError(
             f"is no .npz file of plain arrays ({reason}); save it with np.savez(path, x=..., y=...)"

@@ -21,6 +21,7 @@ from ntk1bit.errors import InputError
 # coordinates (6e-8), far below the distance of any two distinct images (> 1e-2 in digits).
 PARALLEL_WITHIN = 1e-5
 _UNIT_WITHIN = 1e-5  # rounding a unit vector of up to 10^6 coordinates to float32 changes its norm by < 1e-6
+_FEWEST = 2  # training points, where their number is not asked for
 SPLIT = 0.75  # share of the rows that train, unless another is asked for
 
 Normalise = Literal["sphere", "standard", "none"]
@@ -176,7 +177,7 @@ def prepare(
     rows = np.arange(len(x))
     while True:  # dropping a training row moves the mean, so normalise again until nothing is dropped
         tests, trains = _sides(rows, testing, n_train, n_test, split)
-        if len(tests) < (n_test or 0) or len(trains) < (n_train or 1):
+        if len(tests) < (n_test or 0) or len(trains) < (n_train or _FEWEST):
             raise InputError(_too_few(name, rows, testing, n_train, n_test))
         chosen = np.concatenate([tests, trains])
         inputs, unit = _normalised(name, x[rows], x[trains], normalise, centre_inputs)
@@ -231,6 +232,12 @@ def _too_few(
     n_train: int | None,
     n_test: int | None,
 ) -> str:
+    if n_train is None:
+        trains = len(rows) if testing is None else int((~testing[rows]).sum())
+        return (
+            f"task {name!r} has {trains} usable points to train on, and needs {_FEWEST}; inputs are usable if no "
+            "two are parallel (inputs of one feature all are: add a second, constant feature, and normalise none)"
+        )
     if testing is None:
         wanted = (n_train or 1) + (n_test or 0)
         return (
@@ -287,7 +294,10 @@ def _normalised(
 ) -> tuple[Float[np.ndarray, "rows d"], Float[np.ndarray, "rows d"]]:
     """Return the inputs as they are trained on, and their directions."""
     if normalise == "sphere":
-        unit = _unit_rows(name, x - training.mean(axis=0) if centre_inputs else x)
+        if not centre_inputs:
+            unit = _unit_rows(name, x)
+        else:
+            unit = _unit_rows(name, x - training.mean(axis=0), "equal to the mean of the training inputs, and so ")
         return unit, unit
     if normalise == "standard":
         spread = training.std(axis=0)
@@ -310,13 +320,13 @@ def _norms(inputs: Float[np.ndarray, "rows d"]) -> tuple[str, ...]:
     )
 
 
-def _unit_rows(name: str, x: Float[np.ndarray, "rows d"]) -> Float[np.ndarray, "rows d"]:
+def _unit_rows(name: str, x: Float[np.ndarray, "rows d"], why: str = "") -> Float[np.ndarray, "rows d"]:
     norms = np.linalg.norm(x, axis=1)
     zero = np.flatnonzero(norms <= 1e-12 * max(norms.max(initial=0.0), np.finfo(np.float64).tiny))
     if len(zero):
         raise InputError(
-            f"input {zero[0]} of task {name!r} is a zero vector ({len(zero)} of {len(x)} are), which has no direction; "
-            "remove those rows or add a constant feature"
+            f"input {zero[0]} of task {name!r} is {why}a zero vector ({len(zero)} of {len(x)} are), which has no "
+            "direction; remove those rows or add a constant feature"
         )
     return x / norms[:, None]
 
@@ -334,9 +344,13 @@ def check_raw(
         raise InputError(f"task {name!r} needs inputs (n, d) with d >= 1 and targets (n,), got {x.shape} and {y.shape}")
     if (n_train is not None and n_train < 1) or (n_test is not None and n_test < 0):
         raise InputError(f"n_train must be at least 1 and n_test at least 0, got {n_train} and {n_test}")
+    if not len(x):
+        raise InputError(f"task {name!r} has no rows; at least one is needed")
     for what, values in (("inputs", x), ("targets", y)):
         bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
         if len(bad):
             raise InputError(f"{what} of task {name!r} contain NaN or infinity (first in row {bad[0]}); remove them")
+    if np.abs(x).max() > np.finfo(np.float32).max:
+        raise InputError(f"inputs of task {name!r} are too large for float32 (beyond 3.4e38); divide them first")
     if len(y) > 1 and np.ptp(y) == 0:
         raise InputError(f"the targets of task {name!r} are all equal to {y[0]:g}: there is nothing to learn")

@@ -101,7 +101,8 @@ class TwoLayer(Experiment):
         `TERM_COLUMNS`; outputs and test_outputs (float32 arrays at checkpoints, else None); eta and diverged, the same
         in every row.
         """
-        own_data.look_in(scratch.parents[1])  # the run's folder
+        if own_data.is_own(self.task):
+            own_data.look_in(scratch.parents[1])  # the run's folder
         task = load_task(self.task, self.n_train, self.n_test, self.data_seed, self.dim)
         weights = two_layer.init(self.width, self.dim, seed=self.seed, init=cast(Init, self.init))
         precision = cast(Precision, self.precision)

@@ -181,7 +181,10 @@ def _separator(text: str, separators: str) -> str:
     cutting = []
     for separator in separators:
         rows = _rows(text, separator, strict=False)
-        (_, header), (_, row) = next(rows, (0, [])), next(rows, (0, []))
+        try:
+            (_, header), (_, row) = next(rows, (0, [])), next(rows, (0, []))
+        except csv.Error:  # a line that this separator leaves in one piece is too long for a cell
+            continue
         if len(header) > 1:
             if len(row) == len(header):
                 return separator
