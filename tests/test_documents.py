@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 import typer
 
+from ntk1bit.claims.results import read_results
 from ntk1bit.cli.main import app, main
 from ntk1bit.cli.old_spellings import refuse_old_spellings
 
@@ -176,3 +178,18 @@ def test_named_modules_and_functions_exist(name):
             found = importlib.import_module(inner) if in_file else getattr(found, part)
     for path in set(re.findall(r"`((?:ntk1bit|proofs_numeric|benchmarks|tests|docs|results)/[\w/.]+)`", text)):
         assert (ROOT / path).exists(), path
+
+
+def test_the_readme_says_what_the_stored_verdicts_say():
+    results = read_results(ROOT / "results" / "standard")
+    counts = Counter(claim.outcome for claim in results.claims)
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert (
+        f"Of {len(results.claims)} claims, {counts['supported']} are supported, {counts['refuted']} are refuted and "
+        f"{counts['inconclusive']} are still open" in text
+    )
+    points = text.partition("refuted in these points:")[2].partition("![")[0]
+    named = {name.strip() for one in re.findall(r"- ([^:]+):", points) for name in one.split(",")}
+    assert named == {claim.id for claim in results.claims if claim.outcome == "refuted"}
+    (table,) = [finding for finding in results.claim("C7-table").findings if finding.outcome == "refuted"]
+    assert table.why == "3 failures in 42"
