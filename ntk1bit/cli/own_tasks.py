@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import cast
 
 from ntk1bit.cli.lists import read_list
@@ -12,6 +13,8 @@ from ntk1bit.data.own_data import looks_like_file
 from ntk1bit.data.regression_task import SPLIT, Normalise
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.sweep import N_TRAIN
+
+_LARGE = 10_000_000  # bytes of a file that takes long to read
 
 
 def read_own_tasks(
@@ -46,6 +49,8 @@ def read_own_tasks(
         if not looks_like_file(entry):
             found.append(entry)
             continue
+        if (size := Path(entry).stat().st_size if Path(entry).is_file() else 0) > _LARGE:
+            say(f"reading {entry}, {size / 1e6:.0f} MB")
         chosen = None if features is None else read_list(features, option="--features", kind=str)
         how = cast(Normalise, normalise or "sphere")
         found += from_file(entry, target=target, features=chosen, split=share, normalise=how, seed=seed)

@@ -178,7 +178,7 @@ def from_file(
             sides: dict[str, Any] = {"x": rows, "y": labels}
             if tested is not None:
                 sides = {"x": rows[~tested], "y": labels[~tested], "x_test": rows[tested], "y_test": labels[tested]}
-            word = name if positive is None else f"{name}:{re.sub(r'[^0-9A-Za-z.-]+', '-', str(positive))}"
+            word = name if positive is None else f"{name}.{re.sub(r'[^0-9A-Za-z.-]+', '-', str(positive))}"
             share = SPLIT if isinstance(split, str) else split
             options: dict[str, Any] = {"split": share, "normalise": normalise, "positive": positive, "seed": seed}
             made.append(from_arrays(word, **sides, **options))

@@ -147,7 +147,7 @@ def test_classes_side_by_side_and_beside_a_task_of_ours(tmp_path, capsys):
     out = tmp_path / "run"
     ntk1bit(capsys, "sweep", "--tasks", f"{path},sphere-linear", "--target", "y=*", *SMALL, "--out", out)
     names = [name.partition("@")[0] for name in open_run(out).spec.as_dict()["tasks"]]
-    assert names == ["kinds:a", "kinds:b", "kinds:c", "sphere-linear"]
+    assert names == ["kinds.a", "kinds.b", "kinds.c", "sphere-linear"]
 
 
 def test_the_kernel_of_own_data(csv, capsys):

@@ -100,7 +100,7 @@ def test_each_class_in_turn(tmp_path):
     frame = table().drop(columns="y").assign(kind=np.array(["a b", "c", "d"])[np.arange(ROWS) % 3])
     frame.to_csv(tmp_path / "mine.csv", index=False)
     found = from_file(tmp_path / "mine.csv", target="kind=*")
-    assert [task.name for task in found] == ["mine:a-b", "mine:c", "mine:d"]
+    assert [task.name for task in found] == ["mine.a-b", "mine.c", "mine.d"]
     np.testing.assert_array_equal(sum(task.y for task in found), -1.0)  # one +1 and two -1 in every row
     (one,) = from_file(tmp_path / "mine.csv", target="kind=a b")
     same(one, found[0])
