@@ -148,7 +148,7 @@ def _chunk(
         def step(carry: Any, now: Any) -> tuple[Any, Any]:
             (params, state), (number, chosen) = carry, now
             value, gradient = jax.value_and_grad(loss)(params, chosen, *data)
-            updates, state = transform.update(gradient, state)
+            updates, state = transform.update(gradient, state, params)
             factor = -rate * lr_schedule(number)
             return (jax.tree.map(lambda p, u: p + factor * u, params, updates), state), value
 

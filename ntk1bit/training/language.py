@@ -1,8 +1,14 @@
 """Train a Transformer on text, measure its loss, and read its weights back.
 
-Adam (beta2 = 0.98, as W23) with gradients as they come (no clipping, no weight decay), the rate rising linearly over
-the first twentieth of the steps and falling along a cosine to a twentieth of its top. Arms of one seed share the start
-and the batches.
+Two recipes, both Adam with beta2 = 0.98 and gradients as they come (no clipping):
+
+- ``"cosine"``, ours: no weight decay; the rate rises linearly over the first twentieth of the steps and falls along a
+  cosine to a twentieth of its top;
+- ``"w23"``: weight decay of 0.01; the rate rises linearly over 750 of 40,000 steps, or the same share of fewer, and
+  falls along a straight line to 0 (W23, Tables 5 and 6; "polynomial decay", whose power it does not print, is read as
+  of power 1, the usual one).
+
+Arms of one seed share the start and the batches.
 """
 
 from __future__ import annotations
@@ -16,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float, Integer, UInt8
 
 from ntk1bit.data import text as texts
-from ntk1bit.errors import InputError
+from ntk1bit.errors import InputError, require_choice
 from ntk1bit.networks.transformer import Transformer, losses, transformer
 from ntk1bit.networks.transformer_shape import Arm, Shape
 from ntk1bit.training.checkpoints import Checkpoint, deserialised
@@ -24,21 +30,36 @@ from ntk1bit.training.descent import Descent, descend
 from ntk1bit.training.schedules import Training
 
 CHUNK = 100  # steps between two looks at the loss
+RECIPES = ("cosine", "w23")
 _WARM_UP, _LAST = 0.05, 0.05
+_W23_WARM_UP, _W23_DECAY = 750 / 40_000, 0.01
 _AT_ONCE = 64  # windows of the validation text evaluated in one call
 
 
-def language_training(tokens: int, *, rate: float, batch: int, context: int) -> Training:
-    """Return how a Transformer is trained on so many characters, see the module.
+def language_training(tokens: int, *, rate: float, batch: int, context: int, recipe: str = "cosine") -> Training:
+    """Return how a Transformer is trained on so many characters by one of `RECIPES`, see the module.
 
     Raises
     ------
     InputError
-        If they are fewer than one step of `batch` windows of `context` characters.
+        If they are fewer than one step of `batch` windows of `context` characters, or the recipe is unknown.
     """
+    require_choice("recipe", recipe, RECIPES)
     steps = tokens // (batch * context)
     if steps < 1:
         raise InputError(f"{tokens} tokens are less than one step of {batch} x {context}; give more tokens")
+    if recipe == "w23":
+        warm_up = max(round(_W23_WARM_UP * steps), 1)
+        return Training(
+            steps,
+            rate,
+            batch=batch,
+            beta2=0.98,
+            weight_decay=_W23_DECAY,
+            schedule="linear",
+            warm_up=warm_up,
+            every=CHUNK,
+        )
     warm_up = max(int(_WARM_UP * steps), 1)
     return Training(steps, rate, batch=batch, beta2=0.98, warm_up=warm_up, last=_LAST, every=CHUNK)
 

@@ -30,9 +30,12 @@ class Training:
     batch
         Examples per mini-batch; None takes all examples at every step.
     optimiser
-        ``"adam"`` (beta1 = 0.9, epsilon = 1e-8) or ``"sgd"`` (no momentum).
-    beta2
+        ``"adam"`` (epsilon = 1e-8) or ``"sgd"`` (no momentum).
+    beta1, beta2
         Of Adam.
+    weight_decay
+        Times the rate and the parameters, subtracted from all parameters at every step beside the optimiser's update
+        (decoupled, Loshchilov and Hutter 2019).
     schedule
         What follows the warm-up: ``"constant"``, or down to `last` along a ``"cosine"`` or a straight line.
     warm_up
@@ -52,7 +55,9 @@ class Training:
     rate: float
     batch: int | None = None
     optimiser: Optimiser = "adam"
+    beta1: float = 0.9
     beta2: float = 0.999
+    weight_decay: float = 0.0
     schedule: Schedule = "cosine"
     warm_up: int = 0
     last: float = 0.0
@@ -67,8 +72,12 @@ class Training:
             raise InputError(f"the learning rate must be positive and finite, got {self.rate}")
         require_choice("optimiser", self.optimiser, OPTIMISERS)
         require_choice("schedule", self.schedule, SCHEDULES)
+        if not 0 <= self.beta1 < 1:
+            raise InputError(f"beta1 of Adam must be at least 0 and below 1, got {self.beta1}")
         if not 0 < self.beta2 < 1:
             raise InputError(f"beta2 of Adam must be between 0 and 1, got {self.beta2}")
+        if not (self.weight_decay >= 0 and math.isfinite(self.weight_decay)):
+            raise InputError(f"weight_decay must be 0 or more and finite, got {self.weight_decay}")
         if not 0 <= self.warm_up <= self.steps:
             raise InputError(f"warm_up must be from 0 to the {self.steps} steps of the training, got {self.warm_up}")
         if not 0 <= self.last <= 1:
@@ -87,7 +96,7 @@ class Training:
     @property
     def gradient_transform(self) -> optax.GradientTransformation:
         """What turns gradients into the updates that the rate multiplies; the same object for equal settings."""
-        return gradient_transform(self.optimiser, beta2=self.beta2)
+        return gradient_transform(self.optimiser, beta1=self.beta1, beta2=self.beta2, weight_decay=self.weight_decay)
 
 
 @functools.lru_cache(maxsize=64)
@@ -104,6 +113,9 @@ def lr_schedule(schedule: Schedule, *, steps: int, warm_up: int, last: float) ->
 
 
 @functools.lru_cache(maxsize=16)
-def gradient_transform(optimiser: Optimiser, *, beta2: float) -> optax.GradientTransformation:
+def gradient_transform(
+    optimiser: Optimiser, *, beta1: float, beta2: float, weight_decay: float
+) -> optax.GradientTransformation:
     """Return what turns gradients into the updates that the rate multiplies; arguments as in `Training`."""
-    return optax.scale_by_adam(b2=beta2) if optimiser == "adam" else optax.identity()
+    update = optax.scale_by_adam(b1=beta1, b2=beta2) if optimiser == "adam" else optax.identity()
+    return optax.chain(update, optax.add_decayed_weights(weight_decay)) if weight_decay else update

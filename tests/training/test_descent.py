@@ -87,3 +87,17 @@ def test_adam_has_the_second_moment_it_is_given():
     assert slow != fast
     # the first step is the rate, whatever the gradient; beta2 enters with the second
     np.testing.assert_allclose([float(run(Training(1, 0.1, beta2=b)).params) for b in (0.999, 0.5)], 0.9, rtol=1e-6)
+
+
+def test_adam_has_the_first_moment_it_is_given():
+    quick, slow = (float(run(Training(2, 0.1, beta1=b, schedule="constant")).params) for b in (0.0, 0.9))
+    assert quick != slow
+
+
+def test_weight_decay_is_decoupled_from_the_gradient():
+    """On the parabola about 0, p_t = (1 - rate (curvature + decay))^t p_0, without rounding at powers of two."""
+    ended = run(Training(3, 0.125, optimiser="sgd", schedule="constant", weight_decay=2.0), curvature=2.0)
+    assert float(ended.params) == 0.5**3
+    adam, decayed = (float(run(Training(1, 0.125, weight_decay=w)).params) for w in (0.0, 2.0))
+    # the first step of Adam is the rate, and decay comes on top of it
+    np.testing.assert_allclose(adam - decayed, 0.125 * 2.0, rtol=1e-6)

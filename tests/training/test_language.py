@@ -158,3 +158,17 @@ def test_weights_of_another_shape_are_refused(tmp_path):
         load_weights(tmp_path / "one.weights", Shape(1, 12, 1, 94, 16), arm="bitnet")
     with pytest.raises(InputError, match="cannot read the weights"):
         load_weights(tmp_path / "none.weights", Shape(1, 8, 1, 94, 16), arm="bitnet")
+
+
+def test_the_recipe_of_the_paper():
+    """W23, Tables 5 and 6: 750 of 40,000 steps to the top, then straight down to 0, with weight decay."""
+    training = language_training(40_000 * 64, rate=2.4e-3, batch=4, context=16, recipe="w23")
+    assert (training.steps, training.warm_up, training.beta1, training.beta2) == (40_000, 750, 0.9, 0.98)
+    assert (training.weight_decay, training.schedule, training.last) == (0.01, "linear", 0.0)
+    short = language_training(100 * 64, rate=1.0, batch=4, context=16, recipe="w23")
+    shares = [np.asarray(short.lr_schedule(step)).item() for step in range(short.steps)]
+    assert short.warm_up == 2
+    assert max(shares) == shares[2] == 1.0
+    assert np.allclose(np.diff(shares[2:]), -1 / 98, atol=1e-6)  # float32 numbers of size 1
+    with pytest.raises(InputError, match="unknown recipe"):
+        language_training(6400, rate=1.0, batch=4, context=16, recipe="paper")

@@ -210,7 +210,9 @@ def test_mistakes_are_told(untyped):
         ({"optimiser": "adan"}, "did you mean 'adam'"),
         ({"schedule": "step"}, "unknown schedule"),
         ({"warm_up": 4}, "warm_up"),
+        ({"beta1": 1.0}, "beta1"),
         ({"beta2": 1.0}, "beta2"),
+        ({"weight_decay": -0.1}, "weight_decay"),
         ({"last": 2.0}, "last"),
         ({"every": 0}, "every"),
     ):
