@@ -242,32 +242,76 @@ def loss_against_energy(run: LanguageRun) -> pd.DataFrame:
     return table
 
 
-def at_equal_energy(run: LanguageRun, *, of: str = "bitnet", model: energy.Model = "w23") -> pd.DataFrame:
-    """Return the loss of an arm minus that of `full` at the energies of the full-precision networks.
+def at_equal_energy(
+    run: LanguageRun, *, of: str = "bitnet", against: str = "full", model: energy.Model = "w23"
+) -> pd.DataFrame:
+    """Return the loss of an arm minus that of another at the energies of the other's networks.
 
-    The loss of `of` is interpolated linearly in log energy between its sizes, seed by seed; full-precision sizes
-    outside the range of its energies are left out.
+    The loss of `of` is interpolated linearly in log energy between its sizes, seed by seed; sizes of `against` outside
+    the range of its energies are left out.
 
     Returns
     -------
-    Columns size (of the full-precision network), joules, seed, difference (nats); empty if no size is in range.
+    Columns size (of `against`), joules, seed, difference (nats); empty if no size is in range.
     """
-    table = networks(run)
-    mine = table.loc[table["arm"] == of]
-    spent = {size: joules(run, size, of, model=model) for size in mine["size"].unique()}
+    mine, theirs = _against_energy(run, of, model), _against_energy(run, against, model)
     rows = []
-    for size in run.spec.sizes:
-        at = joules(run, size, "full", model=model)
-        if not min(spent.values()) <= at <= max(spent.values()):
-            continue
-        for seed in run.spec.seeds:
-            own = mine.loc[mine["seed"] == seed]
-            order = np.argsort([spent[one] for one in own["size"]])
-            energies = np.log([spent[one] for one in own["size"]])[order]
-            interpolated = np.interp(math.log(at), energies, own["loss"].to_numpy()[order])
-            full = table.loc[(table["arm"] == "full") & (table["size"] == size) & (table["seed"] == seed), "loss"]
-            rows.append({"size": size, "joules": at, "seed": seed, "difference": float(interpolated - full.iloc[0])})
-    return pd.DataFrame(rows, columns=pd.Index(["size", "joules", "seed", "difference"]))
+    for seed, others in theirs.groupby("seed"):
+        own = mine.loc[mine["seed"] == seed]
+        spent, loss = _numbers(own, "joules"), _numbers(own, "loss")
+        for other in others.to_dict("records"):
+            if len(own) and spent[0] <= other["joules"] <= spent[-1]:
+                at = np.interp(math.log(other["joules"]), np.log(spent), loss)
+                difference = float(at - other["loss"])
+                rows.append({"size": other["size"], "joules": other["joules"], "seed": seed, "difference": difference})
+    order = {size: place for place, size in enumerate(run.spec.sizes)}
+    found = pd.DataFrame(rows, columns=pd.Index(["size", "joules", "seed", "difference"]))
+    by_place = {"key": lambda one: one.map(order) if one.name == "size" else one}
+    return found.sort_values(["size", "seed"], ignore_index=True, **by_place)
+
+
+def cost_at_equal_loss(
+    run: LanguageRun, *, of: str = "bitnet", against: str = "full", model: energy.Model = "w23"
+) -> pd.DataFrame:
+    """Return what an arm spends, as a share of what another does, to reach the losses of the other's networks.
+
+    The energy of a forward pass at which `of` reaches a loss is interpolated, its logarithm linearly in the loss,
+    between its sizes, seed by seed, after its losses have been made non-increasing in energy (a larger network reaches
+    at least what a smaller one does). Losses of `against` outside the range of its losses have no share.
+
+    Returns
+    -------
+    Columns size (of `against`), loss (that it reaches), seed, share (energy of `of` over energy of `against`; NaN where
+    the loss is out of range); a row for each network of `against` that has a loss.
+    """
+    mine, theirs = _against_energy(run, of, model), _against_energy(run, against, model)
+    rows = []
+    for other in theirs.to_dict("records"):
+        own = mine.loc[mine["seed"] == other["seed"]]
+        spent, loss = np.log(_numbers(own, "joules")), np.minimum.accumulate(_numbers(own, "loss"))
+        share = math.nan
+        if len(own) and loss[-1] <= other["loss"] <= loss[0]:
+            falling = np.r_[True, np.diff(loss) < 0]  # where the loss stays, the least energy reaches it
+            at = np.interp(-other["loss"], -loss[falling], spent[falling])
+            share = float(np.exp(at)) / other["joules"]
+        rows.append({"size": other["size"], "loss": other["loss"], "seed": other["seed"], "share": share})
+    return pd.DataFrame(rows, columns=pd.Index(["size", "loss", "seed", "share"]))
+
+
+def _against_energy(run: LanguageRun, arm: str, model: energy.Model) -> pd.DataFrame:
+    """Return the networks of an arm that have a loss: size, seed, loss, joules; by seed, then by energy.
+
+    Raises
+    ------
+    InputError
+        If the run lacks the arm.
+    """
+    if arm not in run.spec.arms:
+        raise InputError(f"this run has no arm {arm!r}; it has: {', '.join(run.spec.arms)}")
+    table = networks(run)
+    table = table.loc[(table["arm"] == arm) & table["loss"].notna(), ["size", "seed", "loss"]]
+    spent = {size: joules(run, size, arm, model=model) for size in table["size"].unique()}
+    return table.assign(joules=table["size"].map(spent)).sort_values(["seed", "joules"])
 
 
 def excess(run: LanguageRun) -> pd.DataFrame:
@@ -309,3 +353,7 @@ def vocabulary(run: LanguageRun) -> int:
     from ntk1bit.data import text
 
     return text.load(run.spec.text).vocabulary
+
+
+def _numbers(table: pd.DataFrame, column: str) -> np.ndarray:
+    return table[column].to_numpy(dtype=np.float64)
