@@ -264,10 +264,9 @@ def at_equal_energy(
                 at = np.interp(math.log(other["joules"]), np.log(spent), loss)
                 difference = float(at - other["loss"])
                 rows.append({"size": other["size"], "joules": other["joules"], "seed": seed, "difference": difference})
-    order = {size: place for place, size in enumerate(run.spec.sizes)}
     found = pd.DataFrame(rows, columns=pd.Index(["size", "joules", "seed", "difference"]))
-    by_place = {"key": lambda one: one.map(order) if one.name == "size" else one}
-    return found.sort_values(["size", "seed"], ignore_index=True, **by_place)
+    found["place"] = [run.spec.sizes.index(size) for size in found["size"]]
+    return found.sort_values(["place", "seed"], ignore_index=True).drop(columns="place")
 
 
 def cost_at_equal_loss(
