@@ -20,6 +20,7 @@ PACKAGES = (
     "files",
     "compiling",
     "processors",
+    "numerals",
     "tables",
     "cores",
     "data",
