@@ -20,7 +20,7 @@ PACKAGES = (
     "files",
     "compiling",
     "processors",
-    "numerals",
+    "printing",
     "tables",
     "cores",
     "data",

@@ -6,6 +6,7 @@ hold whether or not the networks of one seed share anything, and however the noi
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.estimators.columns import SETTINGS
+from ntk1bit.printing import interval, number, short_lines
 from ntk1bit.statistics import (
     MeanOf,
     PowerFit,
@@ -56,6 +58,28 @@ class AgainstWidth:
     power_with_floor: PowerFit | None = None
     notes: tuple[str, ...] = field(default=())
     units: str = NETWORKS
+
+    def __repr__(self) -> str:
+        """Say in at most ten lines what the quantity is at each width, and its law."""
+        rows = [
+            f"{self.variable} {number(x)}: {number(value)} {interval(low, high)}"
+            for x, value, low, high in self.table.iloc[:, :4].itertuples(index=False)
+        ]
+        several = -(-len(rows) // 5)  # on a line, so that there are five lines at most
+        laws = [each for each in (self.power, self.power_with_floor) if each is not None and each.note != NO_EXPONENT]
+        return short_lines(
+            [
+                f"{self.quantity} of {', '.join(f'{k} {v}' for k, v in self.settings.items())}",
+                *("   ".join(rows[i : i + several]) for i in range(0, len(rows), several)),
+                *map(repr, laws),
+                *self.notes,
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the table, for notebooks, under the name of the quantity."""
+        words = html.escape(f"{self.quantity}: {self.meaning}")
+        return f"<p>{words}</p>{self.table.to_html(index=False, float_format=number)}"
 
     @property
     def variable(self) -> str:

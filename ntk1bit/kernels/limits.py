@@ -32,6 +32,7 @@ from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.networks.quantizers import SCALES, Scale
 from ntk1bit.networks.two_layer.network import PRECISIONS, Precision, Weights, packed_activation_patterns
+from ntk1bit.printing import record
 
 _CHUNK_BYTES = 1 << 26  # memory for one chunk of neurons; small chunks keep 10^7 neurons as cheap as 10^4
 _STREAM = 0x11  # keeps these draws apart from those of `two_layer.init` at the same seed
@@ -50,6 +51,10 @@ class KernelEstimate(NamedTuple):
 
     value: Float[np.ndarray, "n n2"]
     standard_error: Float[np.ndarray, "n n2"]
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
 
 def limit_ntk(

@@ -25,6 +25,7 @@ from ntk1bit.kernels.limits import KernelEstimate, checked_sampling, limit_ntk
 from ntk1bit.kernels.spectra import Spectrum, alignment, spectrum
 from ntk1bit.networks.quantizers import SCALES, Scale
 from ntk1bit.networks.two_layer.network import INITS, PRECISIONS, Init, Precision, checked_targets, init
+from ntk1bit.printing import record
 
 ENDINGS = (".npz",)  # of files of kernels
 
@@ -82,6 +83,10 @@ class Measurement:
     limit: KernelEstimate | None = None
     effective: KernelEstimate | None = None
     spectrum: Spectrum | None = None
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield the numbers worth reading, as (name, value with its error where it has one)."""

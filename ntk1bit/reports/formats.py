@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
-from ntk1bit import numerals
+from ntk1bit import printing
 
 NOTHING = "–"  # stands where there is no finite number
 LEVEL = "95\N{NO-BREAK SPACE}%"  # of every interval
@@ -32,15 +32,15 @@ def sentence(words: str) -> Markup:
 def number(value: object, digits: int = 3, *, even: bool = False) -> str:
     """Write a number; `NOTHING` for None, NaN, infinity and what is no number.
 
-    As `numerals.number`, with a true minus, counts in full up to 10¹⁵, and very large and very small numbers as
+    As `printing.number`, with a true minus, counts in full up to 10¹⁵, and very large and very small numbers as
     ``1.2×10⁻⁵``. Zeros at the end are kept if `even`, as measured values that stand below each other need it.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return NOTHING
     if isinstance(value, int) and abs(value) < 10**15:
         return f"{value:d}".replace("-", "−")
-    plain = numerals.number(value, digits, even=even)
-    if plain == numerals.NOTHING or plain.endswith("inf"):
+    plain = printing.number(value, digits, even=even)
+    if plain == printing.NOTHING or plain.endswith("inf"):
         return NOTHING
     head, power, exponent = plain.partition("e")
     return f"{head}×10{exponent.translate(_SUPERSCRIPTS)}".replace("-", "−") if power else head.replace("-", "−")

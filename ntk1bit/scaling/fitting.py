@@ -92,9 +92,10 @@ def fit(
     ----------
     Hoffmann et al. 2022, App. D.3; Besiroglu et al. 2024.
     """
+    columns = frame.columns if isinstance(frame, pd.DataFrame) else ()
     request = FitRequest(
-        read_law(law, frame.columns), x, loss, cluster=cluster, weight=weight, bootstrap=bootstrap, seed=seed, delta=delta, tilt=tilt,
-        threads=threads,
+        read_law(law, columns), x, loss, cluster=cluster, weight=weight, bootstrap=bootstrap, seed=seed, delta=delta,
+        tilt=tilt, threads=threads,
     )  # fmt: skip
     result = fit_one(frame, request, starts=starts, progress=progress)
     for line in result.warnings:

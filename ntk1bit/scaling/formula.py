@@ -150,7 +150,9 @@ def _convert(node: ast.expr, text: str, depth: int) -> Expression:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.UAdd):
         return _convert(node.operand, text, depth + 1)
     if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
-        return Call(_BINARY[type(node.op)], (_convert(node.left, text, depth + 1), _convert(node.right, text, depth + 1)))
+        return Call(
+            _BINARY[type(node.op)], (_convert(node.left, text, depth + 1), _convert(node.right, text, depth + 1))
+        )
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
         arguments = [_convert(argument, text, depth + 1) for argument in node.args]
         if node.func.id in _UNARY_FUNCTIONS and len(arguments) == 1:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.errors import InputError
+from ntk1bit.printing import short_lines
 from ntk1bit.scaling.laws import Law, get_law, law_names
 from ntk1bit.tables.columns import move_together, number_column, one_column, shown
 from ntk1bit.tables.roles import guess_column, number_columns
@@ -44,10 +45,10 @@ class Proposal:
     reason: str
     others: tuple[str, ...]
 
-    def __str__(self) -> str:
-        """Say which law it is, why, and how to compare it."""
-        others = f"; other laws of these columns: {', '.join(self.others)}" if self.others else ""
-        return f"{self.law.name}, for {self.reason}{others}"
+    def __repr__(self) -> str:
+        """Say which law it is, why, and which others there are."""
+        lines = [f"Proposal: {self.law.name}, for {self.reason}", f"loss = {self.law.formula}"]
+        return short_lines([*lines, f"others of these columns: {', '.join(self.others) or 'none'}"])
 
 
 def propose(
@@ -60,8 +61,8 @@ def propose(
 ) -> Proposal:
     """Choose a law from the columns that a table has, without looking at how well any law fits.
 
-    With N (parameters) and D (tokens or examples) that both vary, and not together, it is ``chinchilla``; with C as well,
-    if its column is named, ``max``. With one variable it is ``power+floor`` from five distinct values on, else
+    With N (parameters) and D (tokens or examples) that both vary, and not together, it is ``chinchilla``, or ``max`` if
+    the column of C is named as well. With one variable it is ``power+floor`` from five distinct values on, else
     ``power``.
 
     Parameters

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
 from ntk1bit.errors import InputError, require_choice
+from ntk1bit.printing import interval, number, record, short_lines
 from ntk1bit.scaling.bootstrap import (
     Counts,
     bca_interval,
@@ -49,6 +51,18 @@ class Starts:
     reached_best: int
     rivals: int
     objectives: Float[np.ndarray, " t"]
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
+
+
+class ParameterInterval(NamedTuple):
+    """One parameter of a fit: its estimate, and the ends of its bootstrap interval, as plain floats."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,18 +140,59 @@ class Fit:
         """Latent parameters with each point, or cluster, left out once; in random parts if they are many."""
         return self.refit(left_out(self.observations.clusters, self.request.seed))
 
-    def interval(self, level: float = LEVEL, method: str = "percentile") -> pd.DataFrame:
-        """Return bootstrap intervals of the natural parameters: `estimate`, `low`, `high`, indexed by parameter.
+    @overload
+    def interval(
+        self, parameter: float | None = ..., method: str = ..., *, level: float | None = ...
+    ) -> pd.DataFrame: ...
+    @overload
+    def interval(self, parameter: str, method: str = ..., *, level: float | None = ...) -> ParameterInterval: ...
+    def interval(
+        self, parameter: str | float | None = None, method: str = "percentile", *, level: float | None = None
+    ) -> pd.DataFrame | ParameterInterval:
+        """Return bootstrap intervals of the natural parameters: of one by its name, or of all.
 
-        `method` is "percentile" or "bca" (bias-corrected, accelerated). With clusters, the ends of either are moved
-        away from the estimate, so that few clusters do not make them too narrow (see `bootstrap.widening`): those of
-        floors in natural units, where they stop at the least value allowed, those of others in latent ones.
+        With clusters, the ends are moved away from the estimate, so that few clusters do not make them too narrow (see
+        `bootstrap.widening`): those of floors in natural units, where they stop at the least value allowed, those of
+        others in latent ones.
+
+        Parameters
+        ----------
+        parameter
+            A name, as in ``interval("alpha")``; all parameters by default. A number here is the level, as in
+            ``interval(0.9)``.
+        method
+            "percentile" or "bca" (bias-corrected, accelerated).
+        level
+            Coverage, between 0 and 1; 0.95 by default.
+
+        Returns
+        -------
+        ParameterInterval or DataFrame
+            Of one parameter, the floats `value`, `low`, `high`; of all, the columns `estimate`, `low`, `high`, indexed
+            by parameter.
 
         Raises
         ------
         InputError
-            If the fit has no bootstrap replicates, or for a level (0 to 1) or method that does not exist.
+            If the fit has no bootstrap replicates, or for a name, level or method that does not exist.
         """
+        if isinstance(parameter, float | int):
+            if level is not None:
+                raise InputError(f"two levels are given, {parameter} and level={level}; give one")
+            parameter, level = None, parameter
+        level = LEVEL if level is None else level
+        if parameter is not None:
+            place = self.law.parameter_names.index(
+                require_choice(f"parameter of law {self.law.name!r}", parameter, self.law.parameter_names)
+            )
+            low, high = self._ends(level, method)
+            return ParameterInterval(float(self.estimate[place]), float(low[place]), float(high[place]))
+        low, high = self._ends(level, method)
+        index = pd.Index(self.law.parameter_names, name="parameter")
+        return pd.DataFrame({"estimate": self.estimate, "low": low, "high": high}, index=index)
+
+    def _ends(self, level: float, method: str) -> Float[np.ndarray, "2 p"]:
+        """Return the low and high ends of the intervals of all parameters, in natural units."""
         self._need_replicates()
         if require_choice("interval", method, ("percentile", "bca")) == "percentile":
             ends = percentile_interval(self.latent_replicates, level)
@@ -145,9 +200,7 @@ class Fit:
             # Where most residuals lie beyond delta, the objective is nearly a sum of absolute values.
             smooth = float(np.mean(np.abs(self.log_residuals) <= self.request.delta)) > _MOSTLY
             ends = bca_interval(self.latent, self.latent_replicates, self.jackknife, level, smooth=smooth)
-        low, high = self._stretched(np.array(ends), widening(self.freedom, level))
-        index = pd.Index(self.law.parameter_names, name="parameter")
-        return pd.DataFrame({"estimate": self.estimate, "low": low, "high": high}, index=index)
+        return self._stretched(np.array(ends), widening(self.freedom, level))
 
     @cached_property
     def covariance(self) -> pd.DataFrame:
@@ -221,7 +274,7 @@ class Fit:
             "estimate": self.estimate,
         }
         if len(self.replicates):
-            percentile, bca = self.interval(level), self.interval(level, "bca")
+            percentile, bca = (self.interval(level, method) for method in ("percentile", "bca"))
             table |= {
                 "std_error": np.sqrt(np.diag(self.covariance)),
                 "low": percentile["low"].to_numpy(),
@@ -235,6 +288,39 @@ class Fit:
         for name, (low, high) in self.observations.ranges().items():
             frame[f"{name}_min"], frame[f"{name}_max"] = low, high
         return frame
+
+    def __repr__(self) -> str:
+        """Say in at most ten lines which law was fitted to what, its parameters, and how far to trust them."""
+        data, names = self.observations, self.law.parameter_names
+        columns = ", ".join(data.x.values())
+        lines = [
+            f"Fit of {data.loss_name} = {self.law.formula}",
+            f"{data.points} points of {columns}; {len(self.replicates)} bootstrap replicates"
+            + ("" if data.cluster is None else f" of {data.clusters} clusters"),
+        ]
+        ends = self._ends(LEVEL, "percentile").T if len(self.replicates) > 1 else np.full((len(names), 2), np.nan)
+        rows = [
+            f"{name} = {number(value, 4)} {interval(low, high, 4)}"
+            for name, value, (low, high) in zip(names, self.estimate, ends, strict=True)
+        ]
+        rows += [f"{name} = {number(value, 4)} held" for name, value in self.law.fixed.items()]
+        several = -(-len(rows) // 5)  # parameters on a line, so that there are five lines at most
+        lines += ["   ".join(rows[i : i + several]) for i in range(0, len(rows), several)]
+        lines.append(
+            f"objective {self.objective:.6g}; {self.starts.reached_best} of {self.starts.tried} starts reached it"
+        )
+        if self.warnings:
+            first, *others = self.warnings
+            lines.append(f"{len(others) + 1} warnings, the first: {first}" if others else f"warning: {first}")
+        return short_lines(lines)
+
+    def _repr_html_(self) -> str:
+        """Return the parameters as a table, for notebooks, under what the `repr` says first."""
+        head = "<br>".join(html.escape(line) for line in repr(self).splitlines()[:2])
+        table = self.to_frame().loc[
+            :, lambda t: [n for n in t if n in ("parameter", "estimate", "low", "high", "unit")]
+        ]
+        return f"<p>{head}</p>{table.to_html(index=False, float_format=lambda value: number(value, 4))}"
 
     def _columns(self, frame: pd.DataFrame) -> list[np.ndarray]:
         return [positive_column(frame, name) for name in self.observations.x.values()]

@@ -175,7 +175,7 @@ def _without(term: Expression, factor: str) -> Expression | None:
 
 
 def _inner(tree: Expression, name: str, variables: Collection[str]) -> Parameter:
-    """Return a parameter that stands elsewhere: of the size of the variable that it multiplies or divides, or near 1."""
+    """Return a parameter that stands elsewhere: of the size of a variable that it multiplies or divides, or near 1."""
     for call in _calls(tree):
         if call.operation not in ("*", "/"):
             continue
