@@ -15,7 +15,7 @@ def fit(
     law: Annotated[
         str | None,
         typer.Option(
-            help="The law: {laws}; or a formula such as 'E + A*N^-alpha'. By default the columns decide, and it is said."
+            help="The law: {laws}; or a formula, as in 'E + A*N^-alpha'. By default it follows from the columns."
         ),
     ] = None,
     fix: Annotated[str | None, typer.Option(help="Hold parameters: alpha=0.25,gamma=0.")] = None,

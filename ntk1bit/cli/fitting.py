@@ -72,13 +72,13 @@ def run_fit(
     settings = dict(settings)
     if file.is_dir():
         selected, settings["group"] = _rows_of_sweep(
-            file, settings["group"], settings["run"], where=where, at=step, measured=which
+            file, settings.get("group"), settings.get("run"), where=where, at=step, measured=which
         )
         loss = loss or "loss"
     else:
         selected = load_rows(file, where)
     frame = selected.rows
-    labels = {name for use in ("group", "cluster", "weight", "run") if isinstance(name := settings[use], str)}
+    labels = {name for use in ("group", "cluster", "weight", "run") if isinstance(name := settings.get(use), str)}
     for name in labels:
         one_column(frame, name)
     columns = [str(name) for name in frame.columns]

@@ -25,7 +25,7 @@ from ntk1bit.kernels.limits import KernelEstimate, checked_sampling, limit_ntk
 from ntk1bit.kernels.spectra import Spectrum, alignment, spectrum
 from ntk1bit.networks.quantizers import SCALES, Scale
 from ntk1bit.networks.two_layer.network import INITS, PRECISIONS, Init, Precision, checked_targets, init
-from ntk1bit.printing import record
+from ntk1bit.printing import number, record
 
 ENDINGS = (".npz",)  # of files of kernels
 
@@ -92,14 +92,17 @@ class Measurement:
         """Yield the numbers worth reading, as (name, value with its error where it has one)."""
         h = self.empirical
         yield "points n", str(h.shape[0])
-        yield "trace of H", f"{np.trace(h):.6g}"
+        yield "trace of H", number(float(np.trace(h)), 6)
         if np.any(self.y) and np.any(h):
             yield "kernel-target alignment of H", f"{alignment(h, self.y, computed_in=h.dtype):.4f}"
         if self.limit is not None:
             value, error = self.limit
             size = float(np.linalg.norm(value))
             distance, noise = float(np.linalg.norm(h - value)) / size, float(np.linalg.norm(error)) / size
-            yield "relative distance of H to its limit", f"{distance:.3g} (Monte Carlo error of the limit {noise:.1g})"
+            yield (
+                "relative distance of H to its limit",
+                f"{number(distance)} (Monte Carlo error of the limit {number(noise, 1)})",
+            )
         if self.effective is not None:
             value, error = self.effective
             size = float(np.linalg.norm(value))
@@ -107,15 +110,18 @@ class Measurement:
             noise = float(np.sqrt((error**2).sum() / 2)) / size
             name = "H" if self.limit is None else "its limit"
             yield f"ratio c of K_eff to {name}", f"{kernel_ratio(value, reference):.4f}"
-            yield "asymmetry of K_eff", f"{asymmetry(value):.3g} (noise alone gives up to {noise:.1g})"
+            yield "asymmetry of K_eff", f"{number(asymmetry(value))} (noise alone gives up to {number(noise, 1)})"
             eigenvalues = np.linalg.eigvalsh(symmetric_part(value))
-            yield "lambda_max, lambda_min of K_eff", f"{eigenvalues[-1]:.6g}, {eigenvalues[0]:.4g} (symmetric part)"
+            yield (
+                "lambda_max, lambda_min of K_eff",
+                f"{number(eigenvalues[-1], 6)}, {number(eigenvalues[0], 4)} (symmetric part)",
+            )
         if self.spectrum is not None:
             s = self.spectrum
-            yield "lambda_max of H", f"{s.eigenvalues[0]:.6g}"
-            yield "lambda_min of H", f"{s.eigenvalues[-1]:.6g}"
+            yield "lambda_max of H", number(s.eigenvalues[0], 6)
+            yield "lambda_min of H", number(s.eigenvalues[-1], 6)
             yield "certified", str(certified_lambda_min(h, computed_in=h.dtype))
-            yield "condition number", f"{s.condition_number:.4g}"
+            yield "condition number", number(s.condition_number, 4)
             yield "effective rank", f"{s.effective_rank:.1f}"
             if len(s.eigenvalues) >= 8 and s.eigenvalues[len(s.eigenvalues) // 2 - 1] > 0:
                 fit = s.decay()
