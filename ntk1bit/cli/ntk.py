@@ -31,6 +31,7 @@ def ntk(
 
     Example: ntk1bit ntk --task digits --width 4096 --limit --effective --spectrum --out H.npz --plot H.png
     """
+    from ntk1bit.cli.progress import progress_bar
     from ntk1bit.data import tasks
     from ntk1bit.files import FIGURES, writable_file
     from ntk1bit.kernels.measure import ENDINGS, NetworkSettings, measure
@@ -44,8 +45,13 @@ def ntk(
     if plot is not None:
         writable_file("--plot", plot, FIGURES)
     data = tasks.load(task, n_train=n_train, n_test=0, seed=data_seed)
-    measured = measure(data.x, data.y, settings, limit=limit, effective=effective, with_spectrum=spectrum)
-    for name, value in measured.rows():
+    with progress_bar() as bar:
+        asked = {"limit": limit, "effective": effective, "with_spectrum": spectrum}
+        measured = measure(data.x, data.y, settings, **asked, progress=bar)
+        if bar is not None and (effective or spectrum):
+            bar("eigenvalues and certificate", 0.0)
+        rows = list(measured.rows())
+    for name, value in rows:
         print(f"{name:36} {value}")
     if out is not None:
         measured.save(out)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.cli import deep_runs
+from ntk1bit.cli.progress import progress_bar
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.estimators import Overview, overview
 from ntk1bit.estimators.captions import group_caption
@@ -44,7 +45,12 @@ def show(run: Run, *, as_csv: bool, as_json: bool, with_settings: bool) -> None:
     if not isinstance(run.spec, SweepSpec):
         _show_frame(run, as_csv=as_csv, as_json=as_json, with_settings=with_settings)
         return
-    found = overview(run.frame(COLUMNS))
+    with progress_bar() as bar:
+        report = bar or (lambda what, share: None)
+        report("reading the run", 0.0)
+        frame = run.frame(COLUMNS)
+        report("estimating", 0.5)
+        found = overview(frame)
     notes = [*run.left_out, *found.notes]
     if as_json:
         _print_json(run, found, notes)
@@ -150,7 +156,7 @@ def _print_against_width(title: str, quantities: Sequence[str], group: pd.DataFr
 
 
 def _estimate(entry: pd.Series) -> str:
-    value, low, high = (float(entry[name]) for name in ("value", "low", "high"))
+    value, low, high = entry[["value", "low", "high"]].to_numpy(dtype=np.float64).tolist()
     return number(value) if math.isnan(value) else f"{number(value)} {interval(low, high)}"
 
 

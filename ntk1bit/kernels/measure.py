@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -162,6 +162,7 @@ def measure(
     limit: bool = False,
     effective: bool = False,
     with_spectrum: bool = False,
+    progress: Callable[[str, float], None] | None = None,
 ) -> Measurement:
     """Draw a network and compute its kernels on `x`.
 
@@ -173,6 +174,8 @@ def measure(
         The network.
     limit, effective, with_spectrum
         What to compute beside H(0).
+    progress
+        Called as progress(kernel, share) with the kernel that is computed and the share of it that is done.
 
     Raises
     ------
@@ -189,15 +192,15 @@ def measure(
     if len(x) == 0:
         raise InputError("there are no inputs to measure a kernel on; at least one is needed")
     y = checked_targets(y, len(x))
+    report = progress or (lambda what, share: None)
+    report("kernel of the network", 0.0)
     weights = init(s.width, x.shape[1], seed=s.seed, init=s.init)
     empirical = empirical_ntk(x, weights, precision=s.precision, kappa=s.kappa, scale=s.scale)
-    return Measurement(
-        settings=s,
-        y=y,
-        empirical=empirical,
-        limit=limit_ntk(x, precision=s.precision, kappa=s.kappa, scale=s.scale, samples=s.samples, seed=s.seed)
-        if limit
-        else None,
-        effective=effective_ntk(x, kappa=s.kappa, scale=s.scale, samples=s.samples, seed=s.seed) if effective else None,
-        spectrum=spectrum(empirical, computed_in=empirical.dtype) if with_spectrum else None,
-    )
+    given: dict[str, Any] = {"kappa": s.kappa, "scale": s.scale, "samples": s.samples, "seed": s.seed}
+    limiting = limit_ntk(x, precision=s.precision, **given, progress=progress) if limit else None
+    effective_one = effective_ntk(x, **given, progress=progress) if effective else None
+    found = None
+    if with_spectrum:
+        report("spectrum", 0.0)
+        found = spectrum(empirical, computed_in=empirical.dtype)
+    return Measurement(s, y, empirical, limiting, effective_one, found)
