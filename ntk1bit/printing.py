@@ -85,6 +85,10 @@ def record(item: Any) -> str:
     return short_lines(textwrap.wrap(text, MOST_COLUMNS, subsequent_indent="    ", break_on_hyphens=False))
 
 
+def unheard(_what: str, _share: float) -> None:
+    """Take the place of `progress` where nobody watches."""
+
+
 def _words(value: Any) -> str | None:
     """Describe one field on part of a line; None for what says nothing to a reader."""
     if inspect.isroutine(value):

@@ -20,7 +20,7 @@ from ntk1bit.estimators.columns import SETTINGS
 from ntk1bit.estimators.run_overview import COLUMNS
 from ntk1bit.experiments import Run, SweepSpec
 from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
-from ntk1bit.printing import NO_INTERVAL, NOTHING, interval, number
+from ntk1bit.printing import NO_INTERVAL, NOTHING, interval, number, unheard
 
 _PRECISION_IN_SHORT = {"one_bit": "1-bit", "full": "full", "one_bit - full": ""}
 _TABLES = {
@@ -46,7 +46,7 @@ def show(run: Run, *, as_csv: bool, as_json: bool, with_settings: bool) -> None:
         _show_frame(run, as_csv=as_csv, as_json=as_json, with_settings=with_settings)
         return
     with progress_bar() as bar:
-        report = bar or (lambda what, share: None)
+        report = bar or unheard
         report("reading the run", 0.0)
         frame = run.frame(COLUMNS)
         report("estimating", 0.5)
@@ -156,7 +156,7 @@ def _print_against_width(title: str, quantities: Sequence[str], group: pd.DataFr
 
 
 def _estimate(entry: pd.Series) -> str:
-    value, low, high = entry[["value", "low", "high"]].to_numpy(dtype=np.float64).tolist()
+    value, low, high = entry.reindex(["value", "low", "high"]).to_numpy(dtype=np.float64).tolist()
     return number(value) if math.isnan(value) else f"{number(value)} {interval(low, high)}"
 
 

@@ -25,7 +25,7 @@ from ntk1bit.kernels.limits import KernelEstimate, checked_sampling, limit_ntk
 from ntk1bit.kernels.spectra import Spectrum, alignment, spectrum
 from ntk1bit.networks.quantizers import SCALES, Scale
 from ntk1bit.networks.two_layer.network import INITS, PRECISIONS, Init, Precision, checked_targets, init
-from ntk1bit.printing import number, record
+from ntk1bit.printing import number, record, unheard
 
 ENDINGS = (".npz",)  # of files of kernels
 
@@ -192,7 +192,7 @@ def measure(
     if len(x) == 0:
         raise InputError("there are no inputs to measure a kernel on; at least one is needed")
     y = checked_targets(y, len(x))
-    report = progress or (lambda what, share: None)
+    report = progress or unheard
     report("kernel of the network", 0.0)
     weights = init(s.width, x.shape[1], seed=s.seed, init=s.init)
     empirical = empirical_ntk(x, weights, precision=s.precision, kappa=s.kappa, scale=s.scale)

@@ -22,6 +22,7 @@ from ntk1bit.experiments.sweep import ORDER
 from ntk1bit.files import read_toml
 from ntk1bit.plots.looks import PRECISION_NAME
 from ntk1bit.plots.sweep import group_title, overview_figure
+from ntk1bit.printing import unheard
 from ntk1bit.reports.figures import data_uri
 from ntk1bit.reports.formats import estimate, formula, interval, number, sentence
 from ntk1bit.reports.page import render
@@ -46,7 +47,7 @@ def sweep_page(folder: Path | str, *, progress: Callable[[str, float], None] | N
         If there is no run, or its specification cannot be read or planned.
     """
     folder = Path(folder)
-    report = progress or (lambda what, share: None)
+    report = progress or unheard
     report("reading the run", 0.05)
     run = open_run(folder)
     if not isinstance(run.spec, SweepSpec):

@@ -8,6 +8,7 @@ from pathlib import Path
 from ntk1bit.claims.results import FILE
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
+from ntk1bit.printing import unheard
 
 NAME = "report.html"
 _ENDINGS = (".html", ".htm")
@@ -37,7 +38,7 @@ def write_report(
     target = folder / NAME if out is None else Path(out)
     kind = _kind(folder)
     _require_writable(target)
-    report = progress or (lambda what, share: None)
+    report = progress or unheard
     report("starting", 0.0)
     # what a page is drawn with takes seconds to import: a wrong name is refused before
     if kind == "verification":
