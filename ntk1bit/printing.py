@@ -74,6 +74,13 @@ def short_lines(lines: Iterable[str]) -> str:
     return "\n".join(shown)
 
 
+def side_by_side(entries: Iterable[str], most: int = 5) -> list[str]:
+    """Put short entries beside each other, so that they take at most `most` lines."""
+    held = list(entries)
+    several = max(-(-len(held) // most), 1)
+    return ["   ".join(held[i : i + several]) for i in range(0, len(held), several)]
+
+
 def record(item: Any) -> str:
     """Return a `repr` of a dataclass or named tuple whose fields may be long: arrays by shape and range.
 

@@ -14,9 +14,7 @@ def fit(
     ],
     law: Annotated[
         str | None,
-        typer.Option(
-            help="The law: {laws}; or a formula, as in 'E + A*N^-alpha'. By default it follows from the columns."
-        ),
+        typer.Option(help="The law: {laws}; or a formula, as in 'E + A*N^-alpha'. Without it, the columns decide."),
     ] = None,
     fix: Annotated[str | None, typer.Option(help="Hold parameters: alpha=0.25,gamma=0.")] = None,
     x: Annotated[str | None, typer.Option("--x", help="Column of x, for laws of one variable.")] = None,
@@ -63,9 +61,8 @@ def fit(
     """
     from ntk1bit.cli.fitting import run_fit
     from ntk1bit.errors import InputError
-    from ntk1bit.scaling.request import FLOPS_PER_PARAMETER_TOKEN
 
-    settings = {
+    settings: dict[str, object] = {
         "group": group,
         "cluster": () if cluster == "none" else cluster,
         "weight": weight,
@@ -74,14 +71,15 @@ def fit(
         "level": level,
         "holdout": holdout,
         "frontier": frontier,
-        "cost": FLOPS_PER_PARAMETER_TOKEN if cost is None else cost,
         "run": run,
         "delta": delta,
         "tilt": tilt,
         "threads": threads,
     }
-    if cost is not None and not frontier:
-        raise InputError("--cost is k in C = k N D of the frontier; ask for it with --frontier")
+    if cost is not None:
+        settings["cost"] = cost
+        if cost > 0 and not frontier:  # others are refused for what they are
+            raise InputError("--cost is k in C = k N D of the frontier; ask for it with --frontier")
     run_fit(
         file,
         settings,

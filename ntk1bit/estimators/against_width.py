@@ -7,6 +7,7 @@ hold whether or not the networks of one seed share anything, and however the noi
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.estimators.columns import SETTINGS
-from ntk1bit.printing import interval, number, short_lines
+from ntk1bit.printing import MOST_COLUMNS, interval, number, short_lines, side_by_side
 from ntk1bit.statistics import (
     MeanOf,
     PowerFit,
@@ -65,12 +66,12 @@ class AgainstWidth:
             f"{self.variable} {number(x)}: {number(value)} {interval(low, high)}"
             for x, value, low, high in self.table.iloc[:, :4].itertuples(index=False)
         ]
-        several = -(-len(rows) // 5)  # on a line, so that there are five lines at most
+        settings = ", ".join(f"{name} {value}" for name, value in self.settings.items())
         laws = [each for each in (self.power, self.power_with_floor) if each is not None and each.note != NO_EXPONENT]
         return short_lines(
             [
-                f"{self.quantity} of {', '.join(f'{k} {v}' for k, v in self.settings.items())}",
-                *("   ".join(rows[i : i + several]) for i in range(0, len(rows), several)),
+                *textwrap.wrap(f"{self.quantity} of {settings}", MOST_COLUMNS)[:2],
+                *side_by_side(rows),
                 *map(repr, laws),
                 *self.notes,
             ]

@@ -26,7 +26,7 @@ from ntk1bit.kernels.precision import (
     symmetric_within,
     unresolved,
 )
-from ntk1bit.printing import number, short_lines
+from ntk1bit.printing import number, record, short_lines
 
 _REFINED = 4  # eigenvalues refined at each end
 
@@ -50,6 +50,10 @@ class Decay(NamedTuple):
     standard_error: float
     first: int
     last: int
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.printing import interval, number, record, short_lines
+from ntk1bit.printing import interval, number, record, short_lines, side_by_side
 from ntk1bit.scaling.bootstrap import (
     Counts,
     bca_interval,
@@ -304,8 +304,7 @@ class Fit:
             for name, value, (low, high) in zip(names, self.estimate, ends, strict=True)
         ]
         rows += [f"{name} = {number(value, 4)} held" for name, value in self.law.fixed.items()]
-        several = -(-len(rows) // 5)  # parameters on a line, so that there are five lines at most
-        lines += ["   ".join(rows[i : i + several]) for i in range(0, len(rows), several)]
+        lines += side_by_side(rows)
         lines.append(
             f"objective {self.objective:.6g}; {self.starts.reached_best} of {self.starts.tried} starts reached it"
         )
