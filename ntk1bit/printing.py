@@ -68,7 +68,8 @@ def interval(low: float, high: float, digits: int = 3, *, even: bool = False) ->
 
 def short_lines(lines: Iterable[str]) -> str:
     """Join the lines of a `repr`: `MOST_LINES` at most, each cut to `MOST_COLUMNS`, with dots where more was said."""
-    shown = [line if len(line) <= MOST_COLUMNS else f"{line[: MOST_COLUMNS - 3]}..." for line in lines]
+    every = [line for entry in lines for line in entry.splitlines()]
+    shown = [line if len(line) <= MOST_COLUMNS else f"{line[: MOST_COLUMNS - 3]}..." for line in every]
     if len(shown) > MOST_LINES:
         shown = [*shown[: MOST_LINES - 1], f"... and {len(shown) - MOST_LINES + 1} lines more"]
     return "\n".join(shown)

@@ -16,7 +16,7 @@ from rich.markdown import Markdown
 from ntk1bit.cli.progress import progress_bar
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.scaling.analysis import analyse
-from ntk1bit.scaling.laws import REAL, Law, law_names
+from ntk1bit.scaling.laws import REAL, Law, get_law, law_names
 from ntk1bit.scaling.proposal import Proposal, propose
 from ntk1bit.scaling.report import FORMATS, Report
 from ntk1bit.scaling.request import FitRequest
@@ -62,6 +62,8 @@ def run_fit(
     out, plot
         Files for the report and the figure.
     """
+    if isinstance(law, Law) or law in law_names():  # known before the table is read
+        _require_variables(get_law(law), given)
     for path, allowed in ((out, FORMATS), (plot, _FIGURES)):
         if path is not None:
             _check_place(path, allowed, file)
@@ -95,10 +97,7 @@ def run_fit(
         given = {**given, **{name: name for name in own}}
         if chosen.name not in law_names():
             say_line(f"law: {chosen.name}, variables {', '.join(chosen.variables)}; {_parameters(chosen)}")
-    for variable, column in given.items():
-        if column is not None and variable not in chosen.variables:
-            needed = ", ".join(f"--{each}" for each in chosen.variables)
-            raise InputError(f"law {chosen.name!r} has no variable {variable}; name its columns with {needed}")
+    _require_variables(chosen, given)
     request = FitRequest(fix_parameters(chosen, fix), rivals=tuple(rivals), **settings)
     roles = choose_roles(frame, request.law.variables, given, loss, labels)
     request = replace(request, x=roles.x, loss=roles.loss)
@@ -107,6 +106,14 @@ def run_fit(
     with progress_bar() as bar:
         report = analyse(frame, request, left_out=selected.left_out, remarks=roles.remarks, progress=bar)
     write_outputs(report, out, plot)
+
+
+def _require_variables(law: Law, given: Mapping[str, str | None]) -> None:
+    """Refuse columns that are named for variables that the law does not have."""
+    for variable, column in given.items():
+        if column is not None and variable not in law.variables:
+            needed = ", ".join(f"--{each}" for each in law.variables)
+            raise InputError(f"law {law.name!r} has no variable {variable}; name its columns with {needed}")
 
 
 def say_line(line: str) -> None:

@@ -172,7 +172,11 @@ def _explain_gaps(part: pd.DataFrame) -> None:
     without = part.loc[~missing & part["low"].isna() & part["high"].isna()]
     if len(without):
         single = bool((without["seeds"] < 2).all())
-        why = "one seed; two or more give one" if single else "one seed, or a value of 0 or less without some seed"
+        why = (
+            "one seed; two or more give one"
+            if single
+            else "too few seeds; without one of them no value above 0 is left"
+        )
         print(f"{NO_INTERVAL} no interval: {why}")
 
 
