@@ -171,12 +171,8 @@ def _explain_gaps(part: pd.DataFrame) -> None:
         print(f"{NOTHING} no value ({', '.join(quantities)}): {why}")
     without = part.loc[~missing & part["low"].isna() & part["high"].isna()]
     if len(without):
-        single = bool((without["seeds"] < 2).all())
-        why = (
-            "one seed; two or more give one"
-            if single
-            else "too few seeds; without one of them no value above 0 is left"
-        )
+        few = "too few seeds: without one of them no value above 0 is left"
+        why = "one seed; two or more give one" if (without["seeds"] < 2).to_numpy().all() else few
         print(f"{NO_INTERVAL} no interval: {why}")
 
 
