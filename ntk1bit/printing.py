@@ -24,7 +24,7 @@ _WORDS = 60  # columns for one field of several
 _SMALLEST = 1e-4  # smaller ones have a power of ten
 
 
-def number(value: float | np.number | None, digits: int = 3, *, even: bool = False) -> str:
+def number(value: int | float | np.number | None, digits: int = 3, *, even: bool = False) -> str:
     """Write a number.
 
     Parameters
@@ -59,7 +59,9 @@ def number(value: float | np.number | None, digits: int = 3, *, even: bool = Fal
     return f"{head}e{int(power)}"
 
 
-def interval(low: float, high: float, digits: int = 3, *, even: bool = False) -> str:
+def interval(
+    low: int | float | np.number, high: int | float | np.number, digits: int = 3, *, even: bool = False
+) -> str:
     """Write an interval, or `NO_INTERVAL` where there is none."""
     if math.isnan(low) and math.isnan(high):
         return NO_INTERVAL

@@ -162,8 +162,8 @@ def _only(frame: pd.DataFrame, numbers: list[str]) -> str:
     free = [name for name in varying if name.lower() not in _NO_SIZES]
     if len(free) == 1:
         return free[0]
-    many = f"any of {_listed(free)}" if free else "no column: beside the losses no column of numbers varies"
-    raise InputError(f"cannot tell which law these columns ask for, since x may be {many}; {what_laws_need()}")
+    why = f"x may be any of {_listed(free)}" if free else "beside the losses no column of numbers varies"
+    raise InputError(f"cannot tell which law these columns ask for: {why}; {what_laws_need()}")
 
 
 def _distinct(frame: pd.DataFrame, name: str) -> int:

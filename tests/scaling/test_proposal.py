@@ -88,7 +88,7 @@ def test_a_proposal_is_what_fit_takes(widths: pd.DataFrame) -> None:
     ("frame", "options", "message"),
     [
         (line().rename(columns={"loss": "y"}), {}, "which column is loss; name it with --loss"),
-        (line().assign(width=8.0), {}, "no column: beside the losses no column of numbers varies"),
+        (line().assign(width=8.0), {}, "ask for: beside the losses no column of numbers varies"),
         (line(name="a").assign(b=range(6)), {}, r"any of a, b; name the columns: power, .* need --x; .* --N --D"),
         (grid(), {"x": {"N": "parms"}}, "did you mean 'params'"),
         (line(name="N").assign(C=range(6)), {"x": {"N": "N", "C": "C"}}, "no law is of N, C alone"),
