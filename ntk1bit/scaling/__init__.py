@@ -8,10 +8,11 @@ from ntk1bit.scaling.extrapolation import extrapolate, extrapolation_error
 from ntk1bit.scaling.fitting import IdentificationWarning, fit
 from ntk1bit.scaling.frontier import envelope_frontier, isoflop_frontier, parametric_frontier
 from ntk1bit.scaling.laws import POSITIVE, REAL, Law, Parameter, get_law, law_names, register
+from ntk1bit.scaling.outcome import ParameterInterval
 from ntk1bit.scaling.proposal import Proposal, propose
 from ntk1bit.scaling.report import Report
 from ntk1bit.scaling.request import FitRequest
-from ntk1bit.scaling.result import Fit, ParameterInterval
+from ntk1bit.scaling.result import Fit
 from ntk1bit.scaling.written_laws import law_from_formula
 
 __all__ = [

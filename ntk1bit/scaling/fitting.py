@@ -21,8 +21,9 @@ from ntk1bit.scaling.identification import identification_warnings
 from ntk1bit.scaling.laws import Law
 from ntk1bit.scaling.objective import HUBER_DELTA, huber_losses
 from ntk1bit.scaling.observations import Observations, observe
+from ntk1bit.scaling.outcome import Starts
 from ntk1bit.scaling.request import Columns, FitRequest
-from ntk1bit.scaling.result import Fit, Starts
+from ntk1bit.scaling.result import Fit
 from ntk1bit.scaling.solver import Solutions, Stopping, solve
 from ntk1bit.scaling.written_laws import read_law
 

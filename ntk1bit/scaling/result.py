@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import html
 import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.printing import interval, number, record, short_lines, side_by_side
+from ntk1bit.printing import number
 from ntk1bit.scaling.bootstrap import (
     Counts,
     bca_interval,
@@ -29,6 +28,7 @@ from ntk1bit.scaling.bootstrap import (
 )
 from ntk1bit.scaling.laws import Law
 from ntk1bit.scaling.observations import Observations
+from ntk1bit.scaling.outcome import ParameterInterval, Starts, fit_in_short
 from ntk1bit.scaling.request import FitRequest
 from ntk1bit.scaling.residuals import aicc, huber_log_likelihood, residual_diagnostics
 from ntk1bit.statistics import LEVEL
@@ -37,32 +37,6 @@ from ntk1bit.tables.columns import positive_column
 STRONG_CORRELATION = 0.95
 _MOSTLY = 0.5
 _ZERO_FLOOR = 1e-6
-
-
-@dataclass(frozen=True, eq=False)
-class Starts:
-    """How the grid of starts fared: how many were tried, and how many ended within a relative 1e-6 of the best.
-
-    `rivals` counts the distinct minima that every bootstrap replicate was started from; `objectives`, ascending, say
-    where each start ended.
-    """
-
-    tried: int
-    reached_best: int
-    rivals: int
-    objectives: Float[np.ndarray, " t"]
-
-    def __repr__(self) -> str:
-        """Describe what it holds in at most ten lines: arrays by shape and range."""
-        return record(self)
-
-
-class ParameterInterval(NamedTuple):
-    """One parameter of a fit: its estimate, and the ends of its bootstrap interval, as plain floats."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,35 +265,20 @@ class Fit:
 
     def __repr__(self) -> str:
         """Say in at most ten lines which law was fitted to what, its parameters, and how far to trust them."""
-        data, names = self.observations, self.law.parameter_names
-        columns = ", ".join(data.x.values())
-        lines = [
-            f"Fit of {data.loss_name} = {self.law.formula}",
-            f"{data.points} points of {columns}; {len(self.replicates)} bootstrap replicates"
-            + ("" if data.cluster is None else f" of {data.clusters} clusters"),
-        ]
-        ends = self._ends(LEVEL, "percentile").T if len(self.replicates) > 1 else np.full((len(names), 2), np.nan)
-        rows = [
-            f"{name} = {number(value, 4)} {interval(low, high, 4)}"
-            for name, value, (low, high) in zip(names, self.estimate, ends, strict=True)
-        ]
-        rows += [f"{name} = {number(value, 4)} held" for name, value in self.law.fixed.items()]
-        lines += side_by_side(rows)
-        lines.append(
-            f"objective {self.objective:.6g}; {self.starts.reached_best} of {self.starts.tried} starts reached it"
+        bare = pd.DataFrame({"estimate": self.estimate, "low": np.nan, "high": np.nan}, self.law.parameter_names)
+        tried = f"{self.starts.reached_best} of {self.starts.tried} starts reached it"
+        return fit_in_short(
+            self.law,
+            self.observations,
+            self.interval() if len(self.replicates) > 1 else bare,
+            replicates=len(self.replicates),
+            optimum=f"objective {self.objective:.6g}; {tried}",
+            warnings=self.warnings,
         )
-        if self.warnings:
-            first, *others = self.warnings
-            lines.append(f"{len(others) + 1} warnings, the first: {first}" if others else f"warning: {first}")
-        return short_lines(lines)
 
     def _repr_html_(self) -> str:
-        """Return the parameters as a table, for notebooks, under what the `repr` says first."""
-        head = "<br>".join(html.escape(line) for line in repr(self).splitlines()[:2])
-        table = self.to_frame().loc[
-            :, lambda t: [n for n in t if n in ("parameter", "estimate", "low", "high", "unit")]
-        ]
-        return f"<p>{head}</p>{table.to_html(index=False, float_format=lambda value: number(value, 4))}"
+        """Return the parameters as a table, for notebooks."""
+        return self.to_frame().to_html(index=False, float_format=number)
 
     def _columns(self, frame: pd.DataFrame) -> list[np.ndarray]:
         return [positive_column(frame, name) for name in self.observations.x.values()]
