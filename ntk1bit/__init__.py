@@ -20,6 +20,7 @@ PACKAGES = (
     "files",
     "compiling",
     "processors",
+    "printing",
     "tables",
     "cores",
     "data",

@@ -12,6 +12,7 @@ from ntk1bit.cli.tables import print_table, say
 from ntk1bit.experiments import Run, open_run
 from ntk1bit.experiments.deep import DeepScaling, DeepSimilarity
 from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec, deep_specification
+from ntk1bit.printing import number
 
 DeepSpec = DeepScalingSpec | DeepSimilaritySpec
 
@@ -84,8 +85,8 @@ def print_losses(frame: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for row in rates_table(frame).sort_values(["depth", "precision", "N", "rate"]).to_dict("records"):
         name = PRECISION_NAME[row["precision"]]
-        marked = f"{row['rate']:g}{'*' if row['best'] else ''}"
-        rows.append([row["depth"], name, f"{row['N']:,}", marked, f"{row['value']:.3g}", f"{row['test']:.3g}"])
+        marked = f"{number(row['rate'])}{'*' if row['best'] else ''}"
+        rows.append([row["depth"], name, f"{row['N']:,}", marked, number(row["value"]), number(row["test"])])
     print("geometric means over functions and seeds of the least training loss, and of the test loss at the end")
     print_table(["depth", "precision", "N", "rate", "loss", "test loss"], rows)
     print("*: the best rate of its depth, precision and size, which table and figure are of")
@@ -99,7 +100,7 @@ def print_differences(frame: pd.DataFrame) -> pd.DataFrame:
     columns = ["loss_one_bit", "loss_full", "test_loss_one_bit", "test_loss_full", "apart_train", "apart_test"]
     ends = last_epoch(frame)
     rows = [
-        [task, f"{size:,}", *(f"{summary(part[column])['value']:.3g}" for column in columns)]
+        [task, f"{size:,}", *(number(summary(part[column])["value"]) for column in columns)]
         for (task, size), part in groups(ends, ["task", "N"])
     ]
     print(f"after {int(np.asarray(ends['epoch'])[0])} epochs: losses, and root mean square difference of both outputs")

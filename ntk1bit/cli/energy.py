@@ -94,13 +94,14 @@ def energy(
 def _print_totals(totals: pd.DataFrame, arms: tuple[Arm, ...]) -> None:
     """Print one line per size and arm: operations, energy and memory."""
     from ntk1bit.cli.tables import print_table
+    from ntk1bit.printing import number
 
     lines = [
         (
             row["size"],
-            _short(row["parameters"]),
+            number(row["parameters"], even=True),
             row["arm"],
-            *(_short(row[name]) for name in ("adds", "muls", "joules_7nm", "joules_45nm")),
+            *(number(row[name], even=True) for name in ("adds", "muls", "joules_7nm", "joules_45nm")),
             *(f"{row[name]:.2f}" for name in ("over_full32", "over_full16")),
             *(f"{row[name] / 1e6:,.1f}" for name in ("linear_bytes", "total_bytes")),
         )
@@ -122,13 +123,17 @@ def _print_totals(totals: pd.DataFrame, arms: tuple[Arm, ...]) -> None:
 def _print_kinds_by_size(sizes: tuple[str, ...], operations: pd.DataFrame) -> None:
     """Print the operations of one arm by kind of layer, one column per size."""
     from ntk1bit.cli.tables import print_table
+    from ntk1bit.printing import number
 
     print(f"Operations by kind of layer, arm {operations['arm'].iloc[0]} (--arm chooses another):\n")
     columns = [
         {(row["kind"], row["operation"], row["format"]): row["count"] for row in part.to_dict("records")}
         for _, part in operations.groupby("size", sort=False)
     ]
-    lines = [(kind, _SIGN[op], form, *[_short(c[kind, op, form]) for c in columns]) for kind, op, form in columns[0]]
+    lines = [
+        (kind, _SIGN[op], form, *[number(c[kind, op, form], even=True) for c in columns])
+        for kind, op, form in columns[0]
+    ]
     print_table(("kind", "op", "format", *sizes), lines)
 
 
@@ -136,10 +141,11 @@ def _print_kinds_by_arm(size: str, arms: tuple[Arm, ...], operations: pd.DataFra
     """Print the operations of one size by kind of layer, with their formats, one column per arm."""
     from ntk1bit.cli.tables import print_table
     from ntk1bit.energy.counting import KINDS
+    from ntk1bit.printing import number
 
     print(f"Operations of {size} by kind of layer, with the format they are done in:\n")
     texts = {
-        (row["kind"], row["operation"], row["arm"]): f"{_short(row['count'])} {row['format']}"
+        (row["kind"], row["operation"], row["arm"]): f"{number(row['count'], even=True)} {row['format']}"
         for row in operations.to_dict("records")
     }
     keys = [(kind, op) for kind in KINDS for op in _SIGN if any((kind, op, arm) in texts for arm in arms)]
@@ -192,11 +198,3 @@ def _show_published(csv: bool) -> None:
     print("qkv share: q, k and v read one scaled input. biases, residuals: their additions count.")
     print("To the letter: yes, no, no, no, no.")
     print(f"The best reading misses: {found[0]['missed']}.")
-
-
-def _short(number: int | float) -> str:
-    """Write three significant digits: 8.49e10, 23.0, 0.00275, 1.93e-4."""
-    if number == 0 or 1e-3 <= number < 1000:
-        return str(number) if isinstance(number, int) else f"{number:#.3g}"
-    mantissa, exponent = f"{number:.2e}".split("e")
-    return f"{mantissa}e{int(exponent)}"

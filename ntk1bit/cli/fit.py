@@ -12,7 +12,10 @@ def fit(
     file: Annotated[
         Path, typer.Argument(help="A table of losses (CSV, TSV, JSON lines, Parquet), or the folder of a sweep.")
     ],
-    law: Annotated[str, typer.Option(help="The law: {laws}.")] = "power",
+    law: Annotated[
+        str | None,
+        typer.Option(help="The law: {laws}; or a formula, as in 'E + A*N^-alpha'. Without it, the columns decide."),
+    ] = None,
     fix: Annotated[str | None, typer.Option(help="Hold parameters: alpha=0.25,gamma=0.")] = None,
     x: Annotated[str | None, typer.Option("--x", help="Column of x, for laws of one variable.")] = None,
     n: Annotated[str | None, typer.Option("--N", help="Column of N: parameters.")] = None,
@@ -51,33 +54,43 @@ def fit(
 ) -> None:
     """Fit a scaling law to a table of losses, with bootstrap intervals.
 
-    Columns that are not named are guessed, and shown.
+    Columns that are not named are guessed, and shown. Without --law, the law is chosen from the columns alone, never by
+    how well laws fit; --against compares them. In a formula, x, N, D, C and names of columns are variables.
 
     Example: ntk1bit fit losses.csv --law chinchilla --N params --D tokens --holdout 0.3 --plot fit.pdf
     """
-    from ntk1bit.cli.fitting import fix_parameters, run_fit
+    from ntk1bit.cli.fitting import run_fit
     from ntk1bit.errors import InputError
-    from ntk1bit.scaling.laws import get_law
-    from ntk1bit.scaling.request import FLOPS_PER_PARAMETER_TOKEN, FitRequest
 
-    request = FitRequest(
-        fix_parameters(get_law(law), fix),
-        group=group,
-        cluster=() if cluster == "none" else cluster,
-        weight=weight,
-        bootstrap=bootstrap,
-        seed=seed,
-        level=level,
-        rivals=tuple(name.strip() for name in against.split(",")) if against else (),
-        holdout=holdout,
-        frontier=frontier,
-        cost=FLOPS_PER_PARAMETER_TOKEN if cost is None else cost,
-        run=run,
-        delta=delta,
-        tilt=tilt,
-        threads=threads,
+    settings: dict[str, object] = {
+        "group": group,
+        "cluster": () if cluster == "none" else cluster,
+        "weight": weight,
+        "bootstrap": bootstrap,
+        "seed": seed,
+        "level": level,
+        "holdout": holdout,
+        "frontier": frontier,
+        "run": run,
+        "delta": delta,
+        "tilt": tilt,
+        "threads": threads,
+    }
+    if cost is not None:
+        settings["cost"] = cost
+        if cost > 0 and not frontier:  # others are refused for what they are
+            raise InputError("--cost is k in C = k N D of the frontier; ask for it with --frontier")
+    run_fit(
+        file,
+        settings,
+        law=law,
+        fix=fix,
+        against=against,
+        given={"x": x, "N": n, "D": d, "C": c},
+        loss=loss,
+        where=where,
+        at=at,
+        measured=measured,
+        out=out,
+        plot=plot,
     )
-    if cost is not None and not frontier:
-        raise InputError("--cost is k in C = k N D of the frontier; ask for it with --frontier")
-    given = {"x": x, "N": n, "D": d, "C": c}
-    run_fit(file, request, given=given, loss=loss, where=where, at=at, measured=measured, out=out, plot=plot)

@@ -42,6 +42,7 @@ def ntk(
     Example: ntk1bit ntk --task digits --width 4096 --limit --effective --spectrum --out H.npz --plot H.png
     """
     from ntk1bit.cli.own_tasks import task_of
+    from ntk1bit.cli.progress import progress_bar
     from ntk1bit.files import FIGURES, writable_file
     from ntk1bit.kernels.measure import ENDINGS, NetworkSettings, measure
     from ntk1bit.plots.kernels import draw_measurement
@@ -54,8 +55,13 @@ def ntk(
     if plot is not None:
         writable_file("--plot", plot, FIGURES)
     data = task_of(task, n_train, data_seed, target=target, features=features, split=split, normalise=normalise)
-    measured = measure(data.x, data.y, settings, limit=limit, effective=effective, with_spectrum=spectrum)
-    for name, value in measured.rows():
+    with progress_bar() as bar:
+        asked = {"limit": limit, "effective": effective, "with_spectrum": spectrum}
+        measured = measure(data.x, data.y, settings, **asked, progress=bar)
+        if bar is not None and (effective or spectrum):
+            bar("eigenvalues and certificate", 0.0)
+        rows = list(measured.rows())
+    for name, value in rows:
         print(f"{name:36} {value}")
     if out is not None:
         measured.save(out)

@@ -22,6 +22,9 @@ def report(
 
     Example: ntk1bit report runs/first
     """
+    from ntk1bit.cli.progress import progress_bar
     from ntk1bit.reports import write_report
 
-    print(write_report(run, out))
+    with progress_bar() as bar:
+        written = write_report(run, out, progress=bar)
+    print(written)

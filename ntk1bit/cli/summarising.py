@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.cli import deep_runs
+from ntk1bit.cli.progress import progress_bar
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.estimators import Overview, overview
 from ntk1bit.estimators.captions import group_caption
@@ -18,6 +20,7 @@ from ntk1bit.estimators.columns import SETTINGS
 from ntk1bit.estimators.run_overview import COLUMNS
 from ntk1bit.experiments import Run, SweepSpec
 from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
+from ntk1bit.printing import NO_INTERVAL, NOTHING, interval, number, unheard
 
 _PRECISION_IN_SHORT = {"one_bit": "1-bit", "full": "full", "one_bit - full": ""}
 _TABLES = {
@@ -27,6 +30,13 @@ _TABLES = {
     "Training outputs against the predictions of fixed kernels": ("from H", "from K_eff"),
     "Outputs on test inputs": ("gap (start)", "gap (end)", "gap (largest)", "spread"),
 }
+_NO_VALUE = {  # why a quantity that begins so may have no value at some width
+    "rate": "the loss of some seed does not fall to a tenth of its start",
+    "steps to": "the loss of some seed does not get there within the steps that were run",
+    "from ": "no step was recorded while the loss falls to a tenth of its start",
+    "spread": "a spread needs two seeds",
+    "floor": "the loss of some seed is still falling",
+}
 _GROUP = tuple(name for name in SETTINGS if name not in ("precision", "scale"))
 
 
@@ -35,7 +45,12 @@ def show(run: Run, *, as_csv: bool, as_json: bool, with_settings: bool) -> None:
     if not isinstance(run.spec, SweepSpec):
         _show_frame(run, as_csv=as_csv, as_json=as_json, with_settings=with_settings)
         return
-    found = overview(run.frame(COLUMNS))
+    with progress_bar() as bar:
+        report = bar or unheard
+        report("reading the run", 0.0)
+        frame = run.frame(COLUMNS)
+        report("estimating", 0.5)
+        found = overview(frame)
     notes = [*run.left_out, *found.notes]
     if as_json:
         _print_json(run, found, notes)
@@ -63,7 +78,7 @@ def _show_frame(run: Run, *, as_csv: bool, as_json: bool, with_settings: bool) -
             return
         numbers = frame.select_dtypes("number")
         spans = {name: (column.min(), column.median(), column.max()) for name, column in numbers.items()}
-        rows = [[name, *(_short(float(value)) for value in span)] for name, span in spans.items()]
+        rows = [[name, *(number(float(value)) for value in span)] for name, span in spans.items()]
         print()
         print_table(["column", "least", "median", "largest"], rows)
 
@@ -103,8 +118,10 @@ def _print_tables(found: Overview) -> None:
             if all(needed.settings[name] == value for name, value in settings.items()) and len(needed.table):
                 print(f"\nWidth needed for a loss, {_PRECISION_IN_SHORT[needed.settings['precision']]}\n")
                 entries = needed.table.to_dict("records")
-                rows = [[_short(r["loss"]), _short(r["width"]), _between(r["low"], r["high"])] for r in entries]
+                rows = [[number(r["loss"]), number(r["width"]), interval(r["low"], r["high"])] for r in entries]
                 print_table(["loss", "width", "95 %"], rows)
+                if needed.table[["low", "high"]].isna().to_numpy().any():
+                    print(f"{NOTHING} in an interval, {NO_INTERVAL}: that end lies beyond the widths that were run")
     print("\nWhat they mean")
     meanings = {one.quantity: one.meaning for one in found.quantities}
     print_table(["quantity", "meaning"], list(meanings.items()))
@@ -131,10 +148,32 @@ def _print_against_width(title: str, quantities: Sequence[str], group: pd.DataFr
         row: list[str] = [str(width)]
         for _, column in columns:
             entry = column.loc[width] if width in column.index else None
-            row.append("" if entry is None else f"{_short(entry['value'])} {_between(entry['low'], entry['high'])}")
+            row.append("" if entry is None else _estimate(entry))
         rows.append(row)
     print(f"\n{title}: value [95 % over seeds]\n")
     print_table(["width", *(name for name, _ in columns)], rows)
+    _explain_gaps(part)
+
+
+def _estimate(entry: pd.Series) -> str:
+    value, low, high = entry.reindex(["value", "low", "high"]).to_numpy(dtype=np.float64).tolist()
+    return number(value) if math.isnan(value) else f"{number(value)} {interval(low, high)}"
+
+
+def _explain_gaps(part: pd.DataFrame) -> None:
+    """Say under a table why a value, or an interval, is missing from it."""
+    missing = part["value"].isna()
+    reasons = dict[str, list[str]]()
+    for quantity in dict.fromkeys(part.loc[missing, "quantity"]):
+        why = next((words for begin, words in _NO_VALUE.items() if quantity.startswith(begin)), "it was not recorded")
+        reasons.setdefault(why, []).append(quantity)
+    for why, quantities in reasons.items():
+        print(f"{NOTHING} no value ({', '.join(quantities)}): {why}")
+    without = part.loc[~missing & part["low"].isna() & part["high"].isna()]
+    if len(without):
+        few = "too few seeds: without one of them no value above 0 is left"
+        why = "one seed; two or more give one" if (without["seeds"] < 2).to_numpy().all() else few
+        print(f"{NO_INTERVAL} no interval: {why}")
 
 
 def _print_exponents(exponents: pd.DataFrame) -> None:
@@ -147,12 +186,18 @@ def _print_exponents(exponents: pd.DataFrame) -> None:
             rows.append([name, row["form"], "-", "", "", "", row["note"]])
             continue
         floored = row["form"].startswith("c")
-        floor = f"{_short(row['floor'])} {_between(row['floor_low'], row['floor_high'])}" if floored else ""
-        ends = [f"{end:g}" if end == round(end) else _short(end) for end in (row["smallest"], row["largest"])]
-        span = f"{ends[0]}..{ends[1]}, {row['widths']} widths"
-        interval = _between(row["exponent_low"], row["exponent_high"], digits=3)
-        rows.append([name, row["form"], f"{row['exponent']:.3f}", interval, floor, span, row["note"]])
+        floor = f"{number(row['floor'])} {interval(row['floor_low'], row['floor_high'])}" if floored else ""
+        span = f"{number(row['smallest'])}..{number(row['largest'])}, {row['widths']} widths"
+        ends = _fixed(row["exponent_low"], row["exponent_high"])
+        rows.append([name, row["form"], f"{row['exponent']:.3f}", ends, floor, span, row["note"]])
     print_table(["quantity", "law", "p", "95 %", "c [95 %]", "over", "remark"], rows)
+    if any(NO_INTERVAL in row[3:5] for row in rows):
+        print(f"{NO_INTERVAL} no interval: one seed at some width; two or more give one")
+
+
+def _fixed(low: float, high: float) -> str:
+    """Write the interval of an exponent, whose decimals stand below each other."""
+    return NO_INTERVAL if math.isnan(low) else f"[{low:.3f}, {high:.3f}]"
 
 
 def _print_csv(found: Overview, notes: list[str]) -> None:
@@ -197,18 +242,6 @@ def _of_group(exponents: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame
     for name, value in settings.items():
         keep &= (exponents[name] == value).to_numpy()
     return exponents.loc[keep]
-
-
-def _short(value: float) -> str:
-    return "-" if not np.isfinite(value) else f"{value:.3g}" if abs(value) < 1e3 else f"{value:.0f}"
-
-
-def _between(low: float, high: float, digits: int | None = None) -> str:
-    if not np.isfinite(low):
-        return "[?]"
-    if digits is not None:
-        return f"[{low:.{digits}f}, {high:.{digits}f}]"
-    return f"[{_short(low)}, {_short(high)}]"
 
 
 def _listed(seeds: tuple[int, ...]) -> str:

@@ -16,6 +16,7 @@ from ntk1bit.cli.tables import print_table, say
 from ntk1bit.data import tasks
 from ntk1bit.experiments import SweepSpec
 from ntk1bit.experiments.runner import free_memory, predicted_memory, require_memory
+from ntk1bit.printing import number
 
 
 def collect(spec: Path | None, *, out: Path | None, of_file: Mapping[str, str | None], **options: Any) -> SweepSpec:
@@ -76,12 +77,12 @@ def print_plan(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
     for width in sorted(spec.widths):
         chosen = [one for one in networks if one.width == width]
         worst = max(one.memory for one in chosen)
-        rows.append([width, len(chosen), f"{sum(one.operations for one in chosen):.3g}", f"{worst / 1e6:.0f} MB"])
+        rows.append([width, len(chosen), number(sum(one.operations for one in chosen)), f"{worst / 1e6:.0f} MB"])
     print_table(["width", "cells", "multiply-adds", "memory per cell"], rows)
     memory = predicted_memory(networks, jobs)
     print()
     print(f"cells       {len(networks)}")
-    print(f"operations  {sum(one.operations for one in networks):.3g} multiply-adds")
+    print(f"operations  {number(sum(one.operations for one in networks))} multiply-adds")
     print(f"memory      {memory / 1e9:.2f} GB with {jobs} jobs, of {free_memory() / 1e9:.1f} GB free")
     require_memory(networks, jobs)
     print(f"time        about {clock(spec.seconds / jobs)} with {jobs} jobs, rough")

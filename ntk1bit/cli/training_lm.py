@@ -19,6 +19,7 @@ from ntk1bit.experiments import Run, open_run
 from ntk1bit.experiments.language_run import LanguageRun, language_run
 from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec
 from ntk1bit.files import writable_file
+from ntk1bit.printing import number
 
 EXPORTED = "bitnet"  # the arm that can be packed
 
@@ -129,11 +130,11 @@ def print_summary(found: LanguageRun) -> None:
             one["arm"],
             one["size"],
             f"{one['parameters']:,}",
-            _number(one["rate"]) + ("*" if one["at_edge"] and one["arm"] in spec.trained_arms else ""),
+            number(one["rate"], 4) + ("*" if one["at_edge"] and one["arm"] in spec.trained_arms else ""),
             _interval(one["loss"], one["low"], one["high"]),
             f"{one['bits']:.3f}",
-            f"{one['joules'] * 1e6:.3g}",
-            "" if math.isnan(one["joules_float32"]) else f"{one['joules_float32'] * 1e6:.3g}",
+            number(one["joules"] * 1e6),
+            "" if math.isnan(one["joules_float32"]) else number(one["joules_float32"] * 1e6),
             one["diverged"],
         ]
         for one in losses.to_dict("records")
@@ -205,7 +206,7 @@ def _print_excess(table: pd.DataFrame) -> None:
     arms = list(table["arm"].unique())
     rows = []
     for times in sorted(set(table["times"])):
-        row = [f"x{times:g}"]
+        row = [f"x{number(times)}"]
         for one in table.loc[table["times"] == times].set_index("arm").loc[arms].to_dict("records"):
             row += [_interval(one["excess"], one["low"], one["high"]), str(one["diverged"])]
         rows.append(row)
@@ -246,7 +247,3 @@ def _count(text: str) -> int:
 
 def _interval(value: float, low: float, high: float) -> str:
     return f"{value:.4f}" if math.isnan(low) else f"{value:.4f} [{low:.4f}, {high:.4f}]"
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}"

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Int8, Int64, Shaped, UInt32
 
 from ntk1bit.errors import InputError
+from ntk1bit.printing import record
 
 PANEL = 16  # rows are padded to whole panels, one vector of words
 WORD = 32  # columns per word
@@ -40,6 +41,10 @@ class PackedBits:
     words: UInt32[np.ndarray, "words_a_row padded_rows"]
     rows: int
     columns: int
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
     def __post_init__(self) -> None:
         """Refuse words that cannot be a matrix of this shape."""

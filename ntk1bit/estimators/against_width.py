@@ -6,6 +6,8 @@ hold whether or not the networks of one seed share anything, and however the noi
 
 from __future__ import annotations
 
+import html
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -14,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.estimators.columns import SETTINGS
+from ntk1bit.printing import MOST_COLUMNS, interval, number, short_lines, side_by_side
 from ntk1bit.statistics import (
     MeanOf,
     PowerFit,
@@ -56,6 +59,28 @@ class AgainstWidth:
     power_with_floor: PowerFit | None = None
     notes: tuple[str, ...] = field(default=())
     units: str = NETWORKS
+
+    def __repr__(self) -> str:
+        """Say in at most ten lines what the quantity is at each width, and its law."""
+        rows = [
+            f"{self.variable} {number(x)}: {number(value)} {interval(low, high)}"
+            for x, value, low, high in self.table.iloc[:, :4].itertuples(index=False)
+        ]
+        settings = ", ".join(f"{name} {value}" for name, value in self.settings.items())
+        laws = [each for each in (self.power, self.power_with_floor) if each is not None and each.note != NO_EXPONENT]
+        return short_lines(
+            [
+                *textwrap.wrap(f"{self.quantity} of {settings}", MOST_COLUMNS)[:2],
+                *side_by_side(rows),
+                *map(repr, laws),
+                *self.notes,
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the table, for notebooks, under the name of the quantity."""
+        words = html.escape(f"{self.quantity}: {self.meaning}")
+        return f"<p>{words}</p>{self.table.to_html(index=False, float_format=number)}"
 
     @property
     def variable(self) -> str:

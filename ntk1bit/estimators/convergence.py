@@ -20,6 +20,7 @@ from ntk1bit.estimators.against_width import (
     seed_columns,
 )
 from ntk1bit.estimators.columns import reads
+from ntk1bit.printing import record
 from ntk1bit.statistics import (
     Interval,
     LeaveOneOut,
@@ -193,6 +194,10 @@ class WidthNeeded:
     table: pd.DataFrame
     power: PowerFit
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
 
 @reads()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -20,6 +21,7 @@ from ntk1bit.estimators.convergence import (
 )
 from ntk1bit.estimators.kernel_drift import activation_changes, drift, kernel_shift, movement, sign_flips
 from ntk1bit.estimators.outputs import PREDICTION_COLUMNS, When, distance_to_predictions, gap, spread
+from ntk1bit.printing import MOST_COLUMNS, number, short_lines
 from ntk1bit.statistics import ENOUGH_SEEDS, PowerFit
 
 COLUMNS = [
@@ -51,6 +53,23 @@ class Overview:
     quantities: tuple[AgainstWidth, ...]
     needed: tuple[WidthNeeded, ...]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """Say in a few lines what it has estimates of."""
+        names = dict.fromkeys(one.quantity for one in self.quantities)
+        groups = {tuple(sorted((k, str(v)) for k, v in one.settings.items())) for one in self.quantities}
+        return short_lines(
+            [
+                f"Overview: {len(self.quantities)} estimates, {len(groups)} groups of settings; values(), exponents()",
+                *textwrap.wrap(f"of {', '.join(names) or 'nothing'}", MOST_COLUMNS)[:5],
+                *self.notes,
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the table of exponents, for notebooks."""
+        columns = ["quantity", "precision", "scale", "form", "exponent", "exponent_low", "exponent_high", "note"]
+        return self.exponents().reindex(columns=columns).to_html(index=False, float_format=number)
 
     def values(self) -> pd.DataFrame:
         """Return all values against width: columns quantity, settings, width, value, low, high, seeds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ntk1bit.experiments.store import (
     UnreadableCellError,
     read_stored,
 )
+from ntk1bit.printing import MOST_COLUMNS, number, short_lines
 
 State = Literal["finished", "diverged", "failed", "unfinished", "damaged"]
 _MOST_NAMED = 3  # of the damaged files
@@ -58,6 +60,20 @@ class Run:
     about: dict[str, dict[str, Any]]
     failures: dict[str, str]
     problems: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """Say in at most ten lines where it is, what it was asked for, what is there, and what is not."""
+        counts = ", ".join(f"{count} {state}" for state, count in self.counts.items())
+        settings = ", ".join(f"{name} {value}" for name, value in self.spec.summary.items() if value not in (None, ""))
+        return short_lines(
+            [
+                f"Run of {self.spec.COMMAND} in {self.folder}",
+                f"{len(self.states)} cells{'' if self.complete else ' or more'}: {counts or 'none'}; "
+                f"{number(self.seconds)} s of one processor",
+                *textwrap.wrap(settings, MOST_COLUMNS - 2)[:4],
+                *self.left_out,
+            ]
+        )
 
     @property
     def experiments(self) -> tuple[Experiment, ...]:

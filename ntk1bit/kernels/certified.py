@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike
 
 from ntk1bit.kernels.precision import Dtype, finite, power_of_four
 from ntk1bit.kernels.spectra import require_symmetric
+from ntk1bit.printing import record
 
 _UNIT = 2.0**-53
 _SAFETY = 1 + 2.0**-10  # covers the rounding of the bound's own few sums and products many times over
@@ -48,6 +49,10 @@ class CertifiedBound(NamedTuple):
 
     lower_bound: float
     estimate: float
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
     @property
     def positive(self) -> bool:

@@ -30,6 +30,7 @@ from ntk1bit.arguments import number, require_memory, whole_numbers
 from ntk1bit.errors import InputError
 from ntk1bit.kernels.precision import Dtype, finite, kernel_entries, symmetric_within, unresolved
 from ntk1bit.kernels.spectra import asymmetry_of, halved_sum
+from ntk1bit.printing import record
 
 _NEGLIGIBLE = 1e-6  # what rounding may change within a horizon that is computed step by step
 _BLOCK = 1 << 20  # numbers in one block of predicted steps
@@ -50,12 +51,20 @@ class Prediction(NamedTuple):
     train: Float[np.ndarray, "c n ..."]
     test: Float[np.ndarray, "c n_test ..."]
 
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
+
 
 class Regression(NamedTuple):
     """Outputs of kernel regression on the training points, (n,) or (n, k), and on the test points, the same way."""
 
     train: Float[np.ndarray, "n ..."]
     test: Float[np.ndarray, "n_test ..."]
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
 
 def predict(

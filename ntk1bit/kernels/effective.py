@@ -46,6 +46,8 @@ sum replaces the sampled one (a control variate with coefficient 1), which leave
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float, Int64, Shaped
 from numpy.typing import ArrayLike
@@ -72,6 +74,7 @@ def effective_ntk(
     scale: Scale = "std",
     samples: int = 1_000_000,
     seed: int = 0,
+    progress: Callable[[str, float], None] | None = None,
 ) -> KernelEstimate:
     """Estimate the effective kernel K_eff(x_i, x2_j) at initialisation, infinite width and this d.
 
@@ -87,6 +90,8 @@ def effective_ntk(
         Neurons drawn, >= 64. Memory does not grow with it.
     seed
         Non-negative integer.
+    progress
+        Called as progress("effective kernel", share) after each of 64 batches.
 
     Returns
     -------
@@ -108,12 +113,14 @@ def effective_ntk(
     batches = np.zeros((LEAST_SAMPLES, n, n2))
     sizes = [len(part) for part in np.array_split(np.empty(samples, dtype=bool), LEAST_SAMPLES)]
     neurons = _Neurons(left.astype(np.float32), right.astype(np.float32), scale)
-    for batch, size in zip(batches, sizes, strict=True):
+    for done, (batch, size) in enumerate(zip(batches, sizes, strict=True), start=1):
         for part in chunks(size, bytes_each=4 * (8 * (n + n2) + 6 * dim)):
             w = rng.standard_normal((part, dim), dtype=np.float32)
             k = (rng.integers(dim) + np.arange(part)) % dim
             batch += neurons.kernel_sum(w, k)
         batch /= size
+        if progress is not None:
+            progress("effective kernel", done / LEAST_SAMPLES)
     weights = np.array(sizes) / samples
     mean = np.tensordot(weights, batches, axes=1)
     spread = np.einsum("b,bij->ij", weights, (batches - mean) ** 2) / (LEAST_SAMPLES - 1)

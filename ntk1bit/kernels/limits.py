@@ -20,6 +20,7 @@ The last line is exact for ``std`` (the length of c is independent of its direct
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.networks.quantizers import SCALES, Scale
 from ntk1bit.networks.two_layer.network import PRECISIONS, Precision, Weights, packed_activation_patterns
+from ntk1bit.printing import record
 
 _CHUNK_BYTES = 1 << 26  # memory for one chunk of neurons; small chunks keep 10^7 neurons as cheap as 10^4
 _STREAM = 0x11  # keeps these draws apart from those of `two_layer.init` at the same seed
@@ -51,6 +53,10 @@ class KernelEstimate(NamedTuple):
     value: Float[np.ndarray, "n n2"]
     standard_error: Float[np.ndarray, "n n2"]
 
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
+
 
 def limit_ntk(
     x: Float[np.ndarray, "n d"] | ArrayLike,
@@ -61,6 +67,7 @@ def limit_ntk(
     scale: Scale = "std",
     samples: int = 1_000_000,
     seed: int = 0,
+    progress: Callable[[str, float], None] | None = None,
 ) -> KernelEstimate:
     """Compute the infinite-width NTK, lim_m H(0) (D25, Def. G.1 as m -> infinity).
 
@@ -76,6 +83,8 @@ def limit_ntk(
         Neurons drawn, >= 1. Memory does not grow with it.
     seed
         Non-negative integer.
+    progress
+        Called as progress("limit kernel", share) while neurons are drawn.
 
     Returns
     -------
@@ -101,11 +110,15 @@ def limit_ntk(
     x32 = left.astype(np.float32)
     x2_32 = None if x2 is None else right.astype(np.float32)
     counts = np.zeros(inner.shape, dtype=np.int64)
+    drawn = 0
     for size in chunks(samples, bytes_each=left.shape[0] + right.shape[0] + 16 * left.shape[1]):
         neurons = Weights(rng.standard_normal((size, left.shape[1]), dtype=np.float32), np.ones(size, np.float32))
         active = packed_activation_patterns(x32, neurons, scale=scale)
         active2 = None if x2_32 is None else packed_activation_patterns(x2_32, neurons, scale=scale)
         counts += cores.bit_gram(active, active2)
+        drawn += size
+        if progress is not None:
+            progress("limit kernel", drawn / samples)
     shrunk = (counts + 1) / (samples + 2)
     return KernelEstimate(
         kappa**2 * inner * (counts / samples),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from ntk1bit.kernels.limits import KernelEstimate, checked_sampling, limit_ntk
 from ntk1bit.kernels.spectra import Spectrum, alignment, spectrum
 from ntk1bit.networks.quantizers import SCALES, Scale
 from ntk1bit.networks.two_layer.network import INITS, PRECISIONS, Init, Precision, checked_targets, init
+from ntk1bit.printing import number, record, unheard
 
 ENDINGS = (".npz",)  # of files of kernels
 
@@ -83,18 +84,25 @@ class Measurement:
     effective: KernelEstimate | None = None
     spectrum: Spectrum | None = None
 
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
+
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield the numbers worth reading, as (name, value with its error where it has one)."""
         h = self.empirical
         yield "points n", str(h.shape[0])
-        yield "trace of H", f"{np.trace(h):.6g}"
+        yield "trace of H", number(float(np.trace(h)), 6)
         if np.any(self.y) and np.any(h):
             yield "kernel-target alignment of H", f"{alignment(h, self.y, computed_in=h.dtype):.4f}"
         if self.limit is not None:
             value, error = self.limit
             size = float(np.linalg.norm(value))
             distance, noise = float(np.linalg.norm(h - value)) / size, float(np.linalg.norm(error)) / size
-            yield "relative distance of H to its limit", f"{distance:.3g} (Monte Carlo error of the limit {noise:.1g})"
+            yield (
+                "relative distance of H to its limit",
+                f"{number(distance)} (Monte Carlo error of the limit {number(noise, 1)})",
+            )
         if self.effective is not None:
             value, error = self.effective
             size = float(np.linalg.norm(value))
@@ -102,15 +110,18 @@ class Measurement:
             noise = float(np.sqrt((error**2).sum() / 2)) / size
             name = "H" if self.limit is None else "its limit"
             yield f"ratio c of K_eff to {name}", f"{kernel_ratio(value, reference):.4f}"
-            yield "asymmetry of K_eff", f"{asymmetry(value):.3g} (noise alone gives up to {noise:.1g})"
+            yield "asymmetry of K_eff", f"{number(asymmetry(value))} (noise alone gives up to {number(noise, 1)})"
             eigenvalues = np.linalg.eigvalsh(symmetric_part(value))
-            yield "lambda_max, lambda_min of K_eff", f"{eigenvalues[-1]:.6g}, {eigenvalues[0]:.4g} (symmetric part)"
+            yield (
+                "lambda_max, lambda_min of K_eff",
+                f"{number(eigenvalues[-1], 6)}, {number(eigenvalues[0], 4)} (symmetric part)",
+            )
         if self.spectrum is not None:
             s = self.spectrum
-            yield "lambda_max of H", f"{s.eigenvalues[0]:.6g}"
-            yield "lambda_min of H", f"{s.eigenvalues[-1]:.6g}"
+            yield "lambda_max of H", number(s.eigenvalues[0], 6)
+            yield "lambda_min of H", number(s.eigenvalues[-1], 6)
             yield "certified", str(certified_lambda_min(h, computed_in=h.dtype))
-            yield "condition number", f"{s.condition_number:.4g}"
+            yield "condition number", number(s.condition_number, 4)
             yield "effective rank", f"{s.effective_rank:.1f}"
             if len(s.eigenvalues) >= 8 and s.eigenvalues[len(s.eigenvalues) // 2 - 1] > 0:
                 fit = s.decay()
@@ -151,6 +162,7 @@ def measure(
     limit: bool = False,
     effective: bool = False,
     with_spectrum: bool = False,
+    progress: Callable[[str, float], None] | None = None,
 ) -> Measurement:
     """Draw a network and compute its kernels on `x`.
 
@@ -162,6 +174,8 @@ def measure(
         The network.
     limit, effective, with_spectrum
         What to compute beside H(0).
+    progress
+        Called as progress(kernel, share) with the kernel that is computed and the share of it that is done.
 
     Raises
     ------
@@ -178,15 +192,15 @@ def measure(
     if len(x) == 0:
         raise InputError("there are no inputs to measure a kernel on; at least one is needed")
     y = checked_targets(y, len(x))
+    report = progress or unheard
+    report("kernel of the network", 0.0)
     weights = init(s.width, x.shape[1], seed=s.seed, init=s.init)
     empirical = empirical_ntk(x, weights, precision=s.precision, kappa=s.kappa, scale=s.scale)
-    return Measurement(
-        settings=s,
-        y=y,
-        empirical=empirical,
-        limit=limit_ntk(x, precision=s.precision, kappa=s.kappa, scale=s.scale, samples=s.samples, seed=s.seed)
-        if limit
-        else None,
-        effective=effective_ntk(x, kappa=s.kappa, scale=s.scale, samples=s.samples, seed=s.seed) if effective else None,
-        spectrum=spectrum(empirical, computed_in=empirical.dtype) if with_spectrum else None,
-    )
+    given: dict[str, Any] = {"kappa": s.kappa, "scale": s.scale, "samples": s.samples, "seed": s.seed}
+    limiting = limit_ntk(x, precision=s.precision, **given, progress=progress) if limit else None
+    effective_one = effective_ntk(x, **given, progress=progress) if effective else None
+    found = None
+    if with_spectrum:
+        report("spectrum", 0.0)
+        found = spectrum(empirical, computed_in=empirical.dtype)
+    return Measurement(s, y, empirical, limiting, effective_one, found)

@@ -26,6 +26,7 @@ from ntk1bit.kernels.precision import (
     symmetric_within,
     unresolved,
 )
+from ntk1bit.printing import number, record, short_lines
 
 _REFINED = 4  # eigenvalues refined at each end
 
@@ -50,6 +51,10 @@ class Decay(NamedTuple):
     first: int
     last: int
 
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
+
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
@@ -68,6 +73,22 @@ class Spectrum:
     eigenvalues: Float[np.ndarray, " n"]
     eigenvectors: Float[np.ndarray, "n n"]
     rounding: float = 0.0
+
+    def __repr__(self) -> str:
+        """Say in a few lines how large the kernel is, the ends of its spectrum, its rank and its decay."""
+        values, n = self.eigenvalues, len(self.eigenvalues)
+        lines = [
+            f"Spectrum of a kernel on {n} points",
+            f"lambda_max {number(values[0], 4)}, lambda_min {number(values[-1], 4)}, "
+            f"told from 0 above {number(self.rounding, 2)}",
+            f"condition number {number(self.condition_number, 4)}, effective rank {number(self.effective_rank, 4)}",
+        ]
+        if n >= 8 and values[n // 2 - 1] > 0:
+            law = self.decay()
+            lines.append(
+                f"decay k^-{number(law.exponent)} +- {number(law.standard_error, 2)}, ranks {law.first} to {law.last}"
+            )
+        return short_lines(lines)
 
     @property
     def effective_rank(self) -> float:

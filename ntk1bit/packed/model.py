@@ -27,6 +27,7 @@ from ntk1bit.errors import InputError
 from ntk1bit.networks.quantizers import quantize_activations
 from ntk1bit.networks.transformer_shape import Shape
 from ntk1bit.packed import attention, rows
+from ntk1bit.printing import record
 
 
 class PackedProjection(NamedTuple):
@@ -34,6 +35,10 @@ class PackedProjection(NamedTuple):
 
     signs: cores.PackedSigns
     beta: float
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +66,10 @@ class PackedBlock:
     up: PackedProjection
     feed_sub_norm: Float32[np.ndarray, " four_d"]
     down: PackedProjection
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
     @property
     def nbytes(self) -> int:
@@ -92,6 +101,10 @@ class KVCache:
     keys: Float32[np.ndarray, "layers b heads chunks size chunk"]
     values: Float32[np.ndarray, "layers b heads capacity size"]
     length: int = 0
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
     @property
     def remaining(self) -> int:
@@ -128,6 +141,10 @@ class PackedModel:
     head: Float32[np.ndarray, "vocabulary d"]
     alphabet: str = ""
     note: str = ""
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
     @functools.cached_property
     def _rotary_table(self) -> Float32[np.ndarray, "2 context half"]:

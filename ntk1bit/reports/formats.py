@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from urllib.parse import quote
 
 from markupsafe import Markup, escape
+
+from ntk1bit import printing
 
 NOTHING = "–"  # stands where there is no finite number
 LEVEL = "95\N{NO-BREAK SPACE}%"  # of every interval
@@ -31,27 +32,18 @@ def sentence(words: str) -> Markup:
 def number(value: object, digits: int = 3, *, even: bool = False) -> str:
     """Write a number; `NOTHING` for None, NaN, infinity and what is no number.
 
-    Whole ones are written in full, others with `digits` significant digits, and very large and very small ones as
+    As `printing.number`, with a true minus, counts in full up to 10¹⁵, and very large and very small numbers as
     ``1.2×10⁻⁵``. Zeros at the end are kept if `even`, as measured values that stand below each other need it.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return NOTHING
     if isinstance(value, int) and abs(value) < 10**15:
         return f"{value:d}".replace("-", "−")
-    try:
-        value = float(value)
-    except OverflowError:
+    plain = printing.number(value, digits, even=even)
+    if plain == printing.NOTHING or plain.endswith("inf"):
         return NOTHING
-    if not math.isfinite(value):
-        return NOTHING
-    if value == 0:
-        return "0"
-    if 1e-4 <= abs(value) < 10 ** max(digits, 5):
-        plain = f"{value:#.{digits}g}" if even else f"{value:.{digits}g}"
-        return (f"{value:.0f}" if "e" in plain else plain).rstrip(".").replace("-", "−")
-    head, power = f"{value:.{digits - 1}e}".split("e")
-    head = head if even else head.rstrip("0").rstrip(".")
-    return f"{head}×10{str(int(power)).translate(_SUPERSCRIPTS)}".replace("-", "−")
+    head, power, exponent = plain.partition("e")
+    return f"{head}×10{exponent.translate(_SUPERSCRIPTS)}".replace("-", "−") if power else head.replace("-", "−")
 
 
 def interval(low: object, high: object, digits: int = 3) -> str:

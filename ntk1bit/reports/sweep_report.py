@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ntk1bit.experiments.sweep import ORDER
 from ntk1bit.files import read_toml
 from ntk1bit.plots.looks import PRECISION_NAME
 from ntk1bit.plots.sweep import group_title, overview_figure
+from ntk1bit.printing import unheard
 from ntk1bit.reports.figures import data_uri
 from ntk1bit.reports.formats import estimate, formula, interval, number, sentence
 from ntk1bit.reports.page import render
@@ -30,13 +31,15 @@ _WITHIN = ("precision", "scale")  # settings that share a section of the page; t
 _STATES = ("finished", "diverged", "damaged", "failed", "unfinished")
 
 
-def sweep_page(folder: Path | str) -> str:
+def sweep_page(folder: Path | str, *, progress: Callable[[str, float], None] | None = None) -> str:
     """Return the page of a sweep, finished or not.
 
     Parameters
     ----------
     folder
         Where `ntk1bit sweep` wrote.
+    progress
+        Called as progress(what, share): the run is read, estimated, and each group of settings drawn.
 
     Raises
     ------
@@ -44,11 +47,19 @@ def sweep_page(folder: Path | str) -> str:
         If there is no run, or its specification cannot be read or planned.
     """
     folder = Path(folder)
+    report = progress or unheard
+    report("reading the run", 0.05)
     run = open_run(folder)
     if not isinstance(run.spec, SweepSpec):
         raise InputError(f"{folder} is of {run.spec.COMMAND}, and only sweeps and verifications have a report")
     frame = run.frame(COLUMNS)
+    report("estimating", 0.2)
     estimates = overview(frame)
+    parts = groups(frame, without=_WITHIN)
+    drawn = []
+    for i, (settings, part) in enumerate(parts):
+        report(f"drawing group {i + 1} of {len(parts)}", 0.4 + 0.6 * i / len(parts))
+        drawn.append(_group(settings, part, estimates))
     states = {one: state for one, state in run.states.items() if isinstance(one, TwoLayer)}
     document = read_toml(folder / "spec.toml")
     versions, made = (_words(recorded(document, name)) for name in ("versions", "made"))
@@ -61,7 +72,7 @@ def sweep_page(folder: Path | str) -> str:
         there=len(run.about),
         asked=len(states),
         notes=[*_notes(run, versions), *run.spec.notes, *run.problems, *(estimates.notes if len(frame) else ())],
-        groups=[_group(settings, part, estimates) for settings, part in groups(frame, without=_WITHIN)],
+        groups=drawn,
         present=present,
         by_width=[
             [width, *(by_width[width, state] for state in present)] for width in sorted({cell.width for cell in states})

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ntk1bit.claims.results import FILE
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
+from ntk1bit.printing import unheard
 
 NAME = "report.html"
 _ENDINGS = (".html", ".htm")
 
 
-def write_report(folder: Path | str, out: Path | str | None = None) -> Path:
+def write_report(
+    folder: Path | str, out: Path | str | None = None, *, progress: Callable[[str, float], None] | None = None
+) -> Path:
     """Write the report of a run or of a verification, and return where it is.
 
     Parameters
@@ -22,6 +26,8 @@ def write_report(folder: Path | str, out: Path | str | None = None) -> Path:
     out
         The file, ending in .html; by default report.html in the folder. One that is there is replaced, by a whole new
         one or not at all.
+    progress
+        Called as progress(what, share) with what is done and the share of the page that is there.
 
     Raises
     ------
@@ -32,15 +38,18 @@ def write_report(folder: Path | str, out: Path | str | None = None) -> Path:
     target = folder / NAME if out is None else Path(out)
     kind = _kind(folder)
     _require_writable(target)
+    report = progress or unheard
+    report("starting", 0.0)
     # what a page is drawn with takes seconds to import: a wrong name is refused before
     if kind == "verification":
         from ntk1bit.reports.verdict_report import verdict_page
 
+        report("drawing the verification", 0.1)
         page = verdict_page(folder)
     else:
         from ntk1bit.reports.sweep_report import sweep_page
 
-        page = sweep_page(folder)
+        page = sweep_page(folder, progress=progress)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, page.encode("utf-8"))

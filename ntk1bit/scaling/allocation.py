@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from ntk1bit.printing import interval, number, short_lines
 from ntk1bit.scaling.bootstrap import stretched_interval
 from ntk1bit.statistics import LEVEL
 
@@ -40,6 +41,24 @@ class Frontier:
     group: Hashable | None = None
     freedom: float | Float[np.ndarray, " c"] = math.inf
     slope_freedom: float = math.inf
+
+    def __repr__(self) -> str:
+        """Say in at most ten lines which route it is, its exponents, and the allocation at some budgets."""
+        table, exponents = self.table(), self.exponents()
+        labels = ", ".join(self.labels.values())
+        rows = [
+            f"{row['of']} ~ C^{number(row['exponent'])} {interval(row['low'], row['high'])}"
+            for row in exponents.to_dict("records")
+        ]
+        shown = table.iloc[np.unique(np.linspace(0, len(table) - 1, 5).astype(int))].to_dict("records")
+        rows += [
+            ", ".join(f"{name} = {number(row[name])}" for name in ("C", "N_opt", "D_opt", "L_min")) for row in shown
+        ]
+        return short_lines([f"Frontier ({labels}), {len(self.budgets)} budgets C = {number(self.cost)} N D", *rows])
+
+    def _repr_html_(self) -> str:
+        """Return the table, for notebooks."""
+        return self.table().to_html(index=False, float_format=number)
 
     @property
     def labels(self) -> dict[str, str]:

@@ -54,12 +54,16 @@ def analyse(
         For anything in the table that cannot be used.
     """
     ends = final_rows(frame, request)
-    held_out = None if request.holdout is None else _extrapolate(ends.rows, request)
-    rivals = [fit_one(ends.rows, request.for_law(law)) for law in request.laws[1:]]
+    held_out = None if request.holdout is None else _extrapolate(ends.rows, request, progress)
+    rivals = [fit_one(ends.rows, request.for_law(law), progress=progress) for law in request.laws[1:]]
     if request.group is None:
         fits: dict[Hashable, Fit] = {"all": fit_one(ends.rows, request, progress=progress)}
     else:
         fits = fit_groups(ends.rows, request, progress=progress)
+    for fit in fits.values():
+        if progress is not None and len(fit.replicates):
+            progress("jackknife", 0.0)
+            _ = fit.jackknife  # the report needs it, after whoever shows progress has stopped
     routes, missing = _frontiers(frame, ends.rows, fits, request) if request.frontier else ((), ())
     return Report(
         fits=fits,
@@ -96,11 +100,11 @@ def _parts(rows: pd.DataFrame, request: FitRequest) -> list[Part]:
     return [(name, rows.iloc[places], partial(groups.naming, name)) for name, places in groups.rows()]
 
 
-def _extrapolate(rows: pd.DataFrame, request: FitRequest) -> pd.DataFrame:
+def _extrapolate(rows: pd.DataFrame, request: FitRequest, progress: Progress | None) -> pd.DataFrame:
     tables = []
     for name, part, naming in _parts(rows, request):
         with naming():
-            errors = extrapolation_error(extrapolate(part, request))
+            errors = extrapolation_error(extrapolate(part, request, progress=progress))
         tables.append(errors.assign(group="all" if name is None else str(name)))
     return pd.concat(tables, ignore_index=True)
 

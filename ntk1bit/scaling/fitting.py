@@ -18,12 +18,14 @@ from jaxtyping import Bool, Float
 from ntk1bit.errors import InputError
 from ntk1bit.scaling.bootstrap import Counts, blocks, drawn_counts
 from ntk1bit.scaling.identification import identification_warnings
-from ntk1bit.scaling.laws import Law, get_law
+from ntk1bit.scaling.laws import Law
 from ntk1bit.scaling.objective import HUBER_DELTA, huber_losses
 from ntk1bit.scaling.observations import Observations, observe
+from ntk1bit.scaling.outcome import Starts
 from ntk1bit.scaling.request import Columns, FitRequest
-from ntk1bit.scaling.result import Fit, Starts
+from ntk1bit.scaling.result import Fit
 from ntk1bit.scaling.solver import Solutions, Stopping, solve
+from ntk1bit.scaling.written_laws import read_law
 
 SAME_OBJECTIVE = 1e-6  # relative: starts this close to the best have reached it
 _EXACT = 1e-10  # mean absolute log residuals below this are rounding: starts that reach it are as good as any
@@ -68,7 +70,8 @@ def fit(
     frame
         One row an observation.
     law
-        A name from `law_names()` or a `Law`.
+        A name from `law_names()`, a `Law`, or a formula such as ``E + A*N^-alpha``, whose variables are called x, N, D,
+        C or as columns of the table (see `law_from_formula`). `propose` chooses one from the columns.
     x, loss, bootstrap, seed, cluster, weight, delta, tilt, threads
         See `FitRequest`.
     starts
@@ -90,9 +93,10 @@ def fit(
     ----------
     Hoffmann et al. 2022, App. D.3; Besiroglu et al. 2024.
     """
+    columns = frame.columns if isinstance(frame, pd.DataFrame) else ()
     request = FitRequest(
-        get_law(law), x, loss, cluster=cluster, weight=weight, bootstrap=bootstrap, seed=seed, delta=delta, tilt=tilt,
-        threads=threads,
+        read_law(law, columns), x, loss, cluster=cluster, weight=weight, bootstrap=bootstrap, seed=seed, delta=delta,
+        tilt=tilt, threads=threads,
     )  # fmt: skip
     result = fit_one(frame, request, starts=starts, progress=progress)
     for line in result.warnings:

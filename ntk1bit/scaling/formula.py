@@ -8,6 +8,8 @@ into the log-domain program the optimiser runs.
 from __future__ import annotations
 
 import ast
+import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +21,8 @@ from ntk1bit.errors import InputError
 _BINARY: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 _UNARY_FUNCTIONS = ("exp", "log", "sqrt")
 _FOLDED_FUNCTIONS = ("max", "min")
+_LONGEST = 1000  # characters
+_DEEPEST = 40  # operations inside each other; what walks the tree calls itself as often
 
 
 @dataclass(frozen=True)
@@ -65,20 +69,24 @@ def parse(text: str) -> Expression:
     Parameters
     ----------
     text
-        Numbers, names, `+ - * / **`, parentheses, and the functions exp, log, sqrt, max, min.
+        Numbers, names, `+ - * / **` (or `^` for a power), parentheses, and the functions exp, log, sqrt, max, min.
+        The text is never run: what is not one of these is refused.
 
     Raises
     ------
     InputError
-        If the text is not such a formula.
+        If the text is not such a formula, is longer than 1000 characters or nests more than 40 operations.
     """
+    if len(text) > _LONGEST:
+        raise InputError(f"a formula may have {_LONGEST} characters, got {len(text)}: {text[:40]!r}...; shorten it")
     try:
-        body = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError) as error:
-        raise InputError(
-            f"cannot read the formula {text!r}: {error.args[0]}; write it as in 'E + A * N**-alpha'"
-        ) from None
-    return _convert(body, text)
+        with warnings.catch_warnings():  # Python's, of a style that is refused below anyway
+            warnings.simplefilter("ignore")
+            body = ast.parse(text.strip().replace("^", "**"), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = str(error.args[0]).splitlines()[0] if error.args else "it is nested too deeply"
+        raise InputError(f"cannot read the formula {text!r}: {reason}; write it as in 'E + A * N**-alpha'") from None
+    return _convert(body, text, 0)
 
 
 def names(expression: Expression) -> Iterator[str]:
@@ -88,6 +96,18 @@ def names(expression: Expression) -> Iterator[str]:
     elif isinstance(expression, Call):
         for argument in expression.arguments:
             yield from names(argument)
+
+
+def written(expression: Expression) -> str:
+    """Return a formula that `parse` reads as the same expression, with parentheses around every operation."""
+    if isinstance(expression, Constant):
+        return repr(expression.value) if expression.value >= 0 else f"({expression.value!r})"
+    if isinstance(expression, Name):
+        return expression.name
+    parts = [written(argument) for argument in expression.arguments]
+    if expression.operation in _BINARY.values():
+        return f"({f' {expression.operation} '.join(parts)})"
+    return f"{expression.operation}({', '.join(parts)})"
 
 
 def substitute(expression: Expression, values: Mapping[str, float]) -> Expression:
@@ -112,27 +132,41 @@ def evaluate_reference(expression: Expression, values: Mapping[str, Any]) -> Any
         return _NUMPY[expression.operation](*(evaluate_reference(part, values) for part in expression.arguments))
 
 
-def _convert(node: ast.expr, text: str) -> Expression:
+def _convert(node: ast.expr, text: str, depth: int) -> Expression:
+    if depth > _DEEPEST:
+        raise InputError(f"the formula {text!r} nests more than {_DEEPEST} operations; write it in a simpler way")
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-        return Constant(float(node.value))
+        try:
+            value = float(node.value)
+        except OverflowError:  # a whole number beyond 1e308
+            value = math.inf
+        if math.isinf(value):
+            raise InputError(f"the formula {text!r} has a number beyond 1.8e308; write a smaller one")
+        return Constant(value)
     if isinstance(node, ast.Name):
         return Name(node.id)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return Call("*", (Constant(-1.0), _convert(node.operand, text)))
+        return Call("*", (Constant(-1.0), _convert(node.operand, text, depth + 1)))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.UAdd):
-        return _convert(node.operand, text)
+        return _convert(node.operand, text, depth + 1)
     if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
-        return Call(_BINARY[type(node.op)], (_convert(node.left, text), _convert(node.right, text)))
+        return Call(
+            _BINARY[type(node.op)], (_convert(node.left, text, depth + 1), _convert(node.right, text, depth + 1))
+        )
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
-        arguments = [_convert(argument, text) for argument in node.args]
+        arguments = [_convert(argument, text, depth + 1) for argument in node.args]
         if node.func.id in _UNARY_FUNCTIONS and len(arguments) == 1:
             return Call(node.func.id, tuple(arguments))
-        if node.func.id in _FOLDED_FUNCTIONS and len(arguments) >= 2:
+        if node.func.id in _FOLDED_FUNCTIONS and 2 <= len(arguments) <= _DEEPEST:
             folded = arguments[0]
             for argument in arguments[1:]:
                 folded = Call(node.func.id, (folded, argument))
             return folded
+    try:
+        wrong = ast.unparse(node)
+    except RecursionError:
+        wrong = type(node).__name__
     raise InputError(
-        f"cannot use {ast.unparse(node)!r} in the formula {text!r}; allowed are numbers, names, + - * / **, "
+        f"cannot use {wrong!r} in the formula {text!r}; allowed are numbers, names, + - * / **, "
         "exp(z), log(z), sqrt(z), max(a, b, ...) and min(a, b, ...)"
     )

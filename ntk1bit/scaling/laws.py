@@ -27,6 +27,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError, require_choice
+from ntk1bit.printing import number, short_lines
 from ntk1bit.scaling.formula import Constant, Expression, evaluate_reference, names, parse, substitute
 from ntk1bit.scaling.tape import Tape, compile_tape, log_prediction_reference, to_latent, to_natural
 
@@ -96,6 +97,16 @@ class Law:
     parameters: tuple[Parameter, ...]
     reference: str = ""
     fixed: Mapping[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Say in a few lines what the law is: its formula, variables, parameters, and where it comes from."""
+        held = "".join(f", {name} = {number(value)} held" for name, value in self.fixed.items())
+        lines = [
+            f"Law {self.name}: loss = {self.formula}",
+            f"of {', '.join(self.variables)}; parameters {', '.join(self.parameter_names)}{held}",
+            self.reference,
+        ]
+        return short_lines(line for line in lines if line)
 
     def __post_init__(self) -> None:
         """Refuse a declaration whose formula, names or bounds do not fit together."""

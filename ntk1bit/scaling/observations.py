@@ -10,6 +10,7 @@ import pandas as pd
 from jaxtyping import Float, Int64, Shaped
 
 from ntk1bit.errors import InputError
+from ntk1bit.printing import record
 from ntk1bit.scaling.request import FitRequest
 from ntk1bit.tables.columns import positive_column, read_labels
 
@@ -41,6 +42,10 @@ class Observations:
     x: dict[str, str]
     loss_name: str
     found: str | None = None
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
     @property
     def points(self) -> int:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
+from ntk1bit.printing import number, short_lines
 from ntk1bit.scaling.allocation import Frontier, disagreement
 from ntk1bit.scaling.result import Fit
 from ntk1bit.statistics import LEVEL
@@ -53,6 +54,18 @@ class Report:
     left_out: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     group: str | None = None
+
+    def __repr__(self) -> str:
+        """Say in at most ten lines what was found; `markdown()` has all of it."""
+        fits = [f"{'' if len(self.fits) == 1 else f'{name}: '}{_in_one_line(fit)}" for name, fit in self.fits.items()]
+        tables = [f"{title}: {len(table)} rows" for title, table in self._tables().values()]
+        routes = [f"frontier by the {each.route} route" for each in self.frontiers]
+        asked = "; ".join(tables + routes)
+        return short_lines(["Report, in full by markdown()", *fits[:5], *([asked] if asked else []), *self.left_out])
+
+    def _repr_markdown_(self) -> str:
+        """Return the whole report, for notebooks."""
+        return self.markdown()
 
     def parameters(self) -> pd.DataFrame:
         """Return one row for each group and parameter."""
@@ -154,8 +167,11 @@ def literal_markdown(text: str) -> str:
 
 def _fit_markdown(name: Hashable, fit: Fit, level: float, *, grouped: bool) -> list[str]:
     data, residuals = fit.observations, fit.residual_diagnostics
-    title = f"## {fit.law.name}: {literal_markdown(str(name))}" if grouped else f"## {fit.law.name}"
-    ranges = ", ".join(f"{column} {low:.4g} .. {high:.4g}" for column, (low, high) in data.ranges().items())
+    law = literal_markdown(fit.law.name)
+    title = f"## {law}: {literal_markdown(str(name))}" if grouped else f"## {law}"
+    ranges = ", ".join(
+        f"{column} {number(low, 4)} .. {number(high, 4)}" for column, (low, high) in data.ranges().items()
+    )
     resampled = "points" if data.cluster is None else f"{data.clusters} clusters"
     parts = fit.jackknife_parts if len(fit.replicates) else None
     lines = [
@@ -179,6 +195,10 @@ def _fit_markdown(name: Hashable, fit: Fit, level: float, *, grouped: bool) -> l
     return lines + [f"- **warning:** {line}" for line in fit.warnings]
 
 
+def _in_one_line(fit: Fit) -> str:
+    return f"{fit.law.name}: " + ", ".join(f"{name} = {number(value, 4)}" for name, value in fit.params.items())
+
+
 def _parameter_table(fit: Fit, level: float) -> str:
     percent = f"{100 * level:g} %"
     table = fit.to_frame(level)
@@ -195,7 +215,7 @@ def _parameter_table(fit: Fit, level: float) -> str:
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:z.4g}"
+        return "" if math.isnan(value) else number(value, 4)
     return literal_markdown(str(value))
 
 

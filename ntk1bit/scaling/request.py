@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from ntk1bit.errors import InputError
+from ntk1bit.printing import MOST_COLUMNS, short_lines
 from ntk1bit.scaling.bootstrap import checked_level, checked_replicates
 from ntk1bit.scaling.laws import Law, get_law
 from ntk1bit.scaling.objective import HUBER_DELTA
@@ -37,7 +39,7 @@ class FitRequest:
     bootstrap, seed, level
         Replicates (0, or at least 20), seed, and coverage of intervals.
     rivals
-        Other laws of the same variables to rank by AICc and, with `holdout`, by extrapolation.
+        Other laws of the same variables, or their names, to rank by AICc and, with `holdout`, by extrapolation.
     holdout
         Share of the largest observations to hold out.
     frontier, cost
@@ -67,7 +69,7 @@ class FitRequest:
     bootstrap: int = 1000
     seed: int = 0
     level: float = LEVEL
-    rivals: Sequence[str] = ()
+    rivals: Sequence[str | Law] = ()
     holdout: float | None = None
     frontier: bool = False
     cost: float = FLOPS_PER_PARAMETER_TOKEN
@@ -75,6 +77,12 @@ class FitRequest:
     delta: float = HUBER_DELTA
     tilt: float = 0.5
     threads: int | None = None
+
+    def __repr__(self) -> str:
+        """Say in at most ten lines what is asked: the law, and what is not by default."""
+        plain = {field.name: field.default for field in fields(self)}
+        asked = [f"{name}={value!r}" for name, value in vars(self).items() if name != "law" and value != plain[name]]
+        return short_lines([f"FitRequest of {self.law.name}", *textwrap.wrap(", ".join(asked), MOST_COLUMNS)])
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done, before any work."""

@@ -7,13 +7,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
 from ntk1bit.errors import InputError, require_choice
+from ntk1bit.printing import number
 from ntk1bit.scaling.bootstrap import (
     Counts,
     bca_interval,
@@ -27,6 +28,7 @@ from ntk1bit.scaling.bootstrap import (
 )
 from ntk1bit.scaling.laws import Law
 from ntk1bit.scaling.observations import Observations
+from ntk1bit.scaling.outcome import ParameterInterval, Starts, fit_in_short
 from ntk1bit.scaling.request import FitRequest
 from ntk1bit.scaling.residuals import aicc, huber_log_likelihood, residual_diagnostics
 from ntk1bit.statistics import LEVEL
@@ -35,20 +37,6 @@ from ntk1bit.tables.columns import positive_column
 STRONG_CORRELATION = 0.95
 _MOSTLY = 0.5
 _ZERO_FLOOR = 1e-6
-
-
-@dataclass(frozen=True, eq=False)
-class Starts:
-    """How the grid of starts fared: how many were tried, and how many ended within a relative 1e-6 of the best.
-
-    `rivals` counts the distinct minima that every bootstrap replicate was started from; `objectives`, ascending, say
-    where each start ended.
-    """
-
-    tried: int
-    reached_best: int
-    rivals: int
-    objectives: Float[np.ndarray, " t"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,18 +114,59 @@ class Fit:
         """Latent parameters with each point, or cluster, left out once; in random parts if they are many."""
         return self.refit(left_out(self.observations.clusters, self.request.seed))
 
-    def interval(self, level: float = LEVEL, method: str = "percentile") -> pd.DataFrame:
-        """Return bootstrap intervals of the natural parameters: `estimate`, `low`, `high`, indexed by parameter.
+    @overload
+    def interval(
+        self, parameter: float | None = ..., method: str = ..., *, level: float | None = ...
+    ) -> pd.DataFrame: ...
+    @overload
+    def interval(self, parameter: str, method: str = ..., *, level: float | None = ...) -> ParameterInterval: ...
+    def interval(
+        self, parameter: str | float | None = None, method: str = "percentile", *, level: float | None = None
+    ) -> pd.DataFrame | ParameterInterval:
+        """Return bootstrap intervals of the natural parameters: of one by its name, or of all.
 
-        `method` is "percentile" or "bca" (bias-corrected, accelerated). With clusters, the ends of either are moved
-        away from the estimate, so that few clusters do not make them too narrow (see `bootstrap.widening`): those of
-        floors in natural units, where they stop at the least value allowed, those of others in latent ones.
+        With clusters, the ends are moved away from the estimate, so that few clusters do not make them too narrow (see
+        `bootstrap.widening`): those of floors in natural units, where they stop at the least value allowed, those of
+        others in latent ones.
+
+        Parameters
+        ----------
+        parameter
+            A name, as in ``interval("alpha")``; all parameters by default. A number here is the level, as in
+            ``interval(0.9)``.
+        method
+            "percentile" or "bca" (bias-corrected, accelerated).
+        level
+            Coverage, between 0 and 1; 0.95 by default.
+
+        Returns
+        -------
+        ParameterInterval or DataFrame
+            Of one parameter, the floats `value`, `low`, `high`; of all, the columns `estimate`, `low`, `high`, indexed
+            by parameter.
 
         Raises
         ------
         InputError
-            If the fit has no bootstrap replicates, or for a level (0 to 1) or method that does not exist.
+            If the fit has no bootstrap replicates, or for a name, level or method that does not exist.
         """
+        if isinstance(parameter, float | int):
+            if level is not None:
+                raise InputError(f"two levels are given, {parameter} and level={level}; give one")
+            parameter, level = None, parameter
+        level = LEVEL if level is None else level
+        if parameter is not None:
+            place = self.law.parameter_names.index(
+                require_choice(f"parameter of law {self.law.name!r}", parameter, self.law.parameter_names)
+            )
+            low, high = self._ends(level, method)
+            return ParameterInterval(float(self.estimate[place]), float(low[place]), float(high[place]))
+        low, high = self._ends(level, method)
+        index = pd.Index(self.law.parameter_names, name="parameter")
+        return pd.DataFrame({"estimate": self.estimate, "low": low, "high": high}, index=index)
+
+    def _ends(self, level: float, method: str) -> Float[np.ndarray, "2 p"]:
+        """Return the low and high ends of the intervals of all parameters, in natural units."""
         self._need_replicates()
         if require_choice("interval", method, ("percentile", "bca")) == "percentile":
             ends = percentile_interval(self.latent_replicates, level)
@@ -145,9 +174,7 @@ class Fit:
             # Where most residuals lie beyond delta, the objective is nearly a sum of absolute values.
             smooth = float(np.mean(np.abs(self.log_residuals) <= self.request.delta)) > _MOSTLY
             ends = bca_interval(self.latent, self.latent_replicates, self.jackknife, level, smooth=smooth)
-        low, high = self._stretched(np.array(ends), widening(self.freedom, level))
-        index = pd.Index(self.law.parameter_names, name="parameter")
-        return pd.DataFrame({"estimate": self.estimate, "low": low, "high": high}, index=index)
+        return self._stretched(np.array(ends), widening(self.freedom, level))
 
     @cached_property
     def covariance(self) -> pd.DataFrame:
@@ -221,7 +248,7 @@ class Fit:
             "estimate": self.estimate,
         }
         if len(self.replicates):
-            percentile, bca = self.interval(level), self.interval(level, "bca")
+            percentile, bca = (self.interval(level, method) for method in ("percentile", "bca"))
             table |= {
                 "std_error": np.sqrt(np.diag(self.covariance)),
                 "low": percentile["low"].to_numpy(),
@@ -235,6 +262,23 @@ class Fit:
         for name, (low, high) in self.observations.ranges().items():
             frame[f"{name}_min"], frame[f"{name}_max"] = low, high
         return frame
+
+    def __repr__(self) -> str:
+        """Say in at most ten lines which law was fitted to what, its parameters, and how far to trust them."""
+        bare = pd.DataFrame({"estimate": self.estimate, "low": np.nan, "high": np.nan}, self.law.parameter_names)
+        tried = f"{self.starts.reached_best} of {self.starts.tried} starts reached it"
+        return fit_in_short(
+            self.law,
+            self.observations,
+            self.interval() if len(self.replicates) > 1 else bare,
+            replicates=len(self.replicates),
+            optimum=f"objective {self.objective:.6g}; {tried}",
+            warnings=self.warnings,
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the parameters as a table, for notebooks."""
+        return self.to_frame().to_html(index=False, float_format=number)
 
     def _columns(self, frame: pd.DataFrame) -> list[np.ndarray]:
         return [positive_column(frame, name) for name in self.observations.x.values()]

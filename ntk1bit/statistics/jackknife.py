@@ -25,6 +25,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float
 
+from ntk1bit.printing import record
 from ntk1bit.statistics.intervals import (
     LEVEL,
     Interval,
@@ -72,6 +73,10 @@ class MeanOf:
     values: Float[np.ndarray, " seeds"]
     signed: bool = False
 
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
+
     def __call__(self, weights: Float[np.ndarray, "b seeds"]) -> Float[np.ndarray, " b"]:
         """Return weighted means."""
         return weights @ self.values / weights.sum(axis=1)
@@ -87,6 +92,10 @@ class RootMeanSquareOf:
 
     values: Float[np.ndarray, " seeds"]
     signed: bool = False
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
     def __call__(self, weights: Float[np.ndarray, "b seeds"]) -> Float[np.ndarray, " b"]:
         """Return roots of weighted mean squares."""
@@ -117,6 +126,10 @@ class Samples:
     seeds: tuple[Hashable, ...]
     statistic: Statistic
     data: tuple[Hashable, ...] = ()
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
     @property
     def units(self) -> int:
@@ -156,6 +169,10 @@ class LeaveOneOut:
     signs: tuple[int, ...]
     freedom: int
     units: str = NETWORKS
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
     def intervals(
         self, function: Callable[[Float[np.ndarray, "b x"]], Float[np.ndarray, "b y"]], *, level: float = LEVEL

@@ -25,6 +25,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from ntk1bit.printing import record
 from ntk1bit.statistics.intervals import Interval, student_interval, student_quantile
 from ntk1bit.statistics.power_law import log_slope
 
@@ -54,6 +55,10 @@ class Plateau:
     slope: float
     low: float
     high: float
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
 
 def judge_plateau(curves: Float[np.ndarray, "seeds t"], *, margin: float = MARGIN) -> Plateau:

@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntk1bit.errors import InputError
+from ntk1bit.printing import interval, number, short_lines
 from ntk1bit.statistics.intervals import Interval
 from ntk1bit.statistics.jackknife import LeaveOneOut
 
@@ -80,6 +81,17 @@ class PowerFit:
     widths: int = 0
     smallest: float = float("nan")
     largest: float = float("nan")
+
+    def __repr__(self) -> str:
+        """Write the law with its intervals on a line, and the note on another."""
+        if not self.warranted:
+            return short_lines([f"PowerFit: none, {self.note}"])
+        floor = f"c = {number(self.floor)} {interval(self.floor_low, self.floor_high)}, " if self.floor_high else ""
+        law = "c + A x^p" if floor else "A x^p"
+        span = f"{self.widths} widths {number(self.smallest)} .. {number(self.largest)}"
+        p = f"p = {number(self.exponent)} {interval(self.exponent_low, self.exponent_high)}"
+        lines = [f"PowerFit {law}: {p}, {span}", f"{floor}A = {number(self.amplitude)}", self.note]
+        return short_lines(line for line in lines if line)
 
     @property
     def exponent_interval(self) -> Interval:

@@ -17,6 +17,7 @@ import pandas as pd
 from jaxtyping import Float, Int64
 
 from ntk1bit.errors import InputError
+from ntk1bit.printing import record
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,10 @@ class Labels:
     names: tuple[str, ...]
     keys: tuple[Hashable, ...]
     codes: Int64[np.ndarray, " n"]
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
     def rows(self) -> Iterator[tuple[Hashable, Int64[np.ndarray, " rows"]]]:
         """Yield each label with the positions of its rows, in the order of the table."""

@@ -69,7 +69,7 @@ def choose_roles(
         If a named column does not exist, or one cannot be guessed.
     """
     columns = [str(name) for name in frame.columns]
-    free = [name for name in columns if name not in labels and _like_numbers(one_column(frame, name))]
+    free = number_columns(frame, labels)
     x, found = guess_columns(variables, free, given, loss, known=columns)
     remarks = []
     unused = [name for name in free if name not in {*x.values(), found}]
@@ -79,6 +79,12 @@ def choose_roles(
             listed = ", ".join(map(repr, others))
             remarks.append(f"{role} is taken to be {chosen!r}; {listed} might be meant too: choose with --{role}")
     return Roles(x, found, (*remarks, *_unused_variables(frame, x, unused)))
+
+
+def number_columns(frame: pd.DataFrame, labels: Collection[str] = ()) -> list[str]:
+    """Return the columns that hold numbers, or text that begins like one ("125M"), without those that are labels."""
+    columns = [str(name) for name in frame.columns]
+    return [name for name in columns if name not in labels and _like_numbers(one_column(frame, name))]
 
 
 def candidates(role: str, columns: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Bool
 
 from ntk1bit.errors import InputError
+from ntk1bit.printing import record
 from ntk1bit.tables.columns import one_column, shown
 from ntk1bit.tables.reading import NUMBER, WHOLE, read_table
 
@@ -36,6 +37,10 @@ class Selection:
 
     rows: pd.DataFrame
     left_out: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
 
 def load_rows(file: Path | str, where: str | None) -> Selection:

@@ -19,6 +19,7 @@ import numpy as np
 import optax
 from jaxtyping import Float, Integer
 
+from ntk1bit.printing import record
 from ntk1bit.training.checkpoints import Checkpoint
 from ntk1bit.training.schedules import Training
 
@@ -42,6 +43,10 @@ class Descent(NamedTuple):
     losses: Float[np.ndarray, "*networks steps"]
     records: Any
     params: Any
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
     @property
     def diverged_at(self) -> Integer[np.ndarray, " *networks"]:

@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from ntk1bit.errors import InputError
+from ntk1bit.printing import record
 from ntk1bit.training.checkpoints import Checkpoint, identity_digest
 from ntk1bit.training.descent import NEVER, Descent, descend
 from ntk1bit.training.schedules import Training
@@ -57,6 +58,10 @@ class Trained(NamedTuple):
     diverged_at: Integer[np.ndarray, " seeds"]
     predictions: Float[np.ndarray, "seeds records points"]
     params: Any
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
 
 def train(

@@ -59,6 +59,34 @@ def test_the_readme_line_works(table: str, tmp_path: Path) -> None:
     assert json.loads(out.read_text())["fits"]["all"]["law"] == "chinchilla"
 
 
+def test_the_law_follows_from_the_columns_and_it_is_said(table: str, pairs: str) -> None:
+    shown = run(table, *QUICK)
+    assert "law: chinchilla, for N = params, D = tokens; of these columns are also: --law kaplan" in shown
+    assert "chosen from the columns alone, not by how well laws fit; --against compares laws" in shown
+    assert "val_loss" not in shown
+    assert "| beta" in shown
+    explicit = run(table, "--law", "chinchilla", *QUICK)
+    assert shown[shown.index("columns:") :] == explicit[explicit.index("columns:") :]
+    assert "law: chinchilla" not in explicit
+    shown = run(pairs, "--group", "precision", *QUICK)
+    assert "law: power+floor, for one variable, x = width of 9 distinct values" in shown
+    assert "law: kaplan" in run(table, "--against", "chinchilla", *QUICK)
+
+
+def test_a_formula_is_a_law(table: str, pairs: str, tmp_path: Path) -> None:
+    formula = "E + A*N^-alpha + B*tokens^-beta"
+    shown = run(table, "--law", formula, "--against", "max(E + A*N^-alpha, B*tokens^-beta)", *QUICK)
+    assert f"law: {formula}, variables N, tokens; parameters E, A, B positive, alpha, beta of any sign" in shown
+    assert "columns: N = params, tokens = tokens, loss = loss" in shown
+    assert "Laws by AICc" in shown
+    out, plot = tmp_path / "fit.json", tmp_path / "fit.png"
+    words = ["--law", "E + A*width^-alpha", "--fix", "E=0.02", "--group", "precision", "--holdout", "0.3"]
+    run(pairs, *words, "--out", str(out), "--plot", str(plot), *QUICK)
+    found = json.loads(out.read_text())["fits"]["full"]
+    assert (found["formula"], found["fixed"]) == ("E + A*width^-alpha", {"E": 0.02})
+    assert plot.stat().st_size > 1000
+
+
 def test_parameters_can_be_held(table: str) -> None:
     shown = run(table, "--law", "chinchilla", "--fix", "E=1.8,alpha=0.35", *QUICK)
     assert "E = 1.8 held, alpha = 0.35 held" in shown
@@ -104,6 +132,11 @@ def test_seeds_are_clusters_unless_declined(pairs: str, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["missing.csv"], "no file or run"),
+        (["{table}", "--law", "__import__('os')*N"], "cannot use .* in the formula"),
+        (["{table}", "--law", "A*size^-alpha"], "has no variable; call them x, N, D, C or as columns"),
+        (["{table}", "--law", "A*N^-alpha", "--x", "params"], "no variable x"),
+        (["{table}", "--loss", "step"], "no column 'step'"),
+        (["{table}", "--against", "power"], "different variables"),
         (["{table}", "--law", "chinchila"], "did you mean 'chinchilla'"),
         (["{table}", "--law", "chinchilla", "--N", "parms"], "did you mean 'params'"),
         (["{table}", "--law", "power", "--N", "params"], "no variable N"),

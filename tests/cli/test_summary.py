@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
-from ntk1bit.cli.summarising import _print_exponents
+from ntk1bit.cli.summarising import _explain_gaps, _print_exponents
 from ntk1bit.estimators import AgainstWidth, Overview
 from ntk1bit.statistics import PowerFit
 
@@ -26,3 +27,24 @@ def test_a_floor_is_printed_with_its_interval_whether_or_not_it_is_seen(capsys):
     assert "-0.500 [-0.600, -0.400] 64..512, 5 widths" in power
     assert "-0.500 [-0.600, -0.400] 0 [0, 0.125] 64..512, 5 widths no floor in sight" in floored
     assert "level near 0.2 [0.1, 0.3]" in refused
+
+
+def test_what_is_missing_from_a_table_is_explained_under_it(capsys):
+    gap = np.nan
+    rows = [
+        ("steps to 0.1", 4.0, 3.0, 5.0, 3),
+        ("steps to 0.01", gap, gap, gap, 3),
+        ("rate", gap, gap, gap, 3),
+        ("loss", 0.5, gap, gap, 1),
+    ]
+    table = pd.DataFrame(rows, columns=["quantity", "value", "low", "high", "seeds"])
+    _explain_gaps(table)
+    assert capsys.readouterr().out.splitlines() == [
+        "- no value (steps to 0.01): the loss of some seed does not get there within the steps that were run",
+        "- no value (rate): the loss of some seed does not fall to a tenth of its start",
+        "[?] no interval: one seed; two or more give one",
+    ]
+    _explain_gaps(table.assign(seeds=2))
+    assert "[?] no interval: too few seeds: without one" in capsys.readouterr().out
+    _explain_gaps(table.iloc[:1])
+    assert capsys.readouterr().out == ""

@@ -51,6 +51,28 @@ def test_only_what_was_asked_is_computed():
     assert [name for name, _ in found.rows()] == ["points n", "trace of H", "kernel-target alignment of H"]
 
 
+def test_progress_names_each_kernel_and_goes_forward():
+    x, y = data()
+    told: list[tuple[str, float]] = []
+    measure(
+        x,
+        y,
+        NetworkSettings(width=16, samples=1000),
+        limit=True,
+        effective=True,
+        with_spectrum=True,
+        progress=lambda what, share: told.append((what, share)),
+    )
+    names = list(dict.fromkeys(what for what, _ in told))
+    assert names == ["kernel of the network", "limit kernel", "effective kernel", "spectrum"]
+    for name in names:
+        shares = [share for what, share in told if what == name]
+        assert shares == sorted(shares)
+        assert 0 <= shares[0] <= shares[-1] <= 1
+    assert ("effective kernel", 1.0) in told
+    assert ("limit kernel", 1.0) in told
+
+
 def test_a_file_holds_everything(tmp_path):
     x, y = data()
     found = measure(x, y, SETTINGS, limit=True, effective=True, with_spectrum=True)

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from ntk1bit.cli.main import main
+from ntk1bit.reports import write_report
 
 from .documents import small_run, verification
 
@@ -36,6 +37,16 @@ def test_a_sweep_and_a_verification_get_a_report_each(capsys, tmp_path):
     code, out, _ = call(capsys, tmp_path / "sweep", "--out", tmp_path / "new" / "folder" / "page.HTML")
     assert code == 0
     assert (tmp_path / "new" / "folder" / "page.HTML").is_file()
+
+
+def test_progress_says_what_is_done(tmp_path):
+    told: list[tuple[str, float]] = []
+    small_run(tmp_path / "sweep")
+    write_report(tmp_path / "sweep", progress=lambda what, share: told.append((what, share)))
+    assert [what for what, _ in told][:3] == ["starting", "reading the run", "estimating"]
+    assert told[-1][0].startswith("drawing group")
+    shares = [share for _, share in told]
+    assert shares == sorted(shares)
 
 
 def test_a_folder_with_both_is_a_verification(capsys, tmp_path):

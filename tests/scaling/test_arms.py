@@ -50,7 +50,7 @@ def report(table: Path, folder: Path, options: dict[str, Any]) -> dict[str, Any]
     places = {name: options[name] for name in ("where", "plot") if name in options}
     asked = {name: value for name, value in options.items() if name not in places}
     out = folder / "fit.json"
-    run_fit(table, FitRequest(held, bootstrap=20, **asked), given={"N": "N", "D": "D"}, out=out, **places)
+    run_fit(table, {"bootstrap": 20, **asked}, law=held, given={"N": "N", "D": "D"}, out=out, **places)
     return json.loads(out.read_text())
 
 

@@ -38,7 +38,7 @@ def _study(
             found = fit(frame, law, bootstrap=400, seed=seed, starts=near, **options)
             estimates.append(found.latent)
             for method, count in held.items():
-                table = found.interval(0.95, method)
+                table = found.interval(method=method)
                 count += (table["low"].to_numpy() <= target) & (target <= table["high"].to_numpy())
     every = np.array(estimates) - get_law(law).latent(target)
     error = every.std(axis=0) / np.sqrt(sets)

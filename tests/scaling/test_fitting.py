@@ -135,7 +135,21 @@ def test_fit_without_replicates_says_what_it_lacks(widths: pd.DataFrame) -> None
     assert found.flat_directions == []
 
 
+def test_one_parameter_has_plain_numbers(floored: Fit) -> None:
+    for method, level in (("percentile", 0.95), ("bca", 0.9)):
+        one, table = floored.interval("alpha", method, level=level), floored.interval(method=method, level=level)
+        assert [*map(type, one)] == [float] * 3
+        assert list(one) == table.loc["alpha"].tolist()
+        assert (one.value, one.low, one.high) == tuple(one)
+    assert floored.interval(0.9).equals(floored.interval(level=0.9))
+    assert floored.interval("alpha") == floored.interval("alpha", level=0.95)
+
+
 def test_intervals_refuse_nonsense(floored: Fit) -> None:
+    with pytest.raises(InputError, match=r"unknown parameter of law 'power\+floor' 'alfa'.*did you mean 'alpha'"):
+        floored.interval("alfa")
+    with pytest.raises(InputError, match="two levels are given"):
+        floored.interval(0.9, level=0.8)
     with pytest.raises(InputError, match="between 0 and 1"):
         floored.interval(95.0)
     with pytest.raises(InputError, match="choose one of: percentile, bca"):

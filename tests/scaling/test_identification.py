@@ -89,7 +89,7 @@ def test_a_lonely_optimum_is_told(floored: Fit) -> None:
     from dataclasses import replace
 
     from ntk1bit.scaling.identification import _about_optimum
-    from ntk1bit.scaling.result import Starts
+    from ntk1bit.scaling.outcome import Starts
 
     lonely = replace(floored, starts=Starts(tried=54, reached_best=1, rivals=1, objectives=np.ones(54)))
     assert any("only 1 of 54 starts" in line for line in _about_optimum(lonely))

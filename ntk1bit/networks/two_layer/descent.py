@@ -29,6 +29,7 @@ from ntk1bit.networks.two_layer.network import (
     checked_targets,
     kernel_from_counts,
 )
+from ntk1bit.printing import record
 
 DEFAULT_CHECKPOINTS = 40
 _CHECKPOINTS = "a number of checkpoints, at least 2 (the start and the end)"
@@ -84,6 +85,10 @@ class Trajectory:
     eta: float
     diverged: bool
     final: Weights
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
     @property
     def steps_done(self) -> int:

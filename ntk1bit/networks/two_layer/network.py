@@ -24,6 +24,7 @@ from ntk1bit.arguments import input_rows, real_array, require_memory, whole
 from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.networks.quantizers import SCALES, Scale, centred_scale
+from ntk1bit.printing import record
 
 Precision = Literal["one_bit", "full"]
 Init = Literal["iid", "paired"]
@@ -46,6 +47,10 @@ class Weights(NamedTuple):
 
     w: Float[np.ndarray, "m d"]
     a: Float[np.ndarray, " m"]
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
     @property
     def width(self) -> int:

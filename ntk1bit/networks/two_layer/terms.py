@@ -42,6 +42,7 @@ from ntk1bit.networks.two_layer.network import (
     preactivations,
     require_network,
 )
+from ntk1bit.printing import record
 
 _BLOCK = 1024  # neurons; with n = 256 inputs each float64 array of pre-activations is 2 MB
 
@@ -69,6 +70,10 @@ class StepTerms(NamedTuple):
     unit: float
     loss: float
     loss_after: float
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
 
     @property
     def identity_error(self) -> float:
