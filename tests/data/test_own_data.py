@@ -5,6 +5,7 @@ import gzip
 import io
 import re
 import shutil
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,12 @@ def test_test_points_may_be_given_apart(tmp_path):
     (task,) = from_file(tmp_path / "mine.csv", target="y", split="side")
     assert (task.n_train, task.n_test) == (30, 10)
     x, y = frame[["x0", "x1", "x2"]].to_numpy(), frame["y"].to_numpy()
-    apart = {"x": x[side == "Train"], "y": y[side == "Train"], "x_test": x[side == "test"], "y_test": y[side == "test"]}
+    apart: dict[str, Any] = {
+        "x": x[side == "Train"],
+        "y": y[side == "Train"],
+        "x_test": x[side == "test"],
+        "y_test": y[side == "test"],
+    }
     np.savez(tmp_path / "mine.npz", **apart)
     same(from_file(tmp_path / "mine.npz")[0], task)
     same(from_arrays("mine", **apart), task)
@@ -190,7 +196,7 @@ def test_names_of_files_and_of_tasks():
 @pytest.mark.usefixtures("untyped")
 def test_arrays_that_are_no_data(change, message):
     frame = table()
-    given = {"x": frame[["x0", "x1", "x2"]].to_numpy(), "y": frame["y"].to_numpy()} | change
+    given: dict[str, Any] = {"x": frame[["x0", "x1", "x2"]].to_numpy(), "y": frame["y"].to_numpy()} | change
     with pytest.raises(InputError) as caught:
         from_arrays("mine", **given)
     assert message in str(caught.value)
