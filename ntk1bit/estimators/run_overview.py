@@ -116,7 +116,9 @@ def overview(frame: pd.DataFrame) -> Overview:
     notes = []
     seeds = int(frame.groupby([*SETTINGS, "width"], dropna=False)["seed"].nunique().to_numpy().min())
     if seeds < ENOUGH_SEEDS:
-        notes.append(f"{seeds} seeds: intervals are an indication; use {ENOUGH_SEEDS} or more for a result")
+        notes.append(
+            f"{seeds} seed{'s' * (seeds > 1)}: intervals are an indication; use {ENOUGH_SEEDS} or more for a result"
+        )
     return Overview(tuple(quantities), tuple(width_needed(frame)), tuple(notes))
 
 
