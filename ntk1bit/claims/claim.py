@@ -174,9 +174,15 @@ def verdict_lines(about: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def verdict_text(about: Mapping[str, Any]) -> str:
-    """Return `verdict_lines` for a terminal: each wrapped, and cut where it would take more than three of its lines."""
+    """Return `verdict_lines` for a terminal: each wrapped, and cut where it would take more than three of its lines.
+
+    A rule that takes as many is given without what would refute it.
+    """
     fold = functools.partial(textwrap.fill, width=_COLUMNS, subsequent_indent="    ", break_on_hyphens=False)
-    return "\n".join(fold(line, max_lines=_MOST_LINES, placeholder=" ...") for line in verdict_lines(about))
+    *others, rule = verdict_lines(about)
+    if fold(rule).count("\n") >= _MOST_LINES:
+        *others, rule = verdict_lines({**about, "refuted_by": ""})
+    return "\n".join(fold(line, max_lines=_MOST_LINES, placeholder=" ...") for line in (*others, rule))
 
 
 def require_outcome(claim: str, outcome: str, findings: Iterable[Outcome]) -> None:

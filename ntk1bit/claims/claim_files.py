@@ -156,7 +156,7 @@ def _of_toml(path: Path) -> ClaimFile:
         claim = RunClaim(criteria=criteria, **{name: value for name, value in about.items() if name != "run"})
         if "run" in document and "run" in about:
             raise InputError("the run is named twice; keep one")
-        sweep = SweepSpec.from_dict(_table(document, "sweep", "[sweep]")) if "sweep" in document else None
+        sweep = _sweep(_table(document, "sweep", "[sweep]")) if "sweep" in document else None
         return _made(path, claim, None, document.get("run", about.get("run")), sweep)
     except InputError as problem:
         raise InputError(f"{path}: {problem}") from None
@@ -170,6 +170,13 @@ def _criterion(entry: Mapping[str, Any], place: int) -> RunCriterion:
         return kind.from_dict({name: value for name, value in entry.items() if name != "kind"})
     except InputError as problem:
         raise InputError(f"criterion {place}: {problem}") from None
+
+
+def _sweep(settings: Mapping[str, Any]) -> SweepSpec:
+    try:
+        return SweepSpec.from_dict(settings)
+    except InputError as problem:
+        raise InputError(f"[sweep]: {problem}") from None
 
 
 def _table(document: Mapping[str, Any], name: str, shown: str) -> Mapping[str, Any]:

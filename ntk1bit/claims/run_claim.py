@@ -61,7 +61,7 @@ class RunClaim:
                 raise InputError(f"{name} of a claim must be text, got {str(repr(value))[:60]}")
         if not self.id.strip() or "\n" in self.id:
             raise InputError("a claim needs an id of one line, such as id = 'mine'")
-        criteria = (self.criteria,) if isinstance(self.criteria, RunCriterion) else tuple(self.criteria)
+        criteria = tuple(self.criteria) if isinstance(self.criteria, tuple | list) else (self.criteria,)
         object.__setattr__(self, "criteria", criteria)
         if not criteria:
             raise InputError(f"claim {self.id!r} has no criteria, so nothing could refute it; give a rule")
@@ -98,8 +98,11 @@ class RunClaim:
         if not isinstance(spec, SweepSpec):
             kind = getattr(spec, "COMMAND", "another command")
             raise InputError(f"the measures are those of runs of ntk1bit sweep, and this is a run of {kind}")
-        for one in self.criteria:
-            one.require_answerable(spec)
+        for place, one in enumerate(self.criteria, start=1):
+            try:
+                one.require_answerable(spec)
+            except InputError as problem:
+                raise InputError(f"criterion {place}: {problem}") from None
         return spec
 
     def short_of(self, spec: SweepSpec) -> list[str]:

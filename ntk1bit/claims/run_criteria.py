@@ -53,9 +53,9 @@ class _InRange(RunCriterion):
     @property
     def refuted_by(self) -> str:
         """What would refute it, in words."""
-        if math.isinf(self.low):
-            return f"a whole interval above {self.high:g}"
-        return f"a whole interval below {self.low:g}" + ("" if math.isinf(self.high) else f" or above {self.high:g}")
+        low = "" if math.isinf(self.low) else f"below {self.low:g}"
+        high = "" if math.isinf(self.high) else f"above {self.high:g}"
+        return f"a whole interval of the {self.KIND} of {self.measure} {' or '.join(filter(None, (low, high)))}"
 
     @property
     def bounds(self) -> dict[str, float]:
@@ -130,7 +130,7 @@ class Level(_InRange):
     @property
     def sentence(self) -> str:
         """What stands for the number on a page."""
-        return self.label or f"{self.what} at {f'm = {self.width}' if self.width else 'the widest'}"
+        return self.label or f"{self.what} at {f'm = {self.width}' if self.width else 'the largest m'}"
 
     def require_answerable(self, spec: SweepSpec) -> None:
         """Refuse a sweep without the width, besides what all refuse."""
@@ -138,7 +138,7 @@ class Level(_InRange):
         if self.width and self.width not in spec.widths:
             known = ", ".join(map(str, sorted(spec.widths)))
             raise InputError(
-                f"the {self.KIND} of {self.measure!r} is asked for at width {self.width}; there are: {known}"
+                f"the {self.KIND} of {self.measure!r} is asked for at width {self.width}; this sweep has: {known}"
             )
 
     def answer(self, frame: pd.DataFrame, name: str, study: str, spec: SweepSpec) -> Answer:
@@ -237,8 +237,10 @@ class FailureCount(RunCriterion):
     def refuted_by(self) -> str:
         """What would refute it, in words."""
         if self.rate:
-            return f"a width at which more than {self.rate:g} of the networks are {self.failure}"
-        return f"a single network {self.failure}"
+            return (
+                f"a width at which more than a share {self.rate:g} of the networks have {self.measure} {self.failure}"
+            )
+        return f"a single network with {self.measure} {self.failure}"
 
     @property
     def bounds(self) -> dict[str, float]:

@@ -201,7 +201,7 @@ def listed(settings: Mapping[str, Any], *, first: bool = True) -> str:
 
 def _require_one_group(settings: Mapping[str, Any], spec: SweepSpec, *, pairs: bool) -> None:
     """Refuse a selection that leaves no group of networks of a sweep, or several."""
-    names = [name for name in SETTINGS if not (pairs and name == "precision")]
+    names = sorted(SETTINGS, key=lambda name: name == "scale")  # which follows from the precision, so it is asked last
     every = list(dict.fromkeys(spec.networks))
     if pairs:
         every = [one for one in every if one.precision == "one_bit"]

@@ -27,6 +27,7 @@ from ntk1bit.claims.results import (
 from ntk1bit.errors import InputError
 from ntk1bit.experiments import Run, Specification, open_run, run_all
 from ntk1bit.experiments.runner import Progress
+from ntk1bit.experiments.store import Store
 from ntk1bit.files import left_by_others
 
 OWN = "own"  # in place of a preset, in the verdicts of claim files
@@ -104,27 +105,39 @@ def plan_files(
                 raise InputError(f"--seeds is for a sweep that a claim asks for; the seeds of {given} are those it has")
             if run is not None and one.sweep is not None:
                 remarks.append(f"{one.claim.id} is judged on {run}; the sweep that {one.path} asks for is not run")
-            opened = open_run(given)
-            opened.require_whole()
-            found = ClaimStudy(str(given), opened.spec, (), Path(given), to_run=False)
+            key: object = Path(given).resolve()
+            found = studies.get(key) or _given(given)
         elif one.sweep is not None:
-            specification = one.sweep
-            if seeds and "seeds" in specification.AXES:
-                specification = replace(specification, seeds=seeds)  # pyright: ignore[reportCallIssue]
-            name = _folder_name(one.claim.id, {study.name for study in studies.values()})
-            found = ClaimStudy(name, specification, (), folder / "studies" / name, to_run=True)
+            key = one.sweep
+            found = studies.get(key) or _asked(one, folder, seeds, {study.name for study in studies.values()})
         else:
             raise InputError(
                 f"{one.path} names no run; give one, as in: ntk1bit verify {one.path} runs/NAME, "
                 "or add run = 'runs/NAME' or a table [sweep]"
             )
-        key = found.specification if found.to_run else found.folder.resolve()
-        found = studies.setdefault(key, found)
         studies[key] = replace(found, files=(*found.files, one))
         what = "the sweep" if found.to_run else str(given)
         lacking = one.short_of(found.specification)
         remarks += [f"{one.claim.id} will stay inconclusive: {what} has {phrase}" for phrase in lacking]
     return list(studies.values()), remarks
+
+
+def _given(run: Path | str) -> ClaimStudy:
+    """Return a run that is there, and has to be whole."""
+    opened = open_run(run)
+    opened.require_whole()
+    return ClaimStudy(str(run), opened.spec, (), Path(run), to_run=False)
+
+
+def _asked(file: ClaimFile, folder: Path, seeds: tuple[int, ...], taken: set[str]) -> ClaimStudy:
+    """Return the sweep that a claim file asks for, united with what is there of it already."""
+    specification = file.sweep
+    assert specification is not None
+    if seeds and "seeds" in specification.AXES:
+        specification = replace(specification, seeds=seeds)  # pyright: ignore[reportCallIssue]
+    name = _folder_name(file.claim.id, taken)
+    place = folder / "studies" / name
+    return ClaimStudy(name, Store(place).check(specification), (), place, to_run=True)
 
 
 def verify_files(

@@ -16,6 +16,7 @@ from ntk1bit.estimators.measured import MEASURES
 from ntk1bit.estimators.moments import MOMENTS
 
 _WIDEST = 100  # columns of every table
+_SWEEPS = {"": "every sweep", "--n-test": "a sweep with test inputs, which is the default (--n-test)"}
 
 
 def show(*, as_csv: bool, as_json: bool) -> None:
@@ -31,7 +32,7 @@ def show(*, as_csv: bool, as_json: bool) -> None:
         return
     rows = []
     for option in dict.fromkeys(one.option for one in MEASURES.values()):
-        rows += [["", f"-- of a sweep with {option} --" if option else "-- of every sweep --", "", ""]]
+        rows += [["", f"-- of {_SWEEPS.get(option, f'a sweep with {option}')} --", "", ""]]
         rows += [
             [one.name, one.meaning, "*" if one.every_step else "", one.source]
             for one in MEASURES.values()
@@ -43,7 +44,7 @@ def show(*, as_csv: bool, as_json: bool) -> None:
     _print_wrapped(["at", "when in training"], [[name, what] for name, what in MOMENTS.items()])
     print()
     _print_wrapped(["kind", "settings"], [[name, ", ".join(settings)] for name, settings in _kinds().items()])
-    print(f"\nwhere, of, over: tables of these settings: {', '.join(SETTINGS)}")
+    print(f"\nwhere, of, over: tables of {', '.join(SETTINGS)}")
     print("An example of a claim file, and all of these in words: docs/claims.md")
 
 

@@ -191,12 +191,14 @@ def require_recorded(definition: MeasureDefinition, spec: object) -> None:
     InputError
         Saying which option of the sweep it needs.
     """
-    needs = {"--predictions": "predictions", "--terms": "terms", "--n-test": "n_test"}.get(definition.option)
-    if needs and not getattr(spec, needs):
-        asked = "test inputs (n_test of at least 1)" if needs == "n_test" else f"{needs} = true"
+    needs = [name for name in ("predictions", "terms") if definition.option == f"--{name}" and not getattr(spec, name)]
+    if any("test" in name for name in definition.columns) and not getattr(spec, "n_test", 0):
+        needs.append("n_test")
+    for name in needs:
+        asked = "test inputs (n_test of at least 1)" if name == "n_test" else f"{name} = true"
         raise InputError(
             f"measure {definition.name!r} needs a sweep with {asked}, which this one lacks; run one with {asked} "
-            f"in [sweep], or with ntk1bit sweep {definition.option}"
+            f"in [sweep], or with ntk1bit sweep --{name.replace('_', '-')}"
         )
     lacking = sorted({"one_bit", "full"} - set(getattr(spec, "precisions", ())))
     if definition.of_pairs and lacking:

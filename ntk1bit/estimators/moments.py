@@ -106,7 +106,7 @@ def read_moment(text: str) -> Moment:
     """
     words = text.split()
     if len(words) == 2 and words[0] in ("step", "time", "loss"):
-        if not re.fullmatch(r"[+-]?[\d.]+([eE][+-]?\d+)?", words[1]) or words[1].count(".") > 1:
+        if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", words[1]):
             raise InputError(f"cannot read the number in the moment {text!r}; write it as in '{words[0]} 0.5'")
         at = float(words[1])
         if words[0] == "step" and not (at >= 0 and at == int(at)):

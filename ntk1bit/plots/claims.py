@@ -27,7 +27,7 @@ from ntk1bit.statistics import PowerFit
 
 _PANEL_HEIGHT = 2.6  # inches
 _TITLE, _HEADING, _NAME = 56, 96, 34  # letters in a line
-_ROOM = 0.18  # of the range of a count, above its points
+_ROOM = 0.18  # of the range, above what is drawn, for the legend
 _CAPTION = (
     "A panel for each criterion of the claim. Markers: averages over seeds with 95 % intervals (of a count: each "
     "network, crosses where it fails). Line: fitted power law. Dashed: the ends of what the claim allows."
@@ -105,7 +105,8 @@ def plot_criterion(frame: pd.DataFrame, about: dict[str, Any], *, ax: Axes) -> A
         ax.set_axis_off()
         return ax
     _plot_count(frame, about, ax) if about["kind"] == "count" else _plot_values(frame, about, ax)
-    ax.set(xlabel="width m", ylabel=literal(about["measure"], letters=_NAME))
+    ratio = "ratio of " if about["kind"] == "ratio" else ""
+    ax.set(xlabel="width m", ylabel=literal(f"{ratio}{about['measure']}", letters=_NAME))
     return ax
 
 
@@ -121,6 +122,7 @@ def _plot_values(table: pd.DataFrame, about: dict[str, Any], ax: Axes) -> None:
     law = _law(about)
     one = AgainstWidth(str(about["measure"]), "", {"precision": precision}, table, law)
     plot_against_width([one], ax=ax, names=[_name(precision, about)])
+    stretch(ax, above=_ROOM)
     if about["kind"] == "exponent" and law.warranted:
         middle = math.sqrt(law.smallest * law.largest)
         height = float(law.predict(np.array([middle]))[0])
