@@ -130,7 +130,12 @@ class Level(_InRange):
     @property
     def sentence(self) -> str:
         """What stands for the number on a page."""
-        return self.label or f"{self.what} at {f'm = {self.width}' if self.width else 'the largest m'}"
+        return self.label or self.told(f"{self.measure} at {self.place}")
+
+    @property
+    def place(self) -> str:
+        """The width in words."""
+        return f"m = {self.width}" if self.width else "the largest m"
 
     def require_answerable(self, spec: SweepSpec) -> None:
         """Refuse a sweep without the width, besides what all refuse."""
@@ -187,8 +192,17 @@ class Ratio(Level):
     @property
     def what(self) -> str:
         """The ratio in a few words."""
-        sides = " over ".join(listed(side) or "the rest" for side in (self.of, self.over))
-        return f"{self.measure} ({self.moment.text}{listed(self.where, first=False)}) of {sides}"
+        return self.told(f"{self.measure} of {self.sides}")
+
+    @property
+    def sides(self) -> str:
+        """Both sides in words."""
+        return " over ".join(listed(side) or "the rest" for side in (self.of, self.over))
+
+    @property
+    def sentence(self) -> str:
+        """What stands for the number on a page."""
+        return self.label or self.told(f"{self.measure} of {self.sides} at {self.place}")
 
     def against_width(self, frame: pd.DataFrame) -> AgainstWidth:
         """Return the ratio against width."""
@@ -250,7 +264,7 @@ class FailureCount(RunCriterion):
     @property
     def sentence(self) -> str:
         """What stands for the number on a page."""
-        return self.label or f"networks with {self.what} {self.failure}"
+        return self.label or self.told(f"{self.measure} {self.failure} in a network")
 
     def criterion(self, name: str, spec: SweepSpec | None) -> Criterion:
         """Return the criterion on the count: every network of the selection is a trial."""

@@ -124,7 +124,11 @@ class RunCriterion(PlainFields, ABC):
     @property
     def what(self) -> str:
         """The measure with its moment and its networks, in a few words."""
-        return f"{self.measure} ({self.moment.text}{listed(self.where, first=False)})"
+        return self.told(self.measure)
+
+    def told(self, core: str) -> str:
+        """Return some words with the moment and the networks in brackets behind them."""
+        return f"{core} ({self.moment.text}{listed(self.where, first=False)})"
 
     @property
     def name(self) -> str:

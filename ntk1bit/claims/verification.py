@@ -82,7 +82,7 @@ def plan_files(
     Returns
     -------
     studies, remarks
-        The runs, and a sentence for each claim that will stay open: what a finding needs and its run lacks.
+        The runs, and a sentence for each claim that cannot be supported: what a finding needs and its run lacks.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def plan_files(
         studies[key] = replace(found, files=(*found.files, one))
         what = "the sweep" if found.to_run else str(given)
         lacking = one.short_of(found.specification)
-        remarks += [f"{one.claim.id} will stay inconclusive: {what} has {phrase}" for phrase in lacking]
+        remarks += [f"{one.claim.id} cannot be supported: {what} has {phrase}" for phrase in lacking]
     return list(studies.values()), remarks
 
 

@@ -46,7 +46,7 @@ def test_a_sweep_that_claims_ask_for_is_trained_once_and_resumed(tmp_path):
     text = CLAIM + EXPONENT + WHERE.replace(', init = "iid"', "") + SWEEP
     studies, remarks = plan_files(files(tmp_path, text, text), tmp_path / "v")
     assert [one.name for one in studies] == ["mine-0"]
-    assert "mine 0 will stay inconclusive: the sweep has 3 seeds, and a finding needs 5" in remarks
+    assert "mine 0 cannot be supported: the sweep has 3 seeds, and a finding needs 5" in remarks
     results = run(tmp_path / "v", studies)
     assert {one.outcome for one in results.claims} == {"inconclusive"}
     folder = tmp_path / "v" / "studies" / "mine-0"
