@@ -15,22 +15,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ntk1bit.claims.results import (
-    FILE,
     ClaimEntry,
     Results,
     StudyEntry,
     claim_entry,
     document,
     evidence_of,
-    read_results,
-    study_entry,
     write_results,
 )
-from ntk1bit.errors import InputError
-from ntk1bit.experiments import run_all
+from ntk1bit.claims.verification import described, earlier_results, run_study
 from ntk1bit.experiments.language_spec import LanguageSpec
 from ntk1bit.experiments.runner import Progress
-from ntk1bit.files import left_by_others
 from proofs_numeric.catalogue import MODULES, choose
 from proofs_numeric.data import Data
 from proofs_numeric.proof import Proof
@@ -116,7 +111,7 @@ def verify(
         On Ctrl-C; finished networks stay.
     """
     folder = Path(folder)
-    earlier = _earlier(folder, preset)
+    earlier = earlier_results(folder, preset)
     tell = progress or (lambda *_: None)
     total = sum(one.seconds for one in work) or 1.0
     done = 0.0
@@ -165,32 +160,10 @@ def _run(
 ) -> tuple[StudyEntry, tuple[str, ...]]:
     """Run a study; return what verdicts.json says about it, and remarks on its data and files."""
     folder = data.folder / "studies" / study.name
-    outcome = run_all(study.specification, folder, jobs=jobs, executor=executor, progress=share)
-    if outcome.failed:
-        raise InputError(
-            f"{outcome.failed} experiments of study {study.name!r} failed (see {folder / 'failures.jsonl'}); "
-            "run the same command again to try them once more"
-        )
+    notes = run_study(study.specification, folder, jobs=jobs, executor=executor, progress=share)
     run = data.run(study.name)
     if isinstance(run.spec, LanguageSpec):
         from ntk1bit.estimators.language import write_networks  # needs the fits, which other studies do not
 
         write_networks(data.language(study.name), folder)  # which the documents store beside the verdicts
-    settings, seconds = run.spec.summary, round(run.seconds, 1)
-    return study_entry(purpose=study.purpose, settings=settings, cells=len(run.about), seconds=seconds), outcome.notes
-
-
-def _earlier(folder: Path, preset: str) -> Results | None:
-    """Return the verdicts that the folder holds already, if any; they must be of this preset."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file, not a folder; give another --out")
-    if (folder / "measured").is_dir():
-        raise InputError(f"{folder} holds a verification of ntk1bit 0.1.0, which cannot be resumed; give another --out")
-    if not (folder / FILE).exists():
-        if folder.exists() and any(p.name != "studies" and not left_by_others(p.name) for p in folder.iterdir()):
-            raise InputError(f"{folder} exists and is not a verification; give another --out")
-        return None
-    found = read_results(folder)
-    if found.preset != preset:
-        raise InputError(f"{folder} holds a {found.preset} verification, not a {preset} one; give another --out")
-    return found
+    return described(run, study.purpose), notes

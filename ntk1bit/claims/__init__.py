@@ -14,6 +14,8 @@ from ntk1bit.claims.criteria import (
     Outcome,
 )
 from ntk1bit.claims.evidence import Count, Evidence, IntervalEstimate, Number
+from ntk1bit.claims.run_claim import RunClaim
+from ntk1bit.claims.run_criteria import Exponent, FailureCount, Level, Ratio
 from ntk1bit.old_names import missing_name
 
 __all__ = [
@@ -23,13 +25,18 @@ __all__ = [
     "Count",
     "Criterion",
     "Evidence",
+    "Exponent",
+    "FailureCount",
     "FailureRateBelow",
     "Finding",
     "IntervalEstimate",
     "IntervalWithin",
+    "Level",
     "NoFailures",
     "Number",
     "Outcome",
+    "Ratio",
+    "RunClaim",
     "Verdict",
     "combine",
 ]

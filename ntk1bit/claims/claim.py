@@ -6,12 +6,21 @@ all are, and *inconclusive* otherwise: one open question leaves the whole open.
 
 from __future__ import annotations
 
+import functools
+import html
+import json
+import textwrap
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from ntk1bit.claims.criteria import Criterion, Finding, Outcome
 from ntk1bit.claims.evidence import Evidence
 from ntk1bit.errors import InputError
+
+_COLUMNS, _MOST_LINES = 100, 3  # of each of the three parts of a verdict in print
+_COLOURS = {"refuted": "#D55E00", "inconclusive": "#595959", "supported": "#0072B2"}
+_WORDS = ("id", "title", "statement", "source", "assumptions", "refuted_by", "rule")  # of a claim, in its JSON
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,7 @@ class Claim:
         return Verdict(self, combine(one.outcome for one in findings), findings, context)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """What the rule of a claim says of its evidence.
 
@@ -115,6 +124,65 @@ class Verdict:
         """The findings that decided: those that refute, or are open, or all that support."""
         decisive = [one for one in self.findings if one.outcome == self.outcome]
         return "; ".join(f"{one.label} {one.why}" for one in decisive)
+
+    @property
+    def lines(self) -> tuple[str, str, str]:
+        """The claim with its outcome, the numbers that decided, and the rule with what would refute it."""
+        return verdict_lines(self.as_dict())
+
+    def __str__(self) -> str:
+        """Return the three lines; see `verdict_text`."""
+        return verdict_text(self.as_dict())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """Return the three lines for a notebook."""
+        first, *others = map(html.escape, self.lines)
+        colour = _COLOURS[self.outcome]
+        rest = "".join(f"<br>{line}" for line in others)
+        return f'<p style="border-left: 4px solid {colour}; padding-left: 0.7em"><b>{first}</b>{rest}</p>'
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the claim, the outcome, what decided and every finding as plain values, for JSON."""
+        return {name: getattr(self.claim, name) for name in _WORDS} | {
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "findings": [asdict(one) for one in self.findings],
+            "context": [asdict(one) for one in self.context],
+        }
+
+    def to_json(self) -> str:
+        """Return `as_dict` as JSON."""
+        return json.dumps(self.as_dict(), indent=1, allow_nan=False)
+
+
+def verdict_lines(about: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return a verdict in three lines: the outcome, the numbers that decided, and the rule with what would refute it.
+
+    Parameters
+    ----------
+    about
+        From `Verdict.as_dict`, or the same fields of verdicts.json.
+    """
+    against = f"; refuted by {about['refuted_by']}" if about["refuted_by"] else ""
+    return (
+        f"{about['id']} is {str(about['outcome']).upper()}: {about['title'] or about['statement']}",
+        f"measured: {about['reason']}",
+        f"rule: {about['rule']}{against}",
+    )
+
+
+def verdict_text(about: Mapping[str, Any]) -> str:
+    """Return `verdict_lines` for a terminal: each wrapped, and cut where it would take more than three of its lines.
+
+    A rule that takes as many is given without what would refute it.
+    """
+    fold = functools.partial(textwrap.fill, width=_COLUMNS, subsequent_indent="    ", break_on_hyphens=False)
+    *others, rule = verdict_lines(about)
+    if fold(rule).count("\n") >= _MOST_LINES:
+        *others, rule = verdict_lines({**about, "refuted_by": ""})
+    return "\n".join(fold(line, max_lines=_MOST_LINES, placeholder=" ...") for line in (*others, rule))
 
 
 def require_outcome(claim: str, outcome: str, findings: Iterable[Outcome]) -> None:

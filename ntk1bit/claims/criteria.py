@@ -258,6 +258,12 @@ class FailureRateBelow(Criterion):
         if not 0 < self.rate < 1:
             raise InputError(f"criterion on {self.measure!r} needs a rate between 0 and 1, got {self.rate}")
 
+    @property
+    def trials_needed(self) -> int:
+        """Fewest trials at a setting that can support it: without a failure, their interval ends at the rate."""
+        about = math.ceil(math.log(_TAIL) / math.log1p(-self.rate))  # 1 - _TAIL^(1/n) is the end; to rounding
+        return next(n for n in itertools.count(max(about - 1, 1)) if proportion_interval(0, n)[1] <= self.rate)
+
     def rule(self, label: str) -> str:
         """Return the criterion in words."""
         return f"{label}: failure rate at most {self.rate:g} at every setting"
@@ -286,7 +292,7 @@ class FailureRateBelow(Criterion):
         if needed is None:
             return f"no number of failures in {fewest:,} trials would refute it"
         rate = float(special.betaincinv(needed, fewest - needed + 1, POWER))
-        passes = next((n for n in itertools.count(1) if proportion_interval(0, n)[1] <= self.rate), 0)
+        passes = self.trials_needed
         short = f"; fewer than {passes:,} trials a setting cannot support it" if fewest < passes else ""
         return f"finds out a rate of {number(rate)} at one setting with probability {POWER:g}{short}"
 

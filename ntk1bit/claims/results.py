@@ -203,12 +203,7 @@ def write_results(results: Results, folder: Path | str) -> Path:
 
 def claim_entry(claim: Claim, verdict: Verdict, evidence: Evidence) -> ClaimEntry:
     """Return a claim with its verdict and evidence as they are stored: measures have labels, numbers six digits."""
-    words = ("id", "title", "statement", "source", "assumptions", "refuted_by", "rule")
-    entry = {name: getattr(claim, name) for name in words} | {
-        "outcome": verdict.outcome,
-        "reason": verdict.reason,
-        "findings": [asdict(finding) for finding in verdict.findings],
-        "context": [asdict(finding) for finding in verdict.context],
+    entry = verdict.as_dict() | {
         "measures": [
             {"kind": kind_of(measure), "label": claim.label(measure.id)} | asdict(measure)
             for measure in evidence.measures

@@ -22,6 +22,7 @@ from ntk1bit.cli.energy import energy
 from ntk1bit.cli.fit import fit
 from ntk1bit.cli.generate import generate
 from ntk1bit.cli.interrupts import interruptible
+from ntk1bit.cli.measures import measures
 from ntk1bit.cli.ntk import ntk
 from ntk1bit.cli.old_spellings import refuse_old_spellings
 from ntk1bit.cli.options import fill_in_defaults
@@ -43,7 +44,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (sweep, summary, plot, report, fit, ntk, verify, train_lm, generate, deep, energy, bench, doctor):
+for command in (
+    sweep, summary, plot, report, fit, ntk, verify, measures, train_lm, generate, deep, energy, bench, doctor,
+):  # fmt: skip
     # the first line of the docstring, whole: typer would cut it at the width of a line and at the first full stop
     app.command(short_help=(command.__doc__ or "").partition("\n")[0])(command)
 

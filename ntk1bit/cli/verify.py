@@ -10,16 +10,22 @@ from ntk1bit.cli.options import DryRun, Jobs, RunFolder, Seeds
 
 
 def verify(
-    claims: Annotated[list[str] | None, typer.Argument(help="Claims such as C1 I.5. Default: all.")] = None,
+    claims: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Claims such as C1 I.5, or claim files (.toml, .py) and a run they are judged on. Default: all."
+        ),
+    ] = None,
     preset: Annotated[
-        Literal["quick", "standard", "thorough"],
-        typer.Option(help="Widths and seeds; standard: what the documents cite. --dry-run prints the time each takes."),
-    ] = "quick",
+        Literal["quick", "standard", "thorough"] | None,
+        typer.Option(help="Widths and seeds; standard: what the documents cite; without it, quick."),
+    ] = None,
     out: RunFolder = None,
     seeds: Seeds = None,
     jobs: Jobs = None,
     as_list: Annotated[bool, typer.Option("--list", help="List the claims and their rules; run nothing.")] = False,
     dry_run: DryRun = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the verdicts with their evidence as JSON.")] = False,
     publish: Annotated[
         bool,
         typer.Option(
@@ -30,7 +36,9 @@ def verify(
 ) -> int:
     """Run the experiments that claims need; print verdicts by rules fixed beforehand, refuted claims first.
 
-    The same command resumes a verification that was stopped.
+    The same command resumes a verification that was stopped. A claim file is a claim of your own, judged on the run
+    that it names or on one given after it; docs/claims.md shows how to write one, and ntk1bit measures lists what it
+    can be about.
 
     Example: ntk1bit verify C1 C3 --preset quick
     """
@@ -38,4 +46,13 @@ def verify(
 
     if as_list:
         return verifying.print_claims(claims or [])
-    return verifying.run(claims or [], preset=preset, out=out, seeds=seeds, jobs=jobs, dry_run=dry_run, publish=publish)
+    return verifying.run(
+        claims or [],
+        preset=preset,
+        out=out,
+        seeds=seeds,
+        jobs=jobs,
+        dry_run=dry_run,
+        as_json=json,
+        publish=publish,
+    )

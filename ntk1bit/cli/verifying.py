@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from ntk1bit.cli import verifying_files
 from ntk1bit.cli.lists import read_seeds
 from ntk1bit.cli.progress import clock, progress_bar, resumable, usable_jobs
 from ntk1bit.cli.tables import print_table, say
@@ -17,12 +18,17 @@ from ntk1bit.errors import InputError
 if TYPE_CHECKING:
     from ntk1bit.claims.results import ClaimEntry
 
+_PRESET = "quick"
 _NARROWEST = 40  # columns for the words of a table, however narrow the terminal
 _PIPED = 160  # columns when nobody watches
 
 
 def print_claims(names: list[str]) -> int:
     """List claims with statement and rule."""
+    files, _, _ = words = verifying_files.split_words(names)
+    if files:
+        verifying_files.require_claims(words)
+        return verifying_files.print_claims(files)
     for one in _catalogue().choose(names).values():
         claim = one.claim
         print(f"{claim.id}: {claim.title} ({claim.source})")
@@ -34,14 +40,28 @@ def print_claims(names: list[str]) -> int:
 def run(
     names: list[str],
     *,
-    preset: str,
+    preset: str | None,
     out: Path | None,
     seeds: str | None,
     jobs: int | None,
     dry_run: bool,
+    as_json: bool = False,
     publish: bool = False,
 ) -> int:
     """Verify and print the verdict table; return the exit code."""
+    words = verifying_files.split_words(names)
+    if words[0] or words[1]:
+        return verifying_files.run(
+            words,
+            preset=preset,
+            out=out,
+            seeds=seeds,
+            jobs=jobs,
+            dry_run=dry_run,
+            as_json=as_json,
+            publish=publish,
+        )
+    preset = preset or _PRESET
     catalogue = _catalogue()
     from proofs_numeric import verification
 
@@ -58,8 +78,14 @@ def run(
         return 0
     with resumable(folder), progress_bar() as bar:
         results = verification.verify(chosen, work, preset=preset, folder=folder, jobs=jobs, progress=bar, note=say)
-    print_verdicts([entry for entry in results.claims if entry.id in chosen])
-    print(f"\n{preset}: {len(results.studies)} studies in {folder}; verdicts and evidence: {folder / 'verdicts.json'}")
+    judged = [entry for entry in results.claims if entry.id in chosen]
+    if as_json:
+        verifying_files.print_json(judged)
+    else:
+        print_verdicts(judged)
+        print(
+            f"\n{preset}: {len(results.studies)} studies in {folder}; verdicts and evidence: {folder / 'verdicts.json'}"
+        )
     if preset == "quick":
         say("quick has short ranges: it is a smoke test; the documents cite --preset standard")
     if publish:

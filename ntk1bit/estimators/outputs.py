@@ -68,15 +68,34 @@ def gap(frame: pd.DataFrame, *, when: When = "end") -> list[AgainstWidth]:
 
 def _gaps(one_bit: pd.DataFrame, full: pd.DataFrame, when: When) -> tuple[pd.Series, str]:
     """One number for each (width, seed) that has both precisions, and a note that counts those that have not."""
+    apart, note = output_gaps(one_bit, full)
+    by_cell = apart.groupby(level=[name for name in apart.index.names if name != "step"])
+    return {"start": by_cell.first, "end": by_cell.last, "largest": by_cell.max}[when](), note
+
+
+def output_gaps(one_bit: pd.DataFrame, full: pd.DataFrame) -> tuple[pd.Series, str]:
+    """Return the root mean square over test inputs of f - f' for each pair of networks and each recorded step.
+
+    Parameters
+    ----------
+    one_bit, full
+        The recorded steps of the networks of one group of settings, in either precision, with ``test_outputs``.
+
+    Returns
+    -------
+    apart
+        float64, sorted by its index: width, seed, that of the data where it varies, and step; empty without test
+        inputs or without pairs.
+    note
+        How many networks lack their counterpart; empty if none does.
+    """
     cell = ["width", *seed_columns(one_bit)]
     index = [*cell, "step"]
     other = full.rename(columns={"test_outputs": "test_outputs_full"}).set_index(index)
     pairs = one_bit.set_index(index)[["test_outputs"]].join(other[["test_outputs_full"]], how="inner")
     pairs = pairs.loc[pairs["test_outputs"].map(len) > 0]
-    if pairs.empty:
-        return pd.Series(dtype=np.float64), ""
     networks = [set(map(tuple, side[cell].to_numpy())) for side in (one_bit, full, pairs.reset_index())]
-    alone = len((networks[0] | networks[1]) - networks[2])
+    alone = 0 if pairs.empty else len((networks[0] | networks[1]) - networks[2])
     note = f"{alone} networks of one precision without their counterpart are left out" if alone else ""
     apart = pd.Series(
         [
@@ -84,9 +103,9 @@ def _gaps(one_bit: pd.DataFrame, full: pd.DataFrame, when: When) -> tuple[pd.Ser
             for f, f_full in zip(pairs["test_outputs"], pairs["test_outputs_full"], strict=True)
         ],
         index=pairs.index,
-    ).sort_index()
-    by_cell = apart.groupby(level=cell)
-    return {"start": by_cell.first, "end": by_cell.last, "largest": by_cell.max}[when](), note
+        dtype=np.float64,
+    )
+    return apart.sort_index(), note
 
 
 @reads("test_outputs")

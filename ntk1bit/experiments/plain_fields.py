@@ -69,7 +69,7 @@ class PlainFields:
             require_choice("setting", name, kinds)
             given[name] = cls.typed(name, value, kinds[name])
         for field in fields(cls):
-            if field.name not in given and field.default is MISSING:
+            if field.name not in given and field.default is MISSING and field.default_factory is MISSING:
                 raise InputError(f"the setting {field.name!r} is missing")
         return cls(**given)
 

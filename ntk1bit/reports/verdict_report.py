@@ -10,7 +10,9 @@ from markupsafe import Markup, escape
 
 from ntk1bit.claims import OUTCOMES
 from ntk1bit.claims.results import ClaimEntry, CountEntry, EstimateEntry, NumberEntry, Results, StudyEntry, read_results
+from ntk1bit.claims.verification import OWN
 from ntk1bit.errors import InputError
+from ntk1bit.plots.claims import claim_figures
 from ntk1bit.plots.recipes import Drawn, draw
 from ntk1bit.reports.figures import data_uri
 from ntk1bit.reports.formats import anchor, duration, estimate, formula, number
@@ -20,7 +22,12 @@ _SIGNS = {"refuted": "✕", "inconclusive": "?", "supported": "✓"}
 _MACHINE = {"processor": "Processor", "cores": "Processors used", "memory_gb": "Memory, GB"}
 
 
-def verdict_page(folder: Path | str, *, draw: Callable[[Results], Sequence[Drawn]] = draw) -> str:
+def figures_of(results: Results) -> Sequence[Drawn]:
+    """Draw the figures of a verification: those of the documents, or a panel for each criterion of a claim file."""
+    return claim_figures(results) if results.preset == OWN else draw(results)
+
+
+def verdict_page(folder: Path | str, *, draw: Callable[[Results], Sequence[Drawn]] = figures_of) -> str:
     """Return the page of a verification.
 
     Parameters
@@ -55,14 +62,19 @@ def verdict_page(folder: Path | str, *, draw: Callable[[Results], Sequence[Drawn
         }
         for figure in drawn
     ]
+    preset = "claim files" if results.preset == OWN else f"preset {results.preset}"
+    count = len(results.claims)
+    title = f"Verdict{'s' * (count != 1)} on {count} claim{'s' * (count != 1)}"
     return render(
         "verdicts.html",
-        title=f"Verdicts on {len(results.claims)} claims ({results.preset})",
+        title=f"{title} ({preset.removeprefix('preset ')})",
+        own=results.preset == OWN,
+        heading=f"{title} about 1-bit networks",
         results=results,
         claims=sorted(results.claims, key=lambda claim: OUTCOMES.index(claim.outcome)),
         byline=[
-            f"preset {results.preset}",
-            f"{len(results.studies)} studies",
+            preset,
+            f"{len(results.studies)} stud{'ies' if len(results.studies) != 1 else 'y'}",
             results.made,
             str(results.machine.get("processor", "")),
         ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,13 +110,14 @@ def test_widths_with_one_seed_have_no_spread_and_that_is_said(frame):
     assert "one seed only at widths 128: they are left out" in found.notes
 
 
-def test_the_example_of_the_claims_page_runs(tmp_path, monkeypatch, capsys):
+def test_the_example_of_the_claims_page_runs(tmp_path, monkeypatch):
     """Its frame is `run.frame([])`, so it must need no column that has to be asked for."""
     monkeypatch.chdir(tmp_path)
     run_all(SweepSpec(widths=(8, 16, 64), seeds=(0, 1), steps=8, n_train=(8,), n_test=4), Path("runs/mine"))
     page = (Path(__file__).parents[2] / "docs" / "claims.md").read_text(encoding="utf-8")
-    example = next(code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "claim.judge" in code)
-    exec(compile(example, "docs/claims.md", "exec"), {})
-    assert "exponent of drift" in capsys.readouterr().out
+    examples = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "evidence(" in code]
+    found: dict[str, Any] = {"open_run": open_run}
+    exec(compile("\n".join(examples), "docs/claims.md", "exec"), found)
+    assert "exponent of drift" in str(found["verdict"])
     with pytest.raises(InputError, match=r"activation_changes needs the column 'activation_change'"):
         estimators.activation_changes(open_run("runs/mine").frame([]))

@@ -99,6 +99,12 @@ def test_any_executor_serves(tmp_path):
         assert len(list((tmp_path / "v" / "studies" / name / "cells").glob("*.parquet"))) == count
 
 
+def test_verdicts_are_printed_as_json_and_nothing_else(folder, capsys):
+    code, out, _ = call(capsys, "verify", "I.6", "--out", str(folder), "--jobs", "1", "--json")
+    found = json.loads(out)
+    assert (code, [one["id"] for one in found], bool(found[0]["measures"])) == (0, ["I.6"], True)
+
+
 @pytest.mark.slow
 def test_a_stopped_verification_goes_on_where_it_was(tmp_path):
     folder = tmp_path / "v"

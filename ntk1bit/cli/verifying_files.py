@@ -1,0 +1,126 @@
+"""`ntk1bit verify` on claim files: what runs, three lines for each verdict, and the page."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from ntk1bit.claims.claim import verdict_text
+from ntk1bit.claims.claim_files import ENDINGS, ClaimFile, read_claim_file
+from ntk1bit.claims.results import FILE, ClaimEntry, Results
+from ntk1bit.claims.verification import OWN, ClaimStudy, earlier_results, plan_files, verify_files
+from ntk1bit.cli.lists import read_seeds
+from ntk1bit.cli.progress import clock, progress_bar, resumable, usable_jobs
+from ntk1bit.cli.tables import print_table, say
+from ntk1bit.errors import InputError
+from ntk1bit.reports import write_report
+
+_COLUMNS = 100  # of what is printed
+
+
+def split_words(words: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """Tell the words of a command line apart: claim files, run folders, and everything else: names of claims."""
+    files, runs, names = [], [], []
+    for word in words:
+        path = Path(word)
+        if path.suffix.lower() in ENDINGS or path.is_file():
+            files.append(word)
+        elif (path / "spec.toml").is_file() or (path.is_dir() and len(path.parts) > 1):
+            runs.append(word)
+        else:
+            names.append(word)
+    return files, runs, names
+
+
+def print_claims(files: Sequence[str]) -> int:
+    """List the claims of files with their rules."""
+    for one in map(read_claim_file, files):
+        print(f"{one.claim.id}: {one.claim.title} ({one.path})")
+        for part in (one.claim.statement, f"rule: {one.rule_on(one.sweep)}"):
+            print(textwrap.fill(part, width=_COLUMNS, initial_indent="    ", subsequent_indent="    "))
+    return 0
+
+
+def run(
+    words: tuple[list[str], list[str], list[str]],
+    *,
+    preset: str | None,
+    out: Path | None,
+    seeds: str | None,
+    jobs: int | None,
+    dry_run: bool,
+    as_json: bool,
+    publish: bool,
+) -> int:
+    """Judge the claims of files, store the verdicts and write the page; return the exit code."""
+    files, runs, _ = words
+    require_claims(words)
+    for given, option in ((preset, "--preset"), (publish, "--publish")):
+        if given:
+            raise InputError(
+                f"{option} is for the claims of the documents; a claim file says itself what it is judged on"
+            )
+    claims = [read_claim_file(one) for one in files]
+    folder = out or Path("runs") / f"verify-{'+'.join(dict.fromkeys(one.path.stem for one in claims))}"
+    studies, remarks = plan_files(
+        claims, folder, run=runs[0] if runs else None, seeds=() if seeds is None else read_seeds(seeds)
+    )
+    earlier_results(folder, OWN)  # refuses a folder that holds something else, before anything is said
+    jobs = usable_jobs(jobs)
+    for remark in remarks:
+        say(remark)
+    if dry_run:
+        _print_plan(studies, folder, jobs)
+        return 0
+    with resumable(folder), progress_bar() as bar:
+        results = verify_files(studies, folder, jobs=jobs, progress=bar, note=say)
+    page = write_report(folder)
+    entries = _judged(results, claims)
+    if as_json:
+        print_json(entries)
+        return 0
+    for entry in entries:
+        print(verdict_text(msgspec.to_builtins(entry)), end="\n\n")
+    print(f"page: {page}\nverdicts and evidence: {folder / FILE}")
+    return 0
+
+
+def print_json(entries: Sequence[ClaimEntry]) -> None:
+    """Print verdicts with their evidence as JSON."""
+    print(json.dumps([msgspec.to_builtins(one) for one in entries], indent=1, allow_nan=False))
+
+
+def _judged(results: Results, claims: Sequence[ClaimFile]) -> list[ClaimEntry]:
+    """Return the entries of these claims, in the order of their files."""
+    return [results.claim(one.claim.id) for one in claims]
+
+
+def require_claims(words: tuple[list[str], list[str], list[str]]) -> None:
+    """Refuse words that do not go together; see `split_words`."""
+    files, runs, names = words
+    if not files:
+        raise InputError(f"{runs[0]} is a run; name the claim as well, as in: ntk1bit verify my_claim.toml {runs[0]}")
+    if names:
+        word = names[0]
+        raise InputError(
+            f"{word!r} is no claim file (it would end in .toml or .py) and no run folder; "
+            "claims of the documents, such as C1, are verified by a command of their own"
+        )
+    if len(runs) > 1:
+        raise InputError(f"claims are judged on one run, got {len(runs)}: {', '.join(runs)}; give one of them")
+
+
+def _print_plan(studies: Sequence[ClaimStudy], folder: Path, jobs: int) -> None:
+    rows = []
+    for one in studies:
+        who = ", ".join(file.claim.id for file in one.files)
+        rows.append([one.name, clock(one.seconds / jobs) if one.to_run else "is read", who])
+    print_table(["run", "time", "claims"], rows)
+    for one in studies:
+        for file in one.files:
+            print(f"\n{file.claim.id}: {file.claim.title}\n    rule: {file.rule_on(one.specification)}")
+    print(f"\nabout {clock(sum(one.seconds for one in studies) / jobs)} with {jobs} jobs, rough; folder {folder}")
