@@ -95,9 +95,12 @@ class DeepScaling(Experiment):
         InputError
             As `cube_data`, `mlp.hidden_width` and `Training`.
         """
+        from ntk1bit.experiments.telling import COMPILING, Teller
         from ntk1bit.networks import mlp
         from ntk1bit.training.descent import NEVER
 
+        tell = Teller(scratch)
+        tell(COMPILING, 0.0)
         points = cube_data(self.task, n_train=self.n_train, n_test=self.n_test, seed=self.data_seed)
         inputs = points.x.shape[1]
         width = mlp.hidden_width(inputs, self.depth, self.parameters)
@@ -110,7 +113,7 @@ class DeepScaling(Experiment):
         )
         every = max(math.ceil(self.steps / RECORDS), 1)
         at_test: dict[str, Any] = {"x_test": points.x_test, "y_test": points.y_test}
-        found = _train(self, network, scratch, points, steps=self.steps, every=every, **at_test)
+        found = _train(self, network, scratch, points, steps=self.steps, every=every, progress=tell, **at_test)
         return pd.DataFrame(
             {
                 "seed": found.seeds,
@@ -200,19 +203,28 @@ class DeepSimilarity(Experiment):
         import jax
         import jax.numpy as jnp
 
+        from ntk1bit.experiments.telling import COMPILING, Teller
         from ntk1bit.networks.mlp import MLP
         from ntk1bit.training.descent import NEVER
 
+        tell = Teller(scratch)
         points = curve_data(self.task, n_train=self.n_train, n_test=self.n_test, seed=self.data_seed)
         in_epoch = max(self.n_train // self.batch, 1)
         grid = jnp.asarray(curve_inputs(np.linspace(-np.pi, np.pi, GRID)), dtype=float)
         watch, targets = np.concatenate([points.x, points.x_test]), np.concatenate([points.y, points.y_test])
         outputs, drawn, lost = {}, {}, np.zeros(len(self.seeds), dtype=bool)
-        for precision in PRECISIONS:
+        for number, precision in enumerate(PRECISIONS):
+            before = number / len(PRECISIONS)
+            tell(f"{precision}, {COMPILING}", before)
+
+            def progress(what: str, share: float, precision: str = precision, before: float = before) -> None:
+                tell(f"{precision}, {what}", before + share / len(PRECISIONS))
+
             hidden, kind = (FIRST_WIDTH * self.k, self.k), cast(Any, self.parameterisation)
             network = MLP(2, hidden, precision=cast(Any, precision), biases=False, parameterisation=kind)
             place, steps = scratch.with_name(f"{scratch.name}-{precision}"), self.epochs * in_epoch
-            found = _train(self, network, place, points, steps=steps, every=in_epoch, batch=self.batch, watch=watch)
+            recorded: dict[str, Any] = {"batch": self.batch, "watch": watch, "progress": progress}
+            found = _train(self, network, place, points, steps=steps, every=in_epoch, **recorded)
             outputs[precision] = found.predictions
             at_grid = jax.jit(jax.vmap(_functions(network)[1], in_axes=(0, None)))(found.params, grid)
             drawn[precision] = np.asarray(at_grid, dtype=np.float64)

@@ -60,6 +60,13 @@ class LanguageModel(Experiment):
         each = 6 * Size(self.layers, self.width).parameters + 12 * self.layers * self.width * self.context + 1e5
         return 6.0 + 3e-11 * each * self.tokens
 
+    @property
+    def memory(self) -> int:
+        """Predicted bytes at the peak: JAX and its compiler, weights with what Adam keeps of them, and activations."""
+        size = Size(self.layers, self.width)
+        activations = 4 * self.batch * self.context * self.layers * (30 * self.width + 2 * self.heads * self.context)
+        return int(370e6 + 64 * size.parameters + activations)
+
     def shape(self, vocabulary: int) -> Shape:
         """Return the shape of the network for an alphabet of this size."""
         activation = cast(Activation, self.activation)
@@ -81,6 +88,7 @@ class LanguageModel(Experiment):
         InputError
             As `texts.load` and `Shape`, and if the tokens are less than one step.
         """
+        from ntk1bit.experiments.telling import COMPILING, Teller
         from ntk1bit.files import write_whole
         from ntk1bit.networks.transformer import as_arm, transformer
         from ntk1bit.training import language as training
@@ -92,8 +100,10 @@ class LanguageModel(Experiment):
         model = transformer(shape, arm=cast(Arm, self.arm), seed=self.seed, surrogate=cast(Surrogate, self.surrogate))
         settings = training.language_training(self.tokens, rate=self.rate, batch=self.batch, context=self.context)
         checkpoint = Checkpoint(scratch.with_suffix(".checkpoint"), self.key, replace=True)
+        tell = Teller(scratch)
+        tell(COMPILING, 0.0)
         ended = training.train_on_text(
-            model, corpus.train, settings, context=self.context, seed=self.seed, checkpoint=checkpoint
+            model, corpus.train, settings, context=self.context, seed=self.seed, checkpoint=checkpoint, progress=tell
         )
         write_whole(scratch.with_suffix(".weights"), serialised(ended.params))
         about = training.curve_columns(ended, settings) | {"parameters": shape.parameters}
