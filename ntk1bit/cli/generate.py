@@ -34,17 +34,19 @@ def generate(
 
     packed = load(model)
 
-    def added(start: str) -> tuple[str, str]:
-        """Return a continuation, and how long it took."""
+    def added(start: str, *, warm: bool = False) -> tuple[str, str]:
+        """Return a continuation, and how long it took; `warm` leaves out the loading of compiled code."""
         settings = {"length": length, "temperature": temperature, "seed": seed}
         with progress_bar() as bar:
+            if warm:
+                continue_text(packed, start, length=1)
             return _timed(lambda: continue_text(packed, start, **settings, progress=bar))
 
     if about:
         for name, value in (*packed.rows(), *_sizes(packed, model)):
             _show(f"{name:36} {value}")
         if packed.alphabet and length > 0:
-            _show(f"{'speed on this machine':36} {added(prompt or packed.alphabet[-1])[1]}")
+            _show(f"{'speed on this machine':36} {added(prompt or packed.alphabet[-1], warm=True)[1]}")
         return
     text, time = added(prompt)
     _show(prompt + text)

@@ -31,6 +31,7 @@ def ntk(
 
     Example: ntk1bit ntk --task digits --width 4096 --limit --effective --spectrum --out H.npz --plot H.png
     """
+    from ntk1bit.cli.progress import shown_after
     from ntk1bit.data import tasks
     from ntk1bit.files import FIGURES, writable_file
     from ntk1bit.kernels.measure import ENDINGS, NetworkSettings, measure
@@ -43,8 +44,9 @@ def ntk(
         writable_file("--out", out, ENDINGS)
     if plot is not None:
         writable_file("--plot", plot, FIGURES)
-    data = tasks.load(task, n_train=n_train, n_test=0, seed=data_seed)
-    measured = measure(data.x, data.y, settings, limit=limit, effective=effective, with_spectrum=spectrum)
+    with shown_after("kernels"):
+        data = tasks.load(task, n_train=n_train, n_test=0, seed=data_seed)
+        measured = measure(data.x, data.y, settings, limit=limit, effective=effective, with_spectrum=spectrum)
     for name, value in measured.rows():
         print(f"{name:36} {value}")
     if out is not None:

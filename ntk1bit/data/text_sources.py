@@ -223,5 +223,5 @@ def canonical(name: str) -> str:
 
 
 def title(name: str) -> str:
-    """Return a short name of a text: that of its file, without folder and ending, if it is one's own."""
-    return name if name in SOURCES else Path(name.rpartition(_MARK)[0] or name).stem
+    """Return a short name of a text: that of its file, without its folder, if it is one's own."""
+    return name if name in SOURCES else Path(name.rpartition(_MARK)[0] or name).name
