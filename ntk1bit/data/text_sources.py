@@ -214,7 +214,7 @@ def canonical(name: str) -> str:
     path, _, digest = name.rpartition(_MARK)
     if name in SOURCES or (path and re.fullmatch(r"[0-9a-f]{16}", digest)):
         return name
-    if not (Path(name).suffix or os.sep in name or Path(name).is_file()):
+    if not (Path(name).suffix or os.sep in name or os.path.isfile(name)):  # False for names that no file can have
         try:
             require_choice("text", name, SOURCES)
         except InputError as problem:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ntk1bit.data import text as texts
 from ntk1bit.experiments.experiment import Experiment
+from ntk1bit.experiments.telling import COMPILING, Teller
 from ntk1bit.networks.quantizers import Surrogate
 from ntk1bit.networks.transformer_shape import ARMS, TRAINED_ARMS, Activation, Arm, Shape, Size
 
@@ -88,7 +89,6 @@ class LanguageModel(Experiment):
         InputError
             As `texts.load` and `Shape`, and if the tokens are less than one step.
         """
-        from ntk1bit.experiments.telling import COMPILING, Teller
         from ntk1bit.files import write_whole
         from ntk1bit.networks.transformer import as_arm, transformer
         from ntk1bit.training import language as training
@@ -100,11 +100,17 @@ class LanguageModel(Experiment):
         model = transformer(shape, arm=cast(Arm, self.arm), seed=self.seed, surrogate=cast(Surrogate, self.surrogate))
         settings = training.language_training(self.tokens, rate=self.rate, batch=self.batch, context=self.context)
         checkpoint = Checkpoint(scratch.with_suffix(".checkpoint"), self.key, replace=True)
-        tell = Teller(scratch)
-        tell(COMPILING, 0.0)
-        ended = training.train_on_text(
-            model, corpus.train, settings, context=self.context, seed=self.seed, checkpoint=checkpoint, progress=tell
-        )
+        with Teller(scratch) as tell:
+            tell(COMPILING, 0.0)
+            ended = training.train_on_text(
+                model,
+                corpus.train,
+                settings,
+                context=self.context,
+                seed=self.seed,
+                checkpoint=checkpoint,
+                progress=tell,
+            )
         write_whole(scratch.with_suffix(".weights"), serialised(ended.params))
         about = training.curve_columns(ended, settings) | {"parameters": shape.parameters}
         arms = [arm for arm in ARMS if arm == self.arm or (self.arm == "full" and arm not in TRAINED_ARMS)]

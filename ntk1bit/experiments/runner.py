@@ -20,7 +20,7 @@ from ntk1bit.experiments.executors import running, uninterrupted, workers
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.specification import Reader, Specification, Stage
 from ntk1bit.experiments.store import StageIncompleteError, Store
-from ntk1bit.experiments.telling import Teller, forget, told
+from ntk1bit.experiments.telling import COMPILING_KERNELS, Teller, forget, told
 from ntk1bit.files import clear_unfinished
 
 WORKER_BYTES = 330e6  # a worker with its libraries loaded and nothing trained, measured as resident memory
@@ -123,12 +123,8 @@ def compute(folder: Path | str, experiment: Experiment) -> bool:
     store = Store(folder)
     began = time.perf_counter()
     scratch = store.scratch(experiment.key)
-    tell = Teller(scratch)
-    try:
-        with cores.using(threads=1), announced(lambda: tell("compiling kernels (first time only)", 0.0)):
-            frame = experiment.run(scratch)
-    finally:
-        forget(scratch)
+    with Teller(scratch) as tell, cores.using(threads=1), announced(lambda: tell(COMPILING_KERNELS, 0.0)):
+        frame = experiment.run(scratch)
     return store.write(experiment, frame, seconds=time.perf_counter() - began)
 
 

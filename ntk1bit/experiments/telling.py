@@ -12,9 +12,10 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 COMPILING = "compiling"
+COMPILING_KERNELS = "compiling kernels (first time only)"
 _NAME = ".{}.now.writing-state"
 _SECONDS = 1.0  # between two files, unless what is said begins something
 
@@ -29,6 +30,8 @@ class Told(NamedTuple):
 class Teller:
     """Tells what an experiment does, as a function of words and the share done, at most once a second.
 
+    As a context it takes back what it told at the end.
+
     Parameters
     ----------
     scratch
@@ -40,6 +43,14 @@ class Teller:
     def __init__(self, scratch: Path, *, now: Callable[[], float] = time.monotonic) -> None:
         self._path = _state(scratch)
         self._now, self._last = now, -_SECONDS
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take back what was told."""
+        self._path.unlink(missing_ok=True)
 
     def __call__(self, what: str, share: float) -> None:
         """Tell it."""
@@ -64,7 +75,7 @@ def told(scratch: Path) -> Told | None:
 
 
 def forget(scratch: Path) -> None:
-    """Remove what the experiment with this scratch path has told."""
+    """Remove what an experiment with this scratch path told before its process was killed."""
     _state(scratch).unlink(missing_ok=True)
 
 
