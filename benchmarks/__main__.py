@@ -9,6 +9,7 @@ would slow OpenBLAS down has been removed.
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
 import os
 import platform
@@ -39,6 +40,7 @@ def _race(options: argparse.Namespace) -> int:
     from benchmarks import report
     from benchmarks.catalogue import PAIRS
     from benchmarks.rounds import measure
+    from ntk1bit.compiling import announced
 
     pairs = [pair for pair in PAIRS if options.only in pair.product]
     if not pairs:
@@ -54,12 +56,14 @@ def _race(options: argparse.Namespace) -> int:
             return 2
     machine = _machine()  # after the races are imported: they load every BLAS they use
     print(machine)
-    print(report.header())
+    print(report.header(), flush=True)
     results = []
-    for threads in options.threads:
-        for pair in pairs:
-            results.append(measure(pair, threads=threads, rounds=options.rounds))
-            print(report.row(results[-1]), flush=True)
+    told = functools.cache(lambda: print("compiling kernels (first time only) ...", file=sys.stderr, flush=True))
+    with announced(told):
+        for threads in options.threads:
+            for pair in pairs:
+                results.append(measure(pair, threads=threads, rounds=options.rounds))
+                print(report.row(results[-1]), flush=True)
     if options.out is not None:
         report.write_csv(results, options.out, machine=machine)
         print(f"wrote {options.out}")

@@ -21,7 +21,7 @@ import functools
 import hashlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -135,12 +135,13 @@ def _source_hash(package: Path) -> str:
 
 
 class _Notice(event.Listener):
-    """Says on the terminal, once per process, that kernels are being compiled, and how long it took in all."""
+    """Says that kernels are being compiled, once per process on the terminal or to who asked, and how long it took."""
 
     def __init__(self) -> None:
         self.depth = 0
         self.seconds = 0.0
         self.said = False
+        self.tell: Callable[[], None] | None = None
 
     def on_start(self, event: event.Event) -> None:
         if not _is_ours(event):
@@ -148,7 +149,9 @@ class _Notice(event.Listener):
         self.depth += 1
         if self.depth == 1:
             self.since = time.perf_counter()
-            if not self.said and sys.stderr.isatty():
+            if self.tell is not None:
+                self.tell()
+            elif not self.said and sys.stderr.isatty():
                 self.said = True
                 print(
                     "ntk1bit: compiling kernels for this processor (once, up to 20 s; kept on disk) ...",
@@ -170,6 +173,16 @@ def _is_ours(event: event.Event) -> bool:
 
 _notice = _Notice()
 event.register("numba:compile", _notice)
+
+
+@contextlib.contextmanager
+def announced(tell: Callable[[], None]) -> Iterator[None]:
+    """Call `tell` each time a kernel begins to be compiled in the body, in place of the line on the terminal."""
+    before, _notice.tell = _notice.tell, tell
+    try:
+        yield
+    finally:
+        _notice.tell = before
 
 
 def seconds_compiling() -> float:

@@ -34,8 +34,6 @@ x = np.random.default_rng(0).standard_normal((6, 5)).astype(np.float32)
 K = x @ x.T + np.eye(6, dtype=np.float32)
 K_test, y = K[:2], np.ones(6)
 """,
-    ("docs/kernels.md", 1): 'params = {"w": np.ones((4, 5), np.float32), "a": np.ones(4, np.float32)}',
-    ("docs/kernels.md", 2): "params = [np.ones((5, 4), np.float32), np.ones((4, 2), np.float32)]",
 }
 SLOW = {"docs/language.md"}  # trains nine Transformers
 

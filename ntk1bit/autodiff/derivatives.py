@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk1bit.autodiff import programs, rows
+from ntk1bit.autodiff.explanations import explained
 from ntk1bit.autodiff.programs import Program
 
 _SLACK = 2  # transposed copies, which the compiler makes beside the arrays of the program
@@ -71,7 +72,7 @@ class Network:
             return programs.evaluate(program, constants, [*trained, *frozen, *jax.tree.leaves(one)])[0].reshape(-1)
 
         arrays = rows.shapes((self.trained, self.frozen, self.program.constants))
-        with programs.explained("f cannot be differentiated"):
+        with explained("f cannot be differentiated"):
             return programs.trace(functools.partial(row, f), *arrays, *inputs)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk1bit.autodiff.equations import is_inexact
-from ntk1bit.autodiff.programs import explained, finite
+from ntk1bit.autodiff.explanations import explained
+from ntk1bit.autodiff.programs import finite
 from ntk1bit.errors import InputError
 
 
@@ -60,13 +61,16 @@ def split_parameters(
     Raises
     ------
     InputError
-        If the tree cannot be read, no array of floats is left, a trained one contains NaN or infinity, or another NaN.
+        If the tree cannot be read, no array of floats is left, a trained one contains NaN or infinity, or another NaN;
+        if everything is to be trained and batch statistics are among it.
     """
     if parameters is not None and not callable(parameters):
         raise InputError("parameters is a function of a path, such as lambda path: path.startswith('layers/0')")
     with explained("params is not a tree that JAX can take apart"):
         leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
     named = [("/".join(_key_name(key) for key in path), leaf) for path, leaf in leaves]
+    if parameters is None:
+        _refuse_statistics(params, named)
     kinds, trained, frozen, others, paths, frozen_paths = [], [], [], [], [], []
     for path, leaf in named:
         if not isinstance(leaf, (jax.Array, np.ndarray)) or getattr(leaf.dtype, "kind", "") in (*"OSUMm",):
@@ -89,6 +93,29 @@ def split_parameters(
         if not (no_nan if infinite_allowed else all_finite):  # a frozen mask may well hold -inf
             raise InputError(f"parameter {path!r} contains NaN or infinity; the network has diverged")
     return Split(treedef, tuple(kinds), tuple(others), tuple(paths)), tuple(trained), tuple(frozen)
+
+
+def _refuse_statistics(params: Any, named: Sequence[tuple[str, Any]]) -> None:
+    """Refuse running statistics of batch normalisation among the parameters: no gradient step moves them.
+
+    They are known by Flax's names: a collection ``batch_stats``, a variable of type ``BatchStat``.
+    """
+
+    def is_statistic(node: Any) -> bool:
+        return any(kind.__name__ == "BatchStat" for kind in type(node).__mro__)
+
+    found = [path for path, _ in named if "batch_stats" in path.split("/")]
+    if found:
+        way = "lambda p, x: model.apply({'params': p, 'batch_stats': statistics}, x)"
+    elif any(map(is_statistic, nodes := jax.tree.leaves(params, is_leaf=is_statistic))):
+        found = [path for (path, _), node in zip(named, nodes, strict=True) if is_statistic(node)]
+        way = "graph, p, rest = nnx.split(model, nnx.Param, ...), then lambda p, x: nnx.merge(graph, p, rest)(x)"
+    else:
+        return
+    raise InputError(
+        f"params holds batch statistics, which are no parameters: {', '.join(found[:3])}{', ...' * (len(found) > 3)}; "
+        f"give the parameters alone and close over the rest: {way}; or choose by path with parameters=..."
+    )
 
 
 def _as_trained(leaf: Any, kind: str) -> jax.Array:

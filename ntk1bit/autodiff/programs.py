@@ -8,7 +8,6 @@ arrays that the function captured become arguments of the compiled code, so none
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import threading
 from collections import OrderedDict
@@ -23,17 +22,10 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from jax.lax import GatherScatterMode
 
 from ntk1bit.autodiff.equations import as_function, every_equation, interpret
-from ntk1bit.errors import InputError
 
 _KEPT = 64  # compiled functions
 _JAX_HOME = str(Path(jax.__file__).parent)
 _RULES = ("custom_jvp_call", "custom_vjp_call")  # also under the longer names of older versions
-_BY_VALUE = (
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerIntegerConversionError,
-    jax.errors.NonConcreteBooleanIndexError,
-)
 
 _Made = TypeVar("_Made")
 _kept: OrderedDict[Hashable, Any] = OrderedDict()
@@ -127,59 +119,6 @@ def largest_array(jaxpr: Any) -> int:
 def all_arrays(jaxpr: Any) -> int:
     """Return the bytes of everything that a program computes: more than it can need at any one time."""
     return sum(_sizes(jaxpr))
-
-
-@contextlib.contextmanager
-def explained(doing: str, hint: Callable[[], str] = lambda: "") -> Iterator[None]:
-    """Turn what is raised while a function is traced or differentiated into one line that names the cause.
-
-    Parameters
-    ----------
-    doing
-        What was tried, as the beginning of a sentence: ``"f fails on one input"``.
-    hint
-        Called after a failure that none of the known causes explains; what it returns is added.
-    """
-    try:
-        yield
-    except MemoryError:
-        raise
-    except InputError as error:  # raised anew, since JAX appends notes of its own to the one on its way
-        raise InputError(str(error)) from error.__cause__
-    except Exception as error:
-        raise InputError(_cause(error) or f"{doing}: {_first_line(error)}{hint()}") from error
-
-
-def _cause(error: Exception) -> str:
-    text = str(error)
-    if "custom_vjp" in text and "forward-mode" in text.replace("forward mode", "forward-mode"):
-        return (
-            "f uses jax.custom_vjp, which cannot be pushed forward; write the estimator with stop_gradient or "
-            "custom_jvp, or choose method 'jacobian'"
-        )
-    if "Reverse-mode differentiation does not work" in text:
-        return (
-            "f has a lax.while_loop (or a fori_loop with bounds that are not fixed) between parameters and output, "
-            "which cannot be differentiated backwards; use lax.scan, or a fori_loop with fixed bounds"
-        )
-    if isinstance(error, NotImplementedError) and " rule" in text and "'" in text:
-        kind = "derivative" if "ifferentiation" in text else "rule for vmap" if "atching" in text else "transpose"
-        return (
-            f"f uses {text.split(chr(39))[1]!r}, for which JAX has no {kind}; put it behind jax.lax.stop_gradient, "
-            "or give it a derivative with jax.custom_jvp"
-        )
-    if isinstance(error, _BY_VALUE):
-        return (
-            "f cannot be traced, because it looks at values of parameters or inputs (if, while, int(), a boolean "
-            "index, NumPy); use jnp.where, jax.lax.cond and jax.numpy in their place"
-        )
-    return ""
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else ""
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
 
 
 class _Walk:

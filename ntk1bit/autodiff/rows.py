@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk1bit.autodiff.explanations import VMAP
 from ntk1bit.autodiff.programs import Program, evaluate, finite, kept, opened
 from ntk1bit.errors import InputError
 
@@ -166,15 +167,16 @@ def check_rows_apart(together: Program, alone: Program, parameters: tuple[Any, .
         tipped = _distance(single, shaken).max(initial=0.0)
     if (others > rounding).any():
         raise InputError(
-            "f(params, x) mixes the rows of x (batch normalisation while training, attention or a maximum over the "
-            "batch?): each output must depend on its own input only; freeze the statistics (inference mode), or write "
-            "the network for one input and use jax.vmap"
+            "f(params, x) mixes the rows of x, f(params, x)[:1] is not f(params, x[:1]) (batch normalisation while "
+            "training, attention or a maximum over the batch?): each output must depend on its own input only; freeze "
+            "the batch statistics (evaluation mode: docs/networks.md), or write the network for one input and wrap it "
+            f"as {VMAP}"
         )
     if n > 1 and (place > max(rounding, 10 * tipped)).all():
         raise InputError(
             "f(params, x) gives a row something else at another place in the batch (a dropout mask or noise of the "
-            "batch's shape?): each output must depend on its own input only; switch dropout off (inference mode), or "
-            "write the network for one input and use jax.vmap"
+            "batch's shape?): each output must depend on its own input only; switch dropout off (evaluation mode: "
+            f"docs/networks.md), or write the network for one input and wrap it as {VMAP}"
         )
 
 

@@ -28,9 +28,10 @@ from ntk1bit.arguments import number
 from ntk1bit.autodiff import blocks, derivatives, programs, rows
 from ntk1bit.autodiff.blocks import Plan
 from ntk1bit.autodiff.derivatives import Network
+from ntk1bit.autodiff.explanations import VMAP, explained
 from ntk1bit.autodiff.missing_gradients.gradient_paths import check_gradient_paths, telling_rows, zero_jacobian_error
 from ntk1bit.autodiff.parameters import Split, split_parameters
-from ntk1bit.autodiff.programs import Program, explained
+from ntk1bit.autodiff.programs import Program
 from ntk1bit.errors import InputError, require_choice
 
 Method = Literal["auto", "jacobian", "vector_products", "structured"]
@@ -184,7 +185,7 @@ class _Examined:
         if not hasattr(value, "dtype") or len(value.shape) not in (1, 2) or value.shape[0] != n:
             given = getattr(value, "shape", type(value).__name__)
             number = "one input" if n == 1 else f"{n} inputs"
-            hint = self._hint(inputs, given)
+            hint = _pair_hint(value) or self._hint(inputs, given)
             raise InputError(f"f(params, x) must return (n,) or (n, outputs); for {number} it returned {given}{hint}")
         if not value.size:
             raise InputError(f"f(params, x) returns no numbers, but shape {value.shape}")
@@ -232,12 +233,23 @@ class _Examined:
         except Exception:  # whatever f raises for a thing it was not written for
             takes_one = False
         if takes_one:
-            return "; it seems to take one input at a time: use lambda p, x: jax.vmap(lambda one: f(p, one))(x)"
+            return f"; this looks like a network of one input: wrap it as {VMAP}"
         if any(leaf.ndim == 1 for leaf in leaves):
             return (
                 "; x of shape (n,) is n inputs of one number: write x[:, None] for one feature, x[None] for one input"
             )
         return ""
+
+
+def _pair_hint(value: Any) -> str:
+    """Say what to do with outputs that come with a state, as those of networks with batch statistics do."""
+    first = value[0] if isinstance(value, tuple | list) and len(value) > 1 else None
+    if not hasattr(first, "shape"):
+        return ""
+    return (
+        f" of {len(value)}, which looks like (outputs, state), as of a network with batch statistics: run it in "
+        "evaluation mode and return the outputs alone, lambda p, x: f(p, x)[0]; see docs/networks.md"
+    )
 
 
 def _planned(

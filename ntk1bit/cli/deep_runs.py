@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ntk1bit.cli.progress import clock, resumable, run_shown, usable_jobs
+from ntk1bit.cli.progress import clock, resumable, run_shown, shown_after, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.experiments import Run, open_run
 from ntk1bit.experiments.deep import DeepScaling, DeepSimilarity
@@ -43,20 +43,21 @@ def print_plan(figure: int, preset: str, *, jobs: int | None, out: Path | None) 
 
 
 def run(figure: int, preset: str, *, jobs: int | None, out: Path | None) -> None:
-    """Train what is missing with a progress bar; then print, write and draw what was found."""
+    """Train what is missing, showing progress; then print, write and draw what was found."""
     spec, jobs = deep_specification(figure, preset), usable_jobs(jobs)
     folder = out or default_folder(spec, preset)
     with resumable(folder):
         outcome = run_shown(spec, folder, jobs=jobs)
-    found = open_run(folder)
-    found.require_whole()
-    frame, tables = found.frame(), print_tables(found)
+    with shown_after("tables and figure"):
+        found = open_run(folder)
+        found.require_whole()
+        frame, tables = found.frame(), print_tables(found)
+        written = folder / f"figure-{figure}.csv"
+        tables.to_csv(written, index=False)
+        print(f"\n{len(found.about)} experiments, {clock(found.seconds)} of one core. Written: {written}", end=" ")
+        print(*draw(frame, (figure,), folder / f"figure-{figure}.png"))
     if outcome.diverged:
         say(f"{outcome.diverged} experiments have networks that diverged: recorded as results")
-    written = folder / f"figure-{figure}.csv"
-    tables.to_csv(written, index=False)
-    print(f"\n{len(found.about)} experiments, {clock(found.seconds)} of one core. Written: {written}", end=" ")
-    print(*draw(frame, (figure,), folder / f"figure-{figure}.png"))
 
 
 def draw(frame: pd.DataFrame, figures: tuple[int, ...], path: Path) -> list[Path]:

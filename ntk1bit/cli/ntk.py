@@ -58,7 +58,7 @@ def ntk(
     with progress_bar() as bar:
         asked = {"limit": limit, "effective": effective, "with_spectrum": spectrum}
         measured = measure(data.x, data.y, settings, **asked, progress=bar)
-        if bar is not None and (effective or spectrum):
+        if effective or spectrum:
             bar("eigenvalues and certificate", 0.0)
         rows = list(measured.rows())
     for name, value in rows:

@@ -21,7 +21,7 @@ def train_lm(
         ),
     ] = None,
     tokens: Annotated[str | None, typer.Option(help="Training characters of every network: 2500000 or 2.5e6.")] = None,
-    text: Annotated[str | None, typer.Option(help="sotu or pydoc.")] = None,
+    text: Annotated[str | None, typer.Option(help="sotu, pydoc, or the path of a text file of your own.")] = None,
     seeds: Seeds = None,
     batch: Annotated[int | None, typer.Option(help="Windows per step.")] = None,
     context: Annotated[int | None, typer.Option(help="Characters per window.")] = None,

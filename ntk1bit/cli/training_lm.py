@@ -6,19 +6,24 @@ import json
 import math
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ntk1bit.cli.lists import read_list, read_seeds
-from ntk1bit.cli.progress import clock, resumable, run_shown, usable_jobs
+from ntk1bit.cli.progress import clock, progress_bar, resumable, run_shown, shown_after, usable_jobs
 from ntk1bit.cli.tables import print_table, say
+from ntk1bit.data import text as texts
+from ntk1bit.data.text_sources import title
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.experiments import Run, open_run
-from ntk1bit.experiments.language_run import LanguageRun, language_run
+from ntk1bit.experiments.language_run import LanguageRun, language_run, ngram_losses
 from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec
+from ntk1bit.experiments.runner import WORKER_BYTES
 from ntk1bit.files import writable_file
+from ntk1bit.networks.transformer_shape import TRAINED_ARMS
 from ntk1bit.printing import number
 
 EXPORTED = "bitnet"  # the arm that can be packed
@@ -37,12 +42,27 @@ def collect(preset: str, **options: Any) -> LanguageSpec:
     settings = {
         name: readers[name](value) if name in readers else value for name, value in options.items() if value is not None
     }
-    return LanguageSpec.from_dict(settings, base)
+    return _fitting(LanguageSpec.from_dict(settings, base))
+
+
+def _fitting(spec: LanguageSpec) -> LanguageSpec:
+    """Measure losses on fewer windows where a text of one's own is too short for those of the preset."""
+    if spec.text in texts.names():
+        return spec
+    corpus = texts.load(spec.text)
+    held_out = corpus.validation.size
+    windows = min(spec.windows, held_out // (spec.context + 1))
+    if windows < 2:
+        raise InputError(
+            f"the held-out tenth of {title(spec.text)} has {held_out:,} characters, and losses need two windows of "
+            f"{spec.context} + 1: give a longer text, or a --context of at most {max(held_out // 2 - 1, 0)}"
+        )
+    return replace(spec, windows=windows)
 
 
 def default_folder(spec: LanguageSpec) -> Path:
     """Name a run by its text and a short hash, so that the same command finds its run again."""
-    return Path("runs") / f"lm-{spec.text}-{spec.mark}"
+    return Path("runs") / f"lm-{title(spec.text)}-{spec.mark}"
 
 
 def print_plan(spec: LanguageSpec, *, jobs: int | None, out: Path | None) -> None:
@@ -50,21 +70,25 @@ def print_plan(spec: LanguageSpec, *, jobs: int | None, out: Path | None) -> Non
     jobs = usable_jobs(jobs)
     rows = []
     for size in spec.shapes:
-        for arm in spec.trained_arms:
-            seconds = spec.network(size, arm, spec.rate, 0).cost
-            rows.append([str(size), f"{size.parameters:,}", arm, len(spec.seeds) + 2, clock(seconds)])
-    print_table(["size", "N", "arm", "networks", "time each"], rows)
+        one = spec.network(size, spec.trained_arms[0], spec.rate, 0)
+        count = len(spec.trained_arms) * (len(spec.seeds) + 2)  # two more rates at the first seed
+        memory = (one.memory + WORKER_BYTES) / 1e9
+        times = (clock(one.cost), clock(count * one.cost / jobs))
+        rows.append([str(size), f"{size.parameters:,}", f"{one.tokens:,}", count, *times, f"{memory:.1f} GB"])
+    print_table(["size", "N", "characters", "networks", "time each", "time of all", "memory each"], rows)
     print()
     print(f"characters  {spec.trained_tokens:,} per network, in {spec.steps:,} steps of {spec.batch} x {spec.context}")
-    print(f"time        about {clock(spec.seconds / jobs)} with {jobs} jobs")
+    if spec.text not in texts.names():
+        corpus = texts.load(spec.text)
+        read = f"a network reads {spec.trained_tokens / corpus.train.size:.2g} times as many"
+        print(f"text        {title(spec.text)}: {corpus.train.size:,} characters for training ({read}), ", end="")
+        print(f"{corpus.validation.size:,} held out; {corpus.vocabulary} different ones")
+    print(f"time        about {clock(spec.seconds / jobs)} with {jobs} jobs, rough")
     print(f"folder      {out or default_folder(spec)}")
 
 
 def run(spec: LanguageSpec, *, jobs: int | None, out: Path | None, export: Path | None) -> None:
-    """Run what is missing with a progress bar, then print, write and draw what was found."""
-    from ntk1bit.estimators.language import write_networks
-    from ntk1bit.plots.language import draw_run
-
+    """Run what is missing, showing progress, then print, write and draw what was found."""
     folder, jobs = out or default_folder(spec), usable_jobs(jobs)
     if export is not None:
         _require_exportable(spec, export, folder)
@@ -72,20 +96,32 @@ def run(spec: LanguageSpec, *, jobs: int | None, out: Path | None, export: Path 
         run_shown(spec, folder, jobs=jobs)
         if export is not None:
             _restore_weights(folder)
+    with shown_after("n-gram models, laws, figure"):
+        _show_found(folder, export)
+
+
+def _show_found(folder: Path, export: Path | None) -> None:
+    """Print, write, draw and export what a finished run holds."""
+    from ntk1bit.estimators.language import write_networks
+    from ntk1bit.plots.language import draw_run
+
     run = open_run(folder)
     found = language_run(run)
     print_summary(found)
     table, figure = write_networks(found, folder), draw_run(found, folder / "scaling.png")
     print(f"\n{len(run.about)} networks, {clock(run.seconds)} of one core. Written: {table} {figure}")
     if export is not None:
-        _export(folder, export)
+        _export(found, folder, export)
 
 
 def _restore_weights(folder: Path) -> None:
     """Train the network that is exported again if its weights cannot be read."""
     from ntk1bit.experiments.language_run import restore_network
 
-    if restore_network(folder, arm=EXPORTED):
+    with progress_bar() as bar:
+        bar("reading the network to export", 0.0)
+        restored = restore_network(folder, arm=EXPORTED, progress=bar)
+    if restored:
         say(f"the weights of the largest {EXPORTED} network could not be read: it was trained again")
 
 
@@ -158,6 +194,22 @@ def print_summary(found: LanguageRun) -> None:
         value, low, high = student_interval(equal.loc[equal["size"] == size, "difference"])
         print(f"at the energy of full {size}: bitnet minus full {_interval(value, low, high)} nats")
     _print_excess(summary.mean_excess(found))
+    if told := _barely_trained(losses, ngram_losses(spec)):
+        print(f"\n{told}")
+
+
+def _barely_trained(losses: pd.DataFrame, ngrams: dict[str, float]) -> str:
+    """Say which networks do no better than a bigram model, which knows one character; "" if all do."""
+    poor = losses.loc[losses["arm"].isin(TRAINED_ARMS) & (losses["loss"] >= ngrams["bigram"])]
+    if poor.empty:
+        return ""
+    names = ", ".join(f"{arm} {size} ({loss:.2f})" for arm, size, loss in poor[["arm", "size", "loss"]].to_numpy())
+    return f"barely trained: {names} nats a character, no better than {_rivals(ngrams)}: give more --tokens"
+
+
+def _rivals(ngrams: dict[str, float]) -> str:
+    """Name the loss of the bigram model and its neighbours."""
+    return f"a bigram model ({ngrams['bigram']:.2f}; unigram {ngrams['unigram']:.2f}, trigram {ngrams['trigram']:.2f})"
 
 
 def _compared(spec: LanguageSpec) -> tuple[str, ...]:
@@ -213,13 +265,24 @@ def _print_excess(table: pd.DataFrame) -> None:
     print_table(["rate", *(name for arm in arms for name in (arm, "diverged"))], rows)
 
 
-def _export(folder: Path, path: Path) -> None:
+def _export(found: LanguageRun, folder: Path, path: Path) -> None:
+    from ntk1bit.estimators.language import networks
     from ntk1bit.experiments.language_run import read_network
     from ntk1bit.packed.export import export
 
-    trained = read_network(folder, arm=EXPORTED)
-    export(trained.model, trained.shape, path, alphabet=trained.alphabet)
-    print(f"Packed: {path}. Try it with: ntk1bit generate {shlex.quote(str(path))} --prompt 'The '")
+    trained, spec = read_network(folder, arm=EXPORTED), found.spec
+    table = networks(found).set_index(["arm", "size", "seed"])
+    loss = float(table.loc[(EXPORTED, str(spec.shapes[-1]), spec.seeds[0]), "loss"])  # pyright: ignore[reportArgumentType]
+    ngrams = ngram_losses(spec)
+    poor = "" if loss < ngrams["bigram"] else "barely trained, no better than a bigram model: "
+    note = (
+        f"trained on {title(spec.text)}, {spec.trained_tokens:,} characters; {poor}"
+        f"loss {loss:.2f} nats a character, {_rivals(ngrams).removeprefix('a ')}"
+    )
+    export(trained.model, trained.shape, path, alphabet=trained.alphabet, note=note)
+    prompt = "The " if set("The ") <= set(trained.alphabet) else trained.alphabet[-1]
+    command = shlex.join(["ntk1bit", "generate", str(path), "--prompt", prompt])
+    print(f"Packed: {path}, {path.stat().st_size:,} bytes. Try it with: {command}")
 
 
 def _require_exportable(spec: LanguageSpec, path: Path, folder: Path) -> None:

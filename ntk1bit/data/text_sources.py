@@ -1,17 +1,20 @@
-"""Where text comes from: files inside installed packages, checked and split; and the folding of text to ASCII."""
+"""Where text comes from: files inside installed packages, or of one's own; split; and the folding of text to ASCII."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import os
 import platform
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ntk1bit.errors import InputError
+from ntk1bit.errors import InputError, require_choice
+from ntk1bit.files import read_text
 
 _SEPARATOR = "\n\n"  # between speeches, topics
 _HELD_OUT_FROM = 1990
@@ -31,6 +34,10 @@ _PLAIN = {
 }
 
 
+_MARK = "#"  # between the path of a text file and its digest
+_LOST = 0.01  # of a text of one's own: more characters than this are not dropped without being asked
+
+
 class Source(NamedTuple):
     """The two parts of a text as they are in its files, the SHA-256 of these, and what to know about it."""
 
@@ -38,6 +45,11 @@ class Source(NamedTuple):
     validation: str
     digest: str
     note: str
+
+    def folded(self) -> tuple[str, str, int]:
+        """Return both parts folded to ASCII, and how many characters were dropped."""
+        (train, lost), (validation, lost_too) = fold(self.train), fold(self.validation)
+        return train, validation, lost + lost_too
 
 
 def sotu() -> Source:
@@ -96,6 +108,74 @@ def pydoc() -> Source:
     return Source(text[:cut], text[cut:], digest_of({key: topics[key].encode() for key in sorted(topics)}), note)
 
 
+class OwnText(NamedTuple):
+    """A text file of the user's: where it is, and the first 16 digits of the SHA-256 of what it held."""
+
+    path: Path
+    digest: str
+
+    @classmethod
+    def at(cls, path: Path | str) -> OwnText:
+        """Take a file as it is now.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read.
+        """
+        path = Path(path).resolve()
+        return cls(path, _digest_of_text(read_text(path)))
+
+    @classmethod
+    def named(cls, name: str) -> OwnText:
+        """Take the file of a canonical name."""
+        path, _, digest = name.rpartition(_MARK)
+        return cls(Path(path), digest)
+
+    @property
+    def name(self) -> str:
+        """Its canonical name."""
+        return f"{self.path}{_MARK}{self.digest}"
+
+    @property
+    def note(self) -> str:
+        """What there is to know of it without reading it."""
+        return f"{self.path.name}; the last tenth for validation"
+
+    def read(self) -> tuple[str, str, int]:
+        r"""Return its two parts and how many characters were dropped.
+
+        Characters are kept as they are (line ends become ``\n``), as long as they are 256 different ones at most;
+        otherwise they are folded to ASCII.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read or holds something else by now, is empty, or folding would lose 1 % of it.
+        """
+        text = read_text(self.path)
+        if _digest_of_text(text) != self.digest:
+            raise InputError(
+                f"{self.path} has changed since this run began; put the old file back, or give another --out"
+            )
+        text, dropped = text.replace("\r\n", "\n").replace("\r", "\n"), 0
+        if len(kinds := set(text)) > 256:
+            text, dropped = fold(text)
+            if dropped > _LOST * (len(text) + dropped):
+                raise InputError(
+                    f"{self.path} has {len(kinds)} different characters, and 256 can be tokens; {dropped:,} characters "
+                    "that have no place in ASCII would be lost: give a text with fewer different ones"
+                )
+        if not text.strip():
+            raise InputError(f"{self.path} is empty; give a text to train on")
+        cut = len(text) - len(text) // 10
+        return text[:cut], text[cut:], dropped
+
+
+def _digest_of_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def fold(text: str) -> tuple[str, int]:
     r"""Fold text to printable ASCII and ``\n``; return it with the number of characters that had no place in it.
 
@@ -116,3 +196,32 @@ def digest_of(files: dict[str, bytes]) -> str:
     for name, data in files.items():
         digest.update(f"{name}\0{len(data)}\0".encode() + data)
     return digest.hexdigest()
+
+
+SOURCES: dict[str, Callable[[], Source]] = {"sotu": sotu, "pydoc": pydoc}
+
+
+def canonical(name: str) -> str:
+    """Return the name by which runs know a text: as it is, or the path of a file with a digest of what is in it.
+
+    So a run is of one text, whatever becomes of the file, and is found from every folder.
+
+    Raises
+    ------
+    InputError
+        If it is neither a name nor a text file.
+    """
+    path, _, digest = name.rpartition(_MARK)
+    if name in SOURCES or (path and re.fullmatch(r"[0-9a-f]{16}", digest)):
+        return name
+    if not (Path(name).suffix or os.sep in name or os.path.isfile(name)):  # False for names that no file can have
+        try:
+            require_choice("text", name, SOURCES)
+        except InputError as problem:
+            raise InputError(f"{problem}, or give the path of a text file") from None
+    return OwnText.at(name).name
+
+
+def title(name: str) -> str:
+    """Return a short name of a text: that of its file, without its folder, if it is one's own."""
+    return name if name in SOURCES else Path(name.rpartition(_MARK)[0] or name).name

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -17,6 +18,7 @@ import pandas as pd
 from ntk1bit.data.cubes_and_curves import GRID, Points, cube_data, curve_data, curve_inputs
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.experiment import Experiment
+from ntk1bit.experiments.telling import COMPILING, Teller
 from ntk1bit.networks.two_layer import PRECISIONS
 
 if TYPE_CHECKING:
@@ -110,7 +112,9 @@ class DeepScaling(Experiment):
         )
         every = max(math.ceil(self.steps / RECORDS), 1)
         at_test: dict[str, Any] = {"x_test": points.x_test, "y_test": points.y_test}
-        found = _train(self, network, scratch, points, steps=self.steps, every=every, **at_test)
+        with Teller(scratch) as tell:
+            tell(COMPILING, 0.0)
+            found = _train(self, network, scratch, points, steps=self.steps, every=every, progress=tell, **at_test)
         return pd.DataFrame(
             {
                 "seed": found.seeds,
@@ -208,11 +212,19 @@ class DeepSimilarity(Experiment):
         grid = jnp.asarray(curve_inputs(np.linspace(-np.pi, np.pi, GRID)), dtype=float)
         watch, targets = np.concatenate([points.x, points.x_test]), np.concatenate([points.y, points.y_test])
         outputs, drawn, lost = {}, {}, np.zeros(len(self.seeds), dtype=bool)
-        for precision in PRECISIONS:
+        for number, precision in enumerate(PRECISIONS):
             hidden, kind = (FIRST_WIDTH * self.k, self.k), cast(Any, self.parameterisation)
             network = MLP(2, hidden, precision=cast(Any, precision), biases=False, parameterisation=kind)
             place, steps = scratch.with_name(f"{scratch.name}-{precision}"), self.epochs * in_epoch
-            found = _train(self, network, place, points, steps=steps, every=in_epoch, batch=self.batch, watch=watch)
+            before, each = number / len(PRECISIONS), 1 / len(PRECISIONS)
+            with Teller(scratch) as tell:
+                tell(f"{precision}, {COMPILING}", before)
+                recorded: dict[str, Any] = {
+                    "batch": self.batch,
+                    "watch": watch,
+                    "progress": _part_of(tell, precision, before, each),
+                }
+                found = _train(self, network, place, points, steps=steps, every=in_epoch, **recorded)
             outputs[precision] = found.predictions
             at_grid = jax.jit(jax.vmap(_functions(network)[1], in_axes=(0, None)))(found.params, grid)
             drawn[precision] = np.asarray(at_grid, dtype=np.float64)
@@ -224,6 +236,11 @@ class DeepSimilarity(Experiment):
 def curve_parameters(k: int) -> int:
     """Return N = 20 k^2 + 41 k of a network of `DeepSimilarity`: 2 inputs, hidden sizes 20 k and k, no biases."""
     return FIRST_WIDTH * k**2 + (2 * FIRST_WIDTH + 1) * k
+
+
+def _part_of(tell: Teller, name: str, before: float, share: float) -> Callable[[str, float], None]:
+    """Return what tells of a part of an experiment, which begins where `before` of it is done and makes up `share`."""
+    return lambda what, done: tell(f"{name}, {what}", before + share * done)
 
 
 def _train(

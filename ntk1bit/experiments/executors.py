@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import signal
 import threading
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
@@ -47,22 +48,41 @@ def workers(jobs: int, executor: Executor | None = None) -> Iterator[Executor]:
 
 
 @contextmanager
-def running(pool: Executor, calls: Mapping[Key, tuple[Any, ...]]) -> Iterator[Iterator[tuple[Key, Future[Any]]]]:
+def running(
+    pool: Executor, calls: Mapping[Key, tuple[Any, ...]], *, meanwhile: Callable[[], None] | None = None
+) -> Iterator[Iterator[tuple[Key, Future[Any]]]]:
     """Run calls, a function and its arguments by key, and give each key with its future as it ends.
 
-    Whatever ends the body early, Ctrl-C too, cancels what has not begun.
+    While none ends, `meanwhile` is called every second. Whatever ends the body early, Ctrl-C too, cancels what has not
+    begun.
     """
     futures: dict[Future[Any], Key] = {}
     try:
         with _interrupts_held():
             for key, call in calls.items():
                 futures[pool.submit(*call)] = key
-        yield ((futures[future], future) for future in as_completed(futures))
+        yield ((futures[future], future) for future in _as_they_end(futures, meanwhile))
     except BaseException:
         with uninterrupted():
             for future in futures:
                 future.cancel()
         raise
+
+
+def _as_they_end(futures: Collection[Future[Any]], meanwhile: Callable[[], None] | None) -> Iterator[Future[Any]]:
+    """Yield futures as they end, as `as_completed` does, which cannot do anything else meanwhile."""
+    ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+    for future in futures:
+        future.add_done_callback(ended.put)
+    for _ in futures:
+        while True:
+            try:
+                found = ended.get(timeout=None if meanwhile is None else 1.0)
+                break
+            except queue.Empty:
+                if meanwhile is not None:
+                    meanwhile()
+        yield found
 
 
 def stop(pool: Executor) -> None:

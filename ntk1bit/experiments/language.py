@@ -10,6 +10,7 @@ import pandas as pd
 
 from ntk1bit.data import text as texts
 from ntk1bit.experiments.experiment import Experiment
+from ntk1bit.experiments.telling import COMPILING, Teller
 from ntk1bit.networks.quantizers import Surrogate
 from ntk1bit.networks.transformer_shape import ARMS, TRAINED_ARMS, Activation, Arm, Shape, Size
 
@@ -60,6 +61,13 @@ class LanguageModel(Experiment):
         each = 6 * Size(self.layers, self.width).parameters + 12 * self.layers * self.width * self.context + 1e5
         return 6.0 + 3e-11 * each * self.tokens
 
+    @property
+    def memory(self) -> int:
+        """Predicted bytes at the peak: JAX and its compiler, weights with what Adam keeps of them, and activations."""
+        size = Size(self.layers, self.width)
+        activations = 4 * self.batch * self.context * self.layers * (30 * self.width + 2 * self.heads * self.context)
+        return int(370e6 + 64 * size.parameters + activations)
+
     def shape(self, vocabulary: int) -> Shape:
         """Return the shape of the network for an alphabet of this size."""
         activation = cast(Activation, self.activation)
@@ -92,9 +100,17 @@ class LanguageModel(Experiment):
         model = transformer(shape, arm=cast(Arm, self.arm), seed=self.seed, surrogate=cast(Surrogate, self.surrogate))
         settings = training.language_training(self.tokens, rate=self.rate, batch=self.batch, context=self.context)
         checkpoint = Checkpoint(scratch.with_suffix(".checkpoint"), self.key, replace=True)
-        ended = training.train_on_text(
-            model, corpus.train, settings, context=self.context, seed=self.seed, checkpoint=checkpoint
-        )
+        with Teller(scratch) as tell:
+            tell(COMPILING, 0.0)
+            ended = training.train_on_text(
+                model,
+                corpus.train,
+                settings,
+                context=self.context,
+                seed=self.seed,
+                checkpoint=checkpoint,
+                progress=tell,
+            )
         write_whole(scratch.with_suffix(".weights"), serialised(ended.params))
         about = training.curve_columns(ended, settings) | {"parameters": shape.parameters}
         arms = [arm for arm in ARMS if arm == self.arm or (self.arm == "full" and arm not in TRAINED_ARMS)]

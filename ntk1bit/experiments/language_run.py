@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -15,7 +16,7 @@ from ntk1bit.experiments.language import LanguageModel
 from ntk1bit.experiments.language_spec import SEARCH, SEEDS, LanguageSpec, Rates
 from ntk1bit.experiments.rate_search import best_of
 from ntk1bit.experiments.run import Run, open_run
-from ntk1bit.experiments.runner import run_all
+from ntk1bit.experiments.runner import Progress, run_all
 from ntk1bit.experiments.store import Store
 from ntk1bit.networks.transformer_shape import Arm, Shape
 
@@ -86,13 +87,29 @@ def load_language_run(folder: Path | str) -> LanguageRun:
 
 def trigram(spec: LanguageSpec) -> dict[str, Any]:
     """Measure the trigram model on the validation windows of a run."""
-    from ntk1bit.data.ngram import fit_ngram, log_probabilities
+    return _ngrams(spec)["trigram"]
+
+
+def ngram_losses(spec: LanguageSpec) -> dict[str, float]:
+    """Return the losses of the unigram, bigram and trigram models, by these names, in nats a character.
+
+    They are measured on the validation windows of a run. A network with a loss of the bigram model or more makes less
+    of all its context than counting makes of one character: it is barely trained.
+    """
+    return {name: float(found["loss"]) for name, found in _ngrams(spec).items()}
+
+
+@functools.lru_cache(maxsize=4)
+def _ngrams(spec: LanguageSpec) -> dict[str, dict[str, Any]]:
+    from ntk1bit.data.ngram import NGram, fit_ngram, log_probabilities
 
     corpus = texts.load(spec.text)
     windows = texts.validation_windows(corpus.validation, context=spec.context, count=spec.windows)
-    return texts.loss_columns(
-        -log_probabilities(fit_ngram(corpus.train, vocabulary=corpus.vocabulary, order=3), windows)
-    )
+    fitted = fit_ngram(corpus.train, vocabulary=corpus.vocabulary, order=3)
+    return {
+        name: texts.loss_columns(-log_probabilities(NGram(fitted.vocabulary, fitted.grams[:order]), windows))
+        for order, name in enumerate(("unigram", "bigram", "trigram"), start=1)
+    }
 
 
 class StoredNetwork(NamedTuple):
@@ -135,9 +152,16 @@ def read_network(
 
 
 def restore_network(
-    folder: Path | str, *, size: str | None = None, arm: str = "bitnet", seed: int | None = None
+    folder: Path | str,
+    *,
+    size: str | None = None,
+    arm: str = "bitnet",
+    seed: int | None = None,
+    progress: Progress | None = None,
 ) -> bool:
     """Train a network of a finished run again if its weights cannot be read; return whether that was needed.
+
+    Parameters are those of `read_network`, and `progress` of `run_all`.
 
     Raises
     ------
@@ -150,7 +174,7 @@ def restore_network(
         read_network(folder, size=size, arm=arm, seed=seed)
     except InputError:
         Store(run.folder).path(experiment.key).unlink(missing_ok=True)
-        run_all(run.spec, run.folder)
+        run_all(run.spec, run.folder, progress=progress)
         return True
     return False
 

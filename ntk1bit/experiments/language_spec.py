@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ntk1bit.data import text as texts
+from ntk1bit.data.text_sources import canonical
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.experiments.language import LanguageModel
 from ntk1bit.experiments.rate_search import RateSearch
@@ -29,7 +30,7 @@ class LanguageSpec(Specification):
     Attributes
     ----------
     text
-        ``"sotu"`` or ``"pydoc"`` (`ntk1bit.data.text`).
+        ``"sotu"``, ``"pydoc"`` or the path of a text file, which becomes its canonical name (`ntk1bit.data.text`).
     sizes
         As ``"3x64"``: layers and width.
     arms
@@ -90,7 +91,7 @@ class LanguageSpec(Specification):
                 raise InputError(f"{axis} is empty; give at least one value")
             if len(set(values)) < len(values):
                 raise InputError(f"{axis} has repeated values: {', '.join(map(str, values))}")
-        require_choice("text", self.text, texts.names())
+        object.__setattr__(self, "text", canonical(self.text))
         require_choice("activation", self.activation, ACTIVATIONS)
         require_choice("surrogate", self.surrogate, SURROGATES)
         for arm in self.arms:

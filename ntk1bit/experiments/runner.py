@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -13,17 +14,20 @@ from pathlib import Path
 import psutil
 
 from ntk1bit import cores
+from ntk1bit.compiling import announced
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.executors import running, uninterrupted, workers
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.specification import Reader, Specification, Stage
 from ntk1bit.experiments.store import StageIncompleteError, Store
+from ntk1bit.experiments.telling import COMPILING_KERNELS, Teller, forget, told
 from ntk1bit.files import clear_unfinished
 
 WORKER_BYTES = 330e6  # a worker with its libraries loaded and nothing trained, measured as resident memory
 _OF_THE_DISK = {  # errors of the system that every other experiment would meet as well
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
 }  # fmt: skip
+_LOOKED_AT = 64  # experiments, in the order in which they begin: as many as run at once on a machine
 _USABLE = 0.9  # of the free memory; the rest is left to the system
 
 Progress = Callable[[str, float], None]
@@ -118,8 +122,9 @@ def compute(folder: Path | str, experiment: Experiment) -> bool:
     """Run one experiment and store it; return whether it diverged. Any process that can see the folder can do this."""
     store = Store(folder)
     began = time.perf_counter()
-    with cores.using(threads=1):
-        frame = experiment.run(store.scratch(experiment.key))
+    scratch = store.scratch(experiment.key)
+    with Teller(scratch) as tell, cores.using(threads=1), announced(lambda: tell(COMPILING_KERNELS, 0.0)):
+        frame = experiment.run(scratch)
     return store.write(experiment, frame, seconds=time.perf_counter() - began)
 
 
@@ -213,9 +218,15 @@ class _Run:
         if missing:
             if self.jobs is not None:
                 require_memory(missing, self.jobs)
-            with running(self.pool, {one: (compute, self.store.folder, one) for one in missing}) as ended:
+            at_work = dict.fromkeys(missing)
+            for one in missing:
+                forget(self.store.scratch(one.key))  # what a killed process said
+            calls = {one: (compute, self.store.folder, one) for one in missing}
+            meanwhile = None if self.progress is None else lambda: self._look(at_work, total)
+            with running(self.pool, calls, meanwhile=meanwhile) as ended:
                 for one, future in ended:
                     self._settle(future, one)
+                    del at_work[one]
                     self.done += one.cost
                     self._tell(f"{one.label} done", total)
 
@@ -236,6 +247,16 @@ class _Run:
     def _reader(self, stage: Stage) -> Reader:
         return self.store.reader(stage, lambda key: key not in self.absent)
 
-    def _tell(self, what: str, total: float) -> None:
+    def _look(self, at_work: Iterable[Experiment], total: float) -> None:
+        """Tell what the experiments at work have said of themselves."""
+        running = list(itertools.islice(at_work, _LOOKED_AT))
+        states = [(one, state) for one in running if (state := told(self.store.scratch(one.key))) is not None]
+        if states:
+            one, state = states[0]
+            others = f" ({len(states) - 1} more at work)" if len(states) > 1 else ""
+            begun = sum(other.cost * found.share for other, found in states)
+            self._tell(f"{one.label}: {state.what}{others}", total, begun=begun)
+
+    def _tell(self, what: str, total: float, *, begun: float = 0.0) -> None:
         if self.progress is not None:
-            self.progress(what, min(self.done / total, 1.0))
+            self.progress(what, min((self.done + begun) / total, 1.0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float
 
@@ -10,10 +12,19 @@ from ntk1bit.errors import InputError
 from ntk1bit.packed.file_format import NORMS
 from ntk1bit.packed.model import PackedModel
 
+_REPORTED = 100  # characters between two reports of progress
 _STREAM = 0x9E  # keeps these draws apart from others at the same seed
 
 
-def generate(model: PackedModel, prompt: str, *, length: int, temperature: float = 1.0, seed: int = 0) -> str:
+def generate(
+    model: PackedModel,
+    prompt: str,
+    *,
+    length: int,
+    temperature: float = 1.0,
+    seed: int = 0,
+    progress: Callable[[str, float], None] | None = None,
+) -> str:
     """Continue a text by `length` characters, each drawn from softmax(logits/temperature).
 
     When the context is full, the model begins again with the last half of it, as it was never trained on longer
@@ -31,6 +42,8 @@ def generate(model: PackedModel, prompt: str, *, length: int, temperature: float
         0 or more and finite; 0 takes the most probable character every time (the first of equals).
     seed
         Of the draws.
+    progress
+        Called every 100 characters with words and the share done.
 
     Returns
     -------
@@ -56,7 +69,9 @@ def generate(model: PackedModel, prompt: str, *, length: int, temperature: float
     keep = max(1, model.shape.context // 2)
     cache = model.start()
     unread = known[-keep:] if first > model.shape.context else known
-    for _ in range(length):
+    for done in range(length):
+        if progress is not None and done % _REPORTED == 0:
+            progress("generating", done / length)
         if len(unread) > cache.remaining:
             cache, unread = model.start(), known[-keep:]
         logits = model.prefill(cache, np.array([unread]))[0, -1]

@@ -100,7 +100,7 @@ def descend(
     checkpoint
         Where to resume from, if a file is there, and where to keep the state while training.
     progress
-        Called after every chunk with its last step and the share of the steps that are done.
+        Called after every chunk with its last step and mean loss, and the share of the steps that are done.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def descend(
         at.losses[..., steps.start : steps.stop] = found
         _record(at, place, observe)
         if progress is not None:
-            progress(f"step {steps.stop}", steps.stop / training.steps)
+            progress(f"step {steps.stop:,} of {training.steps:,}, loss {_mean(found):.3g}", steps.stop / training.steps)
         if checkpoint is not None and place + 1 < len(stops) and time.monotonic() - saved >= checkpoint.seconds:
             checkpoint.write(at)
             saved = time.monotonic()
@@ -164,6 +164,12 @@ def _chunk(
         return (jax.vmap(one) if side_by_side else one)(params, state, batch)
 
     return chunk
+
+
+def _mean(losses: Any) -> float:
+    """Return the mean of the losses that are finite; NaN if none is."""
+    finite = np.asarray(losses)[np.isfinite(losses)]
+    return float(finite.mean()) if finite.size else float("nan")
 
 
 def _nothing(params: Any) -> tuple[()]:

@@ -13,6 +13,7 @@ Arms of one seed share the start and the batches.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def train_on_text(
     context: int,
     seed: int,
     checkpoint: Checkpoint | None = None,
+    progress: Callable[[str, float], None] | None = None,
 ) -> Descent:
     """Train a network on random windows of a text, `training.batch` of them per step.
 
@@ -89,6 +91,8 @@ def train_on_text(
         Of the windows: those of a step depend on the seed and the number of the step alone.
     checkpoint
         Where to resume from and to keep the state.
+    progress
+        As in `descend`.
 
     Raises
     ------
@@ -102,7 +106,7 @@ def train_on_text(
         )
         return jnp.asarray(drawn, jnp.int32)
 
-    return descend(mean_loss, model, training, batches=batches, checkpoint=checkpoint)
+    return descend(mean_loss, model, training, batches=batches, checkpoint=checkpoint, progress=progress)
 
 
 def mean_loss(model: Transformer, windows: Integer[Array, "batch t1"]) -> Float[Array, ""]:

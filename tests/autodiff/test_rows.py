@@ -151,7 +151,7 @@ class Net(eqx.Module):
     "model", [Net(jnp.asarray(P[0].T)), eqx.nn.MLP(4, 2, 8, 1, key=KEY), eqx.nn.MLP(4, "scalar", 8, 1, key=KEY)]
 )
 def test_a_network_of_one_input_is_told_how_to_take_several(model):
-    with pytest.raises(InputError, match=r"takes? one input at a time: use .*jax\.vmap"):
+    with pytest.raises(InputError, match=r"this looks like a network of one input: wrap it as .*jax\.vmap"):
         ntk(lambda m, x: m(x), model, X)
     assert ntk(lambda m, x: jax.vmap(m)(x), model, X).shape == (6, 6)
 

@@ -34,9 +34,9 @@ def call(monkeypatch, tmp_path):
 
 def test_figure_1_is_trained_printed_written_and_drawn_and_found_again(call, tmp_path):
     ended = call("--figure", "1")
-    assert ended.exit_code == 0, ended.output
-    assert "least training loss" in ended.output
-    starred = [line for line in ended.output.splitlines() if "*" in line and not line.startswith("*")]
+    assert ended.exit_code == 0, ended.stdout
+    assert "least training loss" in ended.stdout
+    starred = [line for line in ended.stdout.splitlines() if "*" in line and not line.startswith("*")]
     assert len(starred) == 2  # a best rate for each precision
     table = pd.read_csv(tmp_path / "run" / "figure-1.csv")
     assert set(table["N"]) == {100}
@@ -45,14 +45,14 @@ def test_figure_1_is_trained_printed_written_and_drawn_and_found_again(call, tmp
     stored = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "cells").glob("*.parquet")}
     assert len(stored) == len(RATES["one_bit", 3]) + len(RATES["full", 3])
     again = call("--figure", "1")
-    assert again.output == ended.output
+    assert again.stdout == ended.stdout
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "cells").glob("*.parquet")} == stored
 
 
 def test_figures_2_and_3_share_their_networks(call, tmp_path):
     third = call("--figure", "3")
-    assert third.exit_code == 0, third.output
-    assert "after 2 epochs" in third.output
+    assert third.exit_code == 0, third.stdout
+    assert "after 2 epochs" in third.stdout
     stored = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "cells").glob("*.parquet")}
     second = call("--figure", "2")
     assert second.exit_code == 0
@@ -64,7 +64,7 @@ def test_figures_2_and_3_share_their_networks(call, tmp_path):
 
 
 def test_summary_and_plot_know_the_run(call, tmp_path, capsys):
-    printed = call("--figure", "1").output.split("\n\n")[0]
+    printed = call("--figure", "1").stdout.split("\n\n")[0]
     with pytest.raises(SystemExit):
         main(["summary", str(tmp_path / "run")])
     assert printed in capsys.readouterr().out
@@ -79,8 +79,8 @@ def test_the_plan_trains_nothing(call, tmp_path):
     ended = call("--dry-run", "--figure", "3")
     assert ended.exit_code == 0
     # one function, one size k = 2, two seeds, two precisions
-    assert [line.split()[:2] for line in ended.output.splitlines()][2] == ["2", "4"]
-    assert str(tmp_path / "run") in ended.output.replace("\n", "")
+    assert [line.split()[:2] for line in ended.stdout.splitlines()][2] == ["2", "4"]
+    assert str(tmp_path / "run") in ended.stdout.replace("\n", "")
     assert not (tmp_path / "run").exists()
 
 

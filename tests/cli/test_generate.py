@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -36,14 +37,20 @@ def run(*words):
 def test_text_is_the_prompt_and_as_many_characters_as_asked(stored):
     done = run(stored, "--prompt", "Fellow citizens", "--length", 40, "--seed", 3)
     assert done.exit_code == 0
-    assert done.output.startswith("Fellow citizens")
-    assert len(done.output) == 15 + 40 + 1
-    assert done.output == run(stored, "--prompt", "Fellow citizens", "--length", 40, "--seed", 3).output
-    assert done.output != run(stored, "--prompt", "Fellow citizens", "--length", 40, "--seed", 4).output
+    assert done.stdout.startswith("Fellow citizens")
+    assert len(done.stdout) == 15 + 40 + 1
+    assert done.stdout == run(stored, "--prompt", "Fellow citizens", "--length", 40, "--seed", 3).stdout
+    assert done.stdout != run(stored, "--prompt", "Fellow citizens", "--length", 40, "--seed", 4).stdout
+
+
+def test_the_time_and_what_the_model_is_stand_on_stderr(stored):
+    done = run(stored, "--prompt", "Fel", "--length", 40)
+    assert re.search(r"note: 40 characters in [\d.]+ s, [\d,]+ a second", done.stderr)
+    assert "note: untrained" in done.stderr
 
 
 def test_about(stored):
-    text = run(stored, "--about").output
+    text = run(stored, "--about", "--length", 20).stdout
     lines = {line[:36].strip(): line[37:] for line in text.splitlines()}
     assert lines["layers"] == "1"
     assert lines["parameters N"] == "12,288"
@@ -53,6 +60,10 @@ def test_about(stored):
     # embedding, and 7 + 1 gains of 32 (the norm of 4 x 32 counts four times)
     assert lines["bytes of embedding, head and norms"] == f"{4 * 32 * (len(ALPHABET) + 8):,}, in float32"
     assert lines["note"] == "untrained"
+    assert lines["bytes of the file"] == f"{stored.stat().st_size:,}"
+    # weights as above; one layer of 2 x 16: values of 16 positions, keys of a whole chunk of 64, 4 bytes each
+    assert lines["bytes in memory"].startswith(f"{1_560 + 4 * 32 * (len(ALPHABET) + 8) + 4 * 32 * (16 + 64):,}: ")
+    assert lines["speed on this machine"].startswith("20 characters in ")
     assert lines["alphabet"] == repr(ALPHABET)
 
 

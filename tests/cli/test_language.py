@@ -16,7 +16,7 @@ from ntk1bit.cli.main import main
 from ntk1bit.errors import InputError
 from ntk1bit.estimators import language as summary
 from ntk1bit.experiments import run_all
-from ntk1bit.experiments.language_run import load_language_run, read_network, restore_network
+from ntk1bit.experiments.language_run import load_language_run, ngram_losses, read_network, restore_network
 from ntk1bit.packed.file_format import load
 
 from ..tiny_language import TINY
@@ -39,6 +39,7 @@ def test_summary_prints_the_tables_of_the_run(finished, copy, capsys):
     told = capsys.readouterr().out
     for words in ("rate_factor", "uJ float32", "floats as FP16", "bitnet minus full", "L(N) = a N^b + c", "x16"):
         assert words in told
+    assert "barely trained: full 1x8" in told  # after 100 steps of 64 characters
     assert call("summary", copy, "--csv") == 0
     table = pd.read_csv(io.StringIO(capsys.readouterr().out))
     pd.testing.assert_frame_equal(table, summary.networks(run), check_exact=False)
@@ -72,10 +73,18 @@ def test_an_export_trains_a_network_again_whose_weights_are_lost(finished, copy,
     assert "Packed: " in told.out
     (again,) = (copy / "cells").glob("*.weights")  # the network that is exported, and no other
     assert again.read_bytes() == before[again.name]
-    assert load(copy / "model.npz").shape.width == 16
+    packed = load(copy / "model.npz")
+    assert packed.shape.width == 16
+    assert packed.note.startswith("trained on pydoc, 6,400 characters; barely trained, no better than a bigram")
     table = pd.read_csv(copy / "networks.csv")
     np.testing.assert_allclose(table["loss"], summary.networks(run)["loss"], rtol=1e-5)  # six digits are written
     assert not restore_network(copy)
+
+
+def test_ngram_models_lie_in_order_and_the_trigram_is_that_of_the_run(finished):
+    _, run = finished
+    found = ngram_losses(run.spec)
+    assert found["unigram"] > found["bigram"] > found["trigram"] == run.trigram["loss"]
 
 
 def test_sizes_written_in_two_ways_are_one_run(finished, copy):

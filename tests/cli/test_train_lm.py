@@ -7,6 +7,7 @@ import pytest
 from ntk1bit.cli import training_lm
 from ntk1bit.cli.main import main
 from ntk1bit.cli.training_lm import collect
+from ntk1bit.errors import InputError
 from ntk1bit.experiments.language_spec import PRESETS
 
 
@@ -35,6 +36,46 @@ def test_options_override_the_preset():
     assert not spec.tied
 
 
+@pytest.fixture
+def own(tmp_path):
+    """A text of one's own: 10,000 characters of it, of which the last 1,000 are held out."""
+    path = tmp_path / "my.txt"
+    path.write_text("Ärger über Öl. " * 666 + "Ärger übe\n", encoding="utf-8")
+    return path
+
+
+def test_a_text_of_ones_own_is_planned_by_size(own, capsys, tmp_path):
+    words = ("--preset", "smoke", "--sizes", "1x16,2x32", "--text", own, "--seeds", "3", "--jobs", 1)
+    assert call("train-lm", *words, "--dry-run") == 0
+    table, _, rest = capsys.readouterr().out.partition("\n\n")
+    rows = {line.split()[0]: line.split() for line in table.splitlines()[2:]}
+    assert list(rows) == ["1x16", "2x32"]
+    # 3 seeds and 2 more rates, in the two arms that are trained; 78 steps of 512 characters
+    assert [row[1:4] for row in rows.values()] == [["3,072", "39,936", "10"], ["24,576", "39,936", "10"]]
+    assert all(row[-1] == "GB" for row in rows.values())
+    assert "my.txt: 9,000 characters for training (a network reads 4.4 times as many), 1,000 held out" in rest
+    assert "runs/lm-my.txt-" in rest
+
+
+def test_losses_are_measured_on_as_many_windows_as_the_text_has(own):
+    assert collect("smoke", text=str(own)).windows == 1_000 // 65
+    assert collect("smoke", text=str(own), context=16).windows == 1_000 // 17
+    assert collect("smoke").windows == PRESETS["smoke"].windows
+    with pytest.raises(InputError, match=r"held-out tenth of my.txt has 1,000 characters.* at most 499"):
+        collect("smoke", text=str(own), context=600)
+
+
+def test_networks_no_better_than_a_bigram_model_are_named():
+    ngrams = {"unigram": 3.0, "bigram": 2.5, "trigram": 2.0}
+    rows = [("full", "1x8", 2.4), ("full", "1x4", 2.5), ("bitnet", "1x8", 2.9), ("sign-ptq", "1x8", 3.5)]
+    losses = pd.DataFrame(rows, columns=pd.Index(["arm", "size", "loss"]))
+    told = training_lm._barely_trained(losses, ngrams)
+    assert told.startswith("barely trained: full 1x4 (2.50), bitnet 1x8 (2.90) nats")
+    assert "bigram model (2.50; unigram 3.00, trigram 2.00)" in told
+    assert training_lm._barely_trained(losses.iloc[:1], ngrams) == ""
+    assert training_lm._barely_trained(losses.iloc[:1].assign(loss=np.nan), ngrams) == ""  # diverged, as the table says
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -46,6 +87,8 @@ def test_options_override_the_preset():
         (["--tokens", "10"], "less than one step"),
         (["--preset", "huge"], "is not one of 'smoke', 'quick', 'standard', 'thorough'"),
         (["--text", "bible"], "choose one of: sotu, pydoc"),
+        (["--text", "bible"], "or give the path of a text file"),
+        (["--text", "bible.txt"], "cannot read"),
         (["--stability", "-1"], "positive multiples"),
         (["--arms", "full", "--export", "model.npz"], "add bitnet to --arms"),
         (["--preset", "smoke", "--export", "model.pkl"], "writes a .npz file"),

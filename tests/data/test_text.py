@@ -110,6 +110,43 @@ def test_digest_tells_apart_where_one_file_ends():
     assert sources.digest_of({"a": b"x"}) != sources.digest_of({"b": b"x"})
 
 
+def test_a_file_of_ones_own_is_kept_as_it_is_and_known_by_its_contents(tmp_path):
+    path, cache = tmp_path / "my.txt", tmp_path / "cache"
+    path.write_bytes("\ufeffÄrger\r\nöde ".encode() * 10)
+    corpus = text.load(str(path), cache=cache)
+    whole = text.decode(corpus.train, corpus.alphabet) + text.decode(corpus.validation, corpus.alphabet)
+    assert whole == "Ärger\nöde \ufeff" * 9 + "Ärger\nöde "
+    assert corpus.validation.size == len(whole) // 10
+    assert corpus.name == sources.canonical(str(path)) == sources.canonical(corpus.name)
+    assert sources.title(corpus.name) == "my.txt"
+    path.write_text("something else")
+    assert_same(text.load(corpus.name, cache=cache), corpus)  # a run goes on with the text it began with
+    with pytest.raises(InputError, match="has changed since this run began"):
+        text.load(corpus.name, cache=tmp_path / "other")
+    assert sources.canonical(str(path)) != corpus.name
+
+
+def test_a_file_of_ones_own_with_too_many_characters_is_folded_if_that_loses_little(tmp_path):
+    many = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
+    path = tmp_path / "my.txt"
+    path.write_text("plain “text” " * 10_000 + many, encoding="utf-8")
+    corpus = text.load(str(path), cache=tmp_path)
+    assert set(corpus.alphabet) == set('plain "text" ')
+    assert "300 characters dropped" in corpus.note
+    path.write_text(many * 3, encoding="utf-8")
+    with pytest.raises(InputError, match=r"300 different characters.*900 characters that have no place"):
+        text.load(str(path), cache=tmp_path)
+
+
+def test_files_that_are_no_text_are_refused_in_a_line(tmp_path):
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "bytes").write_bytes(b"\xff\x00")
+    for name, said in (("empty", "is empty"), ("bytes", "not a text file in UTF-8"), ("none.txt", "cannot read")):
+        with pytest.raises(InputError, match=said) as found:
+            text.load(str(tmp_path / name), cache=tmp_path)
+        assert "\n" not in str(found.value)
+
+
 def assert_same(one, other):
     assert (one.alphabet, one.digest, one.note) == (other.alphabet, other.digest, other.note)
     np.testing.assert_array_equal(one.train, other.train)

@@ -24,9 +24,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import eval_jaxpr
 
+from ntk1bit.autodiff.explanations import explained
 from ntk1bit.autodiff.missing_gradients.influence import NO_MARKS, POLES, influence
 from ntk1bit.autodiff.missing_gradients.jumps import Probe
-from ntk1bit.autodiff.programs import explained
 from ntk1bit.errors import InputError
 
 _ROWS = 256
