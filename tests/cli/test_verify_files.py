@@ -25,11 +25,11 @@ SWEEP = '[sweep]\ntasks = "sphere-linear"\nwidths = [16, 32, 64]\nsteps = 10\nn_
 
 
 def call(capsys, *arguments):
-    """Run the program in this process; return its exit code, output and errors."""
+    """Run the program in this process; return its exit code, output and errors, without lines of progress."""
     with pytest.raises(SystemExit) as ended:
         main([str(one) for one in arguments])
     out, err = capsys.readouterr()
-    return ended.value.code, out, err
+    return ended.value.code, out, "".join(line for line in err.splitlines(keepends=True) if not line.startswith("["))
 
 
 @pytest.fixture(scope="module")
