@@ -29,7 +29,8 @@ def enumerated(row, hessian, levels):
 def searched(row, hessian, levels):
     """The same by depth first search: branches that are dearer already than the best leaf are cut.
 
-    With H = U U^T, U upper triangular, the error is the sum of squares of (v - w) U, whose entry k depends on v_1 to v_k.
+    With H = U U^T, U upper triangular, the error is the sum of squares of (v - w) U, and its entry k depends on v_1 to
+    v_k.
     """
     upper = np.linalg.cholesky(hessian[::-1, ::-1])[::-1, ::-1]
     best = np.inf

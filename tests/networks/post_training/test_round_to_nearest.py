@@ -65,9 +65,7 @@ def test_it_is_the_optimum_where_inputs_are_uncorrelated(bits):
     reachable = [0, 1] if bits == 1 else range(2**bits - 1)
     for r in range(3):
         levels = [found.scale[r, 0] * (q - found.zero[r, 0]) for q in reachable]
-        least = min(
-            layer_error(w[[r]], np.array([values]), hessian) for values in itertools.product(levels, repeat=4)
-        )
+        least = min(layer_error(w[[r]], np.array([values]), hessian) for values in itertools.product(levels, repeat=4))
         assert layer_error(w[[r]], found.values[[r]], hessian) == pytest.approx(least, rel=100 * EPS64)
 
 
