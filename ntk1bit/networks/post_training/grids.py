@@ -8,7 +8,7 @@ one scale and one zero for each row, or for each group of neighbouring columns o
     absmax      scale = max|w|/(2^(bits-1) - 1),   zero = 2^(bits-1) - 1             round-to-nearest, SmoothQuant
     range       scale = 2 s/(2^bits - 1),          zero = (2^bits - 1)/2             QuIP; s is one number for a matrix
 
-The first two are those of the code of Frantar et al. (2023), whose paper names a per-row asymmetric min-max grid.
+The first two are those of the code of Frantar et al. (2023), which takes the first where nothing else is said.
 """
 
 from __future__ import annotations

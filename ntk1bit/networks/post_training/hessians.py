@@ -2,7 +2,7 @@
 
     error(V) = mean_i |(V - W) x_i|^2 = tr((V - W) H (V - W)^T)/2,   H = (2/n) sum_i x_i x_i^T
 
-over matrices V on a grid (Frantar et al. 2023, eq. 1; Chee et al. 2023, eq. 1, where H has no 2). Rows are separate
+over matrices V on a grid (Frantar et al. 2023; Chee et al. 2023, where H has no 2). Rows are separate
 problems with one H. No result depends on a factor of H.
 """
 
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from ntk1bit.arguments import number, real_array
 from ntk1bit.errors import InputError
 
-DAMPING = 0.01  # of the mean diagonal of H: Frantar et al. 2023, section 3.3, and Chee et al. 2023, algorithm 1
+DAMPING = 0.01  # of the mean diagonal of H, as in the papers and the code of Frantar et al. and Chee et al.
 
 
 def input_hessian(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "d d"]:

@@ -1,20 +1,22 @@
 """QuIP (Chee et al. 2023, arXiv 2307.13304): weights and Hessian turned to random axes, then rounded by LDLQ.
 
-Pre-processing (algorithm 1; U, V random orthogonal, 1 % damping of H as in GPTQ):
+Pre-processing (U, V random orthogonal):
 
+    H <- H + 0.01 mean(diag H) I
     D = (diag(H)/diag(W^T W))^(1/4)        W <- U W D V^T,   H <- V D^-1 H D^-1 V^T
     s = 2.4 |W|_F/sqrt(m d)                grid: 2^bits points from -s to s, and W clamped to [-s, s]
 
-LDLQ (eq. 2): with H = (A + I) D' (A + I)^T, A strictly upper triangular, columns in their order,
+LDLQ: with H = (A + I) L (A + I)^T, L diagonal, A strictly upper triangular, columns in their order,
 
-    V_k = Q( W_k + (W - V)_{1:k-1} A_{1:k-1,k} )
+    W'_k = Q( W_k + (W - W')_{1:k-1} A_{1:k-1,k} )
 
-which is optimal among all ways of feeding errors linearly into later columns (theorem 1) and, as the paper proves
-(theorem 6), what GPTQ computes in another way. Post-processing (algorithm 2) turns the result back: W <- U^T W V D^-1.
+which is optimal among all ways of feeding errors linearly into later columns and, as the paper proves, what GPTQ (there
+OPTQ) computes in another way. Post-processing turns the result back: U^T W' V D^-1.
 
 Each orthogonal matrix is a Kronecker product of two Haar-distributed ones, of sizes as near to the square root as
-factors allow, after a random permutation (section 4.1 there): it costs far less to apply than a dense one. A
-dimension that is a prime number has one dense factor.
+factors allow, after a random permutation: it costs far less to apply than a dense one. A dimension that is a prime
+number has one dense factor. The authors' code differs in that it damps after the rescaling too, permutes a second time,
+and rounds from the last column to the first.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from ntk1bit.networks.post_training.gptq import upper_factor
 from ntk1bit.networks.post_training.grids import Grid, GridQuantized, nearest, points, range_grid, weight_bits
 from ntk1bit.networks.post_training.hessians import DAMPING, checked_layer, damped
 
-RANGE = 2.4  # rho: half the range of the grid in root mean squares of the weights (section 6 there)
+RANGE = 2.4  # rho: half the range of the grid in root mean squares of the weights, as in the authors' code
 _LEAST_COLUMN = 1e-8  # of the largest diag(W^T W): a column of zeros would be divided by zero
 
 

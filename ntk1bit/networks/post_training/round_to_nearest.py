@@ -2,7 +2,7 @@
 
     Q(x) = Delta round(x/Delta),  Delta = max|x|/(2^(bits-1) - 1)
 
-as Xiao et al. (2023, arXiv 2211.10438, eq. 1) and Dettmers et al. (2022) have it; halves go to even. W23 names the
+as Xiao et al. (2023, arXiv 2211.10438) and Dettmers et al. (2022) have it; halves go to even. W23 names the
 method and not what shares a scale: here each row of weights has one and so has each position of the activations, the
 finest that a product of integers allows without losing its form, and what the code of SmoothQuant's authors does. The
 activations of BitNet are rounded a little differently (`straight_through.absmax`): 2^(bits-1) stands for max|x|, and

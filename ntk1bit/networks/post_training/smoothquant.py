@@ -1,6 +1,6 @@
 """SmoothQuant (Xiao et al. 2023, arXiv 2211.10438): move the size of input channels into the weights, then round.
 
-    s_j = max|X_j|^alpha / max|W_j|^(1 - alpha)        Y = (X diag(s)^-1) (W diag(s))^T          (eq. 3 and 4)
+    s_j = max|X_j|^alpha / max|W_j|^(1 - alpha)        Y = (X diag(s)^-1) (W diag(s))^T
 
 max|X_j| being over calibration inputs, max|W_j| over all weights that read channel j. The product is the same; with
 alpha = 0.5 the largest entries of channel j become equal in both factors. The division of X is part of the gain of the
@@ -22,7 +22,7 @@ from ntk1bit.arguments import number, real_array
 from ntk1bit.errors import InputError
 from ntk1bit.networks.post_training.hessians import checked_weights
 
-ALPHA = 0.5  # migration strength: the paper's choice for most networks (section 4)
+ALPHA = 0.5  # migration strength: the paper's choice for most networks, and its code's
 
 
 def smoothing_factors(

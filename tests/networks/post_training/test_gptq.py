@@ -32,6 +32,7 @@ def by_least_squares(w, x, bits, group=None, damping=0.01):
     size = np.sqrt(damping * (x**2).sum() / columns)
     inputs = np.vstack([x, size * np.eye(columns)])
     now, values, q = w.copy(), np.zeros_like(w), np.zeros(w.shape, int)
+    scale, zero = np.ones(len(w)), np.zeros(len(w))
     for k in range(columns):
         if k:
             change = (w[:, :k] - values[:, :k]) @ inputs[:, :k].T

@@ -33,7 +33,7 @@ def decomposed(hessian):
 
 
 def by_definition(w, hessian, half, bits):
-    """Eq. 2 of the paper: V_k = Q(W_k + (W - V)_{1:k-1} A_{1:k-1,k}), on points from -half to half."""
+    """LDLQ as the paper writes it: V_k = Q(W_k + (W - V)_{1:k-1} A_{1:k-1,k}), on points from -half to half."""
     feedback, _ = decomposed(hessian)
     levels = np.linspace(-half, half, 2**bits)
     values = np.zeros_like(w)
@@ -63,7 +63,7 @@ def test_ldlq_is_its_definition(bits, shape):
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_ldlq_is_gptq(bits, shape):
-    """Theorem 6 of the paper: one feeds errors forward by the factor of H, the other by that of its inverse."""
+    """As the paper proves: one feeds errors forward by the factor of H, the other by that of its inverse."""
     for seed in range(5):
         w, x = drawn(*shape, seed=seed)
         hessian = input_hessian(x)
@@ -72,7 +72,7 @@ def test_ldlq_is_gptq(bits, shape):
 
 
 def test_the_mean_error_of_ldlq_is_a_twelfth_of_the_trace_of_d():
-    """Theorem 1 of the paper: rounding to whole numbers, weights uniform; and rounding to the nearest has tr(H)/12."""
+    """As the paper proves, of whole numbers and uniform weights; rounding to the nearest has tr(H)/12."""
     x = drawn(1, 8)[1]
     hessian = damped_by_hand(input_hessian(x))
     rows = 4000
@@ -128,7 +128,7 @@ def test_without_rounding_nothing_changes(shape):
 @pytest.mark.parametrize("bits", [1, 2, 4])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_whole_method_is_its_definition(bits, shape):
-    """Algorithms 1 to 3 of the paper with dense matrices."""
+    """Pre-processing, LDLQ and post-processing with dense matrices."""
     w, x = drawn(*shape, seed=3)
     found = quip(w, input_hessian(x), bits=bits, seed=5)
     u, v = dense(found.layer.outputs), dense(found.layer.inputs)

@@ -15,7 +15,7 @@ SHAPES = [(1, 1), (1, 7), (7, 1), (5, 33)]
 
 
 def by_hand(row, bits):
-    """The formula of SmoothQuant's eq. 1 on a row, number by number."""
+    """The formula of Xiao et al. on a row, number by number."""
     gamma = max(abs(float(x)) for x in row)
     delta = gamma / (2 ** (bits - 1) - 1)
     return [0.0 if gamma == 0 else delta * round(float(x) / delta) for x in row]
