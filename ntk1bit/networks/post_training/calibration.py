@@ -57,7 +57,7 @@ class _RecordingProjection(Projection):
         return self.inner(x)
 
 
-def embedded(model: Transformer, windows: Integer[np.ndarray, "count t1"]) -> list[Float[np.ndarray, "b t d"]]:
+def embedded(model: Transformer, windows: Integer[np.ndarray, "count t1"]) -> list[Float[np.ndarray, "_ t d"]]:
     """Return the residual stream that the first block reads: of all characters but the last of each window, in batches.
 
     Raises
@@ -79,12 +79,12 @@ def embedded(model: Transformer, windows: Integer[np.ndarray, "count t1"]) -> li
     return [embedding[windows[low : low + AT_ONCE, :-1]] for low in range(0, len(windows), AT_ONCE)]
 
 
-def advance(block: Block, streams: list[Float[np.ndarray, "b t d"]]) -> list[Float[np.ndarray, "b t d"]]:
+def advance(block: Block, streams: list[Float[np.ndarray, "_ t d"]]) -> list[Float[np.ndarray, "_ t d"]]:
     """Return the residual stream after a block."""
     return [np.asarray(_run(block, jnp.asarray(stream))) for stream in streams]
 
 
-def record_inputs(block: Block, streams: list[Float[np.ndarray, "b t d"]]) -> dict[str, InputRecord]:
+def record_inputs(block: Block, streams: list[Float[np.ndarray, "_ t d"]]) -> dict[str, InputRecord]:
     """Return what each projection of a block reads, by the names in `PROJECTIONS`.
 
     Parameters
@@ -112,7 +112,7 @@ def record_inputs(block: Block, streams: list[Float[np.ndarray, "b t d"]]) -> di
     return records
 
 
-def _inputs(block: Block, streams: list[Float[np.ndarray, "b t d"]]) -> Iterator[tuple[str, Float[np.ndarray, "n d"]]]:
+def _inputs(block: Block, streams: list[Float[np.ndarray, "_ t d"]]) -> Iterator[tuple[str, Float[np.ndarray, "n d"]]]:
     for stream in streams:
         for name, x in _run_recording(block, jnp.asarray(stream)).items():
             yield name, np.asarray(x).reshape(-1, x.shape[-1])

@@ -148,7 +148,7 @@ def _quantised_in_order(
     for depth, block in enumerate(model.blocks):
         hessians = {name: record.hessian for name, record in record_inputs(block, streams).items()}
 
-        def rounding(place: int, name: str, depth: int = depth, hessians: dict = hessians) -> Rounding:
+        def rounding(place: int, name: str, depth: int = depth, hessians: dict[str, np.ndarray] = hessians) -> Rounding:
             bits, hessian = method.weight_bits, hessians[name]
             if method.algorithm == "gptq":
                 return lambda weight: gptq(weight, hessian, bits=bits).values
