@@ -130,6 +130,21 @@ def test_smoothing_changes_no_function_and_evens_out_the_inputs(trained):
     assert 0 < smoothed < rounded / 2
 
 
+def test_the_factors_of_a_norm_count_all_that_read_it(trained):
+    """Of the first block, whose inputs smoothing has not changed: s from queries, keys and values together."""
+    model, windows, _ = trained
+    block, smooth = model.blocks[0], smoothed_transformer(model, windows).blocks[0]
+    records = record_inputs(block, embedded(model, windows))
+    for norm, readers in READERS.items():
+        weights = np.concatenate([np.asarray(getattr(block, name).weight, np.float64) for name in readers])
+        expected = np.sqrt(records[readers[0]].largest / np.abs(weights).max(axis=0))
+        found = np.asarray(getattr(block, norm).gain, np.float64) / getattr(smooth, norm).gain
+        np.testing.assert_allclose(found, expected, rtol=4 * EPS)  # the gain is rounded to float32 once
+        for name in readers:
+            ratio = np.asarray(getattr(smooth, name).weight, np.float64) / getattr(block, name).weight
+            np.testing.assert_allclose(ratio, np.broadcast_to(expected, ratio.shape), rtol=4 * EPS)
+
+
 def test_later_blocks_are_calibrated_on_quantised_earlier_ones(trained, quantised):
     model, windows, _ = trained
     streams = embedded(model, windows)
