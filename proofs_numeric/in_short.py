@@ -113,6 +113,22 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
         "1-bit weights cut memory and the energy of arithmetic as W23 says, though not every printed figure of its "
         "energy table follows from the costs it prints.",
     ),
+    (
+        {"W23-law": "refuted"},
+        "A law fitted to W23's own small BitNets predicts its loss at 30B; at 13B it misses by about half of what the "
+        "loss had fallen since 6.7B. Other counts of parameters move it across that bound: six points settle little.",
+    ),
+    (
+        {"W23-gap": "supported", "W23-cost": "supported"},
+        "On W23's own points the gap shrinks with size, but for one rise, and BitNet takes less energy for the same "
+        "loss; it needs several times the weights for it, and what a 1-bit weight is worth falls with size.",
+    ),
+    (
+        {"W23-table3": "refuted", "W23-table4": "inconclusive"},
+        "By mean accuracy W23's BitNet is better than all that is quantised after training to 4 bits or fewer, but GPTQ "
+        "at 4 bits has the lower perplexity. W23 compares two quantisers of activations at rates a factor of eight "
+        "apart, which cannot say which is better.",
+    ),
 )
 
 
