@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
-from ntk1bit.claims import Number
+from ntk1bit.claims import OUTCOMES, Number
 from ntk1bit.claims.results import ClaimEntry, Results, claim_entry, read_results, table, write_results
 from ntk1bit.claims.results import measure as stored_measure
 from ntk1bit.errors import InputError
@@ -57,6 +57,7 @@ def recount(results: Results, networks: pd.DataFrame) -> Results:
             claims.append(claim_entry(proof.claim, proof.claim.judge(evidence), evidence))
         elif name in stored:
             claims.append(judge_again(stored[name]))
+    claims.sort(key=lambda entry: OUTCOMES.index(entry.outcome))  # as a verification stores them
     return msgspec.structs.replace(results, claims=claims)
 
 

@@ -68,7 +68,7 @@ _COUNTINGS = {"exact": ("exact", False), "exact-wide": ("exact", True)}
 
 CLAIM_LAW = Claim(
     id="W23-law",
-    title="BitNet's own losses follow a law that predicts larger models",
+    title="a law of W23's small BitNets predicts its large ones",
     statement="The losses of BitNet at 125M to 6.7B in W23's Fig. 3 follow L(N) = a N^b + c with b < 0, and this law "
     "predicts those at 13B and 30B.",
     source="W23, Fig. 3, Eq. 19",
@@ -90,9 +90,11 @@ CLAIM_LAW = Claim(
         **{f"law.{name}.{arm}": f"{name} of {words}" for name in _OF_LAW for arm, words in _WORDS.items()},
         **{f"law.{name}.every": f"{name} of BitNet, all eight sizes" for name in _OF_LAW},
         **{f"missed.{size.lower()}": f"error of the predicted loss at {size}" for size in _HELD_OUT},
-        **{f"missed.{size.lower()}.fall": f"the same at {size} over the fall since 6.7B" for size in _HELD_OUT},
-        "missed.13b.fall.called": "the same at 13B with N as the sizes are called",
-        "missed.13b.fall.interval": "predicted minus drawn at 13B over the fall since 6.7B",
+        **{
+            f"missed.{size.lower()}.fall": f"error at {size} over the fall of the loss since 6.7B" for size in _HELD_OUT
+        },
+        "missed.13b.fall.called": "error at 13B over that fall, N as the sizes are called",
+        "missed.13b.fall.interval": "predicted minus drawn at 13B over that fall",
         "missed.over_power": "error of both predictions over that of a law without c",
         "difference.b": "b of BitNet minus b of full precision",
         "difference.c": "c of BitNet minus c of full precision",
@@ -178,7 +180,7 @@ def evidence_law(_: Data) -> Evidence:
     for name, (ours, sign) in _OF_LAW.items():
         value, low, high = (float(differences.loc[ours, end]) for end in ("difference", "low", "high"))
         interval = (value, low, high) if sign > 0 else (-value, -high, -low)
-        meaning = "bits; the sizes of both arms drawn anew apart from each other"
+        meaning = f"{'exponents' if name == 'b' else 'bits'}; the sizes of each arm drawn anew for itself"
         measures.append(_over_sizes(f"difference.{name}", meaning, interval, len(SHARED)))
     laws = [
         rows(_law_table(fit), arm=_WORDS[arm], fitted_to=to, N=counting)

@@ -44,7 +44,7 @@ _TIMES_RATE = 3  # doublings from elastic's rate to absmax's
 
 CLAIM_TABLE_3 = Claim(
     id="W23-table3",
-    title="W23's BitNet beats quantisation after training at 4 bits and below",
+    title="BitNet beats quantisation after training to 4 bits",
     statement="By perplexity and by mean accuracy in W23's Table 3, BitNet is better than every model quantised after "
     "training to 4, 2 or 1 bits, and at 4 bits weights alone are quantised better than weights and activations.",
     source="W23, Table 3, section 4.2",
