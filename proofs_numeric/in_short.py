@@ -125,7 +125,7 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     ),
     (
         {"W23-table3": "refuted", "W23-table4": "inconclusive"},
-        "By mean accuracy W23's BitNet is better than all that is quantised after training to 4 bits or fewer, but 4-bit "
+        "By mean accuracy W23's BitNet is better than all quantised after training to 4 bits or fewer, but 4-bit "
         "GPTQ has the lower perplexity. W23 compares two quantisers of activations at rates a factor of eight apart, "
         "which cannot say which is better.",
     ),
