@@ -56,7 +56,7 @@ CLAIM_IID = Claim(
 )
 CLAIM_PAIRED = Claim(
     id="C3-paired",
-    title="without the random start the gap falls as m^-1/4",
+    title="paired starts: the gap falls as m^-1/4",
     statement="From a paired start the generalisation difference (gap) after training falls as m^-1/4 at large d, and "
     "its value at the largest width falls with d.",
     source="ours",

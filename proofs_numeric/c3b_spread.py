@@ -38,7 +38,7 @@ _STUDY_OF = {"sphere": "floor", "digits": "floor-digits"}
 
 CLAIM = Claim(
     id="C3b",
-    title="flip noise: 1-bit networks differ by m^-1/4",
+    title="flip noise: networks differ by m^-1/4",
     statement="From a paired start the seed-to-seed spread of the trained function falls as m^-1/4 in 1-bit precision "
     "(m^-1/2 in full), through flipped signs whose share falls as m^-1/2.",
     source="ours",

@@ -87,7 +87,7 @@ CLAIM_STABLE = Claim(
     title="1-bit training is stable at larger learning rates",
     statement="At 16 times the best rate of full precision the 1-bit network loses less, against its own loss at that "
     "best rate, than the full-precision one.",
-    source="W23, Fig. 4",
+    source="W23, Fig. 5",
     assumptions="the middle size, a quarter of the characters, Adam without clipping of gradients.",
     refuted_by="a 1-bit excess that is the larger one",
     criteria=(IntervalWithin("excess.times16", low=0.0),),

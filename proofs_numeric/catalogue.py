@@ -1,4 +1,4 @@
-"""All claims, in the order the argument goes: the start, one step, training, outputs, scaling.
+"""All claims, in the order the argument goes: the start, one step, training, outputs, scaling, W23's own numbers.
 
 A claim's module is imported when the claim is chosen: it brings in the networks and estimators that its evidence needs.
 """
@@ -43,6 +43,11 @@ MODULES = {  # id of a claim -> the module that holds it, in whose PROOFS it is
     "C6-energy": "c6_bitnet",
     "C7": "c7_energy",
     "C7-table": "c7_energy",
+    "W23-law": "w23_fig3",
+    "W23-gap": "w23_fig3",
+    "W23-cost": "w23_fig3",
+    "W23-table3": "w23_tables",
+    "W23-table4": "w23_tables",
 }
 
 

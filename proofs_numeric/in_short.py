@@ -113,6 +113,22 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
         "1-bit weights cut memory and the energy of arithmetic as W23 says, though not every printed figure of its "
         "energy table follows from the costs it prints.",
     ),
+    (
+        {"W23-law": "inconclusive"},
+        "A law fitted to W23's own small BitNets misses its large ones by less than 2 % of the loss; whether it "
+        "predicts how much the loss still falls, six points do not settle.",
+    ),
+    (
+        {"W23-gap": "supported", "W23-cost": "supported"},
+        "On W23's own points the gap shrinks with size, but for one rise, and BitNet takes less energy for the same "
+        "loss; it needs several times the weights for it, and what a 1-bit weight is worth falls with size.",
+    ),
+    (
+        {"W23-table3": "refuted", "W23-table4": "inconclusive"},
+        "By mean accuracy W23's BitNet is better than all quantised after training to 4 bits or fewer, but 4-bit "
+        "GPTQ has the lower perplexity. W23 compares two quantisers of activations at rates a factor of eight apart, "
+        "which cannot say which is better.",
+    ),
 )
 
 

@@ -1,8 +1,9 @@
 """Judge anew from stored results, without training: `python -m proofs_numeric.recount`.
 
-C7 and C7-table rest on nothing but counts, which are made again. C6 and C6-energy rest on the losses of language.csv,
-whose six digits carry differences to 1e-5 nats, and are estimated again. Every other claim is judged by the rules of
-today on the evidence that is stored. With `--publish` the figures and the page are written as well.
+Claims that need no study (C7 and C7-table, which rest on counts, and those on W23's own numbers) are made again, and
+added where they are new. C6 and C6-energy rest on the losses of language.csv, whose six digits carry differences to
+1e-5 nats, and are estimated again. Every other claim is judged by the rules of today on the evidence that is stored.
+With `--publish` the figures and the page are written as well.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
-from ntk1bit.claims import Number
+from ntk1bit.claims import OUTCOMES, Number
 from ntk1bit.claims.results import ClaimEntry, Results, claim_entry, read_results, table, write_results
 from ntk1bit.claims.results import measure as stored_measure
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.language_run import LanguageRun
 from ntk1bit.experiments.language_spec import LanguageSpec
-from proofs_numeric import c6_bitnet, c7_energy
+from proofs_numeric import c6_bitnet
+from proofs_numeric.catalogue import proofs
 from proofs_numeric.data import Data
 from proofs_numeric.page import RESULTS
 from proofs_numeric.publish import NETWORKS, publish
@@ -30,7 +32,7 @@ from proofs_numeric.verification import judge_again
 
 
 def recount(results: Results, networks: pd.DataFrame) -> Results:
-    """Return the results judged by today's rules, and those that rest on counts or on stored losses estimated again.
+    """Return the results judged by today's rules, those that need no training made or estimated again.
 
     Parameters
     ----------
@@ -46,18 +48,17 @@ def recount(results: Results, networks: pd.DataFrame) -> Results:
     """
     losses = results.claim(c6_bitnet.CLAIM.id)
     data = Data(Path(), languages={"language": stored_run(results, losses, networks)})
-    made = {}
-    for claim, make in (
-        (c7_energy.CLAIM, c7_energy.evidence),
-        (c7_energy.CLAIM_TABLE, c7_energy.evidence_table),
-        (c6_bitnet.CLAIM, c6_bitnet.evidence),
-        (c6_bitnet.CLAIM_ENERGY, c6_bitnet.evidence_energy),
-    ):
-        evidence = make(data)
-        made[claim.id] = claim_entry(claim, claim.judge(evidence), evidence)
-    return msgspec.structs.replace(
-        results, claims=[made.get(entry.id) or judge_again(entry) for entry in results.claims]
-    )
+    from_losses = (c6_bitnet.CLAIM.id, c6_bitnet.CLAIM_ENERGY.id)
+    stored = {entry.id: entry for entry in results.claims}
+    claims = []
+    for name, proof in proofs().items():
+        if name in from_losses or not proof.studies:
+            evidence = proof.evidence(data)
+            claims.append(claim_entry(proof.claim, proof.claim.judge(evidence), evidence))
+        elif name in stored:
+            claims.append(judge_again(stored[name]))
+    claims.sort(key=lambda entry: OUTCOMES.index(entry.outcome))  # as a verification stores them
+    return msgspec.structs.replace(results, claims=claims)
 
 
 def stored_run(results: Results, entry: ClaimEntry, networks: pd.DataFrame) -> LanguageRun:

@@ -190,4 +190,4 @@ def test_the_readme_says_what_the_stored_verdicts_say():
     named = {name.strip() for one in re.findall(r"- ([^:]+):", points) for name in one.split(",")}
     assert named == {claim.id for claim in results.claims if claim.outcome == "refuted"}
     (table,) = [finding for finding in results.claim("C7-table").findings if finding.outcome == "refuted"]
-    assert table.why == "3 failures in 42"
+    assert table.why == "3 failures in 44"

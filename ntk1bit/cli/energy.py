@@ -171,10 +171,7 @@ def _show_published(csv: bool) -> None:
         told = ("yes", "") if row["agrees"] else ("NO", f"{row['short']:.1g}")
         lines.append((*[row[n] for n in ("group", "size", "arm", "node", "what")], printed, recomputed, *told))
     print_table(("figures", "size", "arm", "node", "what", "printed", "recomputed", "agrees", "short by"), lines)
-    print(
-        "\nagrees: recomputed rounds to what is printed; short by: how far it is from doing so. To which sizes the six"
-    )
-    print("reductions belong is not printed: they are given to the six of eight, in order, that they fit best.")
+    print("\nagrees: recomputed rounds to what is printed; short by: how far it is from doing so.")
     print(f"\n{sum(row['agrees'] for row in figures)} of {len(figures)} figures are reproduced.")
 
     print("\nBetween what costs (pJ) all printed figures of a kind agree, beside the printed cost:\n")

@@ -48,8 +48,11 @@ TABLE_1: dict[tuple[str, Arm], tuple[str, str, str, str]] = {
     ("30B", "full16"): ("5.21", "2.45", "16.87", "6.13"),
     ("30B", "bitnet"): ("0.06", "0.14", "0.20", "0.53"),
 }
-# W23's energy of FP16 over BitNet at 7 nm, smallest model to largest. Six for eight sizes: see `assignments`.
-REDUCTIONS = ("8.8", "11.0", "15.0", "18.6", "21.7", "38.8")
+# W23, Fig. 1: energy of FP16 over BitNet's at 7 nm.
+REDUCTIONS: dict[str, str] = {
+    "125M": "8.8", "350M": "11.0", "760M": "15.0", "1.3B": "18.6", "2.7B": "21.7", "6.7B": "29.1", "13B": "32.9",
+    "30B": "38.8",
+}  # fmt: skip
 # The choices of a `Reading`, in words.
 CHOICES = {
     "one_less": "n-1 additions to a sum of n terms",
@@ -105,36 +108,10 @@ def compare_published(found: pd.DataFrame) -> pd.DataFrame:
         for (node, operation), text in zip(_COLUMNS, printed, strict=True):
             rows.append((group, size, arm, node, operation, *_compare(text, energies[size, arm, node][operation])))
     ratios = _ratios(energies)
-    sizes = assignments(ratios)[0][1]
-    for size, text in zip(sizes, REDUCTIONS, strict=True):
+    for size, text in REDUCTIONS.items():
         rows.append(("reduction", size, "full16 / bitnet", "7nm", "ratio", *_compare(text, ratios[size])))
     names = ["group", "size", "arm", "node", "what", "printed", "digits", "recomputed", "agrees", "short"]
     return pd.DataFrame(rows, columns=pd.Index(names))
-
-
-def reductions(found: pd.DataFrame) -> dict[str, float]:
-    """Return FP16's energy over BitNet's at 7 nm by size, smallest model first; `found` as in `compare_published`."""
-    return _ratios(_energies(found))
-
-
-def assignments(ratios: Mapping[str, float]) -> list[tuple[float, tuple[str, ...]]]:
-    """Rank the ways to give W23's six reductions to six of its eight sizes in order.
-
-    Parameters
-    ----------
-    ratios
-        Recomputed reductions by size, smallest model first.
-
-    Returns
-    -------
-    All choices with the sum of |recomputed - printed|, best first.
-    """
-    printed = [float(text) for text in REDUCTIONS]
-    ranked = [
-        (sum(abs(ratios[size] - value) for size, value in zip(chosen, printed, strict=True)), chosen)
-        for chosen in itertools.combinations(ratios, len(printed))
-    ]
-    return sorted(ranked)
 
 
 def count_readings() -> pd.DataFrame:
@@ -196,8 +173,7 @@ def implied_costs(reading: Reading = PRINTED) -> pd.DataFrame:
             ranges.setdefault(("Table 1", node, form, operation), []).append(
                 ((low - rest) / own * 1e12, (high - rest) / own * 1e12)
             )
-    ratios = reductions(size_joules(reading))
-    for size, text in zip(assignments(ratios)[0][1], REDUCTIONS, strict=True):
+    for size, text in REDUCTIONS.items():
         whole = joules(count_operations(SIZES[size], "full16", reading=reading), "7nm").total
         counts = count_operations(SIZES[size], "bitnet", reading=reading)
         own = _own(counts, "int8", "add")
