@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.markers import CARETDOWN, CARETUP
 from matplotlib.path import Path as MplPath
+from matplotlib.text import Text
 from matplotlib.ticker import (
     FixedLocator,
     LogFormatterMathtext,
@@ -25,7 +26,7 @@ from matplotlib.ticker import (
 )
 
 from ntk1bit.claims.results import EstimateEntry
-from ntk1bit.plots.figures import SheetFigure
+from ntk1bit.plots.figures import PANEL_TITLE, SheetFigure, title_length, wrap_title
 from ntk1bit.plots.looks import GREY, Formula, Look, points
 from ntk1bit.plots.tables import values
 
@@ -39,7 +40,7 @@ _CUT = "cut"  # marks of intervals that a panel cuts
 _DASHES = (0, (4, 2.5))
 
 
-def plot_series(
+def draw_series(
     frame: pd.DataFrame,
     *,
     ax: Axes,
@@ -81,7 +82,7 @@ def error_bars(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarr
     return np.nan_to_num(np.clip([value - low, high - value], 0.0, None))
 
 
-def plot_slope(
+def draw_slope(
     ax: Axes,
     *,
     x: tuple[float, float],
@@ -115,7 +116,7 @@ def plot_slope(
     return ax
 
 
-def plot_level(ax: Axes, y: float, text: str) -> Axes:
+def draw_level(ax: Axes, y: float, text: str) -> Axes:
     """Draw a level as a thin dashed line across the panel, with its text above the right end."""
     ax.axhline(y, color=GREY, linestyle=_DASHES, linewidth=points(0.8), zorder=1.5)
     across = ("axes fraction", "data")
@@ -254,14 +255,30 @@ def legend(ax: Axes, where: Place, *, size: float = 6.4, **options: Any) -> Lege
 
 
 def settle(figure: Figure) -> None:
-    """Make room for the legends of a figure that is drawn: its panels get their sizes only then."""
+    """Make room for the legends and titles of a figure that is drawn: its panels get their sizes only then."""
     figure.draw_without_rendering()
+    for ax in figure.axes:
+        _fit_title(ax, figure)
     for ax in figure.axes:
         if (shown := ax.get_legend()) is not None:
             _make_room(ax, shown)
             label_logs(ax)
         if any(line.get_gid() == _CUT for line in ax.lines):
             mark_cut_bars(ax)
+
+
+def _fit_title(ax: Axes, figure: Figure) -> None:
+    """Break the title of a panel so that it ends before the page does, and before the title of the next panel."""
+    frame = ax.get_window_extent()
+    beside = [other.get_window_extent() for other in figure.axes if other is not ax]
+    right = min([box.x0 for box in beside if box.x0 > frame.x1 and box.y1 > frame.y0 and box.y0 < frame.y1], default=0)
+    for title in ax.get_children():
+        if isinstance(title, Text) and title.get_gid() == PANEL_TITLE:
+            box = title.get_window_extent()
+            free = (right or figure.bbox.x1) - box.x0
+            if box.width > free > 0:
+                letters = title_length(title.get_text()) * free / box.width
+                title.set_text(wrap_title(title.get_text(), int(letters)))
 
 
 def _make_room(ax: Axes, shown: Legend) -> None:

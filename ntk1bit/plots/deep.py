@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter
 from ntk1bit.data.cubes_and_curves import CUBES, CURVES
 from ntk1bit.data.target_functions import CURVE_FUNCTIONS
 from ntk1bit.estimators.deep import ROUNDING, ends_table, epochs_table, functions_table, losses_table
-from ntk1bit.plots.axes import label_logs, legend, plot_series, settle, ticks_at_1_2_5
+from ntk1bit.plots.axes import draw_series, label_logs, legend, settle, ticks_at_1_2_5
 from ntk1bit.plots.figures import PAGE, write_figure
 from ntk1bit.plots.layout import PLAIN, Panels, Sheet, StyleName, is_bottom, panel, read_sheet
 from ntk1bit.plots.looks import GREY, PRECISION_NAME, SHADES, literal, points
@@ -247,7 +247,7 @@ def _series(
     shown = np.isfinite(value) & (value > 0)
     label += f" ({int(np.sum(~shown))} not positive or finite)" if not shown.all() else ""
     look = precision_look(precision, hollow=hollow, palette=palette)
-    plot_series(pd.DataFrame(table.loc[shown]), ax=ax, look=look, x=x, label=label, band=True)
+    draw_series(pd.DataFrame(table.loc[shown]), ax=ax, look=look, x=x, label=label, band=True)
 
 
 def _sizes_below(ax: Axes, sizes: Float[np.ndarray, " k"]) -> None:

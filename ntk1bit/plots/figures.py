@@ -18,6 +18,7 @@ from ntk1bit.files import write_whole
 from ntk1bit.plots.looks import drawing, paper
 
 COLUMN, PAGE = 3.25, 6.75  # inches: one column, and the full width
+PANEL_TITLE = "title of a panel"
 _UNDATED = {"pdf": {"CreationDate": None, "Producer": None}, "png": {"Software": None}}
 
 
@@ -36,7 +37,7 @@ def wrap_title(text: str, columns: int) -> str:
     """Break a text into lines of at most `columns` letters; formulas stay whole and count as they will be shown."""
     lines: list[str] = []
     for word in re.findall(r"(?:\$[^$]*\$|[^\s$])+", text):
-        if lines and _length(f"{lines[-1]} {word}") <= columns:
+        if lines and title_length(f"{lines[-1]} {word}") <= columns:
             lines[-1] += f" {word}"
         else:
             lines.append(word)
@@ -89,6 +90,7 @@ def require_drawable(path: Path | str) -> None:
         raise InputError(f"cannot draw {str(path)!r}: a figure must end in one of {allowed}")
 
 
-def _length(text: str) -> int:
+def title_length(text: str) -> int:
+    """Return how many letters of a text will be shown, its formulas drawn."""
     shown = re.sub(r"\\(mathrm|mathsf|sqrt)|[{}^_$]", "", text)
     return len(re.sub(r"\\[a-zA-Z]+", "x", shown))

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 
 from ntk1bit.estimators import language as summary
 from ntk1bit.experiments.language_run import LanguageRun
-from ntk1bit.plots.axes import error_bars, label_logs, mark_cut_bars
+from ntk1bit.plots.axes import error_bars, label_logs, mark_cut_bars, settle
 from ntk1bit.plots.figures import write_figure
 from ntk1bit.plots.layout import Panels, StyleName, panel, read_sheet
 from ntk1bit.plots.looks import AMBER, BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, Look, literal, points
@@ -262,7 +262,8 @@ def draw_run(
         for name in chosen:
             panel(axes[name], PANELS[name])
             handles, words = axes[name].get_legend_handles_labels()
-            named = dict(zip(words, handles, strict=True)) | named
+            named |= {word: handle for word, handle in zip(words, handles, strict=True) if word not in named}
+        settle(figure)
         # below all panels, since intervals of few seeds fill them from top to bottom
         beside = max(1, min(len(named), round(figure.get_figwidth() / points(_LEGEND_INCHES))))
         figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=beside, fontsize=points(6.8))

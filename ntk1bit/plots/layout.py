@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.plots.figures import COLUMN, PAGE, empty_figure, wrap_title
+from ntk1bit.plots.figures import COLUMN, PAGE, PANEL_TITLE, empty_figure, wrap_title
 from ntk1bit.plots.looks import drawing, paper, points
 from ntk1bit.plots.palettes import Colours, Palette, read_palette
 
@@ -22,7 +22,6 @@ Panels: TypeAlias = Sequence[str] | str | None  # names, or one text with commas
 SLIDE = 13.33  # inches: the width of a slide of 16 to 9
 _SLIDE_ROW = 2  # panels side by side on a slide
 _TITLE_LETTERS, _TITLE_LINE = 13.6, 0.14  # letters an inch of a figure's title, and inches a line
-_PANEL_LETTERS = 15.0  # letters an inch of a panel's title
 _FLATTEST, _TALLEST = 2.2, 2.9  # inches: panels that are arranged anew
 
 
@@ -72,7 +71,7 @@ class Sheet:
         InputError
             If one is asked for that the figure does not have.
         """
-        there = list(dict.fromkeys(names))
+        there = [name for name in dict.fromkeys(names) if name != "."]
         return tuple(dict.fromkeys(require_choice("panel", one, there) for one in self.panels)) or tuple(there)
 
     def figure(
@@ -106,7 +105,7 @@ class Sheet:
         A panel that is not wanted has axes in a figure that nobody sees: whoever draws the panels need not know which
         those are.
         """
-        every = dict.fromkeys(name for row in rows for name in row)
+        every = dict.fromkeys(name for row in rows for name in row if name != ".")
         chosen = self.chosen(every)
         width, height = size
         usual = 1 if width <= COLUMN else 2
@@ -181,14 +180,11 @@ def read_sheet(
 
 
 def panel(ax: Axes, title: str) -> None:
-    """Title a panel, with its letter where there are several, in lines that fit if it is narrower than a page."""
+    """Title a panel, with its letter where there are several; `axes.settle` breaks it into lines that fit."""
     figure = ax.get_figure(root=True)
     assert figure is not None
-    spec = ax.get_subplotspec()
-    beside = spec.get_gridspec().ncols / len(spec.colspan) if spec is not None else 1
     letter = f"({'abcdefghijkl'[figure.axes.index(ax)]}) " if len(figure.axes) > 1 else ""
-    letters = figure.get_figwidth() / beside * _PANEL_LETTERS * 8 / mpl.rcParams["font.size"]
-    ax.set_title(wrap_title(f"{letter}{title}", round(letters)), fontsize=points(8))
+    ax.set_title(f"{letter}{title}", fontsize=points(8), gid=PANEL_TITLE)
 
 
 def is_bottom(ax: Axes) -> bool:

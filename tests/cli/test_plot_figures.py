@@ -64,7 +64,7 @@ def test_what_cannot_be_drawn_is_told_and_nothing_is_written(stored, tmp_path, c
     told = refused(capsys, stored, "--figures", "drift,drfit")
     assert "did you mean 'drift'" in told
     assert "flip-noise" in told
-    assert "--figures is for a verification" in refused(capsys, tmp_path, "--figures", "drift")
+    assert "not a run folder" in refused(capsys, tmp_path, "--figures", "drift")
     (stored / FILE).write_text(json.dumps(document() | {"claims": []}))
     assert "cannot draw drift: the results lack claim C1" in refused(capsys, stored, "--figures", "drift")
     (stored / FILE).write_text("{")

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import Results
-from ntk1bit.plots.axes import legend, log_axes, note, plot_series, plot_slope, stretch, with_power
+from ntk1bit.plots.axes import draw_series, draw_slope, legend, log_axes, note, stretch, with_power
 from ntk1bit.plots.figures import PAGE
 from ntk1bit.plots.layout import PLAIN, Sheet, panel
 from ntk1bit.plots.looks import GREEN, GREY, ORANGE, PURPLE, Look, points
@@ -51,10 +51,10 @@ def draw_convergence(results: Results, sheet: Sheet = PLAIN) -> Figure:
         (pick(h, precision="full"), precision_look("full", palette=palette), "full precision to $H$:", full),
     ):
         if len(table):
-            plot_series(table, ax=right, look=look, label=with_power(name, exponent))
+            draw_series(table, ax=right, look=look, label=with_power(name, exponent))
     low, high = ends(k, "width")
     anchor = (high, value_at(k, "width", -1) / 1.6)
-    plot_slope(right, x=(low, high), anchor=anchor, exponent=-0.25, text="slope $-1/4$", share=0.6, below=True)
+    draw_slope(right, x=(low, high), anchor=anchor, exponent=-0.25, text="slope $-1/4$", share=0.6, below=True)
     log_axes(right, values(k, "width"))
     stretch(right, below=0.3)
     right.set(xlabel="width $m$", ylabel="distance of $f_t$ to prediction (RMS)")
@@ -115,8 +115,8 @@ def plot_terms(table: pd.DataFrame, *, ax: Axes, palette: Colours = None) -> Axe
     looks, last = _terms(palette), dict[str, float]()
     for term, look in looks.items():
         one_bit, full = (pick(table, term=term, precision=precision) for precision in ("one_bit", "full"))
-        plot_series(full, ax=ax, look=Look(look.colour, look.marker, "--", hollow=True))
-        plot_series(one_bit, ax=ax, look=look)
+        draw_series(full, ax=ax, look=Look(look.colour, look.marker, "--", hollow=True))
+        draw_series(one_bit, ax=ax, look=look)
         last[term] = value_at(one_bit, "width", -1)
     for term, height in last.items():
         away = [other - height for other in last.values() if 0 < abs(other - height) < _CLOSE]
@@ -151,7 +151,7 @@ def plot_first_step(table: pd.DataFrame, *, ax: Axes, palette: Colours = None) -
         )  # side by side, or intervals hide each other
         shade = shade_look(place, len(widths), palette=palette)
         look = Look(shade.colour, shade.marker, "none")
-        plot_series(part, ax=ax, x="dim", look=look, label=f"$m$ = {width}")
+        draw_series(part, ax=ax, x="dim", look=look, label=f"$m$ = {width}")
     law = pd.DataFrame(table.groupby("dim", as_index=False)["predicted"].mean())
     ax.plot(
         law["dim"], law["predicted"], color="black", linewidth=points(1.0), label="predicted from $K_{\\mathrm{eff}}$"
@@ -188,7 +188,7 @@ def plot_terms_by_step(table: pd.DataFrame, *, ax: Axes, palette: Colours = None
         ax.annotate(
             "$L(0)/10$ reached →",
             (start, -0.75),
-            xytext=(-12, 0),
+            xytext=(points(-12), 0),
             textcoords="offset points",
             fontsize=points(6.6),
             color=GREY,

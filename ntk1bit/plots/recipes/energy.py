@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import Results
-from ntk1bit.plots.axes import legend, note, plot_series, stretch
+from ntk1bit.plots.axes import draw_series, legend, note, stretch
 from ntk1bit.plots.figures import PAGE
 from ntk1bit.plots.layout import PLAIN, Sheet, panel
 from ntk1bit.plots.looks import BLUE, GREEN, GREY, ORANGE, PURPLE, Look, points
@@ -61,7 +61,7 @@ def plot_energy(
     """Draw the energy of three arms by W23's counting, with the sums it prints as black marks."""
     for arm, look in _LOOKS.items():
         line = Look(read_palette(palette).colour(arm, look.colour), "none", look.line)
-        plot_series(pick(energy, arm=arm), ax=ax, look=line, x="parameters", y="w23, 7nm (J)", label=_NAMES[arm])
+        draw_series(pick(energy, arm=arm), ax=ax, look=line, x="parameters", y="w23, 7nm (J)", label=_NAMES[arm])
         printed = pick(figures, arm=arm, node="7nm")
         for size in dict.fromkeys(printed["size"]):
             part = pick(printed, size=size)
@@ -81,7 +81,7 @@ def plot_reduction(
     for counting, (words, look) in _COUNTINGS.items():
         column = f"{counting}, 7nm (J)"
         ratio = full.assign(value=values(full, column) / values(bitnet, column))
-        plot_series(ratio, ax=ax, look=read_palette(palette).look("", look), x="parameters", label=words)
+        draw_series(ratio, ax=ax, look=read_palette(palette).look("", look), x="parameters", label=words)
     for row in pick(figures, group="reduction").to_dict("records"):
         _mark(ax, parameters[row["size"]], float(row["printed"]), "o", row["agrees"] == "yes")
     _mark(ax, np.nan, np.nan, "o", good=True, label="printed")
@@ -98,12 +98,12 @@ def plot_memory(memory: pd.DataFrame, *, ax: Axes, palette: Colours = None) -> A
     for arm, (words, look) in _STORED.items():
         column = f"{arm}, linear (GB)"
         colour = read_palette(palette).colour(arm, look.colour)
-        plot_series(memory, ax=ax, look=Look(colour, "none", look.line), x="parameters", y=column)
+        draw_series(memory, ax=ax, look=Look(colour, "none", look.line), x="parameters", y=column)
         share = last["full32, linear (GB)"] / last[column]
         label = words if arm == "full32" else f"{words}: 1/{share:.0f}"
         note(ax, float(last["parameters"]), float(last[column]), label, colour=colour)
     whole = Look(read_palette(palette).colour("bitnet", ORANGE), "o", "none", hollow=True)
-    plot_series(memory, ax=ax, look=whole, x="parameters", y="bitnet, whole (GB)", label="1 bit, with\nembedding")
+    draw_series(memory, ax=ax, look=whole, x="parameters", y="bitnet, whole (GB)", label="1 bit, with\nembedding")
     ax.set(xscale="log", yscale="log", xlabel="parameters $N$", ylabel="gigabytes")
     low, high = ends(memory, "parameters")
     ax.set_xlim(low / 1.6, high * 30)  # room for the words at the right ends

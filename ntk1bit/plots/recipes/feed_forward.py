@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import Results
-from ntk1bit.plots.axes import legend, log_axes, note, plot_level, plot_series, plot_slope, with_power
+from ntk1bit.plots.axes import draw_level, draw_series, draw_slope, legend, log_axes, note, with_power
 from ntk1bit.plots.figures import PAGE
 from ntk1bit.plots.layout import PLAIN, Sheet, panel
 from ntk1bit.plots.looks import points
@@ -40,7 +40,7 @@ def draw_feed_forward(results: Results, sheet: Sheet = PLAIN) -> Figure:
             line.set_label(with_power("1-bit:", exponent))
     low, high = ends(one_bit, "width")
     anchor = (low, 1.6 * value_at(one_bit, "width", 0))
-    plot_slope(right, x=(low, high), anchor=anchor, exponent=-0.25, text="D25: slope $-1/4$", share=0.45)
+    draw_slope(right, x=(low, high), anchor=anchor, exponent=-0.25, text="D25: slope $-1/4$", share=0.45)
     log_axes(right, values(reached, "width"), most=7)
     legend(right, "center left", size=6.8, bbox_to_anchor=(0.08, 0.3))
     panel(right, "loss reached against width")
@@ -78,12 +78,12 @@ def plot_reached(reached: pd.DataFrame, *, ax: Axes, start: float, palette: Colo
     for precision, name in (("one_bit", "1-bit"), ("full", "full precision")):
         part = pick(reached, precision=precision)
         if len(part):
-            plot_series(part, ax=ax, look=precision_look(precision, palette=palette), label=name)
+            draw_series(part, ax=ax, look=precision_look(precision, palette=palette), label=name)
     one_bit, full = pick(reached, precision="one_bit"), pick(reached, precision="full")
     lowest = float(values(one_bit, "value").min())
     ax.set(yscale="log", xlabel="width $m$", ylabel="training loss $L$ at the end")
     ax.set_ylim(_LEAST_SHARE * lowest, 4 * float(values(one_bit, "high").max()))
-    plot_level(ax, _TENTH * start, "")
+    draw_level(ax, _TENTH * start, "")
     note(ax, ends(one_bit, "width")[1], _TENTH * start, "a tenth of the start", xytext=(0, -2), ha="right", va="top")
     below = len(full) and float(values(full, "value").min())
     if 0 < below < _LEAST_SHARE * lowest:

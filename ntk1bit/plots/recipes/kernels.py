@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import Results
-from ntk1bit.plots.axes import legend, log_axes, plot_level, plot_series, plot_slope, stretch
+from ntk1bit.plots.axes import draw_level, draw_series, draw_slope, legend, log_axes, stretch
 from ntk1bit.plots.figures import COLUMN, PAGE
 from ntk1bit.plots.layout import PLAIN, Sheet, panel
 from ntk1bit.plots.looks import BLUE, GREY, ORANGE, PRECISION_NAME, Look, points
@@ -72,10 +72,10 @@ def draw_limits(results: Results, sheet: Sheet = PLAIN) -> Figure:
 
     for scale, usual in _SCALES.items():
         part, look = pick(limits, scale=scale), sheet.palette.look(scale, usual)
-        plot_series(part, ax=middle, x="dim", y="distance", look=look, label=f"1-bit, scale {scale}")
+        draw_series(part, ax=middle, x="dim", y="distance", look=look, label=f"1-bit, scale {scale}")
         error = 1.96 * values(part, "ratio_error")
         part = part.assign(low=values(part, "ratio") - error, high=values(part, "ratio") + error)
-        plot_series(part, ax=right, x="dim", y="ratio", look=look, label=f"scale {scale}")
+        draw_series(part, ax=right, x="dim", y="ratio", look=look, label=f"scale {scale}")
     noise = pd.DataFrame(limits.groupby("dim", as_index=False)["noise"].max())
     middle.plot(
         noise["dim"], noise["noise"], color=GREY, linestyle=":", linewidth=points(1.0), label="Monte Carlo error"
@@ -86,8 +86,8 @@ def draw_limits(results: Results, sheet: Sheet = PLAIN) -> Figure:
     legend(middle, "upper right")
     panel(middle, "1-bit against full limit")
 
-    plot_level(right, float(np.sqrt(2 / np.pi)), r"$\sqrt{2/\pi}$")
-    plot_level(right, 2 / np.pi, r"$2/\pi$")
+    draw_level(right, float(np.sqrt(2 / np.pi)), r"$\sqrt{2/\pi}$")
+    draw_level(right, 2 / np.pi, r"$2/\pi$")
     log_axes(right, values(limits, "dim"), most=4, y=False)
     right.set(xlabel="input dimension $d$", ylabel=f"factor $c$ in {_K} ≈ $c\\,H_\\infty$")
     right.set_ylim(0.5, 1.05)
@@ -117,9 +117,9 @@ def plot_rates(rates: pd.DataFrame, *, ax: Axes, palette: Colours = None) -> Axe
         seen = pd.DataFrame(part.loc[values(part, "adversary") > 0])
         shade = shade_look(place, _DIMS + 1, palette=palette)
         look = Look(shade.colour, shade.marker, "-")
-        plot_series(seen, ax=ax, x="radius", y="adversary", look=look, label=f"$d$ = {dim}")
+        draw_series(seen, ax=ax, x="radius", y="adversary", look=look, label=f"$d$ = {dim}")
         look = Look(shade.colour, shade.marker, "--", hollow=True)
-        plot_series(part, ax=ax, x="radius", y="condition", look=look)
+        draw_series(part, ax=ax, x="radius", y="condition", look=look)
         ax.plot(part["radius"], part["bound"], color=shade.colour, linestyle=":", linewidth=points(1.1))
     for line, marker, face, words in (
         (":", "", "white", r"bound $\sqrt{2/\pi}\,(d+4)\,R$"),
@@ -136,4 +136,4 @@ def _half_slope(table: pd.DataFrame, *, ax: Axes, above: float) -> None:
     """Draw the slope -1/2 above the highest of several series."""
     widths = ends(table, "width")
     top = above * values(pick(table, width=widths[0]), "value").max()
-    plot_slope(ax, x=widths, anchor=(widths[0], top), exponent=-0.5, text="slope $-1/2$")
+    draw_slope(ax, x=widths, anchor=(widths[0], top), exponent=-0.5, text="slope $-1/2$")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import Results
-from ntk1bit.plots.axes import legend, log_axes, note, plot_series, plot_slope, power_text, stretch
+from ntk1bit.plots.axes import draw_series, draw_slope, legend, log_axes, note, power_text, stretch
 from ntk1bit.plots.figures import PAGE
 from ntk1bit.plots.layout import PLAIN, Sheet, panel
 from ntk1bit.plots.looks import BROWN, PRECISION_NAME, Look, points
@@ -38,11 +38,11 @@ def draw_floor(results: Results, sheet: Sheet = PLAIN) -> Figure:
     left = axes["m"]
     for task, look in _tasks(palette).items():
         label = with_exponent(f"1-bit, {task}:", results, "C2", f"floor.m.{task}")
-        plot_series(pick(floor, task=task), ax=left, look=look, label=label)
-    plot_series(full, ax=left, look=precision_look("full", palette=palette), label="full precision, sphere")
+        draw_series(pick(floor, task=task), ax=left, look=look, label=label)
+    draw_series(full, ax=left, look=precision_look("full", palette=palette), label="full precision, sphere")
     widths = ends(full, "width")
     top = 3.0 * values(pick(floor, width=ends(floor, "width")[0]), "value").max()
-    plot_slope(left, x=widths, anchor=(ends(floor, "width")[0], top), exponent=-1.0, text="slope $-1$")
+    draw_slope(left, x=widths, anchor=(ends(floor, "width")[0], top), exponent=-1.0, text="slope $-1$")
     log_axes(left, values(full, "width"))
     left.set(xlabel="width $m$", ylabel="training loss $L$ at the end")
     legend(left, "center left", bbox_to_anchor=(0.0, 0.45), size=6.8)
@@ -62,10 +62,10 @@ def draw_floor(results: Results, sheet: Sheet = PLAIN) -> Figure:
 def plot_floor_against(table: pd.DataFrame, *, ax: Axes, law: float, exponent: str, palette: Colours = None) -> Axes:
     """Draw the floor against one variable, with the law's slope above it and `exponent`, the one measured, in words."""
     table = table.sort_values("x")
-    plot_series(table, ax=ax, x="x", look=precision_look("one_bit", palette=palette))
+    draw_series(table, ax=ax, x="x", look=precision_look("one_bit", palette=palette))
     x, y = values(table, "x"), values(table, "value")
     middle = len(x) // 2
-    plot_slope(ax, x=ends(table, "x"), anchor=(float(x[middle]), 2.2 * float(y[middle])), exponent=law, text="")
+    draw_slope(ax, x=ends(table, "x"), anchor=(float(x[middle]), 2.2 * float(y[middle])), exponent=law, text="")
     ax.set_yscale("log")
     low, high = ax.get_ylim()
     if high < 20 * low:  # a flat series must not be blown up until its noise fills the panel
@@ -107,7 +107,7 @@ def draw_scaling(results: Results, sheet: Sheet = PLAIN) -> Figure:
             continue
         name = "full:" if precision == "full" else f"{word}:"
         label = with_exponent(name, results, "C4", f"test_loss.n.{precision}", "n")
-        plot_series(part, ax=right, x="n", look=precision_look(precision, palette=palette), label=label)
+        draw_series(part, ax=right, x="n", look=precision_look(precision, palette=palette), label=label)
     log_axes(right, values(tested, "n"))
     stretch(right, below=0.28)
     log_axes(right, values(tested, "n"))  # again: the longer y-axis may have room for other ticks
@@ -128,11 +128,11 @@ def plot_loss_against_parameters(
     ax.plot(grid, values(band, "estimate"), color=colour, linewidth=points(0.9))
     for task, look in _tasks(palette).items():
         marks = Look(look.colour, look.marker, "none", look.hollow)
-        plot_series(pick(losses, task=task), ax=ax, x="N", look=marks, label=labels[task])
+        draw_series(pick(losses, task=task), ax=ax, x="N", look=marks, label=labels[task])
     sphere = pick(losses, task="sphere")
     widths = ends(sphere, "N")
     start = (widths[0], value_at(sphere, "N", 0))
-    plot_slope(ax, x=widths, anchor=start, exponent=-0.25, text="D25: slope $-1/4$", share=0.3)
+    draw_slope(ax, x=widths, anchor=start, exponent=-0.25, text="D25: slope $-1/4$", share=0.3)
     ax.set(xscale="log", yscale="log", xlabel="parameters $N = m\\,d$", ylabel="training loss $L$ at the end")
     stretch(ax, below=0.25)
     legend(ax, "lower left")
@@ -142,14 +142,14 @@ def plot_loss_against_parameters(
 def plot_frontier(frontier: pd.DataFrame, *, ax: Axes, palette: Colours = None) -> Axes:
     """Draw the least loss of any width against compute, with the width that reaches it at some budgets."""
     frontier = frontier.sort_values("compute")
-    plot_series(frontier, ax=ax, x="compute", y="loss", look=precision_look("one_bit", palette=palette))
+    draw_series(frontier, ax=ax, x="compute", y="loss", look=precision_look("one_bit", palette=palette))
     compute, loss, width = (values(frontier, name) for name in ("compute", "loss", "width"))
     last = len(compute) - 1
     for place in sorted({0, last // 2, last}):
         words = f"$m\\approx${width[place]:.0f}"
         note(ax, compute[place], loss[place], words, xytext=(-4, -5), ha="right", va="center", colour="black")
     start = (float(compute[0]), 2.5 * float(loss[0]))
-    plot_slope(ax, x=(float(compute[0]), float(compute[-1])), anchor=start, exponent=-1.0, text="slope $-1$", share=0.4)
+    draw_slope(ax, x=(float(compute[0]), float(compute[-1])), anchor=start, exponent=-1.0, text="slope $-1$", share=0.4)
     ax.set(xscale="log", yscale="log", xlabel="compute $C = N\\,n\\,t$", ylabel="least training loss")
     low, high = ax.get_xlim()
     ax.set_xlim(low * (low / high) ** 0.36, high)  # room for the words at the first point

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import Results
-from ntk1bit.plots.axes import legend, log_axes, plot_series, plot_slope, stretch
+from ntk1bit.plots.axes import draw_series, draw_slope, legend, log_axes, stretch
 from ntk1bit.plots.figures import PAGE
 from ntk1bit.plots.layout import PLAIN, Sheet, panel
 from ntk1bit.plots.looks import GREEN, PURPLE, Look, points
@@ -36,13 +36,13 @@ def draw_gap(results: Results, sheet: Sheet = PLAIN) -> Figure:
         claim, name, look = _CLAIM[init], f"{init} start:", sheet.palette.look(init, usual)
         dims, kappas = (stored_table(results, claim, table) for table in ("sphere by dimension", "digits by kappa"))
         label = with_exponent(name, results, claim, f"gap.m.sphere.{init}")
-        plot_series(pick(dims, dim=ends(dims, "dim")[1]), ax=axes["sphere"], look=look, label=label)
+        draw_series(pick(dims, dim=ends(dims, "dim")[1]), ax=axes["sphere"], look=look, label=label)
         label = with_exponent(name, results, claim, f"gap.m.digits.{init}.widest")
-        plot_series(stored_table(results, claim, "digits"), ax=axes["digits"], look=look, label=label)
+        draw_series(stored_table(results, claim, "digits"), ax=axes["digits"], look=look, label=label)
         label = with_exponent(name, results, claim, f"gap.d.sphere.{init}", "d")
-        plot_at_widths(dims, ax=axes["dim"], x="dim", look=look, label=label)
+        draw_at_widths(dims, ax=axes["dim"], x="dim", look=look, label=label)
         label = with_exponent(name, results, claim, f"gap.kappa.digits.{init}", r"\kappa")
-        plot_at_widths(kappas, ax=axes["kappa"], x="kappa", look=look, label=label)
+        draw_at_widths(kappas, ax=axes["kappa"], x="kappa", look=look, label=label)
     dims, kappas = (stored_table(results, "C3-paired", table) for table in ("sphere by dimension", "digits by kappa"))
     panel(axes["sphere"], f"sphere, largest dimension, $d$ = {ends(dims, 'dim')[1]:g}")
     panel(axes["digits"], "digits (exponents: four widest)")
@@ -51,7 +51,7 @@ def draw_gap(results: Results, sheet: Sheet = PLAIN) -> Figure:
     sphere, digits = pick(dims, dim=ends(dims, "dim")[1]), stored_table(results, "C3-paired", "digits")
     anchor = (ends(sphere, "width")[1], 0.62 * value_at(sphere, "width", -1))
     x, words = ends(sphere, "width"), "slope $-1/4$"
-    plot_slope(axes["sphere"], x=x, anchor=anchor, exponent=-0.25, text=words, share=0.4, below=True)
+    draw_slope(axes["sphere"], x=x, anchor=anchor, exponent=-0.25, text=words, share=0.4, below=True)
     for name, table in (("sphere", sphere), ("digits", digits)):
         log_axes(axes[name], values(table, "width"))
         axes[name].set_xlabel("width $m$")
@@ -66,13 +66,13 @@ def draw_gap(results: Results, sheet: Sheet = PLAIN) -> Figure:
     return figure
 
 
-def plot_at_widths(table: pd.DataFrame, *, ax: Axes, x: str, look: Look, label: str) -> Axes:
+def draw_at_widths(table: pd.DataFrame, *, ax: Axes, x: str, look: Look, label: str) -> Axes:
     """Draw a table against `x` at its largest width, and its smallest width pale."""
     low, high = ends(table, "width")
     if low < high:
         narrow = pick(table, width=low).sort_values(x)
         ax.plot(narrow[x], narrow["value"], color=look.colour, linestyle=look.line, linewidth=points(0.9), alpha=0.5)
-    return plot_series(pick(table, width=high), ax=ax, x=x, look=look, label=label)
+    return draw_series(pick(table, width=high), ax=ax, x=x, look=look, label=label)
 
 
 def draw_flip_noise(results: Results, sheet: Sheet = PLAIN) -> Figure:
@@ -95,10 +95,10 @@ def draw_flip_noise(results: Results, sheet: Sheet = PLAIN) -> Figure:
         label = with_exponent(words, results, "C3b", f"flips.m.{measure}")
         look = precision_look("one_bit", hollow=when == "end", palette=palette)
         look = replace(look, line="--" if when == "end" else "-")
-        plot_series(pick(flipped, when=when), ax=middle, look=look, label=label)
+        draw_series(pick(flipped, when=when), ax=middle, look=look, label=label)
     down = pick(flipped, when="way down")
     anchor = (ends(down, "width")[0], 0.62 * value_at(down, "width", 0))
-    plot_slope(middle, x=ends(down, "width"), anchor=anchor, exponent=-0.5, text="slope $-1/2$", below=True)
+    draw_slope(middle, x=ends(down, "width"), anchor=anchor, exponent=-0.5, text="slope $-1/2$", below=True)
     log_axes(middle, values(down, "width"), most=3)
     stretch(middle, above=0.25)
     middle.set(xlabel="width $m$", ylabel="share of signs unlike the start's")
@@ -119,9 +119,9 @@ def plot_scatter(table: pd.DataFrame, *, ax: Axes, palette: Colours = None) -> A
         ax.plot(part["width"], part["predicted"], color="black", linewidth=points(0.9))
         colour = precision_look("one_bit", palette=palette).colour
         look = Look(colour, ("o", "^")[place], "none", hollow=place == 1)
-        plot_series(part, ax=ax, y="scatter", look=look, label=f"1-bit, $d$ = {dim:g}")
+        draw_series(part, ax=ax, y="scatter", look=look, label=f"1-bit, $d$ = {dim:g}")
     full = pick(table, precision="full", dim=dims[-1])
-    plot_series(
+    draw_series(
         full,
         ax=ax,
         y="scatter",

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ntk1bit.claims import results as stored
 from ntk1bit.claims.results import EstimateEntry, MeasureEntry, MissingError, Results
-from ntk1bit.plots.axes import plot_series, with_power
+from ntk1bit.plots.axes import draw_series, with_power
 from ntk1bit.plots.layout import Sheet
 from ntk1bit.plots.looks import PRECISION_NAME, Formula
 from ntk1bit.plots.palettes import Colours, precision_look
@@ -106,13 +106,13 @@ def plot_by_precision(
     ax: Axes,
     label: Callable[[str, str], str],
     palette: Colours = None,
-) -> None:
+) -> Axes:
     """Draw a series for each precision and each variant that the table has.
 
     Parameters
     ----------
     table
-        With the columns precision, `column`, and those of `plot_series`.
+        With the columns precision, `column`, and those of `draw_series`.
     column, variants
         The values of a column that are drawn, and whether their markers are hollow.
     label
@@ -125,7 +125,8 @@ def plot_by_precision(
             part = pick(table, precision=precision, **{column: variant})
             if not part.empty:
                 look = precision_look(precision, hollow=hollow, palette=palette)
-                plot_series(part, ax=ax, look=look, label=label(precision, variant))
+                draw_series(part, ax=ax, look=look, label=label(precision, variant))
+    return ax
 
 
 def figure_title(results: Results, figure: str, **values: object) -> str:
