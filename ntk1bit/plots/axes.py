@@ -297,6 +297,7 @@ def covers_data(ax: Axes, shown: Legend, *, clearance: float = 2.5) -> bool:
     """
     figure = ax.get_figure(root=True)
     assert figure is not None
+    _ = ax.viewLim  # what was drawn last may not have moved the limits yet
     box = shown.get_window_extent().padded(points(clearance) * figure.dpi / 72)
     return any(path.intersects_bbox(box, filled) for path, filled in _paths(ax))
 

@@ -163,7 +163,7 @@ def test_a_legend_makes_room_for_itself(ax, where, scale):
     """A marker of a legend that lies on an interval reads as a point."""
     table = pd.DataFrame({"width": [1, 2, 3], "value": 2.0, "low": 1.0, "high": 4.0})
     draw_series(table, ax=ax, look=Look("black", "o", hollow=True), label="open")
-    ax.set(yscale=scale, xlim=(1, 3))
+    ax.set(yscale=scale)
     usual = ax.legend(loc=where)
     assert covers_data(ax, usual)
     shown = legend(ax, where)

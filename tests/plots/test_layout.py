@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import matplotlib as mpl
 import numpy as np
@@ -18,8 +20,9 @@ import ntk1bit.plots
 from ntk1bit.errors import InputError
 from ntk1bit.plots import deep, kernels, language, recipes, scaling, sweep
 from ntk1bit.plots.figures import COLUMN, PAGE, write_figure
-from ntk1bit.plots.layout import SLIDE, panel, read_sheet
+from ntk1bit.plots.layout import SLIDE, StyleName, panel, read_sheet
 from ntk1bit.plots.looks import PALETTE
+from ntk1bit.plots.palettes import ORDERED, PALETTES, SERIES
 from ntk1bit.plots.recipes import RECIPES, draw_one
 from ntk1bit.plots.sweep import overview_figure
 
@@ -181,3 +184,23 @@ def test_panels_have_letters_where_there_are_several():
     for ax in (*several, alone):
         panel(ax, "title")
     assert [ax.get_title() for ax in (*several, alone)] == ["(a) title", "(b) title", "title"]
+
+
+def test_the_page_has_every_panel_palette_and_series():
+    page = (Path(__file__).parents[2] / "docs" / "figures.md").read_text(encoding="utf-8")
+    rows = {cells[1].strip(): cells[2] for line in page.splitlines() if len(cells := line.split("|")) == 4}
+    named = {name: re.findall(r"`([\w-]+)`", row) for name, row in rows.items()}
+    for name, recipe in RECIPES.items():
+        assert tuple(named[f"`{name}`"]) == recipe.panels
+    for kind, panels in (
+        ("`train-lm`", language.PANELS),
+        ("`fit` (Python)", scaling.PANELS),
+        ("`ntk` (Python)", kernels.PANELS),
+    ):
+        assert named[kind] == list(panels)
+    assert set(named["`sweep`"]) - {"--predictions"} == set(sweep.PANELS)
+    words = set(re.findall(r"`([\w -]+)`", page))
+    assert words >= {*PALETTES, *(name for names in SERIES.values() for name in names), ORDERED, *get_args(StyleName)}
+    for name, function in plots():
+        module = name.rpartition(".")[0]
+        assert f"`{function.__name__}`" in page or "recipes" in module or module.endswith("axes"), name
