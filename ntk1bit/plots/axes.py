@@ -257,8 +257,9 @@ def legend(ax: Axes, where: Place, *, size: float = 6.4, **options: Any) -> Lege
 def settle(figure: Figure) -> None:
     """Make room for the legends and titles of a figure that is drawn: its panels get their sizes only then."""
     figure.draw_without_rendering()
-    for ax in figure.axes:
-        _fit_title(ax, figure)
+    broken = [_fit_title(ax, figure) for ax in figure.axes]
+    if any(broken):
+        figure.draw_without_rendering()
     for ax in figure.axes:
         if (shown := ax.get_legend()) is not None:
             _make_room(ax, shown)
@@ -267,8 +268,8 @@ def settle(figure: Figure) -> None:
             mark_cut_bars(ax)
 
 
-def _fit_title(ax: Axes, figure: Figure) -> None:
-    """Break the title of a panel so that it ends before the page does, and before the title of the next panel."""
+def _fit_title(ax: Axes, figure: Figure) -> bool:
+    """Break the title of a panel so that it ends before the page or the next panel; return whether it was too long."""
     frame = ax.get_window_extent()
     beside = [other.get_window_extent() for other in figure.axes if other is not ax]
     right = min([box.x0 for box in beside if box.x0 > frame.x1 and box.y1 > frame.y0 and box.y0 < frame.y1], default=0)
@@ -279,6 +280,8 @@ def _fit_title(ax: Axes, figure: Figure) -> None:
             if box.width > free > 0:
                 letters = title_length(title.get_text()) * free / box.width
                 title.set_text(wrap_title(title.get_text(), int(letters)))
+                return True
+    return False
 
 
 def _make_room(ax: Axes, shown: Legend) -> None:
@@ -307,12 +310,15 @@ def _paths(ax: Axes) -> Iterator[tuple[MplPath, bool]]:
     for line in ax.lines:
         if line.get_transform() != ax.transData:
             continue
-        places = line.get_transform().transform(np.column_stack(line.get_data()))
+        x, y = (np.asarray(each, dtype=np.float64) for each in line.get_data())
+        places = line.get_transform().transform(np.column_stack([x, y]))
         places = places[np.all(np.isfinite(places), axis=1)]
         if len(places) and line.get_linestyle() != "None":
             yield MplPath(places), False
-        for x, y in places if line.get_marker() not in ("", "None", "none", None) else ():
-            yield MplPath([(x - 1, y - 1), (x + 1, y + 1)]), False
+        for right, up in places if line.get_marker() not in ("", "None", "none", None) else ():
+            yield MplPath([(right - 1, up - 1), (right + 1, up + 1)]), False
+    for patch in (one for one in ax.patches if one.get_data_transform() == ax.transData):  # bars of a histogram
+        yield MplPath(patch.get_transform().transform(patch.get_path().vertices)), True
     for collection in ax.collections:
         filled = not isinstance(collection, LineCollection)
         for path in collection.get_paths():

@@ -58,7 +58,6 @@ _USERS_SIZES = (
     "axes.labelpad",
     "axes.titlepad",
     "lines.markeredgewidth",
-    "patch.linewidth",
     *(f"{axis}tick.{kind}.{what}" for axis in "xy" for kind in ("major", "minor") for what in ("size", "width", "pad")),
 )
 _FALLBACK = "DejaVu Sans"  # comes with matplotlib
@@ -128,6 +127,7 @@ def paper(scale: float = 1.0) -> dict[str, Any]:
         "grid.linewidth": 0.5,
         "lines.linewidth": 1.3,
         "lines.markersize": 4,
+        "patch.linewidth": 0.5,
     }
     if scale != 1:
         user: Any = mpl.rcParams

@@ -17,8 +17,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, SymmetricalLogLocator
 
 from ntk1bit.errors import InputError
-from ntk1bit.plots.axes import label_logs
-from ntk1bit.plots.figures import PAGE, write_figure
+from ntk1bit.plots.axes import label_logs, legend, settle
+from ntk1bit.plots.figures import PAGE, PANEL_TITLE, write_figure
 from ntk1bit.plots.layout import Panels, StyleName, read_sheet
 from ntk1bit.plots.looks import drawing, literal
 from ntk1bit.plots.palettes import Colours, Palette, read_palette
@@ -33,6 +33,7 @@ _SLICES = 4
 _MOST_LINES = 8  # of a legend inside a panel
 _LINE = 0.22  # inches of a line of a legend below the panels
 _GRID = 200
+_LEGEND = 7.0  # points, where text has 8
 
 
 def plot_fit(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = LEVEL, palette: Colours = None) -> Axes:
@@ -55,12 +56,12 @@ def plot_fit(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = LEVEL, pa
         for i, (name, fit) in enumerate(fits.items()):
             _plot_curve(name, fit, ax, *_style(i, name, colours), level)
         if len(fits) > 1:
-            ax.legend(frameon=False).set_in_layout(False)  # a long one would leave no room for the axes
+            legend(ax, "upper right", size=_LEGEND)
     else:
         _plot_slices(first, ax, level)
     ax.set(xscale="log", yscale="log", xlabel=literal(next(iter(first.observations.x.values()))))
     ax.set_ylabel(literal(first.observations.loss_name))
-    ax.set_title(_headline(fits, level), fontsize="medium", loc="left")
+    ax.set_title(_headline(fits, level), fontsize="medium", loc="left", gid=PANEL_TITLE)
     _readable_decade(ax)
     return _plain(label_logs(ax))
 
@@ -85,10 +86,10 @@ def plot_residuals(fits: Mapping[Hashable, Fit], *, ax: Axes, palette: Colours =
         ax.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=linear, subs=(1.0, 3.0)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.set(xscale="log", xlabel=f"predicted {literal(loss_name)}", ylabel="residual (%)")
-    ax.set_title("residuals; band: 2 robust std.", fontsize="medium", loc="left")
-    if len(fits) > 1:
-        ax.legend(frameon=False)
+    ax.set_title("residuals; band: 2 robust std.", fontsize="medium", loc="left", gid=PANEL_TITLE)
     _readable_decade(ax, x_only=True)
+    if len(fits) > 1:
+        legend(ax, "upper right", size=_LEGEND)
     return _plain(label_logs(ax))
 
 
@@ -117,9 +118,11 @@ def plot_exponents(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = LEV
     if len(names) == 2:
         _trim(ax, [fit.replicates[:, [fit.law.parameter_names.index(each) for each in names]] for fit in fits.values()])
     ax.set(xlabel=literal(names[0]), ylabel=literal(names[1]) if len(names) == 2 else "density of replicates")
-    ax.set_title(f"bootstrap of the exponents; {100 * level:g} % intervals", fontsize="medium", loc="left")
+    ax.set_title(
+        f"bootstrap of the exponents; {100 * level:g} % intervals", fontsize="medium", loc="left", gid=PANEL_TITLE
+    )
     if len(fits) > 1:
-        ax.legend(frameon=False).set_in_layout(False)
+        legend(ax, "upper right", size=_LEGEND)
     return _plain(ax)
 
 
@@ -150,8 +153,8 @@ def plot_frontier(frontiers: Sequence[Frontier], *, ax: Axes, level: float = LEV
             bars = np.nan_to_num(np.maximum([best - low, high - best], 0.0))
             ax.errorbar(table["C"], best, bars, fmt=marker, color=colour, ms=4, lw=0.8, label=label)
     ax.set(xscale="log", yscale="log", xlabel="compute C (operations)", ylabel="optimal N")
-    ax.set_title("compute-optimal size", fontsize="medium", loc="left")
-    ax.legend(frameon=False, fontsize="small")
+    ax.set_title("compute-optimal size", fontsize="medium", loc="left", gid=PANEL_TITLE)
+    legend(ax, "upper left", size=6.8)
     return _plain(label_logs(ax))
 
 
@@ -203,7 +206,7 @@ def summary_figure(
                 groups.append(ax)
                 if len(views) > 1:
                     title = f"{literal(next(iter(view)))}: {ax.get_title(loc='left')}"
-                    ax.set_title(title, fontsize="medium", loc="left")
+                    ax.set_title(title, fontsize="medium", loc="left", gid=PANEL_TITLE)
         if "residuals" in names:
             plot_residuals(fits, ax=axes["residuals"], palette=sheet.palette)
         if "exponents" in names:
@@ -211,6 +214,7 @@ def summary_figure(
         if "frontier" in names:
             plot_frontier(frontiers, ax=axes["frontier"], level=level, palette=sheet.palette)
         _finish(figure, groups, left_out, beside)
+        settle(figure)
     return figure
 
 
@@ -220,8 +224,8 @@ def _finish(figure: Figure, groups: Sequence[Axes], left_out: Sequence[str], bes
     lines = sum(label.count("\n") + 1 for label in labels)
     if lines > _MOST_LINES:
         for ax in groups:
-            if (legend := ax.get_legend()) is not None:
-                legend.remove()
+            if (inside := ax.get_legend()) is not None:
+                inside.remove()
         width, height = figure.get_size_inches()
         figure.set_size_inches(width, height + _LINE * -(-lines // beside))
         figure.legend(handles, labels, loc="outside lower left", ncols=beside, frameon=False, fontsize="small")
@@ -323,7 +327,7 @@ def _readable_decade(ax: Axes, *, x_only: bool = False) -> None:
                 LogLocator(subs=(1.0, 2.0, 3.0, 5.0) if high / low > 4 else tuple(np.arange(1, 10, 0.5)))
             )
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axis.set_minor_formatter(NullFormatter())
+        axis.set_minor_formatter(NullFormatter())  # its labels would lie on each other; `label_logs` sees to enough
 
 
 def _plain(ax: Axes) -> Axes:
