@@ -16,9 +16,10 @@ from matplotlib.ticker import FixedLocator, NullFormatter
 from ntk1bit.data.cubes_and_curves import CUBES, CURVES
 from ntk1bit.data.target_functions import CURVE_FUNCTIONS
 from ntk1bit.estimators.deep import ROUNDING, ends_table, epochs_table, functions_table, losses_table
-from ntk1bit.plots.axes import draw_series, label_logs, legend, settle, ticks_at_1_2_5
+from ntk1bit.plots.axes import draw_series, label_logs, ticks_at_1_2_5
 from ntk1bit.plots.figures import PAGE, write_figure
 from ntk1bit.plots.layout import PLAIN, Panels, Sheet, StyleName, is_bottom, panel, read_sheet
+from ntk1bit.plots.legends import legend, settle
 from ntk1bit.plots.looks import GREY, PRECISION_NAME, SHADES, literal, points
 from ntk1bit.plots.palettes import Colours, precision_look, shade_look
 from ntk1bit.plots.tables import pick, values

@@ -27,7 +27,7 @@ class SheetFigure(Figure):
 
 
 def empty_figure(width: float, height: float, **options: Any) -> Figure:
-    """Return an empty figure of this size in inches, which belongs to no window; `axes.settle` it when it is drawn."""
+    """Return an empty figure of this size in inches, in no window; `legends.settle` it when it is drawn."""
     figure = SheetFigure(figsize=(width, height), **options)
     FigureCanvasAgg(figure)
     return figure

@@ -17,9 +17,10 @@ from ntk1bit.kernels.effective import symmetric_part
 from ntk1bit.kernels.measure import Measurement
 from ntk1bit.kernels.precision import finite
 from ntk1bit.kernels.spectra import Spectrum
-from ntk1bit.plots.axes import label_logs, legend, settle
+from ntk1bit.plots.axes import label_logs
 from ntk1bit.plots.figures import write_figure
 from ntk1bit.plots.layout import Panels, StyleName, read_sheet
+from ntk1bit.plots.legends import legend, settle
 from ntk1bit.plots.looks import AMBER, BLUE, GREEN, literal, points
 from ntk1bit.plots.palettes import Colours, read_palette
 

@@ -13,9 +13,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 
 from ntk1bit.estimators import language as summary
 from ntk1bit.experiments.language_run import LanguageRun
-from ntk1bit.plots.axes import error_bars, label_logs, mark_cut_bars, settle
+from ntk1bit.plots.axes import error_bars, label_logs, mark_cut_bars
 from ntk1bit.plots.figures import write_figure
 from ntk1bit.plots.layout import Panels, StyleName, panel, read_sheet
+from ntk1bit.plots.legends import settle
 from ntk1bit.plots.looks import AMBER, BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, Look, literal, points
 from ntk1bit.plots.palettes import Colours, Palette, read_palette
 from ntk1bit.plots.tables import pick, values

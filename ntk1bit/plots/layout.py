@@ -180,7 +180,7 @@ def read_sheet(
 
 
 def panel(ax: Axes, title: str) -> None:
-    """Title a panel, with its letter where there are several; `axes.settle` breaks it into lines that fit."""
+    """Title a panel, with its letter where there are several; `legends.settle` breaks it into lines that fit."""
     figure = ax.get_figure(root=True)
     assert figure is not None
     letter = f"({'abcdefghijkl'[figure.axes.index(ax)]}) " if len(figure.axes) > 1 else ""

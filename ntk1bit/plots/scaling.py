@@ -17,9 +17,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, SymmetricalLogLocator
 
 from ntk1bit.errors import InputError
-from ntk1bit.plots.axes import label_logs, legend, settle
+from ntk1bit.plots.axes import label_logs
 from ntk1bit.plots.figures import PAGE, PANEL_TITLE, write_figure
 from ntk1bit.plots.layout import Panels, StyleName, read_sheet
+from ntk1bit.plots.legends import legend, settle
 from ntk1bit.plots.looks import drawing, literal
 from ntk1bit.plots.palettes import Colours, Palette, read_palette
 from ntk1bit.scaling.allocation import Frontier

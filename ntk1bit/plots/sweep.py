@@ -22,9 +22,10 @@ from ntk1bit.estimators.against_width import groups
 from ntk1bit.estimators.captions import group_caption
 from ntk1bit.estimators.outputs import PREDICTION_COLUMNS
 from ntk1bit.experiments import Run
-from ntk1bit.plots.axes import label_logs, legend, settle, short_number
+from ntk1bit.plots.axes import label_logs, short_number
 from ntk1bit.plots.figures import write_figure
 from ntk1bit.plots.layout import Panels, StyleName, panel, read_sheet
+from ntk1bit.plots.legends import legend, settle
 from ntk1bit.plots.looks import GREY, PRECISION_NAME, Formula, Look, literal, points
 from ntk1bit.plots.palettes import Colours, Palette, precision_look, read_palette
 from ntk1bit.plots.tables import values

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from ntk1bit.plots.axes import covers_data
+from ntk1bit.plots.legends import covers_data
 
 _INSIDE = 2.0  # pixels at 100 an inch: a letter may overhang its box by as much
 

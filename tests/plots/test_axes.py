@@ -11,12 +11,10 @@ from matplotlib.markers import CARETDOWN, CARETUP
 from ntk1bit.claims.results import EstimateEntry
 from ntk1bit.errors import InputError
 from ntk1bit.plots.axes import (
-    covers_data,
     draw_series,
     draw_slope,
     label_logs,
     labels_in_view,
-    legend,
     log_axes,
     mark_cut_bars,
     power_text,
@@ -155,20 +153,6 @@ def test_numbers_are_short():
     assert [short_number(one) for one in (0.02, 43.0, 9999.0, 1e5, 2e4, 3e-7)] == [
         "0.02", "43", "9999", "$10^{5}$", r"$2\times10^{4}$", r"$3\times10^{-7}$",
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize("where", ["upper right", "lower left"])
-@pytest.mark.parametrize("scale", ["log", "linear"])
-def test_a_legend_makes_room_for_itself(ax, where, scale):
-    """A marker of a legend that lies on an interval reads as a point."""
-    table = pd.DataFrame({"width": [1, 2, 3], "value": 2.0, "low": 1.0, "high": 4.0})
-    draw_series(table, ax=ax, look=Look("black", "o", hollow=True), label="open")
-    ax.set(yscale=scale)
-    usual = ax.legend(loc=where)
-    assert covers_data(ax, usual)
-    shown = legend(ax, where)
-    assert not covers_data(ax, shown, clearance=0)
-    assert shown.get_frame_on()
 
 
 def test_intervals_that_a_panel_cuts_go_on_as_carets(ax):

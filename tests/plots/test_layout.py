@@ -200,7 +200,8 @@ def test_the_page_has_every_panel_palette_and_series():
         assert named[kind] == list(panels)
     assert set(named["`sweep`"]) - {"--predictions"} == set(sweep.PANELS)
     words = set(re.findall(r"`([\w -]+)`", page))
-    assert words >= {*PALETTES, *(name for names in SERIES.values() for name in names), ORDERED, *get_args(StyleName)}
+    assert words >= {*PALETTES, *(name for names in SERIES.values() for name in names), ORDERED}
+    assert all(f"--style {name}" in page for name in get_args(StyleName))
     for name, function in plots():
         module = name.rpartition(".")[0]
         assert f"`{function.__name__}`" in page or "recipes" in module or module.endswith("axes"), name

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import MissingError, Results
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.plots.axes import settle
 from ntk1bit.plots.figures import is_figure_file, write_figure
 from ntk1bit.plots.layout import Panels, Sheet, StyleName, read_sheet
+from ntk1bit.plots.legends import settle
 from ntk1bit.plots.palettes import Colours
 from ntk1bit.plots.recipes.deep import draw_functions, draw_scaling_law, draw_similarity
 from ntk1bit.plots.recipes.descent import draw_convergence, draw_terms

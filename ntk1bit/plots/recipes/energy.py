@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import Results
-from ntk1bit.plots.axes import draw_series, legend, note, stretch
+from ntk1bit.plots.axes import draw_series, note, stretch
 from ntk1bit.plots.figures import PAGE
 from ntk1bit.plots.layout import PLAIN, Sheet, panel
+from ntk1bit.plots.legends import legend
 from ntk1bit.plots.looks import BLUE, GREEN, GREY, ORANGE, PURPLE, Look, points
 from ntk1bit.plots.palettes import Colours, read_palette
 from ntk1bit.plots.recipes.recipe import TEXTS, figure_title, stored_table

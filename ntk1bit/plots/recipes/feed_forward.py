@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import Results
-from ntk1bit.plots.axes import draw_level, draw_series, draw_slope, legend, log_axes, note, with_power
+from ntk1bit.plots.axes import draw_level, draw_series, draw_slope, log_axes, note, with_power
 from ntk1bit.plots.figures import PAGE
 from ntk1bit.plots.layout import PLAIN, Sheet, panel
+from ntk1bit.plots.legends import legend
 from ntk1bit.plots.looks import points
 from ntk1bit.plots.palettes import Colours, precision_look
 from ntk1bit.plots.recipes.recipe import TEXTS, figure_title, stored_measure, stored_table

@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import Results
-from ntk1bit.plots.axes import draw_level, draw_series, draw_slope, legend, log_axes, stretch
+from ntk1bit.plots.axes import draw_level, draw_series, draw_slope, log_axes, stretch
 from ntk1bit.plots.figures import COLUMN, PAGE
 from ntk1bit.plots.layout import PLAIN, Sheet, panel
+from ntk1bit.plots.legends import legend
 from ntk1bit.plots.looks import BLUE, GREY, ORANGE, PRECISION_NAME, Look, points
 from ntk1bit.plots.palettes import Colours, shade_look
 from ntk1bit.plots.recipes.recipe import (

@@ -6,10 +6,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import NumberEntry, Results
-from ntk1bit.plots.axes import corner_text, legend, power_text
+from ntk1bit.plots.axes import corner_text, power_text
 from ntk1bit.plots.figures import PAGE
 from ntk1bit.plots.language import plot_energy, plot_excess, plot_gap, plot_losses
 from ntk1bit.plots.layout import PLAIN, Sheet, panel
+from ntk1bit.plots.legends import legend
 from ntk1bit.plots.recipes.recipe import TEXTS, figure_title, stored_measure, stored_table
 from ntk1bit.plots.tables import values
 

@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import Results
-from ntk1bit.plots.axes import draw_series, draw_slope, legend, log_axes, note, power_text, stretch
+from ntk1bit.plots.axes import draw_series, draw_slope, log_axes, note, power_text, stretch
 from ntk1bit.plots.figures import PAGE
 from ntk1bit.plots.layout import PLAIN, Sheet, panel
+from ntk1bit.plots.legends import legend
 from ntk1bit.plots.looks import BROWN, PRECISION_NAME, Look, points
 from ntk1bit.plots.palettes import Colours, precision_look, read_palette
 from ntk1bit.plots.recipes.recipe import TEXTS, figure_title, stored_measure, stored_table, with_exponent
