@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,12 +61,15 @@ def run(figure: int, preset: str, *, jobs: int | None, out: Path | None) -> None
         say(f"{outcome.diverged} experiments have networks that diverged: recorded as results")
 
 
-def draw(frame: pd.DataFrame, figures: tuple[int, ...], path: Path) -> list[Path]:
-    """Draw figures of D25, each to its own file (path-2.png and path-3.png, if there are two); return the paths."""
+def draw(frame: pd.DataFrame, figures: tuple[int, ...], path: Path, **asked: Any) -> list[Path]:
+    """Draw figures of D25, each to its own file (path-2.png and path-3.png, if there are two); return the paths.
+
+    `asked` are panels, palette, style and columns, as `layout.read_sheet` takes them.
+    """
     from ntk1bit.plots.deep import draw_frame  # matplotlib takes a second, which a mistake should not wait for
 
     paths = {one: path.with_stem(f"{path.stem}-{one}") if len(figures) > 1 else path for one in figures}
-    return [draw_frame(frame, one, target) for one, target in paths.items()]
+    return [draw_frame(frame, one, target, **asked) for one, target in paths.items()]
 
 
 def figures_of(run: Run) -> tuple[int, ...]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ntk1bit.cli.options import Run
+
+if TYPE_CHECKING:
+    from ntk1bit.experiments import Run as OpenedRun
 
 
 def plot(
@@ -15,37 +18,55 @@ def plot(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The figure: .png, .pdf or .svg, by the ending; of a verification, the folder for its figures. "
+            help="The figure: .png, .pdf or .svg, by the ending; for several figures of a verification, a folder. "
             "Default: a .png, or the folder figures, in the folder of the run."
         ),
     ] = None,
     figures: Annotated[
-        str | None, typer.Option(help="Of a verification: names of figures, as drift,floor. Default: all.")
+        str | None,
+        typer.Option(
+            help="Of a verification: names of figures, as drift,floor; of deep networks: 2 or 3. Default: all."
+        ),
+    ] = None,
+    panels: Annotated[str | None, typer.Option(help="Names of panels, in order, as drift,gap. Default: all.")] = None,
+    palette: Annotated[
+        str | None,
+        typer.Option(help="Colours: okabe-ito, tol-bright, grey, tab10 and others, or one_bit=#aa0000,full=navy."),
+    ] = None,
+    style: Annotated[Literal["paper", "slides"], typer.Option(help="Sizes of text and lines.")] = "paper",
+    columns: Annotated[
+        int | None,
+        typer.Option(help="1: as wide as one column of a journal, or half a slide; 2: as the page, or a slide."),
     ] = None,
 ) -> None:
     """Draw the figure of a run.
 
     Of a sweep: loss against step, and kernel drift, loss floor and generalisation difference (gap) against width, one
     file for each group of settings. Of language models: losses with their laws, gap, energy and stability. Of
-    deep networks: figures 1 to 3 of D25. Of a verification: a figure for each topic.
+    deep networks: figures 1 to 3 of D25. Of a verification: a figure for each topic; of claims of your own, a figure for
+    each. See docs/figures.md.
 
-    Example: ntk1bit plot runs/first --out first.pdf
+    Example: ntk1bit plot runs/first --panels drift,gap --columns 1 --palette one_bit=#aa0000,full=navy --out first.pdf
     """
     from ntk1bit.claims.results import FILE, read_results
+    from ntk1bit.cli.lists import read_list
     from ntk1bit.cli.tables import say
     from ntk1bit.errors import InputError
 
+    asked: dict[str, Any] = {"panels": panels, "palette": palette, "style": style, "columns": columns}
+    names = () if figures is None else read_list(figures, option="--figures", kind=str)
     if (run / FILE).exists():
+        from ntk1bit.claims.verification import OWN
+        from ntk1bit.plots.claims import write_claim_figures
         from ntk1bit.plots.recipes import write_figures
 
-        names = [] if figures is None else [name.strip() for name in figures.split(",")]
-        written, left_out = write_figures(read_results(run), out or run / "figures", names)
+        results = read_results(run)
+        write = write_claim_figures if results.preset == OWN else write_figures
+        written, left_out = write(results, out or run / "figures", names, **asked)
         print(*written, sep="\n")
         for sentence in left_out:
             say(sentence)
         return
-    if figures is not None:
-        raise InputError(f"--figures is for a verification, and {run} has no {FILE}")
     from ntk1bit.experiments import SweepSpec, open_run
     from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
     from ntk1bit.experiments.language_spec import LanguageSpec
@@ -55,24 +76,33 @@ def plot(
     if out is not None:
         writable_file("--out", out, FIGURES)
     opened = open_run(run)
+    if isinstance(opened.spec, DeepScalingSpec | DeepSimilaritySpec):
+        _draw_deep(opened, out, names, asked)
+        return
+    if figures is not None:
+        raise InputError(f"--figures is for a verification or deep networks, and {run} is of {opened.spec.COMMAND}")
     if isinstance(opened.spec, LanguageSpec):
         from ntk1bit.experiments.language_run import language_run
         from ntk1bit.plots.language import draw_run
 
-        print(draw_run(language_run(opened), out or run / "scaling.png"))
-        return
-    if isinstance(opened.spec, DeepScalingSpec | DeepSimilaritySpec):
-        from ntk1bit.cli import deep_runs
-
-        opened.require_whole()
-        numbers = deep_runs.figures_of(opened)
-        default = run / ("figure-1.png" if numbers == (1,) else "figure.png")
-        for path in deep_runs.draw(opened.frame(), numbers, out or default):
-            print(path)
+        print(draw_run(language_run(opened), out or run / "scaling.png", **asked))
         return
     if not isinstance(opened.spec, SweepSpec):
         raise InputError(f"{run} is of {opened.spec.COMMAND}, whose results have no figure of their own; see summary")
-    for path in save_overview(opened, out or run / "overview.png"):
+    for path in save_overview(opened, out or run / "overview.png", **asked):
         print(path)
     for sentence in opened.left_out:
         say(sentence)
+
+
+def _draw_deep(opened: OpenedRun, out: Path | None, names: tuple[str, ...], asked: dict[str, Any]) -> None:
+    """Draw the figures of D25 that a run of deep networks is for, or those of them that are named."""
+    from ntk1bit.cli import deep_runs
+    from ntk1bit.errors import require_choice
+
+    opened.require_whole()
+    there = [str(number) for number in deep_runs.figures_of(opened)]
+    numbers = tuple(int(require_choice("figure", name, there)) for name in names or there)
+    default = opened.folder / ("figure-1.png" if there == ["1"] else "figure.png")
+    for path in deep_runs.draw(opened.frame(), numbers, out or default, **asked):
+        print(path)

@@ -6,6 +6,8 @@ They are drawn from the tables of verdicts.json and from nothing else, as the fi
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,18 +18,22 @@ from matplotlib.figure import Figure
 from ntk1bit.claims import results as stored
 from ntk1bit.claims.results import ClaimEntry, Results
 from ntk1bit.claims.run_claim import CRITERIA_TABLE
+from ntk1bit.errors import InputError, require_choice
 from ntk1bit.estimators import AgainstWidth
-from ntk1bit.plots.axes import corner_text, log_axes, plot_level, plot_series, plot_slope, stretch
-from ntk1bit.plots.figures import PAGE, empty_figure
-from ntk1bit.plots.looks import BLUE, GREY, ORANGE, Formula, Look, drawing, literal, paper, precision_look
+from ntk1bit.plots.axes import corner_text, draw_level, draw_series, draw_slope, log_axes
+from ntk1bit.plots.figures import PAGE
+from ntk1bit.plots.layout import Panels, StyleName, panel, read_sheet
+from ntk1bit.plots.legends import legend, settle
+from ntk1bit.plots.looks import GREY, ORANGE, Formula, literal, points
+from ntk1bit.plots.palettes import Colours, Palette, precision_look, read_palette
 from ntk1bit.plots.recipes import Drawn
+from ntk1bit.plots.recipes.catalogue import write_all
 from ntk1bit.plots.sweep import plot_against_width
 from ntk1bit.plots.tables import values
 from ntk1bit.statistics import PowerFit
 
 _PANEL_HEIGHT = 2.6  # inches
-_TITLE, _HEADING, _NAME = 56, 96, 34  # letters in a line
-_ROOM = 0.18  # of the range, above what is drawn, for the legend
+_TITLE, _NAME = 56, 34  # letters in a line
 _CAPTION = (
     "A panel for each criterion of the claim. Markers: averages over seeds with 95 % intervals (of a count: each "
     "network, crosses where it fails). Line: fitted power law. Dashed: the ends of what the claim allows."
@@ -46,43 +52,87 @@ def claim_figures(results: Results) -> list[Drawn]:
     return drawn
 
 
-def claim_figure(entry: ClaimEntry) -> Figure | None:
+def claim_figure(
+    entry: ClaimEntry,
+    *,
+    panels: Panels = None,
+    palette: Colours = None,
+    style: StyleName = "paper",
+    columns: int | None = None,
+) -> Figure | None:
     """Draw a claim: a panel for each criterion; of a claim with evidence of its own, for each table against width.
+
+    Parameters
+    ----------
+    entry
+        Of stored verdicts.
+    panels, palette, style, columns
+        As `layout.read_sheet`; panels are called by the measure of their criterion, or by their table.
 
     Returns
     -------
     None where there is nothing to draw.
     """
-    panels: list[tuple[str, dict[str, Any], pd.DataFrame]] = []
+    sheet = read_sheet(panels=panels, palette=palette, style=style, columns=columns)
+    made: dict[str, tuple[str, dict[str, Any], pd.DataFrame]] = {}
     if CRITERIA_TABLE in entry.tables:
         outcomes = {finding.measure: finding.outcome for finding in entry.findings}
         for about in entry.tables[CRITERIA_TABLE]:
             name = str(about["criterion"])
             title = f"{about['kind']} of {about['what']}: {outcomes.get(name, 'not judged')}"
-            panels.append((title, about, _numbers(stored.table(entry, name))))
+            made[name] = (title, about, _numbers(stored.table(entry, name)))
     else:
         for name in entry.tables:
             table = stored.table(entry, name)
             if {"width", "value"} <= set(table.columns) and len(table):
-                panels.append((name, {}, _numbers(table)))
-    if not panels:
+                made[name] = (name, {}, _numbers(table))
+    if not made:
         return None
-    columns = min(len(panels), 2)
-    rows = math.ceil(len(panels) / columns)
-    with drawing(paper()):
-        figure = empty_figure(PAGE if columns == 2 else 0.62 * PAGE, 0.5 + _PANEL_HEIGHT * rows)
-        axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
-        for letter, ax, (title, about, table) in zip("abcdefghijklmnopqrstuvwxyz", axes, panels, strict=False):
-            plot_criterion(table, about, ax=ax)
-            ax.set_title(literal(f"({letter}) {title}", letters=_TITLE), fontsize=8)
-        for ax in axes[len(panels) :]:
-            ax.set_axis_off()
-        heading = literal(f"{entry.id} is {entry.outcome}: {entry.title}", letters=_HEADING if columns == 2 else _TITLE)
-        figure.suptitle(heading, x=0.01, ha="left", fontsize=8.8, fontweight="bold")
+    beside = min(len(made), 2)
+    names = [*made, *"." * (-len(made) % beside)]
+    rows = [names[at : at + beside] for at in range(0, len(names), beside)]
+    with sheet.drawing():
+        heading = literal(f"{entry.id} is {entry.outcome}: {entry.title}", letters=10**6)  # broken into lines later
+        size = (PAGE if beside == 2 else 0.62 * PAGE, 0.5 + _PANEL_HEIGHT * len(rows))
+        figure, axes = sheet.figure(rows, size, heading, row_height=_PANEL_HEIGHT)
+        for name in sheet.chosen(made):
+            title, about, table = made[name]
+            panel(plot_criterion(table, about, ax=axes[name], palette=sheet.palette), literal(title, letters=_TITLE))
+        settle(figure)
     return figure
 
 
-def plot_criterion(frame: pd.DataFrame, about: dict[str, Any], *, ax: Axes) -> Axes:
+def write_claim_figures(
+    results: Results,
+    out: Path | str,
+    names: Sequence[str] = (),
+    *,
+    panels: Panels = None,
+    palette: Colours = None,
+    style: StyleName = "paper",
+    columns: int | None = None,
+) -> tuple[list[Path], list[str]]:
+    """Draw the figure of each claim, or of those named, and write them as `recipes.write_figures` does.
+
+    Raises
+    ------
+    InputError
+        For an unknown claim, a claim that is named and has nothing to draw, or as `recipes.write_figures`.
+    """
+    wanted = [require_choice("figure", name, [one.id for one in results.claims]) for name in names]
+    wanted = wanted or [one.id for one in results.claims]
+    if len(wanted) > 1 and panels is not None:
+        raise InputError("panels are those of one figure, and there are several; choose one with --figures")
+    asked: dict[str, Any] = {"panels": panels, "palette": palette, "style": style, "columns": columns}
+    drawn = {name: claim_figure(results.claim(name), **asked) for name in wanted}
+    nothing = [name for name, figure in drawn.items() if figure is None]
+    if nothing and (names or len(nothing) == len(wanted)):
+        raise InputError(f"claim {nothing[0]} has no table to draw")
+    figures = {name: figure for name, figure in drawn.items() if figure is not None}
+    return write_all(figures, Path(out)), [f"left out {name}: it has no table to draw" for name in nothing]
+
+
+def plot_criterion(frame: pd.DataFrame, about: dict[str, Any], *, ax: Axes, palette: Colours = None) -> Axes:
     """Draw what one criterion is about.
 
     Parameters
@@ -94,9 +144,12 @@ def plot_criterion(frame: pd.DataFrame, about: dict[str, Any], *, ax: Axes) -> A
         table of nothing but values.
     ax
         Where to draw.
+    palette
+        As `palettes.read_palette`.
     """
+    colours = read_palette(palette)
     if not about:
-        plot_series(frame, ax=ax, look=Look(BLUE, "o"))
+        draw_series(frame, ax=ax, look=precision_look("one_bit", palette=colours))
         log_axes(ax, values(frame, "width"), y=bool(len(frame)) and bool((values(frame, "value") > 0).all()))
         ax.set_xlabel("width m")
         return ax
@@ -104,25 +157,24 @@ def plot_criterion(frame: pd.DataFrame, about: dict[str, Any], *, ax: Axes) -> A
         ax.text(0.5, 0.5, "nothing was measured", transform=ax.transAxes, ha="center", color=GREY)
         ax.set_axis_off()
         return ax
-    _plot_count(frame, about, ax) if about["kind"] == "count" else _plot_values(frame, about, ax)
+    _draw_count(frame, about, ax, colours) if about["kind"] == "count" else _draw_values(frame, about, ax, colours)
     ratio = "ratio of " if about["kind"] == "ratio" else ""
     ax.set(xlabel="width m", ylabel=literal(f"{ratio}{about['measure']}", letters=_NAME))
     return ax
 
 
-def _plot_values(table: pd.DataFrame, about: dict[str, Any], ax: Axes) -> None:
+def _draw_values(table: pd.DataFrame, about: dict[str, Any], ax: Axes, colours: Palette) -> None:
     precision = str(about["precision"])
     logarithmic = not about["signed"] and bool((values(table, "value") > 0).any())
     if about["kind"] != "exponent":
-        _plot_bounds(about, ax, logarithmic=logarithmic)
+        _draw_bounds(about, ax, logarithmic=logarithmic)
     if not logarithmic:
-        plot_series(table, ax=ax, look=precision_look(precision))
+        draw_series(table, ax=ax, look=precision_look(precision, palette=colours))
         log_axes(ax, values(table, "width"), y=False)
         return
     law = _law(about)
     one = AgainstWidth(str(about["measure"]), "", {"precision": precision}, table, law)
-    plot_against_width([one], ax=ax, names=[_name(precision, about)])
-    stretch(ax, above=_ROOM)
+    plot_against_width([one], ax=ax, names=[_name(precision, about)], palette=colours)
     if about["kind"] == "exponent" and law.warranted:
         middle = math.sqrt(law.smallest * law.largest)
         height = float(law.predict(np.array([middle]))[0])
@@ -131,38 +183,37 @@ def _plot_values(table: pd.DataFrame, about: dict[str, Any], ax: Axes) -> None:
             if bound is not None:
                 text = f"$m^{{{bound:g}}}$ ({end})"
                 place = 0.02 if below else 0.6
-                plot_slope(
+                draw_slope(
                     ax, x=(law.smallest, law.largest), anchor=(middle, height), exponent=bound, text=text, share=place
                 )
 
 
-def _plot_bounds(about: dict[str, Any], ax: Axes, *, logarithmic: bool) -> None:
+def _draw_bounds(about: dict[str, Any], ax: Axes, *, logarithmic: bool) -> None:
     for end in ("low", "high"):
         bound = about.get(end)
         if bound is not None and (bound > 0 or not logarithmic):
-            plot_level(ax, bound, f"{end} {bound:g}")
+            draw_level(ax, bound, f"{end} {bound:g}")
     if about.get("width") is not None:
-        ax.axvline(about["width"], color=GREY, linewidth=4, alpha=0.15, zorder=0.5)
+        ax.axvline(about["width"], color=GREY, linewidth=points(4), alpha=0.15, zorder=0.5)
 
 
-def _plot_count(table: pd.DataFrame, about: dict[str, Any], ax: Axes) -> None:
+def _draw_count(table: pd.DataFrame, about: dict[str, Any], ax: Axes, colours: Palette) -> None:
     known = pd.DataFrame(table.loc[table["value"].notna()])
     failed = known["failed"].to_numpy(dtype=bool)
     logarithmic = not about["signed"] and bool((values(known, "value") > 0).all())
-    _plot_bounds(about, ax, logarithmic=logarithmic)
+    _draw_bounds(about, ax, logarithmic=logarithmic)
     place = known.groupby("width").cumcount().to_numpy()
     most = max(int(place.max()), 1)
     at = values(known, "width") * 2.0 ** (0.3 * (place / most - 0.5))  # side by side, within a third of a doubling
-    look = precision_look(str(about["precision"]))
-    marks: dict[str, Any] = {"linestyle": "none", "markersize": 3.5}
+    look = precision_look(str(about["precision"]), palette=colours)
+    marks: dict[str, Any] = {"linestyle": "none", "markersize": points(3.5)}
     shown = values(known, "value")
     kept = f"as claimed ({int((~failed).sum())})"
     ax.plot(at[~failed], shown[~failed], color=look.colour, marker=look.marker, alpha=0.7, label=kept, **marks)
     if failed.any():
         ax.plot(at[failed], shown[failed], color="black", marker="x", label=f"fails ({int(failed.sum())})", **marks)
     log_axes(ax, values(known, "width"), y=logarithmic)
-    stretch(ax, above=_ROOM)
-    ax.legend(loc="upper right")
+    legend(ax, "upper right")
     gone = int(table["diverged"].to_numpy(dtype=bool).sum())
     if gone:
         corner_text(ax, f"{gone} networks diverged, which fail", top=True, color=ORANGE)

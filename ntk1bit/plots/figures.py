@@ -1,4 +1,4 @@
-"""Whole figures: their sizes, their titles, and how they are written."""
+"""Whole figures: the widths of a journal, titles in lines, and how figures are written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -19,35 +18,26 @@ from ntk1bit.files import write_whole
 from ntk1bit.plots.looks import drawing, paper
 
 COLUMN, PAGE = 3.25, 6.75  # inches: one column, and the full width
-_LETTERS_AN_INCH = 13.6  # of a title in its size
+PANEL_TITLE = "title of a panel"
 _UNDATED = {"pdf": {"CreationDate": None, "Producer": None}, "png": {"Software": None}}
 
 
+class SheetFigure(Figure):
+    """A figure whose panels have no sizes until it is laid out as a whole, as `layout.Sheet` makes it."""
+
+
 def empty_figure(width: float, height: float, **options: Any) -> Figure:
-    """Return an empty figure of this size in inches, which belongs to no window."""
-    figure = Figure(figsize=(width, height), **options)
+    """Return an empty figure of this size in inches, in no window; `legends.settle` it when it is drawn."""
+    figure = SheetFigure(figsize=(width, height), **options)
     FigureCanvasAgg(figure)
     return figure
-
-
-def titled_figure(width: float, height: float, title: str) -> Figure:
-    """Return an empty figure with its message as the title, in lines that fit; `looks.paper()` must be applied."""
-    figure = empty_figure(width, height)
-    lines = wrap_title(title, round(width * _LETTERS_AN_INCH))
-    figure.suptitle(lines, x=0.01, ha="left", fontsize=8.8, fontweight="bold", linespacing=1.15)
-    return figure
-
-
-def panel(ax: Axes, letter: str, title: str) -> None:
-    """Title a panel."""
-    ax.set_title(f"({letter}) {title}", fontsize=8)
 
 
 def wrap_title(text: str, columns: int) -> str:
     """Break a text into lines of at most `columns` letters; formulas stay whole and count as they will be shown."""
     lines: list[str] = []
     for word in re.findall(r"(?:\$[^$]*\$|[^\s$])+", text):
-        if lines and _length(f"{lines[-1]} {word}") <= columns:
+        if lines and title_length(f"{lines[-1]} {word}") <= columns:
             lines[-1] += f" {word}"
         else:
             lines.append(word)
@@ -64,7 +54,7 @@ def write_figure(figure: Figure, path: Path | str, look: Mapping[str, Any] | Non
     path
         Its ending decides the format; without one, that of the user's style is added.
     look
-        The look it was drawn with, `looks.paper` by default: ticks are only made now.
+        The look it was drawn with, `looks.paper` by default.
 
     Raises
     ------
@@ -86,6 +76,12 @@ def write_figure(figure: Figure, path: Path | str, look: Mapping[str, Any] | Non
     return path
 
 
+def is_figure_file(path: Path | str) -> bool:
+    """Say whether a path names one figure, by its ending, rather than a folder for several."""
+    path = Path(path)
+    return path.suffix[1:].lower() in FigureCanvasAgg.get_supported_filetypes() and not path.is_dir()
+
+
 def require_drawable(path: Path | str) -> None:
     """Raise `InputError` unless a path ends as a format that can be drawn, or has no ending."""
     path, kinds = Path(path), FigureCanvasAgg.get_supported_filetypes()
@@ -94,12 +90,7 @@ def require_drawable(path: Path | str) -> None:
         raise InputError(f"cannot draw {str(path)!r}: a figure must end in one of {allowed}")
 
 
-def write_pdf_and_png(figure: Figure, stem: Path | str) -> list[Path]:
-    """Write `stem`.pdf and `stem`.png."""
-    stem = Path(stem)
-    return [write_figure(figure, stem.with_name(f"{stem.name}.{kind}")) for kind in ("pdf", "png")]
-
-
-def _length(text: str) -> int:
+def title_length(text: str) -> int:
+    """Return how many letters of a text will be shown, its formulas drawn."""
     shown = re.sub(r"\\(mathrm|mathsf|sqrt)|[{}^_$]", "", text)
     return len(re.sub(r"\\[a-zA-Z]+", "x", shown))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +17,17 @@ from ntk1bit.kernels.effective import symmetric_part
 from ntk1bit.kernels.measure import Measurement
 from ntk1bit.kernels.precision import finite
 from ntk1bit.kernels.spectra import Spectrum
-from ntk1bit.plots.figures import empty_figure, write_figure
-from ntk1bit.plots.looks import AMBER, BLUE, GREEN, drawing, literal
+from ntk1bit.plots.axes import label_logs
+from ntk1bit.plots.figures import write_figure
+from ntk1bit.plots.layout import Panels, StyleName, read_sheet
+from ntk1bit.plots.legends import legend, settle
+from ntk1bit.plots.looks import AMBER, BLUE, GREEN, literal, points
+from ntk1bit.plots.palettes import Colours, read_palette
 
 # Line and marker differ as well as colour. The first line is wide: it shows under a second one that agrees with it.
-_STYLES = (
-    {"color": AMBER, "marker": "o", "markersize": 7, "linewidth": 3.0},
-    {"color": BLUE, "marker": "s", "markersize": 3, "linewidth": 1.0, "linestyle": "--"},
-    {"color": GREEN, "marker": "D", "markersize": 4, "linewidth": 1.3},
-)
-_LOOK = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "savefig.dpi": 200}
+_STYLES = ((AMBER, "o", 7, 3.0, "-"), (BLUE, "s", 3, 1.0, "--"), (GREEN, "D", 4, 1.3, "-"))
+PANELS = ("kernel", "eigenvalues")
+_K_EFF = "K_eff, symmetric part"
 
 
 def plot_kernel(
@@ -35,6 +36,7 @@ def plot_kernel(
     ax: Axes,
     y: Float[np.ndarray, " n"] | ArrayLike | None = None,
     label: str = "H",
+    palette: Colours = None,
 ) -> Axes:
     """Draw a kernel as a heat map on a diverging scale centred at 0.
 
@@ -48,6 +50,8 @@ def plot_kernel(
         (n,) targets of a square kernel; points are then ordered by target, so that classes show as blocks.
     label
         Name of the colour scale.
+    palette
+        As `palettes.read_palette`. A kernel has no series: a palette leaves the scale as it is.
 
     Notes
     -----
@@ -58,6 +62,7 @@ def plot_kernel(
     InputError
         If the kernel is no finite matrix, or targets do not match its points.
     """
+    read_palette(palette)
     shown = finite("the kernel", kernel)
     if shown.ndim != 2 or 0 in shown.shape:
         raise InputError(f"a kernel to draw is a matrix with entries, got shape {shown.shape}")
@@ -77,7 +82,9 @@ def plot_kernel(
     return ax
 
 
-def plot_eigenvalues(spectra: Mapping[str, Float[np.ndarray, " k"] | ArrayLike], *, ax: Axes) -> Axes:
+def plot_eigenvalues(
+    spectra: Mapping[str, Float[np.ndarray, " k"] | ArrayLike], *, ax: Axes, palette: Colours = None
+) -> Axes:
     """Draw eigenvalues against rank on logarithmic axes; the legend counts those that are not positive and left out.
 
     Parameters
@@ -86,13 +93,18 @@ def plot_eigenvalues(spectra: Mapping[str, Float[np.ndarray, " k"] | ArrayLike],
         Eigenvalues, largest first, by name.
     ax
         Where to draw.
+    palette
+        As `palettes.read_palette`; its series are the names of spectra.
 
     Raises
     ------
     InputError
         If one is no list of finite numbers.
     """
-    for (name, given), style in zip(spectra.items(), itertools.cycle(_STYLES), strict=False):
+    colours = read_palette(palette, also=spectra)
+    for place, (name, given) in enumerate(spectra.items()):
+        usual, marker, size, width, line = _STYLES[place % len(_STYLES)]
+        colour = colours.nth(place, name) if colours.colours else colours.named.get(name, usual)
         values = finite(f"the spectrum {name!r}", given)
         if values.ndim != 1:
             raise InputError(f"the spectrum {name!r} is a list of eigenvalues, got shape {values.shape}")
@@ -101,28 +113,53 @@ def plot_eigenvalues(spectra: Mapping[str, Float[np.ndarray, " k"] | ArrayLike],
         left_out = f" ({int(np.sum(~keep))} not positive, not shown)" if not keep.all() else ""
         # A marker at ranks 1, 2, 4, ... is enough to tell lines apart and does not hide them.
         marked = [i for i, r in enumerate(rank[keep]) if r & (r - 1) == 0]
-        ax.plot(rank[keep], values[keep], markevery=marked, label=literal(name) + left_out, **style)
+        (drawn,) = ax.plot(rank[keep], values[keep], color=colour, marker=marker, linestyle=line, markevery=marked)
+        drawn.set(linewidth=points(width), markersize=points(size), label=literal(name) + left_out)
     ax.set(xscale="log", yscale="log", xlabel="rank k", ylabel="eigenvalue")
-    ax.legend(frameon=False)
-    return ax
+    legend(ax, "lower left", size=8)
+    return label_logs(ax)
 
 
-def draw_measurement(measurement: Measurement, path: Path | str) -> None:
-    """Draw H as a heat map beside the eigenvalues of everything measured, and write the figure to `path`."""
+def draw_measurement(
+    measurement: Measurement,
+    path: Path | str,
+    *,
+    panels: Panels = None,
+    palette: Colours = None,
+    style: StyleName = "paper",
+    columns: int | None = None,
+) -> None:
+    """Draw H as a heat map beside the eigenvalues of everything measured, and write the figure to `path`.
+
+    Parameters
+    ----------
+    measurement
+        Of `kernels.measure`.
+    path
+        Where to write it; the ending decides the format.
+    panels, palette, style, columns
+        As `layout.read_sheet`; panels are `PANELS`, and series of the palette ``"H"``, ``"limit"`` and ``"K_eff"``.
+    """
+    sheet = read_sheet(panels=panels, palette=palette, style=style, columns=columns, also=("H", "limit", "K_eff"))
     found = measurement.spectrum
     spectra = {"H": found.eigenvalues if isinstance(found, Spectrum) else _eigenvalues(measurement.empirical)}
     if measurement.limit is not None:
         spectra["limit"] = _eigenvalues(measurement.limit.value)
+    colours = sheet.palette
     if measurement.effective is not None:
-        spectra["K_eff, symmetric part"] = _eigenvalues(symmetric_part(measurement.effective.value))
-    with drawing(_LOOK):
-        figure = empty_figure(7.0, 2.9, layout="constrained")
-        heat, lines = figure.subplots(1, 2)
-        plot_kernel(measurement.empirical, ax=heat, y=measurement.y)
-        heat.set_title(f"H(0), width {measurement.settings.width}, {measurement.settings.precision}", loc="left")
-        plot_eigenvalues(spectra, ax=lines)
-        lines.set_title("eigenvalues", loc="left")
-    write_figure(figure, path, _LOOK)
+        spectra[_K_EFF] = _eigenvalues(symmetric_part(measurement.effective.value))
+        if "K_eff" in colours.named:
+            colours = replace(colours, named={**colours.named, _K_EFF: colours.named["K_eff"]})
+    chosen = sheet.chosen(PANELS)
+    with sheet.drawing():
+        figure, axes = sheet.figure([PANELS], (7.0, 2.9))
+        if "kernel" in chosen:
+            plot_kernel(measurement.empirical, ax=axes["kernel"], y=measurement.y)
+            axes["kernel"].set_title(f"H(0), width {measurement.settings.width}, {measurement.settings.precision}")
+        plot_eigenvalues(spectra, ax=axes["eigenvalues"], palette=colours)
+        axes["eigenvalues"].set_title("eigenvalues")
+        settle(figure)
+    write_figure(figure, path)
 
 
 def _eigenvalues(kernel: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " n"]:

@@ -1,4 +1,4 @@
-"""Looks of figures: one palette, one list of shades, colours, markers and names of precisions, and sizes for a paper.
+"""Looks of figures: our colours, shades and markers, names of precisions, and sizes for a paper and for slides.
 
 Also what every figure of ours depends on whatever the user's style, and labels shown letter by letter. No LaTeX is
 needed: formulas are matplotlib's own.
@@ -10,7 +10,7 @@ import functools
 import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -22,6 +22,7 @@ Line = Literal["-", "--", ":", "-.", "none"]
 PALETTE = BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, BLACK = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
 )  # fmt: skip
+BROWN = "#8c3b00"  # a darker orange: a second 1-bit series
 GREY = "#595959"  # of text and lines that are not data
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<")
 SHADES = ("#1b2a49", "#275f8e", "#2e9c8f", "#8cbf4d", "#d9b31e")  # of ordered series: dark to light, in grey too
@@ -51,20 +52,14 @@ class Look:
 
 
 PRECISION_NAME = {"one_bit": "1-bit", "full": "full precision", "one_bit - full": "1-bit minus full"}
-_PRECISION = {"one_bit": Look(ORANGE, "o"), "full": Look(BLUE, "s", "--"), "one_bit - full": Look(GREEN, "D")}
-
-
-def precision_look(precision: str, *, hollow: bool = False) -> Look:
-    """Return the look of a precision, or of the difference of both."""
-    return replace(_PRECISION[precision], hollow=hollow)
-
-
-def shade_look(place: int, of: int, *, hollow: bool = False) -> Look:
-    """Return one of up to `of` looks in order, dark to light."""
-    shade = SHADES[round(place * (len(SHADES) - 1) / max(of - 1, 1))]
-    return Look(shade, MARKERS[place % len(MARKERS)], ("-", "--", "-.", ":")[place % 4], hollow)
-
-
+_BODY = 8.0  # points of text in a paper
+_USERS_SIZES = (
+    "axes.linewidth",
+    "axes.labelpad",
+    "axes.titlepad",
+    "lines.markeredgewidth",
+    *(f"{axis}tick.{kind}.{what}" for axis in "xy" for kind in ("major", "minor") for what in ("size", "width", "pad")),
+)
 _FALLBACK = "DejaVu Sans"  # comes with matplotlib
 _LETTERS = 40  # of a label in a line: half a panel
 _INVISIBLE = "\u200b"  # matplotlib leaves labels that begin with an underscore out of legends; this is put before them
@@ -117,29 +112,46 @@ def drawing(look: Mapping[str, Any] | None = None) -> Iterator[None]:
         yield
 
 
-def paper() -> Any:
-    """Return sizes and lines for a figure in a two-column paper."""
-    return {
-        "font.size": 8,
+def paper(scale: float = 1.0) -> dict[str, Any]:
+    """Return sizes and lines for a figure in a two-column paper, or all of them larger by `scale`, as slides have them.
+
+    What a paper leaves to the user's style (ticks, axes) is the user's, as many times larger.
+    """
+    sizes: dict[str, float] = {
+        "font.size": _BODY,
         "axes.labelsize": 8,
         "axes.titlesize": 8.5,
-        "axes.titlelocation": "left",
         "legend.fontsize": 6.8,
         "xtick.labelsize": 7,
         "ytick.labelsize": 7,
+        "grid.linewidth": 0.5,
+        "lines.linewidth": 1.3,
+        "lines.markersize": 4,
+        "patch.linewidth": 0.5,
+    }
+    if scale != 1:
+        user: Any = mpl.rcParams
+        sizes = {name: scale * size for name, size in ({name: user[name] for name in _USERS_SIZES} | sizes).items()}
+    return sizes | {
+        "axes.titlelocation": "left",
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
         "axes.axisbelow": True,
         "grid.color": "#dddddd",
-        "grid.linewidth": 0.5,
-        "lines.linewidth": 1.3,
-        "lines.markersize": 4,
-        "legend.frameon": False,
+        "legend.frameon": True,  # a marker in a legend must not look like data
+        "legend.fancybox": False,
+        "legend.framealpha": 0.92,
+        "legend.edgecolor": "#dddddd",
         "figure.constrained_layout.use": True,
         "savefig.dpi": 200,
         "pdf.fonttype": 42,
     }
+
+
+def points(size: float) -> float:
+    """Return a size in points that is meant for text of 8 points, in proportion to the text of the style in use."""
+    return size * mpl.rcParams["font.size"] / _BODY
 
 
 def _families() -> list[str]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,21 +17,27 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, SymmetricalLogLocator
 
 from ntk1bit.errors import InputError
-from ntk1bit.plots.figures import write_figure
-from ntk1bit.plots.looks import PALETTE, drawing, literal
+from ntk1bit.plots.axes import label_logs
+from ntk1bit.plots.figures import PAGE, PANEL_TITLE, write_figure
+from ntk1bit.plots.layout import Panels, StyleName, read_sheet
+from ntk1bit.plots.legends import legend, settle
+from ntk1bit.plots.looks import drawing, literal
+from ntk1bit.plots.palettes import Colours, Palette, read_palette
 from ntk1bit.scaling.allocation import Frontier
 from ntk1bit.scaling.result import Fit
 from ntk1bit.statistics import LEVEL
 
+PANELS = ("fit", "residuals", "exponents", "frontier")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _INK, _PALE = "#333333", "#DDDDDD"
 _SLICES = 4
 _MOST_LINES = 8  # of a legend inside a panel
 _LINE = 0.22  # inches of a line of a legend below the panels
 _GRID = 200
+_LEGEND = 7.0  # points, where text has 8
 
 
-def plot_fit(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = LEVEL) -> Axes:
+def plot_fit(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = LEVEL, palette: Colours = None) -> Axes:
     """Draw losses, fitted curves and their bands on log axes.
 
     A law of one variable is drawn against it, a colour a group. A law of several is drawn against its first one, in
@@ -40,33 +49,34 @@ def plot_fit(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = LEVEL) ->
     InputError
         If several groups of a law of several variables are to share the axes.
     """
+    colours = read_palette(palette, also=fits)
     first = next(iter(fits.values()))
     if len(fits) > 1 and len(first.law.variables) > 1:
         raise InputError("a law of several variables is drawn in slices, one group on its own axes; give one fit")
     if len(first.law.variables) == 1:
         for i, (name, fit) in enumerate(fits.items()):
-            _plot_curve(name, fit, ax, *_style(i), level)
+            _plot_curve(name, fit, ax, *_style(i, name, colours), level)
         if len(fits) > 1:
-            ax.legend(frameon=False).set_in_layout(False)  # a long one would leave no room for the axes
+            legend(ax, "upper right", size=_LEGEND)
     else:
         _plot_slices(first, ax, level)
     ax.set(xscale="log", yscale="log", xlabel=literal(next(iter(first.observations.x.values()))))
     ax.set_ylabel(literal(first.observations.loss_name))
-    ax.set_title(_headline(fits, level), fontsize="medium", loc="left")
+    ax.set_title(_headline(fits, level), fontsize="medium", loc="left", gid=PANEL_TITLE)
     _readable_decade(ax)
-    return _plain(ax)
+    return _plain(label_logs(ax))
 
 
-def plot_residuals(fits: Mapping[Hashable, Fit], *, ax: Axes) -> Axes:
+def plot_residuals(fits: Mapping[Hashable, Fit], *, ax: Axes, palette: Colours = None) -> Axes:
     """Draw residuals against the predicted loss, in percent, with a band of two robust standard deviations."""
-    spreads, extremes = [], []
+    colours, spreads, extremes = read_palette(palette, also=fits), [], []
     loss_name = next(iter(fits.values())).observations.loss_name
     for i, (name, fit) in enumerate(fits.items()):
         predicted = fit.observations.loss / np.exp(fit.log_residuals)
         percent = 100 * np.expm1(fit.log_residuals)
         spreads.append(100 * float(fit.residual_diagnostics["robust_std"]))
         extremes += [float(percent.min()), float(percent.max())]
-        colour, marker = _style(i)
+        colour, marker = _style(i, name, colours)
         ax.axhspan(-2 * spreads[-1], 2 * spreads[-1], color=colour, alpha=0.08, lw=0)
         ax.plot(predicted, percent, color=colour, marker=marker, ls="", ms=3, alpha=0.6, label=literal(name))
     ax.axhline(0, color=_INK, lw=0.8)
@@ -77,22 +87,23 @@ def plot_residuals(fits: Mapping[Hashable, Fit], *, ax: Axes) -> Axes:
         ax.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=linear, subs=(1.0, 3.0)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.set(xscale="log", xlabel=f"predicted {literal(loss_name)}", ylabel="residual (%)")
-    ax.set_title("residuals; band: 2 robust std.", fontsize="medium", loc="left")
-    if len(fits) > 1:
-        ax.legend(frameon=False)
+    ax.set_title("residuals; band: 2 robust std.", fontsize="medium", loc="left", gid=PANEL_TITLE)
     _readable_decade(ax, x_only=True)
-    return _plain(ax)
+    if len(fits) > 1:
+        legend(ax, "upper right", size=_LEGEND)
+    return _plain(label_logs(ax))
 
 
-def plot_exponents(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = LEVEL) -> Axes:
+def plot_exponents(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = LEVEL, palette: Colours = None) -> Axes:
     """Draw the bootstrap replicates of the first two exponents, or the distribution of the only one."""
     first = next(iter(fits.values()))
     names = [each.name for each in first.law.exponents][:2]
     if not names:
         raise InputError(f"law {first.law.name!r} has no exponent to draw")
+    colours = read_palette(palette, also=fits)
     for i, (name, fit) in enumerate(fits.items()):
         columns = [fit.replicates[:, fit.law.parameter_names.index(each)] for each in names]
-        (colour, marker), ends = _style(i), fit.interval(level).loc[names].to_numpy(dtype=np.float64)
+        (colour, marker), ends = _style(i, name, colours), fit.interval(level).loc[names].to_numpy(dtype=np.float64)
         if len(names) == 2:
             ax.plot(columns[0], columns[1], ".", color=colour, ms=2, alpha=0.25)
             (x, *x_ends), (y, *y_ends) = ends
@@ -108,13 +119,15 @@ def plot_exponents(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = LEV
     if len(names) == 2:
         _trim(ax, [fit.replicates[:, [fit.law.parameter_names.index(each) for each in names]] for fit in fits.values()])
     ax.set(xlabel=literal(names[0]), ylabel=literal(names[1]) if len(names) == 2 else "density of replicates")
-    ax.set_title(f"bootstrap of the exponents; {100 * level:g} % intervals", fontsize="medium", loc="left")
+    ax.set_title(
+        f"bootstrap of the exponents; {100 * level:g} % intervals", fontsize="medium", loc="left", gid=PANEL_TITLE
+    )
     if len(fits) > 1:
-        ax.legend(frameon=False).set_in_layout(False)
+        legend(ax, "upper right", size=_LEGEND)
     return _plain(ax)
 
 
-def plot_frontier(frontiers: Sequence[Frontier], *, ax: Axes, level: float = LEVEL) -> Axes:
+def plot_frontier(frontiers: Sequence[Frontier], *, ax: Axes, level: float = LEVEL, palette: Colours = None) -> Axes:
     """Draw N_opt against C by every route, with its exponent and its interval in the legend.
 
     The colour of a frontier is that of its group, if there are several, and its marker is that of its route.
@@ -123,10 +136,14 @@ def plot_frontier(frontiers: Sequence[Frontier], *, ax: Axes, level: float = LEV
         raise InputError("there is no frontier to draw; give at least one route")
     groups = list(dict.fromkeys(each.group for each in frontiers))
     routes = list(dict.fromkeys(each.route for each in frontiers))
+    colours = read_palette(palette, also=groups)
     for each in frontiers:
         table, exponent = each.table(level), each.exponents(level).iloc[0]
-        marker = _style(routes.index(each.route))[1]
-        colour = _style(groups.index(each.group) if each.group is not None else routes.index(each.route))[0]
+        marker = _style(routes.index(each.route), "", colours)[1]
+        place, name = (
+            (groups.index(each.group), each.group) if each.group is not None else (routes.index(each.route), "")
+        )
+        colour = _style(place, name, colours)[0]
         label = literal(", ".join(each.labels.values()))
         label += f": C^{exponent['exponent']:.3f} [{exponent['low']:.3f}, {exponent['high']:.3f}]"
         best, low, high = (table[f"N_opt{end}"].to_numpy() for end in ("", "_low", "_high"))
@@ -137,9 +154,9 @@ def plot_frontier(frontiers: Sequence[Frontier], *, ax: Axes, level: float = LEV
             bars = np.nan_to_num(np.maximum([best - low, high - best], 0.0))
             ax.errorbar(table["C"], best, bars, fmt=marker, color=colour, ms=4, lw=0.8, label=label)
     ax.set(xscale="log", yscale="log", xlabel="compute C (operations)", ylabel="optimal N")
-    ax.set_title("compute-optimal size", fontsize="medium", loc="left")
-    ax.legend(frameon=False, fontsize="small")
-    return _plain(ax)
+    ax.set_title("compute-optimal size", fontsize="medium", loc="left", gid=PANEL_TITLE)
+    legend(ax, "upper left", size=6.8)
+    return _plain(label_logs(ax))
 
 
 def summary_figure(
@@ -148,46 +165,74 @@ def summary_figure(
     *,
     level: float = LEVEL,
     left_out: Sequence[str] = (),
+    panels: Panels = None,
+    palette: Colours = None,
+    style: StyleName = "paper",
+    columns: int | None = None,
 ) -> Figure:
     """Return a figure of all that applies: data with fit (slices: a panel a group), residuals, exponents, frontier.
 
     Below stands what was left out, by number and reason.
+
+    Parameters
+    ----------
+    fits, frontiers, level, left_out
+        Of a `scaling.report.Report`.
+    panels, palette, style, columns
+        As `layout.read_sheet`: panels are `PANELS`, of which those apply that there is something to draw for, and
+        series of the palette are groups. Without a column width and outside slides, panels are as large as on a screen,
+        in the user's own style.
     """
+    sheet = read_sheet(panels=panels, palette=palette, style=style, columns=columns, also=fits)
     first = next(iter(fits.values()))
     scatter = all(len(fit.replicates) > 1 for fit in fits.values()) and bool(first.law.exponents)
     shared = len(first.law.variables) == 1
-    views = [fits] if shared else [{name: fit} for name, fit in fits.items()]
-    panels = len(views) + 1 + scatter + bool(frontiers)
-    columns = 2 if panels % 2 == 0 else 3
-    rows = -(-panels // columns)
-    width, height = 5.2 * columns, 3.9 * rows
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = iter(np.ravel(figure.subplots(rows, columns)))
-    groups = []
-    for view in views:
-        ax = plot_fit(view, ax=next(axes), level=level)
-        groups.append(ax)
-        if len(views) > 1:
-            ax.set_title(f"{literal(next(iter(view)))}: {ax.get_title(loc='left')}", fontsize="medium", loc="left")
-    plot_residuals(fits, ax=next(axes))
-    if scatter:
-        groups.append(plot_exponents(fits, ax=next(axes), level=level))
-    if frontiers:
-        plot_frontier(frontiers, ax=next(axes), level=level)
-    for spare in axes:
-        spare.remove()
-    handles, labels = groups[0].get_legend_handles_labels()
+    views = {"fit": fits} if shared else {f"fit {i}": {name: fit} for i, (name, fit) in enumerate(fits.items())}
+    applies = [name for name in PANELS if {"exponents": scatter, "frontier": bool(frontiers)}.get(name, True)]
+    chosen = sheet.chosen(applies)
+    names = [one for name in chosen for one in (views if name == "fit" else [name])]
+    beside = 2 if len(names) % 2 == 0 else min(3, len(names))
+    padded: list[Any] = [*names, *"." * (-len(names) % beside)]
+    rows = [padded[at : at + beside] for at in range(0, len(padded), beside)]
+    with sheet.drawing() if sheet.changed else nullcontext():
+        if sheet.changed:
+            figure, axes = replace(sheet, panels=()).figure(rows, (PAGE, 2.6 * len(rows)))
+        else:
+            figure = Figure(figsize=(5.2 * beside, 3.9 * len(rows)), layout="constrained")
+            axes = figure.subplot_mosaic(rows)
+        groups: list[Axes] = []
+        for name, view in views.items():
+            if name in names:
+                ax = plot_fit(view, ax=axes[name], level=level, palette=sheet.palette)
+                groups.append(ax)
+                if len(views) > 1:
+                    title = f"{literal(next(iter(view)))}: {ax.get_title(loc='left')}"
+                    ax.set_title(title, fontsize="medium", loc="left", gid=PANEL_TITLE)
+        if "residuals" in names:
+            plot_residuals(fits, ax=axes["residuals"], palette=sheet.palette)
+        if "exponents" in names:
+            groups.append(plot_exponents(fits, ax=axes["exponents"], level=level, palette=sheet.palette))
+        if "frontier" in names:
+            plot_frontier(frontiers, ax=axes["frontier"], level=level, palette=sheet.palette)
+        _finish(figure, groups, left_out, beside)
+        settle(figure)
+    return figure
+
+
+def _finish(figure: Figure, groups: Sequence[Axes], left_out: Sequence[str], beside: int) -> None:
+    """Put a legend that is too long for its panel below all of them, and below that what was left out."""
+    handles, labels = groups[0].get_legend_handles_labels() if groups else ([], [])
     lines = sum(label.count("\n") + 1 for label in labels)
-    if lines > _MOST_LINES:  # more than a panel has room for: one legend for all, below them
+    if lines > _MOST_LINES:
         for ax in groups:
-            if (legend := ax.get_legend()) is not None:
-                legend.remove()
-        figure.set_size_inches(width, height + _LINE * -(-lines // columns))
-        figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False, fontsize="small")
+            if (inside := ax.get_legend()) is not None:
+                inside.remove()
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(width, height + _LINE * -(-lines // beside))
+        figure.legend(handles, labels, loc="outside lower left", ncols=beside, frameon=False, fontsize="small")
     if left_out:
         short = "; ".join(line.partition(": ")[0] for line in left_out)
         figure.supxlabel(f"left out: {short}", x=0.01, ha="left", fontsize="small", parse_math=False, wrap=True)
-    return figure
 
 
 def write_summary(
@@ -197,16 +242,24 @@ def write_summary(
     *,
     level: float = LEVEL,
     left_out: Sequence[str] = (),
+    panels: Panels = None,
+    palette: Colours = None,
+    style: StyleName = "paper",
+    columns: int | None = None,
 ) -> None:
     """Write `summary_figure` to a file; its ending decides the format."""
+    asked: dict[str, Any] = {"panels": panels, "palette": palette, "style": style, "columns": columns}
     with drawing():
-        figure = summary_figure(fits, frontiers, level=level, left_out=left_out)
-    write_figure(figure, path, {"savefig.dpi": 150})
+        figure = summary_figure(fits, frontiers, level=level, left_out=left_out, **asked)
+    if style == "paper" and columns is None:
+        write_figure(figure, path, {"savefig.dpi": 150})
+    else:
+        write_figure(figure, path)
 
 
-def _style(i: int) -> tuple[str, str]:
+def _style(i: int, name: object, palette: Palette) -> tuple[str, str]:
     """Return the colour and the marker of a group or route."""
-    return PALETTE[i % len(PALETTE)], _MARKERS[i % len(_MARKERS)]
+    return palette.nth(i, str(name)), _MARKERS[i % len(_MARKERS)]
 
 
 def _plot_curve(name: Hashable, fit: Fit, ax: Axes, colour: str, marker: str, level: float) -> None:
@@ -275,7 +328,7 @@ def _readable_decade(ax: Axes, *, x_only: bool = False) -> None:
                 LogLocator(subs=(1.0, 2.0, 3.0, 5.0) if high / low > 4 else tuple(np.arange(1, 10, 0.5)))
             )
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axis.set_minor_formatter(NullFormatter())
+        axis.set_minor_formatter(NullFormatter())  # its labels would lie on each other; `label_logs` sees to enough
 
 
 def _plain(ax: Axes) -> Axes:

@@ -1,4 +1,4 @@
-"""Axes-level plots: `plot_x(data, *, ax) -> ax`; and the four-panel overview of a run."""
+"""Axes-level plots, `plot_x(data, *, ax, palette) -> ax`, and the overview of a run that has them as panels."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, StrMethodFormatter
@@ -21,16 +22,23 @@ from ntk1bit.estimators.against_width import groups
 from ntk1bit.estimators.captions import group_caption
 from ntk1bit.estimators.outputs import PREDICTION_COLUMNS
 from ntk1bit.experiments import Run
-from ntk1bit.plots.figures import empty_figure, write_figure
-from ntk1bit.plots.looks import GREY, PRECISION_NAME, Formula, drawing, literal, paper, precision_look
+from ntk1bit.plots.axes import label_logs, short_number
+from ntk1bit.plots.figures import write_figure
+from ntk1bit.plots.layout import Panels, StyleName, panel, read_sheet
+from ntk1bit.plots.legends import legend, settle
+from ntk1bit.plots.looks import GREY, PRECISION_NAME, Formula, Look, literal, points
+from ntk1bit.plots.palettes import Colours, Palette, precision_look, read_palette
 from ntk1bit.plots.tables import values
 from ntk1bit.statistics import PowerFit
 
 _TITLE, _CAPTION = 100, 150  # letters in a line
+PANELS = ("loss", "drift", "end", "gap", "predictions", "distance")
+_ROW_HEIGHT = 2.5  # inches of panels arranged anew
+_SHADES = [to_hex(one) for one in mpl.colormaps["viridis"](np.linspace(0.0, 0.82, 200))]
 _MOST_CURVES = 5  # widths drawn in one panel; more cannot be told apart
 
 
-def plot_loss(frame: pd.DataFrame, *, ax: Axes) -> Axes:
+def plot_loss(frame: pd.DataFrame, *, ax: Axes, palette: Colours = None) -> Axes:
     """Draw training loss against step, a shade for each width, 1-bit solid and full precision dashed.
 
     Parameters
@@ -39,6 +47,8 @@ def plot_loss(frame: pd.DataFrame, *, ax: Axes) -> Axes:
         Rows of one group of settings from `Run.frame`: columns width, precision, seed, step, loss.
     ax
         Where to draw.
+    palette
+        As `palettes.read_palette`; shades of widths are its ``"ordered"`` map.
 
     Notes
     -----
@@ -47,7 +57,7 @@ def plot_loss(frame: pd.DataFrame, *, ax: Axes) -> Axes:
     """
     widths = np.array(sorted(set(frame["width"])))
     shown = widths[np.unique(np.linspace(0, len(widths) - 1, min(len(widths), _MOST_CURVES)).round().astype(int))]
-    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.82, len(shown)))
+    shades = read_palette(palette).shades(len(shown), _SHADES)
     for precision, side in frame.groupby("precision"):
         for width, shade in zip(shown, shades, strict=True):
             cells = side.loc[side["width"] == width]
@@ -60,7 +70,8 @@ def plot_loss(frame: pd.DataFrame, *, ax: Axes) -> Axes:
     keys = [Line2D([], [], color=shade, label=f"m = {width}") for width, shade in zip(shown, shades, strict=True)]
     present = [p for p in PRECISION_NAME if p in set(frame["precision"])]
     keys += [Line2D([], [], color=GREY, linestyle=precision_look(p).line, label=PRECISION_NAME[p]) for p in present]
-    ax.legend(handles=keys, loc="lower left")
+    label_logs(ax)
+    legend(ax, "lower left", size=6.8, handles=keys)
     return ax
 
 
@@ -70,6 +81,7 @@ def plot_against_width(
     ax: Axes,
     names: Sequence[str] | None = None,
     converged: Sequence[AgainstWidth] = (),
+    palette: Colours = None,
 ) -> Axes:
     """Draw quantities against width with intervals, and their fitted laws with exponents.
 
@@ -84,7 +96,10 @@ def plot_against_width(
         default.
     converged
         The same quantities at the widths where they have converged; other widths have open markers.
+    palette
+        As `palettes.read_palette`.
     """
+    colours = read_palette(palette)
     drawn: Counter[str] = Counter()
     missing: list[str] = []
     for i, quantity in enumerate(quantities):
@@ -98,17 +113,18 @@ def plot_against_width(
         if positive.empty:
             missing += [name] * (widths > 0)
             continue
-        colour = precision_look(precision).colour
+        look = precision_look(precision, palette=colours)
         fit = _fit_shown(quantity)
         if fit.warranted:
-            name = f"{name}: {exponent_text(fit)}"
+            name = f"{name}: {law_text(fit)}"
             x = np.geomspace(fit.smallest, fit.largest, 100)
-            ax.plot(x, fit.predict(x), color=colour, linestyle=("-", "--", ":")[before % 3], linewidth=0.9)
+            style = ("-", "--", ":")[before % 3]
+            ax.plot(x, fit.predict(x), color=look.colour, linestyle=style, linewidth=points(0.9))
         is_open = np.full(len(positive), before > 0)
         if converged:
             same = [other.table["width"] for other in converged if other.settings == quantity.settings]
             is_open = ~np.isin(positive["width"], np.concatenate(same) if same else [])
-        _plot_points(positive, is_open, precision, ax, name)
+        _plot_points(positive, is_open, look, ax, name)
     ax.set_xlabel("width m")
     if not ax.lines:
         ax.text(0.5, 0.5, "\n".join(["nothing to show", *missing]), transform=ax.transAxes, ha="center", color=GREY)
@@ -118,12 +134,11 @@ def plot_against_width(
     ax.set(xscale="log", yscale="log")
     _label_widths(ax, np.concatenate([np.asarray(quantity.table["width"]) for quantity in quantities]))
     low, high = ax.get_ylim()
-    ax.set_ylim(low, high * (high / low) ** (0.1 * len(ax.get_legend_handles_labels()[1])))  # for the legend
     if high < 30 * low:  # too short a range for powers of ten alone to be read off
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    ax.legend(loc="upper right")
-    return ax
+    legend(ax, "upper right", size=6.8)
+    return label_logs(ax)
 
 
 def _fit_shown(quantity: AgainstWidth) -> PowerFit:
@@ -132,19 +147,20 @@ def _fit_shown(quantity: AgainstWidth) -> PowerFit:
     return with_floor if with_floor is not None and with_floor.warranted and with_floor.floored else quantity.power
 
 
-def _plot_points(table: pd.DataFrame, is_open: np.ndarray, precision: str, ax: Axes, label: str) -> None:
+def _plot_points(table: pd.DataFrame, is_open: np.ndarray, look: Look, ax: Axes, label: str) -> None:
     """Draw values with intervals; markers are open where `is_open` (n,), and in the legend where all are."""
-    look = precision_look(precision)
     width, value, low, high = (values(table, column) for column in ("width", "value", "low", "high"))
     around = np.nan_to_num(np.abs(np.stack([value - low, high - value])))
-    ax.errorbar(width, value, yerr=around, color=look.colour, linestyle="none", capsize=2, elinewidth=0.8)
+    ax.errorbar(
+        width, value, yerr=around, color=look.colour, linestyle="none", capsize=points(2), elinewidth=points(0.8)
+    )
     marks: dict[str, Any] = {"color": look.colour, "marker": look.marker, "linestyle": "none"}
     for show, face in ((~is_open, look.colour), (is_open, "white")):
         ax.plot(width[show], value[show], markerfacecolor=face, **marks)
     ax.plot([], [], markerfacecolor="white" if is_open.all() else look.colour, label=label, **marks)
 
 
-def plot_predictions(frame: pd.DataFrame, *, ax: Axes) -> Axes:
+def plot_predictions(frame: pd.DataFrame, *, ax: Axes, palette: Colours = None) -> Axes:
     """Draw, for the widest network, how far its training outputs are from the predictions of H(0) and of K_eff.
 
     Parameters
@@ -153,6 +169,8 @@ def plot_predictions(frame: pd.DataFrame, *, ax: Axes) -> Axes:
         Rows of one group of settings from `Run.frame` of a sweep with predictions.
     ax
         Where to draw. Lines are means over seeds; bands span the seeds.
+    palette
+        As `palettes.read_palette`.
     """
     widest = frame.loc[(frame["width"] == frame["width"].max()) & frame["from_h"].notna() & (frame["step"] > 0)]
     for precision, column, name, style in (
@@ -165,21 +183,22 @@ def plot_predictions(frame: pd.DataFrame, *, ax: Axes) -> Axes:
             continue
         mean, low, high = (np.asarray(side) for side in (by_step.mean(), by_step.min(), by_step.max()))
         steps = np.asarray(by_step.mean().index)
-        colour = precision_look(precision).colour
+        colour = precision_look(precision, palette=palette).colour
         ax.plot(steps, mean, color=colour, linestyle=style, label=name)
         ax.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
     ax.set(xscale="log", yscale="log", xlabel="step")
-    ax.legend(loc="best")
+    label_logs(ax)
+    legend(ax, "lower left", size=6.8)
     return ax
 
 
-def exponent_text(fit: PowerFit) -> str:
-    """Write a fitted exponent with its interval, and the floor if there is one."""
-    if not np.isfinite(fit.exponent_low):
-        text = f"$m^{{{fit.exponent:.2f}}}$"
-    else:
-        text = f"$m^{{{fit.exponent:.2f}}}$ [{fit.exponent_low:.2f}, {fit.exponent_high:.2f}]"
-    text = f"{fit.floor:.2g} + {text}" if fit.floored else text
+def law_text(fit: PowerFit) -> str:
+    """Write a fitted law with its numbers, and the interval of its exponent: A m^p [low, high], or c + A m^p."""
+    text = f"{_two_digits(fit.amplitude)} $m^{{{fit.exponent:.2f}}}$"
+    if fit.floored:
+        text = f"{_two_digits(fit.floor)} + {text}"
+    if np.isfinite(fit.exponent_low):
+        text += f" [{fit.exponent_low:.2f}, {fit.exponent_high:.2f}]"
     return f"{text}, curved" if fit.curved else text
 
 
@@ -188,7 +207,16 @@ def group_title(settings: Mapping[str, Any]) -> Formula:
     return Formula(group_caption(settings, kappa=r"$\kappa$", eta_rel=r"$\eta_{rel}$", escape=literal))
 
 
-def overview_figure(frame: pd.DataFrame, title: str, left_out: Sequence[str] = ()) -> Figure:
+def overview_figure(
+    frame: pd.DataFrame,
+    title: str,
+    left_out: Sequence[str] = (),
+    *,
+    panels: Panels = None,
+    palette: Colours = None,
+    style: StyleName = "paper",
+    columns: int | None = None,
+) -> Figure:
     """Draw one group of settings: loss against step; drift, final loss, gap and, if any, predictions against width.
 
     Parameters
@@ -196,61 +224,91 @@ def overview_figure(frame: pd.DataFrame, title: str, left_out: Sequence[str] = (
     frame
         Rows of one group of settings from `Run.frame`.
     title
-        Shown letter by letter unless it is a `looks.Formula`.
+        Shown letter by letter unless it is a `looks.Formula`; may be empty.
     left_out
         Sentences about cells that the run lacks; written below the panels, with those about widths that the estimates
         leave out.
+    panels, palette, style, columns
+        As `layout.read_sheet`; panels are `PANELS`, the last two of sweeps with predictions.
     """
-    with drawing(paper()):
-        predicted = "from_h" in frame
-        figure = empty_figure(7.2, 8.0 if predicted else 5.4)
-        top, bottom, *more = figure.subplots(3 if predicted else 2, 2)
-        widths = len(set(frame["width"]))
-        some = f", {_MOST_CURVES} of {widths} widths" if widths > _MOST_CURVES else ""
-        plot_loss(frame, ax=top[0]).set_title(f"(a) training loss: mean over seeds{some}")
-        drifts, ends = drift(frame), loss_at_end(frame)
-        plot_against_width(drifts, ax=top[1])
-        top[1].set(title="(b) kernel drift", ylabel=r"max$_t$ ‖H(t)-H(0)‖ / ‖H(0)‖")
-        plot_against_width(ends, ax=bottom[0], converged=floor(frame))
-        bottom[0].set(
-            title="(c) loss at the end (open markers: not converged)", ylabel="training loss L, last tenth of steps"
-        )
-        gaps = [*gap(frame, when="end"), *gap(frame, when="start")]
-        names = ["trained"] * (len(gaps) // 2) + ["at start"] * (len(gaps) // 2)
-        plot_against_width(gaps, ax=bottom[1], names=names)
-        bottom[1].set(title="(d) gap between 1-bit and full precision", ylabel="RMS of f - f' on test inputs")
-        if predicted:
-            last = more[0]
-            plot_predictions(frame, ax=last[0])
-            last[0].set(
-                title=f"(e) distance to predictions, m = {frame['width'].max()}", ylabel="RMS over training inputs"
-            )
-            distances = distance_to_predictions(frame)
-            names = [
-                Formula(f"{PRECISION_NAME[each.settings['precision']]}, {each.quantity.replace('K_eff', '$K_{eff}$')}")
-                for each in distances
-            ]
-            plot_against_width(distances, ax=last[1], names=names)
-            last[1].set(title="(f) the same, mean while L > L(0)/10", ylabel="RMS over training inputs")
-        figure.suptitle(literal(title, letters=_TITLE), fontsize=9)
-        notes = [f"{quantity.quantity}: {note}" for quantity in (*drifts, *ends, *gaps) for note in quantity.notes]
-        below = [literal(note, letters=_CAPTION) for note in dict.fromkeys([*left_out, *notes])]
+    sheet = read_sheet(panels=panels, palette=palette, style=style, columns=columns)
+    predicted = "from_h" in frame
+    rows = [PANELS[at : at + 2] for at in range(0, 6 if predicted else 4, 2)]
+    chosen = sheet.chosen(name for row in rows for name in row)
+    with sheet.drawing():
+        figure, axes = sheet.figure(rows, (7.2, 8.0 if predicted else 5.4), row_height=_ROW_HEIGHT)
+        notes: list[str] = []
+        for name in chosen:
+            notes += _fill(axes[name], name, frame, sheet.palette)
+        if title:
+            letters = round(_TITLE * figure.get_figwidth() / points(7.2))
+            figure.suptitle(literal(title, letters=letters), fontsize=points(9))
+        letters = round(_CAPTION * figure.get_figwidth() / points(7.2))
+        below = [literal(note, letters=letters) for note in dict.fromkeys([*left_out, *notes])]
         if below:
-            figure.supxlabel("\n".join(below), x=0.01, ha="left", fontsize=6.5, color=GREY)
+            figure.supxlabel("\n".join(below), x=0.01, ha="left", fontsize=points(6.5), color=GREY)
+        settle(figure)
     return figure
 
 
-def save_overview(run: Run, path: Path | str) -> list[Path]:
+def _fill(ax: Axes, name: str, frame: pd.DataFrame, palette: Palette) -> list[str]:
+    """Draw the panel of this name; return sentences about widths that its estimates leave out."""
+    names: list[str] | None = None
+    converged: list[AgainstWidth] = []
+    if name == "loss":
+        widths = len(set(frame["width"]))
+        some = f", {_MOST_CURVES} of {widths} widths" if widths > _MOST_CURVES else ""
+        panel(plot_loss(frame, ax=ax, palette=palette), f"training loss: mean over seeds{some}")
+        return []
+    if name == "predictions":
+        panel(plot_predictions(frame, ax=ax, palette=palette), f"distance to predictions, m = {frame['width'].max()}")
+        ax.set_ylabel("RMS over training inputs")
+        return []
+    if name == "drift":
+        found = drift(frame)
+        title, label = "kernel drift", r"max$_t$ ‖H(t)-H(0)‖ / ‖H(0)‖"
+    elif name == "end":
+        found, converged = loss_at_end(frame), floor(frame)
+        title, label = "loss at the end (open markers: not converged)", "training loss L, last tenth of steps"
+    elif name == "gap":
+        found = [*gap(frame, when="end"), *gap(frame, when="start")]
+        names = ["trained"] * (len(found) // 2) + ["at start"] * (len(found) // 2)
+        title, label = "gap between 1-bit and full precision", "RMS of f - f' on test inputs"
+    else:
+        found = distance_to_predictions(frame)
+        words = [each.quantity.replace("K_eff", "$K_{eff}$") for each in found]
+        names = [
+            Formula(f"{PRECISION_NAME[each.settings['precision']]}, {word}")
+            for each, word in zip(found, words, strict=True)
+        ]
+        title, label = "distance to predictions, mean while L > L(0)/10", "RMS over training inputs"
+    plot_against_width(found, ax=ax, names=names, converged=converged, palette=palette)
+    panel(ax, title)
+    ax.set_ylabel(label)
+    return [] if name == "distance" else [f"{each.quantity}: {note}" for each in found for note in each.notes]
+
+
+def save_overview(
+    run: Run,
+    path: Path | str,
+    *,
+    panels: Panels = None,
+    palette: Colours = None,
+    style: StyleName = "paper",
+    columns: int | None = None,
+) -> list[Path]:
     """Draw the overview of each group of settings in a run; the ending of `path` chooses the format.
 
     What the run lacks is written below the panels. With several groups, files are numbered: overview-1.png and so on.
+    `panels`, `palette`, `style` and `columns` are those of `overview_figure`.
 
     Raises
     ------
     InputError
-        If the run has no finished cell.
+        If the run has no finished cell, or a panel, colour or size is unknown.
     """
     path = Path(path)
+    read_sheet(panels=panels, palette=palette, style=style, columns=columns)  # a mistake is told before any work
     frame = run.frame(["test_outputs", *PREDICTION_COLUMNS])
     if frame.empty:
         raise InputError(f"{run.folder} has no finished cells to draw; give the command that began the sweep again")
@@ -258,7 +316,9 @@ def save_overview(run: Run, path: Path | str) -> list[Path]:
     lacking = run.left_out
     written = []
     for number, (settings, part) in enumerate(parts, start=1):
-        figure = overview_figure(part, group_title(settings), lacking)
+        figure = overview_figure(
+            part, group_title(settings), lacking, panels=panels, palette=palette, style=style, columns=columns
+        )
         name = path if len(parts) == 1 else path.with_stem(f"{path.stem}-{number}")
         written.append(write_figure(figure, name))
     return written
@@ -279,3 +339,9 @@ def _label_widths(ax: Axes, widths: np.ndarray) -> None:
     ax.set_xticks(ticks, [str(int(tick)) for tick in ticks])
     ax.minorticks_off()
     ax.tick_params(axis="y", which="minor", left=True)
+
+
+def _two_digits(value: float) -> str:
+    """Write 0.10, 1.9, 43, and large and small numbers with a power of ten."""
+    digits = 1 - int(np.floor(np.log10(value)))
+    return f"{value:.{digits}f}" if 0 <= digits <= 4 else short_number(float(f"{value:.2g}"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+from matplotlib.image import imread as read_image
 
 from ntk1bit.claims.results import FILE
 from ntk1bit.cli.main import main
@@ -64,12 +66,43 @@ def test_what_cannot_be_drawn_is_told_and_nothing_is_written(stored, tmp_path, c
     told = refused(capsys, stored, "--figures", "drift,drfit")
     assert "did you mean 'drift'" in told
     assert "flip-noise" in told
-    assert "--figures is for a verification" in refused(capsys, tmp_path, "--figures", "drift")
+    assert "not a run folder" in refused(capsys, tmp_path, "--figures", "drift")
     (stored / FILE).write_text(json.dumps(document() | {"claims": []}))
     assert "cannot draw drift: the results lack claim C1" in refused(capsys, stored, "--figures", "drift")
     (stored / FILE).write_text("{")
     assert "damaged" in refused(capsys, stored)
     assert [path.name for path in stored.iterdir()] == [FILE]
+
+
+def test_one_figure_goes_to_one_file_and_several_to_a_folder(stored, tmp_path, capsys):
+    file = tmp_path / "a.png"
+    code, printed, _ = call(capsys, stored, "--figures", "drift", "--out", file)
+    assert (code, printed.split()) == (0, [str(file)])
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "a.png.png").exists()
+    for figures in (["--figures", "drift,floor"], []):
+        told = refused(capsys, stored, *figures, "--out", tmp_path / "b.pdf")
+        assert "b.pdf is one file" in told
+        assert "give a folder, or choose one with --figures" in told
+    assert "panels are those of one figure" in refused(capsys, stored, "--panels", "m", "--out", tmp_path / "c")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "results"]
+
+
+def test_sizes_colours_and_panels_are_options(stored, tmp_path, capsys):
+    usual, own = tmp_path / "usual.png", tmp_path / "own.png"
+    assert call(capsys, stored, "--figures", "floor", "--out", usual)[0] == 0
+    options = ["--panels", "m,n", "--columns", "1", "--style", "slides", "--palette", "one_bit=#aa0000,full=navy"]
+    assert call(capsys, stored, "--figures", "floor", "--out", own, *options)[0] == 0
+    sizes = [read_image(path).shape[:2] for path in (usual, own)]
+    assert sizes[1][0] > sizes[0][0]  # two panels below each other, twice as large
+    shown = {tuple(pixel) for pixel in np.rint(255 * read_image(own)[..., :3]).astype(int).reshape(-1, 3)}
+    assert {(0xAA, 0, 0), (0, 0, 0x80)} <= shown
+    for wrong, words in (
+        (("--columns", "3"), "columns must be 1"),
+        (("--palette", "one_bti=red"), "did you mean 'one_bit'"),
+        (("--panels", "m,q"), "unknown panel 'q'"),
+    ):
+        assert words in refused(capsys, stored, "--figures", "floor", "--out", own, *wrong)
 
 
 def test_a_place_that_cannot_be_written_is_told(stored, tmp_path, capsys):

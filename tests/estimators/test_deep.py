@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from ntk1bit.data.cubes_and_curves import GRID, curve_targets
 from ntk1bit.estimators.deep import (
@@ -19,7 +18,7 @@ from ntk1bit.estimators.deep import (
     rates_table,
     summary,
 )
-from ntk1bit.plots.deep import draw_frame, fill_scaling, short
+from ntk1bit.plots.deep import draw_frame, scaling_figure, short
 
 
 def grid(*axes: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
@@ -124,16 +123,14 @@ def test_every_figure_is_drawn(which, tmp_path):
 
 def test_a_panel_a_function_with_its_points_and_the_band_of_rounding():
     table = losses_table(fig_1())
-    figure = Figure()
-    fill_scaling(figure, table)
+    figure = scaling_figure(table)
     panels = [ax for ax in figure.axes if ax.get_title(loc="left") or ax.get_title()]
     assert len(panels) == 2
     line = next(one for one in panels[1].lines if one.get_label() == "1-bit, depth 5")
     drawn = np.asarray(line.get_ydata(), dtype=np.float64)
     assert drawn == pytest.approx(6 / np.array([256, 512, 1024]))
     assert not panels[0].texts
-    low = Figure()
-    fill_scaling(low, table.assign(value=table["value"] * 1e-12, low=np.nan, high=np.nan))
+    low = scaling_figure(table.assign(value=table["value"] * 1e-12, low=np.nan, high=np.nan))
     assert low.axes[0].texts[0].get_text() == "rounding"
 
 

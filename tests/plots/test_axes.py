@@ -6,12 +6,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.markers import CARETDOWN, CARETUP
 
 from ntk1bit.claims.results import EstimateEntry
 from ntk1bit.errors import InputError
-from ntk1bit.plots.axes import log_axes, plot_series, plot_slope, power_text
+from ntk1bit.plots.axes import (
+    draw_series,
+    draw_slope,
+    label_logs,
+    labels_in_view,
+    log_axes,
+    mark_cut_bars,
+    power_text,
+    short_number,
+)
 from ntk1bit.plots.figures import empty_figure, wrap_title, write_figure
-from ntk1bit.plots.looks import PRECISION_NAME, Look, precision_look
+from ntk1bit.plots.looks import PRECISION_NAME, Look
+from ntk1bit.plots.palettes import precision_look
 from ntk1bit.plots.recipes.verdicts import as_formulas
 from ntk1bit.plots.tables import ends, pick, value_at
 
@@ -23,20 +34,20 @@ def ax():
 
 def test_series_leave_out_what_is_not_there_and_sort(ax):
     table = pd.DataFrame({"width": [4, 1, 2], "value": [4.0, 1.0, np.nan], "low": 0.5, "high": [9.0, np.nan, 9.0]})
-    plot_series(table, ax=ax, look=Look("black", "o"), label="it")
+    draw_series(table, ax=ax, look=Look("black", "o"), label="it")
     line = next(one for one in ax.lines if one.get_label() == "it")
     assert list(np.asarray(line.get_xdata())) == [1.0, 4.0]
 
 
 def test_a_bootstrap_interval_beside_its_value_is_drawn(ax):
     table = pd.DataFrame({"width": [1], "value": [3.0], "low": [1.0], "high": [2.0]})  # a rare large value among seeds
-    plot_series(table, ax=ax, look=Look("black", "o"))
+    draw_series(table, ax=ax, look=Look("black", "o"))
     (bar,) = ax.collections
     assert bar.get_segments()[0][:, 1].tolist() == [1.0, 3.0]
 
 
 def test_slopes_pass_through_their_anchor(ax):
-    plot_slope(ax, x=(1.0, 100.0), anchor=(10.0, 5.0), exponent=-0.5, text="slope")
+    draw_slope(ax, x=(1.0, 100.0), anchor=(10.0, 5.0), exponent=-0.5, text="slope")
     np.testing.assert_allclose(np.asarray(ax.lines[0].get_ydata(), dtype=np.float64), [5 * 10**0.5, 5 / 10**0.5])
 
 
@@ -120,3 +131,40 @@ def test_tables_are_picked_by_value():
     assert pick(table, a=1, width=3)["value"].tolist() == [30.0]
     assert ends(table, "width") == (1.0, 3.0)
     assert (value_at(table, "width", 0), value_at(table, "width", -1)) == (10.0, 30.0)
+
+
+@pytest.mark.parametrize("span", [(1.0, 7.0), (3.1, 3.4), (0.05, 0.4), (20_000.0, 90_000.0), (1.0, 1.004), (5.0, 5.0)])
+def test_every_logarithmic_axis_has_two_labels(ax, span):
+    ax.plot(span, span)
+    ax.set(xscale="log", yscale="log")
+    label_logs(ax)
+    assert all(len(set(labels_in_view(axis))) >= 2 for axis in (ax.xaxis, ax.yaxis))
+
+
+def test_axes_that_are_labelled_already_are_left_alone(ax):
+    ax.plot([1, 1e4], [1, 1e4])
+    ax.set(xscale="log", yscale="log")
+    before = labels_in_view(ax.xaxis)
+    label_logs(ax)
+    assert labels_in_view(ax.xaxis) == before
+
+
+def test_numbers_are_short():
+    assert [short_number(one) for one in (0.02, 43.0, 9999.0, 1e5, 2e4, 3e-7)] == [
+        "0.02", "43", "9999", "$10^{5}$", r"$2\times10^{4}$", r"$3\times10^{-7}$",
+    ]  # fmt: skip
+
+
+def test_intervals_that_a_panel_cuts_go_on_as_carets(ax):
+    table = pd.DataFrame({"width": [1, 2], "value": [2.0, 2.0], "low": [1.9, -9.0], "high": [9.0, 2.1]})
+    draw_series(table, ax=ax, look=Look("red", "o"))
+    ax.set_ylim(1, 3)
+    for _ in range(2):  # once more changes nothing
+        mark_cut_bars(ax)
+        marks = [line for line in ax.lines if line.get_gid() == "cut"]
+        found = {(float(np.asarray(one.get_xdata())[0]), one.get_marker()) for one in marks}
+        assert found == {(1.0, CARETUP), (2.0, CARETDOWN)}
+        assert len(marks) == 2
+    ax.set_ylim(-10, 10)
+    mark_cut_bars(ax)
+    assert not [line for line in ax.lines if line.get_gid() == "cut"]

@@ -131,7 +131,7 @@ def test_plots_take_any_name(label: str) -> None:
     axes = list(canvas(12, 8).subplots(2, 4).ravel())
     found = drift(run_frame(cell, widths=(8, 16, 64), seeds=2, steps=10, precisions=("one_bit",)))
     plots.plot_against_width(found, ax=axes[0], names=[label])
-    assert legend_of(axes[0])[0].startswith(f"{shown}: $m^")
+    assert legend_of(axes[0])[0].startswith(f"{shown}: 0.90 $m^")  # drifts are m^-1/2, times noise
     plot_eigenvalues({label: np.array([2.0, 1.0]), "b": np.ones(2), "c": np.ones(2), "d": np.ones(2)}, ax=axes[1])
     assert legend_of(axes[1]) == [shown, "b", "c", "d"]
     plot_kernel(np.eye(3), ax=axes[2], label=label)

@@ -1,4 +1,8 @@
+"""Plots of fits: what they draw, in whose colours, and whether it can be read."""
+
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -6,9 +10,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from ntk1bit.errors import InputError
+from ntk1bit.plots.looks import PALETTE
 from ntk1bit.plots.scaling import plot_exponents, plot_fit, plot_frontier, plot_residuals, summary_figure
 from ntk1bit.scaling import Fit, fit, get_law
 from ntk1bit.scaling.frontier import parametric_frontier
+
+from .sizes import complaints
 
 
 def test_every_plot_draws_on_the_axes_it_is_given(chinchilla: Fit, floored: Fit) -> None:
@@ -66,3 +73,20 @@ def test_nothing_to_draw_is_told(floored: Fit) -> None:
         plot_exponents({"all": held}, ax=Figure().subplots())
     with pytest.raises(InputError, match="at least one route"):
         plot_frontier([], ax=Figure().subplots())
+
+
+@pytest.mark.parametrize("asked", [{}, {"columns": 1}, {"columns": 2}, {"style": "slides"}])
+def test_figures_of_groups_can_be_read_in_every_width(floored: Fit, asked: dict[str, Any]) -> None:
+    figure = summary_figure({"one": floored, "another": floored}, palette={"another": "navy"}, **asked)
+    assert complaints(figure) == []
+    colours = {str(line.get_color()) for ax in figure.axes for line in ax.lines}
+    assert {"#000080", PALETTE[0]} <= colours
+
+
+def test_panels_are_chosen_among_those_that_apply(floored: Fit) -> None:
+    figure = summary_figure({"all": floored}, panels="exponents,fit")
+    assert [ax.get_ylabel() for ax in figure.axes] == ["density of replicates", "loss"]
+    with pytest.raises(InputError, match="unknown panel 'frontier'; choose one of: fit, residuals, exponents"):
+        summary_figure({"all": floored}, panels="frontier")
+    with pytest.raises(InputError, match="unknown series in the palette 'alle'"):
+        summary_figure({"all": floored}, palette={"alle": "red"})

@@ -60,15 +60,16 @@ def test_nothing_to_show_is_said(ax):
     assert ax.texts[0].get_text() == "nothing to show"
 
 
-def test_exponent_text():
-    assert plots.exponent_text(PowerFit(True, "", exponent=-0.5)) == "$m^{-0.50}$"
-    plain = PowerFit(True, "", exponent=-0.5, exponent_low=-0.6, exponent_high=-0.4)
-    bent = replace(plain, curved=True)
-    assert plots.exponent_text(bent) == "$m^{-0.50}$ [-0.60, -0.40], curved"
-    seen = replace(plain, floor=0.25, floor_low=0.2, floor_high=0.3)
-    assert plots.exponent_text(seen) == "0.25 + $m^{-0.50}$ [-0.60, -0.40]"
+def test_laws_are_written_with_all_their_numbers():
+    assert plots.law_text(PowerFit(True, "", exponent=-0.5, amplitude=1.87)) == "1.9 $m^{-0.50}$"
+    plain = PowerFit(True, "", exponent=-0.5, exponent_low=-0.6, exponent_high=-0.4, amplitude=43.2)
+    assert plots.law_text(replace(plain, curved=True)) == "43 $m^{-0.50}$ [-0.60, -0.40], curved"
+    seen = replace(plain, floor=0.1, floor_low=0.09, floor_high=0.3)
+    assert plots.law_text(seen) == "0.10 + 43 $m^{-0.50}$ [-0.60, -0.40]"
     unseen = replace(plain, floor=0.25, floor_low=0.0, floor_high=0.3)
-    assert plots.exponent_text(unseen) == "$m^{-0.50}$ [-0.60, -0.40]"
+    assert plots.law_text(unseen) == "43 $m^{-0.50}$ [-0.60, -0.40]"
+    assert plots.law_text(replace(plain, amplitude=4.3e6)).startswith(r"$4.3\times10^{6}$ $m^")
+    assert plots.law_text(replace(seen, floor=3e-7)).startswith(r"$3\times10^{-7}$ + 43 $m^")
 
 
 def test_a_law_with_a_floor_is_drawn_only_where_the_floor_is_seen(ax):
@@ -76,4 +77,4 @@ def test_a_law_with_a_floor_is_drawn_only_where_the_floor_is_seen(ax):
     for low, drawn in ((0.0, False), (0.2, True)):
         floored = PowerFit(True, "", -1.0, -1.1, -0.9, 1.0, 0.25, low, 0.3, widths=6, smallest=64.0, largest=2048.0)
         plots.plot_against_width([replace(one, power_with_floor=floored)], ax=ax)
-        assert ("0.25 + $m^{-1.00}$" in ax.get_legend().get_texts()[-1].get_text()) == drawn
+        assert ("0.25 + 1.0 $m^{-1.00}$" in ax.get_legend().get_texts()[-1].get_text()) == drawn

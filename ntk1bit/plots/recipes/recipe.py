@@ -14,8 +14,10 @@ from matplotlib.figure import Figure
 
 from ntk1bit.claims import results as stored
 from ntk1bit.claims.results import EstimateEntry, MeasureEntry, MissingError, Results
-from ntk1bit.plots.axes import plot_series, with_power
-from ntk1bit.plots.looks import PRECISION_NAME, Formula, precision_look
+from ntk1bit.plots.axes import draw_series, with_power
+from ntk1bit.plots.layout import Sheet
+from ntk1bit.plots.looks import PRECISION_NAME, Formula
+from ntk1bit.plots.palettes import Colours, precision_look
 from ntk1bit.plots.tables import pick
 
 TEXTS: dict[str, dict[str, Any]] = tomllib.loads(
@@ -37,14 +39,17 @@ class Recipe:
         Ids of the claims it draws from, the main one first; empty for a figure of all claims.
     caption
         What is drawn and how.
+    panels
+        Names of its panels, in order.
     draw
-        Draws it with `looks.paper` applied.
+        Draws it as a sheet asks, whose `drawing` is applied.
     """
 
     name: str
     claims: tuple[str, ...]
     caption: str
-    draw: Callable[[Results], Figure]
+    panels: tuple[str, ...]
+    draw: Callable[[Results, Sheet], Figure]
 
 
 @dataclass(frozen=True)
@@ -100,24 +105,28 @@ def plot_by_precision(
     *,
     ax: Axes,
     label: Callable[[str, str], str],
-) -> None:
+    palette: Colours = None,
+) -> Axes:
     """Draw a series for each precision and each variant that the table has.
 
     Parameters
     ----------
     table
-        With the columns precision, `column`, and those of `plot_series`.
+        With the columns precision, `column`, and those of `draw_series`.
     column, variants
         The values of a column that are drawn, and whether their markers are hollow.
     label
         From precision and variant to the words of the legend.
+    palette
+        As `palettes.read_palette`.
     """
     for precision in PRECISION_NAME:
         for variant, hollow in variants.items():
             part = pick(table, precision=precision, **{column: variant})
             if not part.empty:
-                look = precision_look(precision, hollow=hollow)
-                plot_series(part, ax=ax, look=look, label=label(precision, variant))
+                look = precision_look(precision, hollow=hollow, palette=palette)
+                draw_series(part, ax=ax, look=look, label=label(precision, variant))
+    return ax
 
 
 def figure_title(results: Results, figure: str, **values: object) -> str:

@@ -12,8 +12,11 @@ from matplotlib.lines import Line2D
 
 from ntk1bit.claims import OUTCOMES
 from ntk1bit.claims.results import ClaimEntry, Results
-from ntk1bit.plots.figures import PAGE, titled_figure
-from ntk1bit.plots.looks import BLUE, GREY, ORANGE, Look, literal
+from ntk1bit.plots.figures import PAGE
+from ntk1bit.plots.layout import PLAIN, Sheet
+from ntk1bit.plots.looks import BLUE, GREY, ORANGE, Look, literal, points
+from ntk1bit.plots.palettes import Colours, read_palette
+from ntk1bit.plots.recipes.recipe import TEXTS
 
 _MARKS = {"refuted": Look(ORANGE, "X"), "inconclusive": Look(GREY, "D", hollow=True), "supported": Look(BLUE, "o")}
 _SOURCES = ("D25", "W23")
@@ -21,7 +24,7 @@ _ROW = 0.165  # inches
 _LONGEST = 52  # letters of a title
 
 
-def draw_verdicts(results: Results) -> Figure:
+def draw_verdicts(results: Results, sheet: Sheet = PLAIN) -> Figure:
     """Draw a row for each claim: those of D25 in one column, W23's and ours in the other."""
     counts = {outcome: sum(claim.outcome == outcome for claim in results.claims) for outcome in OUTCOMES}
     summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in reversed(OUTCOMES))
@@ -29,31 +32,31 @@ def draw_verdicts(results: Results) -> Figure:
     groups["claims of our own"] = [claim for claim in results.claims if not claim.source.startswith(_SOURCES)]
     first, *others = ((heading, members) for heading, members in groups.items() if members)
     rows = max(len(first[1]) + 1, sum(len(members) + 2 for _, members in others) - 1)
-    figure = titled_figure(PAGE, 0.4 + _ROW * rows, f"{len(results.claims)} claims tested by numbers: {summary}")
-    left, right = figure.subplots(1, 2)
-    for ax, chosen in ((left, [first]), (right, others)):
+    title, size = f"{len(results.claims)} claims tested by numbers: {summary}", (PAGE, 0.4 + _ROW * rows)
+    figure, axes = sheet.figure(TEXTS["verdicts"]["panels"], size, title, row_height=_ROW * (rows + 1))
+    for ax, chosen in ((axes["D25"], [first]), (axes["others"], others)):
         ax.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5))
         ax.set_axis_off()
         row = 0
         for heading, members in chosen:
-            plot_verdicts(members, ax=ax, heading=heading, first=row)
+            plot_verdicts(members, ax=ax, heading=heading, first=row, palette=sheet.palette)
             row += len(members) + 2
-    shown = {outcome: _mark(_MARKS[outcome]) for outcome in OUTCOMES if counts[outcome]}
+    shown = {outcome: _mark(outcome, sheet.palette) for outcome in OUTCOMES if counts[outcome]}
     handles = [Line2D([], [], linestyle="none", **mark) for mark in shown.values()]
-    right.legend(handles, list(shown), loc="lower right", fontsize=6.8, handletextpad=0.3)
+    figure.axes[-1].legend(handles, list(shown), loc="lower right", fontsize=points(6.8), handletextpad=0.3)
     return figure
 
 
-def plot_verdicts(claims: list[ClaimEntry], *, ax: Axes, heading: str, first: int = 0) -> Axes:
+def plot_verdicts(claims: list[ClaimEntry], *, ax: Axes, heading: str, first: int = 0, palette: Colours = None) -> Axes:
     """Draw claims as rows from `first` on, refuted ones first: a mark for the outcome, the id, and the title."""
     titles = 0.07 + 0.0165 * max(len(claim.id) for claim in claims)
 
     def write(x: float, row: int, text: str, *, fontsize: float = 6.2, **how: Any) -> None:
-        ax.text(x, row, text, va="center", fontsize=fontsize, **how).set_in_layout(False)
+        ax.text(x, row, text, va="center", fontsize=points(fontsize), **how).set_in_layout(False)
 
     write(0.0, first, heading, fontsize=7.5, style="italic", color=GREY)
     for row, claim in enumerate(sorted(claims, key=lambda claim: OUTCOMES.index(claim.outcome)), start=first + 1):
-        ax.plot([0.014], [row], **_mark(_MARKS[claim.outcome]))
+        ax.plot([0.014], [row], **_mark(claim.outcome, palette))
         write(0.045, row, literal(claim.id), fontweight="bold", color="black")
         title = shorten(claim.title, _LONGEST, placeholder=" ...")
         write(titles, row, as_formulas(literal(title, letters=_LONGEST)), color="black")
@@ -68,5 +71,6 @@ def as_formulas(text: str) -> str:
     return re.sub(r"\beta\b", r"$\\eta$", text)
 
 
-def _mark(look: Look) -> dict[str, Any]:
-    return {"color": look.colour, "marker": look.marker, "markerfacecolor": look.face, "markersize": 5.5}
+def _mark(outcome: str, palette: Colours) -> dict[str, Any]:
+    look = read_palette(palette).look(outcome, _MARKS[outcome])
+    return {"color": look.colour, "marker": look.marker, "markerfacecolor": look.face, "markersize": points(5.5)}
