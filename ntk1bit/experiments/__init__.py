@@ -13,6 +13,7 @@ from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.feed_forward import FeedForward
 from ntk1bit.experiments.language import LanguageModel
 from ntk1bit.experiments.language_spec import LanguageSpec
+from ntk1bit.experiments.layer_variance import LayerVariance
 from ntk1bit.experiments.run import Run, open_run
 from ntk1bit.experiments.runner import Outcome, run_all
 from ntk1bit.experiments.specification import ExperimentList, Specification, Stage
@@ -33,6 +34,7 @@ __all__ = [
     "FlipProbability",
     "LanguageModel",
     "LanguageSpec",
+    "LayerVariance",
     "LimitDistances",
     "LimitsInDim",
     "Outcome",

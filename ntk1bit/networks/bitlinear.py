@@ -71,7 +71,8 @@ class Projection(eqx.Module):
 class LayerNorm(eqx.Module):
     """LayerNorm over the last axis with a gain and no bias: (x - mean) / sqrt(var + 1e-5) * gain (W23, Eq. 12).
 
-    W23 prints no gain; at the start it is 1. With `groups`, each part of the axis has its own mean and variance (Eq. 15).
+    W23 prints no gain; at the start it is 1. With `groups`, each part of the axis has its own mean and variance (Eq.
+    15).
     """
 
     gain: Float[Array, " d"]

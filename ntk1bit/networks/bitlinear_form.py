@@ -9,23 +9,23 @@
 What to know before `W23` is used:
 
 - **Eq. 4 prints no rounding.** Then xq is a real number, and since gamma is the largest |x|, clipping moves the largest
-  entries by eps and no other: beta gamma/Q_b scales all of it back, and the layer computes beta Sign(W - alpha) x to one
-  part in 2^24. Activations have b bits only if they are rounded as well, which is our reading of Eq. 4
+  entries by eps and no other: beta gamma/Q_b scales all of it back, and the layer computes beta Sign(W - alpha) x to
+  one part in 2^24. Activations have b bits only if they are rounded as well, which is our reading of Eq. 4
   (`rounding=True`), and what an 8-bit kernel needs: `packed.export` refuses a form without it. Rounded numbers are
   clipped to +-(Q_b - 1), the largest that b bits with a sign hold on both sides: eps = 1.
 - **eps has no value in W23.** Here it is Q_b 2^-24, the distance from Q_b to the next float32 below it.
-- **Eq. 6** subtracts eta, and Eq. 11 does not add it back: y has the term -eta beta Wq 1, whatever x is. With
-  gamma = max|x| as printed, x - eta reaches max x - min x, up to 2 gamma, and what lies above gamma is cut: up to half of
-  a normalised row. `shift="full-range"` takes gamma = max(x - eta), which maps x onto [0, Q_b], the range that W23
-  names there. Which layer of a Transformer stands before a non-linearity is open; in ours it is the first of the
-  feed-forward pair, whose outputs go into the activation.
+- **Eq. 6** subtracts eta, and Eq. 11 does not add it back: y has the term -eta beta Wq 1, whatever x is. With gamma =
+  max|x| as printed, x - eta reaches max x - min x, up to 2 gamma, and what lies above gamma is cut: up to half of a
+  normalised row. `shift="full-range"` takes gamma = max(x - eta), which maps x onto [0, Q_b], the range that W23 names
+  there. Which layer of a Transformer stands before a non-linearity is open; in ours it is the first of the feed-forward
+  pair, whose outputs go into the activation.
 - **gamma and eta per tensor** depend on every row of a batch: rows are not independent, and a character sees later ones
   through them. W23 has them per tensor in training and per token at inference: `at_inference`.
 - **Gradients.** W23 skips Sign and Clip and does not say whether alpha, beta, gamma and eta are differentiated.
   `"sign"`, the surrogate of `W23`, differentiates alpha and beta as they are written and nothing of Sign. gamma and eta
   are held in every form: without rounding or shift differentiating gamma would change the gradient by 2^-24.
-- **Groups** (Eqs. 13 to 15) divide the fan-in: group g has its own columns of W and entries of x, and its own alpha, beta,
-  gamma, eta and normalisation. (W23 calls W and x both n x m and divides axis n, which is the fan-in in Eq. 8.)
+- **Groups** (Eqs. 13 to 15) divide the fan-in: group g has its own columns of W and entries of x, and its own alpha,
+  beta, gamma, eta and normalisation. (W23 calls W and x both n x m and divides axis n, which is the fan-in in Eq. 8.)
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def bitlinear(
     *,
     before_nonlinearity: bool = False,
 ) -> Float[np.ndarray, "n out"]:
-    """Return y = Wq Quant(LN(x)) beta gamma/Q_b (W23, Eqs. 11, 12), summed over groups, each with its own norm (Eq. 15).
+    """Return y = Wq Quant(LN(x)) beta gamma/Q_b (W23, Eqs. 11, 12), summed over groups, each with a norm (Eq. 15).
 
     Raises
     ------

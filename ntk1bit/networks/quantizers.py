@@ -1,8 +1,8 @@
 """Quantisers: neuron-wise (D25) and tensor-wise signs (W23), ternary weights (b1.58), 8-bit activations (W23).
 
 The two papers quantise differently, and both forms live here under different names. D25 gives every neuron its own
-scale, adds the mean back and has Sign(0) = +1; W23 has one scale a tensor, does not add it back, and has Sign(0) = -1. The straight-through forms for JAX are in
-`ntk1bit.networks.straight_through`.
+scale, adds the mean back and has Sign(0) = +1; W23 has one scale a tensor, does not add it back, and has Sign(0) = -1.
+The straight-through forms for JAX are in `ntk1bit.networks.straight_through`.
 
 **The ends of the number line.** Means and sizes are those of real arithmetic to rounding, whatever the exponents of the
 weights are: where squares or sums would leave the range of floats, they are taken of the weights divided by a power of
@@ -74,9 +74,7 @@ def in_range(mean: Any, size: Any, most: float) -> Any:
     return (size >= LEAST) & (size < float("inf")) & (abs(mean) <= most * size)
 
 
-def levels(
-    x: Any, gamma: Any, top: int, *, xp: Any = np, rounding: bool = True, from_zero: bool = False
-) -> Any:
+def levels(x: Any, gamma: Any, top: int, *, xp: Any = np, rounding: bool = True, from_zero: bool = False) -> Any:
     """Return clip(round(x top/gamma), 1 - top, top - 1)/top, halves to even, for `xp` NumPy or JAX.
 
     Without `rounding`, clip(x top/gamma, -top + eps, top - eps)/top with eps = top 2^-24 (W23, Eq. 4). `from_zero`: the

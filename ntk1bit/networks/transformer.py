@@ -6,11 +6,12 @@
     logits = LN(h) E^T  (tied)  or  LN(h) W_head^T
 
 Pre-norm, with a second norm LN' (SubLN) before the last projection of each half, so that every quantised projection
-reads normalised rows, as W23 has it. Q, K, V, O, U, D are the arm's `Projection`; the residual stream, norms, attention's
-products, embedding and head stay in full precision (W23, section 2). In the arm `bitnet` a `BitLinearForm` says how
-projections quantise; U stands before the non-linearity (W23, Eq. 6), and with groups the norms before projections, but
-not the last one, are grouped (Eq. 15). With gamma per tensor, as W23 trains, a position sees later ones through gamma
-and eta; `as_form(model, form.at_inference())` has them per token. Positions enter by rotating queries and keys (Su et al. 2021), which has no parameters.
+reads normalised rows, as W23 has it. Q, K, V, O, U, D are the arm's `Projection`; the residual stream, norms,
+attention's products, embedding and head stay in full precision (W23, section 2). In the arm `bitnet` a `BitLinearForm`
+says how projections quantise; U stands before the non-linearity (W23, Eq. 6), and with groups the norms before
+projections, but not the last one, are grouped (Eq. 15). With gamma per tensor, as W23 trains, a position sees later
+ones through gamma and eta; `as_form(model, form.at_inference())` has them per token. Positions enter by rotating
+queries and keys (Su et al. 2021), which has no parameters.
 What it is made of is a `transformer_shape.Shape`.
 """
 

@@ -37,14 +37,14 @@ def pack(model: Transformer, shape: Shape, *, alphabet: str = "", note: str = ""
     """Pack the projections of a Transformer of the arm `bitnet`; the rest stays in float32.
 
     Packed inference rounds a token's inputs by their own gamma, as W23 has it at inference, whatever the form says of
-    training. Sign(0) is the form's. A form without rounding, with a shift or with groups cannot be packed: its inputs are
-    no integers (W23, Eq. 4 as printed), are offset (Eq. 6), or have several scales (Eqs. 13, 14).
+    training. Sign(0) is the form's. A form without rounding, with a shift or with groups cannot be packed: its inputs
+    are no integers (W23, Eq. 4 as printed), are offset (Eq. 6), or have several scales (Eqs. 13, 14).
 
     Parameters
     ----------
     model
-        Latent weights; each projection is packed as Sign(W - alpha) with beta = mean|W| (W23), by `signed_weights`, which
-        trained them.
+        Latent weights; each projection is packed as Sign(W - alpha) with beta = mean|W| (W23), by `signed_weights`,
+        which trained them.
     shape
         Its shape.
     alphabet
@@ -55,7 +55,8 @@ def pack(model: Transformer, shape: Shape, *, alphabet: str = "", note: str = ""
     Raises
     ------
     InputError
-        If a projection is of another arm or of a form that cannot be packed, shapes disagree, a weight is not finite, or the alphabet does not fit.
+        If a projection is of another arm or of a form that cannot be packed, shapes disagree, a weight is not finite,
+        or the alphabet does not fit.
     """
     if alphabet and (len(alphabet) != shape.vocabulary or len(set(alphabet)) != len(alphabet)):
         raise InputError(
