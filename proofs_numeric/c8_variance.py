@@ -4,24 +4,24 @@
 
 **C8-one, W23, Eq. 10 and the text after it.** n beta^2 E[x^2] ~ E[x^2], so that with SubLN Var(y) ~ E[LN(x)^2] = 1.
 
-**C8-kept.** What SubLN does do: with it Var(y) is the same for inputs of any size and in every layer of a stack; without
-it Var(y) is multiplied by n beta^2 from layer to layer.
+**C8-kept.** What SubLN does do: with it Var(y) is the same for inputs of any size and in every layer of a stack;
+without it Var(y) is multiplied by n beta^2 from layer to layer.
 
 **Derivation.** Let wq = beta s with signs s that are independent of each other and of x, with mean 0. Then
-E[y^2] = beta^2 sum_jk E[s_j s_k] E[x_j x_k] = beta^2 sum_j E[x_j^2] = n beta^2 E[x^2], and E[y] = 0; x need have neither
-mean 0 nor independent entries. (Subtracting alpha makes the signs of a matrix dependent, by O(1/n^2).) This counts beta
-into wq, as Eq. 10 does.
+E[y^2] = beta^2 sum_jk E[s_j s_k] E[x_j x_k] = beta^2 sum_j E[x_j^2] = n beta^2 E[x^2], and E[y] = 0; x need have
+neither mean 0 nor independent entries. (Subtracting alpha makes the signs of a matrix dependent, by O(1/n^2).) This
+counts beta into wq, as Eq. 10 does.
 
-For weights of variance v/n and beta = c sqrt(v/n), n beta^2 = c^2 v, c being E|w| over the standard deviation: c^2 = 2/pi
-for a Gaussian, 3/4 for a uniform distribution. So n beta^2 is
+For weights of variance v/n and beta = c sqrt(v/n), n beta^2 = c^2 v, c being E|w| over the standard deviation:
+c^2 = 2/pi for a Gaussian, 3/4 for a uniform distribution. So n beta^2 is
 
     N(0, 1/n)                    2/pi = 0.637
     Xavier uniform, square       3/4
     N(0, 2/n) (He)               4/pi = 1.273
 
 and not 1 for any of these, however wide the layer. (It would be 1 for Gaussian weights of variance pi/(2n).) With SubLN
-E[LN(x)^2] = 1 at every input, up to the 1e-5 under its root: Var(y) = n beta^2, a constant. Without it a stack of L layers
-has Var = (n beta^2)^L E[x^2].
+E[LN(x)^2] = 1 at every input, up to the 1e-5 under its root: Var(y) = n beta^2, a constant. Without it a stack of L
+layers has Var = (n beta^2)^L E[x^2].
 
 **Experiment.** Square layers in W23's form (`networks.bitlinear_form`) as they are drawn, without training: three usual
 initialisations, inputs with and without a mean, of size 1 and 4, in stacks of 8, each layer the input of the next. The
