@@ -109,13 +109,15 @@ class LayerVariance(Experiment):
         from ntk1bit.networks.bitlinear import LayerNorm, Projection
 
         form = named_form(self.form)
-        norm = LayerNorm(jnp.ones(self.width))
+
+        @jax.jit
+        def normalised(x: Any) -> Any:
+            return LayerNorm(jnp.ones(self.width))(x)
 
         @jax.jit
         def step(x: Any, w: Any) -> Any:
             return Projection(w, "bitnet", form.surrogate, form)(x)
 
-        normalised = jax.jit(norm)
         found = []
         for seed in self.seeds:
             rng = np.random.default_rng([seed, _STREAM, self.width])
