@@ -26,7 +26,8 @@ layers has Var = (n beta^2)^L E[x^2].
 **Experiment.** Square layers in W23's form (`networks.bitlinear_form`) as they are drawn, without training: three usual
 initialisations, inputs with and without a mean, of size 1 and 4, in stacks of 8, each layer the input of the next. The
 variance is taken over outputs and averaged over rows of inputs. C8-one asks for 1 within a tenth: W23 gives no
-tolerance, and a tenth is what would be read off the sign ~. C8-kept asks that eight layers change nothing by
+tolerance, and a tenth is what would be read off the sign ~. (The three values of n beta^2 were known from the
+derivation when that was set down, before any layer was drawn.) C8-kept asks that eight layers change nothing by
 more than a twentieth with SubLN, and that without it they change the variance at least twofold.
 """
 

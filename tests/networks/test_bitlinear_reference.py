@@ -155,5 +155,5 @@ def test_hand_computed_shift():
         for shift in ("as-written", "full-range")
     )
     eps = 2.0**-24
-    np.testing.assert_array_equal(cut, np.float32([[2 * (1 - eps), 2 * eps, 2 * (1 - eps)]]))
+    np.testing.assert_array_equal(cut, np.array([[2 * (1 - eps), 2 * eps, 2 * (1 - eps)]], np.float32))
     np.testing.assert_allclose(full, [[3, 3 * eps, 2]], rtol=2 * EPS)

@@ -62,7 +62,7 @@ def test_the_integers_of_a_product_are_those_of_the_layer_per_token(form):
     x = np.random.default_rng(1).standard_normal((3, 36)).astype(np.float32)
     ours = pack(tied(form), SHAPE).blocks[0].up
     # mean 0 and variance 1 with a gain of x: norm and rounding of `rows` give x itself, rounded
-    h = np.tile(np.float32([1, -1]), (3, 18)) * np.float32(2**20)
+    h = np.tile(np.array([1, -1], np.float32), (3, 18)) * np.float32(2**20)
     for row, one in zip(h, x, strict=True):
         q, gamma = rows.normalize(row[None], one * np.sign(row))
         inputs = np.asarray(clipped_inputs(jnp.asarray(one[None]), form=form.at_inference()))
