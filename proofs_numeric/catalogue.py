@@ -48,6 +48,9 @@ MODULES = {  # id of a claim -> the module that holds it, in whose PROOFS it is
     "W23-cost": "w23_fig3",
     "W23-table3": "w23_tables",
     "W23-table4": "w23_tables",
+    "C8": "c8_variance",
+    "C8-one": "c8_variance",
+    "C8-kept": "c8_variance",
 }
 
 

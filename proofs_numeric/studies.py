@@ -17,6 +17,7 @@ from ntk1bit.experiments.at_start import AtStart, FlipProbability, LimitDistance
 from ntk1bit.experiments.deep_spec import SCALING_PRESETS, SIMILARITY_PRESETS
 from ntk1bit.experiments.feed_forward import FeedForward
 from ntk1bit.experiments.language_spec import PRESETS as LANGUAGE_PRESETS
+from ntk1bit.experiments.layer_variance import DRAWS, INPUTS, LayerVariance
 
 PRESETS = ("quick", "standard", "thorough")
 RATES = (0.125, 0.25, 0.5, 1.0)  # eta_rel of the floor studies
@@ -116,6 +117,7 @@ def studies(preset: str) -> dict[str, Study]:
         _feed_forward(preset, size),
         *_deep(preset),
         _language(preset),
+        _layer_variance(preset, size),
     ]
     return {one.name: one for one in made}
 
@@ -342,6 +344,23 @@ def _deep(preset: str) -> list[Study]:
 def _language(preset: str) -> Study:
     spec = LANGUAGE_PRESETS["smoke" if preset == "quick" else preset]
     return Study("language", "Transformers on text in full precision and 1-bit, against size", spec)
+
+
+def _layer_variance(preset: str, size: Size) -> Study:
+    widths = {"quick": (256,), "standard": (256, 1024), "thorough": (256, 1024, 4096)}[preset]
+    return _measured(
+        "layer-variance",
+        "the variance that leaves W23's layer as it is drawn, with and without SubLN, for three initialisations",
+        _each(
+            LayerVariance,
+            init=tuple(DRAWS),
+            inputs=INPUTS,
+            size=(1.0, 4.0),
+            width=widths,
+            layers=(8,),
+            seeds=(tuple(range(size.seeds)),),
+        ),
+    )
 
 
 def _each(kind: type[Experiment], **axes: tuple[Any, ...]) -> Iterator[Experiment]:

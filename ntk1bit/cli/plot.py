@@ -43,8 +43,8 @@ def plot(
 
     Of a sweep: loss against step, and kernel drift, loss floor and generalisation difference (gap) against width, one
     file for each group of settings. Of language models: losses with their laws, gap, energy and stability. Of
-    deep networks: figures 1 to 3 of D25. Of a verification: a figure for each topic; of claims of your own, a figure for
-    each. See docs/figures.md.
+    deep networks: figures 1 to 3 of D25. Of a verification: a figure for each topic, or for each claim of your own. See
+    docs/figures.md.
 
     Example: ntk1bit plot runs/first --panels drift,gap --columns 1 --palette one_bit=#aa0000,full=navy --out first.pdf
     """

@@ -1,13 +1,13 @@
 """Quantisers: neuron-wise (D25) and tensor-wise signs (W23), ternary weights (b1.58), 8-bit activations (W23).
 
 The two papers quantise differently, and both forms live here under different names. D25 gives every neuron its own
-scale and adds the mean back; W23 has one scale a tensor and does not. The straight-through forms for JAX are in
-`ntk1bit.networks.straight_through`.
+scale, adds the mean back and has Sign(0) = +1; W23 has one scale a tensor, does not add it back, and has Sign(0) = -1.
+The straight-through forms for JAX are in `ntk1bit.networks.straight_through`.
 
 **The ends of the number line.** Means and sizes are those of real arithmetic to rounding, whatever the exponents of the
 weights are: where squares or sums would leave the range of floats, they are taken of the weights divided by a power of
-two, which changes no bit elsewhere. A mean lies between the smallest and the largest weight, so that a row of equal
-weights is quantised to +1. 16-bit floats are computed in float32.
+two, which changes no bit elsewhere. A mean lies between the smallest and the largest weight, so that equal weights
+are all quantised to Sign(0). 16-bit floats are computed in float32.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ Scale = Literal["std", "absmean"]
 SCALES: tuple[str, ...] = get_args(Scale)
 Surrogate = Literal["identity", "clipped", "sign"]  # what stands in for a derivative; see `straight_through`
 SURROGATES: tuple[str, ...] = get_args(Surrogate)
+SignAtZero = Literal[-1, 1]  # what Sign(0) is: +1 in D25, -1 in W23 (Eq. 2)
+SIGNS_AT_ZERO: tuple[int, ...] = get_args(SignAtZero)
 
 SMALL, LARGE = 2.0**-60, 2.0**60  # scales between these are divided by as they are
 LIFT = 2.0**64  # what others are multiplied or divided by first
 ONE_SIDED = 15 / 16  # of mean|W|: a |mean W| above it means that nearly all weights have one sign
 FAR_MEAN = 16.0  # times the size of w - mu: a |mu| above it means that the weights of a row are nearly equal
+CLIP = 2.0**-24  # eps/Q_b of W23's Clip without rounding: 1 - CLIP is the largest float32 below 1
 LEAST = 2.0**-50  # sizes from here on: squares that are lost below the smallest float are no part of their mean
 
 
@@ -71,8 +74,11 @@ def in_range(mean: Any, size: Any, most: float) -> Any:
     return (size >= LEAST) & (size < float("inf")) & (abs(mean) <= most * size)
 
 
-def levels(x: Any, gamma: Any, top: int, *, xp: Any = np) -> Any:
+def levels(x: Any, gamma: Any, top: int, *, xp: Any = np, rounding: bool = True, from_zero: bool = False) -> Any:
     """Return clip(round(x top/gamma), 1 - top, top - 1)/top, halves to even, for `xp` NumPy or JAX.
+
+    Without `rounding`, clip(x top/gamma, -top + eps, top - eps)/top with eps = top 2^-24 (W23, Eq. 4). `from_zero`: the
+    lower end is 0, or eps without rounding (W23, Eq. 6, whose x - eta is this x).
 
     `x top/gamma` is `x (top/gamma)` to the bit; rows too small for `top/gamma` to be a float are lifted first. Chosen
     by `where`, not by a factor of one: compilers may contract two products with constants of a row to one, which would
@@ -81,7 +87,10 @@ def levels(x: Any, gamma: Any, top: int, *, xp: Any = np) -> Any:
     divisor = xp.where(gamma > 0, gamma, 1).astype(x.dtype)
     small = divisor < SMALL
     factor = top / xp.where(small, divisor * LIFT, divisor)
-    return xp.clip(xp.rint(xp.where(small, x * LIFT, x) * factor) / top, (1 - top) / top, (top - 1) / top)
+    scaled = xp.where(small, x * LIFT, x) * factor
+    if rounding:
+        return xp.clip(xp.rint(scaled) / top, 0 if from_zero else (1 - top) / top, (top - 1) / top)
+    return xp.clip(scaled / top, CLIP if from_zero else CLIP - 1, 1 - CLIP)
 
 
 def centred_scale(
@@ -141,8 +150,10 @@ def effective_weights(w: Float[np.ndarray, "m d"], *, scale: Scale = "std") -> F
     return _narrow(c, w)
 
 
-def quantize_tensor(w: Float[np.ndarray, "m d"]) -> TensorQuantized:
+def quantize_tensor(w: Float[np.ndarray, "m d"], *, sign_at_zero: SignAtZero = 1) -> TensorQuantized:
     """Quantise a whole matrix to signs with one scale (W23): `Sign(W - alpha)`, alpha = mean(W), beta = mean|W|.
+
+    W23 has Sign(0) = -1 (Eq. 2), which `sign_at_zero=-1` gives; +1 is the default of `bitlinear_form.ROUNDED`.
 
     Raises
     ------
@@ -151,7 +162,8 @@ def quantize_tensor(w: Float[np.ndarray, "m d"]) -> TensorQuantized:
     """
     _require_tensor(w)
     c, beta, alpha = _measured(_wide(w), "magnitude", axis=None)
-    return TensorQuantized(q=np.where(c >= 0, 1, -1).astype(np.int8), alpha=alpha.item(), beta=beta.item())
+    above = c >= 0 if sign_at_zero > 0 else c > 0
+    return TensorQuantized(q=np.where(above, 1, -1).astype(np.int8), alpha=alpha.item(), beta=beta.item())
 
 
 def quantize_ternary(w: Float[np.ndarray, "m d"]) -> TernaryQuantized:
@@ -178,6 +190,8 @@ def quantize_ternary(w: Float[np.ndarray, "m d"]) -> TernaryQuantized:
 
 def quantize_activations(x: Float[np.ndarray, "n d"], *, bits: int = 8) -> ActivationsQuantized:
     """Round activations to signed integers by their largest magnitude (W23's absmax), a row at a time.
+
+    The rounding is our reading of W23's Eq. 4, which prints a Clip alone; see `bitlinear_form`.
 
     `q = clip(round(x Q_b / gamma), -Q_b + 1, Q_b - 1)` with `Q_b = 2^(bits-1)` and `gamma = max_k |x_k|`; a row of
     zeros gives zeros.

@@ -34,6 +34,7 @@ from ntk1bit.networks.quantizers import (
     SCALES,
     SURROGATES,
     Scale,
+    SignAtZero,
     Surrogate,
     in_range,
     levels,
@@ -65,10 +66,12 @@ def _straight_through_jvp(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -
     return primals[0], tangents[1]
 
 
-def sign(x: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
-    """Return +1 where x >= 0 and -1 elsewhere: Sign(0) = +1, as D25 and W23 have it. Its derivative is zero."""
-    one = jnp.ones((), x.dtype)
-    return jnp.where(x >= 0, one, -one)
+def sign(x: Float[Array, " *shape"], *, at_zero: SignAtZero = 1) -> Float[Array, " *shape"]:
+    """Return +1 where x > 0, -1 where x < 0, and `at_zero` where x = 0: +1 in D25, -1 in W23 (Eq. 2).
+
+    Its derivative is zero.
+    """
+    return _above(x, jnp.zeros((), x.dtype), at_zero)
 
 
 def neuron_wise(
@@ -111,10 +114,12 @@ def centred_signs(w: Float[Array, "m d"]) -> Float[Array, "m d"]:
     return straight_through((s * _above(at, mu)).astype(w.dtype), w - w.mean(axis=1, keepdims=True))
 
 
-def tensor_wise(w: Float[Array, "m d"], *, surrogate: Surrogate = "identity") -> Float[Array, "m d"]:
-    """Quantise a matrix to signs with one scale; the mean is not added back (W23).
+def tensor_wise(
+    w: Float[Array, "m d"], *, surrogate: Surrogate = "identity", sign_at_zero: SignAtZero = 1
+) -> Float[Array, "m d"]:
+    """Quantise a matrix to signs with one scale; the mean is not added back (W23, Eqs. 1 to 3 and 12).
 
-    Value: `beta Sign(W - alpha)`, alpha = mean(W), beta = mean|W|.
+    Value: `beta Sign(W - alpha)`, alpha = mean(W), beta = mean|W|; `sign_at_zero` is Sign(0), -1 in W23 (Eq. 2).
 
     Surrogates: ``"identity"`` is dW; ``"clipped"`` passes dW where |W - alpha| <= 1; ``"sign"`` differentiates
     `beta (W - alpha)` at the value Sign(W - alpha) of its second factor: beta d(W - alpha) + Sign(W - alpha) dbeta.
@@ -126,7 +131,7 @@ def tensor_wise(w: Float[Array, "m d"], *, surrogate: Surrogate = "identity") ->
     """
     w, at = _matrix(w, surrogate)
     alpha, beta = _measured(at, _of_tensor, axis=None, most=ONE_SIDED)
-    signs = _above(at, alpha)
+    signs = _above(at, alpha, sign_at_zero)
     value = (beta * signs).astype(w.dtype)
     if surrogate == "sign":
         slope, signs = beta.astype(w.dtype), signs.astype(w.dtype)
@@ -164,6 +169,8 @@ def ternary(w: Float[Array, "m d"], *, surrogate: Surrogate = "identity") -> Flo
 
 def absmax(x: Float[Array, "... d"], *, bits: int = 8, surrogate: Surrogate = "identity") -> Float[Array, "... d"]:
     """Round each row to signed integers by its largest magnitude (W23's activations), and scale back.
+
+    The rounding, and a gamma for each row, are our reading of W23's Eq. 4; `bitlinear.clipped_inputs` has the others.
 
     Value: `q gamma/Q_b`, q = clip(round(x Q_b/gamma), -Q_b + 1, Q_b - 1), Q_b = 2^(bits-1), gamma = max_k |x_k|; a row
     of zeros stays zero. These are the integers of `ntk1bit.networks.quantizers.quantize_activations`.
@@ -258,10 +265,10 @@ def _without_mean(v: Array, hold: Hold) -> tuple[Array, Array]:
     return jnp.zeros((1, 1), v.dtype), jnp.abs(v).mean(keepdims=True)
 
 
-def _above(w: Array, mean: Array) -> Array:
+def _above(w: Array, mean: Array, at_zero: SignAtZero = 1) -> Array:
     """Return Sign(w - mean): comparing is exact, while XLA takes a difference below the smallest normal float for 0."""
     one = jnp.ones((), w.dtype)
-    return jnp.where(w >= mean, one, -one)
+    return jnp.where(w >= mean if at_zero > 0 else w > mean, one, -one)
 
 
 def _real(x: Array) -> Array:

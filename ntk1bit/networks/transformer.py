@@ -6,12 +6,19 @@
     logits = LN(h) E^T  (tied)  or  LN(h) W_head^T
 
 Pre-norm, with a second norm LN' (SubLN) before the last projection of each half, so that every quantised projection
-reads normalised rows, as W23 has it. Q, K, V, O, U, D are the arm's `Projection`; embeddings, norms and head stay in
-full precision (W23, section 2). Positions enter by rotating queries and keys (Su et al. 2021), which has no parameters.
+reads normalised rows, as W23 has it. Q, K, V, O, U, D are the arm's `Projection`; the residual stream, norms,
+attention's products, embedding and head stay in full precision (W23, section 2). In the arm `bitnet` a `BitLinearForm`
+says how projections quantise; U stands before the non-linearity (W23, Eq. 6), and with groups the norms before
+projections, but not the last one, are grouped (Eq. 15). With gamma per tensor, as W23 trains, a position sees later
+ones through gamma and eta; `as_form(model, form.at_inference())` has them per token. Positions enter by rotating
+queries and keys (Su et al. 2021), which has no parameters.
 What it is made of is a `transformer_shape.Shape`.
 """
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -20,6 +27,7 @@ from jaxtyping import Array, Float, Int, Integer
 
 from ntk1bit.errors import require_choice
 from ntk1bit.networks.bitlinear import LayerNorm, Projection, projection
+from ntk1bit.networks.bitlinear_form import DEFAULT_FORM, BitLinearForm
 from ntk1bit.networks.quantizers import SURROGATES, Surrogate
 from ntk1bit.networks.transformer_shape import ARMS, Activation, Arm, Shape
 
@@ -90,8 +98,17 @@ def activate(x: Float[Array, " *shape"], activation: Activation) -> Float[Array,
     return jax.nn.gelu(x) if activation == "gelu" else jnp.square(jax.nn.relu(x))
 
 
-def transformer(shape: Shape, *, arm: Arm = "bitnet", seed: int = 0, surrogate: Surrogate = "identity") -> Transformer:
-    """Draw a Transformer; all arms of one seed start from the same latent weights.
+def transformer(
+    shape: Shape,
+    *,
+    arm: Arm = "bitnet",
+    seed: int = 0,
+    surrogate: Surrogate | None = None,
+    form: BitLinearForm = DEFAULT_FORM,
+) -> Transformer:
+    """Draw a Transformer; all arms and forms of one seed start from the same latent weights.
+
+    `form` is how the arm `bitnet` quantises, `surrogate` its gradient, that of the form by default.
 
     Embeddings are N(0, 0.02^2) scaled to the width (0.02 sqrt(768/width), GPT-2's size at its width), projections
     N(0, 1/inputs), those that end a half smaller by sqrt(2 layers), so that the residual stream starts at the same size
@@ -100,31 +117,45 @@ def transformer(shape: Shape, *, arm: Arm = "bitnet", seed: int = 0, surrogate: 
     Raises
     ------
     InputError
-        For an unknown arm or surrogate.
+        For an unknown arm or surrogate, or groups that do not divide the width.
     """
     require_choice("arm", arm, ARMS)
+    surrogate = form.surrogate if surrogate is None else surrogate
     require_choice("surrogate", surrogate, SURROGATES)
     width = shape.width
+    groups = _groups(arm, form)
     keys = iter(jax.random.split(jax.random.key(seed), 2 + 6 * shape.layers))
     size = 0.02 * (768 / width) ** 0.5
     embedding = size * jax.random.normal(next(keys), (shape.vocabulary, width))
     head = None if shape.tied else size * jax.random.normal(next(keys), (shape.vocabulary, width))
 
-    def draw(inputs: int, outputs: int, gain: float = 1.0) -> Projection:
-        return projection(inputs, outputs, key=next(keys), arm=arm, surrogate=surrogate, gain=gain)
+    def draw(inputs: int, outputs: int, gain: float = 1.0, *, before_nonlinearity: bool = False) -> Projection:
+        return projection(
+            inputs,
+            outputs,
+            key=next(keys),
+            arm=arm,
+            surrogate=surrogate,
+            gain=gain,
+            form=form,
+            before_nonlinearity=before_nonlinearity,
+        )
+
+    def norm(inputs: int) -> LayerNorm:
+        return LayerNorm(jnp.ones(inputs), groups)
 
     ends = (2 * shape.layers) ** -0.5
     blocks = tuple(
         Block(
-            attention_norm=LayerNorm(jnp.ones(width)),
+            attention_norm=norm(width),
             query=draw(width, width),
             key=draw(width, width),
             value=draw(width, width),
-            attention_sub_norm=LayerNorm(jnp.ones(width)),
+            attention_sub_norm=norm(width),
             output=draw(width, width, ends),
-            feed_norm=LayerNorm(jnp.ones(width)),
-            up=draw(width, 4 * width),
-            feed_sub_norm=LayerNorm(jnp.ones(4 * width)),
+            feed_norm=norm(width),
+            up=draw(width, 4 * width, before_nonlinearity=True),
+            feed_sub_norm=norm(4 * width),
             down=draw(4 * width, width, ends),
             heads=shape.heads,
             activation=shape.activation,
@@ -150,8 +181,41 @@ def as_arm(model: Transformer, arm: Arm) -> Transformer:
         For an unknown arm.
     """
     require_choice("arm", arm, ARMS)
+    return _changed(model, lambda one: dataclasses.replace(one, arm=arm))
 
-    def change(one: object) -> object:
-        return Projection(one.weight, arm, one.surrogate) if isinstance(one, Projection) else one
 
-    return jax.tree.map(change, model, is_leaf=lambda one: isinstance(one, Projection))
+def as_form(model: Transformer, form: BitLinearForm) -> Transformer:
+    """Return the same latent weights used in another form of the arm `bitnet`; the surrogate stays.
+
+    Raises
+    ------
+    InputError
+        If the form's groups do not divide the width.
+    """
+    return _changed(model, lambda one: dataclasses.replace(one, form=form))
+
+
+def _changed(model: Transformer, change: Callable[[Projection], Projection]) -> Transformer:
+    """Change every projection, and the groups of the norms before them."""
+
+    def each(one: object) -> object:
+        return change(one) if isinstance(one, Projection) else one
+
+    def block(old: Block) -> Block:
+        new = jax.tree.map(each, old, is_leaf=lambda one: isinstance(one, Projection))
+        groups = _groups(new.query.arm, new.query.form)
+        if groups > 1:
+            new.query.form.group_size(new.query.weight.shape[1])
+        norms = {
+            name: dataclasses.replace(value, groups=groups)
+            for name, value in vars(new).items()
+            if isinstance(value, LayerNorm)
+        }
+        return dataclasses.replace(new, **norms)
+
+    return dataclasses.replace(model, blocks=tuple(map(block, model.blocks)))
+
+
+def _groups(arm: Arm, form: BitLinearForm) -> int:
+    """Return the groups of the norm before a projection."""
+    return form.groups if arm == "bitnet" else 1

@@ -10,8 +10,7 @@ from jaxtyping import Array, Float, Float32
 from ntk1bit import cores
 from ntk1bit.errors import InputError
 from ntk1bit.files import writable_file
-from ntk1bit.networks.bitlinear import Projection
-from ntk1bit.networks.straight_through import tensor_wise
+from ntk1bit.networks.bitlinear import Projection, signed_weights
 from ntk1bit.networks.transformer import Block, Transformer
 from ntk1bit.networks.transformer_shape import Shape
 from ntk1bit.packed.file_format import SUFFIX, save, stack_signs
@@ -37,10 +36,15 @@ def export(model: Transformer, shape: Shape, path: Path | str, *, alphabet: str 
 def pack(model: Transformer, shape: Shape, *, alphabet: str = "", note: str = "") -> PackedModel:
     """Pack the projections of a Transformer of the arm `bitnet`; the rest stays in float32.
 
+    Packed inference rounds a token's inputs by their own gamma, as W23 has it at inference, whatever the form says of
+    training. Sign(0) is the form's. A form without rounding, with a shift or with groups cannot be packed: its inputs
+    are no integers (W23, Eq. 4 as printed), are offset (Eq. 6), or have several scales (Eqs. 13, 14).
+
     Parameters
     ----------
     model
-        Latent weights; each projection is packed as Sign(W - alpha) with beta = mean|W| (W23), by `tensor_wise` itself.
+        Latent weights; each projection is packed as Sign(W - alpha) with beta = mean|W| (W23), by `signed_weights`,
+        which trained them.
     shape
         Its shape.
     alphabet
@@ -51,7 +55,8 @@ def pack(model: Transformer, shape: Shape, *, alphabet: str = "", note: str = ""
     Raises
     ------
     InputError
-        If a projection is of another arm, shapes disagree, a weight is not finite, or the alphabet does not fit.
+        If a projection is of another arm or of a form that cannot be packed, shapes disagree, a weight is not finite,
+        or the alphabet does not fit.
     """
     if alphabet and (len(alphabet) != shape.vocabulary or len(set(alphabet)) != len(alphabet)):
         raise InputError(
@@ -113,13 +118,31 @@ def _pack_projection(where: str, projection: Projection, shape: tuple[int, int])
         raise InputError(
             f"only projections of the arm 'bitnet' have 1-bit weights to pack, {where} is {projection.arm!r}"
         )
+    _require_packable(where, projection)
     weight = _floats(where, projection.weight, shape)
-    value = np.asarray(tensor_wise(projection.weight))
+    value = np.asarray(signed_weights(projection.weight, form=projection.form, surrogate=projection.surrogate))
     # Every entry is +beta or -beta, so its sign bit is the sign, in a matrix of zeros (beta = 0) as well.
     beta = float(np.abs(value[0, 0]))
     if not np.isfinite(beta):
         raise InputError(f"the scale of {where} is not finite; its weights are too large: {np.abs(weight).max():.3g}")
     return PackedProjection(cores.pack_signs(~np.signbit(value)), beta)
+
+
+def _require_packable(where: str, projection: Projection) -> None:
+    """Refuse what 8-bit kernels with one scale a matrix do not compute."""
+    form = projection.form
+    why, instead = "", ""
+    if form.groups > 1:
+        why, instead = f"has {form.groups} groups with a scale each", "groups=1"
+    elif not form.rounding:
+        why, instead = "clips its inputs to real numbers (W23, Eq. 4 as printed)", "rounding=True"
+    elif projection.before_nonlinearity and form.shift != "nowhere":
+        why, instead = "shifts its inputs (W23, Eq. 6)", 'shift="nowhere"'
+    if why:
+        raise InputError(
+            f"{where} {why}, which 8-bit kernels with one scale a matrix do not compute; train, or use `as_form` with, "
+            f"a form that has {instead}"
+        )
 
 
 def _floats(where: str, array: Float[Array, ...], shape: tuple[int, ...]) -> Float32[np.ndarray, ...]:

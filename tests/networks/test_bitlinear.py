@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,10 @@ import pytest
 from ntk1bit.errors import InputError
 from ntk1bit.networks import quantizers
 from ntk1bit.networks.bitlinear import LayerNorm, Projection, projection, quantized_factors
+from ntk1bit.networks.bitlinear_form import ROUNDED, W23
+from ntk1bit.networks.bitlinear_reference import clipped_groups, signed_groups
 from ntk1bit.networks.layer_norm import layer_norm
+from ntk1bit.networks.straight_through import absmax, tensor_wise
 from ntk1bit.networks.transformer_shape import ARMS
 
 EPS = float(np.finfo(np.float32).eps)
@@ -94,6 +99,49 @@ def test_gradients_are_those_of_the_straight_through_formulas():
     rounded = activations.q * (activations.gamma[:, None] / np.float32(128))
     np.testing.assert_allclose(by_weight, pull.T @ rounded, rtol=0, atol=64 * EPS)
     np.testing.assert_allclose(by_input, pull @ (tensor.beta * tensor.q), rtol=0, atol=64 * EPS)
+
+
+@pytest.mark.parametrize("surrogate", ["identity", "clipped", "sign"])
+def test_the_form_of_stored_results_is_the_layer_it_was(surrogate):
+    x, w = map(jnp.asarray, drawn(6, 9, 5))
+
+    def before(weight, inputs):
+        return absmax(inputs) @ tensor_wise(weight, surrogate=surrogate).T
+
+    def now(weight, inputs):
+        return Projection(weight, "bitnet", surrogate)(inputs)
+
+    np.testing.assert_array_equal(jax.jit(now)(w, x), jax.jit(before)(w, x))
+    slopes = [jax.jit(jax.grad(lambda w, x, f=f: (f(w, x) ** 2).sum(), argnums=(0, 1))) for f in (now, before)]
+    jax.tree.map(np.testing.assert_array_equal, *(slope(w, x) for slope in slopes))
+
+
+def test_gradients_of_w23_skip_sign_and_clip():
+    """dL/dW = beta (G - mean G) + <G, Sign> sign(W)/size, G = (dL/dy)^T Quant(x): alpha and beta as they are written.
+
+    dL/dx = (dL/dy) beta Sign(W - alpha): Clip is skipped, of shifted inputs as well.
+    """
+    x, w = drawn(6, 9, 5)
+    pull = drawn(6, 5, 1, seed=3)[0]
+    for before in (False, True):
+        layer = Projection(jnp.asarray(w), "bitnet", W23.surrogate, W23, before)
+
+        def loss(weight, inputs, layer=layer):
+            return (dataclasses.replace(layer, weight=weight)(inputs) * pull).sum()
+
+        by_weight, by_input = jax.jit(jax.grad(loss, argnums=(0, 1)))(jnp.asarray(w), jnp.asarray(x))
+        (inputs,), (signed,) = clipped_groups(x, W23, before_nonlinearity=before), signed_groups(w, W23)
+        through = pull.T @ (inputs.xq * inputs.gamma / 128)
+        expected = signed.beta * (through - through.mean()) + (through * signed.signs).sum() * np.sign(w) / w.size
+        size = np.abs(through).max() * max(1, signed.beta)
+        np.testing.assert_allclose(by_weight, expected, rtol=0, atol=64 * EPS * size)  # sums of 6 and of 45 terms
+        np.testing.assert_allclose(by_input, pull @ (signed.beta * signed.signs), rtol=0, atol=64 * EPS)
+
+
+def test_a_projection_takes_the_surrogate_of_its_form():
+    made = {form: projection(4, 3, key=jax.random.key(0), form=form).surrogate for form in (W23, ROUNDED)}
+    assert made == {W23: "sign", ROUNDED: "identity"}
+    assert projection(4, 3, key=jax.random.key(0), form=W23, surrogate="clipped").surrogate == "clipped"
 
 
 def test_all_arms_start_from_the_same_latent_weights():

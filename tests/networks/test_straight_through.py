@@ -38,10 +38,21 @@ def test_hand_computed_values():
 
 
 @pytest.mark.parametrize("zero", [0.0, -0.0])
-def test_the_sign_of_zero_is_plus_one(zero):
+def test_the_sign_of_zero_is_plus_one_by_default(zero):
     assert ste.sign(jnp.array([zero]))[0] == 1
     assert ste.tensor_wise(jnp.full((2, 2), zero)).tolist() == [[0, 0], [0, 0]]
     assert ste.neuron_wise(jnp.full((2, 3), 4.0)).tolist() == [[4.0] * 3] * 2
+
+
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_the_sign_of_zero_is_minus_one_in_w23(zero):
+    """W23, Eq. 2: Sign(w) = -1 if w <= 0. What ties with the mean, all of a constant matrix, goes to -1."""
+    assert ste.sign(jnp.array([zero]), at_zero=-1)[0] == -1
+    assert np.signbit(ste.tensor_wise(jnp.full((2, 2), zero), sign_at_zero=-1)).all()
+    assert ste.tensor_wise(jnp.full((2, 3), 4.0), sign_at_zero=-1).tolist() == [[-4.0] * 3] * 2
+    tied = jnp.array([[1.0, 2.0, 3.0]])  # mean 2, mean magnitude 2
+    assert ste.tensor_wise(tied, sign_at_zero=-1).tolist() == [[-2.0, -2.0, 2.0]]
+    assert ste.tensor_wise(tied).tolist() == [[-2.0, 2.0, 2.0]]
 
 
 @jax.jit

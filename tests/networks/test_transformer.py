@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import warnings
 
 import equinox as eqx
@@ -10,8 +11,9 @@ import pytest
 
 from ntk1bit import autodiff
 from ntk1bit.errors import InputError
-from ntk1bit.networks.bitlinear import Projection
-from ntk1bit.networks.transformer import as_arm, losses, rotate, transformer
+from ntk1bit.networks.bitlinear import LayerNorm, Projection
+from ntk1bit.networks.bitlinear_form import DEFAULT_FORM, ROUNDED, W23
+from ntk1bit.networks.transformer import as_arm, as_form, losses, rotate, transformer
 from ntk1bit.networks.transformer_shape import ARMS, Shape
 
 EPS = float(np.finfo(np.float32).eps)
@@ -128,6 +130,52 @@ def test_arms_share_shapes_and_latent_weights_and_differ_in_their_outputs(arm):
     np.testing.assert_array_equal(outputs(as_arm(full, arm), given), found)
 
 
+def parts(model, kind):
+    every = jax.tree.leaves(model, is_leaf=lambda one: isinstance(one, kind))
+    return [one for one in every if isinstance(one, kind)]
+
+
+@pytest.mark.parametrize("form", [W23, ROUNDED, dataclasses.replace(W23, groups=2)])
+def test_a_form_is_that_of_every_projection_and_starts_from_the_same_weights(form):
+    model, default = transformer(SMALL, seed=5, form=form), transformer(SMALL, seed=5)
+    for mine, theirs in zip(jax.tree.leaves(model), jax.tree.leaves(default), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert {one.form for one in parts(model, Projection)} == {form}
+    assert {one.surrogate for one in parts(model, Projection)} == {form.surrogate}
+    assert {one.form for one in parts(default, Projection)} == {DEFAULT_FORM}
+    for block in model.blocks:
+        assert [one.before_nonlinearity for one in parts(block, Projection)].count(True) == 1
+        assert block.up.before_nonlinearity
+        assert {one.groups for one in parts(block, LayerNorm)} == {form.groups}
+    assert model.norm.groups == 1  # the head is in full precision
+    changed = as_form(transformer(SMALL, seed=5, surrogate=form.surrogate), form)
+    assert jax.tree.structure(changed) == jax.tree.structure(model)
+    given = jnp.asarray(tokens())
+    found, other = outputs(model, given), outputs(default, given)
+    assert bool((found == other).all()) == (form == DEFAULT_FORM)
+
+
+def test_other_arms_have_no_form():
+    grouped = dataclasses.replace(W23, groups=4)
+    model = transformer(SMALL, arm="full", seed=5, form=grouped)
+    given = jnp.asarray(tokens())
+    np.testing.assert_array_equal(outputs(model, given), outputs(transformer(SMALL, arm="full", seed=5), given))
+    bitnet = as_arm(model, "bitnet")
+    assert {one.groups for one in parts(bitnet.blocks, LayerNorm)} == {4}
+    np.testing.assert_array_equal(outputs(bitnet, given), outputs(transformer(SMALL, seed=5, form=grouped), given))
+
+
+@pytest.mark.parametrize("form", [W23, dataclasses.replace(W23, rounding=True, shift="nowhere")])
+def test_gamma_per_tensor_lets_a_character_see_later_ones_and_gamma_per_token_does_not(form):
+    given = tokens(batch=1)
+    changed = given.copy()
+    changed[0, 5:] = (changed[0, 5:] + 1) % 7
+    for used, sees in ((form, True), (form.at_inference(), False)):
+        model = transformer(SMALL, seed=1, form=used)
+        found, other = (outputs(model, jnp.asarray(one)) for one in (given, changed))
+        assert bool((found[0, :5] != other[0, :5]).any()) == sees
+
+
 def test_parameters_are_counted():
     model = transformer(SMALL, arm="bitnet")
     found = sum(
@@ -149,9 +197,18 @@ def test_losses_are_cross_entropies():
     )
 
 
-@pytest.mark.parametrize("arm", ["full", "bitnet", "b158"])
-def test_every_weight_of_a_trained_arm_has_a_gradient(arm):
-    model = transformer(SMALL, arm=arm, seed=4)
+@pytest.mark.parametrize(
+    ("arm", "form"),
+    [
+        ("full", DEFAULT_FORM),
+        ("bitnet", DEFAULT_FORM),
+        ("bitnet", W23),
+        ("bitnet", dataclasses.replace(W23, groups=4)),
+        ("b158", DEFAULT_FORM),
+    ],
+)
+def test_every_weight_of_a_trained_arm_has_a_gradient(arm, form):
+    model = transformer(SMALL, arm=arm, seed=4, form=form)
     gradient = eqx.filter_jit(jax.grad(lambda one: losses(one, jnp.asarray(tokens(batch=4, time=10))).mean()))(model)
     for leaf in jax.tree.leaves(gradient):
         assert np.isfinite(leaf).all()
@@ -184,3 +241,8 @@ def test_mistakes_are_told(untyped):
         Shape(1, 6, 1, 5, 4, activation="relu")  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="arm"):
         transformer(SMALL, arm="half")  # pyright: ignore[reportArgumentType]
+    five = dataclasses.replace(W23, groups=5)
+    with pytest.raises(InputError, match="5 groups do not divide 12 inputs"):
+        transformer(SMALL, form=five)
+    with pytest.raises(InputError, match="5 groups do not divide 12 inputs"):
+        as_form(transformer(SMALL), five)

@@ -19,6 +19,7 @@ EXPECTED = {
     *("C0", "C1", "C1-H", "C1-K", "C1b", "C2", "C2-law", "C3", "C3-paired", "C3b", "C4"),
     *("C5", "C5-ratio", "C5-similar", "C6", "C6-stable", "C6-energy", "C7", "C7-table"),
     *("W23-law", "W23-gap", "W23-cost", "W23-table3", "W23-table4"),
+    *("C8", "C8-one", "C8-kept"),
 }
 
 
