@@ -114,6 +114,11 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
         "energy table follows from the costs it prints.",
     ),
     (
+        {"C8": "supported", "C8-one": "refuted", "C8-kept": "supported"},
+        "The variance of a BitLinear's output at the start is n beta^2 E[x^2], as W23 derives, and SubLN keeps it over "
+        "depth; but for the usual starts it is 0.64 to 1.27, not about 1.",
+    ),
+    (
         {"W23-law": "inconclusive"},
         "A law fitted to W23's own small BitNets misses its large ones by less than 2 % of the loss; whether it "
         "predicts how much the loss still falls, six points do not settle.",

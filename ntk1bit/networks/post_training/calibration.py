@@ -47,9 +47,9 @@ class InputRecord:
 class _RecordingProjection(Projection):
     """A projection that notes down its inputs; it exists while a program is traced and no longer."""
 
-    inner: Projection
-    name: str = eqx.field(static=True)
-    seen: dict[str, Any] = eqx.field(static=True)
+    inner: Projection = eqx.field(kw_only=True)
+    name: str = eqx.field(static=True, kw_only=True)
+    seen: dict[str, Any] = eqx.field(static=True, kw_only=True)
 
     def __call__(self, x: Float[Array, "... in"]) -> Float[Array, "... out"]:
         """Note down the inputs and apply the layer."""
