@@ -1,4 +1,4 @@
-"""From claim to page: store verdicts in results/standard, draw figures into docs/figures, write paper_repro.md.
+"""From claim to page: store verdicts in results/standard, draw figures into docs/figures, write both pages.
 
 `ntk1bit verify --preset standard --publish` calls this after a verification, and a recount after it has judged anew.
 """
@@ -11,9 +11,11 @@ from ntk1bit.claims.results import FILE, read_results
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
 from ntk1bit.plots.recipes import write_figures
+from proofs_numeric import statements
 from proofs_numeric.page import PAGE, RESULTS, ROOT, read_changes, render
 
 PRESET = "standard"
+COVERAGE = statements.PAGE.relative_to(ROOT)  # the page of what is checked
 FIGURES = ROOT / "docs" / "figures"
 NETWORKS = "language.csv"  # beside verdicts.json: losses of the language models with all their digits, for a recount
 _MADE = Path("studies") / "language" / "networks.csv"  # where a verification leaves them
@@ -33,7 +35,7 @@ def publish(
     figures
         Where a PDF and a PNG of each figure go.
     page
-        The page.
+        The page; docs/coverage.md lies beside it.
 
     Returns
     -------
@@ -50,6 +52,7 @@ def publish(
     if verified.preset != PRESET:
         raise InputError(f"{folder} holds a {verified.preset} verification; the documents cite --preset {PRESET}")
     contents = {page: render(verified, read_changes(results)).encode()}
+    contents[page.parent / COVERAGE] = statements.render(verified).encode()
     if folder.resolve() != results.resolve():
         if not (folder / _MADE).is_file():
             raise InputError(f"there is no {folder / _MADE}; run the same ntk1bit verify again")

@@ -15,7 +15,7 @@ from ntk1bit.estimators.language import networks
 from proofs_numeric import publish as publishing
 from proofs_numeric.changes import FILE as CHANGES
 from proofs_numeric.page import PAGE, RESULTS
-from proofs_numeric.publish import NETWORKS, publish
+from proofs_numeric.publish import COVERAGE, NETWORKS, publish
 from proofs_numeric.studies import Study
 from proofs_numeric.verification import Work, verify
 
@@ -50,10 +50,11 @@ def test_results_figures_and_page_are_written(verified, places, monkeypatch):
     assert (places["results"] / FILE).read_bytes() == (verified / FILE).read_bytes()
     assert (places["results"] / NETWORKS).read_bytes() == (RESULTS / NETWORKS).read_bytes()
     assert {path.name for path in places["figures"].iterdir()} == {"verdicts.pdf", "verdicts.png"}
-    assert len(written) == 5
+    assert (places["page"].parent / COVERAGE).is_file()
+    assert len(written) == 6
     assert all(path.is_file() for path in written)
     again, _ = publish(places["results"], **places)  # its figures and page only
-    assert {path.name for path in again} == {"verdicts.pdf", "verdicts.png", "page.md"}
+    assert {path.name for path in again} == {"verdicts.pdf", "verdicts.png", "page.md", COVERAGE.name}
 
 
 def test_what_the_documents_do_not_cite_is_refused_and_nothing_is_written(verified, places):
