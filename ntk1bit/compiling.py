@@ -141,7 +141,7 @@ class _Notice(event.Listener):
         self.depth = 0
         self.seconds = 0.0
         self.said = False
-        self.tell: Callable[[], None] | None = None
+        self.told: list[Callable[[], None]] = []  # who asked; several may at once, from threads
 
     def on_start(self, event: event.Event) -> None:
         if not _is_ours(event):
@@ -149,8 +149,8 @@ class _Notice(event.Listener):
         self.depth += 1
         if self.depth == 1:
             self.since = time.perf_counter()
-            if self.tell is not None:
-                self.tell()
+            if self.told:
+                self.told[-1]()
             elif not self.said and sys.stderr.isatty():
                 self.said = True
                 print(
@@ -178,11 +178,11 @@ event.register("numba:compile", _notice)
 @contextlib.contextmanager
 def announced(tell: Callable[[], None]) -> Iterator[None]:
     """Call `tell` each time a kernel begins to be compiled in the body, in place of the line on the terminal."""
-    before, _notice.tell = _notice.tell, tell
+    _notice.told.append(tell)
     try:
         yield
     finally:
-        _notice.tell = before
+        _notice.told.remove(tell)
 
 
 def seconds_compiling() -> float:

@@ -129,7 +129,7 @@ def write_claim_figures(
     if nothing and (names or len(nothing) == len(wanted)):
         raise InputError(f"claim {nothing[0]} has no table to draw")
     figures = {name: figure for name, figure in drawn.items() if figure is not None}
-    return write_all(figures, Path(out)), [f"left out {name}: it has no table to draw" for name in nothing]
+    return write_all(figures, out), [f"left out {name}: it has no table to draw" for name in nothing]
 
 
 def plot_criterion(frame: pd.DataFrame, about: dict[str, Any], *, ax: Axes, palette: Colours = None) -> Axes:

@@ -144,10 +144,10 @@ def write_figures(
             left_out.append(f"left out {recipe.name}: {problem}")
     if not figures:
         raise InputError("these results are not enough for any figure; run: ntk1bit verify")
-    return write_all(figures, Path(out)), left_out
+    return write_all(figures, out), left_out
 
 
-def write_all(figures: Mapping[str, Figure], out: Path) -> list[Path]:
+def write_all(figures: Mapping[str, Figure], out: Path | str) -> list[Path]:
     """Write figures into a folder as NAME.pdf and NAME.png, or the only one to a file.
 
     Raises
@@ -155,6 +155,7 @@ def write_all(figures: Mapping[str, Figure], out: Path) -> list[Path]:
     InputError
         If a file is given for several.
     """
+    out = Path(out)
     _require_room(out, len(figures))
     if is_figure_file(out):
         return [write_figure(figure, out) for figure in figures.values()]
