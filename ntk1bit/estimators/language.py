@@ -25,6 +25,10 @@ _COUNTED: dict[str, energy.Arm] = {  # what an arm's operations are counted as: 
     "full": "full16",
     "bitnet": "bitnet",
     "b158": "b158",
+    "elastic": "bitnet",
+    "full-preln": "full16",  # a norm less in each half, which W23 does not count
+    "bitnet-preln": "bitnet",
+    "elastic-preln": "bitnet",
     "int8-absmax": "int8-absmax",
     "sign-ptq": "sign-ptq",
 }

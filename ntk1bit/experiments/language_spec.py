@@ -259,7 +259,7 @@ PRESETS: dict[str, LanguageSpec] = {
     "standard": LanguageSpec(arms=("full", "bitnet", "int8-absmax", "sign-ptq"), stability=(4.0, 16.0, 64.0)),
     "thorough": LanguageSpec(
         sizes=("2x32", "2x48", "3x64", "3x96", "4x128", "5x192", "6x256"),
-        arms=ARMS,
+        arms=("full", "bitnet", "b158", "int8-absmax", "sign-ptq"),
         tokens=10_000_000,
         stability=(4.0, 16.0, 64.0),
     ),

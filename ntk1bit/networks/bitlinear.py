@@ -3,6 +3,7 @@
     full            y = x W^T
     bitnet          y = Quant(x) (beta Sign(W - alpha))^T                               W23's BitLinear, Eq. 11
     b158            y = Quant(x) (beta clip(round(W/beta), -1, 1))^T                    BitNet b1.58
+    elastic         y = s q(x/s) (beta Sign(W - alpha))^T,  the step s trained          W23, Table 4 ("Elastic")
     int8-absmax     y = Quant(x) Q(W)^T,  Q the absmax rounding of each row to 8 bits   after training
     sign-ptq        y = x (beta_r Sign(W - alpha_r))^T, a row r at a time               after training
 
@@ -15,7 +16,9 @@ because several projections of a Transformer share one norm. Plainly, in float64
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
+from typing import cast
 
 import equinox as eqx
 import jax
@@ -26,10 +29,13 @@ from ntk1bit.errors import InputError, require_choice
 from ntk1bit.networks.bitlinear_form import DEFAULT_FORM, BitLinearForm
 from ntk1bit.networks.layer_norm import EPSILON
 from ntk1bit.networks.quantizers import Surrogate, levels
-from ntk1bit.networks.straight_through import absmax, centred_signs, straight_through, tensor_wise, ternary
-from ntk1bit.networks.transformer_shape import ARMS, Arm
+from ntk1bit.networks.straight_through import absmax, centred_signs, elastic, straight_through, tensor_wise, ternary
+from ntk1bit.networks.transformer_shape import ARMS, Arm, layer_of
 
 LEVELS = 128  # Q_b = 2^(b - 1) of b = 8 bits
+ELASTIC_STEP = (
+    2 * (2 / math.pi) ** 0.5 / (LEVELS - 1) ** 0.5
+)  # 2 E|x|/sqrt(Q_b - 1) of normalised x (Esser et al. 2020)
 
 
 class Projection(eqx.Module):
@@ -47,6 +53,8 @@ class Projection(eqx.Module):
         How the arm `bitnet` quantises; other arms have none.
     before_nonlinearity
         Whether a non-linearity follows, so that inputs are shifted where the form says so (W23, Eq. 6).
+    step
+        Of the arm `elastic`: the size of a step of its inputs' integers, which is trained. None in other arms.
     """
 
     weight: Float[Array, "out in"]
@@ -54,6 +62,7 @@ class Projection(eqx.Module):
     surrogate: Surrogate = eqx.field(static=True)
     form: BitLinearForm = eqx.field(static=True, default=DEFAULT_FORM)
     before_nonlinearity: bool = eqx.field(static=True, default=False)
+    step: Float[Array, ""] | None = None
 
     def __call__(self, x: Float[Array, "... in"]) -> Float[Array, "... out"]:
         """Apply the layer to rows of inputs; with gamma per tensor, that tensor is all of `x`."""
@@ -64,6 +73,7 @@ class Projection(eqx.Module):
             surrogate=self.surrogate,
             form=self.form,
             before_nonlinearity=self.before_nonlinearity,
+            step=self.step,
         )
         return inputs @ weights.T
 
@@ -119,14 +129,15 @@ def projection(
     InputError
         If a size is below 1, the arm is unknown, or the form's groups do not divide the inputs.
     """
-    require_choice("arm", arm, ARMS)
+    arm = layer_of(cast(Arm, require_choice("arm", arm, ARMS)))
     if inputs < 1 or outputs < 1:
         raise InputError(f"a linear layer needs at least one input and one output, got {inputs} and {outputs}")
     if arm == "bitnet":
         form.group_size(inputs)
     weight = gain / inputs**0.5 * jax.random.normal(key, (outputs, inputs))
     surrogate = form.surrogate if surrogate is None else surrogate
-    return Projection(weight, arm, surrogate, form, before_nonlinearity)
+    step = jnp.asarray(ELASTIC_STEP, weight.dtype) if arm == "elastic" else None
+    return Projection(weight, arm, surrogate, form, before_nonlinearity, step)
 
 
 def quantized_factors(
@@ -137,6 +148,7 @@ def quantized_factors(
     surrogate: Surrogate = "identity",
     form: BitLinearForm = DEFAULT_FORM,
     before_nonlinearity: bool = False,
+    step: Float[Array, ""] | None = None,
 ) -> tuple[Float[Array, "... in"], Float[Array, "out in"]]:
     """Return the two factors of a layer's product, as the arm rounds them: y = first @ second.T.
 
@@ -145,10 +157,15 @@ def quantized_factors(
     Raises
     ------
     InputError
-        If the arm or the surrogate is unknown, or the form's groups do not divide the inputs.
+        If the arm or the surrogate is unknown, the form's groups do not divide the inputs, or `elastic` has no step.
     """
+    arm = layer_of(arm)
     if arm == "full":
         return x, weight
+    if arm == "elastic":
+        if step is None:
+            raise InputError("a projection of the arm 'elastic' needs its step; make it with bitlinear.projection")
+        return elastic(x, step), tensor_wise(weight, surrogate=surrogate)
     if arm == "bitnet":
         return (
             clipped_inputs(x, form=form, before_nonlinearity=before_nonlinearity),

@@ -193,6 +193,42 @@ def absmax(x: Float[Array, "... d"], *, bits: int = 8, surrogate: Surrogate = "i
     return straight_through(value, _passing(x, inside))
 
 
+def elastic(x: Float[Array, "... d"], step: Float[Array, ""], *, bits: int = 8) -> Float[Array, "... d"]:
+    """Round inputs to signed integers times a step that is trained (elastic scales: W23, Table 4; Esser et al. 2020).
+
+    Value: `s q`, q = clip(round(x/s), -Q_b + 1, Q_b - 1), Q_b = 2^(bits-1), s = |step|; zero inputs for a step of zero.
+
+    Derivative, that of Esser et al. (arXiv 1902.08153, Eqs. 2 and 3): dx where x/s is within the range, else none;
+    `(q - x/s) ds` within the range, `q ds` beyond it, times 1/sqrt(d (Q_b - 1)), which keeps the updates of the step in
+    proportion to those of weights.
+
+    Parameters
+    ----------
+    x
+        Rows of inputs.
+    step
+        A number, trained.
+    bits
+        Of the integers.
+
+    Raises
+    ------
+    InputError
+        If `bits` is not in 2..8.
+    """
+    if not 2 <= bits <= 8:
+        raise InputError(f"activations can have 2 to 8 bits, got {bits}")
+    x, top = _real(x), 2 ** (bits - 1)
+    balance = (x.shape[-1] * (top - 1)) ** -0.5
+    step = jnp.abs(_real(step))
+    s = straight_through(step, balance * step)
+    held = jax.lax.stop_gradient(s)
+    ratio = jax.lax.stop_gradient(x) / jnp.where(held > 0, held, 1)
+    q = jnp.clip(jnp.rint(ratio), 1 - top, top - 1)
+    inside = jnp.abs(ratio) <= top - 1
+    return straight_through((held * q).astype(x.dtype), _passing(x, inside) + s * (q - jnp.where(inside, ratio, 0)))
+
+
 def absmax_integers(
     x: Float[Array, "... d"], *, bits: int = 8
 ) -> tuple[Float[Array, "... d"], Float[Array, "... 1"], int]:

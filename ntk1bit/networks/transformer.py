@@ -6,12 +6,13 @@
     logits = LN(h) E^T  (tied)  or  LN(h) W_head^T
 
 Pre-norm, with a second norm LN' (SubLN) before the last projection of each half, so that every quantised projection
-reads normalised rows, as W23 has it. Q, K, V, O, U, D are the arm's `Projection`; the residual stream, norms,
-attention's products, embedding and head stay in full precision (W23, section 2). In the arm `bitnet` a `BitLinearForm`
-says how projections quantise; U stands before the non-linearity (W23, Eq. 6), and with groups the norms before
-projections, but not the last one, are grouped (Eq. 15). With gamma per tensor, as W23 trains, a position sees later
-ones through gamma and eta; `as_form(model, form.at_inference())` has them per token. Positions enter by rotating
-queries and keys (Su et al. 2021), which has no parameters.
+reads normalised rows, as W23 has it; arms that end in ``-preln`` have no LN' (Pre-LN, the baseline of W23's Table 4).
+Q, K, V, O, U, D are the arm's `Projection`; the residual stream, norms, attention's products, embedding and head stay
+in full precision (W23, section 2). In the arm `bitnet` a `BitLinearForm` says how projections quantise; U stands before
+the non-linearity (W23, Eq. 6), and with groups the norms before projections, but not the last one, are grouped (Eq.
+15). With gamma per tensor, as W23 trains, a position sees later ones through gamma and eta; `as_form(model,
+form.at_inference())` has them per token. Positions enter by rotating queries and keys (Su et al. 2021), which has no
+parameters.
 What it is made of is a `transformer_shape.Shape`.
 """
 
@@ -25,11 +26,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Integer
 
-from ntk1bit.errors import require_choice
+from ntk1bit.errors import InputError, require_choice
 from ntk1bit.networks.bitlinear import LayerNorm, Projection, projection
 from ntk1bit.networks.bitlinear_form import DEFAULT_FORM, BitLinearForm
 from ntk1bit.networks.quantizers import SURROGATES, Surrogate
-from ntk1bit.networks.transformer_shape import ARMS, Activation, Arm, Shape
+from ntk1bit.networks.transformer_shape import ARMS, PRE_LN, Activation, Arm, Shape, layer_of
 
 ROTARY_BASE = 10_000.0
 
@@ -41,19 +42,21 @@ class Block(eqx.Module):
     query: Projection
     key: Projection
     value: Projection
-    attention_sub_norm: LayerNorm
+    attention_sub_norm: LayerNorm | None
     output: Projection
     feed_norm: LayerNorm
     up: Projection
-    feed_sub_norm: LayerNorm
+    feed_sub_norm: LayerNorm | None
     down: Projection
     heads: int = eqx.field(static=True)
     activation: Activation = eqx.field(static=True)
 
     def __call__(self, h: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
         """Pass a batch of sequences through the layer."""
-        h = h + self.output(self.attention_sub_norm(self.attend(self.attention_norm(h))))
-        return h + self.down(self.feed_sub_norm(activate(self.up(self.feed_norm(h)), self.activation)))
+        gathered = self.attend(self.attention_norm(h))
+        h = h + self.output(gathered if self.attention_sub_norm is None else self.attention_sub_norm(gathered))
+        hidden = activate(self.up(self.feed_norm(h)), self.activation)
+        return h + self.down(hidden if self.feed_sub_norm is None else self.feed_sub_norm(hidden))
 
     def attend(self, x: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
         """Return what causal attention gathers for each position, heads side by side."""
@@ -144,6 +147,9 @@ def transformer(
     def norm(inputs: int) -> LayerNorm:
         return LayerNorm(jnp.ones(inputs), groups)
 
+    def sub_norm(inputs: int) -> LayerNorm | None:
+        return None if arm.endswith(PRE_LN) else norm(inputs)
+
     ends = (2 * shape.layers) ** -0.5
     blocks = tuple(
         Block(
@@ -151,11 +157,11 @@ def transformer(
             query=draw(width, width),
             key=draw(width, width),
             value=draw(width, width),
-            attention_sub_norm=norm(width),
+            attention_sub_norm=sub_norm(width),
             output=draw(width, width, ends),
             feed_norm=norm(width),
             up=draw(width, 4 * width, before_nonlinearity=True),
-            feed_sub_norm=norm(4 * width),
+            feed_sub_norm=sub_norm(4 * width),
             down=draw(4 * width, width, ends),
             heads=shape.heads,
             activation=shape.activation,
@@ -178,10 +184,17 @@ def as_arm(model: Transformer, arm: Arm) -> Transformer:
     Raises
     ------
     InputError
-        For an unknown arm.
+        For an unknown arm, or one with other norms or steps than the network has.
     """
     require_choice("arm", arm, ARMS)
-    return _changed(model, lambda one: dataclasses.replace(one, arm=arm))
+    for block in model.blocks:
+        has = block.feed_sub_norm is not None
+        if has == arm.endswith(PRE_LN) or (layer_of(arm) == "elastic" and block.up.step is None):
+            norms, steps = "with" if has else "without", "with" if block.up.step is not None else "without"
+            raise InputError(
+                f"a network {norms} SubLN, {steps} trained steps, cannot be used as the arm {arm!r}; train that arm"
+            )
+    return _changed(model, lambda one: dataclasses.replace(one, arm=layer_of(arm)))
 
 
 def as_form(model: Transformer, form: BitLinearForm) -> Transformer:
@@ -218,4 +231,4 @@ def _changed(model: Transformer, change: Callable[[Projection], Projection]) -> 
 
 def _groups(arm: Arm, form: BitLinearForm) -> int:
     """Return the groups of the norm before a projection."""
-    return form.groups if arm == "bitnet" else 1
+    return form.groups if layer_of(arm) == "bitnet" else 1

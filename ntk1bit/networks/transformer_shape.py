@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from ntk1bit.errors import InputError, require_choice
 
 Activation = Literal["gelu", "squared-relu"]
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
-Arm = Literal["full", "bitnet", "b158", "int8-absmax", "sign-ptq"]  # model variants; see `networks.bitlinear`
+PRE_LN = "-preln"  # ends the arms without SubLN, the norm before the last projection of each half of a block
+Arm = Literal[  # model variants; see `networks.bitlinear`
+    "full", "bitnet", "b158", "elastic", "full-preln", "bitnet-preln", "elastic-preln", "int8-absmax", "sign-ptq"
+]  # fmt: skip
 ARMS: tuple[str, ...] = get_args(Arm)
-TRAINED_ARMS: tuple[str, ...] = ("full", "bitnet", "b158")  # the others quantise what `full` has trained
+AFTER_TRAINING: tuple[str, ...] = ("int8-absmax", "sign-ptq")  # quantise what `full` has trained
+TRAINED_ARMS: tuple[str, ...] = tuple(arm for arm in ARMS if arm not in AFTER_TRAINING)
 _HEAD_WIDTH = 16  # entries of a head wherever it divides the width: several heads even in the smallest model
 _MOST_WIDTH, _MOST_LAYERS = 16384, 256
+
+
+def layer_of(arm: Arm) -> Arm:
+    """Return the arm with the same linear layers and SubLN: ``"bitnet"`` for ``"bitnet-preln"``."""
+    return cast(Arm, arm.removesuffix(PRE_LN))
 
 
 @dataclass(frozen=True)

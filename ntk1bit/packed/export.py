@@ -91,6 +91,8 @@ def _pack_block(where: str, block: Block, shape: Shape) -> PackedBlock:
             f"{where} has {block.heads} heads and {block.activation}, its shape says {shape.heads} and "
             f"{shape.activation}; give the shape it was made with"
         )
+    if block.attention_sub_norm is None or block.feed_sub_norm is None:
+        raise InputError(f"{where} has no SubLN, as arms that end in -preln; only networks with it can be packed")
     width = shape.width
 
     def packed(name: str, outputs: int, inputs: int) -> PackedProjection:

@@ -124,6 +124,8 @@ def smoothed_transformer(
         If the network is of another arm or not finite, the windows do not fit, or `alpha` is not from 0 to 1.
     """
     _require_full_precision(model)
+    if any(block.attention_sub_norm is None or block.feed_sub_norm is None for block in model.blocks):
+        raise InputError("smoothing divides the gains of SubLN, which the network lacks; train the arm 'full'")
     streams, blocks = embedded(model, windows), []
     for block in model.blocks:
         records = record_inputs(block, streams)
