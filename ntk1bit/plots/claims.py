@@ -20,7 +20,7 @@ from ntk1bit.claims.results import ClaimEntry, Results
 from ntk1bit.claims.run_claim import CRITERIA_TABLE
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.estimators import AgainstWidth
-from ntk1bit.plots.axes import corner_text, draw_level, draw_series, draw_slope, log_axes
+from ntk1bit.plots.axes import Place, corner_text, draw_level, draw_series, draw_slope, log_axes
 from ntk1bit.plots.figures import PAGE
 from ntk1bit.plots.layout import Panels, StyleName, panel, read_sheet
 from ntk1bit.plots.legends import legend, settle
@@ -32,8 +32,9 @@ from ntk1bit.plots.sweep import plot_against_width
 from ntk1bit.plots.tables import values
 from ntk1bit.statistics import PowerFit
 
+_BESIDE_BOUNDS: Place = "lower left"  # the words of a bound stand at the right
 _PANEL_HEIGHT = 2.6  # inches
-_TITLE, _NAME = 56, 34  # letters in a line
+_NAME, _WHOLE = 34, 10**6  # letters in a line; titles are broken when panels have their sizes
 _CAPTION = (
     "A panel for each criterion of the claim. Markers: averages over seeds with 95 % intervals (of a count: each "
     "network, crosses where it fails). Line: fitted power law. Dashed: the ends of what the claim allows."
@@ -92,12 +93,12 @@ def claim_figure(
     names = [*made, *"." * (-len(made) % beside)]
     rows = [names[at : at + beside] for at in range(0, len(names), beside)]
     with sheet.drawing():
-        heading = literal(f"{entry.id} is {entry.outcome}: {entry.title}", letters=10**6)  # broken into lines later
+        heading = literal(f"{entry.id} is {entry.outcome}: {entry.title}", letters=_WHOLE)
         size = (PAGE if beside == 2 else 0.62 * PAGE, 0.5 + _PANEL_HEIGHT * len(rows))
         figure, axes = sheet.figure(rows, size, heading, row_height=_PANEL_HEIGHT)
         for name in sheet.chosen(made):
             title, about, table = made[name]
-            panel(plot_criterion(table, about, ax=axes[name], palette=sheet.palette), literal(title, letters=_TITLE))
+            panel(plot_criterion(table, about, ax=axes[name], palette=sheet.palette), literal(title, letters=_WHOLE))
         settle(figure)
     return figure
 
@@ -175,6 +176,8 @@ def _draw_values(table: pd.DataFrame, about: dict[str, Any], ax: Axes, colours: 
     law = _law(about)
     one = AgainstWidth(str(about["measure"]), "", {"precision": precision}, table, law)
     plot_against_width([one], ax=ax, names=[_name(precision, about)], palette=colours)
+    if about["kind"] != "exponent":
+        legend(ax, _BESIDE_BOUNDS)
     if about["kind"] == "exponent" and law.warranted:
         middle = math.sqrt(law.smallest * law.largest)
         height = float(law.predict(np.array([middle]))[0])
@@ -213,7 +216,7 @@ def _draw_count(table: pd.DataFrame, about: dict[str, Any], ax: Axes, colours: P
     if failed.any():
         ax.plot(at[failed], shown[failed], color="black", marker="x", label=f"fails ({int(failed.sum())})", **marks)
     log_axes(ax, values(known, "width"), y=logarithmic)
-    legend(ax, "upper right")
+    legend(ax, _BESIDE_BOUNDS)
     gone = int(table["diverged"].to_numpy(dtype=bool).sum())
     if gone:
         corner_text(ax, f"{gone} networks diverged, which fail", top=True, color=ORANGE)
