@@ -192,7 +192,7 @@ def test_help_loads_nothing_heavy():
 def test_a_closed_pipe_is_not_an_error(run):
     command = f"{sys.executable} -m ntk1bit summary '{run}' | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    assert done.stderr == ""
+    assert all(line.startswith("[") for line in done.stderr.splitlines())  # lines of progress, and nothing else
 
 
 def test_an_unwritable_place_is_told_in_a_line(capsys, tmp_path):

@@ -39,7 +39,8 @@ def settled(folder: Path) -> set[str]:
 def test_twenty_random_kills(tmp_path):
     whole = start(tmp_path / "whole")
     began = time.monotonic()
-    assert whole.communicate(timeout=300)[1] == ""
+    said = whole.communicate(timeout=300)[1]
+    assert all(line.startswith("[") for line in said.splitlines())  # lines of progress, and nothing else
     duration = time.monotonic() - began
     folder = tmp_path / "killed"
     rng = random.Random(0)
