@@ -9,7 +9,7 @@ from typing import cast
 from ntk1bit.cli.lists import read_list
 from ntk1bit.cli.tables import say
 from ntk1bit.data import Task, from_file, tasks
-from ntk1bit.data.own_data import looks_like_file
+from ntk1bit.data.own_files import looks_like_file
 from ntk1bit.data.regression_task import SPLIT, Normalise
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.sweep import N_TRAIN

@@ -6,7 +6,8 @@ networks' points, which are not on the sphere, are in `cubes_and_curves`. Langua
 found by `text_sources`; their rival is `ngram`.
 """
 
-from ntk1bit.data.own_data import from_arrays, from_file
+from ntk1bit.data.own_data import from_arrays
+from ntk1bit.data.own_files import from_file
 from ntk1bit.data.regression_task import Task
 from ntk1bit.data.tasks import describe, dims_allowed, load, names
 

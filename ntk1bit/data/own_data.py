@@ -24,12 +24,10 @@ from ntk1bit.data.targets import encoded
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.files import write_whole
 from ntk1bit.tables.columns import number_column, one_column, shown
-from ntk1bit.tables.reading import TABLES, read_table
 
 FOLDER = "data"  # of a run, in which its own data are
 _OWN = re.compile(r"[^@/\\]+@[0-9a-f]{12}")
 _ARRAYS = ("x", "y", "x_test", "y_test")
-_SIDES = {"train": False, "training": False, "test": True, "testing": True}
 _held: dict[str, Task] = {}  # tasks of one's own by NAME@DIGEST, which says what is in them
 _places: dict[str, Path] = {}  # files in which tasks are that have not been read yet, by NAME@DIGEST
 
@@ -121,79 +119,6 @@ def from_arrays(
     )
 
 
-def from_file(
-    path: Path | str,
-    *,
-    target: str | None = None,
-    features: Sequence[str] | None = None,
-    split: float | str = SPLIT,
-    normalise: Normalise = "sphere",
-    seed: int = 0,
-) -> list[Task]:
-    """Make tasks of a file: one, or one for each class that is set against the rest.
-
-    Parameters
-    ----------
-    path
-        A table (.csv, .tsv, .jsonl, .parquet; text may be packed with gzip), or an .npz file with arrays ``x`` (rows,
-        d), ``y`` (rows,) and, if test points are apart, ``x_test`` and ``y_test``.
-    target
-        Of a table: the column of targets. ``column=class`` sets one class (+1) against all others (-1), ``column=*``
-        each class in turn.
-    features
-        Of a table: the columns of inputs; all others by default.
-    split
-        Share of the rows that train; or, of a table, the column that says ``train`` or ``test`` of each row.
-    normalise, seed
-        As in `from_arrays`.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or holds no such data; the message names the file.
-    """
-    path = Path(path)
-    name = re.sub(r"[^\w.-]+", "-", path.name.partition(".")[0], flags=re.ASCII).strip("-") or FOLDER
-    try:
-        kinds = [end.lower() for end in path.suffixes[-2:]]
-        if not any(end in (*TABLES, ".npz") for end in kinds):
-            raise InputError(f"cannot be read as data; give a table ({', '.join(TABLES)}) or an .npz file with x and y")
-        if not path.is_file():
-            raise InputError(f"there is no file {str(path)!r}")
-        if kinds[-1] == ".npz":
-            if target is not None or features is not None or isinstance(split, str):
-                raise InputError("an .npz file has its inputs in x and its targets in y; leave out target and features")
-            held: dict[str, Any] = {**_arrays(path)}
-            return [from_arrays(name, **held, split=split, normalise=normalise, seed=seed)]
-        frame = read_table(path)
-        column, classes = _target(frame, target)
-        tested = _tested(frame, split) if isinstance(split, str) else None
-        taken = [column, *([split] if isinstance(split, str) else [])]
-        rows, labels = _features(frame, features, taken), one_column(frame, column)
-        if (missing := labels.isna().to_numpy(dtype=bool)).any():
-            raise InputError(f"column {column!r} has no target in {missing.sum()} of {len(frame)} rows; {_REPAIR}")
-        chosen = _classes(column, labels, classes)
-        made = []
-        for positive in chosen:
-            sides: dict[str, Any] = {"x": rows, "y": labels}
-            if tested is not None:
-                sides = {"x": rows[~tested], "y": labels[~tested], "x_test": rows[tested], "y_test": labels[tested]}
-            word = name if positive is None else f"{name}.{re.sub(r'[^0-9A-Za-z.-]+', '-', str(positive))}"
-            share = SPLIT if isinstance(split, str) else split
-            options: dict[str, Any] = {"split": share, "normalise": normalise, "positive": positive, "seed": seed}
-            made.append(from_arrays(word, **sides, **options))
-        return made
-    except InputError as problem:
-        text = str(problem)
-        raise InputError(text if path.name in text else f"{path.name}: {text}") from None
-
-
-def looks_like_file(entry: str) -> bool:
-    """Say whether an entry of a list of tasks is the path of a file: by its ending, or because it has folders."""
-    names = Path(entry).suffixes
-    return "/" in entry or "\\" in entry or any(end.lower() in (*TABLES, ".npz", ".npy", ".xlsx") for end in names[-2:])
-
-
 def is_own(name: str) -> bool:
     """Say whether a name is one that `keep` gives."""
     return _OWN.fullmatch(name) is not None
@@ -270,13 +195,13 @@ def _stored(path: Path, name: str) -> Task:
     return task
 
 
-_REPAIR = "remove these rows or fill them in"
+REPAIR = "remove these rows or fill them in"
 
 
 def _inputs(name: str, what: str, given: Any) -> Float[np.ndarray, "rows d"]:
     """Return inputs as float64 rows."""
     if isinstance(given, pd.DataFrame):
-        return _features(given, None, ())
+        return feature_columns(given, None, ())
     x = real_array(f"{what} of task {name!r}", given).astype(np.float64)
     if x.ndim != 2:
         raise InputError(
@@ -305,72 +230,25 @@ def _labels(name: str, what: str, given: Any) -> np.ndarray:
     return y
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if missing := [array for array in ("x", "y") if array not in file]:
-                raise InputError(
-                    f"lacks the array {' and '.join(missing)}; it has {', '.join(map(shown, file)) or 'none'}: save it "
-                    "with np.savez(path, x=..., y=...)"
-                )
-            return {array: file[array] for array in _ARRAYS if array in file}
-    except OSError as problem:
-        raise InputError(f"cannot read {path}: {problem.strerror or problem}") from None
-    except InputError:
-        raise
-    except Exception as problem:  # what a file that is no archive raises is the affair of three libraries
-        reason = " ".join(str(problem).split())[:100]
-        raise InputError(
-            f"is no .npz file of plain arrays ({reason}); save it with np.savez(path, x=..., y=...)"
-        ) from None
+def feature_columns(
+    frame: pd.DataFrame, features: Sequence[str] | None, taken: Sequence[str]
+) -> Float[np.ndarray, "n d"]:
+    """Return columns of a table as inputs in float64.
 
+    Parameters
+    ----------
+    frame
+        The table.
+    features
+        The columns; by default all but those in `taken`.
+    taken
+        Columns that are something else.
 
-def _target(frame: pd.DataFrame, target: str | None) -> tuple[str, str | None]:
-    """Return the column of targets and, if one is set against the others, the class."""
-    if target is None:
-        columns = ", ".join(shown(column) for column in frame.columns[:12]) + (", ..." if frame.shape[1] > 12 else "")
-        raise InputError(f"which column is the target? Name it with --target; the table has {columns}")
-    column, equals, word = target.rpartition("=")
-    if target in frame.columns or not equals:
-        one_column(frame, target)
-        return target, None
-    one_column(frame, column)
-    return column, word
-
-
-def _classes(column: str, labels: pd.Series, word: str | None) -> list[object]:
-    """Return the classes that are set against the rest, each as it stands in the column; [None] for none."""
-    if word is None:
-        return [None]
-    known = sorted(pd.unique(labels), key=str)
-    if word == "*":
-        if len(known) > _MOST_CLASSES:
-            raise InputError(
-                f"column {column!r} has {len(known)} classes; name one of them: --target {column}={known[0]}"
-            )
-        return known[1:] if len(known) == 2 else known
-    found = [one for one in known if str(one) == word]
-    return found or [require_choice(f"class of column {column!r}", word, [str(one) for one in known])]
-
-
-_MOST_CLASSES = 100  # that get a task each: beyond it, numbers that were taken for classes
-
-
-def _tested(frame: pd.DataFrame, column: str) -> Bool[np.ndarray, " rows"]:
-    words = [str(word).strip().lower() for word in one_column(frame, column)]
-    others = sorted({word for word in words if word not in _SIDES})
-    if others:
-        raise InputError(
-            f"column {column!r} must say train or test of every row, but says {', '.join(map(shown, others[:3]))}"
-        )
-    tested = np.array([_SIDES[word] for word in words], dtype=bool)
-    if tested.all():
-        raise InputError(f"column {column!r} says test of every row; some must train")
-    return tested
-
-
-def _features(frame: pd.DataFrame, features: Sequence[str] | None, taken: Sequence[str]) -> Float[np.ndarray, "n d"]:
-    """Return columns of inputs as float64, or refuse those that are no numbers, all together."""
+    Raises
+    ------
+    InputError
+        If one is absent, no number or lacks numbers: all such columns in one message.
+    """
     if both := [name for name in features or () if name in taken]:
         raise InputError(f"column {both[0]!r} cannot be both a feature and the target or the split")
     names = list(features) if features is not None else [str(name) for name in frame.columns if str(name) not in taken]
@@ -398,5 +276,5 @@ def _features(frame: pd.DataFrame, features: Sequence[str] | None, taken: Sequen
     if gaps:
         listed = ", ".join(map(shown, gaps[:5])) + (", ..." if len(gaps) > 5 else "")
         empty = sum(np.isnan(column).any() for column in np.stack(columns, axis=1))
-        raise InputError(f"{empty} of {len(frame)} rows have no number in some column ({listed}); {_REPAIR}")
+        raise InputError(f"{empty} of {len(frame)} rows have no number in some column ({listed}); {REPAIR}")
     return np.stack(columns, axis=1)

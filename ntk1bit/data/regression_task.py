@@ -236,7 +236,8 @@ def _too_few(
         trains = len(rows) if testing is None else int((~testing[rows]).sum())
         return (
             f"task {name!r} has {trains} usable points to train on, and needs {_FEWEST}; inputs are usable if no "
-            "two are parallel (inputs of one feature all are: add a second, constant feature, and normalise none)"
+            "two are parallel, test inputs included (inputs of one feature all are: add a second, constant feature, "
+            "and normalise none)"
         )
     if testing is None:
         wanted = (n_train or 1) + (n_test or 0)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from ntk1bit.data.digits_and_diabetes import Rows, diabetes, digits, mnist5k
-from ntk1bit.data.own_data import fetch, from_arrays, from_file, is_own
+from ntk1bit.data.own_data import fetch, from_arrays, is_own
+from ntk1bit.data.own_files import from_file
 from ntk1bit.data.regression_task import Task, prepare
 from ntk1bit.data.sphere_targets import DEFAULT_SPHERE_DIM, SPHERE_TARGETS, sphere_points
 from ntk1bit.data.target_functions import (

@@ -24,7 +24,8 @@ def group_caption(
     escape
         How the names of task and start are written, where they could be taken for markup.
     """
-    task, init = escape(settings["task"]), escape(settings["init"])
+    name = str(settings["task"]).partition("@")[0]  # of one's own data without their digest
+    task, init = escape(name), escape(settings["init"])
     return (
         f"{task}, d = {settings['dim']}, n = {settings['n_train']}, init {init}, "
         f"{kappa} = {settings['kappa']:g}, {eta_rel} = {settings['eta_rel']:g}"

@@ -221,7 +221,7 @@ class _Run:
             at_work = dict.fromkeys(missing)
             for one in missing:
                 forget(self.store.scratch(one.key))  # what a killed process said
-            calls = {one: (compute, self.store.folder, one) for one in missing}
+            calls = {one: (compute, self.store.folder.absolute(), one) for one in missing}
             meanwhile = None if self.progress is None else lambda: self._look(at_work, total)
             with running(self.pool, calls, meanwhile=meanwhile) as ended:
                 for one, future in ended:

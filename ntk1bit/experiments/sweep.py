@@ -96,6 +96,9 @@ class SweepSpec(Specification):
     def __post_init__(self) -> None:
         """Refuse a specification that could not run; numbers become Python's own."""
         super().__post_init__()
+        short = [name.partition("@")[0] for name in self.task_names]
+        if len(set(self.task_names)) == len(short) and (twice := [one for one in short if short.count(one) > 1]):
+            raise InputError(f"two tasks of your own data are called {twice[0]!r}; rename one of the files")
         own = [fetch(name) for name in self.task_names if is_own(name)] if not self.n_train or self.n_test == -1 else []
         if not self.n_train:
             object.__setattr__(self, "n_train", (min([N_TRAIN, *(task.n_train for task in own)]),))

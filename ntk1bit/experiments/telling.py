@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 COMPILING = "compiling"
 COMPILING_KERNELS = "compiling kernels (first time only)"
@@ -44,7 +44,7 @@ class Teller:
         self._path = _state(scratch)
         self._now, self._last = now, -_SECONDS
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Teller:
         """Begin."""
         return self
 

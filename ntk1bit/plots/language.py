@@ -176,6 +176,8 @@ def _around(ax: Axes, values: object) -> None:
     """Cut a loss axis where two seeds give intervals that would hide the values: at a third beyond their range."""
     finite = np.asarray(values, dtype=np.float64)
     finite = finite[np.isfinite(finite)]
+    if ax.get_yscale() == "log":
+        finite = finite[finite > 0]  # a text that is predicted for certain has a loss of 0
     if not len(finite):
         return
     low, high = ax.get_ylim()

@@ -118,6 +118,8 @@ def read_palette(given: Colours, *, also: Iterable[object] = ()) -> Palette:
             return read_palette([colour.strip() for colour in given.split(",")])
         name = given.replace("_", "-") if given == "okabe_ito" else given
         allowed = [*PALETTES, *(one for one in mpl.color_sequences if one != "okabe_ito")]
+        if name not in allowed and is_color_like(given):
+            return read_palette([given])
         try:
             require_choice("palette", name, allowed)
         except InputError as problem:

@@ -23,7 +23,7 @@ from ntk1bit.estimators.captions import group_caption
 from ntk1bit.estimators.outputs import PREDICTION_COLUMNS
 from ntk1bit.experiments import Run
 from ntk1bit.plots.axes import label_logs, short_number
-from ntk1bit.plots.figures import write_figure
+from ntk1bit.plots.figures import wrap_title, write_figure
 from ntk1bit.plots.layout import Panels, StyleName, panel, read_sheet
 from ntk1bit.plots.legends import legend, settle
 from ntk1bit.plots.looks import GREY, PRECISION_NAME, Formula, Look, literal, points
@@ -242,7 +242,8 @@ def overview_figure(
             notes += _fill(axes[name], name, frame, sheet.palette)
         if title:
             letters = round(_TITLE * figure.get_figwidth() / points(7.2))
-            figure.suptitle(literal(title, letters=letters), fontsize=points(9))
+            words = wrap_title(title if isinstance(title, Formula) else literal(title, letters=10**6), letters)
+            figure.suptitle(words, fontsize=points(9))
         letters = round(_CAPTION * figure.get_figwidth() / points(7.2))
         below = [literal(note, letters=letters) for note in dict.fromkeys([*left_out, *notes])]
         if below:

@@ -30,6 +30,7 @@ from ntk1bit.statistics.jackknife import LeaveOneOut
 FEWEST_WIDTHS = 3  # two points always lie on a power law: no fit
 FEWEST_WIDTHS_FOR_FLOOR = 5  # three parameters and two degrees of freedom to see whether they fit
 _WIDEST_EXPONENT = 1.0  # interval of an exponent on top of a floor that still says something
+_GENTLEST = 0.0025  # the other end of that grid
 _STEEPEST = 3.0  # end of the grid of powers; what falls faster is gone after the first width
 _SHORTEST_RANGE = 4.0  # largest over smallest width; below it an exponent is the noise of two neighbours
 _CURVED = 0.99  # level at which a bend decides; at 95 % the choice that it makes would cost an interval 1 % coverage
@@ -178,9 +179,11 @@ def fit_power_with_floor(x: Float[np.ndarray, " k"], found: LeaveOneOut) -> Powe
 
     c may come out negative, so that it is not pressed against 0 on one side; it is given as 0 then.
 
-    Not warranted with fewer than five widths; when the quantity does not fall; or when the interval of the exponent is
-    wider than 1 (there is nothing but the floor, which is given). A fit whose floor cannot be told from 0 is given as
-    it is, with a note: intervals that are shown only where they leave out 0 miss the truth too often.
+    Not warranted with fewer than five widths; when the quantity does not fall; when the best exponent is the gentlest
+    that is tried (then c runs away below 0, and nothing is given); or when the interval of the exponent is wider than 1
+    (there is nothing but the floor, which is given unless its interval goes beyond all that was measured). A fit whose
+    floor cannot be told from 0 is given as it is, with a note: intervals that are shown only where they leave out 0
+    miss the truth too often.
 
     Arguments and errors are those of `fit_power`.
     """
@@ -193,16 +196,23 @@ def fit_power_with_floor(x: Float[np.ndarray, " k"], found: LeaveOneOut) -> Powe
     law = found.map(lambda values: _fitted_with_floor(x, values))
     floor, floor_low, floor_high = law.interval(lambda rows: rows[:, 1])
     floor, floor_low, floor_high = (end if math.isnan(end) else max(end, 0.0) for end in (floor, floor_low, floor_high))
+    if -float(law.estimate[0]) >= -_GENTLEST:
+        return PowerFit(False, "no bend towards a floor is seen: the law without one says all", widths=len(x))
+    unknown = floor_high > found.estimate.max()
     nothing = PowerFit(False, "", floor=floor, floor_low=floor_low, floor_high=floor_high, widths=len(x))
     power, low, high = law.interval(lambda rows: -rows[:, 0])
     if high - low > _WIDEST_EXPONENT or -power >= _STEEPEST:
+        if unknown:
+            return PowerFit(False, "the widths tell neither an exponent nor a floor", widths=len(x))
         level = f"{floor:.3g} [{floor_low:.3g}, {floor_high:.3g}]"
         note = f"level near {level}; too little lies above it to give an exponent"
         return replace(nothing, note=note)
     return replace(
         nothing,
         warranted=True,
-        note="" if not floor_low <= 0 else f"no floor in sight (it would be below {floor_high:.3g})",
+        note=""
+        if not floor_low <= 0
+        else "no floor in sight" + f" (it would be below {floor_high:.3g})" * (not unknown),
         exponent=power,
         exponent_low=low,
         exponent_high=high,
@@ -219,7 +229,7 @@ def _fitted_with_floor(x: Float[np.ndarray, " k"], values: Float[np.ndarray, "b 
     if known.any():
         rows = values[known]
         p, _, _ = _floor_grid(x, rows, np.arange(0.05, _STEEPEST + 0.051, 0.05)[None])
-        p, c, a = _floor_grid(x, rows, np.maximum(p[:, None] + np.arange(-0.05, 0.0501, 0.0025), 0.0025))
+        p, c, a = _floor_grid(x, rows, np.maximum(p[:, None] + np.arange(-0.05, 0.0501, 0.0025), _GENTLEST))
         found[known] = np.stack([p, c, a], axis=1)
     return found
 

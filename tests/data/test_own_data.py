@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from ntk1bit.data import Task, own_data, tasks
-from ntk1bit.data.own_data import fetch, from_arrays, from_file, is_own, keep, look_in, looks_like_file, save
+from ntk1bit.data.own_data import fetch, from_arrays, is_own, keep, look_in, save
+from ntk1bit.data.own_files import from_file, looks_like_file
 from ntk1bit.errors import InputError
 
 ROWS = 40
@@ -324,3 +325,33 @@ def test_a_task_prints_in_one_line():
     task = from_arrays("mine", frame[["x0", "x1"]], frame["y"])
     assert repr(task) == "Task('mine', n = 30, n_test = 10, d = 2, unit rows)"
     assert isinstance(task, Task)
+
+
+def test_what_a_file_was_and_what_outweighs_its_columns_is_said(tmp_path):
+    frame = table()
+    frame.to_csv(tmp_path / "index.csv")  # with a first column without a name that counts the rows
+    (task,) = from_file(tmp_path / "index.csv", target="y", seed=2)
+    first, *others = task.notes
+    assert first.startswith("read from index.csv: target y; 4 inputs: Unnamed: 0, x0, x1, x2; 0.75 of the rows")
+    assert "data seed 2, normalise sphere" in first
+    assert any("column Unnamed: 0 counts the rows" in note for note in others)
+    assert any("column Unnamed: 0 has 9" in note and "--normalise standard" in note for note in others)
+    (task,) = from_file(tmp_path / "index.csv", target="y", features=["x0", "x1"], normalise="standard")
+    assert not any("column" in note for note in task.notes)
+
+
+@pytest.mark.parametrize("stray", ["NA", "?", "n/a", "inf"])
+def test_a_stray_word_among_numbers_is_no_class(tmp_path, stray):
+    frame = table().astype(object)
+    frame.loc[4, "y"] = stray
+    frame.to_csv(tmp_path / "mine.csv", index=False)
+    with pytest.raises(
+        InputError, match=f"1 of 40 targets in column 'y' are no numbers, first '{re.escape(stray)}' in row 4"
+    ):
+        from_file(tmp_path / "mine.csv", target="y")
+
+
+def test_names_keep_their_letters(tmp_path):
+    frame = table().assign(y=np.array(["猫", "犬", "鳥"])[np.arange(ROWS) % 3])
+    frame.to_csv(tmp_path / "ä b.csv", index=False)
+    assert [task.name for task in from_file(tmp_path / "ä b.csv", target="y=*")] == ["ä-b.犬", "ä-b.猫", "ä-b.鳥"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tomli_w
 
+from ntk1bit.data import tasks
 from ntk1bit.errors import InputError
 from ntk1bit.experiments import SweepSpec, TwoLayer
 from ntk1bit.experiments.runner import WORKER_BYTES, require_memory
@@ -216,3 +217,10 @@ def test_predicted_memory_covers_a_real_network_without_being_absurd():
     peaks, predicted = np.array([line.split() for line in done.stdout.splitlines()], dtype=float).T
     assert (peaks < 1.1 * (WORKER_BYTES + predicted)).all()
     assert 0.6 < (peaks[2] - peaks[1]) / (predicted[2] - predicted[1]) < 1.1
+
+
+def test_two_tasks_of_ones_own_data_need_names_of_their_own():
+    rng = np.random.default_rng(0)
+    made = [tasks.from_arrays("mine", rng.standard_normal((20, 3)), rng.standard_normal(20)) for _ in range(2)]
+    with pytest.raises(InputError, match="two tasks of your own data are called 'mine'"):
+        SweepSpec(tasks=tuple(made))

@@ -71,7 +71,7 @@ def test_every_palette_tells_its_first_series_apart(name):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("navy", r"unknown palette 'navy'; choose one of: okabe-ito, .*; or write colours, as one_bit=#aa0000"),
+        ("nave", r"unknown palette 'nave'; choose one of: okabe-ito, .*; or write colours, as one_bit=#aa0000"),
         ("one_bti=red", r"unknown series in the palette 'one_bti' \(did you mean 'one_bit'\?\)"),
         ("one_bit=redd", r"cannot read the colour 'redd' of one_bit; write a name \(navy\) or six digits"),
         ("one_bit=", "cannot read the colour '' of one_bit"),
