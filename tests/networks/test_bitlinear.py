@@ -10,12 +10,12 @@ import pytest
 
 from ntk1bit.errors import InputError
 from ntk1bit.networks import quantizers
-from ntk1bit.networks.bitlinear import LayerNorm, Projection, projection, quantized_factors
+from ntk1bit.networks.bitlinear import ELASTIC_STEP, LayerNorm, Projection, projection, quantized_factors
 from ntk1bit.networks.bitlinear_form import ROUNDED, W23
 from ntk1bit.networks.bitlinear_reference import clipped_groups, signed_groups
 from ntk1bit.networks.layer_norm import layer_norm
 from ntk1bit.networks.straight_through import absmax, tensor_wise
-from ntk1bit.networks.transformer_shape import ARMS
+from ntk1bit.networks.transformer_shape import ARMS, layer_of
 
 EPS = float(np.finfo(np.float32).eps)
 SHAPES = [(1, 1, 1), (1, 7, 3), (4, 63, 5), (2, 64, 65), (3, 65, 64)]
@@ -34,6 +34,9 @@ def reference(x, w, arm):
     rounded = activations.q * (activations.gamma.astype(np.float64)[:, None] / 128)
     if arm == "full":
         return x64 @ w64.T
+    if arm == "elastic":
+        t, step = quantizers.quantize_tensor(w), float(np.float32(ELASTIC_STEP))
+        return (step * np.clip(np.rint(x64 / step), -127, 127)) @ (t.beta * t.q.astype(np.float64)).T
     if arm == "bitnet":
         t = quantizers.quantize_tensor(w)
         return rounded @ (t.beta * t.q.astype(np.float64)).T
@@ -60,10 +63,11 @@ def test_hand_computed_bitlinear():
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_arm_is_its_formula(arm, shape):
     x, w = drawn(*shape)
-    y = eqx.filter_jit(Projection(jnp.asarray(w), arm, "identity"))(jnp.asarray(x))
+    step = jnp.float32(ELASTIC_STEP) if layer_of(arm) == "elastic" else None
+    y = eqx.filter_jit(Projection(jnp.asarray(w), arm, "identity", step=step))(jnp.asarray(x))
     # a product of `inputs` terms and a few roundings of its factors, each of relative size eps
     size = np.abs(x).max() * np.abs(w).max() * shape[1]
-    np.testing.assert_allclose(y, reference(x, w, arm), rtol=0, atol=8 * EPS * size)
+    np.testing.assert_allclose(y, reference(x, w, layer_of(arm)), rtol=0, atol=8 * EPS * size)
 
 
 def test_the_integer_part_is_exact():

@@ -14,7 +14,7 @@ from ntk1bit.errors import InputError
 from ntk1bit.networks.bitlinear import LayerNorm, Projection
 from ntk1bit.networks.bitlinear_form import DEFAULT_FORM, ROUNDED, W23
 from ntk1bit.networks.transformer import as_arm, as_form, losses, rotate, transformer
-from ntk1bit.networks.transformer_shape import ARMS, Shape
+from ntk1bit.networks.transformer_shape import ARMS, PRE_LN, Shape
 
 EPS = float(np.finfo(np.float32).eps)
 SMALL = Shape(layers=2, width=12, heads=3, vocabulary=7, context=9)
@@ -118,7 +118,7 @@ def test_rotation_keeps_lengths_and_depends_on_distance_only():
     )
 
 
-@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("arm", [arm for arm in ARMS if not arm.endswith(PRE_LN) and arm != "elastic"])
 def test_arms_share_shapes_and_latent_weights_and_differ_in_their_outputs(arm):
     full, model = transformer(SMALL, arm="full", seed=5), transformer(SMALL, arm=arm, seed=5)
     for mine, theirs in zip(jax.tree.leaves(model), jax.tree.leaves(full), strict=True):

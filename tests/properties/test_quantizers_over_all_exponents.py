@@ -16,8 +16,8 @@ import pytest
 
 from ntk1bit.networks import quantizers
 from ntk1bit.networks import straight_through as ste
-from ntk1bit.networks.bitlinear import LayerNorm, Projection, projection
-from ntk1bit.networks.transformer_shape import ARMS, Arm
+from ntk1bit.networks.bitlinear import ELASTIC_STEP, LayerNorm, Projection, projection
+from ntk1bit.networks.transformer_shape import ARMS, Arm, layer_of
 
 DTYPES = [np.float16, ml_dtypes.bfloat16, np.float32, np.float64]
 ROWS, COLUMNS = 300, 12
@@ -323,9 +323,13 @@ def test_the_reported_rows():
 def test_layers_of_zero_weights_have_finite_gradients(surrogate):
     x = jnp.asarray(drawn(np.float32, "one size")[:4, :3])
 
+    def made(weight, arm):
+        step = jnp.float32(ELASTIC_STEP) if layer_of(arm) == "elastic" else None
+        return Projection(weight, arm, surrogate, step=step)
+
     @jax.jit
     def slopes_of_arms(weight, x):
-        sums = [lambda weight, x, arm=arm: Projection(weight, cast(Arm, arm), surrogate)(x).sum() for arm in ARMS]
+        sums = [lambda weight, x, arm=arm: made(weight, cast(Arm, arm))(x).sum() for arm in ARMS]
         layer = projection(3, 2, key=jax.random.key(0), surrogate=surrogate)
         normed = jax.grad(lambda at: layer(LayerNorm(jnp.ones(3))(at)).sum())(x * 0)
         return [jax.grad(one, argnums=(0, 1))(weight, x) for one in sums], normed
