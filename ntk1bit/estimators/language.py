@@ -25,8 +25,8 @@ _COUNTED: dict[str, energy.Arm] = {  # what an arm's operations are counted as: 
     "full": "full16",
     "bitnet": "bitnet",
     "b158": "b158",
-    "elastic": "bitnet",
-    "full-preln": "full16",  # a norm less in each half, which W23 does not count
+    "elastic": "bitnet",  # these four as the arm with their linear layers, absmax and SubLN, which W23 does not count
+    "full-preln": "full16",
     "bitnet-preln": "bitnet",
     "elastic-preln": "bitnet",
     "int8-absmax": "int8-absmax",
