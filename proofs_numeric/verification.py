@@ -23,7 +23,7 @@ from ntk1bit.claims.results import (
     evidence_of,
     write_results,
 )
-from ntk1bit.claims.verification import described, earlier_results, run_study
+from ntk1bit.claims.verification import StudyRuns, described, earlier_results, with_seeds
 from ntk1bit.experiments.language_spec import LanguageSpec
 from ntk1bit.experiments.runner import Progress
 from proofs_numeric.catalogue import MODULES, choose
@@ -63,8 +63,7 @@ def plan_work(chosen: dict[str, Proof], preset: str, *, seeds: tuple[int, ...] =
     for name, study in every.items():
         if name not in needed:
             continue
-        if seeds:
-            study = _with_seeds(study, seeds)
+        study = replace(study, specification=with_seeds(study.specification, seeds))
         work.append(Work(study, study.specification.seconds))
     return work
 
@@ -112,24 +111,15 @@ def verify(
     """
     folder = Path(folder)
     earlier = earlier_results(folder, preset)
-    tell = progress or (lambda *_: None)
-    total = sum(one.seconds for one in work) or 1.0
-    done = 0.0
+    runs = StudyRuns(sum(one.seconds for one in work), jobs=jobs, executor=executor, progress=progress, note=note)
     about: dict[str, StudyEntry] = {}
     data = Data(folder)
-    for one in work:
-
-        def share(_: str, part: float, one: Work = one, before: float = done) -> None:
-            tell(one.study.name, (before + part * one.seconds) / total)
-
-        about[one.study.name], notes = _run(one.study, data, jobs, executor, share)
-        if note is not None:
-            for remark in notes:
-                note(f"{one.study.name}: {remark}")
-        done += one.seconds
+    for study, seconds in ((one.study, one.seconds) for one in work):
+        runs.run(study.name, study.specification, folder / "studies" / study.name, seconds)
+        about[study.name] = _described(study, data)
     entries = []
     for identity, proof in chosen.items():
-        tell(f"judging {identity}", done / total)
+        runs.tell(f"judging {identity}")
         evidence = proof.evidence(data)
         entries.append(claim_entry(proof.claim, proof.claim.judge(evidence), evidence))
     place = {name: k for k, name in enumerate(MODULES)}  # claims that are no longer in the catalogue are dropped
@@ -148,22 +138,11 @@ def judge_again(entry: ClaimEntry) -> ClaimEntry:
     return claim_entry(claim, claim.judge(evidence), evidence)
 
 
-def _with_seeds(study: Study, seeds: tuple[int, ...]) -> Study:
-    """Return a study with these seeds, where its specification has any."""
-    if "seeds" not in study.specification.AXES:
-        return study
-    return replace(study, specification=replace(study.specification, seeds=seeds))
-
-
-def _run(
-    study: Study, data: Data, jobs: int, executor: Executor | None, share: Progress
-) -> tuple[StudyEntry, tuple[str, ...]]:
-    """Run a study; return what verdicts.json says about it, and remarks on its data and files."""
-    folder = data.folder / "studies" / study.name
-    notes = run_study(study.specification, folder, jobs=jobs, executor=executor, progress=share)
+def _described(study: Study, data: Data) -> StudyEntry:
+    """Return what verdicts.json says about a study; of language models, store the table of their networks."""
     run = data.run(study.name)
     if isinstance(run.spec, LanguageSpec):
         from ntk1bit.estimators.language import write_networks  # needs the fits, which other studies do not
 
-        write_networks(data.language(study.name), folder)  # which the documents store beside the verdicts
-    return described(run, study.purpose), notes
+        write_networks(data.language(study.name), run.folder)  # which the documents store beside the verdicts
+    return described(run, study.purpose)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from ntk1bit.claims.claim_files import ClaimFile
 from ntk1bit.claims.results import (
@@ -30,6 +31,7 @@ from ntk1bit.experiments.runner import Progress
 from ntk1bit.experiments.store import Store
 from ntk1bit.files import left_by_others
 
+S = TypeVar("S", bound=Specification)
 OWN = "own"  # in place of a preset, in the verdicts of claim files
 
 
@@ -133,8 +135,7 @@ def _asked(file: ClaimFile, folder: Path, seeds: tuple[int, ...], taken: set[str
     """Return the sweep that a claim file asks for, united with what is there of it already."""
     specification = file.sweep
     assert specification is not None
-    if seeds and "seeds" in specification.AXES:
-        specification = replace(specification, seeds=seeds)  # pyright: ignore[reportCallIssue]
+    specification = with_seeds(specification, seeds)
     name = _folder_name(file.claim.id, taken)
     place = folder / "studies" / name
     return ClaimStudy(name, Store(place).check(specification), (), place, to_run=True)
@@ -179,26 +180,17 @@ def verify_files(
     """
     folder = Path(folder)
     earlier = earlier_results(folder, OWN)
-    tell = progress or (lambda *_: None)
-    total = sum(one.seconds for one in studies) or 1.0
-    done = 0.0
+    runs = StudyRuns(sum(one.seconds for one in studies), jobs=jobs, executor=executor, progress=progress, note=note)
     about: dict[str, StudyEntry] = {}
     entries = []
     for one in studies:
         if one.to_run:
-
-            def share(_: str, part: float, one: ClaimStudy = one, before: float = done) -> None:
-                tell(one.name, (before + part * one.seconds) / total)
-
-            for remark in run_study(one.specification, one.folder, jobs=jobs, executor=executor, progress=share):
-                if note is not None:
-                    note(f"{one.name}: {remark}")
-            done += one.seconds
+            runs.run(one.name, one.specification, one.folder, one.seconds)
         opened = open_run(one.folder)
         who = ", ".join(file.claim.id for file in one.files)
         about[one.name] = described(opened, f"{'asked for' if one.to_run else 'read'} by {who}")
         for file in one.files:
-            tell(f"judging {file.claim.id}", done / total)
+            runs.tell(f"judging {file.claim.id}")
             entries.append(file.judge(opened, one.name))
     new = {one.id for one in entries}
     kept = [] if earlier is None else [one for one in earlier.claims if one.id not in new]
@@ -211,29 +203,68 @@ def verify_files(
     return results
 
 
-def run_study(
-    specification: Specification,
-    folder: Path | str,
-    *,
-    jobs: int = 1,
-    executor: Executor | None = None,
-    progress: Progress | None = None,
-) -> tuple[str, ...]:
-    """Run what a study lacks, and return the remarks on its data and files; see `run_all`.
+class StudyRuns:
+    """Runs studies one after the other as one piece of work, whose progress and remarks are passed on.
 
-    Raises
-    ------
-    InputError
-        As `run_all`, and if networks failed: a verdict on part of the evidence would be none.
+    Parameters
+    ----------
+    seconds
+        What all of them cost, in rough seconds of one processor.
+    jobs, executor
+        As in `run_all`.
+    progress
+        Called with what is being done and the share of all work that is done.
+    note
+        Called with each remark on the data and files of the studies.
     """
-    folder = Path(folder)
-    outcome = run_all(specification, folder, jobs=jobs, executor=executor, progress=progress)
-    if outcome.failed:
-        raise InputError(
-            f"{outcome.failed} experiments of study {folder.name!r} failed (see {folder / 'failures.jsonl'}); "
-            "run the same command again to try them once more"
-        )
-    return outcome.notes
+
+    def __init__(
+        self,
+        seconds: float,
+        *,
+        jobs: int,
+        executor: Executor | None,
+        progress: Progress | None,
+        note: Callable[[str], None] | None,
+    ) -> None:
+        self._total, self._done = seconds or 1.0, 0.0
+        self._jobs, self._executor, self._progress, self._note = jobs, executor, progress, note
+
+    def run(self, name: str, specification: Specification, folder: Path | str, seconds: float) -> None:
+        """Run what a study lacks; see `run_all`.
+
+        Raises
+        ------
+        InputError
+            As `run_all`, and if networks failed: a verdict on part of the evidence would be none.
+        """
+
+        def share(_: str, part: float) -> None:
+            self.tell(name, part * seconds)
+
+        folder = Path(folder)
+        outcome = run_all(specification, folder, jobs=self._jobs, executor=self._executor, progress=share)
+        if outcome.failed:
+            raise InputError(
+                f"{outcome.failed} experiments of study {folder.name!r} failed (see {folder / 'failures.jsonl'}); "
+                "run the same command again to try them once more"
+            )
+        if self._note is not None:
+            for remark in outcome.notes:
+                self._note(f"{name}: {remark}")
+        self._done += seconds
+
+    def tell(self, what: str, more: float = 0.0) -> None:
+        """Report what is being done; `more` seconds are done beside the studies that have ended."""
+        if self._progress is not None:
+            self._progress(what, (self._done + more) / self._total)
+
+
+def with_seeds(specification: S, seeds: tuple[int, ...]) -> S:
+    """Return a specification with these seeds, if there are any and it has such an axis."""
+    if not seeds or "seeds" not in specification.AXES:
+        return specification
+    return replace(specification, seeds=seeds)  # pyright: ignore[reportCallIssue] - a field of every class with the axis
 
 
 def described(run: Run, purpose: str) -> StudyEntry:
