@@ -89,13 +89,17 @@ def parse(text: str) -> Expression:
     return _convert(body, text, 0)
 
 
+def parts(expression: Expression) -> Iterator[Expression]:
+    """Yield the expression and all that it is made of, in order of writing, with repeats."""
+    yield expression
+    if isinstance(expression, Call):
+        for argument in expression.arguments:
+            yield from parts(argument)
+
+
 def names(expression: Expression) -> Iterator[str]:
     """Yield every name the expression uses, in order of writing, with repeats."""
-    if isinstance(expression, Name):
-        yield expression.name
-    elif isinstance(expression, Call):
-        for argument in expression.arguments:
-            yield from names(argument)
+    return (part.name for part in parts(expression) if isinstance(part, Name))
 
 
 def written(expression: Expression) -> str:

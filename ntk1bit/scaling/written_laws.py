@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Iterator
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling.formula import Call, Constant, Expression, Name, names, parse, written
+from ntk1bit.scaling.formula import Call, Constant, Expression, Name, names, parse, parts, written
 from ntk1bit.scaling.laws import POSITIVE, REAL, Law, Parameter, get_law, law_names
 
 VARIABLES = ("x", "N", "D", "C")  # what a formula may call its variables, whatever the columns are called
@@ -101,18 +101,7 @@ def _terms(tree: Expression) -> Iterator[Expression]:
 
 
 def _calls(tree: Expression) -> Iterator[Call]:
-    if isinstance(tree, Call):
-        yield tree
-        for argument in tree.arguments:
-            yield from _calls(argument)
-
-
-def _numbers(tree: Expression) -> Iterator[float]:
-    if isinstance(tree, Constant):
-        yield tree.value
-    elif isinstance(tree, Call):
-        for argument in tree.arguments:
-            yield from _numbers(argument)
+    return (part for part in parts(tree) if isinstance(part, Call))
 
 
 def _exponent(tree: Expression, name: str, variables: Collection[str]) -> Parameter | None:
@@ -121,7 +110,7 @@ def _exponent(tree: Expression, name: str, variables: Collection[str]) -> Parame
         if call.operation == "**" and name in names(call.arguments[1]):
             base = [each for each in names(call.arguments[0]) if each in variables]
             if base:
-                falling = any(value < 0 for value in _numbers(call.arguments[1]))
+                falling = any(isinstance(part, Constant) and part.value < 0 for part in parts(call.arguments[1]))
                 return Parameter(name, _FALLING if falling else _EITHER, REAL, role="exponent", of=base[0])
         if call.operation == "exp":  # exp(a + b*log(N)) is a power of N
             for product in _calls(call):
