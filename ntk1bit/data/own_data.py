@@ -23,11 +23,11 @@ from ntk1bit.data.regression_task import NORMALISE, SPLIT, Normalise, Task, chec
 from ntk1bit.data.targets import encoded
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.files import write_whole
-from ntk1bit.tables.columns import number_column, one_column, shown
+from ntk1bit.tables.columns import read_numbers, shown
 
 FOLDER = "data"  # of a run, in which its own data are
 _OWN = re.compile(r"[^@/\\]+@[0-9a-f]{12}")
-_ARRAYS = ("x", "y", "x_test", "y_test")
+ARRAYS = ("x", "y", "x_test", "y_test")  # of a task, and of an .npz file
 _held: dict[str, Task] = {}  # tasks of one's own by NAME@DIGEST, which says what is in them
 _places: dict[str, Path] = {}  # files in which tasks are that have not been read yet, by NAME@DIGEST
 
@@ -173,7 +173,7 @@ def save(name: str, folder: Path | str) -> None:
     path.parent.mkdir(exist_ok=True)
     stream = io.BytesIO()
     about = {"seed": np.array(task.seed), "notes": np.array(task.notes, dtype=str), "normalise": task.normalise}
-    np.savez(stream, **{array: getattr(task, array) for array in _ARRAYS}, **about)
+    np.savez(stream, **{array: getattr(task, array) for array in ARRAYS}, **about)
     write_whole(path, stream.getbuffer())
 
 
@@ -182,7 +182,7 @@ def _stored(path: Path, name: str) -> Task:
     again = "give the data again, by the command that began the run"
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {array: file[array] for array in _ARRAYS}
+            arrays = {array: file[array] for array in ARRAYS}
             seed, notes = int(file["seed"]), tuple(map(str, file["notes"]))
             normalise = cast(Normalise, require_choice("normalise", str(file["normalise"]), NORMALISE))
         task = Task(name.partition("@")[0], **arrays, seed=seed, notes=notes, normalise=normalise)
@@ -257,24 +257,21 @@ def feature_columns(
     columns, words, gaps = [], [], []
     by_name = frame.rename(columns=str)
     for name in names:
-        one_column(by_name, name)
-        try:
-            column = number_column(by_name, name)
-        except InputError as problem:
-            words.append((name, str(problem)))
-            continue
-        if np.isnan(column).any():
+        column, wrong = read_numbers(by_name, name)
+        if wrong:
+            words.append((name, wrong))
+        elif np.isnan(column).any():
             gaps.append(name)
         columns.append(column)
     if words:
         listed = ", ".join(shown(name) for name, _ in words[:5]) + (", ..." if len(words) > 5 else "")
-        first = words[0][1].partition(": ")[2].partition(";")[0]
         raise InputError(
-            f"{len(words)} of {len(names)} columns of inputs are not numbers: {listed} ({first}); write plain numbers "
-            "with a decimal point, or name the columns to use with --features"
+            f"{len(words)} of {len(names)} columns of inputs are not numbers: {listed} ({words[0][1]}); write plain "
+            "numbers with a decimal point, or name the columns to use with --features"
         )
+    rows = np.stack(columns, axis=1)
     if gaps:
         listed = ", ".join(map(shown, gaps[:5])) + (", ..." if len(gaps) > 5 else "")
-        empty = sum(np.isnan(column).any() for column in np.stack(columns, axis=1))
+        empty = int(np.isnan(rows).any(axis=1).sum())
         raise InputError(f"{empty} of {len(frame)} rows have no number in some column ({listed}); {REPAIR}")
-    return np.stack(columns, axis=1)
+    return rows

@@ -12,14 +12,13 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from ntk1bit.data.own_data import FOLDER, REPAIR, feature_columns, from_arrays
+from ntk1bit.data.own_data import ARRAYS, FOLDER, REPAIR, feature_columns, from_arrays
 from ntk1bit.data.regression_task import SPLIT, Normalise, Task
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.tables.columns import one_column, shown
 from ntk1bit.tables.reading import NUMBER, TABLES, read_table
 
 _SIDES = {"train": False, "training": False, "test": True, "testing": True}
-_ARRAYS = ("x", "y", "x_test", "y_test")
 _DOMINATES = 0.8  # of the squared norm of inputs: a column with more leaves little to the others
 _STRAY = 0.5  # of the targets are numbers: then the others are strays and no classes
 _LISTED = 6
@@ -159,7 +158,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
                     f"lacks the array {' and '.join(missing)}; it has {', '.join(map(shown, file)) or 'none'}: save it "
                     "with np.savez(path, x=..., y=...)"
                 )
-            return {array: file[array] for array in _ARRAYS if array in file}
+            return {array: file[array] for array in ARRAYS if array in file}
     except OSError as problem:
         raise InputError(f"cannot read {path}: {problem.strerror or problem}") from None
     except InputError:

@@ -135,22 +135,38 @@ def number_column(frame: pd.DataFrame, name: str) -> Float[np.ndarray, " n"]:
     InputError
         If the column is absent, repeated, or holds anything that is no number.
     """
+    values, wrong = read_numbers(frame, name)
+    if wrong:
+        raise InputError(
+            f"column {name!r} is not numeric: {wrong}; write plain numbers, as in 1000, 0.032 or 1.25e8, or name "
+            "another column"
+        )
+    return values
+
+
+def read_numbers(frame: pd.DataFrame, name: str) -> tuple[Float[np.ndarray, " n"], str]:
+    """Return one column as `number_column` does, NaN too where no number stands, and words about those rows.
+
+    The words are empty where there are none of them.
+
+    Raises
+    ------
+    InputError
+        If the column is absent or repeated.
+    """
     column = one_column(frame, name)
     if column.dtype.kind in "iufb":
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return column.to_numpy(dtype=np.float64, na_value=np.nan), ""
     values, wrong = np.full(len(column), np.nan), []
     for i, (each, missing) in enumerate(zip(column, column.isna(), strict=True)):
         try:
             values[i] = np.nan if missing else float(each)
         except (TypeError, ValueError, OverflowError):  # words, dates, complex numbers, whole numbers beyond 1e308
             wrong.append(i)
-    if wrong:
-        raise InputError(
-            f"column {name!r} is not numeric: {len(wrong)} of {len(column)} values are no numbers, first "
-            f"{str(column.iloc[wrong[0]])!r} in row {frame.index[wrong[0]]}; write plain numbers, as in 1000, 0.032 or "
-            "1.25e8, or name another column"
-        )
-    return values
+    if not wrong:
+        return values, ""
+    first = f"first {str(column.iloc[wrong[0]])!r} in row {frame.index[wrong[0]]}"
+    return values, f"{len(wrong)} of {len(column)} values are no numbers, {first}"
 
 
 def move_together(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"], threshold: float = 0.99) -> bool:

@@ -241,6 +241,7 @@ MALFORMED = {
     "no header": ("m.csv", b"1,2,3\n4,1,6\n2,5,1\n", {}, "no column 'y'"),
     "decimal commas": ("m.csv", b"a;b;y\n1,5;2,5;3,1\n4,5;1,5;6,1\n2,5;5,5;1,2\n", {}, "decimal point"),
     "thousands": ("m.csv", b"a;b;y\n1 000;2;3\n4 000;1;6\n2 000;5;1\n", {}, "not numbers"),
+    "a semicolon in a cell": ("m.csv", _csv(*GOOD, "1;5,2,3"), {}, "first '1;5' in row 4)"),
     "percent": ("m.csv", _csv("1%,2,3", "4%,1,6", "2%,5,1"), {}, "not numbers"),
     "dates": ("m.csv", _csv("2020-01-01,2,3", "2020-01-02,1,6", "2020-01-03,5,1"), {}, "not numbers"),
     "UTF-16": ("m.csv", "a,b,y\n1,2,3\n".encode("utf-16"), {}, "UTF-16"),
