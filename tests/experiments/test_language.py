@@ -16,9 +16,11 @@ from ntk1bit.experiments import ExperimentList, open_run, run_all
 from ntk1bit.experiments.at_start import LimitsInDim
 from ntk1bit.experiments.language_run import load_language_run, read_network
 from ntk1bit.networks.bitlinear import Projection
+from ntk1bit.networks.post_training.quantised_transformer import quantise_transformer
 from ntk1bit.packed.export import export
 from ntk1bit.packed.file_format import load
 from ntk1bit.plots.language import draw_run
+from ntk1bit.training.language import evaluate
 
 from ..tiny_language import TINY
 
@@ -91,6 +93,57 @@ def test_a_lost_network_is_trained_again_to_the_same_result(finished, tmp_path):
     assert run_all(TINY, copy, jobs=2).computed == 1
     again = load_language_run(copy)
     pd.testing.assert_frame_equal(again.frame.drop(columns="seconds"), run.frame.drop(columns="seconds"))
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory):
+    """A run of all that a network may be besides its arm: recipe, start, groups, questions, and methods after it."""
+    arms = ("fp16", "bitnet", "absmax-w4a4", "gptq-w2", "sign-ptq")
+    spec = replace(TINY, arms=arms, sizes=("1x8",), rate_rounds=0, stability=(), recipe="w23", groups=2, choices=4)
+    folder = tmp_path_factory.mktemp("started") / "run"
+    spec = replace(spec, start="full", context=64, batch=1)
+    return folder, spec, run_all(spec, folder, jobs=2)
+
+
+def test_methods_quantise_the_weights_that_the_run_has_kept(started):
+    folder, spec, outcome = started
+    assert (outcome.failed, outcome.cells) == (0, 2 * 3 + 2 + 3 * 2)  # the search, second seeds, methods
+    run = load_language_run(folder)
+    rows = run.frame.loc[run.frame["stage"] == "seeds"].set_index(["evaluated", "seed"])
+    assert sorted(rows.index) == sorted((arm, seed) for arm in spec.arms for seed in spec.seeds)
+    assert set(rows.loc["gptq-w2", "arm"]) == {"fp16"}
+    for seed in spec.seeds:
+        trained = read_network(folder, arm="fp16", seed=seed).model
+        corpus = text.load(TINY.text)
+        windows = text.training_batch(corpus.train, batch=64, context=64, step=0, seed=2**31 + seed)
+        held_out = text.validation_windows(corpus.validation, context=64, count=TINY.windows)
+        again = evaluate(quantise_transformer(trained, "gptq-w2", windows, seed=seed), held_out)
+        assert rows.loc[("gptq-w2", seed), "loss"] == again["loss"]
+    assert len(set(rows["loss"])) == len(rows)
+    assert rows["accuracy_4"].between(0, 1).all()
+
+
+def test_methods_without_weights_fail_and_say_what_to_do(started, tmp_path):
+    folder, spec, _ = started
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    for weights in (copy / "cells").glob("*.weights"):
+        weights.unlink()
+    outcome = run_all(replace(spec, arms=("absmax-w8a8",)), copy)
+    assert outcome.failed == 2
+    assert "train this network again" in (copy / "failures.jsonl").read_text()
+
+
+def test_a_start_is_the_first_half_in_another_arm(started, tmp_path):
+    _, spec, _ = started
+    one = spec.network(spec.shapes[0], "bitnet", 0.004, 0)
+    whole = one.run(tmp_path / "whole")
+    first = replace(one, start="", arm="full", tokens=one.tokens // 2)
+    first.run(tmp_path / "first")
+    assert not (tmp_path / "whole.start").exists()
+    assert int(whole["steps"].iloc[0]) == one.tokens // 64 // 2
+    # resumed after the first half: its weights are read, and the same network comes out
+    shutil.copy(tmp_path / "first.weights", tmp_path / "again.start")
+    pd.testing.assert_frame_equal(one.run(tmp_path / "again"), whole)
 
 
 def test_another_kind_of_run_is_refused(tmp_path):

@@ -78,6 +78,14 @@ def test_the_presets_meet_what_they_promise():
         ({"stability": (1.0, 4.0)}, "1 is always tried"),
         ({"stability": (1 + 1e-9,)}, "1 is always tried"),
         ({"windows": 1}, "windows must be 2 or more"),
+        ({"arms": ("bitnet", "gptq-w4")}, "add 'full' to the arms"),
+        ({"arms": ("full", "gptq-w9")}, "did you mean 'gptq-w"),
+        ({"recipe": "w32"}, "did you mean 'w23'"),
+        ({"form": "round"}, "did you mean 'rounded'"),
+        ({"start": "fool"}, "did you mean 'full'"),
+        ({"surrogate": "signs"}, "did you mean 'sign'"),
+        ({"groups": 3}, "3 groups do not divide 32 inputs"),
+        ({"choices": -1}, "choices must be 0 or more"),
     ],
 )
 def test_mistakes_are_told(settings, words):

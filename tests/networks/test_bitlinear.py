@@ -34,6 +34,8 @@ def reference(x, w, arm):
     rounded = activations.q * (activations.gamma.astype(np.float64)[:, None] / 128)
     if arm == "full":
         return x64 @ w64.T
+    if arm == "fp16":
+        return x.astype(np.float16).astype(np.float64) @ w.astype(np.float16).astype(np.float64).T
     if arm == "elastic":
         t, step = quantizers.quantize_tensor(w), float(np.float32(ELASTIC_STEP))
         return (step * np.clip(np.rint(x64 / step), -127, 127)) @ (t.beta * t.q.astype(np.float64)).T
@@ -54,7 +56,7 @@ def test_hand_computed_bitlinear():
     """W23's formula on numbers that need no rounding: every step can be done on paper."""
     x = jnp.array([[1.0, -0.5]])  # gamma 1: 128 clipped to 127, and -64
     w = jnp.array([[3.0, 1.0], [-1.0, 1.0]])  # alpha 1, beta 1.5; W - alpha = 2 0 -2 0: signs + + - +
-    y = Projection(w, "bitnet", "identity")(x)
+    y = Projection(w, "bitnet", "identity", ROUNDED)(x)
     scale = 1.5 * 1 / 128  # beta gamma / Q_b
     np.testing.assert_array_equal(y, [[(127 - 64) * scale, (-127 - 64) * scale]])
 
@@ -64,7 +66,7 @@ def test_hand_computed_bitlinear():
 def test_every_arm_is_its_formula(arm, shape):
     x, w = drawn(*shape)
     step = jnp.float32(ELASTIC_STEP) if layer_of(arm) == "elastic" else None
-    y = eqx.filter_jit(Projection(jnp.asarray(w), arm, "identity", step=step))(jnp.asarray(x))
+    y = eqx.filter_jit(Projection(jnp.asarray(w), arm, "identity", ROUNDED, step=step))(jnp.asarray(x))
     # a product of `inputs` terms and a few roundings of its factors, each of relative size eps
     size = np.abs(x).max() * np.abs(w).max() * shape[1]
     np.testing.assert_allclose(y, reference(x, w, layer_of(arm)), rtol=0, atol=8 * EPS * size)
@@ -72,7 +74,7 @@ def test_every_arm_is_its_formula(arm, shape):
 
 def test_the_integer_part_is_exact():
     x, w = drawn(5, 65, 33)
-    factor, weight = quantized_factors(jnp.asarray(x), jnp.asarray(w), arm="bitnet")
+    factor, weight = quantized_factors(jnp.asarray(x), jnp.asarray(w), arm="bitnet", form=ROUNDED)
     activations, tensor = quantizers.quantize_activations(x), quantizers.quantize_tensor(w)
     whole = np.asarray(factor) / (activations.gamma[:, None] / 128)
     np.testing.assert_array_equal(np.rint(whole), activations.q)
@@ -96,7 +98,7 @@ def test_gradients_are_those_of_the_straight_through_formulas():
     pull = drawn(6, 5, 1, seed=3)[0]
 
     def loss(weight, inputs):
-        return (Projection(weight, "bitnet", "identity")(inputs) * pull).sum()
+        return (Projection(weight, "bitnet", "identity", ROUNDED)(inputs) * pull).sum()
 
     by_weight, by_input = jax.grad(loss, argnums=(0, 1))(jnp.asarray(w), jnp.asarray(x))
     activations, tensor = quantizers.quantize_activations(x), quantizers.quantize_tensor(w)
@@ -106,17 +108,17 @@ def test_gradients_are_those_of_the_straight_through_formulas():
 
 
 @pytest.mark.parametrize("surrogate", ["identity", "clipped", "sign"])
-def test_the_form_of_stored_results_is_the_layer_it_was(surrogate):
+def test_the_rounded_form_is_made_of_absmax_and_tensor_wise(surrogate):
     x, w = map(jnp.asarray, drawn(6, 9, 5))
 
-    def before(weight, inputs):
+    def plain(weight, inputs):
         return absmax(inputs) @ tensor_wise(weight, surrogate=surrogate).T
 
-    def now(weight, inputs):
-        return Projection(weight, "bitnet", surrogate)(inputs)
+    def form(weight, inputs):
+        return Projection(weight, "bitnet", surrogate, ROUNDED)(inputs)
 
-    np.testing.assert_array_equal(jax.jit(now)(w, x), jax.jit(before)(w, x))
-    slopes = [jax.jit(jax.grad(lambda w, x, f=f: (f(w, x) ** 2).sum(), argnums=(0, 1))) for f in (now, before)]
+    np.testing.assert_array_equal(jax.jit(form)(w, x), jax.jit(plain)(w, x))
+    slopes = [jax.jit(jax.grad(lambda w, x, f=f: (f(w, x) ** 2).sum(), argnums=(0, 1))) for f in (form, plain)]
     jax.tree.map(np.testing.assert_array_equal, *(slope(w, x) for slope in slopes))
 
 
@@ -140,6 +142,20 @@ def test_gradients_of_w23_skip_sign_and_clip():
         size = np.abs(through).max() * max(1, signed.beta)
         np.testing.assert_allclose(by_weight, expected, rtol=0, atol=64 * EPS * size)  # sums of 6 and of 45 terms
         np.testing.assert_allclose(by_input, pull @ (signed.beta * signed.signs), rtol=0, atol=64 * EPS)
+
+
+def test_gradients_of_16_bit_floats_are_those_of_floats():
+    x, w = drawn(6, 9, 5)
+    pull = drawn(6, 5, 1, seed=3)[0]
+
+    def loss(weight, inputs):
+        return (Projection(weight, "fp16", "identity")(inputs) * pull).sum()
+
+    by_weight, by_input = jax.grad(loss, argnums=(0, 1))(jnp.asarray(w), jnp.asarray(x))
+    half_x, half_w = (one.astype(np.float16).astype(np.float64) for one in (x, w))
+    np.testing.assert_allclose(by_weight, pull.T @ half_x, rtol=0, atol=64 * EPS)  # sums of 6 and of 5 terms
+    np.testing.assert_allclose(by_input, pull @ half_w, rtol=0, atol=64 * EPS)
+    assert np.isinf(Projection(jnp.full((1, 1), 70_000.0), "fp16", "identity")(jnp.ones((1, 1)))).all()  # beyond 65504
 
 
 def test_a_projection_takes_the_surrogate_of_its_form():

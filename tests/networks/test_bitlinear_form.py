@@ -15,12 +15,28 @@ def test_the_defaults_are_the_papers_equations():
     assert W23.shift == "as-written"
 
 
-def test_layers_keep_the_form_that_stored_results_were_made_with():
-    assert DEFAULT_FORM is ROUNDED is named_form("rounded")
+def test_the_papers_form_is_the_default_and_ours_is_named():
+    assert DEFAULT_FORM is W23
+    assert ROUNDED is named_form("rounded")
     assert (ROUNDED.sign_at_zero, ROUNDED.rounding, ROUNDED.gamma, ROUNDED.shift) == (1, True, "row", "nowhere")
     assert ROUNDED.surrogate == "identity"
     fields = {field.name: field.default for field in dataclasses.fields(Projection)}
     assert fields["form"] is DEFAULT_FORM
+
+
+def test_named_forms_change_one_thing_of_the_papers():
+    names = [name for name in FORMS if name.startswith("w23-")]
+    assert len(names) == 3
+    for name in names:
+        changed = [field for field in vars(W23) if getattr(FORMS[name], field) != getattr(W23, field)]
+        assert len(changed) == 1
+
+
+def test_packed_inputs_are_integers_with_gamma_per_token():
+    for form in FORMS.values():
+        found = form.packed()
+        assert (found.gamma, found.rounding) == ("row", True)
+        assert dataclasses.replace(found, gamma=form.gamma, rounding=form.rounding) == form
 
 
 def test_at_inference_gamma_is_per_token_and_nothing_else_changes():

@@ -153,6 +153,7 @@ def test_a_form_is_that_of_every_projection_and_starts_from_the_same_weights(for
     given = jnp.asarray(tokens())
     found, other = outputs(model, given), outputs(default, given)
     assert bool((found == other).all()) == (form == DEFAULT_FORM)
+    assert DEFAULT_FORM == W23
 
 
 def test_other_arms_have_no_form():
@@ -201,7 +202,8 @@ def test_losses_are_cross_entropies():
     ("arm", "form"),
     [
         ("full", DEFAULT_FORM),
-        ("bitnet", DEFAULT_FORM),
+        ("fp16", DEFAULT_FORM),
+        ("bitnet", ROUNDED),
         ("bitnet", W23),
         ("bitnet", dataclasses.replace(W23, groups=4)),
         ("b158", DEFAULT_FORM),

@@ -132,16 +132,7 @@ def test_divergence_is_a_result(tmp_path):
     found = train(tmp_path / "one", rate=1e30, arm="full")
     assert np.all(found["diverged"].to_numpy())
     assert np.isnan(found["loss"].to_numpy()).all()
-    assert list(found["evaluated"]) == ["full", "int8-absmax", "sign-ptq"]
-
-
-def test_arms_after_training_are_measured_on_the_network_of_full(tmp_path):
-    found = train(tmp_path / "one", arm="full")
-    assert list(found["evaluated"]) == ["full", "int8-absmax", "sign-ptq"]
-    full, int8, signs = (float(one) for one in found["loss"].to_numpy())
-    assert full != int8
-    assert abs(int8 - full) < 0.05  # 8 bits change outputs by about 1 %
-    assert signs > full + 0.05  # one bit a weight without training for it costs far more
+    assert list(found["evaluated"]) == ["full"]
 
 
 def test_infinite_logits_give_no_number():
