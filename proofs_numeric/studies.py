@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ntk1bit.errors import require_choice
@@ -18,6 +18,7 @@ from ntk1bit.experiments.deep_spec import SCALING_PRESETS, SIMILARITY_PRESETS
 from ntk1bit.experiments.feed_forward import FeedForward
 from ntk1bit.experiments.language_spec import PRESETS as LANGUAGE_PRESETS
 from ntk1bit.experiments.layer_variance import DRAWS, INPUTS, LayerVariance
+from proofs_numeric.bitnet_studies import bitnet_studies
 
 PRESETS = ("quick", "standard", "thorough")
 RATES = (0.125, 0.25, 0.5, 1.0)  # eta_rel of the floor studies
@@ -118,6 +119,7 @@ def studies(preset: str) -> dict[str, Study]:
         *_deep(preset),
         _language(preset),
         _layer_variance(preset, size),
+        *(Study(*planned) for planned in bitnet_studies(preset)),
     ]
     return {one.name: one for one in made}
 
@@ -343,6 +345,7 @@ def _deep(preset: str) -> list[Study]:
 
 def _language(preset: str) -> Study:
     spec = LANGUAGE_PRESETS["smoke" if preset == "quick" else preset]
+    spec = replace(spec, form="rounded", surrogate="identity")  # ours; BitNet as written has studies of its own
     return Study("language", "Transformers on text in full precision and 1-bit, against size", spec)
 
 

@@ -11,7 +11,6 @@ from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
 from ntk1bit.experiments.executors import local_executor
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.feed_forward import FeedForward
-from ntk1bit.experiments.grouped_loss import GroupedLoss
 from ntk1bit.experiments.language import LanguageModel
 from ntk1bit.experiments.language_spec import LanguageSpec
 from ntk1bit.experiments.layer_variance import LayerVariance
@@ -33,7 +32,6 @@ __all__ = [
     "ExperimentList",
     "FeedForward",
     "FlipProbability",
-    "GroupedLoss",
     "LanguageModel",
     "LanguageSpec",
     "LayerVariance",

@@ -11,6 +11,7 @@ from ntk1bit import cores
 from ntk1bit.errors import InputError
 from ntk1bit.files import writable_file
 from ntk1bit.networks.bitlinear import Projection, signed_weights
+from ntk1bit.networks.bitlinear_form import Shift
 from ntk1bit.networks.transformer import Block, Transformer
 from ntk1bit.networks.transformer_shape import Shape
 from ntk1bit.packed.file_format import SUFFIX, save, stack_signs
@@ -36,9 +37,9 @@ def export(model: Transformer, shape: Shape, path: Path | str, *, alphabet: str 
 def pack(model: Transformer, shape: Shape, *, alphabet: str = "", note: str = "") -> PackedModel:
     """Pack the projections of a Transformer of the arm `bitnet`; the rest stays in float32.
 
-    Packed inference rounds a token's inputs by their own gamma, as W23 has it at inference, whatever the form says of
-    training. Sign(0) is the form's. A form without rounding, with a shift or with groups cannot be packed: its inputs
-    are no integers (W23, Eq. 4 as printed), are offset (Eq. 6), or have several scales (Eqs. 13, 14).
+    Packed inference rounds a token's inputs to integers by their own gamma, as W23 has it at inference, whatever the
+    form says of training (`BitLinearForm.packed`). Sign(0) and the shift (Eq. 6) are the form's. A form with groups
+    cannot be packed: it has several scales (Eqs. 13, 14).
 
     Parameters
     ----------
@@ -82,7 +83,22 @@ def pack(model: Transformer, shape: Shape, *, alphabet: str = "", note: str = ""
         head=embedding if model.head is None else _floats("head", model.head, table),
         alphabet=alphabet,
         note=note,
+        shift=_shift(model),
     )
+
+
+def _shift(model: Transformer) -> Shift:
+    """Return the shift of all first feed-forward layers.
+
+    Raises
+    ------
+    InputError
+        If they differ.
+    """
+    found = {block.up.form.shift for block in model.blocks}
+    if len(found) > 1:
+        raise InputError(f"layers shift their inputs in several ways: {', '.join(sorted(found))}; give them one form")
+    return found.pop()
 
 
 def _pack_block(where: str, block: Block, shape: Shape) -> PackedBlock:
@@ -132,18 +148,10 @@ def _pack_projection(where: str, projection: Projection, shape: tuple[int, int])
 
 def _require_packable(where: str, projection: Projection) -> None:
     """Refuse what 8-bit kernels with one scale a matrix do not compute."""
-    form = projection.form
-    why, instead = "", ""
-    if form.groups > 1:
-        why, instead = f"has {form.groups} groups with a scale each", "groups=1"
-    elif not form.rounding:
-        why, instead = "clips its inputs to real numbers (W23, Eq. 4 as printed)", "rounding=True"
-    elif projection.before_nonlinearity and form.shift != "nowhere":
-        why, instead = "shifts its inputs (W23, Eq. 6)", 'shift="nowhere"'
-    if why:
+    if projection.form.groups > 1:
         raise InputError(
-            f"{where} {why}, which 8-bit kernels with one scale a matrix do not compute; train, or use `as_form` with, "
-            f"a form that has {instead}"
+            f"{where} has {projection.form.groups} groups with a scale each, which 8-bit kernels with one scale a "
+            "matrix do not compute; train, or use `as_form` with, a form that has groups=1"
         )
 
 

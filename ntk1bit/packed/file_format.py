@@ -1,8 +1,9 @@
 """Packed Transformers on disk: one `.npz` of numeric arrays, read without pickle and without JAX.
 
-    format                 int64, FORMAT
+    format                 int64, FORMAT; files of format 1 have no shift and are read too
     shape                  the fields of `Shape` as JSON, UTF-8 in uint8
     alphabet, note         text, UTF-8 in uint8
+    shift                  of the rows before U, a name of `ntk1bit.networks.bitlinear_form.SHIFTS`, UTF-8 in uint8
     embedding              (vocabulary, d) float32
     norm                   (d,) float32
     head                   (vocabulary, d) float32; not there if tied
@@ -23,6 +24,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -30,10 +32,11 @@ from ntk1bit import cores
 from ntk1bit.cores.bits import packed_shape
 from ntk1bit.errors import InputError
 from ntk1bit.files import writable_file, write_whole
+from ntk1bit.networks.bitlinear_form import SHIFTS, Shift
 from ntk1bit.networks.transformer_shape import ACTIVATIONS, Shape
 from ntk1bit.packed.model import PackedBlock, PackedModel, PackedProjection
 
-FORMAT = 1
+FORMAT = 2
 SUFFIX = ".npz"
 PROJECTIONS = ("query", "key", "value", "output", "up", "down")
 NORMS = ("attention_norm", "attention_sub_norm", "feed_norm", "feed_sub_norm")
@@ -114,6 +117,7 @@ def _arrays(model: PackedModel) -> Iterator[tuple[str, np.ndarray]]:
     yield "shape", _bytes_of(json.dumps(dataclasses.asdict(model.shape)))
     yield "alphabet", _bytes_of(model.alphabet)
     yield "note", _bytes_of(model.note)
+    yield "shift", _bytes_of(model.shift)
     yield "embedding", model.embedding
     yield "norm", model.norm
     if not model.shape.tied:
@@ -129,8 +133,8 @@ def _arrays(model: PackedModel) -> Iterator[tuple[str, np.ndarray]]:
 def _model(arrays: dict[str, np.ndarray]) -> PackedModel:
     """Check every array and put the model together; what is left over is foreign."""
     version = _take(arrays, "format", (), np.int64)
-    if version != FORMAT:
-        raise _DamageError(f"its format is {int(version)}, and this version reads {FORMAT}")
+    if version not in (1, FORMAT):
+        raise _DamageError(f"its format is {int(version)}, and this version reads 1 and {FORMAT}")
     shape = _shape(_text(arrays, "shape"))
     width, table = shape.width, (shape.vocabulary, shape.width)
     alphabet = _text(arrays, "alphabet")
@@ -145,6 +149,7 @@ def _model(arrays: dict[str, np.ndarray]) -> PackedModel:
         head=embedding if shape.tied else _floats(arrays, "head", table),
         alphabet=alphabet,
         note=_text(arrays, "note"),
+        shift=_shift(_text(arrays, "shift") if version > 1 else "nowhere"),
     )
     if arrays:
         raise _DamageError(f"it also holds {min(arrays)!r}")
@@ -172,6 +177,12 @@ def _block(arrays: dict[str, np.ndarray], layer: int, width: int) -> PackedBlock
         feed_sub_norm=gains[3],
         down=down,
     )
+
+
+def _shift(text: str) -> Shift:
+    if text not in SHIFTS:
+        raise _DamageError(f"it shifts rows {text[:40]!r}, none of {', '.join(SHIFTS)}")
+    return cast(Shift, text)
 
 
 def _shape(text: str) -> Shape:

@@ -2,6 +2,7 @@
 
 The network is `ntk1bit.networks.transformer` with every projection as in W23: rows are normalised and rounded to 8-bit
 integers q, the product with the signs is exact (`ntk1bit.cores.sign_matmul_int8`), and `beta gamma/128` scales it back.
+Before U, which precedes the non-linearity, rows may be shifted onto [0, 127] (W23, Eq. 6).
 
     h   = E[token]
     h  += O( SubLN( Attention(Q, K, V of LN h) ) )
@@ -24,7 +25,7 @@ from jaxtyping import Float, Float32, Integer
 
 from ntk1bit import cores
 from ntk1bit.errors import InputError
-from ntk1bit.networks.quantizers import quantize_activations
+from ntk1bit.networks.bitlinear_form import Shift
 from ntk1bit.networks.transformer_shape import Shape
 from ntk1bit.packed import attention, rows
 from ntk1bit.printing import record
@@ -132,6 +133,8 @@ class PackedModel:
         The characters its tokens stand for, or "".
     note
         What the exporter had to say.
+    shift
+        Of the rows before U (`ntk1bit.networks.bitlinear_form`).
     """
 
     shape: Shape
@@ -141,6 +144,7 @@ class PackedModel:
     head: Float32[np.ndarray, "vocabulary d"]
     alphabet: str = ""
     note: str = ""
+    shift: Shift = "nowhere"
 
     def __repr__(self) -> str:
         """Describe what it holds in at most ten lines: arrays by shape and range."""
@@ -170,6 +174,8 @@ class PackedModel:
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield what there is to know about the model, as (name, value)."""
         yield from ((name, str(value)) for name, value in asdict(self.shape).items())
+        if self.shift != "nowhere":
+            yield "shift before U", self.shift
         yield "alphabet", repr(self.alphabet) if self.alphabet else "unknown"
         if self.note:
             yield "note", " ".join(self.note.split())
@@ -262,7 +268,7 @@ class PackedModel:
         ).reshape(h.shape)
         q, gamma = rows.normalize(gathered, block.attention_sub_norm)
         rows.add(h, cores.sign_matmul_int8(q, block.output.signs), gamma, block.output.beta)
-        q, gamma = rows.normalize(h, block.feed_norm)
+        q, gamma = rows.normalize(h, block.feed_norm, shift=self.shift)
         sums = cores.sign_matmul_int8(q, block.up.signs)
         hidden = rows.activate(sums, gamma, block.up.beta, gelu=self.shape.activation == "gelu")
         q, gamma = rows.normalize(hidden, block.feed_sub_norm)
@@ -297,8 +303,8 @@ def logits_reference(model: PackedModel, tokens: Integer[np.ndarray, "b t"]) -> 
     h = model.embedding[tokens].astype(np.float64).reshape(batch * time, shape.width)
     rotary = attention.rotary_table(time, shape.width // shape.heads // 2)
 
-    def through(projection: PackedProjection, x: np.ndarray) -> np.ndarray:
-        q, gamma = quantize_activations(x)
+    def through(projection: PackedProjection, h: np.ndarray, gain: np.ndarray, shift: Shift = "nowhere") -> np.ndarray:
+        q, gamma = rows.normalize_reference(h, gain, shift=shift)
         signs = cores.unpack_signs(projection.signs).astype(np.float64)
         return projection.beta * (gamma / rows.LEVELS)[:, None] * (q.astype(np.float64) @ signs.T)
 
@@ -307,14 +313,13 @@ def logits_reference(model: PackedModel, tokens: Integer[np.ndarray, "b t"]) -> 
 
     for block in model.blocks:
         query, key, value, output, up, down = block.projections()
-        x = rows.layer_norm(h, block.attention_norm)
-        q, k, v = (split(through(projection, x)) for projection in (query, key, value))
+        q, k, v = (split(through(projection, h, block.attention_norm)) for projection in (query, key, value))
         gathered = attention.attend_reference(
             attention.rotate_reference(q, rotary), attention.rotate_reference(k, rotary), v
         )
-        h = h + through(output, rows.layer_norm(gathered.reshape(h.shape), block.attention_sub_norm))
-        x = through(up, rows.layer_norm(h, block.feed_norm))
+        h = h + through(output, gathered.reshape(h.shape), block.attention_sub_norm)
+        x = through(up, h, block.feed_norm, model.shift)
         hidden = rows.activate_reference(x, gelu=shape.activation == "gelu")
-        h = h + through(down, rows.layer_norm(hidden, block.feed_sub_norm))
+        h = h + through(down, hidden, block.feed_sub_norm)
     logits = rows.layer_norm(h, model.norm) @ model.head.T.astype(np.float64)
     return logits.reshape(batch, time, shape.vocabulary)

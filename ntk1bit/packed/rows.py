@@ -18,10 +18,12 @@ from jaxtyping import Float, Float32, Int8, Int32
 from ntk1bit.compiling import CONTRACT, REASSOCIATE, compiled, inlined
 from ntk1bit.cores import settings
 from ntk1bit.cores.threads import run_pieces
+from ntk1bit.networks.bitlinear_form import SHIFTS, Shift
 from ntk1bit.networks.layer_norm import EPSILON, layer_norm
-from ntk1bit.networks.quantizers import LIFT, SMALL, quantize_activations
+from ntk1bit.networks.quantizers import LIFT, SMALL, levels, quantize_activations
 
 LEVELS = 128  # Q_b of 8 bits
+_UNSHIFTED, _FULL_RANGE = SHIFTS.index("nowhere"), SHIFTS.index("full-range")
 _PIECE_NS = 50_000
 _LOG2_E = np.float32(1 / np.log(2))
 _LN2_HIGH = np.float32(0.693359375)  # 9 bits, so that n LN2_HIGH is exact
@@ -37,20 +39,33 @@ class Rounded(NamedTuple):
     gamma: Float[np.ndarray, " n"]
 
 
-def normalize(h: Float32[np.ndarray, "n d"], gain: Float32[np.ndarray, " d"]) -> Rounded:
+def normalize(h: Float32[np.ndarray, "n d"], gain: Float32[np.ndarray, " d"], *, shift: Shift = "nowhere") -> Rounded:
     """Apply LayerNorm with a gain, then absmax rounding to 8 bits, to every row.
 
     `x = (h - mean) / sqrt(var + 1e-5) gain`; `gamma = max_k |x_k|`; `q = clip(round(x (128/gamma)), -127, 127)`, halves
     to even, in float32 and in the order of `straight_through.absmax_integers`. A row that is not finite gets gamma nan.
+
+    With a shift (W23, Eq. 6) `q = clip(round((x - eta) (128/gamma)), 0, 127)`, eta = min_k x_k; for ``"full-range"``
+    gamma is max_k (x_k - eta).
     """
     q, gamma = np.empty(h.shape, dtype=np.int8), np.empty(len(h), dtype=np.float32)
-    by_rows(lambda first, stop: _normalize(h, gain, q, gamma, first, stop), len(h), 0.5 * h.shape[1])
+    how = SHIFTS.index(shift)
+    by_rows(lambda first, stop: _normalize(h, gain, how, q, gamma, first, stop), len(h), 0.5 * h.shape[1])
     return Rounded(q, gamma)
 
 
-def normalize_reference(h: Float[np.ndarray, "n d"], gain: Float[np.ndarray, " d"]) -> Rounded:
+def normalize_reference(
+    h: Float[np.ndarray, "n d"], gain: Float[np.ndarray, " d"], *, shift: Shift = "nowhere"
+) -> Rounded:
     """Compute `normalize` plainly, in the precision of `h`."""
-    return Rounded(*quantize_activations(layer_norm(h, gain)))
+    x = layer_norm(h, gain)
+    if shift == "nowhere":
+        return Rounded(*quantize_activations(x))
+    gamma = np.abs(x).max(axis=1, keepdims=True)
+    x = x - x.min(axis=1, keepdims=True)
+    if shift == "full-range":
+        gamma = x.max(axis=1, keepdims=True)
+    return Rounded((LEVELS * levels(x, gamma, LEVELS, from_zero=True)).astype(np.int8), gamma[:, 0])
 
 
 def activate(
@@ -154,8 +169,9 @@ def _norm_row(row, gain, x):
 
 @compiled
 @no_type_check
-def _normalize(h, gain, q, gamma, first, stop):
+def _normalize(h, gain, shift, q, gamma, first, stop):
     x = np.empty(h.shape[1], np.float32)
+    lowest = np.float32(1 - LEVELS if shift == _UNSHIFTED else 0)
     largest = np.empty(1, np.int32)
     for i in range(first, stop):
         if not _norm_row(h[i], gain, x):
@@ -164,13 +180,19 @@ def _normalize(h, gain, q, gamma, first, stop):
             continue
         largest[0] = _largest_bits(x)
         top = largest.view(np.float32)[0]
+        if shift != _UNSHIFTED:
+            low, high = x.min(), x.max()
+            for k in range(len(x)):
+                x[k] -= low
+            if shift == _FULL_RANGE:
+                top = high - low
         gamma[i] = top
         lift = np.float32(LIFT) if top < np.float32(SMALL) else np.float32(1)  # as `quantizers.levels` has it
         factor = np.float32(LEVELS) / ((top if top > 0 else np.float32(1)) * lift)
         row = q[i]
         for k in range(len(row)):
             level = np.rint(x[k] * lift * factor)
-            level = min(max(level, np.float32(1 - LEVELS)), np.float32(LEVELS - 1))
+            level = min(max(level, lowest), np.float32(LEVELS - 1))
             row[k] = np.int8(np.int32(level))
 
 

@@ -14,6 +14,7 @@ from ntk1bit import cores
 from ntk1bit.errors import InputError
 from ntk1bit.networks import bitlinear
 from ntk1bit.networks.bitlinear import LayerNorm
+from ntk1bit.networks.bitlinear_form import ROUNDED
 from ntk1bit.networks.straight_through import absmax_integers, tensor_wise
 from ntk1bit.networks.transformer import Transformer, rotate, transformer
 from ntk1bit.networks.transformer_shape import Shape
@@ -61,7 +62,7 @@ def varied(shape: Shape, seed: int = 0) -> Transformer:
             return LayerNorm(jnp.asarray(rng.uniform(0.5, 1.5, one.gain.shape).astype(np.float32)))
         return one
 
-    model = transformer(shape, arm="bitnet", seed=seed)
+    model = transformer(shape, arm="bitnet", seed=seed, form=ROUNDED)  # W23's form: test_export.py
     return jax.tree.map(change, model, is_leaf=lambda one: isinstance(one, LayerNorm))
 
 
@@ -97,8 +98,8 @@ def recorded(monkeypatch, model, tokens):
     found = []
     normalize = packed_rows.normalize
 
-    def recording(h, gain):
-        result = normalize(h, gain)
+    def recording(h, gain, **options):
+        result = normalize(h, gain, **options)
         found.append(result.q)
         return result
 
