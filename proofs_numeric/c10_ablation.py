@@ -19,10 +19,10 @@ training loss of a search of its own. Differences are of validation losses, pair
 interval is Student's over the seeds. Beside Table 4: what SubLN does where nothing is in 1 bit, what 16 bits cost, and
 what our readings of W23 change, none of which W23 makes a statement about. W23 prints no rounding in its Eq. 4, an Eq.
 6 whose place is open, and a gamma that need not be the range of x - eta: each other reading is trained too, and so are
-G = 2, 4 and 8 groups (Eqs. 13 to 15). Training further: half of the characters, and on with the other half, learning
-rate and optimiser starting afresh; the first half once in 1 bit and once in full precision. That what is trained
-further had twice the characters is the point of the claim; what it costs to begin anew, or to begin in full precision,
-is seen against a 1-bit network that had all the characters in one go.
+G = 2, 4 and 8 groups (Eqs. 13 to 15). Training further: half of the characters, and on with the other half, schedule
+and optimiser starting afresh at the same rate; the first half once in 1 bit and once in full precision. That what is
+trained further had twice the characters is the point of the claim; what it costs to begin anew, or to begin in full
+precision, is seen against a 1-bit network that had all the characters in one go.
 """
 
 from __future__ import annotations
