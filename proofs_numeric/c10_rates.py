@@ -10,7 +10,7 @@ precision diverges (section 2.2, Fig. 5b).
 
 **C10-rate-size, W23.** The rates of its Table 5 fall as models grow.
 
-**Derivation.** None is given in W23. What could be behind it: only beta of a 1-bit layer depends on how large the latent
+**Derivation.** None is given in W23. A possible reason: only beta of a 1-bit layer depends on how large the latent
 weights are, and a norm divides it out where one follows; and a step of Adam does not depend on how large a gradient is.
 Latent weights that a large rate has pushed far out flip ever less, so that too large a rate freezes signs where in full
 precision it would make weights ever larger. Embeddings and norms are not in 1 bit, and gain nothing by this.
