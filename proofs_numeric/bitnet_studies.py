@@ -130,7 +130,7 @@ def bitnet_studies(preset: str) -> Iterator[Planned]:
 
 def _ladder(at: _Sizes, arms: tuple[str, ...]) -> StabilitySpec:
     base = at.base.as_dict() | {"sizes": at.ladder, "arms": arms, "choices": 0}
-    return StabilitySpec(**base | {"tokens": at.base.tokens // _STABILITY_SHARE}, most=at.most)
+    return StabilitySpec(**base | {"tokens": at.base.tokens // _STABILITY_SHARE}, lowest=-1, most=at.most)
 
 
 def _flips(at: _Sizes) -> Iterator[UpdateFlips]:
