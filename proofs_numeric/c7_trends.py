@@ -30,7 +30,8 @@ nm attention's share is then T/(0.084 d + T + 6.12): 0.88 at d = 768, one half a
 precision, but from far above. Norms and residuals are at most 10.8/(0.084 d + T + 6.12): 2 % at d = 768.
 
 **How the words are read.** "Negligible" is at most 1 %: less than C1b allows, a tenth, which is context. "Much smaller"
-is at most a tenth, at the largest size. In BitNet attention only has to take no more than half of the energy.
+is at most a tenth, at the largest size. In BitNet attention only has to take no more than half of the energy. What is
+left precise is FP16 here, as W23's Table 1 needs it; section 2 says "e.g. 8-bit", which a context criterion charges.
 
 **Experiment.** Counts at W23's eight sizes and costs; nothing is drawn at random. Savings, multiplications and
 attention are counted by Eqs. 16 to 18. These leave out norms and residuals, which are counted of our Transformer,
@@ -52,7 +53,7 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.claims import AtMost, Claim, Evidence, Number
-from ntk1bit.energy.counting import NODES, Arm, Model, Node
+from ntk1bit.energy.counting import COSTS, NODES, Arm, Model, Node
 from ntk1bit.energy.published import REDUCTIONS, SIZES
 from ntk1bit.energy.tables import operations_table
 from proofs_numeric.data import Data
@@ -75,9 +76,9 @@ _ASSUMED = "energy is operations times the costs W23 prints; moving data costs n
 CLAIM_TRENDS = Claim(
     id="C7-trends",
     title="savings grow with size, and attention shrinks beside the linear maps",
-    statement="From each of W23's eight sizes to the next the energy of FP16 over BitNet's rises, and attention's two "
-    "products fall as a share of FP16's operations and of BitNet's energy; at the largest they take at most a tenth of "
-    "the operations of the linear maps.",
+    statement="From each of W23's eight sizes to the next the savings, energy of FP16 over BitNet's, rise, and "
+    "attention's two products fall as a share of FP16's operations and of BitNet's energy; at the largest size they "
+    "take at most a tenth of the operations of the linear maps.",
     source="W23, Fig. 1, section 2",
     assumptions=f"{_ASSUMED} at every size; W23's 'QKV transformation' is attention's products.",
     refuted_by="one step to the next size that goes the other way, or more than a tenth at 30B",
@@ -94,25 +95,25 @@ CLAIM_TRENDS = Claim(
         AtMost("attention.every", MUCH_SMALLER),
     ),
     labels={
-        "savings.step": "FP16 / BitNet at a size over that at the next",
-        "savings.exact.step": "the same, everything counted",
-        "savings.wide.step": "the same, everything counted, sums in 32 bits",
-        "savings.printed.step": "the same, as printed",
-        "attention.full16.step": "attention's share of FP16's operations at a size over that at the size before",
-        "attention.bitnet.step": "its share of BitNet's energy, likewise",
+        "savings.step": "savings, this size / next size",
+        "savings.exact.step": "savings, everything counted, this size / next size",
+        "savings.wide.step": "savings, everything counted, sums in 32 bits, this size / next size",
+        "savings.printed.step": "savings, as printed, this size / next size",
+        "attention.full16.step": "attention's share of FP16's operations, next size / this size",
+        "attention.bitnet.step": "attention's share of BitNet's energy, next size / this size",
         "attention.largest": "attention / linear maps, operations, at 30B",
-        "attention.every": "attention / linear maps, operations, at the worst size",
+        "attention.every": "attention / linear maps, operations",
     },
 )
 CLAIM_MUL = Claim(
     id="C7-mul",
     title="multiplications take most of the energy, and BitNet saves most there",
-    statement="At each of W23's eight sizes additions take at most half of the energy of FP32 and of FP16, and are at "
-    "most half of what BitNet saves.",
+    statement="At each of W23's eight sizes additions take at most half of the energy of FP32 and of FP16, and BitNet "
+    "saves no more energy in additions than in multiplications.",
     source="W23, section 2.3, Table 1",
     assumptions=f"{_ASSUMED}; products of matrices only, at 7 and 45 nm.",
-    refuted_by="one size, format or node at which additions take more than half",
-    criteria=(AtMost("additions.full", _HALF), AtMost("additions.saved", _HALF)),
+    refuted_by="one size, format or node at which additions take more than half, or save more than multiplications",
+    criteria=(AtMost("additions.full", _HALF), AtMost("additions.saved", 0.0)),
     context=(
         AtMost("additions.left", 1.0),
         AtMost("multiplications.linear", _HALF),
@@ -120,8 +121,8 @@ CLAIM_MUL = Claim(
     ),
     labels={
         "additions.full": "additions' share of the energy of full precision",
-        "additions.saved": "additions' share of the energy saved",
-        "additions.left": "share of multiplications' energy that BitNet still takes, over that of additions'",
+        "additions.saved": "energy saved in additions minus that in multiplications, over full precision's",
+        "additions.left": "share of multiplications' energy that is left in BitNet, over that of additions'",
         "multiplications.linear": "multiplications' share of the energy of BitNet's linear maps",
         "multiplications.bitnet": "multiplications' share of BitNet's energy",
     },
@@ -135,11 +136,9 @@ CLAIM_NORMS = Claim(
     assumptions=f"{_ASSUMED}; 'negligible' is read as at most 1 %; the head is left out.",
     refuted_by="one size at which they take more than 1 %",
     criteria=(AtMost("norms.operations", NEGLIGIBLE), AtMost("norms.energy", NEGLIGIBLE)),
-    context=(AtMost("norms.wide", NEGLIGIBLE),),
     labels={
         "norms.operations": "norms and residuals, share of FP16's operations",
         "norms.energy": "norms and residuals, share of FP16's energy",
-        "norms.wide": "the same, sums of products in 32 bits",
     },
 )
 CLAIM_PRECISE = Claim(
@@ -153,6 +152,7 @@ CLAIM_PRECISE = Claim(
     criteria=(AtMost("attention.bitnet", _HALF), AtMost("norms.bitnet", NEGLIGIBLE)),
     context=(
         AtMost("attention.bitnet.largest", _HALF),
+        AtMost("attention.bitnet.int8", _HALF),
         AtMost("norms.bitnet.largest", NEGLIGIBLE),
         AtMost("norms.bitnet", _OF_C1B),
         AtMost("precise.bitnet", _HALF),
@@ -160,6 +160,7 @@ CLAIM_PRECISE = Claim(
     labels={
         "attention.bitnet": "attention's share of BitNet's energy",
         "attention.bitnet.largest": "attention's share of BitNet's energy at 30B",
+        "attention.bitnet.int8": "attention's share of BitNet's energy, were it in 8 bits",
         "norms.bitnet": "norms' and residuals' share of BitNet's energy",
         "norms.bitnet.largest": "norms' and residuals' share of BitNet's energy at 30B",
         "precise.bitnet": "share of all that is left precise, everything counted",
@@ -190,17 +191,21 @@ def evidence_trends(_: Data) -> Evidence:
     beside = _sums(counted, "count", "w23", "full16", _ATTENTION) / _sums(counted, "count", "w23", "full16", _LINEAR)
     operations = _share(counted, "count", "w23", "full16", _ATTENTION)
     energy = [_share(counted, node, "w23", "bitnet", _ATTENTION) for node in NODES]
-    of_savings = "joules of FP16 over BitNet's, at a size over that at the next, largest over steps, at 7 and 45 nm"
-    of_shares = "at a size over that at the size before, largest over steps"
+    of_savings, of_shares = "joules of FP16 over BitNet's, largest over sizes, at 7 and 45 nm", "largest over sizes"
     measures = (
-        _largest("savings.step", of_savings, [_steps(1 / one) for one in savings["w23"]]),
-        _largest("savings.exact.step", of_savings, [_steps(1 / one) for one in savings["exact"]]),
-        _largest("savings.wide.step", of_savings, [_steps(1 / one) for one in savings["wide"]]),
-        _largest("savings.printed.step", "W23's printed savings, likewise, at 7 nm", [_steps(1 / printed)]),
-        _largest("attention.full16.step", f"share of operations {of_shares}", [_steps(operations)]),
-        _largest("attention.bitnet.step", f"share of joules {of_shares}, at 7 and 45 nm", map(_steps, energy)),
-        _largest("attention.largest", "operations of attention's products over the linear maps'", [beside[-1:]], "30B"),
-        _largest("attention.every", "that ratio, largest over sizes", [beside]),
+        *(
+            _largest(name, of_savings, [_steps(1 / one) for one in savings[counting]])
+            for name, counting in (
+                ("savings.step", "w23"),
+                ("savings.exact.step", "exact"),
+                ("savings.wide.step", "wide"),
+            )
+        ),
+        _largest("savings.printed.step", "the eight ratios of W23's Fig. 1, largest over sizes", [_steps(1 / printed)]),
+        _largest("attention.full16.step", f"of all operations, {of_shares}", [_steps(operations)]),
+        _largest("attention.bitnet.step", f"of all joules, {of_shares}, at 7 and 45 nm", map(_steps, energy)),
+        _largest("attention.largest", "multiplications and additions", [beside[-1:]], "30B"),
+        _largest("attention.every", "multiplications and additions, largest over sizes", [beside]),
     )
     table = _by_size(
         {
@@ -230,20 +235,22 @@ def evidence_mul(_: Data) -> Evidence:
         for arm, name in _FULL.items():
             add_full, mul_full = _both(counted, node, arm)
             full.append(add_full / (add_full + mul_full))
-            saved.append((add_full - add) / (add_full - add + mul_full - mul))
+            saved.append(((add_full - add) - (mul_full - mul)) / (add_full + mul_full))
             left.append((mul / mul_full) / (add / add_full))
-            columns |= {f"{name}, {node}": 1 - full[-1], f"saved of {name}, {node}": 1 - saved[-1]}
+            less = (mul_full - mul) / (add_full - add + mul_full - mul)
+            columns |= {f"{name}, {node}": 1 - full[-1], f"saved of {name}, {node}": less}
         columns |= {f"BitNet, {node}": whole[-1], f"BitNet's linear maps, {node}": linear[-1]}
     nodes, arms = "largest over sizes, at 7 and 45 nm", "largest over sizes, FP32 and FP16, at 7 and 45 nm"
-    less = "joules of full precision minus BitNet's"
     measures = (
         _largest("additions.full", f"joules of additions over all, {arms}", full),
-        _largest("additions.saved", f"{less}, of additions over all, {arms}", saved),
-        _largest("additions.left", f"BitNet's joules over those of full precision, as labelled, {arms}", left),
+        _largest("additions.saved", f"in joules, {arms}", saved),
+        _largest("additions.left", f"in joules, {arms}", left),
         _largest("multiplications.linear", f"joules of scaling over those of products and scaling, {nodes}", linear),
         _largest("multiplications.bitnet", f"joules of multiplications over all, {nodes}", whole),
     )
-    return Evidence(measures, {"share of multiplications in energy": _by_size(columns)})
+    at = _sizes(np.max(whole, axis=0) <= _HALF)
+    remark = f"Additions dominate the energy of all of BitNet's products, attention's among them, only at: {at}."
+    return Evidence(measures, {"share of multiplications in energy": _by_size(columns)}, (remark,))
 
 
 def evidence_norms(_: Data) -> Evidence:
@@ -251,11 +258,9 @@ def evidence_norms(_: Data) -> Evidence:
     counted = _without_head(counted_parts())
     operations = _share(counted, "count", "exact", "full16", _NORMS)
     energy = [_share(counted, node, "exact", "full16", _NORMS) for node in NODES]
-    wide = [_share(counted, node, "wide", "full16", _NORMS) for node in NODES]
     measures = (
         _largest("norms.operations", "of all operations but the head's, largest over sizes", [operations]),
         _largest("norms.energy", "of all joules but the head's, largest over sizes, at 7 and 45 nm", energy),
-        _largest("norms.wide", "of all joules but the head's, largest over sizes, at 7 and 45 nm", wide),
     )
     columns = {"of operations": operations, **_per_node("of energy", energy)}
     return Evidence(measures, {"norms and residuals, share of FP16": _by_size(columns)})
@@ -266,11 +271,13 @@ def evidence_precise(_: Data) -> Evidence:
     counted = _without_head(counted_parts())
     attention = [_share(counted, node, "w23", "bitnet", _ATTENTION) for node in NODES]
     norms = [_share(counted, node, "exact", "bitnet", _NORMS) for node in NODES]
+    in_int8 = [_share(_attention_in_int8(counted), node, "w23", "bitnet", _ATTENTION) for node in NODES]
     precise = [1 - _share(counted, node, "exact", "bitnet", _BIT) for node in NODES]
     of_sizes, of_largest = "of all joules, largest over sizes, at 7 and 45 nm", "of all joules, at 7 and 45 nm"
     measures = (
         _largest("attention.bitnet", of_sizes, attention),
         _largest("attention.bitnet.largest", of_largest, [one[-1:] for one in attention], "30B"),
+        _largest("attention.bitnet.int8", of_sizes, in_int8),
         _largest("norms.bitnet", f"{of_sizes}, without the head", norms),
         _largest("norms.bitnet.largest", f"{of_largest}, without the head", [one[-1:] for one in norms], "30B"),
         _largest("precise.bitnet", f"{of_sizes}, without the head: all but products with 1 bit and scaling", precise),
@@ -278,15 +285,16 @@ def evidence_precise(_: Data) -> Evidence:
     table = _by_size(
         {
             **_per_node("attention", attention),
+            **_per_node("attention, were it in 8 bits", in_int8),
             **_per_node("norms and residuals", norms),
             **_per_node("all that is precise", precise),
         }
     )
     remarks = tuple(
-        f"{what} at most {bound:g} of BitNet's energy, at both nodes, at: {_sizes(np.max(shares, axis=0) <= bound)}."
+        f"{what} of BitNet's energy, at both nodes, only at: {_sizes(np.max(shares, axis=0) <= bound)}."
         for what, shares, bound in (
-            ("Attention's products take", attention, _HALF),
-            ("Norms and residuals take", norms, NEGLIGIBLE),
+            ("Attention's products take at most half", attention, _HALF),
+            ("Norms and residuals take at most 1 %", norms, NEGLIGIBLE),
         )
     )
     return Evidence(measures, {"share of BitNet's energy": table}, remarks)
@@ -330,6 +338,16 @@ def _both(
     """Return joules of additions and of multiplications, by W23's counting."""
     add, mul = (_sums(counted, node, "w23", arm, kinds, operation) for operation in ("add", "mul"))
     return add, mul
+
+
+def _attention_in_int8(counted: pd.DataFrame) -> pd.DataFrame:
+    """Charge attention's products at the costs of 8-bit integers: section 2 says that precise is "e.g. 8-bit"."""
+    chosen = counted["kind"].isin(list(_ATTENTION))
+    charged = counted.copy()
+    for node in NODES:
+        each = [getattr(COSTS[node]["int8"], operation) for operation in counted.loc[chosen, "operation"]]
+        charged.loc[chosen, f"joules_{node}"] = counted.loc[chosen, "count"] * each * 1e-12
+    return charged
 
 
 def _without_head(counted: pd.DataFrame) -> pd.DataFrame:
