@@ -114,6 +114,16 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
         "energy table follows from the costs it prints.",
     ),
     (
+        {"C7-trends": "supported", "C7-mul": "supported"},
+        "The larger the model, the more energy BitNet saves by W23's counting, and most of what it saves is of "
+        "multiplications.",
+    ),
+    (
+        {"C7-norms": "supported", "C7-precise": "refuted"},
+        "Norms and residual connections cost full precision next to nothing, as W23 says, but what BitNet leaves "
+        "precise is not cheap in BitNet: at 7 nm attention's products take more than half of its energy up to 13B.",
+    ),
+    (
         {"C8": "supported", "C8-one": "refuted", "C8-kept": "supported"},
         "The variance of a BitLinear's output at the start is n beta^2 E[x^2], as W23 derives, and SubLN keeps it over "
         "depth; but for the usual starts it is 0.64 to 1.27, not about 1.",

@@ -17,7 +17,8 @@ from proofs_numeric.studies import PRESETS, studies
 EXPECTED = {
     *("I.6", "D.7", "Eq.5", "G.5", "H.2", "I.3", "I.5", "I.2", "4.2", "4.3", "4.4", "5.1", "5.2"),
     *("C0", "C1", "C1-H", "C1-K", "C1b", "C2", "C2-law", "C3", "C3-paired", "C3b", "C4"),
-    *("C5", "C5-ratio", "C5-similar", "C6", "C6-stable", "C6-energy", "C7", "C7-table"),
+    *("C5", "C5-ratio", "C5-similar", "C6", "C6-stable", "C6-energy"),
+    *("C7", "C7-table", "C7-trends", "C7-mul", "C7-norms", "C7-precise"),
     *("W23-law", "W23-gap", "W23-cost", "W23-table3", "W23-table4"),
     *("C8", "C8-one", "C8-kept"),
 }
