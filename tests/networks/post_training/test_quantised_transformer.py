@@ -20,6 +20,7 @@ from ntk1bit.networks.post_training.quantised_transformer import (
     quantise_transformer,
     smoothed_transformer,
 )
+from ntk1bit.networks.post_training.quip import quip
 from ntk1bit.networks.post_training.round_to_nearest import round_activations, round_weights
 from ntk1bit.networks.transformer import Transformer, as_arm, transformer
 from ntk1bit.networks.transformer_shape import Shape
@@ -196,7 +197,7 @@ def test_networks_without_sub_norms_are_quantised(name, without_sub_norms):
 
 
 @pytest.mark.parametrize("network", ["trained", "without_sub_norms"])
-@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.in_w23])
+@pytest.mark.parametrize("name", ["absmax-w8a8", "smoothquant-w4a4", "gptq-w4", "quip-w2"])
 def test_of_16_bit_networks_the_weights_of_16_bits_are_quantised(name, network, request, untyped):
     """Bit for bit as in full precision after rounding by hand, and not as the latent weights."""
     model, windows, _ = request.getfixturevalue(network)
@@ -209,23 +210,25 @@ def test_of_16_bit_networks_the_weights_of_16_bits_are_quantised(name, network, 
         assert one.arm == "full"
         assert one.weight.dtype == jnp.float32
         np.testing.assert_array_equal(one.weight, other.weight)
-    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
-    assert all(np.array_equal(one, other) for one, other in pairs)
+    same = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
+    assert all(np.array_equal(one, other) for one, other in same)
     pairs = zip(projections(found), projections(latent), strict=True)
     assert not any(np.array_equal(one.weight, other.weight) for (_, _, one), (_, _, other) in pairs)
 
 
-def test_later_blocks_are_calibrated_on_quantised_earlier_ones(trained, quantised):
+@pytest.mark.parametrize("method", ["gptq-w2", "quip-w2"])
+def test_later_blocks_are_calibrated_on_quantised_earlier_ones(method, trained, quantised):
     model, windows, _ = trained
     streams = embedded(model, windows)
-    changed = advance(quantised["gptq-w2"].blocks[0], streams)
-    for name in PROJECTIONS:
+    after = record_inputs(model.blocks[1], advance(quantised[method].blocks[0], streams))
+    for place, name in enumerate(PROJECTIONS):
         weight = np.asarray(getattr(model.blocks[1], name).weight, np.float64)
-        hessian = record_inputs(model.blocks[1], changed)[name].hessian
-        expected = gptq(weight, hessian, bits=2).values.astype(np.float32)
-        np.testing.assert_array_equal(getattr(quantised["gptq-w2"].blocks[1], name).weight, expected)
+        hessian, draws = after[name].hessian, (0, 23, 1, place)  # seed, stream, block, projection
+        rounded = quip(weight, hessian, bits=2, seed=draws) if method == "quip-w2" else gptq(weight, hessian, bits=2)
+        expected = rounded.values.astype(np.float32)
+        np.testing.assert_array_equal(getattr(quantised[method].blocks[1], name).weight, expected)
     plain = record_inputs(model.blocks[1], advance(model.blocks[0], streams))["query"].hessian
-    assert not np.array_equal(plain, record_inputs(model.blocks[1], changed)["query"].hessian)
+    assert not np.array_equal(plain, after["query"].hessian)
 
 
 def test_eight_bits_cost_little_and_fewer_cost_more(trained, quantised):
