@@ -55,8 +55,10 @@ def gptq(
     symmetric
         Whether the grids are symmetric, see `grids`.
 
-    Returns ------- Integers, one scale and one zero per row and group; `.values` are the weights. Weights of inputs
-    that are always zero become zero, as in the code of the authors.
+    Returns
+    -------
+    Integers, one scale and one zero per row and group; `.values` are the weights. Weights of inputs that are always
+    zero become zero, as in the code of the authors.
 
     Raises
     ------

@@ -5,6 +5,13 @@ projections of a block are quantised on the inputs they have in a network whose 
 and this block is not yet; then the block runs again, quantised, for the next one. SmoothQuant takes its magnitudes
 from the network in full precision, as its authors do.
 
+**16 bits.** A network of the arm ``fp16`` has its latent weights rounded to 16-bit floats first: those are the weights
+that it runs with and that are deployed. From then on it is a network of the arm ``full``, while it is calibrated and
+when it is quantised: inputs that the method leaves alone are 32-bit floats, each within a 2048th of its 16 bits.
+
+**Pre-LN.** All methods take networks without SubLN. SmoothQuant has nothing there to divide the inputs of `output` and
+`down` by, and leaves these two to be rounded as they are, as its authors do.
+
 What comes out is a `Transformer`, with the weights that the integers stand for: it is evaluated, stored and pickled as
 any other. Activations, where the method rounds them, are rounded while it runs.
 """
@@ -30,8 +37,10 @@ from ntk1bit.networks.post_training.quip import quip
 from ntk1bit.networks.post_training.round_to_nearest import SignScale, round_activations, round_weights
 from ntk1bit.networks.post_training.smoothquant import ALPHA, smoothing_factors
 from ntk1bit.networks.transformer import Block, Transformer
+from ntk1bit.networks.transformer_shape import layer_of
 
-# The norm whose output the projections read.
+FULL_PRECISION = ("full", "fp16")  # arms of the projections that can be quantised; with SubLN or without
+# The norm whose output the projections read; without SubLN the second and the last are None.
 READERS: dict[str, tuple[str, ...]] = {
     "attention_norm": ("query", "key", "value"),
     "attention_sub_norm": ("output",),
@@ -74,7 +83,7 @@ def quantise_transformer(
     Parameters
     ----------
     model
-        In the arm ``"full"``.
+        In one of the arms ``"full"``, ``"full-preln"``, ``"fp16"`` and ``"fp16-preln"``.
     method
         A name in `methods.METHODS`, or a `PostTrainingMethod`.
     windows
@@ -95,7 +104,7 @@ def quantise_transformer(
     """
     chosen = method_of(method)
     seed = whole("seed", seed, allowed="a whole number of at least 0", least=0)
-    _require_full_precision(model)
+    model = _as_full(model)
     if chosen.algorithm in ("gptq", "quip"):
         return _quantised_in_order(model, chosen, windows, seed)
     if chosen.algorithm == "smoothquant":
@@ -113,24 +122,26 @@ def quantise_transformer(
 def smoothed_transformer(
     model: Transformer, windows: Integer[np.ndarray, "count t1"], *, alpha: float = ALPHA
 ) -> Transformer:
-    """Smooth every projection's inputs (SmoothQuant, `smoothquant.smoothing_factors`); the function stays the same.
+    """Smooth the inputs of every projection that reads a norm (SmoothQuant); the function stays the same.
 
-    Gains of norms are divided by the factors and columns of weights multiplied with them, both in float64 and
-    rounded once; nothing is quantised.
+    Gains of norms are divided by the factors of `smoothquant.smoothing_factors` and columns of weights multiplied with
+    them, both in float64 and rounded once to float32; nothing is quantised. Without SubLN, `output` and `down` read no
+    norm and stay as they are. Of the arm ``"fp16"`` it is the function in the arm ``"full"`` of the weights rounded to
+    16 bits.
 
     Raises
     ------
     InputError
         If the network is of another arm or not finite, the windows do not fit, or `alpha` is not from 0 to 1.
     """
-    _require_full_precision(model)
-    if any(block.attention_sub_norm is None or block.feed_sub_norm is None for block in model.blocks):
-        raise InputError("smoothing divides the gains of SubLN, which the network lacks; train the arm 'full'")
+    model = _as_full(model)
     streams, blocks = embedded(model, windows), []
     for block in model.blocks:
         records = record_inputs(block, streams)
         changed: dict[str, LayerNorm | Projection] = {}
         for norm, readers in READERS.items():
+            if getattr(block, norm) is None:
+                continue
             weights = [_weight(block, name) for name in readers]
             factors = smoothing_factors(records[readers[0]].largest, weights, alpha=alpha)
             gain = getattr(block, norm).gain
@@ -185,17 +196,35 @@ def _with_blocks(model: Transformer, blocks: list[Block]) -> Transformer:
     return cast(Transformer, replace(model, blocks=tuple(blocks)))
 
 
-def _require_full_precision(model: Transformer) -> None:
+def _as_full(model: Transformer) -> Transformer:
+    """Return a network with projections of the arm ``"full"`` and the weights that it runs with.
+
+    Raises
+    ------
+    InputError
+        If a projection is not in full precision, or a weight is not finite.
+    """
+    blocks = []
     for number, block in enumerate(model.blocks):
+        changed = {}
         for name in PROJECTIONS:
             projection = getattr(block, name)
-            if projection.arm != "full" or isinstance(projection, QuantisedProjection):
-                how = "quantised already" if isinstance(projection, QuantisedProjection) else f"arm {projection.arm!r}"
+            layer, quantised = layer_of(projection.arm), isinstance(projection, QuantisedProjection)
+            if layer not in FULL_PRECISION or quantised:
                 raise InputError(
                     f"only a network trained in full precision can be quantised after training, but {name} of block "
-                    f"{number} is {how}; give one of arm 'full'"
+                    f"{number} is {'quantised already' if quantised else f'arm {projection.arm!r}'}; "
+                    "give one of arm full, full-preln, fp16 or fp16-preln"
                 )
-            if not np.isfinite(np.asarray(projection.weight)).all():
+            weight = np.asarray(projection.weight)
+            if layer == "fp16":
+                with np.errstate(over="ignore"):  # beyond the range of 16 bits: told in the next lines
+                    weight = weight.astype(np.float16)
+            if not np.isfinite(weight).all():
                 raise InputError(
-                    f"weights of {name} in block {number} contain NaN or infinity: the network has diverged"
+                    f"weights of {name} in block {number} contain NaN or infinity{' in 16 bits' * (layer == 'fp16')}: "
+                    "the network has diverged"
                 )
+            changed[name] = replace(_with_weight(projection, weight), arm="full")
+        blocks.append(replace(block, **changed))
+    return _with_blocks(model, blocks)

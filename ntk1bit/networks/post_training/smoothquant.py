@@ -6,8 +6,9 @@ max|X_j| being over calibration inputs, max|W_j| over all weights that read chan
 alpha = 0.5 the largest entries of channel j become equal in both factors. The division of X is part of the gain of the
 norm that X comes from, so that inference costs nothing. Both factors are then rounded by `round_to_nearest`.
 
-The authors smooth what follows a block's two norms. Our Transformer has a norm before its other projections as well,
-and all of them are smoothed. Their code raises factors and magnitudes to at least 1e-5; here a channel whose inputs
+The authors smooth what follows a block's two norms, and leave the two projections that read no norm to be rounded as
+they are. With SubLN our Transformer has a norm before those as well, and all are smoothed; without it (Pre-LN) as they
+do. Their code raises factors and magnitudes to at least 1e-5; here a channel whose inputs
 or weights are all zero, of which nothing can be moved, keeps s = 1.
 """
 

@@ -20,6 +20,31 @@ def damped_by_hand(hessian, damping=0.01):
     return hessian + damping * np.diag(hessian).mean() * np.eye(len(hessian))
 
 
+def damped_inputs(x, damping=0.01):
+    """Inputs with those that damping stands for: X^T X of the result is that of x with the damping on its diagonal."""
+    columns = x.shape[1]
+    return np.vstack([x, np.sqrt(damping * (x**2).sum() / columns) * np.eye(columns)])
+
+
+def tried(w, inputs, levels):
+    """The layer problem solved greedily by trying: a column at a time, every level, all later columns free.
+
+    Column k takes the level with which the outputs on `inputs` can still come nearest to those of `w`, later columns
+    being any real numbers: for each level they are solved for by least squares, without Hessian or factors. `levels`
+    has a row for each row of `w`.
+    """
+    values = np.zeros_like(w)
+    for k in range(w.shape[1]):
+        errors = []
+        for level in levels.T:
+            now = np.column_stack([values[:, :k], level]) - w[:, : k + 1]
+            change = inputs[:, : k + 1] @ now.T
+            later = np.linalg.lstsq(inputs[:, k + 1 :], -change, rcond=None)[0]
+            errors.append(((change + inputs[:, k + 1 :] @ later) ** 2).sum(axis=0))
+        values[:, k] = levels[np.arange(len(w)), np.argmin(errors, axis=0)]
+    return values
+
+
 def enumerated(row, hessian, levels):
     """The least (v - w) H (v - w)^T over all v with entries in `levels`."""
     every = np.array(list(itertools.product(levels, repeat=len(row)))) - row

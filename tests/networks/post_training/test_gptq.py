@@ -14,7 +14,7 @@ from ntk1bit.networks.post_training.gptq import gptq, inverse_factor, upper_fact
 from ntk1bit.networks.post_training.grids import min_max_grid, nearest, points
 from ntk1bit.networks.post_training.hessians import input_hessian, layer_error
 
-from .layers import SHAPES, damped_by_hand, drawn, enumerated, searched
+from .layers import SHAPES, damped_by_hand, damped_inputs, drawn, enumerated, searched, tried
 
 EPS = float(np.finfo(np.float64).eps)
 # Integers are compared exactly, what they stand for to the rounding of scales: grids of later groups are laid over
@@ -22,15 +22,14 @@ EPS = float(np.finfo(np.float64).eps)
 CLOSE = 1e3 * 100 * EPS
 
 
-def by_least_squares(w, x, bits, group=None, damping=0.01):
+def by_least_squares(w, x, bits, group=None):
     """Optimal Brain Quantization in a fixed order, by its definition, with no Hessian and no inverse.
 
     Before a column is rounded, the columns that are left take the values with which the outputs on x, and on the inputs
     that damping stands for, change least from those of the original weights.
     """
     columns = w.shape[1]
-    size = np.sqrt(damping * (x**2).sum() / columns)
-    inputs = np.vstack([x, size * np.eye(columns)])
+    inputs = damped_inputs(x)
     now, values, q = w.copy(), np.zeros_like(w), np.zeros(w.shape, int)
     scale, zero = np.ones(len(w)), np.zeros(len(w))
     for k in range(columns):
@@ -61,6 +60,19 @@ def test_every_column_is_rounded_from_the_least_squares_solution(bits, shape):
         found = gptq(w, input_hessian(x), bits=bits)
         np.testing.assert_array_equal(found.q, q)
         np.testing.assert_allclose(found.values, values, rtol=0, atol=CLOSE)
+
+
+@pytest.mark.parametrize("bits", [2, 3])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_column_takes_the_level_that_costs_least_with_later_columns_free(bits, shape):
+    """The optimisation of a step by brute force: no error is carried, no level is taken for being the nearest."""
+    for seed in range(3):
+        w, x = drawn(*shape, seed=seed)
+        low, high = np.minimum(w.min(axis=1), 0)[:, None], np.maximum(w.max(axis=1), 0)[:, None]
+        scale = (high - low) / (2**bits - 1)
+        levels = scale * (np.arange(2**bits) - np.round(-low / scale))
+        found = gptq(w, input_hessian(x), bits=bits).values
+        np.testing.assert_allclose(found, tried(w, damped_inputs(x), levels), rtol=0, atol=CLOSE)
 
 
 @pytest.mark.parametrize("group", [1, 3, 5, 8, 16, 40])

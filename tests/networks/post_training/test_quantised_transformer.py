@@ -20,6 +20,7 @@ from ntk1bit.networks.post_training.quantised_transformer import (
     quantise_transformer,
     smoothed_transformer,
 )
+from ntk1bit.networks.post_training.quip import quip
 from ntk1bit.networks.post_training.round_to_nearest import round_activations, round_weights
 from ntk1bit.networks.transformer import Transformer, as_arm, transformer
 from ntk1bit.networks.transformer_shape import Shape
@@ -33,10 +34,20 @@ CONTEXT = 16
 @pytest.fixture(scope="module")
 def trained():
     """A Transformer trained for 200 steps, windows to calibrate on, and windows to measure its loss on."""
+    return trained_in("full")
+
+
+@pytest.fixture(scope="module")
+def without_sub_norms():
+    """The same of a Transformer with Pre-LN."""
+    return trained_in("full-preln")
+
+
+def trained_in(arm):
     corpus = text.load("pydoc")
     shape = Shape(2, 16, 1, corpus.vocabulary, CONTEXT)
     training = language_training(200 * 8 * CONTEXT, rate=0.01, batch=8, context=CONTEXT)
-    model = train_on_text(transformer(shape, arm="full"), corpus.train, training, context=CONTEXT, seed=0).params
+    model = train_on_text(transformer(shape, arm=arm), corpus.train, training, context=CONTEXT, seed=0).params
     windows = text.training_batch(corpus.train, batch=64, context=CONTEXT, step=0, seed=1)
     return model, windows, text.validation_windows(corpus.validation, context=CONTEXT, count=64)
 
@@ -49,6 +60,12 @@ def quantised(trained):
 
 def projections(model):
     return [(block, name, getattr(block, name)) for block in model.blocks for name in PROJECTIONS]
+
+
+def changed(model, change):
+    """Return a network with every projection changed."""
+    blocks = [replace(one, **{name: change(getattr(one, name)) for name in PROJECTIONS}) for one in model.blocks]
+    return replace(model, blocks=tuple(blocks))
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -130,12 +147,15 @@ def test_smoothing_changes_no_function_and_evens_out_the_inputs(trained):
     assert 0 < smoothed < rounded / 2
 
 
-def test_the_factors_of_a_norm_count_all_that_read_it(trained):
+@pytest.mark.parametrize("network", ["trained", "without_sub_norms"])
+def test_the_factors_of_a_norm_count_all_that_read_it(network, request):
     """Of the first block, whose inputs smoothing has not changed: s from queries, keys and values together."""
-    model, windows, _ = trained
+    model, windows, _ = request.getfixturevalue(network)
     block, smooth = model.blocks[0], smoothed_transformer(model, windows).blocks[0]
     records = record_inputs(block, embedded(model, windows))
     for norm, readers in READERS.items():
+        if getattr(block, norm) is None:
+            continue
         weights = np.concatenate([np.asarray(getattr(block, name).weight, np.float64) for name in readers])
         expected = np.sqrt(records[readers[0]].largest / np.abs(weights).max(axis=0))
         found = np.asarray(getattr(block, norm).gain, np.float64) / getattr(smooth, norm).gain
@@ -145,17 +165,70 @@ def test_the_factors_of_a_norm_count_all_that_read_it(trained):
             np.testing.assert_allclose(ratio, np.broadcast_to(expected, ratio.shape), rtol=4 * EPS)
 
 
-def test_later_blocks_are_calibrated_on_quantised_earlier_ones(trained, quantised):
+def test_without_sub_norms_what_follows_a_norm_is_smoothed_and_nothing_else(without_sub_norms):
+    model, windows, held_out = without_sub_norms
+    smooth = smoothed_transformer(model, windows)
+    given = jnp.asarray(held_out[:, :-1].astype(np.int32))
+    expected = np.asarray(model(given))
+    # as with SubLN: one more rounding of each gain and weight
+    np.testing.assert_allclose(smooth(given), expected, rtol=0, atol=512 * EPS * np.abs(expected).max())
+    rounded = quantise_transformer(model, "smoothquant-w4a4", windows)
+    for before, after, last in zip(model.blocks, smooth.blocks, rounded.blocks, strict=True):
+        assert before.attention_sub_norm is after.attention_sub_norm is after.feed_sub_norm is None
+        for norm in ("attention_norm", "feed_norm"):
+            assert (np.asarray(getattr(after, norm).gain) != getattr(before, norm).gain).all()
+            assert all((getattr(after, one).weight != getattr(before, one).weight).any() for one in READERS[norm])
+        for name in ("output", "down"):
+            weight = np.asarray(getattr(before, name).weight)
+            np.testing.assert_array_equal(getattr(after, name).weight, weight)
+            values = round_weights(weight, bits=4).values.astype(np.float32)
+            np.testing.assert_array_equal(getattr(last, name).weight, values)
+            assert getattr(last, name).activation_bits == 4
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_networks_without_sub_norms_are_quantised(name, without_sub_norms):
+    model, windows, held_out = without_sub_norms
+    found = quantise_transformer(model, name, windows)
+    assert all(isinstance(one, QuantisedProjection) and one.arm == "full" for _, _, one in projections(found))
+    cost = evaluate(found, held_out)["loss"] - evaluate(model, held_out)["loss"]
+    # rounding to 8 bits moves nothing by more than 1/254 of the largest of its row; one or two bits cost far more
+    assert abs(cost) < 0.01 if METHODS[name].weight_bits == 8 else cost > 0
+
+
+@pytest.mark.parametrize("network", ["trained", "without_sub_norms"])
+@pytest.mark.parametrize("name", ["absmax-w8a8", "smoothquant-w4a4", "gptq-w4", "quip-w2"])
+def test_of_16_bit_networks_the_weights_of_16_bits_are_quantised(name, network, request, untyped):
+    """Bit for bit as in full precision after rounding by hand, and not as the latent weights."""
+    model, windows, _ = request.getfixturevalue(network)
+    sixteen = changed(model, lambda one: replace(one, arm="fp16"))
+    by_hand = changed(
+        model, lambda one: replace(one, weight=jnp.asarray(np.asarray(one.weight).astype(np.float16), jnp.float32))
+    )
+    found, expected, latent = (quantise_transformer(one, name, windows) for one in (sixteen, by_hand, model))
+    for (_, _, one), (_, _, other) in zip(projections(found), projections(expected), strict=True):
+        assert one.arm == "full"
+        assert one.weight.dtype == jnp.float32
+        np.testing.assert_array_equal(one.weight, other.weight)
+    same = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
+    assert all(np.array_equal(one, other) for one, other in same)
+    pairs = zip(projections(found), projections(latent), strict=True)
+    assert not any(np.array_equal(one.weight, other.weight) for (_, _, one), (_, _, other) in pairs)
+
+
+@pytest.mark.parametrize("method", ["gptq-w2", "quip-w2"])
+def test_later_blocks_are_calibrated_on_quantised_earlier_ones(method, trained, quantised):
     model, windows, _ = trained
     streams = embedded(model, windows)
-    changed = advance(quantised["gptq-w2"].blocks[0], streams)
-    for name in PROJECTIONS:
+    after = record_inputs(model.blocks[1], advance(quantised[method].blocks[0], streams))
+    for place, name in enumerate(PROJECTIONS):
         weight = np.asarray(getattr(model.blocks[1], name).weight, np.float64)
-        hessian = record_inputs(model.blocks[1], changed)[name].hessian
-        expected = gptq(weight, hessian, bits=2).values.astype(np.float32)
-        np.testing.assert_array_equal(getattr(quantised["gptq-w2"].blocks[1], name).weight, expected)
+        hessian, draws = after[name].hessian, (0, 23, 1, place)  # seed, stream, block, projection
+        rounded = quip(weight, hessian, bits=2, seed=draws) if method == "quip-w2" else gptq(weight, hessian, bits=2)
+        expected = rounded.values.astype(np.float32)
+        np.testing.assert_array_equal(getattr(quantised[method].blocks[1], name).weight, expected)
     plain = record_inputs(model.blocks[1], advance(model.blocks[0], streams))["query"].hessian
-    assert not np.array_equal(plain, record_inputs(model.blocks[1], changed)["query"].hessian)
+    assert not np.array_equal(plain, after["query"].hessian)
 
 
 def test_eight_bits_cost_little_and_fewer_cost_more(trained, quantised):
@@ -193,10 +266,12 @@ def test_mistakes_are_told_in_one_line(trained, quantised, untyped):
     model, windows, _ = trained
     block = model.blocks[0]
     broken = replace(block, up=replace(block.up, weight=block.up.weight * np.nan))
+    large = replace(block, up=replace(block.up, weight=block.up.weight + 1e5, arm="fp16"))  # 16 bits end at 65504
     for given, method, words in [
-        (as_arm(model, "bitnet"), "gptq-w4", "query of block 0 is arm 'bitnet'; give one of arm 'full'"),
+        (as_arm(model, "bitnet"), "gptq-w4", "query of block 0 is arm 'bitnet'; give one of arm full, full-preln"),
         (quantised["gptq-w4"], "absmax-w4", "quantised already"),
         (replace(model, blocks=(broken, *model.blocks[1:])), "absmax-w4", "weights of up in block 0 contain NaN"),
+        (replace(model, blocks=(large, *model.blocks[1:])), "absmax-w4", "contain NaN or infinity in 16 bits"),
         (model, "gptq-w5", "unknown method 'gptq-w5'"),
     ]:
         with pytest.raises(InputError, match=words) as raised:

@@ -11,7 +11,7 @@ from ntk1bit.networks.post_training.grids import Grid, min_max_grid, points, ran
 from ntk1bit.networks.post_training.hessians import damped, input_hessian, layer_error
 from ntk1bit.networks.post_training.quip import incoherent, ldlq, quip, random_orthogonal
 
-from .layers import SHAPES, damped_by_hand, drawn, searched
+from .layers import SHAPES, damped_by_hand, damped_inputs, drawn, searched, tried
 
 EPS = float(np.finfo(np.float64).eps)
 SIZES = [1, 2, 3, 7, 12, 16, 36, 40, 97]
@@ -143,9 +143,27 @@ def test_the_whole_method_is_its_definition(bits, shape):
     assert found.quantized.q.max() < 2**bits
 
 
-def test_two_bit_rounding_against_the_optimum_on_the_same_axes():
+@pytest.mark.parametrize("bits", [1, 2, 3])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_column_takes_the_level_that_costs_least_on_the_random_axes(bits, shape):
+    """The optimisation of a step by brute force, as of GPTQ: on inputs turned by hand, with no Hessian but D's."""
     for seed in range(3):
-        w, x = drawn(8, 8, seed=seed)
+        w, x = drawn(*shape, seed=seed)
+        found = quip(w, input_hessian(x), bits=bits, seed=seed)
+        u, v = dense(found.layer.outputs), dense(found.layer.inputs)
+        inputs = damped_inputs(x)
+        rescale = (2 / len(x) * (inputs**2).sum(axis=0) / (w**2).sum(axis=0)) ** 0.25
+        turned = u @ (w * rescale) @ v.T
+        s = 2.4 * np.sqrt((turned**2).mean())
+        levels = np.tile(np.linspace(-s, s, 2**bits), (len(w), 1))
+        rounded = tried(np.clip(turned, -s, s), inputs / rescale @ v.T, levels)
+        np.testing.assert_allclose(found.values, u.T @ rounded @ v / rescale, rtol=0, atol=CLOSE * np.abs(w).max())
+
+
+@pytest.mark.parametrize("size", [8, 16])
+def test_two_bit_rounding_against_the_optimum_on_the_same_axes(size):
+    for seed in range(3):
+        w, x = drawn(size, size, seed=seed)
         found = quip(w, input_hessian(x), bits=2, seed=seed)
         half = 2.4 * np.sqrt((found.layer.weight**2).mean())
         target, levels = np.clip(found.layer.weight, -half, half), np.linspace(-half, half, 4)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ntk1bit.errors import InputError
-from ntk1bit.networks.post_training.round_to_nearest import round_activations, round_weights
+from ntk1bit.networks.post_training.round_to_nearest import round_activations, round_weights, symmetric_integers
 from ntk1bit.networks.post_training.smoothquant import smoothed_factors, smoothing_factors
 
 from .layers import SHAPES
@@ -47,6 +47,51 @@ def test_at_a_half_both_factors_are_equally_large():
     expected = np.sqrt(np.abs(x).max(axis=0) * np.abs(w).max(axis=0))
     np.testing.assert_allclose(np.abs(smooth_x).max(axis=0), expected, rtol=16 * EPS)
     np.testing.assert_allclose(np.abs(smooth_w).max(axis=0), expected, rtol=16 * EPS)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_at_a_half_no_other_factor_makes_the_larger_of_both_smaller(shape):
+    """The optimisation by trying: s minimises max(max|X_j|/s, max|W_j| s) of each channel."""
+    x, w = layer(*shape)
+    inputs, weights = np.abs(x).max(axis=0), np.abs(w).max(axis=0)
+    found = smoothing_factors(inputs, [w])
+    best = np.maximum(inputs / found, weights * found)
+    for s in np.geomspace(1e-3, 1e3, 2001)[:, None]:
+        assert (np.maximum(inputs / s, weights * s) >= best * (1 - 8 * EPS)).all()
+
+
+def in_whole_numbers(x, w, bits, alpha):
+    """The method as its paper writes it, number by number: integers of both factors, their products, two scales."""
+
+    def integers(row):
+        delta = max(abs(one) for one in row) / (2 ** (bits - 1) - 1)
+        return [round(one / delta) for one in row], delta
+
+    inputs, weights = np.abs(x).max(axis=0), np.abs(w).max(axis=0)
+    s = [a**alpha / b ** (1 - alpha) for a, b in zip(inputs.tolist(), weights.tolist(), strict=True)]
+    left = [integers([one / s[j] for j, one in enumerate(row)]) for row in x.tolist()]
+    right = [integers([one * s[j] for j, one in enumerate(row)]) for row in w.tolist()]
+    products = [[sum(i * j for i, j in zip(a, b, strict=True)) * c * d for b, d in right] for a, c in left]
+    return np.array(products), [a for a, _ in left], [b for b, _ in right]
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.8])
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_whole_method_is_its_definition(bits, alpha, shape):
+    """Smoothing, both roundings and the product of integers."""
+    x, w = layer(*shape)
+    expected, left, right = in_whole_numbers(x, w, bits, alpha)
+    smooth_x, smooth_w = smoothed_factors(x, w, alpha=alpha)
+    top = 2 ** (bits - 1) - 1
+    q, gamma = symmetric_integers(smooth_x, top)
+    rounded = round_weights(smooth_w, bits=bits)
+    np.testing.assert_array_equal(q, left)
+    np.testing.assert_array_equal(rounded.q - rounded.zero, right)
+    size = np.abs(q * gamma / top) @ np.abs(rounded.values).T
+    # two roundings in each number, one of the product, and the sums' own, relative to the sum of magnitudes
+    found = q * gamma / top @ rounded.values.T
+    assert (np.abs(found - expected) <= (16 + 2 * shape[1]) * EPS * size).all()
 
 
 @pytest.mark.parametrize("bits", [4, 8])
