@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ntk1bit.errors import require_choice
@@ -343,6 +343,7 @@ def _deep(preset: str) -> list[Study]:
 
 def _language(preset: str) -> Study:
     spec = LANGUAGE_PRESETS["smoke" if preset == "quick" else preset]
+    spec = replace(spec, form="rounded", surrogate="identity")  # ours; BitNet as written has studies of its own
     return Study("language", "Transformers on text in full precision and 1-bit, against size", spec)
 
 

@@ -17,7 +17,8 @@ def train_lm(
     arms: Annotated[
         str | None,
         typer.Option(
-            help="Arms (model variants): full, bitnet, b158, and int8-absmax, sign-ptq, which quantise a trained full."
+            help="Arms (model variants): full, fp16, bitnet, b158, elastic, also with -preln; int8-absmax, gptq-w4 and "
+            "others quantise a trained full."
         ),
     ] = None,
     tokens: Annotated[str | None, typer.Option(help="Training characters of every network: 2500000 or 2.5e6.")] = None,
@@ -31,6 +32,18 @@ def train_lm(
     ] = None,
     activation: Annotated[str | None, typer.Option(help="gelu or squared-relu.")] = None,
     untied: Annotated[bool, typer.Option("--untied", help="Give the head weights of its own.")] = False,
+    recipe: Annotated[str | None, typer.Option(help="How networks are trained: cosine, ours, or w23, of W23.")] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            help="How bitnet quantises: w23, as the paper writes it, rounded, ours; w23-8bit, -unshifted, -full-range."
+        ),
+    ] = None,
+    groups: Annotated[int | None, typer.Option(help="Groups of each 1-bit matrix (W23, Eqs. 13 to 15).")] = None,
+    start: Annotated[str | None, typer.Option(help="Train the first half in this arm, such as full.")] = None,
+    choices: Annotated[
+        int | None, typer.Option(help="Ask each network so many questions with four choices, from held-out text.")
+    ] = None,
     preset: Annotated[
         Preset, typer.Option(help="Where settings that are not given come from. --dry-run prints the time each takes.")
     ] = "standard",
@@ -62,6 +75,11 @@ def train_lm(
         stability=stability,
         activation=activation,
         tied=False if untied else None,
+        recipe=recipe,
+        form=form,
+        groups=groups,
+        start=start,
+        choices=choices,
     )
     if dry_run:
         training_lm.print_plan(spec, jobs=jobs, out=out)

@@ -1,18 +1,31 @@
-"""One Transformer trained on text, as an experiment."""
+"""One Transformer trained on text, and one quantised after that, as experiments."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import numpy as np
 import pandas as pd
 
 from ntk1bit.data import text as texts
+from ntk1bit.errors import require_choice
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.telling import COMPILING, Teller
+from ntk1bit.networks.bitlinear_form import BitLinearForm, named_form
+from ntk1bit.networks.post_training.methods import METHODS
 from ntk1bit.networks.quantizers import Surrogate
-from ntk1bit.networks.transformer_shape import ARMS, TRAINED_ARMS, Activation, Arm, Shape, Size
+from ntk1bit.networks.transformer_shape import AFTER_TRAINING, Activation, Arm, Shape, Size
+
+if TYPE_CHECKING:
+    from ntk1bit.networks.transformer import Transformer
+    from ntk1bit.training.descent import Descent
+
+ON_TRAINED: tuple[str, ...] = (*AFTER_TRAINING, *METHODS)  # arms that quantise a trained network
+CALIBRATION = 64  # windows of the training text that methods of `post_training` are calibrated on
+_ELSEWHERE = 2**31  # added to a seed for windows that no training of this seed begins with
 
 
 @dataclass(frozen=True)
@@ -21,7 +34,7 @@ class LanguageModel(Experiment):
 
     Attributes
     ----------
-    text, arm, batch, context, windows, activation, tied, surrogate
+    text, arm, batch, context, windows, activation, tied, surrogate, recipe, form, groups, start, choices
         As in `language_spec.LanguageSpec`.
     layers, width, heads
         As in `networks.transformer_shape.Shape`.
@@ -34,6 +47,7 @@ class LanguageModel(Experiment):
     """
 
     KIND: ClassVar[str] = "language-model"
+    VERSION: ClassVar[int] = 2
 
     text: str
     layers: int
@@ -48,7 +62,12 @@ class LanguageModel(Experiment):
     windows: int
     activation: str = "gelu"
     tied: bool = True
-    surrogate: str = "identity"
+    surrogate: str = ""
+    recipe: str = "cosine"
+    form: str = "w23"
+    groups: int = 1
+    start: str = ""
+    choices: int = 0
 
     @property
     def label(self) -> str:
@@ -73,16 +92,34 @@ class LanguageModel(Experiment):
         activation = cast(Activation, self.activation)
         return Shape(self.layers, self.width, self.heads, vocabulary, self.context, activation, self.tied)
 
+    @property
+    def layer_form(self) -> BitLinearForm:
+        """How the arm `bitnet` quantises in training: the form, with the groups."""
+        return dataclasses.replace(named_form(self.form), groups=self.groups)
+
+    def start_network(self, vocabulary: int) -> Transformer:
+        """Draw the network before training, in the arm that is trained first."""
+        from ntk1bit.networks.transformer import transformer
+
+        return transformer(
+            self.shape(vocabulary),
+            arm=cast(Arm, self.start or self.arm),
+            seed=self.seed,
+            surrogate=cast(Surrogate, self.surrogate) if self.surrogate else None,
+            form=self.layer_form,
+        )
+
     def run(self, scratch: Path) -> pd.DataFrame:
         """Compute the result; scratch.weights keeps the weights, and scratch.checkpoint the state while training.
 
         Returns
         -------
-        A row for the arm itself, and one for each arm that quantises a trained ``full`` network: `evaluated`, the arm
-        measured; `loss`, `loss_error` in nats per character and `bits`, `bits_error`; `window_losses`, the mean loss of
-        each validation window; `train_loss`, mean over the last tenth of the steps; `curve`, mean training loss of each
-        `chunk` steps, the last of which may be fewer; `steps`, how many were made; `parameters`, N; `diverged`, whether
-        a loss was not finite (then losses are NaN).
+        One row: `evaluated`, the arm; `loss`, `loss_error` in nats per character and `bits`, `bits_error`, with gamma
+        per token as W23 has it at inference; `window_losses`, the mean loss of each validation window; with `choices`
+        also `accuracy_0`, `accuracy_4`, `right_0`, `right_4` (`training.choices`); `train_loss`, mean over the last
+        tenth of the steps; `curve`, mean training loss of each `chunk` steps, the last of which may be fewer; `steps`,
+        how many were made (after the start, if there is one); `parameters`, N; `diverged`, whether a loss was not
+        finite (then losses are NaN).
 
         Raises
         ------
@@ -90,33 +127,143 @@ class LanguageModel(Experiment):
             As `texts.load` and `Shape`, and if the tokens are less than one step.
         """
         from ntk1bit.files import write_whole
-        from ntk1bit.networks.transformer import as_arm, transformer
         from ntk1bit.training import language as training
-        from ntk1bit.training.checkpoints import Checkpoint, serialised
+        from ntk1bit.training.checkpoints import serialised
+
+        corpus = texts.load(self.text)
+        with Teller(scratch) as tell:
+            tell(COMPILING, 0.0)
+            model, first = self.start_network(corpus.vocabulary), 0
+            if self.start:
+                model, first = self._started(model, corpus, scratch, tell)
+            settings = self._settings(self.tokens - first)
+            ended = self._trained(model, corpus, settings, scratch, tell, fresh=bool(self.start))
+        write_whole(scratch.with_suffix(".weights"), serialised(ended.params))
+        scratch.with_suffix(".start").unlink(missing_ok=True)
+        about = training.curve_columns(ended, settings) | {"parameters": self.shape(corpus.vocabulary).parameters}
+        return pd.DataFrame([{"evaluated": self.arm} | self.measured(ended.params, corpus) | about])
+
+    def measured(self, model: Transformer, corpus: texts.Corpus) -> dict[str, Any]:
+        """Measure a network of this experiment as it is run at inference: columns of its row."""
+        from ntk1bit.networks.transformer import as_form
+        from ntk1bit.training import language as training
+
+        held_out = texts.validation_windows(corpus.validation, context=self.context, count=self.windows)
+        model = as_form(model, self.layer_form.at_inference())
+        columns = training.evaluate(model, held_out)
+        if self.choices:
+            from ntk1bit.data.choices import questions
+            from ntk1bit.training.choices import choice_columns
+
+            asked = questions(corpus.validation, corpus.alphabet, context=self.context, count=self.choices)
+            columns |= choice_columns(model, asked)
+        return columns
+
+    def _started(self, model: Transformer, corpus: texts.Corpus, scratch: Path, tell: Any) -> tuple[Transformer, int]:
+        """Train the first half in the arm `start`, or read it back; return the network in `arm`, and the tokens."""
+        from ntk1bit.files import write_whole
+        from ntk1bit.networks.transformer import as_arm
+        from ntk1bit.training.checkpoints import deserialised, serialised
+
+        step = self.batch * self.context
+        tokens, kept = self.tokens // step // 2 * step, scratch.with_suffix(".start")
+        if kept.is_file():
+            model = deserialised(kept.read_bytes(), model)
+        else:
+            model = self._trained(model, corpus, self._settings(tokens), scratch, tell).params
+            write_whole(kept, serialised(model))
+        return as_arm(model, cast(Arm, self.arm)), tokens
+
+    def _settings(self, tokens: int) -> Any:
+        from ntk1bit.training.language import language_training
+
+        return language_training(tokens, rate=self.rate, batch=self.batch, context=self.context, recipe=self.recipe)
+
+    def _trained(
+        self, model: Transformer, corpus: texts.Corpus, settings: Any, scratch: Path, tell: Any, *, fresh: bool = False
+    ) -> Descent:
+        """Train a network; with `fresh` on other windows than from the start."""
+        from ntk1bit.training.checkpoints import Checkpoint
+        from ntk1bit.training.language import train_on_text
+
+        return train_on_text(
+            model,
+            corpus.train,
+            settings,
+            context=self.context,
+            seed=self.seed + (_ELSEWHERE if fresh else 0),
+            checkpoint=Checkpoint(scratch.with_suffix(".checkpoint"), f"{self.key} {fresh}", replace=True),
+            progress=tell,
+        )
+
+
+@dataclass(frozen=True)
+class PostTrained(LanguageModel):
+    """A trained network of the same run, quantised by a method and measured; nothing is trained.
+
+    The weights are those that the experiment `source` has left in the run's folder.
+
+    Attributes
+    ----------
+    method
+        One of `ON_TRAINED`. The other fields are those of the network.
+    """
+
+    KIND: ClassVar[str] = "post-trained"
+
+    method: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown method."""
+        super().__post_init__()
+        require_choice("method", self.method, ON_TRAINED)
+
+    @property
+    def source(self) -> LanguageModel:
+        """The experiment that trains the network."""
+        fields = self.as_dict()
+        del fields["method"]
+        return LanguageModel(**fields)
+
+    @property
+    def label(self) -> str:
+        """Method and size."""
+        return f"{self.method} of {self.layers}x{self.width}"
+
+    @property
+    def cost(self) -> float:
+        """Rough seconds of one processor: calibration, and two evaluations of a few per cent of a training each."""
+        read = self.windows * self.context + self.choices * 5 * self.context
+        each = 2 * Size(self.layers, self.width).parameters + 4 * self.layers * self.width * self.context + 1e5
+        return 1.0 + 3e-11 * each * read
+
+    def run(self, scratch: Path) -> pd.DataFrame:
+        """Compute the result.
+
+        Returns
+        -------
+        One row: `evaluated`, the method; losses, accuracies and `parameters` as in `LanguageModel`; `diverged`, whether
+        the trained network had (then it is not quantised, and losses are NaN).
+
+        Raises
+        ------
+        InputError
+            If the weights of the trained network are not there.
+        """
+        from ntk1bit.networks.post_training.quantised_transformer import quantise_transformer
+        from ntk1bit.networks.transformer import as_arm
+        from ntk1bit.training import language as training
 
         corpus = texts.load(self.text)
         shape = self.shape(corpus.vocabulary)
-        held_out = texts.validation_windows(corpus.validation, context=self.context, count=self.windows)
-        model = transformer(shape, arm=cast(Arm, self.arm), seed=self.seed, surrogate=cast(Surrogate, self.surrogate))
-        settings = training.language_training(self.tokens, rate=self.rate, batch=self.batch, context=self.context)
-        checkpoint = Checkpoint(scratch.with_suffix(".checkpoint"), self.key, replace=True)
-        with Teller(scratch) as tell:
-            tell(COMPILING, 0.0)
-            ended = training.train_on_text(
-                model,
-                corpus.train,
-                settings,
-                context=self.context,
-                seed=self.seed,
-                checkpoint=checkpoint,
-                progress=tell,
-            )
-        write_whole(scratch.with_suffix(".weights"), serialised(ended.params))
-        about = training.curve_columns(ended, settings) | {"parameters": shape.parameters}
-        arms = [arm for arm in ARMS if arm == self.arm or (self.arm == "full" and arm not in TRAINED_ARMS)]
-        return pd.DataFrame(
-            [
-                {"evaluated": arm} | training.evaluate(as_arm(ended.params, cast(Arm, arm)), held_out) | about
-                for arm in arms
-            ]
-        )
+        weights = scratch.with_name(self.source.key).with_suffix(".weights")
+        model = training.load_weights(weights, shape, arm=cast(Arm, self.arm), form=self.layer_form)
+        lost = not all(np.isfinite(np.asarray(block.up.weight)).all() for block in model.blocks)
+        if self.method in AFTER_TRAINING:
+            model = as_arm(model, cast(Arm, self.method))
+        elif not lost:
+            seed = self.seed + _ELSEWHERE
+            windows = texts.training_batch(corpus.train, batch=CALIBRATION, context=self.context, step=0, seed=seed)
+            model = quantise_transformer(model, self.method, windows, seed=self.seed)
+        row = {"evaluated": self.method} | self.measured(model, corpus)
+        return pd.DataFrame([row | {"parameters": shape.parameters, "diverged": lost}])

@@ -148,7 +148,7 @@ def read_network(
     alphabet = texts.load(experiment.text).alphabet
     shape = experiment.shape(len(alphabet))
     path = Store(run.folder).scratch(experiment.key).with_suffix(".weights")
-    return StoredNetwork(load_weights(path, shape, arm=cast(Arm, arm)), shape, alphabet)
+    return StoredNetwork(load_weights(path, shape, arm=cast(Arm, arm), form=experiment.layer_form), shape, alphabet)
 
 
 def restore_network(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -10,13 +11,16 @@ from typing import Any, ClassVar
 from ntk1bit.data import text as texts
 from ntk1bit.data.text_sources import canonical
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.experiments.language import LanguageModel
+from ntk1bit.experiments.language import ON_TRAINED, LanguageModel, PostTrained
 from ntk1bit.experiments.rate_search import RateSearch
 from ntk1bit.experiments.specification import Specification, Stage, Stages
+from ntk1bit.networks.bitlinear_form import named_form
 from ntk1bit.networks.quantizers import SURROGATES
-from ntk1bit.networks.transformer_shape import ACTIVATIONS, ARMS, TRAINED_ARMS, Size, parse_size
+from ntk1bit.networks.transformer_shape import ACTIVATIONS, FLOAT_ARMS, TRAINED_ARMS, Size, parse_size
+from ntk1bit.training.recipes import RECIPES
 
 SEARCH, SEEDS, STABILITY = "search", "seeds", "stability"  # stages; those of the search are numbered
+QUANTISED = f"{SEEDS} quantised"  # the trained networks of the stage before, by each method
 STABILITY_SHARE = 4  # stability is tried with this fraction of the tokens
 MULTIPLE_DIGITS = 6  # after the point: digits in which two multiples of a rate must differ
 
@@ -34,8 +38,8 @@ class LanguageSpec(Specification):
     sizes
         As ``"3x64"``: layers and width.
     arms
-        Of ``"full"``, ``"bitnet"``, ``"b158"``, and of ``"int8-absmax"`` and ``"sign-ptq"``, which quantise the trained
-        networks of ``"full"`` and so need it.
+        Of `TRAINED_ARMS`, and of `experiments.language.ON_TRAINED`, which quantise the trained networks of the first
+        arm of floats (`FLOAT_ARMS`) and so need one.
     tokens
         Training characters, the same for every network; what whole steps leave over (`trained_tokens`) is not read.
     batch, context
@@ -53,7 +57,18 @@ class LanguageSpec(Specification):
         Learning rates, as multiples of the best one of ``full``, tried in all trained arms at the middle size with a
         quarter of the tokens; empty for none.
     activation, tied, surrogate
-        Of the Transformer (`ntk1bit.networks.transformer`, `ntk1bit.networks.straight_through`).
+        Of the Transformer (`ntk1bit.networks.transformer`, `ntk1bit.networks.straight_through`); an empty surrogate is
+        that of the form.
+    recipe
+        How networks are trained: ``"cosine"``, ours, or ``"w23"`` (`ntk1bit.training.language`).
+    form, groups
+        How the arm ``"bitnet"`` quantises (`ntk1bit.networks.bitlinear_form.FORMS`): ``"w23"`` as the paper writes it,
+        ``"rounded"`` ours; and G, which divides every width. Losses are measured with gamma per token.
+    start
+        An arm in which the first half of the steps is trained, before the second begins with a schedule of its own on
+        other windows; empty for none.
+    choices
+        Questions of four choices on the held-out text that every network is asked (`ntk1bit.data.choices`); 0 for none.
 
     Raises
     ------
@@ -79,7 +94,12 @@ class LanguageSpec(Specification):
     stability: tuple[float, ...] = ()
     activation: str = "gelu"
     tied: bool = True
-    surrogate: str = "identity"
+    surrogate: str = ""
+    recipe: str = "cosine"
+    form: str = "w23"
+    groups: int = 1
+    start: str = ""
+    choices: int = 0
 
     def __post_init__(self) -> None:
         """Refuse a specification that could not run; write each size in one way, as files are named by it."""
@@ -93,16 +113,24 @@ class LanguageSpec(Specification):
                 raise InputError(f"{axis} has repeated values: {', '.join(map(str, values))}")
         object.__setattr__(self, "text", canonical(self.text))
         require_choice("activation", self.activation, ACTIVATIONS)
-        require_choice("surrogate", self.surrogate, SURROGATES)
+        if self.surrogate:
+            require_choice("surrogate", self.surrogate, SURROGATES)
+        if self.start:
+            require_choice("start", self.start, TRAINED_ARMS)
+        require_choice("recipe", self.recipe, RECIPES)
         for arm in self.arms:
-            require_choice("arm", arm, ARMS)
-        afterwards = [arm for arm in self.arms if arm not in TRAINED_ARMS]
-        if afterwards and "full" not in self.arms:
-            raise InputError(f"arm {afterwards[0]!r} quantises trained full-precision networks; add 'full' to the arms")
+            require_choice("arm", arm, (*TRAINED_ARMS, *ON_TRAINED))
+        if self.methods and not self.quantised:
+            raise InputError(
+                f"arm {self.methods[0]!r} quantises trained full-precision networks; add 'full' to the arms"
+            )
+        form = dataclasses.replace(named_form(self.form), groups=self.groups)
+        for size in self.shapes:
+            form.group_size(size.width)
         counts = [size.parameters for size in self.shapes]
         if len(set(counts)) < len(counts):
             raise InputError(f"two sizes have the same number of parameters; give one of them: {', '.join(self.sizes)}")
-        lowest = {"tokens": 1, "batch": 1, "context": 2, "rate_rounds": 0, "windows": 2}
+        lowest = {"tokens": 1, "batch": 1, "context": 2, "rate_rounds": 0, "windows": 2, "choices": 0}
         for name, least in lowest.items():
             if not least <= getattr(self, name) <= 2**53:
                 raise InputError(f"{name} must be {least} or more, got {getattr(self, name)}")
@@ -147,6 +175,16 @@ class LanguageSpec(Specification):
         return tuple(arm for arm in self.arms if arm in TRAINED_ARMS)
 
     @property
+    def methods(self) -> tuple[str, ...]:
+        """The arms that quantise trained networks, in the order of the specification."""
+        return tuple(arm for arm in self.arms if arm in ON_TRAINED)
+
+    @property
+    def quantised(self) -> str:
+        """The arm whose trained networks these quantise; "" if there is none."""
+        return next((arm for arm in self.arms if arm in FLOAT_ARMS), "")
+
+    @property
     def stability_size(self) -> Size:
         """The middle size, at which the stability is tried."""
         return self.shapes[len(self.sizes) // 2]
@@ -169,6 +207,11 @@ class LanguageSpec(Specification):
             activation=self.activation,
             tied=self.tied,
             surrogate=self.surrogate,
+            recipe=self.recipe,
+            form=self.form,
+            groups=self.groups,
+            start=self.start,
+            choices=self.choices,
         )
 
     def stages(self) -> Stages:
@@ -191,6 +234,12 @@ class LanguageSpec(Specification):
             for seed in self.seeds
         ]
         yield Stage(SEEDS, tuple(best))
+        if self.methods:
+            trained = [one for one in best if one.arm == self.quantised]
+            yield Stage(
+                QUANTISED,
+                tuple(PostTrained(**one.as_dict(), method=method) for one in trained for method in self.methods),
+            )
         if self.stability and "full" in self.trained_arms:
             size, rate = self.stability_size, rates["full", str(self.stability_size)]
             tokens = max(self.tokens // STABILITY_SHARE, self.batch * self.context)
@@ -226,6 +275,10 @@ class LanguageSpec(Specification):
         seconds = sum(
             each * self.network(size, arm, self.rate, 0).cost for size in self.shapes for arm in self.trained_arms
         )
+        for size in self.shapes:
+            for method in self.methods:
+                one = PostTrained(**self.network(size, self.quantised, self.rate, 0).as_dict(), method=method)
+                seconds += len(self.seeds) * one.cost
         if not (self.stability and "full" in self.trained_arms):
             return seconds
         tried = len(self.seeds) * (len(self.stability) + 1) * len(self.trained_arms)

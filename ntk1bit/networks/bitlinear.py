@@ -1,6 +1,7 @@
-"""The linear layer in all its arms: full precision, trained with 1-bit or ternary weights, or quantised afterwards.
+"""The linear layer in all its arms: floats of 32 or 16 bits, 1-bit or ternary weights, or quantised after training.
 
     full            y = x W^T
+    fp16            y = x16 W16^T: both factors rounded to 16-bit floats, the product summed in float32
     bitnet          y = Quant(x) (beta Sign(W - alpha))^T                               W23's BitLinear, Eq. 11
     b158            y = Quant(x) (beta clip(round(W/beta), -1, 1))^T                    BitNet b1.58
     elastic         y = s q(x/s) (beta Sign(W - alpha))^T,  the step s trained          W23, Table 4 ("Elastic")
@@ -162,6 +163,8 @@ def quantized_factors(
     arm = layer_of(arm)
     if arm == "full":
         return x, weight
+    if arm == "fp16":
+        return _half(x), _half(weight)
     if arm == "elastic":
         if step is None:
             raise InputError("a projection of the arm 'elastic' needs its step; make it with bitlinear.projection")
@@ -179,6 +182,11 @@ def quantized_factors(
         return x, centred_signs(weight)
     require_choice("arm", arm, ARMS)
     raise AssertionError
+
+
+def _half(x: Array) -> Array:
+    """Round to 16-bit floats, beyond whose range lies infinity; the derivative is the identity."""
+    return straight_through(jax.lax.reduce_precision(x, exponent_bits=5, mantissa_bits=10), x)
 
 
 def signed_weights(

@@ -5,13 +5,14 @@
     xq  = Clip((x - eta) Q_b/gamma, eps, Q_b - eps),  eta = min x   Eq. 6: before a non-linearity
     y   = beta gamma/Q_b  Wq xq(LN(x)),  beta = mean|W|             Eqs. 11, 12
 
-`W23` is that, `ROUNDED` is what networks here have been trained with, and any mixture of the two is a `BitLinearForm`.
+`W23` is that, and the default of the arm `bitnet`; `ROUNDED` is ours, and any mixture of the two is a `BitLinearForm`.
+`FORMS` names these and three that change one thing of `W23`.
 What to know before `W23` is used:
 
 - **Eq. 4 prints no rounding.** Then xq is a real number, and since gamma is the largest |x|, clipping moves the largest
   entries by eps and no other: beta gamma/Q_b scales all of it back, and the layer computes beta Sign(W - alpha) x to
   one part in 2^24. Activations have b bits only if they are rounded as well, which is our reading of Eq. 4
-  (`rounding=True`), and what an 8-bit kernel needs: `packed.export` refuses a form without it. Rounded numbers are
+  (`rounding=True`), and what an 8-bit kernel needs: `packed.export` rounds. Rounded numbers are
   clipped to +-(Q_b - 1), the largest that b bits with a sign hold on both sides: eps = 1.
 - **eps has no value in W23.** Here it is Q_b 2^-24, the distance from Q_b to the next float32 below it.
 - **Eq. 6** subtracts eta, and Eq. 11 does not add it back: y has the term -eta beta Wq 1, whatever x is. With gamma =
@@ -91,6 +92,10 @@ class BitLinearForm:
         """Return the same form with gamma and eta per token (W23, section 2.1)."""
         return dataclasses.replace(self, gamma="row")
 
+    def packed(self) -> BitLinearForm:
+        """Return the form that 8-bit kernels compute: that of inference, with inputs rounded to integers."""
+        return dataclasses.replace(self, gamma="row", rounding=True)
+
     def group_size(self, inputs: int) -> int:
         """Return the number of inputs of a group.
 
@@ -106,13 +111,18 @@ class BitLinearForm:
 
 W23 = BitLinearForm()
 ROUNDED = BitLinearForm(sign_at_zero=1, rounding=True, gamma="row", shift="nowhere", surrogate="identity")
-FORMS: dict[str, BitLinearForm] = {"w23": W23, "rounded": ROUNDED}
-
-DEFAULT_FORM = ROUNDED  # of the arm `bitnet`; stored results were made with it. W23 here makes the paper's the default.
+FORMS: dict[str, BitLinearForm] = {
+    "w23": W23,
+    "w23-8bit": dataclasses.replace(W23, rounding=True),
+    "w23-unshifted": dataclasses.replace(W23, shift="nowhere"),
+    "w23-full-range": dataclasses.replace(W23, shift="full-range"),
+    "rounded": ROUNDED,
+}
+DEFAULT_FORM = W23  # of the arm `bitnet`
 
 
 def named_form(name: str) -> BitLinearForm:
-    """Return ``"w23"`` or ``"rounded"``.
+    """Return a form by its name in `FORMS`.
 
     Raises
     ------

@@ -16,11 +16,13 @@ Activation = Literal["gelu", "squared-relu"]
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 PRE_LN = "-preln"  # ends the arms without SubLN, the norm before the last projection of each half of a block
 Arm = Literal[  # model variants; see `networks.bitlinear`
-    "full", "bitnet", "b158", "elastic", "full-preln", "bitnet-preln", "elastic-preln", "int8-absmax", "sign-ptq"
+    "full", "fp16", "bitnet", "b158", "elastic", "full-preln", "fp16-preln", "bitnet-preln", "elastic-preln",
+    "int8-absmax", "sign-ptq",
 ]  # fmt: skip
 ARMS: tuple[str, ...] = get_args(Arm)
-AFTER_TRAINING: tuple[str, ...] = ("int8-absmax", "sign-ptq")  # quantise what `full` has trained
+AFTER_TRAINING: tuple[str, ...] = ("int8-absmax", "sign-ptq")  # quantise what a float arm has trained
 TRAINED_ARMS: tuple[str, ...] = tuple(arm for arm in ARMS if arm not in AFTER_TRAINING)
+FLOAT_ARMS: tuple[str, ...] = ("full", "fp16", "full-preln", "fp16-preln")  # their weights are not quantised
 _HEAD_WIDTH = 16  # entries of a head wherever it divides the width: several heads even in the smallest model
 _MOST_WIDTH, _MOST_LAYERS = 16384, 256
 

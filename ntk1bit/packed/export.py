@@ -36,9 +36,9 @@ def export(model: Transformer, shape: Shape, path: Path | str, *, alphabet: str 
 def pack(model: Transformer, shape: Shape, *, alphabet: str = "", note: str = "") -> PackedModel:
     """Pack the projections of a Transformer of the arm `bitnet`; the rest stays in float32.
 
-    Packed inference rounds a token's inputs by their own gamma, as W23 has it at inference, whatever the form says of
-    training. Sign(0) is the form's. A form without rounding, with a shift or with groups cannot be packed: its inputs
-    are no integers (W23, Eq. 4 as printed), are offset (Eq. 6), or have several scales (Eqs. 13, 14).
+    Packed inference rounds a token's inputs to integers by their own gamma, as W23 has it at inference, whatever the
+    form says of training (`BitLinearForm.packed`). Sign(0) is the form's. A form with a shift or with groups cannot be
+    packed: its inputs are offset (Eq. 6), or have several scales (Eqs. 13, 14).
 
     Parameters
     ----------
@@ -136,8 +136,6 @@ def _require_packable(where: str, projection: Projection) -> None:
     why, instead = "", ""
     if form.groups > 1:
         why, instead = f"has {form.groups} groups with a scale each", "groups=1"
-    elif not form.rounding:
-        why, instead = "clips its inputs to real numbers (W23, Eq. 4 as printed)", "rounding=True"
     elif projection.before_nonlinearity and form.shift != "nowhere":
         why, instead = "shifts its inputs (W23, Eq. 6)", 'shift="nowhere"'
     if why:

@@ -24,14 +24,15 @@ from jaxtyping import Array, Float, Integer, UInt8
 
 from ntk1bit.data import text as texts
 from ntk1bit.errors import InputError, require_choice
+from ntk1bit.networks.bitlinear_form import DEFAULT_FORM, BitLinearForm
 from ntk1bit.networks.transformer import Transformer, losses, transformer
 from ntk1bit.networks.transformer_shape import Arm, Shape
 from ntk1bit.training.checkpoints import Checkpoint, deserialised
 from ntk1bit.training.descent import Descent, descend
+from ntk1bit.training.recipes import RECIPES
 from ntk1bit.training.schedules import Training
 
 CHUNK = 100  # steps between two looks at the loss
-RECIPES = ("cosine", "w23")
 _WARM_UP, _LAST = 0.05, 0.05
 _W23_WARM_UP, _W23_DECAY = 750 / 40_000, 0.01
 _AT_ONCE = 64  # windows of the validation text evaluated in one call
@@ -138,8 +139,8 @@ def evaluate(model: Transformer, windows: Integer[np.ndarray, "count t1"]) -> di
     return texts.loss_columns(found)
 
 
-def load_weights(path: Path | str, shape: Shape, *, arm: Arm) -> Transformer:
-    """Read a trained network's weights.
+def load_weights(path: Path | str, shape: Shape, *, arm: Arm, form: BitLinearForm = DEFAULT_FORM) -> Transformer:
+    """Read a trained network's weights; `form` is how the arm `bitnet` is to quantise.
 
     Raises
     ------
@@ -147,7 +148,7 @@ def load_weights(path: Path | str, shape: Shape, *, arm: Arm) -> Transformer:
         If the file is missing, damaged, or of another shape.
     """
     try:
-        return deserialised(Path(path).read_bytes(), transformer(shape, arm=arm))
+        return deserialised(Path(path).read_bytes(), transformer(shape, arm=arm, form=form))
     except (OSError, ValueError) as problem:
         reason = " ".join(str(problem).split())[:200]
         raise InputError(
