@@ -204,7 +204,7 @@ def evidence_choices(data: Data) -> Evidence:
     error = 0.5 / np.sqrt(max(run.spec.choices, 1))
     remark = (
         f"Every network is asked the same {run.spec.choices} questions of four choices; chance is right in 0.25 of "
-        f"them. An accuracy has a standard error over questions of up to {error:.2g}, which the intervals do not contain."
+        f"them. The standard error of an accuracy over questions, up to {error:.2g}, is not in the intervals."
     )
     return Evidence(tuple(measures), tables, (remark, *cautions(run, ARMS)))
 

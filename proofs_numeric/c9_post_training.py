@@ -20,12 +20,12 @@ loss rises as bits fall: BitNet's loss is in both terms of the difference, and c
 **Experiment.** Study `bitnet`, as in C9. The 16-bit networks with Pre-LN are quantised by each method of W23's Table 3;
 BitNet is trained with the same start, batches and text. Differences are paired by seed; intervals are Student's over
 seeds. The best method of a number of bits is the one with the least mean loss over seeds at that size; as it is chosen
-with the data that it is judged on, it looks a little better than it is, which speaks against BitNet. The rule is on the mean over
-sizes; where W23 says it of every size, also on the size at which the lower end of the interval is least: if that end is
-above 0, all are, each at the full level (Berger 1982). Energy of 8-bit networks is W23's counting with 8-bit
-multiplications and additions in linear maps. A network without a finite loss, as one whose activations overflow after
-rounding, is worse than any: its method is the best of its bits only where each of them has such a network. A difference
-with such a network has no value; its seed is left out and counted, and a rule asks for all five seeds.
+with the data that it is judged on, it looks a little better than it is, which speaks against BitNet. The rule is on the
+mean over sizes; where W23 says it of every size, also on the size at which the lower end of the interval is least: if
+that end is above 0, all are, each at the full level (Berger 1982). Energy of 8-bit networks is W23's counting with
+8-bit multiplications and additions in linear maps. A network without a finite loss, as one whose activations overflow
+after rounding, is worse than any: its method is the best of its bits only where each of them has such a network. A
+difference with such a network has no value; its seed is left out and counted, and a rule asks for all five seeds.
 """
 
 from __future__ import annotations
@@ -102,13 +102,11 @@ CLAIM_PTQ = Claim(
     ),
     context=(
         IntervalWithin("gptq_minus_absmax.4", high=0.0),
-        IntervalWithin("ptq_minus_bitnet.8", high=0.0),
         *(
             IntervalWithin(f"accuracy.{examples}.{bits}", low=0.0)
             for examples in summary.EXAMPLES
             for bits in _AFTERWARDS
         ),
-        IntervalWithin("absmean_minus_absmax.1", high=0.0),
     ),
     labels={
         **{f"ptq_minus_bitnet.{bits}": f"best of {bits} bits after training minus bitnet" for bits in _BITS},
@@ -144,7 +142,7 @@ def evidence_int8(data: Data) -> Evidence:
     measures = [
         over_sizes(run, found, "difference", "equal_energy", meaning),
         _mean(_minus(mine, theirs), "equal_size.nats", meaning),
-        _mean(_minus(mine / theirs, 1.0), "equal_size.relative", relative),
+        _mean(_minus(mine, theirs) / np.where(np.isfinite(theirs), theirs, np.nan), "equal_size.relative", relative),
     ]
     for examples in summary.EXAMPLES:
         accuracy = _values(run, summary.accuracy_column(examples))
@@ -226,7 +224,7 @@ def _of(values: dict[str, Values], chosen: list[str]) -> Values:
     return np.stack([values[method][place] for place, method in enumerate(chosen)])
 
 
-def _minus(one: Values, other: Values | float) -> Values:
+def _minus(one: Values, other: Values) -> Values:
     """Subtract; no loss minus no loss is not known."""
     with np.errstate(invalid="ignore"):
         return one - other
