@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -10,7 +11,9 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.energy import counting as energy
+from ntk1bit.energy.weight_memory import weight_bytes
 from ntk1bit.errors import InputError
+from ntk1bit.estimators.columns import require_columns
 from ntk1bit.experiments.language_run import LanguageRun
 from ntk1bit.experiments.language_spec import MULTIPLE_DIGITS
 from ntk1bit.files import write_whole
@@ -18,7 +21,7 @@ from ntk1bit.networks.transformer_shape import parse_size
 from ntk1bit.scaling import FitRequest, get_law
 from ntk1bit.scaling.fitting import fit_one
 from ntk1bit.scaling.result import Fit
-from ntk1bit.statistics import standard_error, student_interval
+from ntk1bit.statistics import Interval, standard_error, student_interval
 
 NODE: energy.Node = "7nm"
 _COUNTED: dict[str, energy.Arm] = {  # what an arm's operations are counted as: floats have 16 bits, as in W23
@@ -29,9 +32,14 @@ _COUNTED: dict[str, energy.Arm] = {  # what an arm's operations are counted as: 
     "full-preln": "full16",
     "bitnet-preln": "bitnet",
     "elastic-preln": "bitnet",
+    "fp16": "full16",
+    "fp16-preln": "full16",
     "int8-absmax": "int8-absmax",
+    "absmax-w8a8": "int8-absmax",
+    "smoothquant-w8a8": "int8-absmax",  # its factors are part of the weights and of the gains of norms
     "sign-ptq": "sign-ptq",
 }
+EXAMPLES = (0, 4)  # in the context of a question of the choice task: columns accuracy_0 and accuracy_4
 
 
 def networks(run: LanguageRun) -> pd.DataFrame:
@@ -40,7 +48,8 @@ def networks(run: LanguageRun) -> pd.DataFrame:
     Returns
     -------
     Columns arm, size, parameters (N), seed, rate, tokens, loss, loss_error (nats), bits, bits_error, train_loss,
-    diverged, seconds; ordered by arm, N, seed.
+    diverged, seconds, and, where the choice task was asked, accuracy_0, accuracy_4 (share of questions answered rightly
+    with so many examples in the context); ordered by arm, N, seed.
     """
     found = run.frame.loc[run.frame["stage"] == "seeds"].copy()
     # a full-precision network is evaluated in several arms; its training is what took the time
@@ -49,11 +58,16 @@ def networks(run: LanguageRun) -> pd.DataFrame:
     found["arm"] = found["evaluated"]
     names = [
         "arm", "size", "parameters", "seed", "rate", "tokens", "loss", "loss_error", "bits", "bits_error",
-        "train_loss", "diverged", "seconds",
+        "train_loss", "diverged", "seconds", *(one for one in map(accuracy_column, EXAMPLES) if one in found),
     ]  # fmt: skip
     order = {arm: k for k, arm in enumerate(run.spec.arms)}
     found["order"] = [order[arm] for arm in found["arm"]]
     return pd.DataFrame(found.sort_values(["order", "parameters", "seed"])[names]).reset_index(drop=True)
+
+
+def accuracy_column(examples: int) -> str:
+    """Name the column of the accuracy in the choice task with so many examples in the context."""
+    return f"accuracy_{examples}"
 
 
 def write_networks(run: LanguageRun, folder: Path | str) -> Path:
@@ -73,11 +87,13 @@ def losses(run: LanguageRun) -> pd.DataFrame:
     windows of the text, common to all networks), rate, at_edge (whether the best rate was the last one tried on its
     side). Diverged networks have no loss and are left out of means; `diverged` counts them.
     """
+    seeds = run.frame.loc[run.frame["stage"] == "seeds"]
+    trained_as = dict(zip(seeds["evaluated"], seeds["arm"], strict=True))
     rows = []
     for (arm, size), part in networks(run).groupby(["arm", "size"], sort=False):  # pyright: ignore[reportGeneralTypeIssues]
         finite = part.loc[part["loss"].notna()]
         value, low, high = student_interval(finite["loss"])
-        trained = arm if arm in run.spec.trained_arms else "full"
+        trained = trained_as[arm]
         rows.append(
             {
                 "arm": arm,
@@ -95,6 +111,26 @@ def losses(run: LanguageRun) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def accuracies(run: LanguageRun) -> pd.DataFrame:
+    """Return the accuracy in the choice task of each arm and size: mean over seeds with its 95 % Student interval.
+
+    Returns
+    -------
+    Columns arm, size, parameters, examples (in the context), seeds, accuracy, low, high; empty where the task was not
+    asked. The questions are the same for all networks: the intervals do not contain what other questions would change.
+    """
+    table = networks(run)
+    rows = [
+        (*key, examples, len(values), *student_interval(values))
+        for key, part in table.groupby(["arm", "size", "parameters"], sort=False)
+        if isinstance(key, tuple)
+        for examples in EXAMPLES
+        if accuracy_column(examples) in part and len(values := part[accuracy_column(examples)].dropna())
+    ]
+    names = ["arm", "size", "parameters", "examples", "seeds", "accuracy", "low", "high"]
+    return pd.DataFrame(rows, columns=pd.Index(names))
 
 
 def gaps(run: LanguageRun, *, of: str, against: str = "full") -> pd.DataFrame:
@@ -133,22 +169,21 @@ def gaps(run: LanguageRun, *, of: str, against: str = "full") -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(["parameters", "seed"], ignore_index=True)
 
 
-def law(run: LanguageRun, arm: str, *, largest: bool = True, bootstrap: int = 1000) -> Fit | None:
+def law(run: LanguageRun, arm: str, *, held_out: int = 0, bootstrap: int = 1000) -> Fit | None:
     """Fit L(N) = a N^b + c to an arm's networks; None where its networks are too few or lie on no such curve.
 
     Parameters
     ----------
     arm
         One of the run's.
-    largest
-        Whether the largest size is fitted too.
+    held_out
+        How many of the run's largest sizes are not fitted.
     bootstrap
         Replicates over networks.
     """
     frame = networks(run)
-    frame = frame.loc[(frame["arm"] == arm) & frame["loss"].notna()]
-    if not largest:
-        frame = frame.loc[frame["parameters"] < frame["parameters"].max()]
+    fitted = [one.parameters for one in run.spec.shapes[: len(run.spec.shapes) - held_out]]
+    frame = frame.loc[(frame["arm"] == arm) & frame["loss"].notna() & frame["parameters"].isin(fitted)]
     if frame["parameters"].nunique() < 3:
         return None
     request = FitRequest(get_law("power+floor"), x="parameters", loss="loss", cluster="seed", bootstrap=bootstrap)
@@ -192,18 +227,43 @@ def mean_excess(run: LanguageRun) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=pd.Index(names))
 
 
-def held_out_error(run: LanguageRun, arm: str) -> float:
-    """Return |predicted/observed - 1| of the mean loss at the largest size, by the law of the smaller ones.
+def law_intervals(run: LanguageRun, arm: str) -> tuple[Interval, Interval, str]:
+    """Return b and c of an arm's law L(N) = a N^b + c (W23, Eq. 19), each with its bootstrap interval over seeds.
 
-    NaN where there are fewer than three smaller sizes.
+    Returns
+    -------
+    b, c, warnings
+        An estimate, its low and its high end, c in nats; what the fit warns of, or that there is none: then NaN.
     """
-    fitted = law(run, arm, largest=False, bootstrap=0)
+    fitted = law(run, arm)
     if fitted is None:
-        return math.nan
-    largest = losses(run)
-    largest = largest.loc[largest["arm"] == arm].sort_values("parameters").iloc[-1]
-    predicted = fitted.predict(pd.DataFrame({"parameters": [float(largest["parameters"])]}))
-    return abs(float(predicted[0]) / float(largest["loss"]) - 1)
+        unknown = (math.nan, math.nan, math.nan)
+        return unknown, unknown, "no fit"
+    bounds = fitted.interval()
+    alpha, floor = (
+        tuple(float(bounds.loc[name, end]) for end in ("estimate", "low", "high")) for name in ("alpha", "E")
+    )
+    return (-alpha[0], -alpha[2], -alpha[1]), (floor[0], floor[1], floor[2]), "; ".join(fitted.warnings)
+
+
+def held_out_errors(run: LanguageRun, arm: str, *, held_out: int = 1) -> tuple[float, ...]:
+    """Return |predicted/observed - 1| of the mean loss at each of the largest sizes, by the law of the smaller ones.
+
+    From small to large; NaN where there are fewer than three smaller sizes, or no loss was observed.
+    """
+    sizes = [float(one.parameters) for one in run.spec.shapes[-held_out:]]
+    fitted = law(run, arm, held_out=held_out, bootstrap=0)
+    if fitted is None:
+        return (math.nan,) * len(sizes)
+    observed = losses(run)
+    observed = observed.loc[observed["arm"] == arm].set_index("parameters")["loss"].reindex(sizes)
+    predicted = fitted.predict(pd.DataFrame({"parameters": sizes}))
+    return tuple(abs(float(one) / float(seen) - 1) for one, seen in zip(predicted, observed, strict=True))
+
+
+def held_out_error(run: LanguageRun, arm: str) -> float:
+    """Return `held_out_errors` of the largest size alone."""
+    return held_out_errors(run, arm)[0]
 
 
 def joules(
@@ -212,10 +272,35 @@ def joules(
     """Return the energy of one forward pass over a context at 7 nm, by counting (`ntk1bit.energy.counting`).
 
     Floats count as FP16 in every arm, as in W23, unless `counted` says what the arm is counted as: ``"full32"`` for
-    `full` in the float32 that it is trained in.
+    `full` in the float32 that it is trained in. NaN for arms that are counted as nothing, as W23's costs have no
+    operations of theirs (4-bit integers, say).
     """
+    arm_counted = counted or _COUNTED.get(arm)
+    if arm_counted is None:
+        return math.nan
+    operations = energy.count_operations(_forward_pass(run, size), arm_counted, model=model)
+    return energy.joules(operations, NODE).total
+
+
+def memory(run: LanguageRun, size: str, arm: str, *, whole: bool = True) -> float:
+    """Return the bytes of a network's weights at inference, by counting (`ntk1bit.energy.weight_memory`).
+
+    Signs are packed, one bit each; embedding, head and gains are FP16 in every arm. NaN as in `joules`.
+
+    Parameters
+    ----------
+    whole
+        Whether these count too, or only the linear maps with their scales.
+    """
+    if arm not in _COUNTED:
+        return math.nan
+    found = weight_bytes(_forward_pass(run, size), _COUNTED[arm])
+    return float(found.total if whole else found.linear + found.scales)
+
+
+def _forward_pass(run: LanguageRun, size: str) -> energy.ForwardPass:
     shape, spec = parse_size(size), run.spec
-    made = energy.ForwardPass(
+    return energy.ForwardPass(
         shape.layers,
         shape.width,
         spec.context,
@@ -224,7 +309,6 @@ def joules(
         tied=spec.tied,
         activation=cast(energy.Activation, spec.activation),
     )
-    return energy.joules(energy.count_operations(made, counted or _COUNTED[arm], model=model), NODE).total
 
 
 def loss_against_energy(run: LanguageRun) -> pd.DataFrame:
@@ -232,8 +316,9 @@ def loss_against_energy(run: LanguageRun) -> pd.DataFrame:
 
     Returns
     -------
-    Further columns `joules`, by W23's counting, and `joules_exact`, by ours, with floats as FP16 in every arm; and
-    `joules_float32`, by W23's counting with `full` in the float32 that it is trained in (NaN for other arms).
+    Further columns `joules`, by W23's counting, and `joules_exact`, by ours, with floats as FP16 in every arm (NaN for
+    arms that are not counted); and `joules_float32`, by W23's counting with `full` in the float32 that it is trained in
+    (NaN for other arms).
     """
     table = losses(run)
     pairs = [(str(size), str(arm)) for size, arm in zip(table["size"], table["arm"], strict=True)]
@@ -247,30 +332,71 @@ def loss_against_energy(run: LanguageRun) -> pd.DataFrame:
 
 
 def at_equal_energy(
-    run: LanguageRun, *, of: str = "bitnet", against: str = "full", model: energy.Model = "w23"
+    run: LanguageRun,
+    *,
+    of: str = "bitnet",
+    against: str = "full",
+    model: energy.Model = "w23",
+    column: str = "loss",
 ) -> pd.DataFrame:
     """Return the loss of an arm minus that of another at the energies of the other's networks.
 
     The loss of `of` is interpolated linearly in log energy between its sizes, seed by seed; sizes of `against` outside
     the range of its energies are left out.
 
+    Parameters
+    ----------
+    column
+        What is compared: ``"loss"``, or another column of `networks`, as ``"accuracy_0"``.
+
     Returns
     -------
-    Columns size (of `against`), joules, seed, difference (nats); empty if no size is in range.
+    Columns size (of `against`), joules, seed, difference (nats, or the column's unit); empty if no size is in range.
     """
-    mine, theirs = _against_energy(run, of, model), _against_energy(run, against, model)
+    return _at_equal(run, of, against, column, "joules", lambda size, arm: joules(run, size, arm, model=model))
+
+
+def at_equal_memory(
+    run: LanguageRun, *, of: str = "bitnet", against: str = "full", column: str = "loss", whole: bool = True
+) -> pd.DataFrame:
+    """Return `at_equal_energy` with the bytes of the weights (`memory`), in a column of this name, as the cost."""
+    return _at_equal(run, of, against, column, "bytes", lambda size, arm: memory(run, size, arm, whole=whole))
+
+
+Cost = Callable[[str, str], float]  # of a network by size and arm
+
+
+def _at_equal(run: LanguageRun, of: str, against: str, column: str, name: str, cost: Cost) -> pd.DataFrame:
+    mine, theirs = (_against_cost(run, arm, column, cost) for arm in (of, against))
     rows = []
     for seed, others in theirs.groupby("seed"):
         own = mine.loc[mine["seed"] == seed]
-        spent, loss = _numbers(own, "joules"), _numbers(own, "loss")
+        spent, reached = _numbers(own, "cost"), _numbers(own, column)
         for other in others.to_dict("records"):
-            if len(own) and spent[0] <= other["joules"] <= spent[-1]:
-                at = np.interp(math.log(other["joules"]), np.log(spent), loss)
-                difference = float(at - other["loss"])
-                rows.append({"size": other["size"], "joules": other["joules"], "seed": seed, "difference": difference})
-    found = pd.DataFrame(rows, columns=pd.Index(["size", "joules", "seed", "difference"]))
+            if len(own) and spent[0] <= other["cost"] <= spent[-1]:
+                at = np.interp(math.log(other["cost"]), np.log(spent), reached)
+                rows.append((other["size"], other["cost"], seed, float(at - other[column])))
+    found = pd.DataFrame(rows, columns=pd.Index(["size", name, "seed", "difference"]))
     found["place"] = [run.spec.sizes.index(size) for size in found["size"]]
     return found.sort_values(["place", "seed"], ignore_index=True).drop(columns="place")
+
+
+def mean_over_sizes(found: pd.DataFrame, column: str, seeds: Sequence[int]) -> tuple[pd.Series, tuple[str, ...]]:
+    """Return a column's mean over sizes, seed by seed, and these sizes: those with a finite value at every seed.
+
+    So each seed is a mean of the same sizes, also where some networks of a size are out of range and others are not.
+
+    Parameters
+    ----------
+    found
+        Columns size, seed, `column`; a row per network.
+    seeds
+        All that there should be.
+    """
+    finite = found.loc[np.isfinite(_numbers(found, column))]
+    many = finite.groupby("size", sort=False)["seed"].nunique()
+    kept = tuple(str(size) for size, count in many.items() if count == len(seeds))
+    return pd.Series(finite.loc[finite["size"].isin(kept)].groupby("seed")[column].mean()), kept
 
 
 def cost_at_equal_loss(
@@ -287,34 +413,37 @@ def cost_at_equal_loss(
     Columns size (of `against`), loss (that it reaches), seed, share (energy of `of` over energy of `against`; NaN where
     the loss is out of range); a row for each network of `against` that has a loss.
     """
-    mine, theirs = _against_energy(run, of, model), _against_energy(run, against, model)
+    mine, theirs = (
+        _against_cost(run, arm, "loss", lambda size, arm: joules(run, size, arm, model=model)) for arm in (of, against)
+    )
     rows = []
     for other in theirs.to_dict("records"):
         own = mine.loc[mine["seed"] == other["seed"]]
-        spent, loss = np.log(_numbers(own, "joules")), np.minimum.accumulate(_numbers(own, "loss"))
+        spent, loss = np.log(_numbers(own, "cost")), np.minimum.accumulate(_numbers(own, "loss"))
         share = math.nan
         if len(own) and loss[-1] <= other["loss"] <= loss[0]:
             falling = np.r_[True, np.diff(loss) < 0]  # where the loss stays, the least energy reaches it
             at = np.interp(-other["loss"], -loss[falling], spent[falling])
-            share = float(np.exp(at)) / other["joules"]
+            share = float(np.exp(at)) / other["cost"]
         rows.append({"size": other["size"], "loss": other["loss"], "seed": other["seed"], "share": share})
     return pd.DataFrame(rows, columns=pd.Index(["size", "loss", "seed", "share"]))
 
 
-def _against_energy(run: LanguageRun, arm: str, model: energy.Model) -> pd.DataFrame:
-    """Return the networks of an arm that have a loss: size, seed, loss, joules; by seed, then by energy.
+def _against_cost(run: LanguageRun, arm: str, column: str, cost: Cost) -> pd.DataFrame:
+    """Return the networks of an arm that have a value: size, seed, the column, cost; by seed, then by cost.
 
     Raises
     ------
     InputError
-        If the run lacks the arm.
+        If the run lacks the arm or the column.
     """
     if arm not in run.spec.arms:
         raise InputError(f"this run has no arm {arm!r}; it has: {', '.join(run.spec.arms)}")
     table = networks(run)
-    table = table.loc[(table["arm"] == arm) & table["loss"].notna(), ["size", "seed", "loss"]]
-    spent = {size: joules(run, size, arm, model=model) for size in table["size"].unique()}
-    return table.assign(joules=table["size"].map(spent)).sort_values(["seed", "joules"])
+    require_columns(table, (column,), for_what=f"a comparison of {column!r}")
+    table = table.loc[(table["arm"] == arm) & table[column].notna(), ["size", "seed", column]]
+    spent = {size: cost(size, arm) for size in table["size"].unique()}
+    return table.assign(cost=table["size"].map(spent)).sort_values(["seed", "cost"])
 
 
 def excess(run: LanguageRun) -> pd.DataFrame:
