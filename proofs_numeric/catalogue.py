@@ -1,4 +1,4 @@
-"""All claims, in the order the argument goes: the start, one step, training, outputs, scaling, W23's own numbers.
+"""All claims, in the order the argument goes: D25 from the start to scaling, then BitNet: its numbers, and as written.
 
 A claim's module is imported when the claim is chosen: it brings in the networks and estimators that its evidence needs.
 """
@@ -55,6 +55,18 @@ MODULES = {  # id of a claim -> the module that holds it, in whose PROOFS it is
     "C8": "c8_variance",
     "C8-one": "c8_variance",
     "C8-kept": "c8_variance",
+    "C9": "c9_as_written",
+    "C9-cost": "c9_as_written",
+    "C9-int8": "c9_post_training",
+    "C9-choices": "c9_as_written",
+    "C9-ptq": "c9_post_training",
+    "C10-table4": "c10_ablation",
+    "C10-stable": "c10_rates",
+    "C10-absmax-rate": "c10_rates",
+    "C10-rate": "c10_rates",
+    "C10-rate-size": "c10_rates",
+    "C10-flips": "c10_flips",
+    "C10-further": "c10_ablation",
 }
 
 

@@ -11,15 +11,17 @@ from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
 from ntk1bit.experiments.executors import local_executor
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.feed_forward import FeedForward
-from ntk1bit.experiments.language import LanguageModel
+from ntk1bit.experiments.language import LanguageModel, PostTrained
 from ntk1bit.experiments.language_spec import LanguageSpec
 from ntk1bit.experiments.layer_variance import LayerVariance
 from ntk1bit.experiments.run import Run, open_run
 from ntk1bit.experiments.runner import Outcome, run_all
 from ntk1bit.experiments.specification import ExperimentList, Specification, Stage
+from ntk1bit.experiments.stability_spec import StabilitySpec
 from ntk1bit.experiments.store import Store
 from ntk1bit.experiments.sweep import SweepSpec
 from ntk1bit.experiments.two_layer import TwoLayer
+from ntk1bit.experiments.update_flips import UpdateFlips
 from ntk1bit.old_names import missing_name
 
 __all__ = [
@@ -38,13 +40,16 @@ __all__ = [
     "LimitDistances",
     "LimitsInDim",
     "Outcome",
+    "PostTrained",
     "Run",
     "Specification",
+    "StabilitySpec",
     "Stage",
     "StepNoise",
     "Store",
     "SweepSpec",
     "TwoLayer",
+    "UpdateFlips",
     "local_executor",
     "open_run",
     "run_all",

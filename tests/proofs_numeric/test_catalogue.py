@@ -21,6 +21,8 @@ EXPECTED = {
     *("C7", "C7-table", "C7-trends", "C7-mul", "C7-norms", "C7-precise"),
     *("W23-law", "W23-gap", "W23-cost", "W23-table3", "W23-table4"),
     *("C8", "C8-one", "C8-kept"),
+    *("C9", "C9-cost", "C9-int8", "C9-choices", "C9-ptq"),
+    *("C10-table4", "C10-stable", "C10-absmax-rate", "C10-rate", "C10-rate-size", "C10-flips", "C10-further"),
 }
 
 
