@@ -65,10 +65,8 @@ class _Sizes:
 _W23 = LanguageSpec(
     sizes=("1x16", "1x24", "1x32", "2x32", "2x48", "3x48", "3x64", "3x96"),  # six are fitted, two predicted
     arms=(BASELINE, BITNET),
-    tokens=614_400,
-    batch=4,
-    context=128,
-    windows=256,
+    tokens=409_600,
+    windows=512,
     recipe="w23",
     choices=300,
 )
@@ -79,7 +77,6 @@ _SIZES = {
             text="pydoc",
             sizes=("1x8", "1x16", "1x24", "1x32", "2x32"),
             tokens=25_600,
-            context=64,
             windows=32,
             seeds=(0, 1),
             rate_rounds=0,
