@@ -10,8 +10,8 @@ The held-out text is cut into pieces of a p-character prefix and the q character
 a word begins, and no two pieces overlap. A question is a piece whose q characters are to be told from those of three
 others; examples are whole pieces, each followed by a line break (a space where the alphabet has none).
 
-A model answers with the option of the largest sum of log probabilities, given all that stands before; of equal ones with
-the first. The order of the options is drawn, so a model that finds all alike is right by chance: 1 in 4.
+A model answers with the option of the largest sum of log probabilities, given all that stands before, and with the
+first of equal ones. The order of the options is drawn, so a model that finds all alike is right by chance: 1 in 4.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def questions(
     asked = rng.permutation(places.size)[:count]
     shown, offered = np.empty((count, EXAMPLES), np.int64), np.empty((count, OPTIONS), np.int64)
     answers = np.empty(count, np.int64)
-    for row, one in enumerate(asked):
+    for row, one in enumerate(asked.tolist()):
         others = rng.permutation(places.size)
         others = others[others != one]
         shown[row] = others[:EXAMPLES]
@@ -196,7 +196,7 @@ def _different(endings: np.ndarray, one: int, others: np.ndarray) -> list[int]:
         If there are no such three.
     """
     seen, found = {endings[one].tobytes()}, list[int]()
-    for other in others.tolist():
+    for other in map(int, others):
         if (ending := endings[other].tobytes()) not in seen:
             seen.add(ending)
             found.append(other)

@@ -14,7 +14,9 @@ from ntk1bit.data.text import require_tokens
 from ntk1bit.errors import InputError
 from ntk1bit.networks.transformer import Transformer, losses
 
-_AT_ONCE = 64  # windows in one call; the last call is filled up, so that one program serves all of one length
+# Windows in one call, few enough that what a block computes stays in the cache: 64 take twice as long. The last call is
+# filled up, so that one program serves all windows of one length.
+_AT_ONCE = 16
 
 
 def choice_columns(model: Transformer, questions: Questions) -> dict[str, Any]:
