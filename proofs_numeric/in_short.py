@@ -144,6 +144,89 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
         "GPTQ has the lower perplexity. W23 compares two quantisers of activations at rates a factor of eight apart, "
         "which cannot say which is better.",
     ),
+    (
+        {"C9": "supported"},
+        "BitNet as written, against 16-bit Transformers with Pre-LN, follows W23's law: six sizes predict two, and the "
+        "gap shrinks with size.",
+    ),
+    (
+        {"C9": "refuted"},
+        "BitNet as written does not scale as W23 says at our sizes: its gap to 16-bit Transformers with Pre-LN does "
+        "not shrink, or six sizes do not predict two.",
+    ),
+    (
+        {"C9-cost": "supported"},
+        "It reaches a 16-bit network's loss with less energy, and has the lower loss at equal energy and at equal "
+        "memory.",
+    ),
+    (
+        {"C9-cost": "refuted"},
+        "It is not competitive with 16 bits at our sizes on all of energy at equal loss, loss at equal energy and loss "
+        "at equal memory.",
+    ),
+    (
+        {"C9-int8": "supported"},
+        "At equal energy its loss is lower than that of the better 8-bit quantisation after training.",
+    ),
+    (
+        {"C9-int8": "refuted"},
+        "At equal energy 8-bit quantisation after training has the lower loss, against W23's abstract.",
+    ),
+    (
+        {"C9-choices": "supported"},
+        "At equal energy it answers more questions about held-out text than a 16-bit network does.",
+    ),
+    (
+        {"C9-choices": "refuted"},
+        "At equal energy it answers fewer questions about held-out text than a 16-bit network does.",
+    ),
+    (
+        {"C9-ptq": "supported"},
+        "Networks quantised after training to 4, 2 or 1 bits are worse than BitNet at every size, the more so the "
+        "fewer the bits.",
+    ),
+    (
+        {"C9-ptq": "refuted"},
+        "The orders of W23's Table 3 between training in 1 bit and quantising afterwards do not all hold.",
+    ),
+    (
+        {"C10-table4": "supported"},
+        "At rates of their own absmax has a lower loss than learned scales, and SubLN than Pre-LN.",
+    ),
+    (
+        {"C10-table4": "refuted"},
+        "At rates of their own the orders of W23's Table 4 do not all hold.",
+    ),
+    (
+        {"C10-stable": "supported"},
+        "1-bit Transformers stand learning rates at which full precision diverges.",
+    ),
+    (
+        {"C10-stable": "refuted"},
+        "1-bit Transformers diverge from no higher a learning rate on than full precision.",
+    ),
+    (
+        {"C10-rate": "supported"},
+        "Twice the rate that is best for full precision is better for 1 bit.",
+    ),
+    (
+        {"C10-rate": "refuted"},
+        "Twice the rate that is best for full precision is worse for 1 bit.",
+    ),
+    (
+        {"C10-flips": "supported"},
+        "A step of training leaves at least 99 of 100 weights' signs as they are, and a unit of learning rate changes "
+        "fewest at the beginning.",
+    ),
+    (
+        {"C10-flips": "refuted"},
+        "Either a step changes more than one 1-bit weight of a hundred, or a unit of learning rate changes no fewer at "
+        "the beginning.",
+    ),
+    (
+        {"C10-further": "supported"},
+        "A trained network, 1-bit or full-precision, can be trained further in 1 bit.",
+    ),
 )
 
 

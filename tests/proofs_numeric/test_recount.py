@@ -16,7 +16,7 @@ from proofs_numeric.recount import NETWORKS, main, recount
 from proofs_numeric.studies import studies
 
 PUBLISHED = ("W23-law", "W23-gap", "W23-cost", "W23-table3", "W23-table4")
-COUNTED = ("C6", "C6-energy", "C7", "C7-table", *PUBLISHED)
+COUNTED = ("C6", "C6-energy", "C7", "C7-table", "C7-trends", "C7-mul", "C7-norms", "C7-precise", *PUBLISHED)
 
 
 @pytest.fixture(scope="module")
