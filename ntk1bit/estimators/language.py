@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -475,16 +476,21 @@ def searched(run: LanguageRun) -> pd.DataFrame:
 
 def at_edge(run: LanguageRun, arm: str, size: str) -> bool:
     """Say whether the best rate was the largest or smallest one tried, so that the search did not enclose it."""
-    tried = searched(run)
-    tried = tried.loc[(tried["arm"] == arm) & (tried["size"] == size), "rate"]
+    found = run.frame
+    tried = found.loc[(found["stage"] == "search") & (found["evaluated"] == arm) & (found["size"] == size), "rate"]
     return run.rates[arm, size] in (float(tried.min()), float(tried.max()))
 
 
 def vocabulary(run: LanguageRun) -> int:
     """Return the number of characters of the run's text."""
+    return _vocabulary(run.spec.text)
+
+
+@functools.lru_cache(maxsize=4)  # every energy asks for it
+def _vocabulary(name: str) -> int:
     from ntk1bit.data import text
 
-    return text.load(run.spec.text).vocabulary
+    return text.load(name).vocabulary
 
 
 def _numbers(table: pd.DataFrame, column: str) -> np.ndarray:
