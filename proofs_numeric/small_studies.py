@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ntk1bit.data.cubes_and_curves import CURVES
 from ntk1bit.experiments import Experiment, ExperimentList, Specification, SweepSpec
 from ntk1bit.experiments.deep_spec import DeepSimilaritySpec
 from ntk1bit.experiments.feed_forward import FeedForward
@@ -37,7 +38,7 @@ class _Size:
     losses: tuple[tuple[int, ...], int, tuple[int, ...]]  # widths, steps, n
     gaps: tuple[tuple[int, ...], tuple[int, ...], int, tuple[int, ...]]  # widths, dims, steps; widest widths
     layer: tuple[tuple[int, ...], tuple[int, ...], int, int]  # factors of the settings, widths, steps, networks
-    curves: tuple[tuple[int, ...], int]  # sizes k, epochs
+    curves: tuple[tuple[int, ...], int, tuple[str, ...]]  # sizes k, epochs, functions
 
 
 _STANDARD = _Size(
@@ -52,7 +53,7 @@ _STANDARD = _Size(
     losses=((64, 128, 256, 512, 1024, 2048, 4096), 2000, (8, 16, 32, 64, 128, 256)),
     gaps=((256, 1024, 4096), (8, 32, 128), 200, (256, 1024, 4096, 16384)),
     layer=((1, 2, 4), (64, 256, 1024), 2000, 16),
-    curves=((10, 32, 100), 50),
+    curves=((10, 32, 100), 50, CURVES),
 )
 _SIZES = {
     "quick": _Size(
@@ -67,7 +68,7 @@ _SIZES = {
         losses=((64, 128, 256), 100, (8, 16, 32)),
         gaps=((64, 256), (8, 32), 20, (64, 256, 1024)),
         layer=((1,), (64, 128), 100, 5),
-        curves=((4,), 4),
+        curves=((4,), 4, CURVES[:1]),
     ),
     "standard": _STANDARD,
     "thorough": _Size(
@@ -82,7 +83,7 @@ _SIZES = {
         losses=((*_STANDARD.losses[0], 8192), 10_000, _STANDARD.losses[2]),
         gaps=((*_STANDARD.gaps[0], 16384), (8, 32, 128, 512), 1000, (*_STANDARD.gaps[3], 65536)),
         layer=((1, 2, 4), (64, 256, 1024, 4096), 10_000, 24),
-        curves=((10, 32, 100, 316), 50),
+        curves=((10, 32, 100, 316), 50, CURVES),
     ),
 }
 
@@ -92,10 +93,10 @@ def small_studies(preset: str) -> Iterator[tuple[str, str, Specification]]:
     size = _SIZES[preset]
     seeds = tuple(range(_FIRST, _FIRST + size.seeds))
     yield from _pairs(size, seeds)
-    yield from _sweeps(size, seeds[: 5 if preset != "thorough" else 16])
+    yield from _sweeps(size, seeds[: {"quick": 3, "standard": 5, "thorough": 16}[preset]])
     yield "feed-forward-powers", "one feed-forward layer against width, windows, tokens and dimension", _layers(size)
-    k, epochs = size.curves
-    spec = DeepSimilaritySpec(k, epochs, seeds=seeds[: 5 if preset != "thorough" else 10])
+    k, epochs, functions = size.curves
+    spec = DeepSimilaritySpec(k, epochs, functions, seeds[: 10 if preset == "thorough" else 5])
     yield "curves", "both precisions on functions of one variable, epoch by epoch, fresh seeds", spec
 
 
@@ -107,8 +108,10 @@ def _pairs(size: _Size, seeds: tuple[int, ...]) -> Iterator[tuple[str, str, Spec
     def over(axis: str, values: Iterable[Any]) -> Specification:
         return ExperimentList(tuple(one for value in values for one in made(**{axis: value})))
 
-    yield "pairs-lambda", "the loss against width and the angle of pairs of inputs, which sets lambda", over(
-        "angle", size.angles
+    yield (
+        "pairs-lambda",
+        "the loss against width and the angle of pairs of inputs, which sets lambda",
+        over("angle", size.angles),
     )
     yield "pairs-dims", "the loss against width and d, at one lambda", over("dim", size.dims)
     yield "pairs-points", "the loss against width and n, at one lambda", over("n_train", size.points)
