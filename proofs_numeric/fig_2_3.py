@@ -78,11 +78,11 @@ def column(precision: str, points: str) -> str:
 
 
 def largest_networks(data: Data) -> pd.DataFrame:
-    """Return the epochs of the largest networks; one that diverged has infinite losses."""
+    """Return the epochs of the largest networks; if one of them diverged no loss is known: a mean would flatter."""
     frame = data.frame(_STUDY)
     largest = frame.loc[frame["N"] == highest(frame["N"])].copy()
-    losses = [column(*one) for one in itertools.product(PRECISIONS, _POINTS)]
-    largest[losses] = largest[losses].where(~largest["diverged"].to_numpy(bool)[:, None], np.inf)
+    if largest["diverged"].to_numpy().any():
+        largest[[column(*one) for one in itertools.product(PRECISIONS, _POINTS)]] = np.nan
     return largest
 
 

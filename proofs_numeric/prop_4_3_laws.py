@@ -70,7 +70,7 @@ DECAY = Claim(
     statement="While steps limit, the loss falls as exp(-c eta lambda T), c >= 1, whatever N and n.",
     source="D25, Prop 4.3 with steps in place of compute (Thm 4.2)",
     assumptions=BRANCH.assumptions,
-    refuted_by="a pace below 1 at some lambda, one that changes with N or n, or an exponent in lambda outside [.9, 1.1]",
+    refuted_by="a pace below 1 at some lambda, one that changes with N or n, or an exponent in lambda off 1 by a tenth",
     criteria=(
         IntervalWithin("pace.lowest", low=1.0),
         IntervalWithin("pace.N", -0.1, 0.1),

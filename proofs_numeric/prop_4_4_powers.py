@@ -20,6 +20,8 @@ slopes of logarithms, within draws for n, K and d, over draws for lambda; a draw
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -96,15 +98,17 @@ def _slope(table: pd.DataFrame, x: str, value: str, name: str) -> IntervalEstima
     """Return an exponent of the table's values: within seeds, over which lambda varies, or over seeds."""
     kept = table.loc[(table[value] > 0) & (table[x] > 0)]
     seeds = kept["seed"].tolist()
-    interval, count = cluster_slope(
-        np.log(kept[x].to_numpy(np.float64)),
-        np.log(kept[value].to_numpy(np.float64)),
-        cluster=seeds,
-        group=[()] * len(kept) if name == "lambda" else seeds,
-    )
+    interval, count = (math.nan, math.nan, math.nan), 0
+    if len(kept):
+        interval, count = cluster_slope(
+            np.log(kept[x].to_numpy(np.float64)),
+            np.log(kept[value].to_numpy(np.float64)),
+            cluster=seeds,
+            group=[()] * len(kept) if name == "lambda" else seeds,
+        )
     lost = len(table) - len(kept)
     note = f"{lost} of {len(table)} draws have no width needed, or lambda 0, and are left out" if lost else ""
     of = "lambda^8 x the width needed" if value == "scaled" else "the width needed"
     measure = f"{'scaled' if value == 'scaled' else 'width'}.{name}"
     meaning = f"exponent in {name} of {of}"
-    return estimated(measure, meaning, interval, count, span_of(kept, **{name: x}), _STUDY, note)
+    return estimated(measure, meaning, interval, count, span_of(table, **{name: x}), _STUDY, note)

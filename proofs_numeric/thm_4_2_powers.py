@@ -173,7 +173,7 @@ def evidence(data: Data) -> Evidence:
         Count(
             "rising",
             "networks (a variable's value and a seed, or a block of seeds) whose loss does not fall with width",
-            int((every >= 0).sum()),
+            int((~(every < 0)).sum()),  # a NaN is a network that diverged
             len(every),
             "all studies",
             "pairs-*",

@@ -111,12 +111,10 @@ def joined(frame: pd.DataFrame) -> pd.DataFrame:
     """
     taken = recorded_steps(frame)
     columns = [name for name in (*_POINTS.values(), "radius") if name in taken]
-    sides = [
-        taken.loc[taken["precision"] == precision].set_index([*_SETTINGS, "step"])[columns]
-        for precision in ("one_bit", "full")
-    ]
-    both = sides[0].join(sides[1], how="inner", rsuffix="_full")
-    return both.assign(radius=both[["radius", "radius_full"]].max(axis=1)).reset_index()
+    keys = [*_SETTINGS, "step"]
+    one_bit, full = (taken.loc[taken["precision"] == precision, [*keys, *columns]] for precision in ("one_bit", "full"))
+    both = one_bit.merge(full, on=keys, suffixes=("", "_full"))
+    return both.assign(radius=both[["radius", "radius_full"]].max(axis=1))
 
 
 def largest(frame: pd.DataFrame) -> pd.DataFrame:
