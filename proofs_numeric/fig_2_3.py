@@ -23,6 +23,7 @@ import itertools
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from ntk1bit.claims import Claim, Evidence, IntervalWithin
 from ntk1bit.claims.evidence import Measure
@@ -124,6 +125,7 @@ def epochs_evidence(data: Data) -> Evidence:
 PROOFS = (Proof(FIT, (_STUDY,), fit_evidence), Proof(EPOCHS, (_STUDY,), epochs_evidence))
 
 
-def _over_functions(values: pd.Series) -> pd.Series:
+def _over_functions(values: pd.Series) -> Float[np.ndarray, " seeds"]:
     """Return the geometric mean over functions, by seed."""
-    return np.exp(np.log(values).groupby("seed").mean())
+    logs = pd.Series(np.log(values.to_numpy(np.float64)), index=values.index)
+    return np.exp(np.asarray(logs.groupby("seed").mean(), dtype=np.float64))

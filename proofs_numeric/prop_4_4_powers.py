@@ -20,18 +20,14 @@ slopes of logarithms, within draws for n, K and d, over draws for lambda; a draw
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
 
 from ntk1bit.claims import Claim, Count, Evidence, IntervalWithin, NoFailures
 from ntk1bit.claims.evidence import IntervalEstimate, Measure
-from ntk1bit.claims.measures import estimated
-from ntk1bit.statistics import cluster_slope
 from proofs_numeric.data import Data, highest, rows, span_of
 from proofs_numeric.proof import Proof
-from proofs_numeric.thm_4_2_powers import widths_needed
+from proofs_numeric.thm_4_2_powers import needed_exponent, widths_needed
 
 _STUDY = "feed-forward-powers"
 _NAMES = {"sequences": "n", "positions": "K", "dim": "d"}
@@ -78,7 +74,7 @@ def evidence(data: Data) -> Evidence:
     at_base = layers.loc[np.logical_and.reduce([layers[x] == base[x] for x in _NAMES])]
     measures.append(_slope(_needed(at_base, "dim"), "lambda_min", "needed", "lambda"))
     falls = np.concatenate(slopes)
-    rising, where = int((~(falls < 0)).sum()), span_of(layers, m="width")
+    rising, where = int(np.sum(~(falls < 0))), span_of(layers, m="width")
     measures.append(Count("rising", "draws whose loss does not fall with width", rising, len(falls), where, _STUDY))
     return Evidence(tuple(measures), {"width needed": pd.concat(tables, ignore_index=True)})
 
@@ -95,20 +91,15 @@ def _needed(layers: pd.DataFrame, x: str) -> pd.DataFrame:
 
 
 def _slope(table: pd.DataFrame, x: str, value: str, name: str) -> IntervalEstimate:
-    """Return an exponent of the table's values: within seeds, over which lambda varies, or over seeds."""
-    kept = table.loc[(table[value] > 0) & (table[x] > 0)]
-    seeds = kept["seed"].tolist()
-    interval, count = (math.nan, math.nan, math.nan), 0
-    if len(kept):
-        interval, count = cluster_slope(
-            np.log(kept[x].to_numpy(np.float64)),
-            np.log(kept[value].to_numpy(np.float64)),
-            cluster=seeds,
-            group=[()] * len(kept) if name == "lambda" else seeds,
-        )
-    lost = len(table) - len(kept)
-    note = f"{lost} of {len(table)} draws have no width needed, or lambda 0, and are left out" if lost else ""
-    of = "lambda^8 x the width needed" if value == "scaled" else "the width needed"
-    measure = f"{'scaled' if value == 'scaled' else 'width'}.{name}"
-    meaning = f"exponent in {name} of {of}"
-    return estimated(measure, meaning, interval, count, span_of(table, **{name: x}), _STUDY, note)
+    """Return an exponent of the table's values: within draws, or in lambda, which varies over draws."""
+    kind, of = ("scaled", "lambda^8 x the width needed") if value == "scaled" else ("width", "the width needed")
+    return needed_exponent(
+        table,
+        x,
+        measure=f"{kind}.{name}",
+        meaning=f"exponent in {name} of {of}",
+        study=_STUDY,
+        symbol=name,
+        value=value,
+        within=name != "lambda",
+    )

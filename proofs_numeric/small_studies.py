@@ -102,8 +102,9 @@ def small_studies(preset: str) -> Iterator[tuple[str, str, Specification]]:
 
 def _pairs(size: _Size, seeds: tuple[int, ...]) -> Iterator[tuple[str, str, Specification]]:
     def made(**settings: Any) -> list[Experiment]:
-        chosen: dict[str, Any] = {"n_train": BASE_POINTS, "dim": BASE_DIM, "angle": BASE_ANGLE, "seeds": seeds}
-        return [InputPairs(**(chosen | {"width": width} | settings)) for width in size.pair_widths]
+        base: dict[str, Any] = {"n_train": BASE_POINTS, "dim": BASE_DIM, "angle": BASE_ANGLE, "seeds": seeds}
+        chosen: list[dict[str, Any]] = [base | {"width": width} | settings for width in size.pair_widths]
+        return [InputPairs(**one) for one in chosen]
 
     def over(axis: str, values: Iterable[Any]) -> Specification:
         return ExperimentList(tuple(one for value in values for one in made(**{axis: value})))
@@ -182,8 +183,10 @@ def _sweeps(size: _Size, seeds: tuple[int, ...]) -> Iterator[tuple[str, str, Spe
 
 def _layers(size: _Size) -> Specification:
     factors, widths, steps, networks = size.layer
-    base = {"sequences": 4, "positions": 4, "dim": 16}
-    settings = [base | {name: value * factor} for name, value in base.items() for factor in factors]
+    base: dict[str, Any] = {"sequences": 4, "positions": 4, "dim": 16}
+    settings: list[dict[str, Any]] = [
+        base | {name: value * factor} for name, value in base.items() for factor in factors
+    ]
     seeds = tuple(range(_FIRST, _FIRST + networks))
     made = [FeedForward(width, "one_bit", steps, seeds, **one) for one in settings for width in widths]
     return ExperimentList(tuple(dict.fromkeys(made)))

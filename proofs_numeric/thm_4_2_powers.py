@@ -30,10 +30,10 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.claims import Claim, Count, Evidence, FailureRateBelow, IntervalWithin, NoFailures, Number
-from ntk1bit.claims.evidence import Measure
-from ntk1bit.claims.measures import SYMBOLS, against, exponent, seeds_interval
-from ntk1bit.statistics import log_slope
-from proofs_numeric.data import Data, cells, highest, rows, span_of
+from ntk1bit.claims.evidence import IntervalEstimate, Measure
+from ntk1bit.claims.measures import against, estimated, exponent, seeds_interval
+from ntk1bit.statistics import cluster_slope, log_slope
+from proofs_numeric.data import Data, cells, grouped, highest, rows, span_of
 from proofs_numeric.proof import Proof
 from proofs_numeric.small_studies import BASE_ANGLE, RATE_DELTA, RATE_EPS
 
@@ -125,16 +125,57 @@ def widths_needed(frame: pd.DataFrame, x: str, value: str = "level") -> tuple[pd
         Columns `x`, ``seed``, ``slope`` (of log loss against log width) and ``needed``; NaN where the loss does not
         fall with width.
     """
-    means = pd.DataFrame(frame.groupby([x, "width"])[value].mean()).reset_index()
-    narrow, wide = (means.loc[means["width"] == edge, value] for edge in (means["width"].min(), means["width"].max()))
-    eps = math.sqrt(float(wide.max()) * float(narrow.min()))
+    means = frame.pivot_table(index=x, columns="width", values=value).to_numpy(np.float64)
+    eps = math.sqrt(float(np.nanmax(means[:, -1])) * float(np.nanmin(means[:, 0])))
     found = []
-    for (at, seed), part in frame.groupby([x, "seed"]):
+    for key, part in frame.groupby([x, "seed"]):
+        at, seed = key if isinstance(key, tuple) else (key, None)
         width, loss = part["width"].to_numpy(np.float64), part[value].to_numpy(np.float64)
         slope = float(log_slope(width, loss))
         middle = np.log(width).mean() + (math.log(eps) - np.log(loss).mean()) / slope if slope < 0 else math.nan
         found.append({x: at, "seed": seed, "slope": slope, "needed": math.exp(middle)})
     return pd.DataFrame(found), eps
+
+
+def needed_exponent(
+    table: pd.DataFrame,
+    x: str,
+    *,
+    measure: str,
+    meaning: str,
+    study: str,
+    symbol: str,
+    value: str = "needed",
+    within: bool = True,
+) -> IntervalEstimate:
+    """Return the exponent of a column of `widths_needed` in another, a slope of logarithms, seed by seed or over seeds.
+
+    Parameters
+    ----------
+    table
+        Columns `x`, ``seed`` and `value`; rows without a positive value are left out, and the note counts them.
+    x, value
+        Names of the columns.
+    measure, meaning, study
+        Fields of the estimate.
+    symbol
+        Of `x`.
+    within
+        Whether each seed has an amplitude of its own; if not, x varies over seeds.
+    """
+    kept = table.loc[(table[value] > 0) & (table[x] > 0)]
+    seeds = kept["seed"].tolist()
+    interval, count = (math.nan, math.nan, math.nan), 0
+    if seeds:
+        interval, count = cluster_slope(
+            np.log(kept[x].to_numpy(np.float64)),
+            np.log(kept[value].to_numpy(np.float64)),
+            cluster=seeds,
+            group=seeds if within else [()] * len(seeds),
+        )
+    lost = len(table) - len(kept)
+    note = f"{lost} of {len(table)} have no width needed and are left out" if lost else ""
+    return estimated(measure, meaning, interval, count, span_of(table, **{symbol: x}), study, note)
 
 
 def quantiles(frame: pd.DataFrame) -> pd.DataFrame:
@@ -173,7 +214,7 @@ def evidence(data: Data) -> Evidence:
         Count(
             "rising",
             "networks (a variable's value and a seed, or a block of seeds) whose loss does not fall with width",
-            int((~(every < 0)).sum()),  # a NaN is a network that diverged
+            int(np.sum(~(every < 0))),  # a NaN is a network that diverged
             len(every),
             "all studies",
             "pairs-*",
@@ -186,7 +227,7 @@ def steps_evidence(data: Data) -> Evidence:
     """Count the networks that are late, and fit the time needed."""
     at_rate, frame = data.frame("pairs-rate"), data.frame("pairs-lambda")
     eps = float(at_rate["eps"].iloc[0])
-    late = int((~(at_rate["loss_end"] <= eps)).sum())  # a NaN is late
+    late = int(np.sum(~(at_rate["loss_end"].to_numpy() <= eps)))  # a NaN is late
     taken = int(at_rate["steps_taken"].iloc[0])
     where = (
         f"m = {at_rate['width'].iloc[0]}, n = {at_rate['n_train'].iloc[0]}, d = {at_rate['dim'].iloc[0]}, "
@@ -195,13 +236,14 @@ def steps_evidence(data: Data) -> Evidence:
     widest = frame.loc[frame["width"] == highest(frame["width"])]
     widest = widest.assign(time=widest["hundredth"] * widest["learning_rate"])
     time = against(widest, "lambda_min", "time", meaning="eta times the steps to L(0)/100, widest")
-    over = ~(widest["level"] <= widest["eps"] * widest["loss_start"])
+    level, start = (widest[name].to_numpy(np.float64) for name in ("level", "loss_start"))
+    over = int(np.sum(~(level <= widest["eps"].to_numpy() * start)))
     span = span_of(widest, m="width", **{"lambda": "lambda_min"})
     return Evidence(
         (
             Count("late", f"networks with L(T) above eps = {eps:g}", late, len(at_rate), where, "pairs-rate"),
             exponent(time, "time.lambda", "pairs-lambda"),
-            Count("late.pairs", "networks with a mean loss above", int(over.sum()), len(widest), span, "pairs-lambda"),
+            Count("late.pairs", "networks with a mean loss above", over, len(widest), span, "pairs-lambda"),
             Number("steps", "T, constant 1", taken, where, "pairs-rate"),
         ),
         {"time against lambda": time.table.rename(columns={"lambda_min": "lambda"})},
@@ -244,8 +286,12 @@ def _needed(
 ) -> list[Measure]:
     """Measure the exponent of the width needed in one variable; add to the tables and slopes of all of them."""
     table, eps = widths_needed(frame, x)
-    one = against(table, x, "needed", meaning=f"the width needed for a loss of {eps:.2g}")
-    tables.append(rows(one.table.rename(columns={x: "x"}), against=name))
     slopes.append(table["slope"].to_numpy(np.float64))
-    where = f"{SYMBOLS.get(x, name)} = {table[x].min():g}..{table[x].max():g}"
-    return [exponent(one, f"width.{name}", study), Number(f"eps.{name}", "chosen by the losses", eps, where, study)]
+    logs = table.assign(needed=np.log(table["needed"].to_numpy(np.float64)))
+    means = grouped(logs, [x], ["needed"]).rename(columns={x: "x"})
+    tables.append(rows(means.assign(needed=np.exp(means["needed"].to_numpy(np.float64))), against=name))
+    meaning = f"exponent in {name} of the width needed for a loss of {eps:.2g}"
+    return [
+        needed_exponent(table, x, measure=f"width.{name}", meaning=meaning, study=study, symbol=name),
+        Number(f"eps.{name}", "chosen by the losses", eps, span_of(table, **{name: x}), study),
+    ]

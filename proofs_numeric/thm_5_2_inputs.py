@@ -30,7 +30,7 @@ from ntk1bit.claims.evidence import IntervalEstimate, Measure
 from ntk1bit.claims.measures import STEEPEST_SHAPE, SYMBOLS, against, at, estimated, exponent
 from ntk1bit.estimators.against_width import AgainstWidth, recorded_steps
 from ntk1bit.statistics import cluster_slope
-from proofs_numeric.data import DELTA, Data, grouped, log_factor, rows, span_of
+from proofs_numeric.data import DELTA, Data, grouped, highest, log_factor, rows, span_of
 from proofs_numeric.proof import Proof
 
 _STEPS, _SIZES = "gap-steps", "gap-sizes"
@@ -138,11 +138,11 @@ def all_evidence_of(frame: pd.DataFrame) -> Evidence:
     steps = f"{len(pairs)} pairs, {span_of(pairs, m='width', d='dim', kappa='kappa')}, {frame['step'].max()} steps"
     measures: list[Measure] = []
     for points in _POINTS:
-        beyond = int((~(pairs[points] <= 1)).sum())  # NaN is beyond
+        beyond = int(np.sum(~(pairs[points].to_numpy() <= 1)))  # NaN is beyond
         meaning = f"pairs of networks beyond the bound at some step and {points} input"
         measures += [
             Count(f"beyond.{points}", meaning, beyond, len(pairs), steps, _STEPS),
-            Number(f"largest.{points}", "over all pairs", float(pairs[points].max()), steps, _STEPS),
+            Number(f"largest.{points}", "over all pairs", highest(pairs[points]), steps, _STEPS),
             *(_shape(pairs, points, x) for x in _AXES),
         ]
     table = grouped(pairs, ["dim", "kappa", "width"], list(_POINTS), "max")

@@ -12,6 +12,7 @@ import pytest
 from ntk1bit.data.cubes_and_curves import CURVES, curve_data
 from proofs_numeric import fig_2_3
 from proofs_numeric.data import Data
+from tests.proofs_numeric.values import value
 
 
 def curves(left, *, ratio=1.2, stays=(), diverged=False):
@@ -34,7 +35,7 @@ def curves(left, *, ratio=1.2, stays=(), diverged=False):
 def test_networks_that_fit_and_fall_support_both():
     data = curves(0.02)
     assert fig_2_3.FIT.judge(found := fig_2_3.fit_evidence(data)).outcome == "supported"
-    assert found.get(f"left.one_bit.{CURVES[0]}").value == pytest.approx(0.024, rel=0.03)  # 2 % of noise, five seeds
+    assert value(found, f"left.one_bit.{CURVES[0]}") == pytest.approx(0.024, rel=0.03)  # 2 % of noise, five seeds
     assert fig_2_3.EPOCHS.judge(fig_2_3.epochs_evidence(data)).outcome == "supported"
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from proofs_numeric import prop_4_3_laws as laws
 from proofs_numeric.data import Data
+from tests.proofs_numeric.values import value
 
 
 def decaying(*, pace=1.6, in_size=0.0, in_n=0.0, in_lambda=1.0):
@@ -38,7 +39,7 @@ def test_a_pace_that_knows_neither_size_nor_points_refutes_the_printed_branch_al
     found = laws.decay_evidence(decaying())
     assert laws.DECAY.judge(found).outcome == "supported"
     assert refuted(laws.BRANCH, found) == ["pace.N", "pace.n"]
-    assert found.get("pace.lowest").value == pytest.approx(1.6, rel=0.03)  # 1 % of noise, the lowest of four
+    assert value(found, "pace.lowest") == pytest.approx(1.6, rel=0.03)  # 1 % of noise, the lowest of four
 
 
 def test_a_pace_that_grows_with_both_refutes_the_other_reading():
@@ -76,7 +77,7 @@ def test_a_law_in_the_points_may_bend_a_little(bend, outcome):
     frame = sweep(loss, points=(8, 16, 32, 64, 128, 256), steps=10)
     found = laws.data_evidence(Data(Path("nowhere"), frames={"loss-points": frame}))
     assert laws.DATA.judge(found).outcome == outcome
-    assert found.get("curvature.digits").value == pytest.approx(bend, abs=0.01)
+    assert value(found, "curvature.digits") == pytest.approx(bend, abs=0.01)
 
 
 @pytest.mark.parametrize(("loss", "outcome"), [

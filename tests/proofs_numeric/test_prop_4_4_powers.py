@@ -11,6 +11,7 @@ import pytest
 
 from proofs_numeric import prop_4_4_powers
 from proofs_numeric.data import Data
+from tests.proofs_numeric.values import value
 
 FLOOR_LAW = {"sequences": 2.0, "positions": 2.0, "dim": -1.0, "lambda_min": 0.0}
 
@@ -36,8 +37,8 @@ def test_the_floor_law_lies_within_the_proposition():
     found = prop_4_4_powers.evidence(layers(FLOOR_LAW))
     assert prop_4_4_powers.CLAIM.judge(found).outcome == "supported"
     # losses within 5 %, fitted over a factor 16 of width and 4 of the variable, 16 draws
-    for name, value in {"n": 2, "K": 2, "d": -1, "lambda": 0}.items():
-        assert found.get(f"width.{name}").value == pytest.approx(value, abs=0.1)
+    for name, expected in {"n": 2, "K": 2, "d": -1, "lambda": 0}.items():
+        assert value(found, f"width.{name}") == pytest.approx(expected, abs=0.1)
 
 
 @pytest.mark.parametrize(

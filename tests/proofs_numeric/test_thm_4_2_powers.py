@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 
 from proofs_numeric import thm_4_2_powers
 from proofs_numeric.data import Data
+from tests.proofs_numeric.values import value
 
 WIDTHS = (64, 256, 1024)
 STUDIES = {
@@ -26,10 +28,10 @@ def pairs(powers, *, slope=-1.0, late=0, time=-1.0, delta=-0.5):
     frames = {}
     for study, (x, values) in STUDIES.items():
         found = []
-        for value, width, seed in itertools.product(values, WIDTHS, range(6)):
-            needed = 100 * (value / values[1]) ** powers[x]
-            row = {"lambda_min": 0.1, "dim": 32, "n_train": 8} | {x: value}
-            row |= {"angle": 0.8 if value == values[1] else 1.0, "width": width, "seed": seed, "eps": 0.01}
+        for place, width, seed in itertools.product(values, WIDTHS, range(6)):
+            needed = 100 * (place / values[1]) ** powers[x]
+            row: dict[str, Any] = {"lambda_min": 0.1, "dim": 32, "n_train": 8} | {x: place}
+            row |= {"angle": 0.8 if place == values[1] else 1.0, "width": width, "seed": seed, "eps": 0.01}
             row |= {"level": 0.01 * (width / needed) ** slope * (1 + 0.02 * rng.standard_normal()), "loss_start": 4.0}
             row |= {"learning_rate": 0.1, "hundredth": 50 * row["lambda_min"] ** time * (1 + rng.normal(0, 0.01))}
             found.append(row)
@@ -52,10 +54,10 @@ def test_the_floor_law_lies_within_the_theorem_and_its_exponents_are_found():
     found = thm_4_2_powers.evidence(pairs(FLOOR_LAW))
     assert thm_4_2_powers.CLAIM.judge(found).outcome == "supported"
     # 2 % of noise in each loss, over factors of 16 and more in the variable
-    for name, value in {"lambda": 0, "n": 2, "d": -1, "eps": -1}.items():
-        assert found.get(f"width.{name}").value == pytest.approx(value, abs=0.05)
+    for name, expected in {"lambda": 0, "n": 2, "d": -1, "eps": -1}.items():
+        assert value(found, f"width.{name}") == pytest.approx(expected, abs=0.05)
     # quantiles of blocks of 20 scatter by a quarter
-    assert found.get("width.delta").value == pytest.approx(-0.5, abs=0.25)
+    assert value(found, "width.delta") == pytest.approx(-0.5, abs=0.25)
 
 
 @pytest.mark.parametrize(("x", "power"), [("lambda_min", -9.0), ("dim", 9.0), ("n_train", 13.0)])
@@ -90,7 +92,14 @@ def sweep(exponents):
     rows = []
     for (task, power), width, seed in itertools.product(exponents.items(), WIDTHS, range(5)):
         end = 1e-2 * (width / 64) ** power * (1 + 0.02 * rng.standard_normal())
-        about = {"task": task, "dim": 32, "n_train": 32, "width": width, "precision": "one_bit", "init": "iid"}
+        about: dict[str, Any] = {
+            "task": task,
+            "dim": 32,
+            "n_train": 32,
+            "width": width,
+            "precision": "one_bit",
+            "init": "iid",
+        }
         about |= {"scale": "std", "kappa": 1.0, "seed": seed, "eta": 0.5, "eta_rel": 0.5, "diverged": False}
         for step, loss in enumerate((16.0, 1.0, end)):
             rows.append(about | {"key": f"{task} {width} {seed}", "step": step, "loss": loss})

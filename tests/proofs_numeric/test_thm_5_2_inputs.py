@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from proofs_numeric import thm_5_2_inputs as thm
+from proofs_numeric.data import Data
+from tests.proofs_numeric.values import value
 
 WIDTHS = (256, 1024, 4096)
 
@@ -39,7 +42,7 @@ def test_small_differences_support_the_theorem_and_large_ones_in_mid_training_re
     found = thm.all_evidence_of(frame)
     assert thm.ALL.judge(found).outcome == "supported"
     bound = np.sqrt(np.log(256 / 0.05)) * 8 * (np.sqrt(np.log(256 * 8 / 0.05)) + 0.5)
-    assert found.get("largest.train").value == pytest.approx(0.5 / bound, rel=0.1)  # 2 % of noise, the largest of 9
+    assert value(found, "largest.train") == pytest.approx(0.5 / bound, rel=0.1)  # 2 % of noise, the largest of 9
     # half of the pairs are beyond at d = 8, on training inputs only
     judged = thm.ALL.judge(thm.all_evidence_of(outputs(lambda m, d, p: 300.0 if p == "train" and d == 8 else 0.5)))
     assert refuted(judged) == ["beyond.train"]
@@ -57,20 +60,15 @@ def test_a_difference_that_outgrows_the_bound_refutes_it(gap, measures):
 
 
 def sized(gap):
-    class Stored:
-        def frame(self, study):
-            assert study == "gap-sizes"
-            return outputs(gap, tasks=thm._TASKS, dims=(32,), late=1.0)
-
-    return thm.gap_evidence(Stored())
+    frame = outputs(gap, tasks=thm._TASKS, dims=(32,), late=1.0)
+    return thm.gap_evidence(Data(Path("nowhere"), frames={"gap-sizes": frame}))
 
 
-@pytest.mark.usefixtures("untyped")
 def test_a_falling_difference_tends_to_zero_and_a_flat_one_does_not():
     falling = sized(lambda m, d, p: m**-0.5)
     assert thm.ZERO.judge(falling).outcome == "supported"
     assert thm.NEGLIGIBLE.judge(falling).outcome == "supported"
-    assert falling.get("gap.widest.digits").value == pytest.approx(1 / 64, rel=0.05)
+    assert value(falling, "gap.widest.digits") == pytest.approx(1 / 64, rel=0.05)
     flat = sized(lambda m, d, p: 0.05)
     assert thm.ZERO.judge(flat).outcome == "refuted"
     assert thm.NEGLIGIBLE.judge(flat).outcome == "supported"  # a twentieth, which does not grow
