@@ -90,7 +90,8 @@ def test_late_networks_and_slow_ones_refute_the_steps():
 def sweep(exponents):
     rng = np.random.default_rng(1)
     rows = []
-    for (task, power), width, seed in itertools.product(exponents.items(), WIDTHS, range(5)):
+    for task, width, seed in itertools.product(exponents, WIDTHS, range(5)):
+        power = exponents[task]
         end = 1e-2 * (width / 64) ** power * (1 + 0.02 * rng.standard_normal())
         about: dict[str, Any] = {
             "task": task,
