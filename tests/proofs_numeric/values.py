@@ -1,0 +1,12 @@
+"""Values of measures, for tests of evidence."""
+
+from __future__ import annotations
+
+from ntk1bit.claims import Evidence, IntervalEstimate, Number
+
+
+def value(found: Evidence, measure: str) -> float:
+    """Return the value of an estimate or a number."""
+    one = found.get(measure)
+    assert isinstance(one, IntervalEstimate | Number)
+    return one.value
