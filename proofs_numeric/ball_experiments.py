@@ -1,12 +1,18 @@
-"""The experiments on initial networks within a ball of radius R, at three sizes; minutes at most."""
+"""The experiments on initial networks within a ball of radius R, at three sizes, and what their claims share."""
 
 from __future__ import annotations
 
 import itertools
 from typing import Any
 
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from ntk1bit.claims import Count
 from ntk1bit.experiments.experiment import Experiment
-from ntk1bit.experiments.within_ball import KernelInBall, StepInBall, WeightsInBall
+from ntk1bit.experiments.step_within_ball import StepInBall
+from ntk1bit.experiments.within_ball import KernelInBall, WeightsInBall
 
 WEIGHTS, KERNELS, STEPS = "ball-weights", "ball-kernels", "ball-steps"
 RADII = (0.01, 0.1, 1.0, 10.0)
@@ -38,7 +44,7 @@ def ball_experiments(preset: str) -> dict[str, tuple[str, tuple[Experiment, ...]
     size = _SIZES[preset]
     dims, draws = size["dims"], size["draws"]
     pairs = tuple(itertools.product(dims, size["widths"]))
-    weights = [WeightsInBall(d, m, RADII, 2 * draws) for d in (2, *dims, 128) for m in (64, 256, *size["kernels"])]
+    weights = [WeightsInBall(d, m, RADII, 2 * draws) for d in (3, *dims, 128) for m in (64, 256, *size["kernels"])]
     kernels = [KernelInBall(d, m, _POINTS, KERNEL_MULTIPLES, draws) for d in dims for m in size["kernels"]]
     steps = [StepInBall(d, m, _POINTS, STEP_MULTIPLES, 1, draws) for d, m in pairs]
     steps += [StepInBall(d, size["long"], _POINTS, STEP_MULTIPLES, LONG, draws) for d in dims]
@@ -47,6 +53,26 @@ def ball_experiments(preset: str) -> dict[str, tuple[str, tuple[Experiment, ...]
         KERNELS: ("how far the kernel can move while weights stay within R of the start", _once(kernels)),
         STEPS: ("the four terms of steps at the rate of D25's lemmas, as D25 defines them", _once(steps)),
     }
+
+
+def count_failures(
+    measure: str, meaning: str, frame: pd.DataFrame, failed: str, keys: list[str], span: str, study: str
+) -> Count:
+    """Count the rows whose boolean column `failed` is true, at each combination of `keys` too."""
+    by_setting = frame.groupby(keys)[failed].agg(["sum", "size"]).to_numpy(dtype=np.int64)
+    settings = tuple((int(failures), int(trials)) for failures, trials in by_setting)
+    failures, trials = by_setting.sum(axis=0)
+    return Count(measure, meaning, int(failures), int(trials), span, study, settings=settings)
+
+
+def median(values: ArrayLike) -> float:
+    """Return the median as a plain number."""
+    return float(np.median(np.asarray(values, dtype=np.float64)))
+
+
+def lowest(values: ArrayLike) -> float:
+    """Return the smallest entry as a plain number."""
+    return float(np.min(np.asarray(values, dtype=np.float64)))
 
 
 def _once(experiments: list[Any]) -> tuple[Experiment, ...]:

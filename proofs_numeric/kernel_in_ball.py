@@ -3,35 +3,36 @@
 **Statement.** If R <= O(lambda delta/(kappa^2 n^2 d D)), then with probability at least 1 - delta, for weights with
 norm(w_r - w_r(0)) <= R: norm_F(H - H(0)) <= O(n^2 d R D/delta) and lambda_min(H) >= lambda/2.
 
-**Derivation, with constants.** Let S_i' be the neurons whose activation on x_i can change within R (Def. E.1 and E.2). For
-every W in the balls |H_ij(W) - H_ij(0)| <= kappa^2 |<x_i, x_j>| |S_i' or S_j'|/m =: kappa^2 M_ij, with no probability in
-it. A neuron is in S_i' with probability at most P = sqrt(2/pi)(d + 4) R (`eq_5`), so
+**Derivation, with constants.** Let S_i' be the neurons whose activation on x_i can change within R (Def. E.1 and
+E.2). For every W in the balls |H_ij(W) - H_ij(0)| <= kappa^2 |<x_i, x_j>| |S_i' or S_j'|/m =: kappa^2 M_ij, with no
+probability in it. A neuron is in S_i' with probability at most P = sqrt(2/pi)(d + 4) R (`eq_5`), so
 
     E norm_F(kappa^2 M) <= 2 kappa^2 n sqrt(P^2 + P/m)        (ours: Minkowski and Jensen, as in `lemma_g5`)
-    E sum_ij M_ij <= 2 n^2 P <= 8 n^2 d R,                    (D25's: the sum over all pairs, 2 sqrt(2/pi)(d + 4) <= 8 d)
+    E sum_ij M_ij <= 2 n^2 P <= 8 n^2 d R,                    (D25's: over all pairs, 2 sqrt(2/pi)(d + 4) <= 8 d)
 
-and Markov's inequality gives D25's bound with the constant 8 (D >= 1; (d + 4) <= 5 d). With R = lambda
-delta/(64 kappa^2 n^2 d D), a multiple of one as the lemma has it, it says norm_F <= lambda/8, so that lambda_min >=
-(7/8) lambda by Weyl's inequality. The R of the lemma depends on the network through lambda; but R <= delta/(64 n^2 d D),
-as lambda <= kappa^2, and S_i' only grows with R: the proportion of neurons that can change is bounded at that R.
+and Markov's inequality gives D25's bound with the constant 8 (D >= 1; (d + 4) <= 5 d). With R = lambda delta/(64
+kappa^2 n^2 d D), a multiple of one as the lemma has it, it says norm_F <= lambda/8, so that lambda_min >= (7/8)
+lambda by Weyl's inequality. The R of the lemma depends on the network through lambda; but R <= delta/(64 n^2 d D), as
+lambda <= kappa^2, and S_i' only grows with R: the proportion of neurons that can change is bounded at that R.
 
 **Experiment.** Every pair of neuron and input is decided by going through the signs that can flip
-(`ntk1bit.networks.two_layer.pattern_changes`), so kappa^2 M is a bound for *all* W in the balls, not for those tried. It is
-held against D25's bound and against lambda/2, on networks and data sets drawn anew, at the lemma's R and at multiples of
-it. From below, an adversary lowers lambda_min with the moves found, neuron by neuron, and random moves are made.
-The multiples show how far R can grow before the conclusion fails; the radius that Claim I.5 allows in training shows
-how far from the lemma's R it is.
+(`ntk1bit.networks.two_layer.pattern_changes`), so kappa^2 M is a bound for *all* W in the balls, not for those tried.
+It is held against D25's bound and against lambda/2, on networks and data sets drawn anew, at the lemma's R and at
+multiples of it. From below, an adversary lowers lambda_min with the moves found, neuron by neuron, and random moves
+are made. The multiples show how far R can grow before the conclusion fails; the radius that Claim I.5 allows in
+training shows how far from the lemma's R it is.
 """
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
+from collections.abc import Callable
 
-from ntk1bit.claims import Claim, Count, Evidence, FailureRateBelow, IntervalWithin, NoFailures, Number
+import numpy as np
+
+from ntk1bit.claims import Claim, Evidence, FailureRateBelow, IntervalWithin, NoFailures, Number
 from ntk1bit.claims.measures import against, exponent, seeds_interval
 from ntk1bit.experiments.within_ball import SHARE
-from proofs_numeric.ball_experiments import KERNELS
+from proofs_numeric.ball_experiments import KERNELS, count_failures, lowest
 from proofs_numeric.data import DELTA, Data, grouped, highest, log_factor, span_of
 from proofs_numeric.proof import Proof
 
@@ -72,71 +73,68 @@ CLAIM = Claim(
 def evidence(data: Data) -> Evidence:
     """Hold what all weights within R can do to the kernel against the lemma."""
     drawn = data.frame(KERNELS)
-    bound = CONSTANT * drawn["n_train"] ** 2 * drawn["dim"] * drawn["radius"] * log_factor(drawn) / DELTA
-    chance = np.sqrt(2 / np.pi) * (drawn["dim"] + 4) * drawn["radius"]
-    ours = 2 * drawn["n_train"] * np.sqrt(chance**2 + chance / drawn["width"])
-    drawn = drawn.assign(bound=bound, ratio=drawn["most"] / ours, kept=drawn["lambda_reached"] / drawn["lambda_min"])
+    n, dim, width, radius, most, lambda_min = (
+        drawn[name].to_numpy(dtype=np.float64) for name in ("n_train", "dim", "width", "radius", "most", "lambda_min")
+    )
+    chance = np.sqrt(2 / np.pi) * (dim + 4) * radius
+    bound = CONSTANT * n**2 * dim * radius * log_factor(drawn) / DELTA
+    tried = np.maximum(drawn["reached"].to_numpy(), drawn["random"].to_numpy())
+    farther = drawn["claimed"].to_numpy() * drawn["multiple"].to_numpy() / (SHARE * radius)
+    drawn = drawn.assign(
+        bound=bound,
+        above=most > bound,
+        halves=most > lambda_min / 2,
+        excluded=tried > most + 1e-12,  # rounding of H, whose entries are below 1
+        ratio=most / (2 * n * np.sqrt(chance**2 + chance / width)),
+        kept=drawn["lambda_reached"].to_numpy() / lambda_min,
+        farther=farther,
+        wide=width * farther**2,
+    )
     span = span_of(drawn, d="dim", m="width")
     lemma = drawn.loc[drawn["multiple"] == 1]
-    tried = drawn[["reached", "random"]].max(axis=1)
-    large = drawn.loc[(drawn["multiple"] == _LARGE) & (drawn["width"] == highest(drawn["width"]))]
-    dim = highest(drawn["dim"])
-    widest = drawn.loc[(drawn["width"] == highest(drawn["width"])) & (drawn["dim"] == dim)]
-    rising = widest.loc[widest["multiple"].between(2, _LARGE)]
+    widest = drawn.loc[drawn["width"] == highest(drawn["width"])]
+    large = widest.loc[widest["multiple"] == _LARGE]
+    at = highest(widest["dim"])
     # radii differ a little from network to network; the multiple stands for R
-    in_radius = against(rising, "multiple", "most", meaning=f"bound for all W, d = {dim:g}")
-    lowest = grouped(drawn, _SETTINGS, ["radius", "share", "undecided", "random", "reached", "most", "bound", "kept"])
-    halved = lowest.groupby("multiple")["kept"].min()
-    halved = halved.loc[halved < 0.5]
-    premise = lemma["claimed"] / (SHARE * lemma["radius"])
-    loose = (drawn["bound"] / drawn["most"]).loc[drawn["most"] > 0]
+    rising = widest.loc[(widest["dim"] == at) & widest["multiple"].between(2, _LARGE)]
+    in_radius = against(rising, "multiple", "most", meaning=f"bound for all W, d = {at:g}")
+    columns = ["radius", "share", "undecided", "random", "reached", "most", "bound", "kept"]
+    table = grouped(drawn, _SETTINGS, columns)
+    halved = table.loc[table["kept"] < 0.5, "multiple"].to_numpy()
+    loose = bound[most > 0] / most[most > 0]
+    wide = lowest(lemma["wide"])
+    meanings = CLAIM.labels
     return Evidence(
         (
-            _count("frobenius", drawn["most"] > drawn["bound"], drawn, span),
-            _count("lambda", lemma["most"] > lemma["lambda_min"] / 2, lemma, f"{span}, the lemma's R"),
-            Count(
-                "excluded",
-                "networks and radii where a move changes H by more than the bound for all W",
-                int((tried > drawn["most"] + 1e-12).sum()),
-                len(drawn),
-                span,
-                KERNELS,
-            ),
+            count_failures("frobenius", meanings["frobenius"], drawn, "above", _SETTINGS, span, KERNELS),
+            count_failures("lambda", meanings["lambda"], lemma, "halves", _SETTINGS, span, KERNELS),
+            count_failures("excluded", meanings["excluded"], drawn, "excluded", _SETTINGS, span, KERNELS),
             seeds_interval(
-                large.groupby("seed")["ratio"].mean(),
+                grouped(large, ["seed"], ["ratio"])["ratio"].to_numpy(),
                 "mean",
                 "bound for all W over 2 n sqrt(P^2 + P/m)",
                 span_of(large, d="dim", m="width"),
                 KERNELS,
             ),
             exponent(in_radius, "radius", KERNELS),
-            Number("looseness", "median over networks and radii", float(loose.median()), span, KERNELS),
-            *(
-                (Number("halved", "smallest of the multiples tried, mean over networks", float(halved.index[0]), span, KERNELS),)
-                if len(halved)
-                else ()
-            ),
-            Number("premise.ratio", "smallest over networks, constants 1", float(premise.min()), span, KERNELS),
-            Number(
-                "premise.width",
-                "smallest over networks, with R ~ m^-1/2 and constants 1",
-                float((lemma["width"] * premise**2).min()),
-                span,
-                KERNELS,
-            ),
+            *_numbers("looseness", "median over networks and radii", loose, span),
+            *_numbers("halved", "smallest of the multiples tried, mean over networks", halved, span, np.min),
+            Number("premise.ratio", "smallest over networks, constants 1", lowest(lemma["farther"]), span, KERNELS),
+            Number("premise.width", "smallest over networks, R ~ m^-1/2, constants 1", wide, span, KERNELS),
         ),
-        {"over the ball": lowest},
+        {"over the ball": table},
         (
-            f"Claim I.5 allows weights to move {premise.min():.1g} times as far as Lemma G.5 lets them, or more: together "
-            f"they need a width of about 10^{np.log10((lemma['width'] * premise**2).min()):.0f}.",
+            f"Claim I.5 allows weights to move {lowest(lemma['farther']):.1g} times as far as Lemma G.5 lets them, or "
+            f"more: together they need a width of about 10^{np.log10(wide):.0f}.",
         ),
     )
 
 
-def _count(measure: str, failed: pd.Series, drawn: pd.DataFrame, span: str) -> Count:
-    """Count networks, setting by setting."""
-    settings = tuple((int(np.sum(part)), len(part)) for _, part in failed.groupby([drawn[one] for one in _SETTINGS]))
-    return Count(measure, CLAIM.label(measure), int(failed.sum()), len(drawn), span, KERNELS, settings=settings)
+def _numbers(
+    measure: str, meaning: str, values: np.ndarray, span: str, reduce: Callable[[np.ndarray], float] = np.median
+) -> tuple[Number, ...]:
+    """Return one number of the values, none of no values."""
+    return (Number(measure, meaning, float(reduce(values)), span, KERNELS),) if len(values) else ()
 
 
 PROOFS = (Proof(CLAIM, (KERNELS,), evidence),)

@@ -5,11 +5,11 @@ A = <q, x> for the signs after the flips and B = <1, x>. Only coordinates with |
 them where R is small, so all sets F are gone through:
 
 - *possible*: sum_F c_k^2 <= R^2, and z' can have the other sign, |z' - (s A + mu B)| <= (R/sqrt d) hypot(A, B) being
-  what s and mu add, since d (s' - s)^2 + d (mu' - mu)^2 <= R^2. Necessary for a change: where this fails for every F the
-  pair is in D25's S_i (Def. E.2), without exception.
+  what s and mu add, since d (s' - s)^2 + d (mu' - mu)^2 <= R^2. Necessary for a change: where this fails for every F
+  the pair is in D25's S_i (Def. E.2), without exception.
 - *reached*: a move is made. The nearest point at which F has flipped is c with c_F = 0, the others shifted so that the
-  sum stays 0: cost sum_F c_k^2 + (sum_F c_k)^2/(d - f). What is left of R^2 is spent on norm(c) and mu, at a right angle
-  to that, where it changes z' most.
+  sum stays 0: cost sum_F c_k^2 + (sum_F c_k)^2/(d - f). What is left of R^2 is spent on norm(c) and mu, at a right
+  angle to that, where it changes z' most.
 
 The two differ by pairs at the edge, a share of order R^2. `sign_flips.greedy_move` is the plain form: it finds about
 half of these moves.
@@ -76,8 +76,8 @@ def pattern_changes(
     count = near.sum(axis=1)
     if count.max() > MOST_FLIPS:
         raise InputError(
-            f"within radius {radius:g} up to {count.max()} signs of a neuron can flip; at most {MOST_FLIPS} can be gone "
-            "through: take a smaller radius"
+            f"within radius {radius:g} up to {count.max()} signs of a neuron can flip; at most {MOST_FLIPS} can be "
+            "gone through: take a smaller radius"
         )
     possible = np.zeros((len(w), n), dtype=bool)
     pairs, found = [np.zeros((0, 2), dtype=np.int64)], [np.zeros((0, dim))]
