@@ -52,13 +52,10 @@ def ball_terms(
     """Return the terms of a step from weights `before` to `after`, at kappa = 1; `possible` is the complement of S."""
     xt = np.ascontiguousarray(x.T)
     signed = before.a / np.sqrt(before.width)
-    linear, output = [], []
-    for w in (before.w, after):
-        z = preactivations(w, xt, precision="one_bit", scale="std")
-        linear.append(np.where(z >= 0, w @ xt, 0.0))
-        output.append(np.maximum(z, 0.0))
-        if w is before.w:
-            on = z >= 0
+    z = [preactivations(w, xt, precision="one_bit", scale="std") for w in (before.w, after)]
+    output = [np.maximum(one, 0.0) for one in z]
+    linear = [np.where(one >= 0, w @ xt, 0.0) for one, w in zip(z, (before.w, after), strict=True)]
+    on = z[0] >= 0
     r = signed @ output[0] - y
     moved = signed[:, None] * (linear[1] - linear[0])
     unseen = signed @ ((output[1] - output[0]) - (linear[1] - linear[0]))
