@@ -24,7 +24,8 @@ _FARTHEST = 64  # exponents that a specification may have
 def lost(train_loss: float, unigram: float) -> bool:
     """Say whether a network has diverged.
 
-    It has if the loss is not finite, or if it makes less of all its context than counting characters does.
+    It has if the loss is not finite, or if it makes less of all its context than counting characters does. So has a
+    network that learns too slowly to get there: at the smallest rates of a short training this need not be divergence.
 
     Parameters
     ----------

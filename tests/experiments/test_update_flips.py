@@ -71,14 +71,14 @@ def test_signs_are_those_of_the_form_and_its_groups():
         model = transformer(Shape(2, 16, 1, 50, 8), arm="bitnet", seed=0, form=form)
         ties = jnp.full((16, 16), 0.5)  # all at alpha: Sign(0)
         model = eqx.tree_at(lambda one: one.blocks[1].key.weight, model, ties)
-        signs, finite = weight_signs(model)
+        signs, finite = jax.jit(weight_signs)(model)
         assert finite
         assert signs.shape == (12 * 2 * 16**2,)
         np.testing.assert_array_equal(np.where(signs, 1, -1), plain_signs(model, form))
         first = 12 * 16**2 + 16**2
         assert set(np.where(signs, 1, -1)[first : first + 16**2]) == {form.sign_at_zero}
     broken = eqx.tree_at(lambda one: one.blocks[0].up.weight, model, replace_fn=lambda w: w.at[3, 1].set(jnp.nan))
-    assert not weight_signs(broken)[1]
+    assert not jax.jit(weight_signs)(broken)[1]
 
 
 def test_a_network_that_diverges_has_no_shares_from_there_on(tmp_path):
