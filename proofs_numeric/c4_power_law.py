@@ -83,7 +83,7 @@ def evidence(data: Data) -> Evidence:
             "; ".join(fitted.warnings),
         )
     )
-    frontier = _frontier(one_bit)
+    frontier = compute_frontier(one_bit)
     slopes = [float(log_slope(*part[["compute", "loss"]].to_numpy().T)) for _, part in frontier.groupby("seed")]
     measures.append(
         seeds_interval(
@@ -127,7 +127,7 @@ def _band(fitted: scaling.Fit, ends: pd.DataFrame, task: str) -> pd.DataFrame:
     return rows(pd.concat([grid, fitted.band(grid).rename(columns={"loss": "estimate"})], axis=1), task=task)
 
 
-def _frontier(frame: pd.DataFrame) -> pd.DataFrame:
+def compute_frontier(frame: pd.DataFrame) -> pd.DataFrame:
     """Return, for each seed and budget C, the least loss any width reaches with N n t <= C, and that width."""
     curves: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = {}
     for _, cell in frame.groupby("key"):

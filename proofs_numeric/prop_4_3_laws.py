@@ -33,7 +33,7 @@ from ntk1bit.claims import Claim, Evidence, IntervalWithin
 from ntk1bit.claims.evidence import Measure
 from ntk1bit.claims.measures import against, estimated, exponent, fewest_seeds, seeds_interval, span
 from ntk1bit.statistics import log_slope
-from proofs_numeric.c4_power_law import _frontier as frontier
+from proofs_numeric.c4_power_law import compute_frontier
 from proofs_numeric.data import Data, cells, grouped, highest, rows, span_of
 from proofs_numeric.proof import Proof
 from proofs_numeric.small_studies import BASE_ANGLE, BASE_POINTS
@@ -184,7 +184,7 @@ def compute_evidence(data: Data) -> Evidence:
     measures: list[Measure] = []
     tables = []
     for task in _TASKS:
-        found = frontier(frame.loc[frame["task"] == task])
+        found = compute_frontier(frame.loc[frame["task"] == task])
         curves = [part[["compute", "loss"]].to_numpy(np.float64) for _, part in found.groupby("seed")]
         where = f"C = {found['compute'].min():.2g}..{found['compute'].max():.2g}"
         for name, meaning, values in (

@@ -18,7 +18,9 @@ from ntk1bit.experiments.deep_spec import SCALING_PRESETS, SIMILARITY_PRESETS
 from ntk1bit.experiments.feed_forward import FeedForward
 from ntk1bit.experiments.language_spec import PRESETS as LANGUAGE_PRESETS
 from ntk1bit.experiments.layer_variance import DRAWS, INPUTS, LayerVariance
+from proofs_numeric.ball_experiments import ball_experiments
 from proofs_numeric.bitnet_studies import bitnet_studies
+from proofs_numeric.small_studies import small_studies
 
 PRESETS = ("quick", "standard", "thorough")
 RATES = (0.125, 0.25, 0.5, 1.0)  # eta_rel of the floor studies
@@ -119,6 +121,8 @@ def studies(preset: str) -> dict[str, Study]:
         *_deep(preset),
         _language(preset),
         _layer_variance(preset, size),
+        *(Study(*planned) for planned in small_studies(preset)),
+        *(_measured(name, *planned) for name, planned in ball_experiments(preset).items()),
         *(Study(*planned) for planned in bitnet_studies(preset)),
     ]
     return {one.name: one for one in made}

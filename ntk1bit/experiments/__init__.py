@@ -11,6 +11,7 @@ from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
 from ntk1bit.experiments.executors import local_executor
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.feed_forward import FeedForward
+from ntk1bit.experiments.input_pairs import InputPairs
 from ntk1bit.experiments.language import LanguageModel, PostTrained
 from ntk1bit.experiments.language_spec import LanguageSpec
 from ntk1bit.experiments.layer_variance import LayerVariance
@@ -18,10 +19,12 @@ from ntk1bit.experiments.run import Run, open_run
 from ntk1bit.experiments.runner import Outcome, run_all
 from ntk1bit.experiments.specification import ExperimentList, Specification, Stage
 from ntk1bit.experiments.stability_spec import StabilitySpec
+from ntk1bit.experiments.step_within_ball import StepInBall
 from ntk1bit.experiments.store import Store
 from ntk1bit.experiments.sweep import SweepSpec
 from ntk1bit.experiments.two_layer import TwoLayer
 from ntk1bit.experiments.update_flips import UpdateFlips
+from ntk1bit.experiments.within_ball import KernelInBall, WeightsInBall
 from ntk1bit.old_names import missing_name
 
 __all__ = [
@@ -34,6 +37,8 @@ __all__ = [
     "ExperimentList",
     "FeedForward",
     "FlipProbability",
+    "InputPairs",
+    "KernelInBall",
     "LanguageModel",
     "LanguageSpec",
     "LayerVariance",
@@ -45,11 +50,13 @@ __all__ = [
     "Specification",
     "StabilitySpec",
     "Stage",
+    "StepInBall",
     "StepNoise",
     "Store",
     "SweepSpec",
     "TwoLayer",
     "UpdateFlips",
+    "WeightsInBall",
     "local_executor",
     "open_run",
     "run_all",
