@@ -23,8 +23,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Count, Evidence, IntervalWithin, NoFailures
+from ntk1bit.claims import Claim, Count, Evidence, IntervalWithin
 from ntk1bit.claims.evidence import IntervalEstimate, Measure
+from ntk1bit.claims.measures import seeds_interval
 from proofs_numeric.data import Data, highest, rows, span_of
 from proofs_numeric.proof import Proof
 from proofs_numeric.thm_4_2_powers import needed_exponent, widths_needed
@@ -45,13 +46,14 @@ CLAIM = Claim(
         IntervalWithin("scaled.K", high=12.0),
         IntervalWithin("scaled.d", high=20.0),
         IntervalWithin("width.lambda", low=-8.0),
-        NoFailures("rising", 50),
+        IntervalWithin("slope", high=0.0),
     ),
     context=tuple(IntervalWithin(f"width.{name}", high=high) for name, high in (("n", 2.5), ("K", 2.5), ("d", 0.0))),
     labels={
         **{f"scaled.{name}": f"exponent in {name} of lambda^8 x the width needed" for name in _NAMES.values()},
         **{f"width.{name}": f"exponent in {name} of the width needed" for name in (*_NAMES.values(), "lambda")},
-        "rising": "losses that do not fall with width",
+        "slope": "exponent of the loss in m, mean over draws and settings",
+        "rising": "draws whose fitted loss does not fall with width, and which have no width needed",
     },
 )
 
@@ -75,6 +77,7 @@ def evidence(data: Data) -> Evidence:
     measures.append(_slope(_needed(at_base, "dim"), "lambda_min", "needed", "lambda"))
     falls = np.concatenate(slopes)
     rising, where = int(np.sum(~(falls < 0))), span_of(layers, m="width")
+    measures.append(seeds_interval(falls, "slope", "slope of log loss in log m, of each draw", where, _STUDY))
     measures.append(Count("rising", "draws whose loss does not fall with width", rising, len(falls), where, _STUDY))
     return Evidence(tuple(measures), {"width needed": pd.concat(tables, ignore_index=True)})
 

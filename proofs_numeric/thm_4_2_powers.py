@@ -57,7 +57,7 @@ CLAIM = Claim(
         IntervalWithin("width.d", high=8.0),
         IntervalWithin("width.delta", low=-4.0),
         IntervalWithin("width.eps", low=-4.0),
-        NoFailures("rising", 20),
+        IntervalWithin("slope", high=0.0),
     ),
     context=(
         IntervalWithin("width.lambda", -0.5, 0.5),
@@ -67,7 +67,8 @@ CLAIM = Claim(
     ),
     labels={
         **{f"width.{x}": f"exponent of the width needed in {x}" for x in ("lambda", "n", "d", "delta", "eps")},
-        "rising": "losses that do not fall with width",
+        "slope": "exponent of the loss in m, mean over all settings",
+        "rising": "networks whose fitted loss does not fall with width, and which have no width needed",
         **{f"eps.{x}": f"eps at which the width is read, against {x}" for x in ("lambda", "n", "d", "delta")},
     },
 )
@@ -210,6 +211,8 @@ def evidence(data: Data) -> Evidence:
             measures.append(seeds_interval(inverse, "width.eps", meaning, span_of(base, m="width"), study))
     measures += _needed(quantiles(data.frame("pairs-delta")), "delta", "delta", "pairs-delta", tables, slopes)
     every = np.concatenate(slopes)
+    meaning = "slope of log loss in log m, a value of each variable and seed"
+    measures.append(seeds_interval(every, "slope", meaning, "all studies", "pairs-*"))
     measures.append(
         Count(
             "rising",

@@ -57,4 +57,4 @@ def test_a_width_that_grows_faster_than_the_propositions_refutes_it(x, power, me
 
 def test_losses_that_rise_with_width_refute_it():
     judged = prop_4_4_powers.CLAIM.judge(prop_4_4_powers.evidence(layers(FLOOR_LAW, slope=0.2)))
-    assert "rising" in [one.measure for one in judged.findings if one.outcome == "refuted"]
+    assert "slope" in [one.measure for one in judged.findings if one.outcome == "refuted"]
