@@ -81,7 +81,7 @@ def plot(
         return
     if figures is not None:
         raise InputError(f"--figures is for a verification or deep networks, and {run} is of {opened.spec.COMMAND}")
-    if isinstance(opened.spec, LanguageSpec):
+    if type(opened.spec) is LanguageSpec:
         from ntk1bit.experiments.language_run import language_run
         from ntk1bit.plots.language import draw_run
 

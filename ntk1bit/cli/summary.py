@@ -27,5 +27,5 @@ def summary(
     from ntk1bit.experiments.language_spec import LanguageSpec
 
     opened = open_run(run)
-    show = training_lm.show if isinstance(opened.spec, LanguageSpec) else summarising.show
+    show = training_lm.show if type(opened.spec) is LanguageSpec else summarising.show
     show(opened, as_csv=csv, as_json=json, with_settings=settings)

@@ -136,7 +136,8 @@ def show(run: Run, *, as_csv: bool, as_json: bool, with_settings: bool) -> None:
     if as_json:
         from ntk1bit.cli.summarising import records
 
-        gaps = [summary.gaps(found, of=arm).assign(arm=arm) for arm in _compared(found.spec)]
+        rival = found.spec.quantised
+        gaps = [summary.gaps(found, of=arm, against=rival).assign(arm=arm) for arm in _compared(found.spec)]
         tables = {
             "networks": summary.networks(found),
             "losses": summary.loss_against_energy(found),
@@ -186,13 +187,15 @@ def print_summary(found: LanguageRun) -> None:
     )
     if any(losses["at_edge"]):
         print("*: the best rate was the last one tried on its side")
+    rival = spec.quantised
     for arm in _compared(spec):
-        _print_gap(summary.gaps(found, of=arm), arm)
+        _print_gap(summary.gaps(found, of=arm, against=rival), f"{arm} minus {rival}")
     _print_laws(found)
-    equal = summary.at_equal_energy(found) if {"full", "bitnet"} <= set(spec.arms) else pd.DataFrame()
+    both = rival and "bitnet" in spec.arms
+    equal = summary.at_equal_energy(found, against=rival) if both else pd.DataFrame()
     for size in equal["size"].unique() if len(equal) else ():
         value, low, high = student_interval(equal.loc[equal["size"] == size, "difference"])
-        print(f"at the energy of full {size}: bitnet minus full {_interval(value, low, high)} nats")
+        print(f"at the energy of {rival} {size}: bitnet minus {rival} {_interval(value, low, high)} nats")
     _print_excess(summary.mean_excess(found))
     if told := _barely_trained(losses, ngram_losses(spec)):
         print(f"\n{told}")
@@ -213,14 +216,14 @@ def _rivals(ngrams: dict[str, float]) -> str:
 
 
 def _compared(spec: LanguageSpec) -> tuple[str, ...]:
-    """Return the arms that are held against full precision: all others, where it is the first."""
-    return spec.arms[1:] if spec.arms[0] == "full" else ()
+    """Return the arms that are held against floats: all others, where such an arm is the first."""
+    return spec.arms[1:] if spec.arms[0] == spec.quantised else ()
 
 
-def _print_gap(paired: pd.DataFrame, arm: str) -> None:
+def _print_gap(paired: pd.DataFrame, title: str) -> None:
     from ntk1bit.statistics import student_interval
 
-    print(f"\n{arm} minus full, paired by seed")
+    print(f"\n{title}, paired by seed")
     rows = []
     for size in paired["size"].unique():
         part = paired.loc[paired["size"] == size]
@@ -289,6 +292,8 @@ def _require_exportable(spec: LanguageSpec, path: Path, folder: Path) -> None:
     """Refuse, before anything is trained, an export that could not be written afterwards."""
     if EXPORTED not in spec.arms:
         raise InputError(f"--export writes a {EXPORTED} network; add {EXPORTED} to --arms")
+    if spec.groups > 1:
+        raise InputError(f"--export writes matrices with one scale, and --groups {spec.groups} gives them several")
     if path.suffix != ".npz":
         raise InputError(f"--export writes a .npz file, got {path}")
     if path.is_dir():

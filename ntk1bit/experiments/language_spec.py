@@ -181,7 +181,7 @@ class LanguageSpec(Specification):
 
     @property
     def quantised(self) -> str:
-        """The arm whose trained networks these quantise; "" if there is none."""
+        """The first arm of floats, whose networks methods quantise and others are held against; "" if there is none."""
         return next((arm for arm in self.arms if arm in FLOAT_ARMS), "")
 
     @property

@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 
 from ntk1bit.estimators import language as summary
 from ntk1bit.experiments.language_run import LanguageRun
+from ntk1bit.networks.transformer_shape import TRAINED_ARMS
 from ntk1bit.plots.axes import error_bars, label_logs, mark_cut_bars
 from ntk1bit.plots.figures import write_figure
 from ntk1bit.plots.layout import Panels, StyleName, panel, read_sheet
@@ -199,7 +200,7 @@ def shown_arms(table: pd.DataFrame) -> list[str]:
     arms = [arm for arm in ARM_LOOK if arm in present] + [arm for arm in present if arm not in ARM_LOOK]
     if "loss" not in table or "parameters" not in table:
         return arms
-    known = table.loc[table["arm"].isin(["full", "bitnet", "b158"]), "loss"].to_numpy(np.float64)
+    known = table.loc[table["arm"].isin(TRAINED_ARMS), "loss"].to_numpy(np.float64)
     limit = _FAR * float(np.max(known[np.isfinite(known)], initial=0.0)) or np.inf  # of networks that were trained
     least = {arm: np.min(table.loc[table["arm"] == arm, "loss"].to_numpy(np.float64)) for arm in arms}
     return [arm for arm in arms if np.isfinite(least[arm]) and least[arm] <= limit]
@@ -244,7 +245,8 @@ def draw_run(
         As `layout.read_sheet`; panels are those of `PANELS` that the run has data for.
     """
     sheet = read_sheet(panels=panels, palette=palette, style=style, columns=columns, also=run.spec.arms)
-    others = [arm for arm in run.spec.trained_arms if arm != "full"] if "full" in run.spec.arms else []
+    rival = run.spec.quantised
+    others = [arm for arm in run.spec.trained_arms if arm != rival] if rival else []
     excess = summary.mean_excess(run)
     there = ["losses", *(["gap"] if others else []), "energy", *(["excess"] if len(excess) else [])]
     chosen, colours = sheet.chosen(there), sheet.palette
@@ -256,7 +258,7 @@ def draw_run(
             trigram = float(run.trigram["loss"])
             plot_losses(losses, laws, ax=axes["losses"], trigram=trigram, palette=colours)
         for arm in others if "gap" in chosen else ():
-            plot_gap(summary.mean_gap(run, of=arm), ax=axes["gap"], arm=arm, label=arm, palette=colours)
+            plot_gap(summary.mean_gap(run, of=arm, against=rival), ax=axes["gap"], arm=arm, label=arm, palette=colours)
         if "energy" in chosen:
             plot_energy(losses, ax=axes["energy"], palette=colours)
         if "excess" in chosen:
