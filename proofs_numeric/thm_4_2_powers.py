@@ -28,6 +28,7 @@ import math
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from ntk1bit.claims import Claim, Count, Evidence, FailureRateBelow, IntervalWithin, NoFailures, Number
 from ntk1bit.claims.evidence import IntervalEstimate, Measure
@@ -179,6 +180,11 @@ def needed_exponent(
     return estimated(measure, meaning, interval, count, span_of(table, **{symbol: x}), study, note)
 
 
+def mean_slopes(tables: list[pd.DataFrame]) -> Float[np.ndarray, " seeds"]:
+    """Return the mean slope of each seed over all values of all variables, of tables of `widths_needed`."""
+    return np.asarray(pd.concat(tables).groupby("seed")["slope"].mean(), dtype=np.float64)
+
+
 def quantiles(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the (1 - delta)-quantiles of the losses of blocks of networks: columns delta, seed (block), width, level.
 
@@ -200,7 +206,8 @@ def quantiles(frame: pd.DataFrame) -> pd.DataFrame:
 def evidence(data: Data) -> Evidence:
     """Fit the exponents of the width needed."""
     measures: list[Measure] = []
-    tables, slopes = [], []
+    tables: list[pd.DataFrame] = []
+    slopes: list[pd.DataFrame] = []
     for x, study in _STUDY_OF.items():
         frame = data.frame(study)
         measures += _needed(frame, x, _NAMES[x], study, tables, slopes)
@@ -210,9 +217,9 @@ def evidence(data: Data) -> Evidence:
             meaning = "1/p of L ~ m^p, trained for the theorem's steps, at one angle"
             measures.append(seeds_interval(inverse, "width.eps", meaning, span_of(base, m="width"), study))
     measures += _needed(quantiles(data.frame("pairs-delta")), "delta", "delta", "pairs-delta", tables, slopes)
-    every = np.concatenate(slopes)
-    meaning = "slope of log loss in log m, a value of each variable and seed"
-    measures.append(seeds_interval(every, "slope", meaning, "all studies", "pairs-*"))
+    every = np.concatenate([one["slope"].to_numpy(np.float64) for one in slopes])
+    meaning = "slope of log loss in log m, mean over the values of lambda, n and d, seed by seed"
+    measures.append(seeds_interval(mean_slopes(slopes[:-1]), "slope", meaning, "all studies", "pairs-*"))
     measures.append(
         Count(
             "rising",
@@ -285,11 +292,11 @@ PROOFS = (
 
 
 def _needed(
-    frame: pd.DataFrame, x: str, name: str, study: str, tables: list[pd.DataFrame], slopes: list[np.ndarray]
+    frame: pd.DataFrame, x: str, name: str, study: str, tables: list[pd.DataFrame], slopes: list[pd.DataFrame]
 ) -> list[Measure]:
     """Measure the exponent of the width needed in one variable; add to the tables and slopes of all of them."""
     table, eps = widths_needed(frame, x)
-    slopes.append(table["slope"].to_numpy(np.float64))
+    slopes.append(table)
     logs = table.assign(needed=np.log(table["needed"].to_numpy(np.float64)))
     means = grouped(logs, [x], ["needed"]).rename(columns={x: "x"})
     tables.append(rows(means.assign(needed=np.exp(means["needed"].to_numpy(np.float64))), against=name))
