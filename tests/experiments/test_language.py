@@ -72,8 +72,9 @@ def test_a_run_is_extended_and_its_middle_size_stays(finished, tmp_path):
     folder, run = finished
     copy = shutil.copytree(folder, tmp_path / "copy")
     outcome = run_all(replace(TINY, seeds=(2,), stability=(4.0,)), copy)
-    # one more seed at three sizes in two arms; both multiples of the rate at three seeds, one of them there at two
-    assert (outcome.computed, outcome.notes) == (3 * 2 + 2 * (3 * 3 - 2 * 2), ())
+    # one more seed at three sizes in two arms, and by two methods; both multiples of the rate at three seeds, one of
+    # them there at two
+    assert (outcome.computed, outcome.notes) == (3 * 2 + 3 * 2 + 2 * (3 * 3 - 2 * 2), ())
     more = load_language_run(copy)
     assert more.spec.seeds == (0, 1, 2)
     assert more.spec.stability == (16.0, 4.0)
@@ -128,7 +129,7 @@ def test_methods_without_weights_fail_and_say_what_to_do(started, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     for weights in (copy / "cells").glob("*.weights"):
         weights.unlink()
-    outcome = run_all(replace(spec, arms=("absmax-w8a8",)), copy)
+    outcome = run_all(replace(spec, arms=(*spec.arms, "absmax-w8a8")), copy)
     assert outcome.failed == 2
     assert "train this network again" in (copy / "failures.jsonl").read_text()
 
