@@ -14,6 +14,11 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
         "every width and dimension takes more draws than were made.",
     ),
     (
+        {"H.5-ball": "refuted", "I.2-rate": "refuted"},
+        "At the rate of D25's own lemmas hardly any sign flips in a step: C3 then nearly cancels C1, so Lemma H.5's "
+        "bound fails, and single steps do not all contract as Lemma I.2 says.",
+    ),
+    (
         {"C1": "supported"},
         "The kernel of a 1-bit network stays close to initialisation, the closer the wider it is, and its drift falls "
         "faster than D25's bounds say.",
@@ -30,6 +35,15 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     (
         {"4.2": "supported"},
         "Theorem 4.2's conclusion survives: any loss is reached with enough width, and with far less than it requires.",
+    ),
+    (
+        {"4.2-powers": "supported", "4.4-powers": "supported"},
+        "In no variable does the width that a loss needs grow faster than the theorem and Proposition 4.4 say.",
+    ),
+    (
+        {"4.3-branch": "refuted"},
+        "The branch alpha exp(-eta lambda C) of Proposition 4.3 is not how the loss falls early: with compute C = N n T "
+        "the pace would have to grow with parameters and points, and it does not.",
     ),
     (
         {"C2": "inconclusive"},
