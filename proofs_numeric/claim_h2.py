@@ -4,8 +4,8 @@
 
 **Derivation.** L(t+1) - L(t) = <r, Delta f> + 1/2 norm(Delta f)^2 by expanding the square. Delta f is the sum over
 neurons of what the straight-through estimator predicts (C1 on neurons that do not switch, C2 on those that do) and of
-what it does not see (C3); C4 is the square. And C1 + C2 = -eta r^T H r by the definition of H. D25 splits the sums otherwise:
-H.2-ball has its own terms, for which C1 = -eta r^T (H - H_perp) r.
+what it does not see (C3); C4 is the square. And C1 + C2 = -eta r^T H r by the definition of H. D25 splits the sums
+otherwise: H.2-ball has its own terms, for which C1 = -eta r^T (H - H_perp) r.
 
 **Experiment.** Two checks at every recorded step of every network of the studies below, in float64: the sum of the four
 against a loss evaluated anew from the moved weights, and C1 + C2 against a kernel computed from activity bits. Both

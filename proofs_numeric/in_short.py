@@ -38,11 +38,11 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     ),
     (
         {"4.2-powers": "supported", "4.4-powers": "supported"},
-        "In no variable does the width that a loss needs grow faster than the theorem and Proposition 4.4 say.",
+        "In no variable does the width that a loss needs grow faster than Theorem 4.2 and Proposition 4.4 say.",
     ),
     (
         {"4.3-branch": "refuted"},
-        "The branch alpha exp(-eta lambda C) of Proposition 4.3 is not how the loss falls early: with compute C = N n T "
+        "The branch alpha exp(-eta lambda C) of Proposition 4.3 is not how the loss falls early: with C = N n T "
         "the pace would have to grow with parameters and points, and it does not.",
     ),
     (
