@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,7 @@ from proofs_numeric.bitnet_studies import bitnet_studies
 from proofs_numeric.data import Data
 
 TRAINED = ("fp16-preln", "bitnet")
-SPEC = next(one.specification for one in bitnet_studies("standard") if one.name == "bitnet")
-assert isinstance(SPEC, LanguageSpec)
+SPEC = cast(LanguageSpec, next(one.specification for one in bitnet_studies("standard") if one.name == "bitnet"))
 NOISE = 1e-4  # standard deviation of a loss and of an accuracy, over seeds, of what arms do not share
 LOST = {  # nats that quantising after training loses
     "absmax-w8a8": 0.02, "smoothquant-w8a8": 0.01, "absmax-w4a4": 0.9, "smoothquant-w4a4": 1.0, "gptq-w4": 0.6,
