@@ -18,7 +18,7 @@ def train_lm(
         str | None,
         typer.Option(
             help="Arms (model variants): full, fp16, bitnet, b158, elastic, also with -preln; int8-absmax, gptq-w4 and "
-            "others quantise a trained full."
+            "others quantise the networks of the first arm of floats."
         ),
     ] = None,
     tokens: Annotated[str | None, typer.Option(help="Training characters of every network: 2500000 or 2.5e6.")] = None,

@@ -8,7 +8,7 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -16,6 +16,7 @@ from ntk1bit.cli.lists import read_list, read_seeds
 from ntk1bit.cli.progress import clock, progress_bar, resumable, run_shown, shown_after, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.data import text as texts
+from ntk1bit.data.choices import CHANCE, SHOTS
 from ntk1bit.data.text_sources import title
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.experiments import Run, open_run
@@ -42,19 +43,18 @@ def collect(preset: str, **options: Any) -> LanguageSpec:
     settings = {
         name: readers[name](value) if name in readers else value for name, value in options.items() if value is not None
     }
-    return _fitting(LanguageSpec.from_dict(settings, base))
+    spec = LanguageSpec.from_dict(settings, base)
+    return spec if spec.text == base.text else _fitting(spec)
 
 
 def _fitting(spec: LanguageSpec) -> LanguageSpec:
-    """Measure losses on fewer windows where a text of one's own is too short for those of the preset."""
-    if spec.text in texts.names():
-        return spec
+    """Measure losses on fewer windows where a text is too short for those of a preset, which is for another."""
     corpus = texts.load(spec.text)
     held_out = corpus.validation.size
     windows = min(spec.windows, held_out // (spec.context + 1))
     if windows < 2:
         raise InputError(
-            f"the held-out tenth of {title(spec.text)} has {held_out:,} characters, and losses need two windows of "
+            f"the held-out part of {title(spec.text)} has {held_out:,} characters, and losses need two windows of "
             f"{spec.context} + 1: give a longer text, or a --context of at most {max(held_out // 2 - 1, 0)}"
         )
     return replace(spec, windows=windows)
@@ -185,6 +185,8 @@ def print_summary(found: LanguageRun) -> None:
         f"uJ: microjoules of a forward pass over {spec.context} characters at 7 nm, by W23's counting, "
         "floats as FP16 in every arm\nuJ float32: the same of full in the float32 that it is trained in"
     )
+    if spec.methods:
+        print(f"quantised after training, from the networks of {spec.quantised}: {', '.join(spec.methods)}")
     if any(losses["at_edge"]):
         print("*: the best rate was the last one tried on its side")
     rival = spec.quantised
@@ -197,6 +199,7 @@ def print_summary(found: LanguageRun) -> None:
         value, low, high = student_interval(equal.loc[equal["size"] == size, "difference"])
         print(f"at the energy of {rival} {size}: bitnet minus {rival} {_interval(value, low, high)} nats")
     _print_excess(summary.mean_excess(found))
+    _print_accuracies(summary.accuracies(found), spec.choices)
     if told := _barely_trained(losses, ngram_losses(spec)):
         print(f"\n{told}")
 
@@ -216,8 +219,8 @@ def _rivals(ngrams: dict[str, float]) -> str:
 
 
 def _compared(spec: LanguageSpec) -> tuple[str, ...]:
-    """Return the arms that are held against floats: all others, where such an arm is the first."""
-    return spec.arms[1:] if spec.arms[0] == spec.quantised else ()
+    """Return the arms that are held against the first arm of floats: all others, where there is one."""
+    return tuple(arm for arm in spec.arms if arm != spec.quantised) if spec.quantised else ()
 
 
 def _print_gap(paired: pd.DataFrame, title: str) -> None:
@@ -266,6 +269,18 @@ def _print_excess(table: pd.DataFrame) -> None:
             row += [_interval(one["excess"], one["low"], one["high"]), str(one["diverged"])]
         rows.append(row)
     print_table(["rate", *(name for arm in arms for name in (arm, "diverged"))], rows)
+
+
+def _print_accuracies(table: pd.DataFrame, choices: int) -> None:
+    if table.empty:
+        return
+    print(f"\nshare of {choices} questions answered rightly, with 0 and 4 examples; by guessing {CHANCE:g}")
+    rows = []
+    for key, part in table.groupby(["arm", "size", "parameters"], sort=False):
+        arm, size, parameters = cast("tuple[str, str, int]", key)
+        found = part.set_index("examples").reindex(list(SHOTS))[["accuracy", "low", "high"]]
+        rows.append([arm, size, f"{parameters:,}", *(_interval(*one) for one in found.to_numpy())])
+    print_table(["arm", "size", "N", *(f"{examples} examples" for examples in SHOTS)], rows)
 
 
 def _export(found: LanguageRun, folder: Path, path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.data import text as texts
-from ntk1bit.errors import require_choice
+from ntk1bit.errors import InputError, require_choice
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.telling import COMPILING, Teller
 from ntk1bit.networks.bitlinear_form import BitLinearForm, named_form
@@ -201,7 +201,8 @@ class LanguageModel(Experiment):
 class PostTrained(LanguageModel):
     """A trained network of the same run, quantised by a method and measured; nothing is trained.
 
-    The weights are those that the experiment `source` has left in the run's folder.
+    The weights are those that the experiment `source` has left in the run's folder; if they are lost, the network is
+    trained again.
 
     Attributes
     ----------
@@ -248,7 +249,7 @@ class PostTrained(LanguageModel):
         Raises
         ------
         InputError
-            If the weights of the trained network are not there.
+            As `LanguageModel.run`.
         """
         from ntk1bit.networks.post_training.quantised_transformer import quantise_transformer
         from ntk1bit.networks.transformer import as_arm
@@ -257,7 +258,12 @@ class PostTrained(LanguageModel):
         corpus = texts.load(self.text)
         shape = self.shape(corpus.vocabulary)
         weights = scratch.with_name(self.source.key).with_suffix(".weights")
-        model = training.load_weights(weights, shape, arm=cast(Arm, self.arm), form=self.layer_form)
+        try:
+            model = training.load_weights(weights, shape, arm=cast(Arm, self.arm), form=self.layer_form)
+        except InputError:  # lost or damaged; another method may be at it too, so under a name of its own
+            self.source.run(scratch)
+            scratch.with_suffix(".weights").replace(weights)
+            model = training.load_weights(weights, shape, arm=cast(Arm, self.arm), form=self.layer_form)
         lost = not all(np.isfinite(np.asarray(block.up.weight)).all() for block in model.blocks)
         if self.method in AFTER_TRAINING:
             model = as_arm(model, cast(Arm, self.method))

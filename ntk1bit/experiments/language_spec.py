@@ -6,9 +6,10 @@ import dataclasses
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from ntk1bit.data import text as texts
+from ntk1bit.data.choices import SHORTEST_CONTEXT, questions
 from ntk1bit.data.text_sources import canonical
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.experiments.language import ON_TRAINED, LanguageModel, PostTrained
@@ -16,7 +17,17 @@ from ntk1bit.experiments.rate_search import RateSearch
 from ntk1bit.experiments.specification import Specification, Stage, Stages
 from ntk1bit.networks.bitlinear_form import named_form
 from ntk1bit.networks.quantizers import SURROGATES
-from ntk1bit.networks.transformer_shape import ACTIVATIONS, FLOAT_ARMS, TRAINED_ARMS, Size, parse_size
+from ntk1bit.networks.transformer_shape import (
+    ACTIVATIONS,
+    AFTER_TRAINING,
+    FLOAT_ARMS,
+    PRE_LN,
+    TRAINED_ARMS,
+    Arm,
+    Size,
+    layer_of,
+    parse_size,
+)
 from ntk1bit.training.recipes import RECIPES
 
 SEARCH, SEEDS, STABILITY = "search", "seeds", "stability"  # stages; those of the search are numbered
@@ -39,7 +50,7 @@ class LanguageSpec(Specification):
         As ``"3x64"``: layers and width.
     arms
         Of `TRAINED_ARMS`, and of `experiments.language.ON_TRAINED`, which quantise the trained networks of the first
-        arm of floats (`FLOAT_ARMS`) and so need one.
+        arm of floats (`FLOAT_ARMS`) and so need one, `AFTER_TRAINING` one with SubLN.
     tokens
         Training characters, the same for every network; what whole steps leave over (`trained_tokens`) is not read.
     batch, context
@@ -66,7 +77,7 @@ class LanguageSpec(Specification):
         ``"rounded"`` ours; and G, which divides every width. Losses are measured with gamma per token.
     start
         An arm in which the first half of the steps is trained, before the second begins with a schedule of its own on
-        other windows; empty for none.
+        other windows; empty for none. All trained arms need its norms (SubLN or not), and elastic ones its steps.
     choices
         Questions of four choices on the held-out text that every network is asked (`ntk1bit.data.choices`); 0 for none.
 
@@ -124,6 +135,17 @@ class LanguageSpec(Specification):
             raise InputError(
                 f"arm {self.methods[0]!r} quantises trained full-precision networks; add 'full' to the arms"
             )
+        if self.quantised.endswith(PRE_LN) and (fixed := [arm for arm in self.methods if arm in AFTER_TRAINING]):
+            raise InputError(
+                f"arm {fixed[0]!r} has SubLN and would quantise {self.quantised}, the first arm of floats, which has "
+                "none; name full or fp16 before it, or take a method such as absmax-w8a8"
+            )
+        for arm in self.trained_arms if self.start else ():
+            if _parts(self.start) != _parts(arm):
+                raise InputError(
+                    f"start {self.start} and arm {arm} are made of different parts (SubLN, or the steps of elastic): "
+                    f"the one cannot train on as the other; start in one of: {', '.join(_starts(arm))}"
+                )
         form = dataclasses.replace(named_form(self.form), groups=self.groups)
         for size in self.shapes:
             form.group_size(size.width)
@@ -134,6 +156,11 @@ class LanguageSpec(Specification):
         for name, least in lowest.items():
             if not least <= getattr(self, name) <= 2**53:
                 raise InputError(f"{name} must be {least} or more, got {getattr(self, name)}")
+        if self.choices and self.context < SHORTEST_CONTEXT:
+            raise InputError(
+                f"choices need a context of at least {SHORTEST_CONTEXT}, for four examples, got {self.context}; "
+                "give a longer context, or choices 0"
+            )
         for seed in self.seeds:
             if not 0 <= seed < 2**32:  # JAX keeps 32 bits of a seed: beyond, two would be one
                 raise InputError(f"seeds must be 0 or more (and below 2^32), got {seed}")
@@ -149,9 +176,10 @@ class LanguageSpec(Specification):
                 f"stability takes multiples that differ from each other and from 0 and 1 in {MULTIPLE_DIGITS} digits "
                 f"after the point (1 is always tried), got {', '.join(f'{one:g}' for one in self.stability)}"
             )
-        if self.steps < 1:
+        if self.steps < self.least_steps:
+            least = "two steps, of which start takes one," if self.start else "one step"
             raise InputError(
-                f"{self.tokens} tokens are less than one step of {self.batch} x {self.context}; give more tokens"
+                f"{self.tokens} tokens are less than {least} of {self.batch} x {self.context}; give more tokens"
             )
 
     @property
@@ -163,6 +191,11 @@ class LanguageSpec(Specification):
     def steps(self) -> int:
         """Steps that the tokens are enough for."""
         return self.tokens // (self.batch * self.context)
+
+    @property
+    def least_steps(self) -> int:
+        """Steps that a training has at least: one in each arm that it goes through."""
+        return 2 if self.start else 1
 
     @property
     def trained_tokens(self) -> int:
@@ -222,10 +255,13 @@ class LanguageSpec(Specification):
         Raises
         ------
         InputError
-            If the text cannot be loaded: before any worker starts, so that a missing package is reported at once.
+            If the text cannot be loaded, or not so many questions be made of it: before any worker starts, so that a
+            missing package or a short text is reported at once.
         """
         corpus = texts.load(self.text)
         texts.validation_windows(corpus.validation, context=self.context, count=self.windows)
+        if self.choices:
+            questions(corpus.validation, corpus.alphabet, context=self.context, count=self.choices)
         rates = yield from self._search()
         best = [
             self.network(size, arm, rates[arm, str(size)], seed)
@@ -242,7 +278,7 @@ class LanguageSpec(Specification):
             )
         if self.stability and "full" in self.trained_arms:
             size, rate = self.stability_size, rates["full", str(self.stability_size)]
-            tokens = max(self.tokens // STABILITY_SHARE, self.batch * self.context)
+            tokens = max(self.tokens // STABILITY_SHARE, self.least_steps * self.batch * self.context)
             tried = [
                 self.network(size, arm, multiple * rate, seed, tokens=tokens)
                 for arm in self.trained_arms
@@ -267,6 +303,22 @@ class LanguageSpec(Specification):
             for (arm, size, e), loss in zip(tried, losses, strict=True):
                 search[arm, size].losses[e] = float(loss)
         return {(arm, str(size)): one.best for (arm, size), one in search.items()}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Settings that change nothing in these arms."""
+        found = list[str]()
+        if self.stability and "full" not in self.arms:
+            found.append(
+                "stability is not tried: it takes multiples of the best rate of the arm full, which is missing"
+            )
+        if not any(layer_of(cast(Arm, arm)) == "bitnet" for arm in (*self.trained_arms, self.start)):
+            found += [
+                f"{name} {getattr(self, name)} changes nothing: no arm here is bitnet or bitnet-preln"
+                for name, default in (("form", LanguageSpec.form), ("groups", LanguageSpec.groups))
+                if getattr(self, name) != default
+            ]
+        return tuple(found)
 
     @property
     def seconds(self) -> float:
@@ -295,6 +347,16 @@ class LanguageSpec(Specification):
                 f"{both.stability_size} and no longer {self.stability_size}"
             )
         return found
+
+
+def _parts(arm: str) -> tuple[bool, bool]:
+    """Say what an arm's networks are made of: whether they have no SubLN, and whether they have trained steps."""
+    return arm.endswith(PRE_LN), layer_of(cast(Arm, arm)) == "elastic"
+
+
+def _starts(arm: str) -> tuple[str, ...]:
+    """List the arms in which a network that ends in `arm` can begin."""
+    return tuple(one for one in TRAINED_ARMS if _parts(one) == _parts(arm))
 
 
 PRESETS: dict[str, LanguageSpec] = {

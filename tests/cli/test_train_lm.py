@@ -61,7 +61,8 @@ def test_losses_are_measured_on_as_many_windows_as_the_text_has(own):
     assert collect("smoke", text=str(own)).windows == 1_000 // 65
     assert collect("smoke", text=str(own), context=16).windows == 1_000 // 17
     assert collect("smoke").windows == PRESETS["smoke"].windows
-    with pytest.raises(InputError, match=r"held-out tenth of my.txt has 1,000 characters.* at most 499"):
+    assert collect("standard", text="pydoc").windows == 46_519 // 65
+    with pytest.raises(InputError, match=r"held-out part of my.txt has 1,000 characters.* at most 499"):
         collect("smoke", text=str(own), context=600)
 
 
@@ -74,6 +75,22 @@ def test_networks_no_better_than_a_bigram_model_are_named():
     assert "bigram model (2.50; unigram 3.00, trigram 2.00)" in told
     assert training_lm._barely_trained(losses.iloc[:1], ngrams) == ""
     assert training_lm._barely_trained(losses.iloc[:1].assign(loss=np.nan), ngrams) == ""  # diverged, as the table says
+
+
+def test_all_arms_are_held_against_the_first_of_floats():
+    assert training_lm._compared(collect("smoke", arms="bitnet,fp16,full,gptq-w4")) == ("bitnet", "full", "gptq-w4")
+    assert training_lm._compared(collect("smoke", arms="bitnet,b158")) == ()
+
+
+def test_accuracies_are_a_row_for_each_arm_and_size(capsys):
+    rows = [("full", "1x8", 768, 0, 2, 0.3, 0.2, 0.4), ("full", "1x8", 768, 4, 2, 0.25, 0.25, 0.25)]
+    names = ["arm", "size", "parameters", "examples", "seeds", "accuracy", "low", "high"]
+    training_lm._print_accuracies(pd.DataFrame(rows, columns=pd.Index(names)), 30)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "share of 30 questions answered rightly, with 0 and 4 examples; by guessing 0.25"
+    assert lines[-1].split("  ")[-2:] == ["0.3000 [0.2000, 0.4000]", "0.2500 [0.2500, 0.2500]"]
+    training_lm._print_accuracies(pd.DataFrame(columns=pd.Index(names)), 0)
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(
@@ -100,6 +117,9 @@ def test_networks_no_better_than_a_bigram_model_are_named():
         (["--seeds", "1 2"], "cannot read --seeds"),
         (["--stability", "4,4.0"], "differ from each other"),
         (["--preset", "smoke", "--jobs", "0"], "--jobs must be from 1"),
+        (["--preset", "smoke", "--choices", "9999"], "9999 questions need 9999 separate pieces"),
+        (["--preset", "smoke", "--start", "full-preln"], "start in one of: full, fp16"),
+        (["--preset", "smoke", "--groups", "2", "--export", "model.npz"], "--export writes matrices with one scale"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(words, said, capsys, tmp_path):

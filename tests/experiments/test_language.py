@@ -124,14 +124,17 @@ def test_methods_quantise_the_weights_that_the_run_has_kept(started):
     assert rows["accuracy_4"].between(0, 1).all()
 
 
-def test_methods_without_weights_fail_and_say_what_to_do(started, tmp_path):
+def test_methods_train_again_what_has_lost_its_weights(started, tmp_path):
     folder, spec, _ = started
-    copy = shutil.copytree(folder, tmp_path / "copy")
-    for weights in (copy / "cells").glob("*.weights"):
+    kept, lost = (shutil.copytree(folder, tmp_path / name) for name in ("kept", "lost"))
+    for weights in (lost / "cells").glob("*.weights"):
         weights.unlink()
-    outcome = run_all(replace(spec, arms=(*spec.arms, "absmax-w8a8")), copy)
-    assert outcome.failed == 2
-    assert "train this network again" in (copy / "failures.jsonl").read_text()
+    for one in (kept, lost):
+        outcome = run_all(replace(spec, arms=(*spec.arms, "absmax-w8a8")), one)
+        assert (outcome.failed, outcome.computed) == (0, 2)
+    tables = [summary.networks(load_language_run(one)).drop(columns="seconds") for one in (kept, lost)]
+    pd.testing.assert_frame_equal(*tables)
+    assert len(list((lost / "cells").glob("*.weights"))) == 2
 
 
 def test_a_start_is_the_first_half_in_another_arm(started, tmp_path):

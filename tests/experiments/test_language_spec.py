@@ -5,17 +5,20 @@ import itertools
 import math
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import cast
 
+import jax
 import pandas as pd
 import pytest
 import tomli_w
 
 from ntk1bit.cli.progress import clock
 from ntk1bit.errors import InputError
-from ntk1bit.experiments import SweepSpec
+from ntk1bit.experiments import SweepSpec, run_all
 from ntk1bit.experiments.language import LanguageModel
 from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec
-from ntk1bit.networks.transformer_shape import Shape, Size, parse_size
+from ntk1bit.networks.transformer import as_arm, transformer
+from ntk1bit.networks.transformer_shape import TRAINED_ARMS, Arm, Shape, Size, parse_size
 
 
 def test_the_document_has_the_times_that_a_dry_run_prints():
@@ -86,11 +89,63 @@ def test_the_presets_meet_what_they_promise():
         ({"surrogate": "signs"}, "did you mean 'sign'"),
         ({"groups": 3}, "3 groups do not divide 32 inputs"),
         ({"choices": -1}, "choices must be 0 or more"),
+        ({"choices": 1, "context": 18}, "choices need a context of at least 19"),
+        ({"start": "full-preln"}, "start in one of: full, fp16, bitnet, b158$"),
+        ({"start": "full", "arms": ("bitnet-preln",)}, "start in one of: full-preln, fp16-preln, bitnet-preln$"),
+        ({"start": "elastic"}, "start in one of: full, fp16, bitnet, b158$"),
+        ({"start": "full", "arms": ("elastic",)}, "start in one of: elastic$"),
+        ({"start": "full", "tokens": 600}, "600 tokens are less than two steps"),
+        ({"arms": ("full-preln", "full", "int8-absmax")}, "would quantise full-preln"),
+        ({"arms": ("fp16-preln", "sign-ptq")}, "would quantise fp16-preln"),
     ],
 )
 def test_mistakes_are_told(settings, words):
     with pytest.raises(InputError, match=words):
         LanguageSpec(**settings)
+
+
+def test_every_start_that_is_accepted_can_become_the_arm():
+    shape = Shape(layers=1, width=8, heads=1, vocabulary=3, context=4)
+    drawn = {arm: transformer(shape, arm=cast(Arm, arm)) for arm in TRAINED_ARMS}
+    for start, arm in itertools.product(TRAINED_ARMS, repeat=2):
+        try:
+            LanguageSpec(arms=(arm,), start=start)
+        except InputError:
+            continue
+        # the weights of the arm can be read into it: what follows a start is a network as the arm draws it
+        assert jax.tree.structure(as_arm(drawn[start], cast(Arm, arm))) == jax.tree.structure(drawn[arm])
+
+
+@pytest.mark.parametrize(("text", "words"), [("nowhere " * 400, "too uniform"), ("a\n" * 4000, "no spaces")])
+def test_a_text_without_questions_is_told_before_training(text, words, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "own.txt").write_text(text)
+    spec = LanguageSpec(text=str(tmp_path / "own.txt"), windows=2, context=24, choices=5)
+    with pytest.raises(InputError, match=words):
+        spec.first_stage  # noqa: B018 - it is what reads the text
+    with pytest.raises(InputError, match="9999 questions need 9999 separate pieces"):
+        run_all(replace(PRESETS["smoke"], choices=9999), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_stability_of_a_start_has_steps_for_both_arms():
+    base = replace(PRESETS["smoke"], stability=(4.0,), seeds=(0,))
+    spec = replace(base, arms=("full",), start="full", tokens=1024)
+
+    def reader(stage):
+        losses = [one.rate for one in stage.experiments]
+        return lambda: pd.DataFrame({"evaluated": "full", "arm": "full", "train_loss": losses})
+
+    stages = list(spec.walk(reader))
+    assert stages[-1].name == "stability"
+    assert {one.tokens for one in stages[-1].experiments if isinstance(one, LanguageModel)} == {1024}
+
+
+def test_settings_that_change_nothing_are_told():
+    assert PRESETS["standard"].notes == ()
+    assert LanguageSpec(arms=("full",), start="bitnet", form="rounded").notes == ()
+    told = LanguageSpec(arms=("fp16", "elastic-preln"), stability=(4.0,), groups=2, form="rounded").notes
+    assert [note.split()[0] for note in told] == ["stability", "form", "groups"]
 
 
 def test_a_specification_comes_back_from_its_file(tmp_path):
