@@ -119,15 +119,17 @@ def bitnet_studies(preset: str) -> Iterator[Planned]:
     yield Planned("bitnet-half", "BitNet on half of the characters", replace(alone, tokens=one.tokens // 2))
     yield Planned("bitnet-further", "BitNet trained, and then trained on", replace(alone, start=BITNET))
     yield Planned("bitnet-from-full", "half in full precision, and then in 1 bit", replace(alone, start="full"))
-    yield Planned(
-        "bitnet-stability", "rates by factors of two until every arm diverges", _ladder(at, (*at.base.arms, "elastic"))
-    )
     yield Planned("bitnet-flips", "signs that a step of training changes", ExperimentList(tuple(_flips(at))))
 
 
-def _ladder(at: _Sizes, arms: tuple[str, ...]) -> StabilitySpec:
+def stability_study(preset: str) -> Planned:
+    """Return the study of C10-stable, C10-absmax-rate and C10-rate, which are not in the catalogue before it has run."""
+    at = _SIZES[preset]
+    arms = (*at.base.arms, "elastic")
     base = at.base.as_dict() | {"sizes": at.ladder, "arms": arms, "choices": 0}
-    return StabilitySpec(**base | {"tokens": at.base.tokens // _STABILITY_SHARE}, lowest=-1, most=at.most)
+    tokens = at.base.tokens // _STABILITY_SHARE
+    spec = StabilitySpec(**base | {"tokens": tokens}, lowest=-1, most=at.most)
+    return Planned("bitnet-stability", "rates by factors of two until every arm diverges", spec)
 
 
 def _flips(at: _Sizes) -> Iterator[UpdateFlips]:
