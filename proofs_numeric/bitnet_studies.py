@@ -123,7 +123,7 @@ def bitnet_studies(preset: str) -> Iterator[Planned]:
 
 
 def stability_study(preset: str) -> Planned:
-    """Return the study of C10-stable, C10-absmax-rate and C10-rate, which are not in the catalogue before it has run."""
+    """Return the study of C10-stable, C10-absmax-rate and C10-rate, which enter the catalogue when it has run."""
     at = _SIZES[preset]
     arms = (*at.base.arms, "elastic")
     base = at.base.as_dict() | {"sizes": at.ladder, "arms": arms, "choices": 0}
