@@ -126,9 +126,8 @@ def stability_study(preset: str) -> Planned:
     """Return the study of C10-stable, C10-absmax-rate and C10-rate, which enter the catalogue when it has run."""
     at = _SIZES[preset]
     arms = (*at.base.arms, "elastic")
-    base = at.base.as_dict() | {"sizes": at.ladder, "arms": arms, "choices": 0}
-    tokens = at.base.tokens // _STABILITY_SHARE
-    spec = StabilitySpec(**base | {"tokens": tokens}, lowest=-1, most=at.most)
+    changed = {"sizes": at.ladder, "arms": arms, "choices": 0, "lowest": -1, "most": at.most}
+    spec = StabilitySpec.from_dict(at.base.as_dict() | changed | {"tokens": at.base.tokens // _STABILITY_SHARE})
     return Planned("bitnet-stability", "rates by factors of two until every arm diverges", spec)
 
 
