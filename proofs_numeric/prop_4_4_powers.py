@@ -31,7 +31,13 @@ from proofs_numeric.proof import Proof
 from proofs_numeric.thm_4_2_powers import mean_slopes, needed_exponent, widths_needed
 
 _STUDY = "feed-forward-powers"
-_NAMES = {"sequences": "n", "positions": "K", "dim": "d"}
+_NAMES = {"sequences": "n", "positions": "k", "dim": "d"}  # K in the proposition
+
+
+def _symbol(name: str) -> str:
+    """Return the proposition's letter."""
+    return "K" if name == "k" else name
+
 
 CLAIM = Claim(
     id="4.4-powers",
@@ -43,15 +49,17 @@ CLAIM = Claim(
     refuted_by="an exponent beyond the proposition's, or a loss that does not fall with width",
     criteria=(
         IntervalWithin("scaled.n", high=12.0),
-        IntervalWithin("scaled.K", high=12.0),
+        IntervalWithin("scaled.k", high=12.0),
         IntervalWithin("scaled.d", high=20.0),
         IntervalWithin("width.lambda", low=-8.0),
         IntervalWithin("slope", high=0.0),
     ),
-    context=tuple(IntervalWithin(f"width.{name}", high=high) for name, high in (("n", 2.5), ("K", 2.5), ("d", 0.0))),
+    context=tuple(IntervalWithin(f"width.{name}", high=high) for name, high in (("n", 2.5), ("k", 2.5), ("d", 0.0))),
     labels={
-        **{f"scaled.{name}": f"exponent in {name} of lambda^8 x the width needed" for name in _NAMES.values()},
-        **{f"width.{name}": f"exponent in {name} of the width needed" for name in (*_NAMES.values(), "lambda")},
+        **{f"scaled.{name}": f"exponent in {_symbol(name)} of lambda^8 x the width needed" for name in _NAMES.values()},
+        **{
+            f"width.{name}": f"exponent in {_symbol(name)} of the width needed" for name in (*_NAMES.values(), "lambda")
+        },
         "slope": "exponent of the loss in m, mean over draws and settings",
         "rising": "draws whose fitted loss does not fall with width, and which have no width needed",
     },

@@ -16,10 +16,10 @@ so each variable is set alone.
 **Experiment.** Networks from an iid start, as in the theorem, for its T steps. For each seed a power law in m is fitted
 to the loss reached (mean over the last tenth of T) and solved for eps, which is one number for all values of a
 variable: the geometric mean of the highest loss at the widest networks and the lowest at the narrowest. For delta, the
-(1 - delta)-quantile of the losses of 20 networks takes the place of the loss. 4.2-steps: networks on two orthogonal
-inputs at the theorem's own rate, and the time (eta times steps) until L <= L(0)/100 against lambda, which may grow as
-1/lambda. 4.2-any: on three data sets the loss has to fall at least as m^-1/4, which m ~ eps^-4 says, and to get below
-a hundredth of its start.
+(1 - delta)-quantile of the losses of a block of networks takes the place of the loss. 4.2-steps: networks on two
+orthogonal inputs at the theorem's own rate, and the time (eta times steps) until L <= L(0)/100 against lambda, which
+may grow as 1/lambda. 4.2-any: on three data sets the loss has to fall at least as m^-1/4, which m ~ eps^-4 says, and to
+get below a hundredth of its start.
 """
 
 from __future__ import annotations
