@@ -100,9 +100,9 @@ def test_a_lost_network_is_trained_again_to_the_same_result(finished, tmp_path):
 def started(tmp_path_factory):
     """A run of all that a network may be besides its arm: recipe, start, groups, questions, and methods after it."""
     arms = ("fp16", "bitnet", "absmax-w4a4", "gptq-w2", "sign-ptq")
-    spec = replace(TINY, arms=arms, sizes=("1x8",), rate_rounds=0, stability=(), recipe="w23", groups=2, choices=4)
+    spec = replace(TINY, arms=arms, sizes=("1x8",), rate_rounds=0, stability=(), context=64, batch=1)
+    spec = replace(spec, recipe="w23", groups=2, choices=4, start="full")
     folder = tmp_path_factory.mktemp("started") / "run"
-    spec = replace(spec, start="full", context=64, batch=1)
     return folder, spec, run_all(spec, folder, jobs=2)
 
 
