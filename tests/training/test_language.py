@@ -14,7 +14,8 @@ from ntk1bit.data import text
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.language import LanguageModel
 from ntk1bit.experiments.language_spec import LanguageSpec
-from ntk1bit.networks.transformer import Transformer, losses, transformer
+from ntk1bit.networks.bitlinear_form import W23
+from ntk1bit.networks.transformer import Transformer, as_form, losses, transformer
 from ntk1bit.networks.transformer_shape import Shape
 from ntk1bit.training import checkpoints
 from ntk1bit.training import language as module
@@ -42,7 +43,7 @@ def test_the_loss_falls_and_is_measured_on_the_validation_text(tmp_path):
     assert row["curve"][-1] < row["curve"][0] - 0.3
     assert not row["diverged"]
     shape = Shape(1, 8, 1, text.load("pydoc").vocabulary, 16)
-    model = load_weights(tmp_path / "one.weights", shape, arm="bitnet")
+    model = as_form(load_weights(tmp_path / "one.weights", shape, arm="bitnet"), W23.at_inference())
     windows = text.validation_windows(text.load("pydoc").validation, context=16, count=16)
     plain = np.asarray(losses(model, jnp.asarray(windows, jnp.int32)), np.float64)
     # the same network on the same windows; compiled code adds up in another order, by float32 rounding of a mean
