@@ -69,7 +69,7 @@ def plot_rates(losses: pd.DataFrame, *, ax: Axes, palette: Colours = None) -> Ax
     room = _ROOM * max(most - least, 1e-3)
     bottom, top = least - room, most + room
     some = False
-    for arm in shown_arms(losses[["arm"]]):
+    for arm in shown_arms(pd.DataFrame(losses["arm"])):
         part = pick(losses, arm=arm).sort_values("rate")
         rate, loss, look = values(part, "rate"), values(part, "loss"), arm_look(arm, palette=colours)
         height = np.where(loss <= top, loss, top)
@@ -116,7 +116,7 @@ def plot_contrasts(contrasts: pd.DataFrame, *, ax: Axes, arm: str = "bitnet", pa
     ticks = [float(tick) for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.set_xlim(low - _NAMES * (high - low), high)
-    for row, name in zip(rows, contrasts["name"], strict=True):
+    for row, name in enumerate(contrasts["name"]):
         ax.text(0.02, row, literal(name), transform=ax.get_yaxis_transform(), va="center", fontsize=points(6.8))
     ax.set_yticks([])
     ax.set(ylim=(len(rows) - 0.4, -0.6), xlabel="difference of losses (nats a character)")
