@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from ntk1bit.data import text as texts
@@ -15,6 +16,7 @@ from ntk1bit.errors import InputError, require_choice
 from ntk1bit.experiments.language import ON_TRAINED, LanguageModel, PostTrained
 from ntk1bit.experiments.rate_search import RateSearch
 from ntk1bit.experiments.specification import Specification, Stage, Stages
+from ntk1bit.files import read_toml
 from ntk1bit.networks.bitlinear_form import named_form
 from ntk1bit.networks.quantizers import SURROGATES
 from ntk1bit.networks.transformer_shape import (
@@ -180,6 +182,23 @@ class LanguageSpec(Specification):
             least = "two steps, of which start takes one," if self.start else "one step"
             raise InputError(
                 f"{self.tokens} tokens are less than {least} of {self.batch} x {self.context}; give more tokens"
+            )
+
+    @classmethod
+    def look_beside(cls, folder: Path | str) -> None:
+        """Refuse a folder from before layers had forms, so that its networks are not looked for under a form's name.
+
+        Raises
+        ------
+        InputError
+            Saying what such networks are called now.
+        """
+        path = Path(folder) / "spec.toml"
+        settings = read_toml(path).get(cls.NAME) if path.exists() else None
+        if isinstance(settings, dict) and "surrogate" in settings and "form" not in settings:
+            raise InputError(
+                f"{folder} holds networks of an earlier version, which this one cannot read: read them with that "
+                "version, or train them again in another folder, with --form rounded as they were"
             )
 
     @property

@@ -14,7 +14,7 @@ import tomli_w
 
 from ntk1bit.cli.progress import clock
 from ntk1bit.errors import InputError
-from ntk1bit.experiments import SweepSpec, run_all
+from ntk1bit.experiments import SweepSpec, open_run, run_all
 from ntk1bit.experiments.language import LanguageModel
 from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec
 from ntk1bit.networks.transformer import as_arm, transformer
@@ -155,6 +155,17 @@ def test_a_specification_comes_back_from_its_file(tmp_path):
     assert spec.differences(spec) == []
     assert spec.differences(replace(spec, rate=0.1)) == ["rate: 0.004 there, 0.1 asked for"]
     assert spec.differences(replace(spec, seeds=(7,), arms=("full", "b158"))) == []
+
+
+def test_a_folder_from_before_forms_is_refused_whatever_is_asked_of_it(tmp_path):
+    settings = PRESETS["smoke"].as_dict() | {"surrogate": "identity"}
+    for name in ("recipe", "form", "groups", "start", "choices"):
+        del settings[name]
+    (tmp_path / "spec.toml").write_text(tomli_w.dumps({"language": settings, "made": {"layout": 2}}))
+    for use in (open_run, LanguageSpec.read, lambda folder: run_all(PRESETS["smoke"], folder)):
+        with pytest.raises(InputError, match=r"of an earlier version, .* with --form rounded"):
+            use(tmp_path / "spec.toml" if use == LanguageSpec.read else tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["spec.toml"]
 
 
 def test_unreadable_files_and_wrong_types_are_told(tmp_path):
