@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from ntk1bit.data import text as texts
-from ntk1bit.data.choices import SHORTEST_CONTEXT, questions
+from ntk1bit.data.choices import questions
 from ntk1bit.data.text_sources import canonical
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.experiments.language import ON_TRAINED, LanguageModel, PostTrained
@@ -158,11 +158,6 @@ class LanguageSpec(Specification):
         for name, least in lowest.items():
             if not least <= getattr(self, name) <= 2**53:
                 raise InputError(f"{name} must be {least} or more, got {getattr(self, name)}")
-        if self.choices and self.context < SHORTEST_CONTEXT:
-            raise InputError(
-                f"choices need a context of at least {SHORTEST_CONTEXT}, for four examples, got {self.context}; "
-                "give a longer context, or choices 0"
-            )
         for seed in self.seeds:
             if not 0 <= seed < 2**32:  # JAX keeps 32 bits of a seed: beyond, two would be one
                 raise InputError(f"seeds must be 0 or more (and below 2^32), got {seed}")

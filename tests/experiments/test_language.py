@@ -129,7 +129,7 @@ def test_methods_train_again_what_has_lost_its_weights(started, tmp_path):
     for weights in (lost / "cells").glob("*.weights"):
         weights.unlink()
     for one in (kept, lost):
-        outcome = run_all(replace(spec, arms=("absmax-w8a8",)), one)
+        outcome = run_all(replace(spec, arms=("fp16", "absmax-w8a8")), one)
         assert (outcome.failed, outcome.computed) == (0, 2)
     tables = [summary.networks(load_language_run(one)).drop(columns="seconds") for one in (kept, lost)]
     pd.testing.assert_frame_equal(*tables)

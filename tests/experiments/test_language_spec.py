@@ -89,7 +89,6 @@ def test_the_presets_meet_what_they_promise():
         ({"surrogate": "signs"}, "did you mean 'sign'"),
         ({"groups": 3}, "3 groups do not divide 32 inputs"),
         ({"choices": -1}, "choices must be 0 or more"),
-        ({"choices": 1, "context": 18}, "choices need a context of at least 19"),
         ({"start": "full-preln"}, "start in one of: full, fp16, bitnet, b158$"),
         ({"start": "full", "arms": ("bitnet-preln",)}, "start in one of: full-preln, fp16-preln, bitnet-preln$"),
         ({"start": "elastic"}, "start in one of: full, fp16, bitnet, b158$"),
@@ -125,6 +124,8 @@ def test_a_text_without_questions_is_told_before_training(text, words, tmp_path,
         spec.first_stage  # noqa: B018 - it is what reads the text
     with pytest.raises(InputError, match="9999 questions need 9999 separate pieces"):
         run_all(replace(PRESETS["smoke"], choices=9999), tmp_path / "run")
+    with pytest.raises(InputError, match="context must be at least 19, for four examples, got 18"):
+        run_all(replace(PRESETS["smoke"], choices=1, context=18), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
