@@ -37,18 +37,19 @@ import pandas as pd
 from ntk1bit.claims import AtMost, Claim, Evidence, IntervalEstimate, IntervalWithin, Number
 from ntk1bit.claims.evidence import Measure
 from ntk1bit.claims.measures import against, estimated, exponent, seeds_interval
+from ntk1bit.data.choices import SHOTS
 from ntk1bit.estimators import language as summary
 from ntk1bit.experiments.language_run import LanguageRun
 from ntk1bit.statistics import cluster_slope, student_interval
+from proofs_numeric.bitnet_studies import BASELINE, BITNET
 from proofs_numeric.c6_bitnet import HELD_OUT_ERROR
 from proofs_numeric.data import Data
 from proofs_numeric.proof import Proof
 
 STUDY = "bitnet"
-BITNET, FLOATS = "bitnet", "fp16-preln"
-ARMS = (BITNET, FLOATS)
+ARMS = (BITNET, BASELINE)
 _HELD_OUT = {"second": "second largest", "largest": "largest"}  # sizes that the law is held against
-_ASKED = {examples: f"{examples or 'no'} examples" for examples in summary.EXAMPLES}
+_ASKED = {examples: f"{examples or 'no'} examples" for examples in SHOTS}
 
 CLAIM = Claim(
     id="C9",
@@ -136,10 +137,10 @@ CLAIM_CHOICES = Claim(
 def evidence(data: Data) -> Evidence:
     """Fit both arms against N, test the fit by extrapolation, and measure the gap between them."""
     run = data.language(STUDY)
-    paired = summary.gaps(run, of=BITNET, against=FLOATS)
-    meaning = f"validation loss, {BITNET} minus {FLOATS}, nats per character"
+    paired = summary.gaps(run, of=BITNET, against=BASELINE)
+    meaning = f"validation loss, {BITNET} minus {BASELINE}, nats per character"
     gap = against(paired, "parameters", "gap", meaning=meaning, signed=True)
-    relative = against(paired, "parameters", "relative", meaning=f"gap over the loss of {FLOATS}", signed=True)
+    relative = against(paired, "parameters", "relative", meaning=f"gap over the loss of {BASELINE}", signed=True)
     measures: list[Measure] = [exponent(gap, "gap.size", STUDY), exponent(relative, "gap.relative.size", STUDY)]
     span = f"N = {run.spec.shapes[0].parameters:,}..{run.spec.shapes[-1].parameters:,}, {len(run.spec.shapes)} sizes"
     meaning = f"|predicted over observed - 1|, a N^b + c fitted to the {len(run.spec.shapes) - 2} smaller sizes"
@@ -165,15 +166,15 @@ def evidence(data: Data) -> Evidence:
 def evidence_cost(data: Data) -> Evidence:
     """Compare both arms at equal loss, equal energy and equal bytes of weights."""
     run = data.language(STUDY)
-    share = summary.cost_at_equal_loss(run, of=BITNET, against=FLOATS)
+    share = summary.cost_at_equal_loss(run, of=BITNET, against=BASELINE)
     share = share.assign(log_share=np.log(share["share"].to_numpy(dtype=np.float64)))
-    meaning = f"log of the energy of {BITNET} over that of {FLOATS} at the loss of the latter, mean over sizes"
+    meaning = f"log of the energy of {BITNET} over that of {BASELINE} at the loss of the latter, mean over sizes"
     measures = [over_sizes(run, share, "log_share", "equal_loss.log_share", meaning)]
     compared = {
-        "equal_energy": summary.at_equal_energy(run, of=BITNET, against=FLOATS),
-        "equal_energy.exact": summary.at_equal_energy(run, of=BITNET, against=FLOATS, model="exact"),
-        "equal_memory": summary.at_equal_memory(run, of=BITNET, against=FLOATS),
-        "equal_memory.linear": summary.at_equal_memory(run, of=BITNET, against=FLOATS, whole=False),
+        "equal_energy": summary.at_equal_energy(run, of=BITNET, against=BASELINE),
+        "equal_energy.exact": summary.at_equal_energy(run, of=BITNET, against=BASELINE, model="exact"),
+        "equal_memory": summary.at_equal_memory(run, of=BITNET, against=BASELINE),
+        "equal_memory.linear": summary.at_equal_memory(run, of=BITNET, against=BASELINE, whole=False),
     }
     for name, found in compared.items():
         measures.append(over_sizes(run, found, "difference", name, "validation loss in nats, mean over sizes"))
@@ -190,12 +191,12 @@ def evidence_choices(data: Data) -> Evidence:
     measures, tables = [], {"accuracies": summary.accuracies(run)}
     for examples in _ASKED:
         column = summary.accuracy_column(examples)
-        found = summary.at_equal_energy(run, of=BITNET, against=FLOATS, column=column)
+        found = summary.at_equal_energy(run, of=BITNET, against=BASELINE, column=column)
         meaning = "share of questions answered rightly, mean over sizes"
         measures.append(over_sizes(run, found, "difference", f"equal_energy.{examples}", meaning))
         tables[f"at equal energy, {examples} examples"] = by_size(found, "difference")
         measures += [_growth(run, table, arm, examples) for arm in ARMS]
-    without, with_examples = map(summary.accuracy_column, summary.EXAMPLES)
+    without, with_examples = map(summary.accuracy_column, SHOTS)
     for arm in ARMS:
         own = table.loc[table["arm"] == arm]
         own = own.assign(gain=own[with_examples] - own[without])

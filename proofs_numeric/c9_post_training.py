@@ -39,10 +39,12 @@ from jaxtyping import Float
 
 from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin
 from ntk1bit.claims.measures import seeds_interval
+from ntk1bit.data.choices import SHOTS
 from ntk1bit.estimators import language as summary
 from ntk1bit.experiments.language_run import LanguageRun
 from ntk1bit.networks.post_training.methods import METHODS
-from proofs_numeric.c9_as_written import BITNET, STUDY, by_size, cautions, over_sizes
+from proofs_numeric.bitnet_studies import BITNET
+from proofs_numeric.c9_as_written import STUDY, by_size, cautions, over_sizes
 from proofs_numeric.data import Data, rows
 from proofs_numeric.proof import Proof
 
@@ -71,7 +73,7 @@ CLAIM_INT8 = Claim(
     context=(
         IntervalWithin("equal_size.nats", high=0.0),
         IntervalWithin("equal_size.relative", high=ON_A_PAR),
-        *(IntervalWithin(f"equal_size.accuracy.{examples}", low=ON_A_PAR_ACCURACY) for examples in summary.EXAMPLES),
+        *(IntervalWithin(f"equal_size.accuracy.{examples}", low=ON_A_PAR_ACCURACY) for examples in SHOTS),
     ),
     labels={
         "equal_energy": "bitnet minus 8 bits at equal energy",
@@ -79,7 +81,7 @@ CLAIM_INT8 = Claim(
         "equal_size.relative": "bitnet over 8 bits, less 1, at equal size",
         **{
             f"equal_size.accuracy.{examples}": f"accuracy with {examples} examples, bitnet minus 8 bits at equal size"
-            for examples in summary.EXAMPLES
+            for examples in SHOTS
         },
     },
 )
@@ -102,11 +104,7 @@ CLAIM_PTQ = Claim(
     ),
     context=(
         IntervalWithin("gptq_minus_absmax.4", high=0.0),
-        *(
-            IntervalWithin(f"accuracy.{examples}.{bits}", low=0.0)
-            for examples in summary.EXAMPLES
-            for bits in _AFTERWARDS
-        ),
+        *(IntervalWithin(f"accuracy.{examples}.{bits}", low=0.0) for examples in SHOTS for bits in _AFTERWARDS),
     ),
     labels={
         **{f"ptq_minus_bitnet.{bits}": f"best of {bits} bits after training minus bitnet" for bits in _BITS},
@@ -121,7 +119,7 @@ CLAIM_PTQ = Claim(
         **{f"best.{a}_to_{b}": f"best of {b} bits minus best of {a}" for a, b in _FALLING},
         **{
             f"accuracy.{examples}.{bits}": f"accuracy with {examples} examples, bitnet minus best of {bits} bits"
-            for examples in summary.EXAMPLES
+            for examples in SHOTS
             for bits in _AFTERWARDS
         },
     },
@@ -144,7 +142,7 @@ def evidence_int8(data: Data) -> Evidence:
         _mean(_minus(mine, theirs), "equal_size.nats", meaning),
         _mean(_minus(mine, theirs) / np.where(np.isfinite(theirs), theirs, np.nan), "equal_size.relative", relative),
     ]
-    for examples in summary.EXAMPLES:
+    for examples in SHOTS:
         accuracy = _values(run, summary.accuracy_column(examples))
         apart = accuracy[BITNET] - _of(accuracy, rival)
         measures.append(_mean(apart, f"equal_size.accuracy.{examples}", _ANSWERED))
@@ -180,7 +178,7 @@ def evidence_ptq(data: Data) -> Evidence:
         **{f"best.{a}_to_{b}": (best[b], best[a]) for a, b in _FALLING},
     }
     measures += [_mean(_minus(one, other), name, meaning) for name, (one, other) in pairs.items()]
-    for examples in summary.EXAMPLES:
+    for examples in SHOTS:
         accuracy = _values(run, summary.accuracy_column(examples))
         for bits in _AFTERWARDS:
             apart = accuracy[BITNET] - _of(accuracy, chosen[bits])

@@ -4,7 +4,8 @@
 
 **Derivation.** L(t+1) - L(t) = <r, Delta f> + 1/2 norm(Delta f)^2 by expanding the square. Delta f is the sum over
 neurons of what the straight-through estimator predicts (C1 on neurons that do not switch, C2 on those that do) and of
-what it does not see (C3); C4 is the square. And C1 + C2 = -eta r^T H r by the definition of H.
+what it does not see (C3); C4 is the square. And C1 + C2 = -eta r^T H r by the definition of H. D25 splits the sums
+otherwise: H.2-ball has its own terms, for which C1 = -eta r^T (H - H_perp) r.
 
 **Experiment.** Two checks at every recorded step of every network of the studies below, in float64: the sum of the four
 against a loss evaluated anew from the moved weights, and C1 + C2 against a kernel computed from activity bits. Both
@@ -24,7 +25,7 @@ CLAIM = Claim(
     title="the step's four terms add up",
     statement="L(t+1) = L(t) + C1 + C2 + C3 + C4 exactly, and C1 + C2 = -eta r^T H(t) r.",
     source="D25, Claim H.2",
-    assumptions="our reading of the four sums (see ntk1bit.networks.two_layer.terms); float64.",
+    assumptions="our split into four sums (see ntk1bit.networks.two_layer.terms); D25's is that of H.2-ball; float64.",
     refuted_by="a relative error above 1e-10",
     criteria=(AtMost("sum.error", 1e-10), AtMost("kernel.error", 1e-10)),
     labels={"sum.error": "error of the sum", "kernel.error": "error of C1 + C2 = -eta r^T H r"},

@@ -9,7 +9,8 @@ and both precisions: what is left is then hardly seen in a drawing. *Falls*: the
 half of that at the start. *Close*: the test loss of 1-bit networks is at most twice that of full precision.
 
 **Derivation.** With 100 points and thousands of parameters full precision fits; a 1-bit network stops at its floor
-(`c5_deep`), which falls with N. Within 50 epochs, that is 500 steps, the fastest of the functions need not be learnt.
+(`c5_deep`), which falls with N. Within 50 epochs, ten times as many steps, the fastest of the functions need not be
+learnt.
 The ratio of training losses may be large at any size, since full precision has no floor; so it is shown and not judged.
 
 **Experiment.** As D25's Fig. 3, at 2,410, 21,792 and 204,100 parameters of its 2.40 thousand to 20.04 million: hidden

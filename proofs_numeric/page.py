@@ -46,6 +46,7 @@ FIGURES = {
     "C5-similar": "deep-similarity",
     "C6": "bitnet",
     "C7": "energy",
+    "C9": "bitnet-as-written",
 }
 
 _LONGEST_TABLE = 42  # rows; longer tables are in verdicts.json only

@@ -44,7 +44,7 @@ _POINTS_BEND = 0.5 * _BEND / math.log(256 / 8)
 _COMPUTE_BEND = 0.5 * _BEND / math.log(4096 / 64)  # budgets run over as large a factor as widths
 
 _PACE = {
-    "pace.N": "exponent of the pace in N",
+    "pace.size": "exponent of the pace in N",
     "pace.n": "exponent of the pace in n",
     "rate.lambda": "exponent in lambda of the rate of decay in eta t",
     "pace.lowest": "lowest pace over angles",
@@ -58,7 +58,7 @@ BRANCH = Claim(
     assumptions="paired start, pairs of inputs, N, n and lambda each varied alone; from L(0) to L(0)/10.",
     refuted_by="an exponent of the rate in N or n outside [0.75, 1.25], or in lambda outside [0.9, 1.1]",
     criteria=(
-        IntervalWithin("pace.N", 0.75, 1.25),
+        IntervalWithin("pace.size", 0.75, 1.25),
         IntervalWithin("pace.n", 0.75, 1.25),
         IntervalWithin("rate.lambda", 0.9, 1.1),
     ),
@@ -73,7 +73,7 @@ DECAY = Claim(
     refuted_by="a pace below 1 at some lambda, one that changes with N or n, or an exponent in lambda off 1 by a tenth",
     criteria=(
         IntervalWithin("pace.lowest", low=1.0),
-        IntervalWithin("pace.N", -0.1, 0.1),
+        IntervalWithin("pace.size", -0.1, 0.1),
         IntervalWithin("pace.n", -0.1, 0.1),
         IntervalWithin("rate.lambda", 0.9, 1.1),
     ),
@@ -133,7 +133,7 @@ def decay_evidence(data: Data) -> Evidence:
     lowest = by_angle.groupby("seed")["pace"].min()
     return Evidence(
         (
-            exponent(in_size, "pace.N", "pairs-decay"),
+            exponent(in_size, "pace.size", "pairs-decay"),
             exponent(in_n, "pace.n", "pairs-decay"),
             exponent(in_lambda, "rate.lambda", "pairs-decay"),
             seeds_interval(

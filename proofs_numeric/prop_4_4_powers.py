@@ -28,10 +28,16 @@ from ntk1bit.claims.evidence import IntervalEstimate, Measure
 from ntk1bit.claims.measures import seeds_interval
 from proofs_numeric.data import Data, highest, rows, span_of
 from proofs_numeric.proof import Proof
-from proofs_numeric.thm_4_2_powers import needed_exponent, widths_needed
+from proofs_numeric.thm_4_2_powers import mean_slopes, needed_exponent, widths_needed
 
 _STUDY = "feed-forward-powers"
-_NAMES = {"sequences": "n", "positions": "K", "dim": "d"}
+_NAMES = {"sequences": "n", "positions": "k", "dim": "d"}  # K in the proposition
+
+
+def _symbol(name: str) -> str:
+    """Return the proposition's letter."""
+    return "K" if name == "k" else name
+
 
 CLAIM = Claim(
     id="4.4-powers",
@@ -43,15 +49,17 @@ CLAIM = Claim(
     refuted_by="an exponent beyond the proposition's, or a loss that does not fall with width",
     criteria=(
         IntervalWithin("scaled.n", high=12.0),
-        IntervalWithin("scaled.K", high=12.0),
+        IntervalWithin("scaled.k", high=12.0),
         IntervalWithin("scaled.d", high=20.0),
         IntervalWithin("width.lambda", low=-8.0),
         IntervalWithin("slope", high=0.0),
     ),
-    context=tuple(IntervalWithin(f"width.{name}", high=high) for name, high in (("n", 2.5), ("K", 2.5), ("d", 0.0))),
+    context=tuple(IntervalWithin(f"width.{name}", high=high) for name, high in (("n", 2.5), ("k", 2.5), ("d", 0.0))),
     labels={
-        **{f"scaled.{name}": f"exponent in {name} of lambda^8 x the width needed" for name in _NAMES.values()},
-        **{f"width.{name}": f"exponent in {name} of the width needed" for name in (*_NAMES.values(), "lambda")},
+        **{f"scaled.{name}": f"exponent in {_symbol(name)} of lambda^8 x the width needed" for name in _NAMES.values()},
+        **{
+            f"width.{name}": f"exponent in {_symbol(name)} of the width needed" for name in (*_NAMES.values(), "lambda")
+        },
         "slope": "exponent of the loss in m, mean over draws and settings",
         "rising": "draws whose fitted loss does not fall with width, and which have no width needed",
     },
@@ -66,18 +74,19 @@ def evidence(data: Data) -> Evidence:
     layers = layers.loc[~layers["diverged"].astype(bool)]
     base = {x: min(set(layers[x])) for x in _NAMES}
     measures: list[Measure] = []
-    tables, slopes = [], []
+    tables: list[pd.DataFrame] = []
+    slopes: list[pd.DataFrame] = []
     for x, name in _NAMES.items():
         part = layers.loc[np.logical_and.reduce([layers[one] == base[one] for one in _NAMES if one != x])]
         table = _needed(part, x)
         measures += [_slope(table, x, "scaled", name), _slope(table, x, "needed", name)]
         tables.append(rows(table.rename(columns={x: "x"}), against=name))
-        slopes.append(table["slope"].to_numpy(np.float64))
+        slopes.append(table)
     at_base = layers.loc[np.logical_and.reduce([layers[x] == base[x] for x in _NAMES])]
     measures.append(_slope(_needed(at_base, "dim"), "lambda_min", "needed", "lambda"))
-    falls = np.concatenate(slopes)
+    falls = np.concatenate([one["slope"].to_numpy(np.float64) for one in slopes])
     rising, where = int(np.sum(~(falls < 0))), span_of(layers, m="width")
-    measures.append(seeds_interval(falls, "slope", "slope of log loss in log m, of each draw", where, _STUDY))
+    measures.append(seeds_interval(mean_slopes(slopes), "slope", "slope of log loss in log m", where, _STUDY))
     measures.append(Count("rising", "draws whose loss does not fall with width", rising, len(falls), where, _STUDY))
     return Evidence(tuple(measures), {"width needed": pd.concat(tables, ignore_index=True)})
 

@@ -42,10 +42,12 @@ CLAIM = Claim(
     assumptions=f"{ASSUMED}; one step or four from the start, none of which takes a weight out of the ball; "
     "eps = norm(r).",
     refuted_by="a share of networks with a step that contracts less above delta at one of the settings (d, m, steps)",
-    criteria=tuple(FailureRateBelow(f"outside.{multiple:g}", DELTA) for multiple in _MET),
-    context=(FailureRateBelow("outside.1e+06", DELTA), IntervalWithin("mean", low=0.5)),
+    criteria=tuple(FailureRateBelow(f"outside.{multiple:.0f}", DELTA) for multiple in _MET),
+    context=(FailureRateBelow("outside.1000000", DELTA), IntervalWithin("mean", low=0.5)),
     labels={
-        **{f"outside.{m:g}": f"networks with a step above (1 - eta lambda/2), {words}" for m, words in _WORDS.items()},
+        **{
+            f"outside.{m:.0f}": f"networks with a step above (1 - eta lambda/2), {words}" for m, words in _WORDS.items()
+        },
         "steps": "share of all steps that contract less, lemma's rate",
         "median": "median fall of the loss over eta lambda/2, lemma's rate, largest d",
         "mean": "mean fall of the loss over eta lambda L, 10^6 times the lemma's rate, widest",
@@ -69,7 +71,7 @@ def evidence(data: Data) -> Evidence:
     counts = []
     for multiple in STEP_MULTIPLES:
         one = networks.loc[networks["multiple"] == multiple]
-        counts.append(count_failures(f"outside.{multiple:g}", meaning, one, "fails", keys, span(one), STEPS))
+        counts.append(count_failures(f"outside.{multiple:.0f}", meaning, one, "fails", keys, span(one), STEPS))
     lemma = frame.loc[frame["multiple"] == 1]
     last = lemma.loc[lemma["dim"] == highest(lemma["dim"])]
     one_step = frame.loc[frame["steps"] == 1]

@@ -3,7 +3,7 @@
 `tasks` is the catalogue of regression tasks on the unit sphere: measured data (`digits_and_diabetes`), D25's target
 functions (`target_functions`) and synthetic targets (`sphere_targets`), all prepared by `regression_task`. The deep
 networks' points, which are not on the sphere, are in `cubes_and_curves`. Language models read a `text`, whose files are
-found by `text_sources`; their rival is `ngram`.
+found by `text_sources`; their rival is `ngram`, and `choices` asks them questions.
 """
 
 from ntk1bit.data.own_data import from_arrays

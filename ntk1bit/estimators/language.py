@@ -11,6 +11,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
+from ntk1bit.data.choices import SHOTS
 from ntk1bit.energy import counting as energy
 from ntk1bit.energy.weight_memory import weight_bytes
 from ntk1bit.errors import InputError
@@ -40,7 +41,6 @@ _COUNTED: dict[str, energy.Arm] = {  # what an arm's operations are counted as: 
     "smoothquant-w8a8": "int8-absmax",  # its factors are part of the weights and of the gains of norms
     "sign-ptq": "sign-ptq",
 }
-EXAMPLES = (0, 4)  # in the context of a question of the choice task: columns accuracy_0 and accuracy_4
 
 
 def networks(run: LanguageRun) -> pd.DataFrame:
@@ -59,7 +59,7 @@ def networks(run: LanguageRun) -> pd.DataFrame:
     found["arm"] = found["evaluated"]
     names = [
         "arm", "size", "parameters", "seed", "rate", "tokens", "loss", "loss_error", "bits", "bits_error",
-        "train_loss", "diverged", "seconds", *(one for one in map(accuracy_column, EXAMPLES) if one in found),
+        "train_loss", "diverged", "seconds", *(one for one in map(accuracy_column, SHOTS) if one in found),
     ]  # fmt: skip
     order = {arm: k for k, arm in enumerate(run.spec.arms)}
     found["order"] = [order[arm] for arm in found["arm"]]
@@ -127,7 +127,7 @@ def accuracies(run: LanguageRun) -> pd.DataFrame:
         (*key, examples, len(values), *student_interval(values))
         for key, part in table.groupby(["arm", "size", "parameters"], sort=False)
         if isinstance(key, tuple)
-        for examples in EXAMPLES
+        for examples in SHOTS
         if accuracy_column(examples) in part and len(values := part[accuracy_column(examples)].dropna())
     ]
     names = ["arm", "size", "parameters", "examples", "seeds", "accuracy", "low", "high"]

@@ -233,10 +233,10 @@ class PostTrained(LanguageModel):
 
     @property
     def cost(self) -> float:
-        """Rough seconds of one processor: calibration, and two evaluations of a few per cent of a training each."""
+        """Rough seconds of one processor: mostly of compiling, for some methods of one size together."""
         read = self.windows * self.context + self.choices * 5 * self.context
         each = 2 * Size(self.layers, self.width).parameters + 4 * self.layers * self.width * self.context + 1e5
-        return 1.0 + 3e-11 * each * read
+        return 4.0 + 3e-11 * each * read
 
     def run(self, scratch: Path) -> pd.DataFrame:
         """Compute the result.

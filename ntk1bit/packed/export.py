@@ -95,7 +95,7 @@ def _shift(model: Transformer) -> Shift:
     InputError
         If they differ.
     """
-    found = {block.up.form.shift for block in model.blocks}
+    found: set[Shift] = {block.up.form.shift for block in model.blocks}
     if len(found) > 1:
         raise InputError(f"layers shift their inputs in several ways: {', '.join(sorted(found))}; give them one form")
     return found.pop()

@@ -248,13 +248,11 @@ def mark_cut_bars(ax: Axes) -> None:
 
 
 def stretch(ax: Axes, *, below: float = 0.0, above: float = 0.0) -> None:
-    """Make room for a legend: extend the y-axis by shares of its range, in logarithms if it is logarithmic."""
-    low, high = ax.get_ylim()
-    if ax.get_yscale() == "log":
-        decades = np.log(high / low)
-        ax.set_ylim(low * np.exp(-below * decades), high * np.exp(above * decades))
-    else:
-        ax.set_ylim(low - below * (high - low), high + above * (high - low))
+    """Make room for a legend: extend the y-axis by shares of its range, in the units of its scale (logarithms, ...)."""
+    scale = ax.yaxis.get_transform()
+    low, high = scale.transform(np.array(ax.get_ylim()))
+    ends = scale.inverted().transform(np.array([low - below * (high - low), high + above * (high - low)]))
+    ax.set_ylim(float(ends[0]), float(ends[1]))
 
 
 def _rounded(value: float) -> str:

@@ -28,6 +28,12 @@ ARM_LOOK = {
     "b158": Look(GREEN, "D", "-."),
     "int8-absmax": Look(GREY, "x", ":"),
     "sign-ptq": Look(PURPLE, "v", ":"),
+    "fp16-preln": Look(BLUE, "D", "-."),
+    "elastic": Look(GREEN, "^", ":"),
+    "8-bit PTQ": Look(BLACK, "X", ":"),  # the best of several methods that quantise after training
+    "4-bit PTQ": Look(SKY, "P", "--"),
+    "2-bit PTQ": Look(AMBER, "<", "-."),
+    "1-bit PTQ": Look(PURPLE, "v", ":"),
 }
 PANELS = {
     "losses": "validation loss, with fitted laws",

@@ -27,7 +27,8 @@ PALETTES: Mapping[str, tuple[str, ...]] = {
 # What a palette may give a colour by name, by where it occurs.
 SERIES: Mapping[str, tuple[str, ...]] = {
     "precisions": ("one_bit", "full", "one_bit - full"),
-    "arms": ("bitnet", "b158", "int8-absmax", "sign-ptq"),
+    "arms": ("bitnet", "b158", "int8-absmax", "sign-ptq", "fp16-preln", "elastic"),
+    "the best method of some bits": ("8-bit PTQ", "4-bit PTQ", "2-bit PTQ", "1-bit PTQ"),
     "energy": ("full32", "full16"),
     "terms of a step": ("c1", "c2", "c3", "c4"),
     "starts": ("iid", "paired"),

@@ -72,8 +72,9 @@ def test_a_run_is_extended_and_its_middle_size_stays(finished, tmp_path):
     folder, run = finished
     copy = shutil.copytree(folder, tmp_path / "copy")
     outcome = run_all(replace(TINY, seeds=(2,), stability=(4.0,)), copy)
-    # one more seed at three sizes in two arms; both multiples of the rate at three seeds, one of them there at two
-    assert (outcome.computed, outcome.notes) == (3 * 2 + 2 * (3 * 3 - 2 * 2), ())
+    # one more seed at three sizes in two arms, and by two methods; both multiples of the rate at three seeds, one of
+    # them there at two
+    assert (outcome.computed, outcome.notes) == (3 * 2 + 3 * 2 + 2 * (3 * 3 - 2 * 2), ())
     more = load_language_run(copy)
     assert more.spec.seeds == (0, 1, 2)
     assert more.spec.stability == (16.0, 4.0)
@@ -99,9 +100,9 @@ def test_a_lost_network_is_trained_again_to_the_same_result(finished, tmp_path):
 def started(tmp_path_factory):
     """A run of all that a network may be besides its arm: recipe, start, groups, questions, and methods after it."""
     arms = ("fp16", "bitnet", "absmax-w4a4", "gptq-w2", "sign-ptq")
-    spec = replace(TINY, arms=arms, sizes=("1x8",), rate_rounds=0, stability=(), recipe="w23", groups=2, choices=4)
+    spec = replace(TINY, arms=arms, sizes=("1x8",), rate_rounds=0, stability=(), context=64, batch=1)
+    spec = replace(spec, recipe="w23", groups=2, choices=4, start="full")
     folder = tmp_path_factory.mktemp("started") / "run"
-    spec = replace(spec, start="full", context=64, batch=1)
     return folder, spec, run_all(spec, folder, jobs=2)
 
 
@@ -129,10 +130,10 @@ def test_methods_train_again_what_has_lost_its_weights(started, tmp_path):
     for weights in (lost / "cells").glob("*.weights"):
         weights.unlink()
     for one in (kept, lost):
-        outcome = run_all(replace(spec, arms=("fp16", "absmax-w8a8")), one)
+        outcome = run_all(replace(spec, arms=(*spec.arms, "absmax-w8a8")), one)
         assert (outcome.failed, outcome.computed) == (0, 2)
-    tables = [summary.networks(load_language_run(one)).drop(columns="seconds") for one in (kept, lost)]
-    pd.testing.assert_frame_equal(*tables)
+    first, second = (summary.networks(load_language_run(one)).drop(columns="seconds") for one in (kept, lost))
+    pd.testing.assert_frame_equal(first, second)
     assert len(list((lost / "cells").glob("*.weights"))) == 2
 
 

@@ -85,7 +85,7 @@ def test_the_presets_meet_what_they_promise():
         ({"arms": ("full", "gptq-w9")}, "did you mean 'gptq-w"),
         ({"recipe": "w32"}, "did you mean 'w23'"),
         ({"form": "round"}, "did you mean 'rounded'"),
-        ({"start": "fool"}, "did you mean 'full'"),
+        ({"start": "fulll"}, "did you mean 'full'"),
         ({"surrogate": "signs"}, "did you mean 'sign'"),
         ({"groups": 3}, "3 groups do not divide 32 inputs"),
         ({"choices": -1}, "choices must be 0 or more"),

@@ -66,7 +66,7 @@ def test_steps_follow_each_other_and_keep_to_the_ball():
     frame = StepInBall(8, 64, 6, (1.0, 1e5), 3, 2).run(SCRATCH)
     assert frame.equals(StepInBall(8, 64, 6, (1.0, 1e5), 3, 2).run(SCRATCH))
     assert len(frame) == 2 * 2 * 3
-    assert (frame["leaked"] == 0).all()
+    assert (frame["leaked"].to_numpy() == 0).all()
     # the loss of a step is the loss after the one before, evaluated by the same code
     for _, run in frame.groupby(["seed", "multiple"]):
         assert run["loss"].to_numpy()[1:].tolist() == run["loss_after"].to_numpy()[:-1].tolist()

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ntk1bit import kernels
 from ntk1bit.experiments.within_ball import (
     KernelInBall,
     WeightsInBall,
@@ -19,6 +18,7 @@ from ntk1bit.experiments.within_ball import (
     unit,
 )
 from ntk1bit.networks import two_layer
+from ntk1bit.networks.quantizers import effective_weights
 
 SCRATCH = Path("not used")
 
@@ -34,7 +34,7 @@ def test_weights_in_the_ball_have_the_moments_of_the_closed_forms():
     frame = WeightsInBall(dim=8, width=64, radii=(0.5, 4.0), draws=3).run(SCRATCH)
     assert frame.equals(WeightsInBall(dim=8, width=64, radii=(0.5, 4.0), draws=3).run(SCRATCH))
     assert len(frame) == 6
-    assert (frame["beyond"] == 0).all()
+    assert (frame["beyond"].to_numpy() == 0).all()
     row = frame.iloc[3]
     w = two_layer.init(64, 8, seed=1).w.astype(np.float64)
     assert row["start_norm"] == pytest.approx(np.linalg.norm(w, axis=1).max())
@@ -71,11 +71,13 @@ def test_the_kernel_is_enclosed_and_nothing_moves_at_a_tiny_radius():
     assert (large["lambda_reached"] < large["lambda_min"]).all()
     row = frame.iloc[2]
     x, y = sphere(6, 8, seed=1)
-    weights = two_layer.init(128, 8, seed=1)
-    kernel = kernels.empirical_ntk(x.astype(np.float32), weights)
-    assert row["lambda_min"] == pytest.approx(np.linalg.eigvalsh(kernel)[0], rel=1e-5)  # float32 inputs and sums
-    residual = np.linalg.norm(two_layer.outputs(x.astype(np.float32), weights) - y)
-    assert row["claimed"] == pytest.approx(4 * np.sqrt(6 / 128) * residual / row["lambda_min"], rel=1e-4)
+    drawn = two_layer.init(128, 8, seed=1)
+    z = effective_weights(drawn.w.astype(np.float64)) @ x.T
+    on = (z >= 0).astype(np.float64)
+    # sums of 128 terms in float64
+    assert row["lambda_min"] == pytest.approx(np.linalg.eigvalsh(x @ x.T * (on.T @ on) / 128)[0], rel=1e-10)
+    residual = np.linalg.norm(drawn.a @ np.maximum(z, 0) / np.sqrt(128) - y)
+    assert row["claimed"] == pytest.approx(4 * np.sqrt(6 / 128) * residual / row["lambda_min"], rel=1e-10)
 
 
 def test_each_neuron_takes_its_lowest_move_if_that_lowers_the_form():

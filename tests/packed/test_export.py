@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -105,7 +106,7 @@ def test_shifted_rows_are_those_of_the_plain_form(shift, shape):
         # a norm of up to 260 float32 entries rounds by a few eps: a level that is a tie may go either way
         assert (np.abs(q.astype(int) - plain.q) <= 1).all()
         assert (q != plain.q).mean() <= 0.01
-        np.testing.assert_allclose(gamma, plain.gamma, rtol=32 * np.finfo(np.float32).eps)
+        np.testing.assert_allclose(gamma, plain.gamma, rtol=32 * float(np.finfo(np.float32).eps))
 
 
 def test_a_shift_is_stored_and_files_without_one_are_read(tmp_path):
@@ -115,7 +116,7 @@ def test_a_shift_is_stored_and_files_without_one_are_read(tmp_path):
     unshifted = pack(transformer(SHAPE, form=ROUNDED), SHAPE)
     save(unshifted, tmp_path / "model.npz")
     with np.load(tmp_path / "model.npz") as stored:
-        arrays = dict(stored) | {"format": np.array(1)}
+        arrays: dict[str, Any] = dict(stored) | {"format": np.array(1)}
     del arrays["shift"]
     np.savez(tmp_path / "old.npz", **arrays)
     tokens = np.arange(11)[None]

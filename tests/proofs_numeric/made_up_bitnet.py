@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from ntk1bit.experiments.language_run import LanguageRun
 from ntk1bit.experiments.language_spec import LanguageSpec
-from ntk1bit.networks.post_training.methods import METHODS
+from proofs_numeric.bitnet_studies import bitnet_studies
 from proofs_numeric.data import Data
 
 TRAINED = ("fp16-preln", "bitnet")
-SPEC = LanguageSpec(
-    sizes=("1x16", "1x24", "1x32", "2x32", "2x48", "3x48", "3x64", "3x96"),
-    arms=(*TRAINED, *(name for name, one in METHODS.items() if one.in_w23), "absmean-w1a8"),
-    context=128,
-    batch=4,
-    tokens=614_400,
-    recipe="w23",
-    choices=300,
-)
+SPEC = cast(LanguageSpec, next(one.specification for one in bitnet_studies("standard") if one.name == "bitnet"))
 NOISE = 1e-4  # standard deviation of a loss and of an accuracy, over seeds, of what arms do not share
 LOST = {  # nats that quantising after training loses
     "absmax-w8a8": 0.02, "smoothquant-w8a8": 0.01, "absmax-w4a4": 0.9, "smoothquant-w4a4": 1.0, "gptq-w4": 0.6,

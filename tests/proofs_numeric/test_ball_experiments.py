@@ -18,7 +18,7 @@ def test_every_preset_has_all_studies_without_a_repetition(preset):
 def test_the_cited_preset_is_cheap_and_has_draws_for_a_rate_of_one_in_twenty():
     experiments = [one for _, some in ball_experiments("standard").values() for one in some]
     assert sum(one.cost for one in experiments) < 600
-    assert min(one.draws for one in experiments) >= 72  # fewer cannot support it, even without a failure
+    assert min(one.as_dict()["draws"] for one in experiments) >= 72  # fewer cannot support it, even without a failure
 
 
 def test_failures_are_counted_by_setting():

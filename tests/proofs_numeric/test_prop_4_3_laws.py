@@ -38,14 +38,14 @@ def refuted(claim, found):
 def test_a_pace_that_knows_neither_size_nor_points_refutes_the_printed_branch_alone():
     found = laws.decay_evidence(decaying())
     assert laws.DECAY.judge(found).outcome == "supported"
-    assert refuted(laws.BRANCH, found) == ["pace.N", "pace.n"]
+    assert refuted(laws.BRANCH, found) == ["pace.size", "pace.n"]
     assert value(found, "pace.lowest") == pytest.approx(1.6, rel=0.03)  # 1 % of noise, the lowest of four
 
 
 def test_a_pace_that_grows_with_both_refutes_the_other_reading():
     found = laws.decay_evidence(decaying(in_size=1.0, in_n=1.0))
     assert laws.BRANCH.judge(found).outcome == "supported"
-    assert refuted(laws.DECAY, found) == ["pace.N", "pace.n"]
+    assert refuted(laws.DECAY, found) == ["pace.size", "pace.n"]
 
 
 def test_a_slow_pace_and_another_power_of_lambda_refute_it():

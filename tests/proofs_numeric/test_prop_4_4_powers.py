@@ -37,7 +37,7 @@ def test_the_floor_law_lies_within_the_proposition():
     found = prop_4_4_powers.evidence(layers(FLOOR_LAW))
     assert prop_4_4_powers.CLAIM.judge(found).outcome == "supported"
     # losses within 5 %, fitted over a factor 16 of width and 4 of the variable, 16 draws
-    for name, expected in {"n": 2, "K": 2, "d": -1, "lambda": 0}.items():
+    for name, expected in {"n": 2, "k": 2, "d": -1, "lambda": 0}.items():
         assert value(found, f"width.{name}") == pytest.approx(expected, abs=0.1)
 
 
@@ -45,7 +45,7 @@ def test_the_floor_law_lies_within_the_proposition():
     ("x", "power", "measure"),
     [
         ("sequences", 20.0, "scaled.n"),
-        ("positions", 20.0, "scaled.K"),
+        ("positions", 20.0, "scaled.k"),
         ("dim", 30.0, "scaled.d"),
         ("lambda_min", -12.0, "width.lambda"),
     ],

@@ -29,7 +29,7 @@ def test_c1_that_falls_too_slowly_refutes():
 
 def test_c2_beyond_its_bound_in_more_than_one_in_twenty_networks_refutes():
     assert outcomes(steps(jumps=30))["H.4-ball"] == "refuted"
-    assert outcomes(steps(jumps=1))["H.4-ball"] == "supported"
+    assert outcomes(steps(jumps=1))["H.4-ball"] == "inconclusive"  # 1 of 100 may come of a rate above 0.05
 
 
 def test_terms_that_do_not_fall_with_width_refute():

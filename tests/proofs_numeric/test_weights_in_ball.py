@@ -14,30 +14,26 @@ from proofs_numeric.data import Data, log_factor
 
 def draws(*, std=0.5, u=1.0, growth=0.0, failing=0, beyond=0):
     """A hundred draws per setting: scales `std` times D + R/sqrt d, differences `u` times sqrt(d) + R, as m^growth."""
-    rng = np.random.default_rng(0)
-    found = []
-    for dim, width, radius, seed in itertools.product((8, 32), (64, 256, 1024), (0.1, 10.0), range(100)):
-        log = log_factor(pd.DataFrame({"width": [width], "dim": [dim]}))[0]
-        high = 3.0 if seed < failing and (dim, width) == (32, 64) else 1.0
-        found.append(
-            {
-                "dim": dim,
-                "width": width,
-                "radius": radius,
-                "seed": seed,
-                "start_weight": 0.9 * log,
-                "start_norm": np.sqrt(dim) * 0.5 * log,
-                "start_mean": 0.3 * log,
-                "start_std": std * log * high,
-                "norm": np.sqrt(dim) * 0.5 * log + radius,
-                "mean": 0.3 * log + radius / np.sqrt(dim),
-                "std": std * log * high + radius / np.sqrt(dim),
-                "u": u * (np.sqrt(dim) + radius) * (width / 64) ** growth * (1 + 0.01 * rng.standard_normal()),
-                "beyond": beyond,
-                "searched": 100,
-            }
-        )
-    return Data(Path("nowhere"), frames={"ball-weights": pd.DataFrame(found)})
+    frame = pd.DataFrame(
+        list(itertools.product((8, 32), (64, 256, 1024), (0.1, 10.0), range(100))),
+        columns=["dim", "width", "radius", "seed"],
+    )
+    log, root = log_factor(frame), np.sqrt(frame["dim"])
+    high = np.where((frame["seed"] < failing) & (frame["dim"] == 32) & (frame["width"] == 64), 3.0, 1.0)
+    noise = 1 + 0.01 * np.random.default_rng(0).standard_normal(len(frame))
+    frame = frame.assign(
+        start_weight=0.9 * log,
+        start_norm=root * 0.5 * log,
+        start_mean=0.3 * log,
+        start_std=std * log * high,
+        norm=root * 0.5 * log + frame["radius"],
+        mean=0.3 * log + frame["radius"] / root,
+        std=std * log * high + frame["radius"] / root,
+        u=u * (root + frame["radius"]) * (frame["width"] / 64) ** growth * noise,
+        beyond=beyond,
+        searched=100,
+    )
+    return Data(Path("nowhere"), frames={"ball-weights": frame})
 
 
 def outcomes(data):

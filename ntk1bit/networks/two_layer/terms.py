@@ -16,7 +16,8 @@ its activation differs before and after the step. Then, all sums over inputs i a
 Two consequences are checked here rather than assumed: C1 + C2 = -eta r^T H(t) r, H being the kernel computed
 from activation bits, and the sum of the four equals the change of a loss that is evaluated anew from the moved weights.
 In full precision z' = z + delta, so C3 comes from switched neurons alone; in 1-bit precision the quantiser contributes
-too. The paper's C1..C4 are sums over the same two sets of neurons; where its definitions leave a choice, this is ours.
+too. D25 splits otherwise (p. 34): its C2 has the neurons that *could* switch within a radius R, its C3 the change of
+the part of u; those are `experiments.step_within_ball.ball_terms`.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from ntk1bit.plots.recipes.descent import draw_convergence, draw_terms
 from ntk1bit.plots.recipes.energy import draw_energy
 from ntk1bit.plots.recipes.feed_forward import draw_feed_forward
 from ntk1bit.plots.recipes.kernels import draw_drift, draw_flip_probability, draw_limits
-from ntk1bit.plots.recipes.language import draw_bitnet
+from ntk1bit.plots.recipes.language import draw_as_written, draw_bitnet
 from ntk1bit.plots.recipes.losses import draw_floor, draw_scaling
 from ntk1bit.plots.recipes.outputs import draw_flip_noise, draw_gap
 from ntk1bit.plots.recipes.recipe import TEXTS, Drawn, Recipe
@@ -40,6 +40,7 @@ _DRAW = {
     "deep-functions": draw_functions,
     "deep-similarity": draw_similarity,
     "bitnet": draw_bitnet,
+    "bitnet-as-written": draw_as_written,
     "energy": draw_energy,
 }
 RECIPES = {

@@ -55,7 +55,9 @@ def entry(name: str, tables: dict[str, list[Row]], exponents: dict[str, float]) 
         for one, value in exponents.items()
     ]
     ours = ("C0", "C1-K", "C2", "C2-law", "C3-paired", "C3b", "C4")
-    source = "ours" if name in ours else "W23, somewhere" if name[:2] in ("C6", "C7") else "D25, somewhere"
+    source = (
+        "ours" if name in ours else "W23, somewhere" if name.startswith(("C6", "C7", "C9", "C10")) else "D25, somewhere"
+    )
     about = dict.fromkeys(("statement", "assumptions", "refuted_by", "rule", "reason"), "")
     about |= {"title": "the floor is n^2 kappa^2/(m d), whatever eta", "source": source}
     findings = [finding("the exponent")]

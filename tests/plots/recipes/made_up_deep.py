@@ -9,11 +9,13 @@ from .made_up import entry, power
 SIZES = (24_576, 98_304, 393_216)
 WIDTHS = (64, 256, 1024, 4096)
 ARMS = {"full": 1.0, "bitnet": 1.1, "sign-ptq": 3.0}
+W23_SIZES = {"1x16": 3_072, "1x32": 12_288, "2x48": 55_296, "3x64": 147_456, "3x96": 331_776}
+W23_ARMS = {"fp16-preln": 1.0, "bitnet": 1.1, "absmax-w8a8": 1.01, "smoothquant-w8a8": 1.02, "absmax-w1a8": 2.0}
 
 
 def claims() -> list[dict[str, Any]]:
     """Return the entries of claims on deep networks, Transformers and energy."""
-    return [_feed_forward(), *_deep(), *_bitnet(), _c7(), _c7_table()]
+    return [_feed_forward(), *_deep(), *_bitnet(), *_as_written(), _c7(), _c7_table()]
 
 
 def _feed_forward() -> dict[str, Any]:
@@ -112,6 +114,73 @@ def _bitnet() -> list[dict[str, Any]]:
         entry("C6-stable", {"excess": excess}, {}),
         entry("C6-energy", {"loss against energy": losses}, {}),
     ]
+
+
+def _as_written() -> list[dict[str, Any]]:
+    def height(arm: str, n: int) -> float:
+        return W23_ARMS[arm] * (1.2 + 14 * n**-0.3)
+
+    losses = [
+        {"arm": arm, "size": size, "parameters": n, "loss": (loss := height(arm, n))}
+        | {"low": loss - 0.02, "high": loss + 0.02, "joules": (0.3 if arm == "bitnet" else 1) * 1e-9 * (n + 3_000)}
+        for arm in W23_ARMS
+        for size, n in W23_SIZES.items()
+    ]
+    laws = [
+        {"arm": arm, "parameters": n, "loss": (loss := height(arm, n)), "low": 0.98 * loss, "high": 1.02 * loss}
+        for arm in ("fp16-preln", "bitnet")
+        for n in W23_SIZES.values()
+    ]
+    better = [
+        {"size": size, "method": "absmax-w8a8" if n < 50_000 else "smoothquant-w8a8"} for size, n in W23_SIZES.items()
+    ]
+    above = {8: -0.15, 4: 0.02, 2: 0.5, 1: 1.6}
+    afterwards = [
+        {"bits": bits, "size": size, "seeds": 5, "difference": value, "low": value - 0.03, "high": value + 0.03}
+        | {"method": "absmax"}
+        for bits, value in above.items()
+        for size in W23_SIZES
+    ]
+    afterwards[-1] |= dict.fromkeys(("difference", "low", "high"), None)  # no seed has a finite loss
+    return [
+        entry("C9", {"losses": losses, "laws": laws}, {"gap.size": -0.2}),
+        entry("C9-cost", {"loss against energy": losses}, {}),
+        entry(
+            "C9-int8",
+            {
+                "loss against energy": [row for row in losses if row["arm"] != "fp16-preln"],
+                "better 8-bit method": better,
+            },
+            {},
+        ),
+        entry("C9-ptq", {"best method minus bitnet": afterwards}, {}),
+        _rates(),
+        entry("C10-table4", {}, _changes_of_the_layer()),
+    ]
+
+
+def _rates() -> dict[str, Any]:
+    """Losses with the least at a rate of each arm's own, and divergence at 16 times that rate and beyond."""
+    best = {"fp16-preln": 0.002, "bitnet": 0.008, "elastic": 0.004}
+    rates = [0.001 * 2**k for k in range(9)]
+    rows = [
+        {"arm": arm, "parameters": W23_SIZES[size], "size": size, "rate": rate}
+        | {"loss": None if rate > 24 * own else 2.2 + 0.1 * abs(rate / own - 1) ** 0.7, "train_loss": 2.0}
+        | {"lost": 1.0 if rate > 24 * own else 0.4 if rate > 12 * own else 0.0}
+        for arm, own in best.items()
+        for size in ("1x32", "2x48", "3x64")
+        for rate in rates
+        if rate < 50 * own
+    ]
+    return entry("C10-rate", {"losses against rate": rows}, {})
+
+
+def _changes_of_the_layer() -> dict[str, float]:
+    pairs = {"subln": 0.3, "preln": 0.25}
+    found = {f"elastic_minus_absmax.{norm}": value for norm, value in pairs.items()}
+    found |= {f"preln_minus_subln.{arm}": 0.02 for arm in ("absmax", "elastic", "full", "fp16")}
+    found |= {f"form.{form}": 0.01 for form in ("rounded", "unshifted", "full-range", "8bit")}
+    return found | {f"groups.{count}": -0.005 * count for count in (2, 4, 8)} | {"fp16_minus_full.preln": 0.0}
 
 
 def _c7() -> dict[str, Any]:

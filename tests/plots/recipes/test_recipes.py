@@ -87,6 +87,7 @@ def test_a_figure_is_left_out_without_its_claims(name):
         ("C0", "limits against d", "limits"),
         ("C4", "fit band", "scaling"),
         ("C2-law", "floor against the rest", "floor"),
+        ("C9-int8", "better 8-bit method", "bitnet-as-written"),
     ],
 )
 @pytest.mark.parametrize("empty", [False, True])
@@ -115,7 +116,7 @@ def test_titles_follow_the_outcome(name):
 
 def test_the_title_of_the_verdicts_counts():
     shown = title(drawn("verdicts", C1="refuted", C4="inconclusive", C0="refuted"))
-    assert shown == "22 claims tested by numbers: 19 supported, 1 inconclusive, 2 refuted"
+    assert shown == "28 claims tested by numbers: 25 supported, 1 inconclusive, 2 refuted"
 
 
 def test_the_terms_that_were_refuted_are_named():
