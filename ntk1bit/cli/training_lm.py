@@ -85,6 +85,8 @@ def print_plan(spec: LanguageSpec, *, jobs: int | None, out: Path | None) -> Non
         print(f"{corpus.validation.size:,} held out; {corpus.vocabulary} different ones")
     print(f"time        about {clock(spec.seconds / jobs)} with {jobs} jobs, rough")
     print(f"folder      {out or default_folder(spec)}")
+    for note in spec.notes:
+        say(note)
 
 
 def run(spec: LanguageSpec, *, jobs: int | None, out: Path | None, export: Path | None) -> None:

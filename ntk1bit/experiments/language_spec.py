@@ -6,15 +6,17 @@ import dataclasses
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from ntk1bit.data import text as texts
-from ntk1bit.data.choices import SHORTEST_CONTEXT, questions
+from ntk1bit.data.choices import questions
 from ntk1bit.data.text_sources import canonical
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.experiments.language import ON_TRAINED, LanguageModel, PostTrained
 from ntk1bit.experiments.rate_search import RateSearch
 from ntk1bit.experiments.specification import Specification, Stage, Stages
+from ntk1bit.files import read_toml
 from ntk1bit.networks.bitlinear_form import named_form
 from ntk1bit.networks.quantizers import SURROGATES
 from ntk1bit.networks.transformer_shape import (
@@ -156,11 +158,6 @@ class LanguageSpec(Specification):
         for name, least in lowest.items():
             if not least <= getattr(self, name) <= 2**53:
                 raise InputError(f"{name} must be {least} or more, got {getattr(self, name)}")
-        if self.choices and self.context < SHORTEST_CONTEXT:
-            raise InputError(
-                f"choices need a context of at least {SHORTEST_CONTEXT}, for four examples, got {self.context}; "
-                "give a longer context, or choices 0"
-            )
         for seed in self.seeds:
             if not 0 <= seed < 2**32:  # JAX keeps 32 bits of a seed: beyond, two would be one
                 raise InputError(f"seeds must be 0 or more (and below 2^32), got {seed}")
@@ -180,6 +177,23 @@ class LanguageSpec(Specification):
             least = "two steps, of which start takes one," if self.start else "one step"
             raise InputError(
                 f"{self.tokens} tokens are less than {least} of {self.batch} x {self.context}; give more tokens"
+            )
+
+    @classmethod
+    def look_beside(cls, folder: Path | str) -> None:
+        """Refuse a folder from before layers had forms, so that its networks are not looked for under a form's name.
+
+        Raises
+        ------
+        InputError
+            Saying what such networks are called now.
+        """
+        path = Path(folder) / "spec.toml"
+        settings = read_toml(path).get(cls.NAME) if path.exists() else None
+        if isinstance(settings, dict) and "surrogate" in settings and "form" not in settings:
+            raise InputError(
+                f"{folder} holds networks of an earlier version, which this one cannot read: read them with that "
+                "version, or train them again in another folder, with --form rounded as they were"
             )
 
     @property

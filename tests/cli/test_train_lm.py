@@ -26,6 +26,12 @@ def test_a_dry_run_says_what_would_be_trained(capsys, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_dry_run_tells_settings_that_change_nothing(capsys):
+    assert call("train-lm", "--preset", "smoke", "--arms", "fp16", "--groups", "2", "--dry-run") == 0
+    told = capsys.readouterr().err.splitlines()
+    assert [note.split()[:2] for note in told] == [["note:", "stability"], ["note:", "groups"]]
+
+
 def test_options_override_the_preset():
     spec = collect("smoke", sizes="1x16, 1x32", tokens="2e5", seeds="3", stability="4,8", arms=None, tied=False)
     assert spec.sizes == ("1x16", "1x32")

@@ -14,7 +14,7 @@ import tomli_w
 
 from ntk1bit.cli.progress import clock
 from ntk1bit.errors import InputError
-from ntk1bit.experiments import SweepSpec, run_all
+from ntk1bit.experiments import SweepSpec, open_run, run_all
 from ntk1bit.experiments.language import LanguageModel
 from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec
 from ntk1bit.networks.transformer import as_arm, transformer
@@ -89,7 +89,6 @@ def test_the_presets_meet_what_they_promise():
         ({"surrogate": "signs"}, "did you mean 'sign'"),
         ({"groups": 3}, "3 groups do not divide 32 inputs"),
         ({"choices": -1}, "choices must be 0 or more"),
-        ({"choices": 1, "context": 18}, "choices need a context of at least 19"),
         ({"start": "full-preln"}, "start in one of: full, fp16, bitnet, b158$"),
         ({"start": "full", "arms": ("bitnet-preln",)}, "start in one of: full-preln, fp16-preln, bitnet-preln$"),
         ({"start": "elastic"}, "start in one of: full, fp16, bitnet, b158$"),
@@ -125,6 +124,8 @@ def test_a_text_without_questions_is_told_before_training(text, words, tmp_path,
         spec.first_stage  # noqa: B018 - it is what reads the text
     with pytest.raises(InputError, match="9999 questions need 9999 separate pieces"):
         run_all(replace(PRESETS["smoke"], choices=9999), tmp_path / "run")
+    with pytest.raises(InputError, match="context must be at least 19, for four examples, got 18"):
+        run_all(replace(PRESETS["smoke"], choices=1, context=18), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -155,6 +156,17 @@ def test_a_specification_comes_back_from_its_file(tmp_path):
     assert spec.differences(spec) == []
     assert spec.differences(replace(spec, rate=0.1)) == ["rate: 0.004 there, 0.1 asked for"]
     assert spec.differences(replace(spec, seeds=(7,), arms=("full", "b158"))) == []
+
+
+def test_a_folder_from_before_forms_is_refused_whatever_is_asked_of_it(tmp_path):
+    settings = PRESETS["smoke"].as_dict() | {"surrogate": "identity"}
+    for name in ("recipe", "form", "groups", "start", "choices"):
+        del settings[name]
+    (tmp_path / "spec.toml").write_text(tomli_w.dumps({"language": settings, "made": {"layout": 2}}))
+    for use in (open_run, LanguageSpec.read, lambda folder: run_all(PRESETS["smoke"], folder)):
+        with pytest.raises(InputError, match=r"of an earlier version, .* with --form rounded"):
+            use(tmp_path / "spec.toml" if use == LanguageSpec.read else tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["spec.toml"]
 
 
 def test_unreadable_files_and_wrong_types_are_told(tmp_path):
