@@ -233,19 +233,13 @@ PROOFS = (
 
 def _law(run: LanguageRun, arm: str, span: str) -> tuple[list[IntervalEstimate], pd.DataFrame]:
     """Return exponent and floor of the law of one arm, and its curve with a band."""
-    fitted, seeds = summary.law(run, arm), len(run.spec.seeds)
-    ids = (f"law.b.{arm}", f"law.c.{arm}")
-    if fitted is None:
-        return [estimated(one, "", _UNKNOWN, seeds, span, _STUDY, "no fit") for one in ids], pd.DataFrame()
-    bounds = fitted.interval()
-    alpha, floor = (
-        tuple(float(bounds.loc[name, end]) for end in ("estimate", "low", "high")) for name in ("alpha", "E")
-    )
+    b, c, note = summary.law_intervals(run, arm)
+    seeds = len(run.spec.seeds)
     about_b = "exponent of L(N) = a N^b + c, bootstrap over seeds"
     about_c = "floor of L(N) = a N^b + c in nats, at these characters per network"
     estimates = [
-        estimated(ids[0], about_b, (-alpha[0], -alpha[2], -alpha[1]), seeds, span, _STUDY, "; ".join(fitted.warnings)),
-        estimated(ids[1], about_c, (floor[0], floor[1], floor[2]), seeds, span, _STUDY),
+        estimated(f"law.b.{arm}", about_b, b, seeds, span, _STUDY, note),
+        estimated(f"law.c.{arm}", about_c, c, seeds, span, _STUDY),
     ]
     return estimates, summary.law_curve(run, arm)
 

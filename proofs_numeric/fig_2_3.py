@@ -10,8 +10,8 @@ half of that at the start. *Close*: the test loss of 1-bit networks is at most t
 
 **Derivation.** With 100 points and thousands of parameters full precision fits; a 1-bit network stops at its floor
 (`c5_deep`), which falls with N. Within 50 epochs, ten times as many steps, the fastest of the functions need not be
-learnt.
-The ratio of training losses may be large at any size, since full precision has no floor; so it is shown and not judged.
+learnt. The ratio of training losses may be large at any size, since full precision has no floor; so it is shown and not
+judged.
 
 **Experiment.** As D25's Fig. 3, at 2,410, 21,792 and 204,100 parameters of its 2.40 thousand to 20.04 million: hidden
 sizes 20 k and k, 100 evenly spaced points, 100 random test points, 50 epochs in batches of 10 (`c5_deep`); seeds that

@@ -31,13 +31,7 @@ from proofs_numeric.proof import Proof
 from proofs_numeric.thm_4_2_powers import mean_slopes, needed_exponent, widths_needed
 
 _STUDY = "feed-forward-powers"
-_NAMES = {"sequences": "n", "positions": "k", "dim": "d"}  # K in the proposition
-
-
-def _symbol(name: str) -> str:
-    """Return the proposition's letter."""
-    return "K" if name == "k" else name
-
+_NAMES = {"sequences": "n", "positions": "K", "dim": "d"}  # in lower case in ids of measures
 
 CLAIM = Claim(
     id="4.4-powers",
@@ -56,10 +50,8 @@ CLAIM = Claim(
     ),
     context=tuple(IntervalWithin(f"width.{name}", high=high) for name, high in (("n", 2.5), ("k", 2.5), ("d", 0.0))),
     labels={
-        **{f"scaled.{name}": f"exponent in {_symbol(name)} of lambda^8 x the width needed" for name in _NAMES.values()},
-        **{
-            f"width.{name}": f"exponent in {_symbol(name)} of the width needed" for name in (*_NAMES.values(), "lambda")
-        },
+        **{f"scaled.{name.lower()}": f"exponent in {name} of lambda^8 x the width needed" for name in _NAMES.values()},
+        **{f"width.{name.lower()}": f"exponent in {name} of the width needed" for name in (*_NAMES.values(), "lambda")},
         "slope": "exponent of the loss in m, mean over draws and settings",
         "rising": "draws whose fitted loss does not fall with width, and which have no width needed",
     },
@@ -108,7 +100,7 @@ def _slope(table: pd.DataFrame, x: str, value: str, name: str) -> IntervalEstima
     return needed_exponent(
         table,
         x,
-        measure=f"{kind}.{name}",
+        measure=f"{kind}.{name.lower()}",
         meaning=f"exponent in {name} of {of}",
         study=_STUDY,
         symbol=name,

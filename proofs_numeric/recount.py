@@ -87,7 +87,7 @@ def stored_run(results: Results, entry: ClaimEntry, networks: pd.DataFrame) -> L
             networks.assign(
                 stage="seeds",
                 evaluated=networks["arm"],
-                arm=[arm if arm in spec.trained_arms else "full" for arm in networks["arm"]],
+                arm=[arm if arm in spec.trained_arms else spec.quantised for arm in networks["arm"]],
             ),
             tried.assign(stage="search", evaluated=tried["arm"]),
         ],

@@ -53,9 +53,6 @@ def networks(run: LanguageRun) -> pd.DataFrame:
     with so many examples in the context); ordered by arm, N, seed.
     """
     found = run.frame.loc[run.frame["stage"] == "seeds"].copy()
-    # a full-precision network is evaluated in several arms; its training is what took the time
-    evaluated = found.groupby(["arm", "size", "seed"])["seconds"].transform("sum")
-    found["seconds"] = np.where(found["evaluated"] == found["arm"], evaluated, 0.0)
     found["arm"] = found["evaluated"]
     names = [
         "arm", "size", "parameters", "seed", "rate", "tokens", "loss", "loss_error", "bits", "bits_error",
@@ -455,7 +452,7 @@ def excess(run: LanguageRun) -> pd.DataFrame:
     Columns arm, times (the rate over the best one of `full`), seed, rate, loss, excess (the loss minus that of the same
     arm and seed at times = 1), diverged. A diverged network has the loss of guessing uniformly, ln V.
     """
-    found = run.frame.loc[(run.frame["stage"] == "stability") & (run.frame["evaluated"] == run.frame["arm"])].copy()
+    found = run.frame.loc[run.frame["stage"] == "stability"].copy()
     if found.empty:
         return pd.DataFrame(columns=pd.Index(["arm", "times", "seed", "rate", "loss", "excess", "diverged"]))
     found["times"] = (found["rate"] / run.rates["full", str(found["size"].iloc[0])]).round(MULTIPLE_DIGITS)
@@ -468,7 +465,7 @@ def excess(run: LanguageRun) -> pd.DataFrame:
 
 def searched(run: LanguageRun) -> pd.DataFrame:
     """Return what the search for rates saw: arm, size, parameters, rate, train_loss, best."""
-    found = run.frame.loc[(run.frame["stage"] == "search") & (run.frame["evaluated"] == run.frame["arm"])]
+    found = run.frame.loc[run.frame["stage"] == "search"]
     table = pd.DataFrame(found[["arm", "size", "parameters", "rate", "train_loss"]]).copy()
     table["best"] = [run.rates[arm, size] == rate for arm, size, rate in table[["arm", "size", "rate"]].to_numpy()]
     return table.sort_values(["arm", "parameters", "rate"], ignore_index=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.data import text as texts
+from ntk1bit.data.choices import Questions, questions
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.telling import COMPILING, Teller
@@ -22,10 +24,18 @@ from ntk1bit.networks.transformer_shape import AFTER_TRAINING, Activation, Arm, 
 if TYPE_CHECKING:
     from ntk1bit.networks.transformer import Transformer
     from ntk1bit.training.descent import Descent
+    from ntk1bit.training.schedules import Training
 
 ON_TRAINED: tuple[str, ...] = (*AFTER_TRAINING, *METHODS)  # arms that quantise a trained network
 CALIBRATION = 64  # windows of the training text that methods of `post_training` are calibrated on
 _ELSEWHERE = 2**31  # added to a seed for windows that no training of this seed begins with
+
+
+@functools.lru_cache(maxsize=4)
+def questions_of(text: str, *, context: int, count: int) -> Questions:
+    """Return the questions that every network of a text is asked, made once in a process (`data.choices.questions`)."""
+    corpus = texts.load(text)
+    return questions(corpus.validation, corpus.alphabet, context=context, count=count)
 
 
 @dataclass(frozen=True)
@@ -136,7 +146,7 @@ class LanguageModel(Experiment):
             model, first = self.start_network(corpus.vocabulary), 0
             if self.start:
                 model, first = self._started(model, corpus, scratch, tell)
-            settings = self._settings(self.tokens - first)
+            settings = self.settings(self.tokens - first)
             ended = self._trained(model, corpus, settings, scratch, tell, fresh=bool(self.start))
         write_whole(scratch.with_suffix(".weights"), serialised(ended.params))
         scratch.with_suffix(".start").unlink(missing_ok=True)
@@ -152,11 +162,9 @@ class LanguageModel(Experiment):
         model = as_form(model, self.layer_form.at_inference())
         columns = training.evaluate(model, held_out)
         if self.choices:
-            from ntk1bit.data.choices import questions
             from ntk1bit.training.choices import choice_columns
 
-            asked = questions(corpus.validation, corpus.alphabet, context=self.context, count=self.choices)
-            columns |= choice_columns(model, asked)
+            columns |= choice_columns(model, questions_of(self.text, context=self.context, count=self.choices))
         return columns
 
     def _started(self, model: Transformer, corpus: texts.Corpus, scratch: Path, tell: Any) -> tuple[Transformer, int]:
@@ -170,17 +178,25 @@ class LanguageModel(Experiment):
         if kept.is_file():
             model = deserialised(kept.read_bytes(), model)
         else:
-            model = self._trained(model, corpus, self._settings(tokens), scratch, tell).params
+            model = self._trained(model, corpus, self.settings(tokens), scratch, tell).params
             write_whole(kept, serialised(model))
         return as_arm(model, cast(Arm, self.arm)), tokens
 
-    def _settings(self, tokens: int) -> Any:
+    def settings(self, tokens: int) -> Training:
+        """Return how so many characters are trained on."""
         from ntk1bit.training.language import language_training
 
         return language_training(tokens, rate=self.rate, batch=self.batch, context=self.context, recipe=self.recipe)
 
     def _trained(
-        self, model: Transformer, corpus: texts.Corpus, settings: Any, scratch: Path, tell: Any, *, fresh: bool = False
+        self,
+        model: Transformer,
+        corpus: texts.Corpus,
+        settings: Training,
+        scratch: Path,
+        tell: Any,
+        *,
+        fresh: bool = False,
     ) -> Descent:
         """Train a network; with `fresh` on other windows than from the start."""
         from ntk1bit.training.checkpoints import Checkpoint

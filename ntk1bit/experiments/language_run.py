@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import numpy as np
 import pandas as pd
 
 from ntk1bit.data import text as texts
@@ -63,15 +62,13 @@ def language_run(run: Run) -> LanguageRun:
     frames = [run.frame(stage=stage.name).assign(stage=stage.name.split()[0]) for stage in run.stages]
     frame = pd.concat(frames, ignore_index=True)
     frame["size"] = [f"{a}x{b}" for a, b in zip(frame["layers"], frame["width"], strict=True)]
-    rows = frame.groupby(["stage", "key"])["key"].transform("size").to_numpy()
-    frame["seconds"] = np.array([run.about[key]["seconds"] for key in frame["key"]]) / rows
-    searched = frame.loc[(frame["stage"] == SEARCH) & (frame["evaluated"] == frame["arm"])]
+    frame["seconds"] = [run.about[key]["seconds"] for key in frame["key"]]
+    searched = frame.loc[frame["stage"] == SEARCH]
     rates = {
         (str(arm), str(size)): best_of(dict(zip(part["rate"], part["train_loss"], strict=True)))
         for (arm, size), part in searched.groupby(["arm", "size"])  # pyright: ignore[reportGeneralTypeIssues]
     }
-    frame = frame.loc[frame["evaluated"].isin(spec.arms)].reset_index(drop=True)
-    return LanguageRun(spec, pd.DataFrame(frame), rates, trigram(spec))
+    return LanguageRun(spec, frame, rates, trigram(spec))
 
 
 def load_language_run(folder: Path | str) -> LanguageRun:

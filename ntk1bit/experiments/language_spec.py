@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from ntk1bit.data import text as texts
-from ntk1bit.data.choices import questions
 from ntk1bit.data.text_sources import canonical
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.experiments.language import ON_TRAINED, LanguageModel, PostTrained
+from ntk1bit.experiments.language import ON_TRAINED, LanguageModel, PostTrained, questions_of
 from ntk1bit.experiments.rate_search import RateSearch
 from ntk1bit.experiments.specification import Specification, Stage, Stages
 from ntk1bit.files import read_toml
@@ -275,7 +274,7 @@ class LanguageSpec(Specification):
         corpus = texts.load(self.text)
         texts.validation_windows(corpus.validation, context=self.context, count=self.windows)
         if self.choices:
-            questions(corpus.validation, corpus.alphabet, context=self.context, count=self.choices)
+            questions_of(self.text, context=self.context, count=self.choices)
         rates = yield from self._search()
         best = [
             self.network(size, arm, rates[arm, str(size)], seed)
@@ -313,8 +312,7 @@ class LanguageSpec(Specification):
             networks = [self.network(size, arm, search[arm, size].value(e), self.seeds[0]) for arm, size, e in tried]
             read = yield Stage(f"{SEARCH} {number + 1}", tuple(networks))
             found = read()
-            losses = found.loc[found["evaluated"] == found["arm"], "train_loss"].to_numpy()
-            for (arm, size, e), loss in zip(tried, losses, strict=True):
+            for (arm, size, e), loss in zip(tried, found["train_loss"], strict=True):
                 search[arm, size].losses[e] = float(loss)
         return {(arm, str(size)): one.best for (arm, size), one in search.items()}
 

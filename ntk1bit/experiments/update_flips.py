@@ -5,18 +5,20 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
 from ntk1bit.data import text as texts
+from ntk1bit.errors import require_choice
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.language import LanguageModel
 from ntk1bit.experiments.telling import COMPILING, Teller
 from ntk1bit.networks.bitlinear_form import named_form
 from ntk1bit.networks.transformer_shape import Size
+from ntk1bit.training.recipes import RECIPES
 
 if TYPE_CHECKING:
     from jaxtyping import Array
@@ -44,7 +46,7 @@ class UpdateFlips(Experiment):
     Raises
     ------
     InputError
-        If the form is unknown, or the size cannot be built.
+        If the recipe or the form is unknown, or the size cannot be built.
     """
 
     KIND: ClassVar[str] = "update-flips"
@@ -63,6 +65,7 @@ class UpdateFlips(Experiment):
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
         super().__post_init__()
+        require_choice("recipe", self.recipe, RECIPES)
         named_form(self.form)
         Size(self.layers, self.width)
 
@@ -98,6 +101,8 @@ class UpdateFlips(Experiment):
             context=self.context,
             seed=self.seed,
             windows=1,
+            recipe=self.recipe,
+            form=self.form,
         )
 
     def run(self, scratch: Path) -> pd.DataFrame:
@@ -118,33 +123,21 @@ class UpdateFlips(Experiment):
         import dataclasses
 
         import jax
-        import jax.numpy as jnp
 
-        from ntk1bit.networks.transformer import transformer
-        from ntk1bit.training.descent import descend
-        from ntk1bit.training.language import language_training, mean_loss
+        from ntk1bit.training.language import train_on_text
 
-        corpus = texts.load(self.text)
-        shape = self._model.shape(corpus.vocabulary)
-        start = transformer(shape, arm="bitnet", seed=self.seed, form=named_form(self.form))
-        settings = language_training(
-            self.tokens, rate=self.rate, batch=self.batch, context=self.context, recipe=self.recipe
-        )
-
-        def batches(steps: range) -> Any:
-            drawing = {"batch": self.batch, "context": self.context, "seed": self.seed}
-            drawn = texts.training_batches(corpus.train, first=steps.start, count=len(steps), **drawing)
-            return jnp.asarray(drawn, jnp.int32)
-
+        corpus, model = texts.load(self.text), self._model
+        settings = model.settings(self.tokens)
         with Teller(scratch) as tell:
             tell(COMPILING, 0.0)
-            ended = descend(
-                mean_loss,
-                start,
+            ended = train_on_text(
+                model.start_network(corpus.vocabulary),
+                corpus.train,
                 dataclasses.replace(settings, every=1),
-                batches=batches,
-                observe=jax.jit(weight_signs),
+                context=self.context,
+                seed=self.seed,
                 progress=tell,
+                observe=jax.jit(weight_signs),
             )
         losses = ended.losses.astype(np.float64)
         signs, finite = ended.records

@@ -75,6 +75,7 @@ def train_on_text(
     seed: int,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[str, float], None] | None = None,
+    observe: Callable[[Any], Any] | None = None,
 ) -> Descent:
     """Train a network on random windows of a text, `training.batch` of them per step.
 
@@ -92,7 +93,7 @@ def train_on_text(
         Of the windows: those of a step depend on the seed and the number of the step alone.
     checkpoint
         Where to resume from and to keep the state.
-    progress
+    progress, observe
         As in `descend`.
 
     Raises
@@ -107,7 +108,9 @@ def train_on_text(
         )
         return jnp.asarray(drawn, jnp.int32)
 
-    return descend(mean_loss, model, training, batches=batches, checkpoint=checkpoint, progress=progress)
+    return descend(
+        mean_loss, model, training, batches=batches, observe=observe, checkpoint=checkpoint, progress=progress
+    )
 
 
 def mean_loss(model: Transformer, windows: Integer[Array, "batch t1"]) -> Float[Array, ""]:

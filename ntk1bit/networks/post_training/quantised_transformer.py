@@ -37,9 +37,8 @@ from ntk1bit.networks.post_training.quip import quip
 from ntk1bit.networks.post_training.round_to_nearest import SignScale, round_activations, round_weights
 from ntk1bit.networks.post_training.smoothquant import ALPHA, smoothing_factors
 from ntk1bit.networks.transformer import Block, Transformer
-from ntk1bit.networks.transformer_shape import layer_of
+from ntk1bit.networks.transformer_shape import FLOAT_ARMS, layer_of
 
-FULL_PRECISION = ("full", "fp16")  # arms of the projections that can be quantised; with SubLN or without
 # The norm whose output the projections read; without SubLN the second and the last are None.
 READERS: dict[str, tuple[str, ...]] = {
     "attention_norm": ("query", "key", "value"),
@@ -209,20 +208,21 @@ def _as_full(model: Transformer) -> Transformer:
         changed = {}
         for name in PROJECTIONS:
             projection = getattr(block, name)
-            layer, quantised = layer_of(projection.arm), isinstance(projection, QuantisedProjection)
-            if layer not in FULL_PRECISION or quantised:
+            quantised = isinstance(projection, QuantisedProjection)
+            if projection.arm not in FLOAT_ARMS or quantised:
                 raise InputError(
                     f"only a network trained in full precision can be quantised after training, but {name} of block "
                     f"{number} is {'quantised already' if quantised else f'arm {projection.arm!r}'}; "
-                    "give one of arm full, full-preln, fp16 or fp16-preln"
+                    f"give one of arm {', '.join(FLOAT_ARMS)}"
                 )
             weight = np.asarray(projection.weight)
-            if layer == "fp16":
+            sixteen = layer_of(projection.arm) == "fp16"
+            if sixteen:
                 with np.errstate(over="ignore"):  # beyond the range of 16 bits: told in the next lines
                     weight = weight.astype(np.float16)
             if not np.isfinite(weight).all():
                 raise InputError(
-                    f"weights of {name} in block {number} contain NaN or infinity{' in 16 bits' * (layer == 'fp16')}: "
+                    f"weights of {name} in block {number} contain NaN or infinity{' in 16 bits' * sixteen}: "
                     "the network has diverged"
                 )
             changed[name] = replace(_with_weight(projection, weight), arm="full")
