@@ -71,7 +71,7 @@ _LATER = {
 
 CLAIM = Claim(
     id="C10-table4",
-    title="absmax beats elastic scales, and SubLN beats Pre-LN, each at its own rate",
+    title="absmax beats elastic scales, SubLN Pre-LN",
     statement="A 1-bit Transformer has a lower validation loss with absmax quantisation of its activations than with "
     "learned scales, under SubLN and under Pre-LN, and with absmax a lower one under SubLN than under Pre-LN.",
     source="W23, Table 4, section 5",

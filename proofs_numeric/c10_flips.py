@@ -33,7 +33,7 @@ _TENTHS = 10
 
 CLAIM = Claim(
     id="C10-flips",
-    title="an update often changes no 1-bit weight, at the beginning above all",
+    title="updates often change no sign, early above all",
     statement="A step leaves at least 99 of 100 1-bit weights as they are; and for each unit of learning rate it "
     "changes fewer of them in the first tenth of the training than in the rest.",
     source="W23, section 2.2",

@@ -60,7 +60,7 @@ _CHARACTERS = "character-level text, W23's recipe, a quarter of the characters o
 
 CLAIM_STABLE = Claim(
     id="C10-stable",
-    title="1-bit networks tolerate learning rates at which full precision diverges",
+    title="1-bit networks tolerate larger learning rates",
     statement="The lowest learning rate from which on training diverges is higher for 1-bit networks than for "
     "full-precision ones.",
     source="W23, Fig. 5a, section 2.2",
@@ -79,7 +79,7 @@ CLAIM_STABLE = Claim(
 )
 CLAIM_ABSMAX = Claim(
     id="C10-absmax-rate",
-    title="absmax tolerates larger learning rates than elastic scales",
+    title="absmax tolerates larger rates than elastic",
     statement="The lowest learning rate from which on training diverges is higher with absmax quantisation of the "
     "activations than with learned scales.",
     source="W23, section 5",
@@ -95,7 +95,7 @@ CLAIM_ABSMAX = Claim(
 )
 CLAIM_RATE = Claim(
     id="C10-rate",
-    title="a 1-bit network gains from twice the best rate of full precision",
+    title="1 bit gains from twice full precision's rate",
     statement="At twice the best learning rate of full precision a 1-bit network has a lower validation loss than at "
     "that best rate.",
     source="W23, section 2.2, Fig. 5b",
@@ -111,7 +111,7 @@ CLAIM_RATE = Claim(
 )
 CLAIM_SIZE = Claim(
     id="C10-rate-size",
-    title="the best learning rate of 1-bit networks falls with size",
+    title="the best rate of 1-bit networks falls with N",
     statement="The learning rate at which a 1-bit Transformer trains best falls with its number of parameters.",
     source="W23, Table 5",
     assumptions="character-level text, W23's recipe, the same characters for all eight sizes; one search for each, at "

@@ -75,7 +75,7 @@ _ASSUMED = "energy is operations times the costs W23 prints; moving data costs n
 
 CLAIM_TRENDS = Claim(
     id="C7-trends",
-    title="savings grow with size, and attention shrinks beside the linear maps",
+    title="savings grow, the share of attention shrinks",
     statement="From each of W23's eight sizes to the next the savings, energy of FP16 over BitNet's, rise, and "
     "attention's two products fall as a share of FP16's operations and of BitNet's energy; at the largest size they "
     "take at most a tenth of the operations of the linear maps.",
@@ -107,7 +107,7 @@ CLAIM_TRENDS = Claim(
 )
 CLAIM_MUL = Claim(
     id="C7-mul",
-    title="multiplications take most of the energy, and BitNet saves most there",
+    title="multiplications take most of the energy",
     statement="At each of W23's eight sizes additions take at most half of the energy of FP32 and of FP16, and BitNet "
     "saves no more energy in additions than in multiplications.",
     source="W23, section 2.3, Table 1",
@@ -129,7 +129,7 @@ CLAIM_MUL = Claim(
 )
 CLAIM_NORMS = Claim(
     id="C7-norms",
-    title="norms and residual connections cost full precision next to nothing",
+    title="norms and residuals are cheap in full precision",
     statement="At each of W23's eight sizes norms and residual additions take at most 1 % of the operations and of the "
     "energy of an FP16 Transformer.",
     source="W23, section 2",

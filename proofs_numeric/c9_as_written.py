@@ -83,7 +83,7 @@ CLAIM = Claim(
 )
 CLAIM_COST = Claim(
     id="C9-cost",
-    title="BitNet as written is competitive at less energy and less memory",
+    title="BitNet as written is ahead per joule and byte",
     statement="BitNet reaches the loss of a 16-bit Transformer with less energy of inference, and has the lower loss "
     "at equal energy and at equal bytes of weights.",
     source="W23, abstract, section 3.2, Fig. 3",
@@ -107,7 +107,7 @@ CLAIM_COST = Claim(
 )
 CLAIM_CHOICES = Claim(
     id="C9-choices",
-    title="at equal energy BitNet as written answers more questions",
+    title="BitNet as written answers more per joule",
     statement="At the inference energy of a 16-bit Transformer, BitNet chooses the true continuation among four more "
     "often, without examples and with four.",
     source="W23, section 3.3, Fig. 4",

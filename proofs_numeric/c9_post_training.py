@@ -63,7 +63,7 @@ ON_A_PAR_ACCURACY = -0.008  # W23, Table 3: BitNet's average 55.9 % against Smoo
 
 CLAIM_INT8 = Claim(
     id="C9-int8",
-    title="BitNet as written is competitive with 8-bit quantisation at less energy",
+    title="BitNet as written is ahead of 8 bits per joule",
     statement="At the inference energy of a 16-bit Transformer quantised to 8 bits after training, by the better of "
     "absmax and SmoothQuant, BitNet has the lower validation loss.",
     source="W23, abstract, section 4.2, Table 3",
@@ -87,7 +87,7 @@ CLAIM_INT8 = Claim(
 )
 CLAIM_PTQ = Claim(
     id="C9-ptq",
-    title="quantising after training loses more the fewer the bits, and more than training in 1 bit",
+    title="training in 1 bit beats quantising afterwards",
     statement="At every size the best of W23's methods that quantise after training to 4, 2 or 1 bits has a higher "
     "validation loss than BitNet; the loss rises as bits fall from 8 to 4, 2 and 1; at 4 bits GPTQ, which leaves "
     "activations alone, has a lower loss than absmax and SmoothQuant.",

@@ -40,7 +40,7 @@ _SETTINGS = ["dim", "width", "multiple"]
 
 CLAIM = Claim(
     id="G.5-ball",
-    title="the kernel stays near its start for all weights within R",
+    title="the kernel stays near its start within R",
     statement="For R = lambda delta/(64 n^2 d D), with probability 1 - delta and for all W within R of the start: "
     "norm_F(H(W) - H(0)) <= 8 n^2 d R D/delta and lambda_min(H(W)) >= lambda_min(H(0))/2; the first at every R.",
     source="D25, Lemmas 4.1 and G.5",

@@ -51,7 +51,7 @@ _PACE = {
 }
 BRANCH = Claim(
     id="4.3-branch",
-    title="early loss falls as exp(-eta lambda C), C = N n T",
+    title="early loss falls exponentially in compute",
     statement="While compute limits, the loss falls as exp(-eta lambda N n T): its rate per step is proportional to "
     "eta lambda, N and n.",
     source="D25, Prop 4.3, as printed",
@@ -66,7 +66,7 @@ BRANCH = Claim(
 )
 DECAY = Claim(
     id="4.3-decay",
-    title="early loss falls as exp(-c eta lambda T)",
+    title="early loss falls exponentially in steps",
     statement="While steps limit, the loss falls as exp(-c eta lambda T), c >= 1, whatever N and n.",
     source="D25, Prop 4.3 with steps in place of compute (Thm 4.2)",
     assumptions=BRANCH.assumptions,

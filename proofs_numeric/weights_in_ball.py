@@ -57,7 +57,7 @@ MOMENTS = Claim(
 
 DIFFERENCE = Claim(
     id="D.7-ball",
-    title="the quantisation difference near the start is bounded",
+    title="u is bounded near the start as well",
     statement="With probability 1 - delta, |<u(w), x>| <= d (D + R) for norm(x) = 1 and all w within R of the start; "
     "in fact |<u(w), x>| <= sqrt(2 d) s(w(0)) + sqrt(2) R.",
     source="D25, Lemma D.7",

@@ -94,3 +94,8 @@ def test_figures_belong_to_claims_that_exist():
 def test_an_unknown_preset_is_told():
     with pytest.raises(InputError, match="preset"):
         studies("enormous")
+
+
+def test_titles_are_short_enough_for_the_figure_of_verdicts():
+    for name, proof in proofs().items():
+        assert len(proof.claim.title) <= 52, name  # what its columns have room for; it would end a longer one in dots
