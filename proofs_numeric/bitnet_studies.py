@@ -119,16 +119,14 @@ def bitnet_studies(preset: str) -> Iterator[Planned]:
     yield Planned("bitnet-half", "BitNet on half of the characters", replace(alone, tokens=one.tokens // 2))
     yield Planned("bitnet-further", "BitNet trained, and then trained on", replace(alone, start=BITNET))
     yield Planned("bitnet-from-full", "half in full precision, and then in 1 bit", replace(alone, start="full"))
+    yield Planned("bitnet-stability", "rates by factors of two until every arm diverges", _stability(at))
     yield Planned("bitnet-flips", "signs that a step of training changes", ExperimentList(tuple(_flips(at))))
 
 
-def stability_study(preset: str) -> Planned:
-    """Return the study of C10-stable, C10-absmax-rate and C10-rate, which enter the catalogue when it has run."""
-    at = _SIZES[preset]
+def _stability(at: _Sizes) -> StabilitySpec:
     arms = (*at.base.arms, "elastic")
     changed = {"sizes": at.ladder, "arms": arms, "choices": 0, "lowest": -1, "most": at.most}
-    spec = StabilitySpec.from_dict(at.base.as_dict() | changed | {"tokens": at.base.tokens // _STABILITY_SHARE})
-    return Planned("bitnet-stability", "rates by factors of two until every arm diverges", spec)
+    return StabilitySpec.from_dict(at.base.as_dict() | changed | {"tokens": at.base.tokens // _STABILITY_SHARE})
 
 
 def _flips(at: _Sizes) -> Iterator[UpdateFlips]:

@@ -83,7 +83,10 @@ MODULES = {  # id of a claim -> the module that holds it, in whose PROOFS it is
     "C9-choices": "c9_as_written",
     "C9-ptq": "c9_post_training",
     "C10-table4": "c10_ablation",
-    "C10-rate-size": "c10_rates",  # the three others of this module wait for `bitnet_studies.stability_study`
+    "C10-stable": "c10_rates",
+    "C10-absmax-rate": "c10_rates",
+    "C10-rate": "c10_rates",
+    "C10-rate-size": "c10_rates",
     "C10-flips": "c10_flips",
     "C10-further": "c10_ablation",
 }

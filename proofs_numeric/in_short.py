@@ -212,6 +212,22 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
         "At rates of their own the orders of W23's Table 4 do not all hold.",
     ),
     (
+        {"C10-stable": "supported"},
+        "1-bit Transformers stand learning rates at which full precision diverges.",
+    ),
+    (
+        {"C10-stable": "refuted"},
+        "1-bit Transformers diverge from no higher a learning rate on than full precision.",
+    ),
+    (
+        {"C10-rate": "supported"},
+        "Twice the rate that is best for full precision is better for 1 bit.",
+    ),
+    (
+        {"C10-rate": "refuted"},
+        "Twice the rate that is best for full precision is worse for 1 bit.",
+    ),
+    (
         {"C10-flips": "supported"},
         "A step of training leaves at least 99 of 100 weights' signs as they are, and a unit of learning rate changes "
         "fewest at the beginning.",

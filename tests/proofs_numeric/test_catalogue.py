@@ -25,7 +25,7 @@ EXPECTED = {
     *("5.2-all", "5.2-negligible", "5.2-zero", "Fig.2", "Fig.3"),
     *("C8", "C8-one", "C8-kept"),
     *("C9", "C9-cost", "C9-int8", "C9-choices", "C9-ptq"),
-    *("C10-table4", "C10-rate-size", "C10-flips", "C10-further"),
+    *("C10-table4", "C10-stable", "C10-absmax-rate", "C10-rate", "C10-rate-size", "C10-flips", "C10-further"),
 }
 
 

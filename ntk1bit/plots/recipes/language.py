@@ -10,13 +10,14 @@ from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import NumberEntry, Results
 from ntk1bit.plots.axes import corner_text, power_text
-from ntk1bit.plots.comparisons import plot_contrasts, plot_differences
+from ntk1bit.plots.comparisons import plot_contrasts, plot_differences, plot_rates
 from ntk1bit.plots.figures import PAGE
 from ntk1bit.plots.language import plot_energy, plot_excess, plot_gap, plot_losses
 from ntk1bit.plots.layout import PLAIN, Sheet, panel
 from ntk1bit.plots.legends import legend
+from ntk1bit.plots.looks import literal
 from ntk1bit.plots.recipes.recipe import TEXTS, figure_title, stored_measure, stored_table
-from ntk1bit.plots.tables import values
+from ntk1bit.plots.tables import pick, values
 
 _TRAINED = ("full", "bitnet", "b158")
 _AS_WRITTEN = ("fp16-preln", "bitnet")
@@ -73,7 +74,7 @@ def draw_bitnet(results: Results, sheet: Sheet = PLAIN) -> Figure:
 
 
 def draw_as_written(results: Results, sheet: Sheet = PLAIN) -> Figure:
-    """Draw the five panels of BitNet as W23 writes it."""
+    """Draw the six panels of BitNet as W23 writes it."""
     losses, laws = (stored_table(results, "C9", name) for name in ("losses", "laws"))
     title = figure_title(results, "bitnet-as-written")
     figure, axes = sheet.figure(TEXTS["bitnet-as-written"]["panels"], (PAGE, 6.7), title)
@@ -93,6 +94,13 @@ def draw_as_written(results: Results, sheet: Sheet = PLAIN) -> Figure:
     plot_differences(_afterwards(results), ax=axes["afterwards"], palette=palette)
     legend(axes["afterwards"], "lower left", ncols=2)
     panel(axes["afterwards"], "best method after training minus bitnet")
+
+    against_rate = stored_table(results, "C10-rate", "losses against rate").sort_values("parameters")
+    sizes = list(dict.fromkeys(against_rate["size"]))
+    middle = sizes[len(sizes) // 2]
+    plot_rates(pick(against_rate, size=middle), ax=axes["rates"], palette=palette)
+    legend(axes["rates"], "lower left")
+    panel(axes["rates"], f"loss against learning rate, size {literal(middle)}")
 
     for name, measures, words in (
         ("norms", _NORMS, "scales and norms of W23's Table 4"),
