@@ -7,9 +7,20 @@ from typing import Annotated
 
 import typer
 
-from ntk1bit.cli.options import DryRun, Features, Jobs, NormaliseInputs, RunFolder, Split, Target
+from ntk1bit.cli.options import (
+    AS_USUAL,
+    DryRun,
+    Features,
+    NormaliseInputs,
+    RunFolder,
+    Running,
+    Split,
+    Target,
+    runs_cells,
+)
 
 
+@runs_cells
 def sweep(
     widths: Annotated[
         str | None,
@@ -71,7 +82,7 @@ def sweep(
         Path | None, typer.Option(help="TOML file with a [sweep] table; options given here override it.")
     ] = None,
     out: RunFolder = None,
-    jobs: Jobs = None,
+    running: Running = AS_USUAL,
     as_list: Annotated[bool, typer.Option("--list", help="List the tasks; run nothing.")] = False,
     dry_run: DryRun = False,
 ) -> int:
@@ -111,5 +122,5 @@ def sweep(
         terms=terms,
     )
     if dry_run:
-        return sweeping.print_plan(settings, jobs=jobs, out=out)
-    return sweeping.run(settings, jobs=jobs, out=out)
+        return sweeping.print_plan(settings, running=running, out=out)
+    return sweeping.run(settings, running=running, out=out)

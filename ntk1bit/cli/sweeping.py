@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ntk1bit.cli.lists import read_list, read_seeds, read_widths
+from ntk1bit.cli.options import Running
 from ntk1bit.cli.own_tasks import read_own_tasks
-from ntk1bit.cli.progress import clock, resumable, run_shown, usable_jobs
+from ntk1bit.cli.progress import clock, resumable, run_shown
+from ntk1bit.cli.running import workers_of
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.data import tasks
 from ntk1bit.experiments import SweepSpec
@@ -69,9 +71,9 @@ def print_tasks() -> int:
     return 0
 
 
-def print_plan(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
+def print_plan(spec: SweepSpec, *, running: Running, out: Path | None) -> int:
     """Print what would run and what it would cost."""
-    jobs = usable_jobs(jobs)
+    jobs = workers_of(running).places
     networks = spec.networks
     rows = []
     for width in sorted(spec.widths):
@@ -92,12 +94,12 @@ def print_plan(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
     return 0
 
 
-def run(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
+def run(spec: SweepSpec, *, running: Running, out: Path | None) -> int:
     """Run a sweep with a progress bar; return the exit code."""
-    folder = out or default_folder(spec)
+    folder, workers = out or default_folder(spec), workers_of(running)
     began = time.monotonic()
     with resumable(folder):
-        outcome = run_shown(spec, folder, jobs=usable_jobs(jobs))
+        outcome = run_shown(spec, folder, workers)
     found = f", {outcome.found} were there" if outcome.found else ""
     ended = f"{outcome.cells} cells: {outcome.computed} trained in {clock(time.monotonic() - began)}{found}"
     if outcome.diverged:

@@ -13,7 +13,9 @@ from typing import Any, cast
 import pandas as pd
 
 from ntk1bit.cli.lists import read_list, read_seeds
-from ntk1bit.cli.progress import clock, progress_bar, resumable, run_shown, shown_after, usable_jobs
+from ntk1bit.cli.options import Running
+from ntk1bit.cli.progress import clock, progress_bar, resumable, run_shown, shown_after
+from ntk1bit.cli.running import workers_of
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.data import text as texts
 from ntk1bit.data.choices import CHANCE, SHOTS
@@ -65,9 +67,9 @@ def default_folder(spec: LanguageSpec) -> Path:
     return Path("runs") / f"lm-{title(spec.text)}-{spec.mark}"
 
 
-def print_plan(spec: LanguageSpec, *, jobs: int | None, out: Path | None) -> None:
+def print_plan(spec: LanguageSpec, *, running: Running, out: Path | None) -> None:
     """Print what would be trained, and roughly how long it would take."""
-    jobs = usable_jobs(jobs)
+    jobs = workers_of(running).places
     rows = []
     for size in spec.shapes:
         one = spec.network(size, spec.trained_arms[0], spec.rate, 0)
@@ -89,13 +91,13 @@ def print_plan(spec: LanguageSpec, *, jobs: int | None, out: Path | None) -> Non
         say(note)
 
 
-def run(spec: LanguageSpec, *, jobs: int | None, out: Path | None, export: Path | None) -> None:
+def run(spec: LanguageSpec, *, running: Running, out: Path | None, export: Path | None) -> None:
     """Run what is missing, showing progress, then print, write and draw what was found."""
-    folder, jobs = out or default_folder(spec), usable_jobs(jobs)
+    folder, workers = out or default_folder(spec), workers_of(running)
     if export is not None:
         _require_exportable(spec, export, folder)
     with resumable(folder):
-        run_shown(spec, folder, jobs=jobs)
+        run_shown(spec, folder, workers)
         if export is not None:
             _restore_weights(folder)
     with shown_after("n-gram models, laws, figure"):

@@ -14,7 +14,9 @@ from ntk1bit.claims.claim_files import ENDINGS, ClaimFile, read_claim_file
 from ntk1bit.claims.results import FILE, ClaimEntry, Results
 from ntk1bit.claims.verification import OWN, ClaimStudy, earlier_results, plan_files, verify_files
 from ntk1bit.cli.lists import read_seeds
-from ntk1bit.cli.progress import clock, progress_bar, resumable, usable_jobs
+from ntk1bit.cli.options import Running
+from ntk1bit.cli.progress import clock, progress_bar, resumable
+from ntk1bit.cli.running import workers_of
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError
 from ntk1bit.reports import write_report
@@ -51,7 +53,7 @@ def run(
     preset: str | None,
     out: Path | None,
     seeds: str | None,
-    jobs: int | None,
+    running: Running,
     dry_run: bool,
     as_json: bool,
     publish: bool,
@@ -70,14 +72,14 @@ def run(
         claims, folder, run=runs[0] if runs else None, seeds=() if seeds is None else read_seeds(seeds)
     )
     earlier_results(folder, OWN)  # refuses a folder that holds something else, before anything is said
-    jobs = usable_jobs(jobs)
+    workers = workers_of(running)
     for remark in remarks:
         say(remark)
     if dry_run:
-        _print_plan(studies, folder, jobs)
+        _print_plan(studies, folder, workers.places)
         return 0
-    with resumable(folder), progress_bar() as bar:
-        results = verify_files(studies, folder, jobs=jobs, progress=bar, note=say)
+    with resumable(folder), progress_bar() as bar, workers.opened(note=say) as executor:
+        results = verify_files(studies, folder, executor=executor, progress=bar, note=say)
     page = write_report(folder)
     entries = _judged(results, claims)
     if as_json:

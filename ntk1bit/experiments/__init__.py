@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ntk1bit.experiments.at_start import AtStart, FlipProbability, LimitDistances, LimitsInDim, StepNoise
 from ntk1bit.experiments.deep import DeepScaling, DeepSimilarity
 from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
-from ntk1bit.experiments.executors import local_executor
+from ntk1bit.experiments.executors import LocalProcesses
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.feed_forward import FeedForward
 from ntk1bit.experiments.input_pairs import InputPairs
@@ -44,6 +44,7 @@ __all__ = [
     "LayerVariance",
     "LimitDistances",
     "LimitsInDim",
+    "LocalProcesses",
     "Outcome",
     "PostTrained",
     "Run",
@@ -57,7 +58,6 @@ __all__ = [
     "TwoLayer",
     "UpdateFlips",
     "WeightsInBall",
-    "local_executor",
     "open_run",
     "run_all",
 ]

@@ -68,6 +68,13 @@ class Experiment(PlainFields, ABC):
         """Predicted bytes of arrays at the peak; 0 where that is unknown."""
         return 0
 
+    def reads(self, scratch: Path) -> tuple[Path, ...]:  # noqa: ARG002 - few read anything
+        """Return the files of the run's folder that `run` reads with this scratch path, if they are there.
+
+        A worker that does not see the folder is given them (`--collect`).
+        """
+        return ()
+
     @abstractmethod
     def run(self, scratch: Path) -> pd.DataFrame:
         """Compute the result: numbers, words, and lists of numbers.

@@ -254,6 +254,10 @@ class PostTrained(LanguageModel):
         each = 2 * Size(self.layers, self.width).parameters + 4 * self.layers * self.width * self.context + 1e5
         return 4.0 + 3e-11 * each * read
 
+    def reads(self, scratch: Path) -> tuple[Path, ...]:
+        """Return where the weights of the network are that it quantises."""
+        return (scratch.with_name(self.source.key).with_suffix(".weights"),)
+
     def run(self, scratch: Path) -> pd.DataFrame:
         """Compute the result.
 
@@ -273,7 +277,7 @@ class PostTrained(LanguageModel):
 
         corpus = texts.load(self.text)
         shape = self.shape(corpus.vocabulary)
-        weights = scratch.with_name(self.source.key).with_suffix(".weights")
+        (weights,) = self.reads(scratch)
         try:
             model = training.load_weights(weights, shape, arm=cast(Arm, self.arm), form=self.layer_form)
         except InputError:  # lost or damaged; another method may be at it too, so under a name of its own

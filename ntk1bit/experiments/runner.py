@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import itertools
+import socket
 import time
 from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import Executor, Future
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,14 @@ import psutil
 from ntk1bit import cores
 from ntk1bit.compiling import announced
 from ntk1bit.errors import InputError
-from ntk1bit.experiments.executors import running, uninterrupted, workers
+from ntk1bit.experiments.executors import (
+    ExecutorLostError,
+    LocalProcesses,
+    WorkerKilledError,
+    running,
+    uninterrupted,
+    workers,
+)
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.specification import Reader, Specification, Stage
 from ntk1bit.experiments.store import StageIncompleteError, Store
@@ -27,10 +34,15 @@ WORKER_BYTES = 330e6  # a worker with its libraries loaded and nothing trained, 
 _OF_THE_DISK = {  # errors of the system that every other experiment would meet as well
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
 }  # fmt: skip
+_KILLED = 2  # experiments whose workers are killed before any is computed: more would end no other way
 _LOOKED_AT = 64  # experiments, in the order in which they begin: as many as run at once on a machine
 _USABLE = 0.9  # of the free memory; the rest is left to the system
 
 Progress = Callable[[str, float], None]
+
+
+class FolderUnseenError(Exception):
+    """A worker does not see the folder of the run."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,8 @@ def run_all(
     jobs
         Number of local processes, each with one thread, when no executor is given.
     executor
-        Any `concurrent.futures.Executor`, for example a Dask client's `get_executor()`; it is not shut down.
+        Any `concurrent.futures.Executor`, as `Workers.opened` and Dask's `Client.get_executor` give; it is not shut
+        down.
     progress
         Called with what is being done, or was just finished, and the share of the work that is done.
 
@@ -86,7 +99,7 @@ def run_all(
     ------
     InputError
         If the specification cannot run, does not fit in memory, the folder is another run's or in use, the disk is
-        full, or a worker process was killed.
+        full, workers do not see it, or none can compute anything.
     KeyboardInterrupt
         On Ctrl-C, after the workers have been stopped; finished experiments stay.
     """
@@ -94,17 +107,18 @@ def run_all(
         raise InputError(f"jobs must be at least 1, got {jobs}")
     store = Store(folder)
     specification = store.check(specification)
-    if executor is None:
+    if jobs := _processes(jobs, executor):
         require_memory(specification.first_stage.experiments, jobs)
     with store.lock():
         try:
             specification = store.open(specification)
             with workers(jobs, executor) as pool:
-                return _Run(specification, store, pool, None if executor else jobs, progress).all_stages()
-        except BrokenProcessPool:
+                return _Run(specification, store, pool, jobs, progress).all_stages()
+        except FolderUnseenError as problem:
+            raise InputError(str(problem)) from None
+        except (ExecutorLostError, CancelledError) as problem:
             raise InputError(
-                "a worker process was killed, probably for want of memory; finished experiments are kept: "
-                "run the same command again with fewer --jobs"
+                f"{problem or 'the executor was shut down'}; finished experiments are kept: run the same command again"
             ) from None
         except OSError as problem:
             raise InputError(
@@ -112,20 +126,38 @@ def run_all(
                 "free some space and run the same command again"
             ) from None
         except BaseException:
-            if executor is None and store.cells.is_dir():
+            if jobs and store.cells.is_dir():
                 with uninterrupted():
                     clear_unfinished(store.cells)
             raise
 
 
 def compute(folder: Path | str, experiment: Experiment) -> bool:
-    """Run one experiment and store it; return whether it diverged. Any process that can see the folder can do this."""
+    """Run one experiment and store it; return whether it diverged. Any process that can see the folder can do this.
+
+    Raises
+    ------
+    FolderUnseenError
+        If this process does not see it.
+    """
     store = Store(folder)
+    if not (store.folder / "spec.toml").is_file():
+        raise FolderUnseenError(
+            f"a worker on {socket.gethostname()} does not see the folder {folder}: give one that all workers see, "
+            "or --collect"
+        )
     began = time.perf_counter()
     scratch = store.scratch(experiment.key)
     with Teller(scratch) as tell, cores.using(threads=1), announced(lambda: tell(COMPILING_KERNELS, 0.0)):
         frame = experiment.run(scratch)
     return store.write(experiment, frame, seconds=time.perf_counter() - began)
+
+
+def _processes(jobs: int, executor: Executor | None) -> int:
+    """Return how many local processes compute; 0 where an executor of another kind does."""
+    if executor is None:
+        return jobs
+    return executor.jobs if isinstance(executor, LocalProcesses) else 0
 
 
 def require_memory(experiments: Collection[Experiment], jobs: int) -> None:
@@ -175,7 +207,7 @@ class _Run:
     specification: Specification
     store: Store
     pool: Executor
-    jobs: int | None  # local processes; None with an executor of the caller's
+    jobs: int  # local processes; 0 with another executor
     progress: Progress | None
     keys: set[str] = field(default_factory=set)
     absent: set[str] = field(default_factory=set)  # keys without a result, for good
@@ -184,6 +216,7 @@ class _Run:
     diverged: int = 0
     failed: int = 0
     unreadable: int = 0
+    killed: int = 0  # experiments that failed because their worker was killed
     notes: list[str] = field(default_factory=list)
     done: float = 0.0  # seconds of cost
 
@@ -216,7 +249,7 @@ class _Run:
         self.done += sum(one.cost for key, one in new.items() if key in there.finished)
         self._tell(stage.name, total)
         if missing:
-            if self.jobs is not None:
+            if self.jobs:
                 require_memory(missing, self.jobs)
             at_work = dict.fromkeys(missing)
             for one in missing:
@@ -235,11 +268,17 @@ class _Run:
         try:
             self.diverged += future.result()
             self.computed += 1
-        except BrokenProcessPool:
+        except (CancelledError, ExecutorLostError, FolderUnseenError):
             raise
         except Exception as problem:  # one failed experiment must not lose the others; it is recorded and reported
             if isinstance(problem, OSError) and problem.errno in _OF_THE_DISK:
                 raise
+            self.killed += isinstance(problem, WorkerKilledError)
+            if self.killed > _KILLED and not self.computed:
+                raise InputError(
+                    "every worker process is killed, before anything is computed, probably for want of memory: run the "
+                    "same command again with fewer --jobs"
+                ) from None
             self.store.record_failure(experiment, f"{type(problem).__name__}: {problem}")
             self.failed += 1
             self.absent.add(experiment.key)

@@ -90,6 +90,10 @@ class TwoLayer(Experiment):
         recorded = 8 * self.checkpoints * (self.n_train + self.n_test) * 3 + 32 * self.steps
         return 8 * latent + 5 * (latent + activity) // 8 + 32 * self.width + kernels + data + recorded
 
+    def reads(self, scratch: Path) -> tuple[Path, ...]:
+        """Return where the data of one's own are, if it is trained on such."""
+        return (own_data.kept(self.task, scratch.parents[1]),) if own_data.is_own(self.task) else ()
+
     def run(self, scratch: Path) -> pd.DataFrame:
         """Train the network; it takes seconds to minutes and keeps no checkpoint in `scratch`.
 

@@ -1,0 +1,330 @@
+"""Experiments on Dask: processes of this machine, any scheduler that runs, or jobs of a batch system (dask-jobqueue).
+
+Which worker computes what, and what becomes of the work of one that dies, is Dask's affair: an experiment is handed in
+with its cost as priority, so that the costliest begin first, and with a place and its memory as resources. A worker has
+one place, so that one experiment runs in a process at a time, and one thread.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import dask.config
+import distributed
+from distributed import Client, LocalCluster, WorkerPlugin
+from distributed.scheduler import KilledWorker
+
+import ntk1bit
+from ntk1bit.errors import InputError
+from ntk1bit.experiments.executors import TRIES, ExecutorLostError, WorkerKilledError, hold_to_one_thread, uninterrupted
+from ntk1bit.experiments.experiment import Experiment
+from ntk1bit.experiments.runner import WORKER_BYTES, compute, free_memory
+from ntk1bit.files import read_toml, write_whole
+
+BATCH_SYSTEMS = {
+    "slurm": "SLURMCluster",
+    "pbs": "PBSCluster",
+    "sge": "SGECluster",
+    "lsf": "LSFCluster",
+    "oar": "OARCluster",
+    "moab": "MoabCluster",
+    "htcondor": "HTCondorCluster",
+}
+_JOB = {"cores": 1, "processes": 1, "memory": "4GB"}  # of a batch system, where its settings do not say otherwise
+_PLACE, _MEMORY = "ntk1bit-place", "ntk1bit-memory"
+_CONNECT = 20  # seconds within which a scheduler answers
+_CONFIG = {"distributed.scheduler.allowed-failures": TRIES - 1}  # of schedulers in this process
+
+
+class OneThread(WorkerPlugin):
+    """Has a worker compute one experiment at a time, with one thread, and lets the scheduler know its memory."""
+
+    name = "ntk1bit"
+
+    def __init__(self) -> None:
+        self.version = ntk1bit.__version__
+
+    async def setup(self, worker: distributed.Worker) -> None:
+        """Prepare a worker that is there, or comes later.
+
+        Raises
+        ------
+        InputError
+            If it has another version of ntk1bit.
+        """
+        if self.version != ntk1bit.__version__:
+            raise InputError(
+                f"worker {worker.address} has ntk1bit {ntk1bit.__version__}, and this is {self.version}: "
+                "install the same version for both"
+            )
+        hold_to_one_thread()
+        memory = worker.memory_manager.memory_limit or free_memory()
+        await worker.set_resources(**{_PLACE: 1, _MEMORY: float(memory)})
+
+
+class DaskExecutor(Executor):
+    """Hands experiments to the workers of a Dask client.
+
+    Parameters
+    ----------
+    client
+        Connected to a scheduler; it is not closed.
+    collect
+        Whether workers see no common folder: then results come back through the scheduler, and are written here.
+
+    Raises
+    ------
+    InputError
+        If workers cannot be prepared.
+    """
+
+    def __init__(self, client: Client, *, collect: bool = False) -> None:
+        self._client, self._collect = client, collect
+        self._begun = dict[Future[Any], distributed.Future]()  # Dask forgets what nobody holds
+        self._lock = threading.Lock()
+        try:
+            client.register_plugin(OneThread())
+        except InputError:
+            raise
+        except Exception as problem:
+            raise InputError(
+                "the workers cannot be prepared: they need the same version of ntk1bit and its libraries "
+                f"({type(problem).__name__}: {_line(problem)})"
+            ) from None
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have a worker compute fn(*args, **kwargs); `compute` with the priority and resources of its experiment.
+
+        Raises
+        ------
+        InputError
+            If an experiment needs more memory than any worker has.
+        """
+        experiments = [one for one in args if isinstance(one, Experiment)]
+        priority = round(1000 * sum(one.cost for one in experiments))
+        resources = {_PLACE: 1.0}
+        if experiments:
+            resources[_MEMORY] = self._needed(experiments)
+        finish: Callable[[Any], Any] = _same
+        if self._collect and fn is compute:
+            folder, experiment = args
+            fn, args = compute_away, (experiment, _inputs(folder, experiment))
+            finish = functools.partial(_keep, folder)
+        inner = self._client.submit(fn, *args, pure=False, priority=priority, resources=resources, **kwargs)
+        outer: Future[Any] = Future()
+        with self._lock:
+            self._begun[outer] = inner
+        outer.add_done_callback(self._forget)
+        inner.add_done_callback(lambda ended: _pass_on(ended, outer, finish))
+        return outer
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Do nothing: the client is its owner's to close."""
+
+    def _needed(self, experiments: list[Experiment]) -> float:
+        needed = WORKER_BYTES + sum(one.memory for one in experiments)
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        largest = max((one["resources"].get(_MEMORY, 0.0) for one in workers), default=0.0)
+        if 0 < largest < needed:
+            raise InputError(
+                f"{experiments[0].label} needs {needed / 1e9:.1f} GB of memory, and the largest worker has "
+                f"{largest / 1e9:.1f} GB: give workers more, or leave it out"
+            )
+        return needed
+
+    def _forget(self, outer: Future[Any]) -> None:
+        with self._lock:
+            inner = self._begun.pop(outer, None)
+        if inner is not None and outer.cancelled():
+            inner.cancel()
+
+
+def compute_away(experiment: Experiment, inputs: Mapping[str, bytes]) -> tuple[bool, dict[str, bytes]]:
+    """Run one experiment in a temporary folder; return whether it diverged, and its files by name.
+
+    Parameters
+    ----------
+    experiment
+        What to run.
+    inputs
+        Files of the run's folder that it reads, by their paths in it.
+    """
+    with tempfile.TemporaryDirectory(prefix="ntk1bit-") as place:
+        folder = Path(place)
+        for name, content in inputs.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        (folder / "cells").mkdir(exist_ok=True)
+        diverged = compute(folder, experiment)
+        found = (folder / "cells").glob(f"{experiment.key}*")
+        return diverged, {f"cells/{path.name}": path.read_bytes() for path in found}
+
+
+@contextmanager
+def dask_executor(
+    *, scheduler: str | None = None, jobs: int = 1, collect: bool = False, note: Callable[[str], None]
+) -> Iterator[DaskExecutor]:
+    """Lend an executor on a running scheduler, or on local processes that end with the body.
+
+    Parameters
+    ----------
+    scheduler
+        Its address, such as tcp://host:8786; local processes if not given.
+    jobs
+        How many local processes.
+    collect
+        As of `DaskExecutor`.
+    note
+        Called with a remark for the user.
+
+    Raises
+    ------
+    InputError
+        If the scheduler does not answer, or workers cannot be prepared.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_quiet())
+        if scheduler is None:
+            cluster = LocalCluster(
+                n_workers=jobs,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,  # pyright: ignore[reportArgumentType]
+                silence_logs=logging.CRITICAL,
+            )
+            client = _client(stack, cluster, stack.enter_context(_closing(cluster)))
+        else:
+            client = _client(stack, scheduler, None)
+        if not client.scheduler_info()["workers"]:
+            note(f"the scheduler at {scheduler} has no workers yet: experiments begin when some come")
+        yield DaskExecutor(client, collect=collect)
+
+
+@contextmanager
+def batch_executor(
+    system: str, *, workers: int, settings: Path | None, collect: bool = False, note: Callable[[str], None]
+) -> Iterator[DaskExecutor]:
+    """Lend an executor on jobs of a batch system, which end with the body.
+
+    Parameters
+    ----------
+    system
+        One of `BATCH_SYSTEMS`.
+    workers
+        How many workers to ask for.
+    settings
+        TOML file whose table of the system's name goes to dask-jobqueue (queue, memory, walltime, ...); Dask's own
+        configuration if not given.
+    collect, note
+        As of `dask_executor`.
+
+    Raises
+    ------
+    InputError
+        If dask-jobqueue or the system is not installed, settings are wrong, or no job can be handed in.
+    """
+    try:
+        import dask_jobqueue
+    except ImportError:
+        raise InputError("batch systems need dask-jobqueue: pip install 'ntk1bit[cluster]'") from None
+    given = {} if settings is None else read_toml(settings)
+    if settings is not None and not isinstance(given.get(system), dict):
+        raise InputError(
+            f"{settings} has no table [{system}] with settings of its jobs, such as queue, memory, walltime"
+        )
+    kind = getattr(dask_jobqueue, BATCH_SYSTEMS[system])
+    command = kind.job_cls.submit_command.split()[0]
+    if shutil.which(command) is None:
+        raise InputError(f"--executor {system} hands in jobs by {command}, which is not on this machine")
+    with ExitStack() as stack:
+        stack.enter_context(_quiet())
+        try:
+            cluster = kind(**(_JOB | given.get(system, {})))
+        except Exception as problem:  # of dask-jobqueue, for settings that it does not know
+            raise InputError(f"settings of {system}: {_line(problem)}") from None
+        client = _client(stack, cluster, stack.enter_context(_closing(cluster)))
+        cluster.scale(workers)
+        note(f"{workers} workers are asked for; experiments begin when the first has come")
+        yield DaskExecutor(client, collect=collect)
+
+
+def _client(stack: ExitStack, where: Any, cluster: Any) -> Client:
+    del cluster  # entered before, so that it is closed after the client
+    try:
+        client = Client(where, timeout=_CONNECT, set_as_default=False)
+    except (OSError, ValueError, TypeError) as problem:
+        raise InputError(
+            f"no scheduler answers at {where}: {_line(problem)}; start one (dask scheduler), or leave out --scheduler"
+        ) from None
+    stack.enter_context(_closing(client))
+    return client
+
+
+@contextmanager
+def _closing(one: Any) -> Iterator[Any]:
+    try:
+        yield one
+    finally:
+        with uninterrupted():
+            one.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask's own log off the terminal, and its schedulers to `TRIES`."""
+    log = logging.getLogger("distributed")
+    before = log.level
+    with dask.config.set(_CONFIG):
+        log.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            log.setLevel(before)
+
+
+def _inputs(folder: Path, experiment: Experiment) -> dict[str, bytes]:
+    scratch = folder / "cells" / experiment.key
+    paths = [folder / "spec.toml", *filter(Path.is_file, experiment.reads(scratch))]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def _keep(folder: Path, ended: tuple[bool, dict[str, bytes]]) -> bool:
+    """Write what `compute_away` gave: the result last, so that it is never there without the files beside it."""
+    diverged, files = ended
+    for name in sorted(files, key=lambda one: one.endswith(".parquet")):
+        write_whole(folder / name, files[name])
+    return diverged
+
+
+def _same(ended: Any) -> Any:
+    return ended
+
+
+def _pass_on(inner: distributed.Future, outer: Future[Any], finish: Callable[[Any], Any]) -> None:
+    """Give a caller's future what became of Dask's."""
+    if not outer.set_running_or_notify_cancel():
+        return
+    try:
+        if inner.status not in ("finished", "error"):
+            raise ExecutorLostError("the connection to the scheduler is lost")
+        outer.set_result(finish(inner.result(timeout=_CONNECT)))
+    except KilledWorker as problem:
+        where = getattr(problem.last_worker, "address", "a worker")
+        why = f"the worker that computed it died {TRIES} times, last {where}, probably for want of memory"
+        outer.set_exception(WorkerKilledError(why))
+    except Exception as problem:
+        outer.set_exception(problem)
+
+
+def _line(problem: Exception) -> str:
+    return " ".join(str(problem).split())[:300]
