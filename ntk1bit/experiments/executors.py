@@ -100,23 +100,22 @@ class LocalProcesses(Executor):
         The thread that serves the processes is waited for: an interpreter that exits while that thread closes its pipe
         writes to the closed pipe and prints a traceback.
         """
-        with uninterrupted():
-            self._drop()
-            with self._lock:
-                pool = self._pool
-            if pool is None:
-                return
-            processes = list((pool._processes or {}).values())
-            server: threading.Thread | None = getattr(pool, "_executor_manager_thread", None)
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in processes:
-                process.terminate()
-            for process in processes:
-                process.join(timeout=5)
-            for process in processes:
-                process.kill()  # does nothing to one that has ended
-            if server is not None:
-                server.join(timeout=5)
+        self._drop()
+        with self._lock:
+            pool = self._pool
+        if pool is None:
+            return
+        processes = list((pool._processes or {}).values())
+        server: threading.Thread | None = getattr(pool, "_executor_manager_thread", None)
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join(timeout=5)
+        for process in processes:
+            process.kill()  # does nothing to one that has ended
+        if server is not None:
+            server.join(timeout=5)
 
     def _drop(self) -> None:
         with self._lock:
@@ -281,7 +280,8 @@ def workers(jobs: int, executor: Executor | None = None) -> Iterator[Executor]:
     try:
         yield pool
     except BaseException:
-        pool.stop()
+        with uninterrupted():
+            pool.stop()
         raise
     pool.shutdown()
 
