@@ -9,6 +9,7 @@ A count is a number of additions and multiplications in a number format; energy 
             residuals and head, and attention head by head. Causal attention is counted in full: masked scores are
             computed too. A division, root, exponential or tanh counts as one multiplication; comparisons, rounding and
             the look-up of embeddings count as nothing, and so do cosines and sines of positions, which are constants.
+            Layers of the arm `bitnet` are of the form `rounded` (`networks.bitlinear_form`): Eq. 6's shift is left out.
 
 Nothing here is a measurement: moving data, which real chips spend most on, is not counted.
 """

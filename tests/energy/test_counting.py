@@ -19,6 +19,7 @@ from ntk1bit.energy.published import SIZES
 from ntk1bit.errors import InputError
 from ntk1bit.networks import transformer, transformer_shape
 from ntk1bit.networks.bitlinear import quantized_factors
+from ntk1bit.networks.bitlinear_form import ROUNDED
 from ntk1bit.networks.straight_through import absmax_integers
 
 MACS = Reading(one_less=False)  # n additions to a sum of n terms
@@ -100,7 +101,7 @@ def whole_weights(layer):
         levels, largest, top = absmax_integers(layer.weight)
         return np.asarray(levels), numbers(np.asarray(largest)[:, 0] / top)
     used = np.asarray(quantized_factors(jnp.zeros((1, layer.weight.shape[1])), layer.weight, arm=layer.arm)[1])
-    if layer.arm == "full":
+    if layer.arm in ("full", "fp16"):
         return used, []
     scales = np.abs(used).max(axis=1) if layer.arm == "sign-ptq" else np.abs(used).max(keepdims=True)[0]
     return np.rint(used / (scales[:, None] if layer.arm == "sign-ptq" else scales)), numbers(scales)
@@ -117,8 +118,10 @@ def linear(kind, layer, rows):
             factor = Number(128.0) / Number(max(abs(one.value) for one in row))
             row = [Number(np.clip(np.rint((one * factor).value), -127, 127)) for one in row]
             factors = [one / factor for one in scales]  # beta gamma/Q_b
+        if layer.arm == "fp16":
+            row = [Number(np.float16(one.value)) for one in row]
         Number.kind = kind
-        if layer.arm in ("full", "int8-absmax"):
+        if layer.arm in ("full", "fp16", "int8-absmax"):
             sums = [inner(row, line) for line in multiplied]
         else:  # weights are -1, 0 or 1: nothing is multiplied
             sums = [add_up([Number(w * one.value) for one, w in zip(row, line, strict=True)]) for line in matrix]
@@ -196,7 +199,7 @@ def built(shape, arm):
     made = transformer_shape.Shape(
         shape.layers, shape.width, shape.heads, shape.vocabulary, shape.tokens, shape.activation, shape.tied
     )
-    return transformer.transformer(made, arm=arm, seed=1)
+    return transformer.transformer(made, arm=arm, seed=1, form=ROUNDED)  # whose inputs are integers of 8 bits
 
 
 # Those of W23's Table 4 are counted as the arm with their linear layers and SubLN.
@@ -219,7 +222,8 @@ def test_exact_counting_is_what_the_trained_network_does(shape, arm):
     # the loops compute what the network computes, but for its float32; levels that are no ties round alike
     found = eqx.filter_jit(model)(jnp.asarray(tokens[None]))[0]
     np.testing.assert_allclose(logits, found, rtol=0, atol=1e-4 * np.abs(logits).max())
-    assert told(shape, "full32" if arm == "full" else arm, density=1.0) == {key: n for key, n in counts.items() if n}
+    name = {"full": "full32", "fp16": "full16"}.get(arm, arm)
+    assert told(shape, name, density=1.0) == {key: n for key, n in counts.items() if n}
 
 
 # --- the program of the forward pass, which counts networks too large for plain loops
