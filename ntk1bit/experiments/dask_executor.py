@@ -1,33 +1,46 @@
 """Experiments on Dask: processes of this machine, any scheduler that runs, or jobs of a batch system (dask-jobqueue).
 
-Which worker computes what, and what becomes of the work of one that dies, is Dask's affair: an experiment is handed in
-with its cost as priority, so that the costliest begin first, and with a place and its memory as resources. A worker has
-one place, so that one experiment runs in a process at a time, and one thread.
+Which worker computes what, and what becomes of the work of one that dies, is Dask's affair. It holds a dead worker
+against everything that was waiting there, so experiments are handed in as workers become free, the costliest first, and
+with a place and memory as resources where workers have declared these: ours have, and
+`dask worker --resources "ntk1bit-place=1 ntk1bit-memory=8e9"`. A process computes one experiment at a time, with one
+thread.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
+import math
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent import futures
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import dask.config
+import dask.utils
 import distributed
 from distributed import Client, LocalCluster, WorkerPlugin
 from distributed.scheduler import KilledWorker
 
 import ntk1bit
 from ntk1bit.errors import InputError
-from ntk1bit.experiments.executors import TRIES, ExecutorLostError, WorkerKilledError, hold_to_one_thread, uninterrupted
+from ntk1bit.experiments.executors import (
+    TRIES,
+    Call,
+    ExecutorLostError,
+    WorkerKilledError,
+    hold_to_one_thread,
+    uninterrupted,
+)
 from ntk1bit.experiments.experiment import Experiment
-from ntk1bit.experiments.runner import WORKER_BYTES, compute, free_memory
+from ntk1bit.experiments.runner import USABLE, WORKER_BYTES, compute, free_memory
 from ntk1bit.files import read_toml, write_whole
 
 BATCH_SYSTEMS = {
@@ -41,19 +54,20 @@ BATCH_SYSTEMS = {
 }
 _JOB = {"cores": 1, "processes": 1, "memory": "4GB"}  # of a batch system, where its settings do not say otherwise
 _PLACE, _MEMORY = "ntk1bit-place", "ntk1bit-memory"
+_LOOK = 1.0  # seconds between two looks for workers that have come
 _CONNECT = 20  # seconds within which a scheduler answers
 _CONFIG = {"distributed.scheduler.allowed-failures": TRIES - 1}  # of schedulers in this process
 
 
 class OneThread(WorkerPlugin):
-    """Has a worker compute one experiment at a time, with one thread, and lets the scheduler know its memory."""
+    """Holds a worker to one thread, and to our version."""
 
     name = "ntk1bit"
 
     def __init__(self) -> None:
         self.version = ntk1bit.__version__
 
-    async def setup(self, worker: distributed.Worker) -> None:
+    def setup(self, worker: distributed.Worker) -> None:
         """Prepare a worker that is there, or comes later.
 
         Raises
@@ -67,8 +81,6 @@ class OneThread(WorkerPlugin):
                 "install the same version for both"
             )
         hold_to_one_thread()
-        memory = worker.memory_manager.memory_limit or free_memory()
-        await worker.set_resources(**{_PLACE: 1, _MEMORY: float(memory)})
 
 
 class DaskExecutor(Executor):
@@ -80,6 +92,8 @@ class DaskExecutor(Executor):
         Connected to a scheduler; it is not closed.
     collect
         Whether workers see no common folder: then results come back through the scheduler, and are written here.
+    declared
+        Resources that all workers have which are to come; those of workers that are there, if not given.
 
     Raises
     ------
@@ -87,10 +101,11 @@ class DaskExecutor(Executor):
         If workers cannot be prepared.
     """
 
-    def __init__(self, client: Client, *, collect: bool = False) -> None:
-        self._client, self._collect = client, collect
-        self._begun = dict[Future[Any], distributed.Future]()  # Dask forgets what nobody holds
-        self._lock = threading.Lock()
+    def __init__(self, client: Client, *, collect: bool = False, declared: Collection[str] = ()) -> None:
+        self._client, self._collect, self._declared = client, collect, declared
+        self._waiting = deque[Call]()
+        self._at_work = dict[Call, distributed.Future]()  # Dask forgets what nobody holds
+        self._lock, self._ended = threading.RLock(), threading.Event()
         try:
             client.register_plugin(OneThread())
         except InputError:
@@ -101,51 +116,98 @@ class DaskExecutor(Executor):
                 f"({type(problem).__name__}: {_line(problem)})"
             ) from None
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Have a worker compute fn(*args, **kwargs); `compute` with the priority and resources of its experiment.
+        threading.Thread(target=self._watch, daemon=True).start()
 
-        Raises
-        ------
-        InputError
-            If an experiment needs more memory than any worker has.
-        """
-        experiments = [one for one in args if isinstance(one, Experiment)]
-        priority = round(1000 * sum(one.cost for one in experiments))
-        resources = {_PLACE: 1.0}
-        if experiments:
-            resources[_MEMORY] = self._needed(experiments)
-        finish: Callable[[Any], Any] = _same
-        if self._collect and fn is compute:
-            folder, experiment = args
-            fn, args = compute_away, (experiment, _inputs(folder, experiment))
-            finish = functools.partial(_keep, folder)
-        inner = self._client.submit(fn, *args, pure=False, priority=priority, resources=resources, **kwargs)
-        outer: Future[Any] = Future()
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have a worker compute fn(*args, **kwargs); `compute` with the memory of its experiment."""
+        call = Call(fn, args, kwargs)
         with self._lock:
-            self._begun[outer] = inner
-        outer.add_done_callback(self._forget)
-        inner.add_done_callback(lambda ended: _pass_on(ended, outer, finish))
-        return outer
+            if self._ended.is_set():
+                raise RuntimeError("this executor has been shut down")
+            self._waiting.append(call)
+            self._begin()
+        return call.future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Do nothing: the client is its owner's to close."""
+        """Hand in nothing more; the client is its owner's to close."""
+        with self._lock:
+            waiting, begun = list(self._waiting), [call.future for call in self._at_work]
+            if cancel_futures:
+                for call in waiting:
+                    call.future.cancel()
+        if wait:
+            futures.wait([*begun, *(call.future for call in waiting)])
+        self._ended.set()
 
-    def _needed(self, experiments: list[Experiment]) -> float:
+    def _watch(self) -> None:
+        """Hand in more when workers have come."""
+        while not self._ended.wait(_LOOK):
+            with self._lock:
+                self._begin()
+
+    def _begin(self) -> None:
+        """Hand in calls while workers are free; called with the lock held."""
+        while self._waiting and len(self._at_work) < len(self._client.scheduler_info(n_workers=-1)["workers"]):
+            call = self._waiting.popleft()
+            if call.future.set_running_or_notify_cancel():
+                try:
+                    self._hand_in(call)
+                except Exception as problem:
+                    call.future.set_exception(problem)
+
+    def _hand_in(self, call: Call) -> None:
+        fn, args, finish = call.function, call.args, _same
+        experiments = [one for one in args if isinstance(one, Experiment)]
+        resources = self._resources(experiments) if experiments else {}
+        priority = round(1000 * sum(one.cost for one in experiments))
+        if self._collect and fn is compute:
+            folder, experiment = args
+            fn, args, finish = compute_away, (experiment, _inputs(folder, experiment)), functools.partial(_keep, folder)
+        inner = self._client.submit(
+            _alone, fn, *args, pure=False, priority=priority, resources=resources or None, **call.kwargs
+        )
+        self._at_work[call] = inner
+        inner.add_done_callback(lambda _: self._settle(call, finish))
+
+    def _settle(self, call: Call, finish: Callable[[Any], Any]) -> None:
+        """Give a caller's future what became of Dask's, and hand in the next."""
+        inner = self._at_work[call]
+        try:
+            if inner.status not in ("finished", "error"):
+                raise ExecutorLostError("the connection to the scheduler is lost")
+            call.future.set_result(finish(inner.result(timeout=_CONNECT)))
+        except KilledWorker as problem:
+            where = getattr(problem.last_worker, "address", "a worker")
+            why = f"the worker that computed it died {TRIES} times, last {where}, probably for want of memory"
+            call.future.set_exception(WorkerKilledError(why))
+        except Exception as problem:
+            call.future.set_exception(problem)
+        with self._lock:
+            del self._at_work[call]
+            if not self._ended.is_set():
+                self._begin()
+
+    def _resources(self, experiments: list[Experiment]) -> dict[str, float]:
+        """Return what experiments take of a worker, of what the workers have declared."""
         needed = WORKER_BYTES + sum(one.memory for one in experiments)
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        largest = max((one["resources"].get(_MEMORY, 0.0) for one in workers), default=0.0)
+        largest = max((one["memory_limit"] or math.inf for one in workers), default=0.0)
         if 0 < largest < needed:
             raise InputError(
                 f"{experiments[0].label} needs {needed / 1e9:.1f} GB of memory, and the largest worker has "
                 f"{largest / 1e9:.1f} GB: give workers more, or leave it out"
             )
-        return needed
+        declared = self._declared or {name for one in workers for name in one["resources"]}
+        return {name: amount for name, amount in ((_PLACE, 1.0), (_MEMORY, needed)) if name in declared}
 
-    def _forget(self, outer: Future[Any]) -> None:
-        with self._lock:
-            inner = self._begun.pop(outer, None)
-        if inner is not None and outer.cancelled():
-            inner.cancel()
+
+_place = threading.Lock()  # of this process
+
+
+def _alone(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Compute with no other experiment beside it in this process, however many threads the worker has."""
+    with _place:
+        return fn(*args, **kwargs)
 
 
 def compute_away(experiment: Experiment, inputs: Mapping[str, bytes]) -> tuple[bool, dict[str, bytes]]:
@@ -195,19 +257,23 @@ def dask_executor(
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         if scheduler is None:
+            memory = USABLE * free_memory() / jobs
             cluster = LocalCluster(
                 n_workers=jobs,
+                memory_limit=int(memory),
+                resources={_PLACE: 1, _MEMORY: memory},
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address=None,  # pyright: ignore[reportArgumentType]
                 silence_logs=logging.CRITICAL,
             )
-            client = _client(stack, cluster, stack.enter_context(_closing(cluster)))
+            client = _client(stack, stack.enter_context(_closing(cluster)))
         else:
-            client = _client(stack, scheduler, None)
+            client = _client(stack, scheduler)
         if not client.scheduler_info()["workers"]:
             note(f"the scheduler at {scheduler} has no workers yet: experiments begin when some come")
-        yield DaskExecutor(client, collect=collect)
+        declared = (_PLACE, _MEMORY) if scheduler is None else ()
+        yield stack.enter_context(_ending(DaskExecutor(client, collect=collect, declared=declared)))
 
 
 @contextmanager
@@ -249,17 +315,20 @@ def batch_executor(
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         try:
-            cluster = kind(**(_JOB | given.get(system, {})))
+            settings_of_jobs = _JOB | given.get(system, {})
+            memory = dask.utils.parse_bytes(settings_of_jobs["memory"]) / settings_of_jobs["processes"]
+            declared = ["--resources", f"'{_PLACE}=1 {_MEMORY}={memory:.0f}'"]
+            extra = [*settings_of_jobs.pop("worker_extra_args", []), *declared]
+            cluster = kind(**settings_of_jobs, worker_extra_args=extra)
         except Exception as problem:  # of dask-jobqueue, for settings that it does not know
             raise InputError(f"settings of {system}: {_line(problem)}") from None
-        client = _client(stack, cluster, stack.enter_context(_closing(cluster)))
+        client = _client(stack, stack.enter_context(_closing(cluster)))
         cluster.scale(workers)
         note(f"{workers} workers are asked for; experiments begin when the first has come")
-        yield DaskExecutor(client, collect=collect)
+        yield stack.enter_context(_ending(DaskExecutor(client, collect=collect, declared=(_PLACE, _MEMORY))))
 
 
-def _client(stack: ExitStack, where: Any, cluster: Any) -> Client:
-    del cluster  # entered before, so that it is closed after the client
+def _client(stack: ExitStack, where: Any) -> Client:
     try:
         client = Client(where, timeout=_CONNECT, set_as_default=False)
     except (OSError, ValueError, TypeError) as problem:
@@ -277,6 +346,14 @@ def _closing(one: Any) -> Iterator[Any]:
     finally:
         with uninterrupted():
             one.close()
+
+
+@contextmanager
+def _ending(executor: DaskExecutor) -> Iterator[DaskExecutor]:
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager
@@ -308,22 +385,6 @@ def _keep(folder: Path, ended: tuple[bool, dict[str, bytes]]) -> bool:
 
 def _same(ended: Any) -> Any:
     return ended
-
-
-def _pass_on(inner: distributed.Future, outer: Future[Any], finish: Callable[[Any], Any]) -> None:
-    """Give a caller's future what became of Dask's."""
-    if not outer.set_running_or_notify_cancel():
-        return
-    try:
-        if inner.status not in ("finished", "error"):
-            raise ExecutorLostError("the connection to the scheduler is lost")
-        outer.set_result(finish(inner.result(timeout=_CONNECT)))
-    except KilledWorker as problem:
-        where = getattr(problem.last_worker, "address", "a worker")
-        why = f"the worker that computed it died {TRIES} times, last {where}, probably for want of memory"
-        outer.set_exception(WorkerKilledError(why))
-    except Exception as problem:
-        outer.set_exception(problem)
 
 
 def _line(problem: Exception) -> str:

@@ -38,7 +38,9 @@ class ExecutorLostError(Exception):
 
 
 @dataclass(eq=False)
-class _Call:
+class Call:
+    """What was submitted, and the future that its caller holds."""
+
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -64,15 +66,15 @@ class LocalProcesses(Executor):
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
         self._lock = threading.RLock()
-        self._waiting, self._suspects = deque[_Call](), deque[_Call]()
-        self._at_work: set[_Call] = set()
+        self._waiting, self._suspects = deque[Call](), deque[Call]()
+        self._at_work: set[Call] = set()
         self._pool: ProcessPoolExecutor | None = None
         self._pool_jobs = 0
         self._stopped = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a process compute fn(*args, **kwargs)."""
-        call = _Call(fn, args, kwargs)
+        call = Call(fn, args, kwargs)
         with self._lock:
             if self._stopped:
                 raise RuntimeError("these processes have been shut down")
@@ -137,7 +139,7 @@ class LocalProcesses(Executor):
             self._at_work.add(call)
             self._hand_out(call)
 
-    def _hand_out(self, call: _Call) -> None:
+    def _hand_out(self, call: Call) -> None:
         jobs = 1 if call.alone else self.jobs
         with _no_interrupt_inherited():
             if self._pool is not None and self._pool_jobs != jobs:
@@ -157,7 +159,7 @@ class LocalProcesses(Executor):
             self._pool_jobs = jobs
         return self._pool
 
-    def _ended(self, call: _Call, inner: Future[Any]) -> None:
+    def _ended(self, call: Call, inner: Future[Any]) -> None:
         """Pass on how a call ended, or take it up again; a broken pool, which may hold its own lock, is left alone."""
         error = CancelledError() if inner.cancelled() else inner.exception()
         with self._lock:

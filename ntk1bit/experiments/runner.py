@@ -36,7 +36,7 @@ _OF_THE_DISK = {  # errors of the system that every other experiment would meet 
 }  # fmt: skip
 _KILLED = 2  # experiments whose workers are killed before any is computed: more would end no other way
 _LOOKED_AT = 64  # experiments, in the order in which they begin: as many as run at once on a machine
-_USABLE = 0.9  # of the free memory; the rest is left to the system
+USABLE = 0.9  # of the free memory; the rest is left to the system
 
 Progress = Callable[[str, float], None]
 
@@ -170,7 +170,7 @@ def require_memory(experiments: Collection[Experiment], jobs: int) -> None:
     """
     if not any(one.memory for one in experiments):
         return
-    free = _USABLE * free_memory()
+    free = USABLE * free_memory()
     needed = predicted_memory(experiments, jobs)
     if needed <= free:
         return
