@@ -134,7 +134,7 @@ def test_what_is_computed_away_is_what_is_computed_here(tmp_path, undisturbed):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"executor": "cloud"}, "executor must be one of local, dask, slurm"),
+        ({"executor": "cloud"}, "unknown executor .cloud.; choose one of: local, dask, slurm"),
         ({"scheduler": "tcp://127.0.0.1:1"}, "--scheduler goes with --executor dask"),
         ({"executor": "dask", "workers": 3}, "--workers is of a batch system"),
         ({"cluster": Path("a.toml")}, "--cluster is of a batch system"),
