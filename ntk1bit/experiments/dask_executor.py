@@ -54,6 +54,7 @@ BATCH_SYSTEMS = {
 }
 _JOB = {"cores": 1, "processes": 1, "memory": "4GB"}  # of a batch system, where its settings do not say otherwise
 _PLACE, _MEMORY = "ntk1bit-place", "ntk1bit-memory"
+_LOST = "the connection to the scheduler is lost"
 _LOOK = 1.0  # seconds between two looks for workers that have come
 _CONNECT = 20  # seconds within which a scheduler answers
 _CONFIG = {"distributed.scheduler.allowed-failures": TRIES - 1}  # of schedulers in this process
@@ -147,7 +148,14 @@ class DaskExecutor(Executor):
 
     def _begin(self) -> None:
         """Hand in calls while workers are free; called with the lock held."""
-        while self._waiting and len(self._at_work) < len(self._client.scheduler_info(n_workers=-1)["workers"]):
+        if not self._waiting:
+            return
+        if self._client.status in ("closing", "closed"):
+            for call in self._waiting:
+                call.future.set_exception(ExecutorLostError(_LOST))
+            self._waiting.clear()
+        places = len(self._workers())
+        while self._waiting and len(self._at_work) < places:
             call = self._waiting.popleft()
             if call.future.set_running_or_notify_cancel():
                 try:
@@ -174,7 +182,7 @@ class DaskExecutor(Executor):
         inner = self._at_work[call]
         try:
             if inner.status not in ("finished", "error"):
-                raise ExecutorLostError("the connection to the scheduler is lost")
+                raise ExecutorLostError(_LOST)
             call.future.set_result(finish(inner.result(timeout=_CONNECT)))
         except KilledWorker as problem:
             where = getattr(problem.last_worker, "address", "a worker")
@@ -187,10 +195,17 @@ class DaskExecutor(Executor):
             if not self._ended.is_set():
                 self._begin()
 
+    def _workers(self) -> list[dict[str, Any]]:
+        """Ask the scheduler for its workers; none where it does not answer."""
+        try:
+            return list(self._client.scheduler_info(n_workers=-1).get("workers", {}).values())
+        except (OSError, RuntimeError):
+            return []
+
     def _resources(self, experiments: list[Experiment]) -> dict[str, float]:
         """Return what experiments take of a worker, of what the workers have declared."""
         needed = WORKER_BYTES + sum(one.memory for one in experiments)
-        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        workers = self._workers()
         largest = max((one["memory_limit"] or math.inf for one in workers), default=0.0)
         if 0 < largest < needed:
             raise InputError(
@@ -359,14 +374,16 @@ def _ending(executor: DaskExecutor) -> Iterator[DaskExecutor]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Dask's own log off the terminal, and its schedulers to `TRIES`."""
-    log = logging.getLogger("distributed")
-    before = log.level
+    logs = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith("distributed")]
+    before = [(log, log.level) for log in logs]  # Dask gives each of them a level and a handler of its own
     with dask.config.set(_CONFIG):
-        log.setLevel(logging.CRITICAL + 1)
+        for log in logs:
+            log.setLevel(logging.CRITICAL + 1)
         try:
             yield
         finally:
-            log.setLevel(before)
+            for log, level in before:
+                log.setLevel(level)
 
 
 def _inputs(folder: Path, experiment: Experiment) -> dict[str, bytes]:
