@@ -76,8 +76,9 @@ def plot_rates(losses: pd.DataFrame, *, ax: Axes, palette: Colours = None) -> Ax
         shape = {"marker": look.marker, "color": look.colour, "markersize": points(4)}
         ax.plot(rate, height, linestyle=look.line, linewidth=points(1.0), label=literal(arm), clip_on=False, **shape)
         gone = values(part, "lost") > 0
-        some = some or gone.any()
-        ax.plot(rate[gone], height[gone], linestyle="none", mfc="white", clip_on=False, zorder=3, **shape)
+        if gone.any():  # an empty line that is not clipped would count as one at the corner of the figure
+            some = True
+            ax.plot(rate[gone], height[gone], linestyle="none", mfc="white", clip_on=False, zorder=3, **shape)
     if some:
         ax.plot([], [], "o", color=GREY, mfc="white", markersize=points(4), label="diverged")
     ax.set(xscale="log", ylim=(bottom, top), xlabel="learning rate", ylabel="loss (nats a character)")

@@ -62,6 +62,13 @@ def test_rates_at_which_every_network_diverged_are_drawn_too():
     assert np.asarray(ax.lines[0].get_ydata()).tolist() == [ax.get_ylim()[1]] * 2
 
 
+def test_rates_at_which_none_diverged_leave_the_layout_alone():
+    """An empty line that is not clipped has a box at the corner of the figure, for which the layout makes room."""
+    table = pd.DataFrame({"arm": "bitnet", "rate": [0.1, 0.2], "loss": [2.0, 2.1], "lost": 0.0})
+    ax = plot_rates(table, ax=Figure().subplots())
+    assert all(len(np.asarray(line.get_xdata())) for line in ax.lines if not line.get_clip_on())
+
+
 def test_names_of_rows_do_not_lie_on_their_intervals():
     table = pd.DataFrame({"name": ["Pre-LN - SubLN, elastic", "$2"], "value": [0.1, NAN], "low": [-0.4, NAN]})
     with drawing(paper()):

@@ -77,7 +77,7 @@ def draw_as_written(results: Results, sheet: Sheet = PLAIN) -> Figure:
     """Draw the six panels of BitNet as W23 writes it."""
     losses, laws = (stored_table(results, "C9", name) for name in ("losses", "laws"))
     title = figure_title(results, "bitnet-as-written")
-    figure, axes = sheet.figure(TEXTS["bitnet-as-written"]["panels"], (PAGE, 6.7), title)
+    figure, axes = sheet.figure(TEXTS["bitnet-as-written"]["panels"], (PAGE, 7.2), title)
     palette = sheet.palette
 
     shown = pd.DataFrame(losses.loc[losses["arm"].isin(_AS_WRITTEN)])
