@@ -102,13 +102,16 @@ class DrawnWeights:
         """Draw it a part at a time: neurons (start, stop) of ranges that follow each other from neuron 0 on.
 
         No range may reach across the middle of the network (see `cores.half_blocks`); by default they are of at most
-        4096 neurons and cover it.
+        4096 neurons and cover it. The weights of each are in an array that the next part overwrites.
         """
+        ranges = half_blocks(self.width, _ROWS) if ranges is None else ranges
+        room = np.empty((max(stop - start for start, stop in ranges), self.dim), dtype=np.float32)
         rng = self._rng()
-        for start, stop in half_blocks(self.width, _ROWS) if ranges is None else ranges:
+        for start, stop in ranges:
             if self.init == "paired" and start == self.width // 2:
                 rng = self._rng()
-            w = rng.standard_normal((stop - start, self.dim), dtype=np.float32)
+            w = room[: stop - start]
+            rng.standard_normal(out=w, dtype=np.float32)
             yield Weights(w, self.a[start:stop])
 
     def _rng(self) -> np.random.Generator:

@@ -50,8 +50,9 @@ class TrainingMemory:
         the sums of blocks; of those at a time the weights, now and at the start, and what the step, the forward pass,
         the Gram matrix of bits and the comparison of patterns make of them.
         """
-        patterns, signs, sums = _words(self.n_train), _words(self.dim), 8 * (self.n_train + self.n_test + 32)
-        of_all = 2 * (patterns + signs) + 12 + sums // BLOCK
+        patterns, signs = _words(self.n_train), _words(self.dim)
+        blocks = 8 * (self.n_train + self.n_test + 32) + 2048  # their sums, and objects of Python if each is a part
+        of_all = 2 * (patterns + signs) + 12 + blocks // BLOCK
         at_a_time = 8 * self.dim + signs + 12 + 4 * patterns + 2 * _words(self.n_test) + 128
         return self.width * of_all + min(rows, self.width) * at_a_time + self._of_data
 
