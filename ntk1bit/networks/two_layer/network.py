@@ -63,8 +63,11 @@ class Weights(NamedTuple):
         return self.w.shape[1]
 
     def parts(self, ranges: Sequence[tuple[int, int]] | None = None) -> Iterator[Weights]:
-        """Return the networks of neurons (start, stop) of each range, views; by default all neurons together."""
-        for start, stop in [(0, self.width)] if ranges is None else ranges:
+        """Give the networks of neurons (start, stop) of each range, as views; by default itself, the only part."""
+        if ranges is None:
+            yield self
+            return
+        for start, stop in ranges:
             yield Weights(self.w[start:stop], self.a[start:stop])
 
 
