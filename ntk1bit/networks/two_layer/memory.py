@@ -69,7 +69,7 @@ class TrainingMemory:
         if limit < self.least:
             raise InputError(
                 f"width {self.width} with {self.n_train} training inputs takes at least {megabytes(self.least)} of "
-                f"memory, and the limit is {megabytes(limit)}; raise it, or take a smaller width or fewer inputs"
+                f"memory, and the limit is {limit / 1e6:.4g} MB; raise it, or take a smaller width or fewer inputs"
             )
         fixed = self.in_parts(0)
         each = self.in_parts(1) - fixed
@@ -83,7 +83,7 @@ class TrainingMemory:
         return kernels + data + recorded
 
 
-def megabytes(size: float) -> str:
+def megabytes(size: int) -> str:
     """Write a number of bytes in MB, rounded up, so that the number is enough."""
     return f"{math.ceil(size / 1e6)} MB"
 
