@@ -75,6 +75,18 @@ class Experiment(PlainFields, ABC):
         """
         return ()
 
+    def memory_within(self, limit: int | None) -> int:  # noqa: ARG002
+        """Predict the bytes of arrays at the peak of a run under `limits.memory_limit(limit)`.
+
+        A kind that can do with less memory than `memory` says so here; others need as much as ever.
+
+        Raises
+        ------
+        InputError
+            Where a kind keeps to a limit, if this one is too small for it.
+        """
+        return self.memory
+
     @abstractmethod
     def run(self, scratch: Path) -> pd.DataFrame:
         """Compute the result: numbers, words, and lists of numbers.

@@ -11,11 +11,14 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.data import own_data, tasks
+from ntk1bit.errors import InputError
 from ntk1bit.experiments.experiment import Experiment
+from ntk1bit.experiments.limits import current_limit
 from ntk1bit.experiments.predictions import distances
 from ntk1bit.networks import two_layer
 from ntk1bit.networks.quantizers import Scale
-from ntk1bit.networks.two_layer import Init, Precision, Trajectory
+from ntk1bit.networks.two_layer import Init, Precision, TrainingMemory, Trajectory
+from ntk1bit.networks.two_layer.memory import megabytes
 
 NO_SCALE = "none"  # the scale of a full-precision network
 CHECKPOINT_COLUMNS = (
@@ -79,16 +82,52 @@ class TwoLayer(Experiment):
 
     @property
     def memory(self) -> int:
-        """Predicted bytes at the peak: weights now and at the start, packed signs and activation patterns, kernels."""
-        latent, activity = self.width * self.dim, self.width * self.n_train
-        kernels = 6 * 8 * self.n_train**2
-        if self.predictions:  # the kernels of both predictions, and powers of I - eta H
-            kernels += 6 * 8 * self.n_train * (self.n_train + self.n_test)
+        """Predicted bytes at the peak, all weights in memory; see `TrainingMemory`."""
+        terms = 0
         if self.terms:  # the network in float64, and its activation patterns unpacked
-            latent, activity = 2 * latent, activity + 8 * activity
-        data = 16 * (self.n_train + self.n_test) * self.dim
-        recorded = 8 * self.checkpoints * (self.n_train + self.n_test) * 3 + 32 * self.steps
-        return 8 * latent + 5 * (latent + activity) // 8 + 32 * self.width + kernels + data + recorded
+            latent, activity = self.width * self.dim, self.width * self.n_train
+            terms = 8 * latent + 5 * (latent + 8 * activity) // 8
+        return self._training.whole + self._for_predictions + terms
+
+    def memory_within(self, limit: int | None) -> int:
+        """Predict the bytes at the peak under a limit: where it is less than `memory`, the weights are in a file.
+
+        Raises
+        ------
+        InputError
+            If the limit is too small for that too, or terms are asked for, which need all weights in memory.
+        """
+        left = self._left_for_training(limit)
+        if left is None:
+            return self.memory
+        rows = self._training.rows_within(left)
+        return self._for_predictions + (self._training.whole if rows is None else self._training.in_parts(rows))
+
+    @property
+    def _training(self) -> TrainingMemory:
+        return TrainingMemory(self.width, self.dim, self.n_train, self.n_test, self.steps, self.checkpoints)
+
+    @property
+    def _for_predictions(self) -> int:
+        """Bytes of the kernels of both predictions, and of powers of I - eta H."""
+        return 6 * 8 * self.n_train * (self.n_train + self.n_test) if self.predictions else 0
+
+    def _left_for_training(self, limit: int | None) -> int | None:
+        """Return the bytes that training may take under a limit; None where everything fits."""
+        if limit is None or self.memory <= limit:
+            return None
+        if self.terms:
+            raise InputError(
+                f"the terms of a step need all weights in memory: {megabytes(self.memory)} at {self.label}, and the "
+                f"limit is {limit / 1e6:.4g} MB; raise it or leave out the terms"
+            )
+        least = self._training.least + self._for_predictions
+        if limit < least:
+            raise InputError(
+                f"{self.label} with {self.n_train} training points takes at least {megabytes(least)} of memory, and "
+                f"the limit is {limit / 1e6:.4g} MB; raise it, or take a smaller width or fewer points"
+            )
+        return limit - self._for_predictions
 
     def reads(self, scratch: Path) -> tuple[Path, ...]:
         """Return where the data of one's own are, if it is trained on such."""
@@ -96,6 +135,9 @@ class TwoLayer(Experiment):
 
     def run(self, scratch: Path) -> pd.DataFrame:
         """Train the network; it takes seconds to minutes and keeps no checkpoint in `scratch`.
+
+        Under a limit of memory that is too small for its weights these are in a file beside `scratch` for the time
+        being. The result has the same bits.
 
         Returns
         -------
@@ -108,7 +150,7 @@ class TwoLayer(Experiment):
         if own_data.is_own(self.task):
             own_data.look_in(scratch.parents[1])  # the run's folder
         task = load_task(self.task, self.n_train, self.n_test, self.data_seed, self.dim)
-        weights = two_layer.init(self.width, self.dim, seed=self.seed, init=cast(Init, self.init))
+        weights = two_layer.DrawnWeights(self.width, self.dim, seed=self.seed, init=cast(Init, self.init))
         precision = cast(Precision, self.precision)
         scale = cast(Scale, "std" if self.scale == NO_SCALE else self.scale)
         terms: list[two_layer.StepTerms] = []
@@ -130,6 +172,8 @@ class TwoLayer(Experiment):
             x_test=task.x_test,
             record=self.checkpoints,
             observe=record_terms if self.terms else None,
+            memory=self._left_for_training(current_limit()),
+            scratch=scratch,
         )
         columns = {name: getattr(trajectory, name) for name in CHECKPOINT_COLUMNS}
         columns["test_loss"] = 0.5 * ((trajectory.test_outputs - task.y_test) ** 2).sum(axis=1)
