@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -17,7 +18,7 @@ from ntk1bit import cores
 from ntk1bit.compiling import announced
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.executors import running, uninterrupted, workers
-from ntk1bit.experiments.experiment import Experiment
+from ntk1bit.experiments.experiment import Experiment, groups
 from ntk1bit.experiments.specification import Reader, Specification, Stage
 from ntk1bit.experiments.store import StageIncompleteError, Store
 from ntk1bit.experiments.telling import COMPILING_KERNELS, Teller, forget, told
@@ -128,6 +129,37 @@ def compute(folder: Path | str, experiment: Experiment) -> bool:
     return store.write(experiment, frame, seconds=time.perf_counter() - began)
 
 
+def compute_together(
+    folder: Path | str, group: Sequence[Experiment], missing: Collection[Experiment]
+) -> dict[str, bool | Exception]:
+    """Run a group of experiments in one call and store those that are missing.
+
+    The whole group is computed again where a part of it is missing, because last bits depend on how many are computed
+    together. A group that fails is computed one by one, so that one of them that fails does not lose the others.
+
+    Returns
+    -------
+    For each missing experiment, by key, whether it diverged, or why it failed.
+    """
+    store = Store(folder)
+    began = time.perf_counter()
+    scratches = [store.scratch(one.key) for one in group]
+    with Teller(scratches[0]) as tell, cores.using(threads=1), announced(lambda: tell(COMPILING_KERNELS, 0.0)):
+        try:
+            frames = type(group[0]).run_together(group, scratches)
+        except Exception:
+            frames = None
+    seconds = (time.perf_counter() - began) / len(group)
+    ended: dict[str, bool | Exception] = {}
+    for one, frame in zip(group, frames or [None] * len(group), strict=True):
+        if one in missing:
+            try:
+                ended[one.key] = compute(folder, one) if frame is None else store.write(one, frame, seconds=seconds)
+            except Exception as problem:
+                ended[one.key] = problem
+    return ended
+
+
 def require_memory(experiments: Collection[Experiment], jobs: int) -> None:
     """Refuse experiments that would not fit in this machine's free memory.
 
@@ -153,7 +185,7 @@ def require_memory(experiments: Collection[Experiment], jobs: int) -> None:
 
 def predicted_memory(experiments: Collection[Experiment], jobs: int) -> float:
     """Predict the peak of resident bytes with `jobs` experiments at once, the largest together."""
-    largest = sorted((one.memory for one in experiments), reverse=True)[:jobs]
+    largest = sorted((sum(one.memory for one in group) for group in groups(experiments)), reverse=True)[:jobs]
     return sum(largest) + WORKER_BYTES * len(largest)
 
 
@@ -221,19 +253,38 @@ class _Run:
             at_work = dict.fromkeys(missing)
             for one in missing:
                 forget(self.store.scratch(one.key))  # what a killed process said
-            calls = {one: (compute, self.store.folder.absolute(), one) for one in missing}
+            calls = self._calls(new.values(), set(missing))
             meanwhile = None if self.progress is None else lambda: self._look(at_work, total)
             with running(self.pool, calls, meanwhile=meanwhile) as ended:
-                for one, future in ended:
-                    self._settle(future, one)
-                    del at_work[one]
-                    self.done += one.cost
-                    self._tell(f"{one.label} done", total)
+                for together, future in ended:
+                    for one in together:
+                        self._settle(future, one)
+                        del at_work[one]
+                        self.done += one.cost
+                    self._tell(f"{together[0].label} done", total)
 
-    def _settle(self, future: Future[bool], experiment: Experiment) -> None:
+    def _calls(
+        self, asked: Iterable[Experiment], missing: Collection[Experiment]
+    ) -> dict[tuple[Experiment, ...], tuple[Any, ...]]:
+        """Return what computes the missing experiments, each alone or together with others that were asked for."""
+        folder = self.store.folder.absolute()
+        calls: dict[tuple[Experiment, ...], tuple[Any, ...]] = {}
+        for group in groups(asked):
+            lacking = tuple(one for one in group if one in missing)
+            if lacking:
+                alone = len(group) == 1
+                calls[lacking] = (compute, folder, group[0]) if alone else (compute_together, folder, group, lacking)
+        return dict(sorted(calls.items(), key=lambda call: -sum(one.cost for one in call[0])))
+
+    def _settle(self, future: Future[bool | dict[str, bool | Exception]], experiment: Experiment) -> None:
         """Count how an experiment ended, and record why it failed."""
         try:
-            self.diverged += future.result()
+            ended = future.result()
+            if isinstance(ended, dict):
+                ended = ended[experiment.key]
+            if isinstance(ended, Exception):
+                raise ended
+            self.diverged += ended
             self.computed += 1
         except BrokenProcessPool:
             raise
