@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ def collect(spec: Path | None, *, out: Path | None, of_file: Mapping[str, str | 
     options
         Fields of the specification, as the command line has them.
     """
-    readers = {
+    readers: dict[str, Callable[[str], Any]] = {
+        "backend": str,
         "widths": read_widths,
         "seeds": read_seeds,
         "n_train": lambda text: read_list(text, option="--n-train", kind=int),
@@ -71,7 +72,7 @@ def print_tasks() -> int:
 
 def print_plan(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
     """Print what would run and what it would cost."""
-    jobs = usable_jobs(jobs)
+    jobs = _jobs(spec, jobs)
     networks = spec.networks
     rows = []
     for width in sorted(spec.widths):
@@ -97,7 +98,7 @@ def run(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
     folder = out or default_folder(spec)
     began = time.monotonic()
     with resumable(folder):
-        outcome = run_shown(spec, folder, jobs=usable_jobs(jobs))
+        outcome = run_shown(spec, folder, jobs=_jobs(spec, jobs))
     found = f", {outcome.found} were there" if outcome.found else ""
     ended = f"{outcome.cells} cells: {outcome.computed} trained in {clock(time.monotonic() - began)}{found}"
     if outcome.diverged:
@@ -108,3 +109,8 @@ def run(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
         ended += f", {outcome.unreadable} UNREADABLE"
     print(f"{ended}. See them with: ntk1bit summary {shlex.quote(str(folder))}")
     return 1 if outcome.failed or outcome.unreadable else 0
+
+
+def _jobs(spec: SweepSpec, jobs: int | None) -> int:
+    """Return the number of processes: in JAX one unless told otherwise, which keeps one accelerator busy."""
+    return usable_jobs(1 if jobs is None and spec.backend == "jax" else jobs)

@@ -86,8 +86,8 @@ def descend(
     Parameters
     ----------
     loss
-        `loss(params, batch, *data, *own)` of one network. Compiled code is kept by its identity: pass the same object again,
-        not a new lambda.
+        `loss(params, batch, *data, *own)` of one network. Compiled code is kept by its identity: pass the same object
+        again, not a new lambda.
     params
         The start, any pytree of arrays; its buffers may be reused.
     training

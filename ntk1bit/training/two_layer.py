@@ -80,13 +80,14 @@ def train_side_by_side(
     """
     if not weights:
         return []
-    shape = weights[0].w.shape
+    shape, rows = weights[0].w.shape, np.empty((0, 0), np.float32)
     for one in weights:
-        x_checked = checked_inputs(x, one, precision=precision, scale=scale)
         if one.w.dtype != np.float32 or one.w.shape != shape:
-            raise InputError(f"networks side by side need float32 weights of one shape, got {one.w.dtype} {one.w.shape}")
-    x = x_checked
-    width, dim = shape
+            raise InputError(
+                f"networks side by side need float32 weights of one shape, got {one.w.dtype} {one.w.shape}"
+            )
+        rows = checked_inputs(x, one, precision=precision, scale=scale)
+    x, (width, dim) = rows, shape
     if x.shape[0] == 0:
         raise InputError("there are no training inputs; at least one is needed")
     if width > WIDEST:
@@ -131,7 +132,9 @@ def train_side_by_side(
 
     with single_threaded_blas():  # as in `train`: the last bits of eta do not depend on the number of threads
         counts = np.asarray(first.counts)
-        etas = [eta_rel / one.lambda_max_at_start(_whole(counted)) for one, counted in zip(observers, counts, strict=True)]
+        etas = [
+            eta_rel / one.lambda_max_at_start(_whole(counted)) for one, counted in zip(observers, counts, strict=True)
+        ]
         moves = np.array([eta * float(one) for eta, one in zip(etas, factor, strict=True)], np.float32)
         ended = descend(
             _residual_norm(precision, scale),
