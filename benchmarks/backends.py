@@ -1,9 +1,9 @@
 """How fast sweeps train in JAX, on the device that it finds, and on the cores; prints the table of both.
 
 Run `python -m benchmarks.backends [--widths 64,1024] [--networks 8] [--steps 200] [--rounds 3]`. Both train the same
-networks on the same data in one process and take turns; a turn of JAX is all networks side by side, one of the cores one
-network after the other on all threads. The first turn, in which programs are compiled, does not count, but is printed.
-Kernels and eigenvalues at checkpoints are part of either.
+networks on the same data in one process and take turns; a turn of JAX is all networks side by side, one of the cores
+one network after the other on all threads. The first turn, in which programs are compiled, does not count, but is
+printed. Kernels and eigenvalues at checkpoints are part of either.
 """
 
 from __future__ import annotations

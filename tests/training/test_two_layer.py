@@ -155,14 +155,15 @@ def test_what_cannot_be_trained_is_refused_in_a_line():
     x, y, start = unit(4, 3, seed=0), signs(4), two_layer.init(8, 3, seed=0)
     wide = Weights(start.w.astype(np.float64), start.a.astype(np.float64))
     dead = Weights(np.full((1, 3), -1, np.float32), np.ones(1, np.float32))
-    for weights, more, message in (
+    refused: list[tuple[list[Weights], dict[str, Any], str]] = [
         ([start, wide], {}, "float32 weights of one shape"),
         ([start, two_layer.init(6, 3, seed=0)], {}, "of one shape"),
         ([start], {"kappas": [1.0, 2.0]}, "1 networks but 2 kappas"),
         ([start], {"steps": 0}, "1 or more"),
         ([start], {"eta_rel": 0.0}, "positive"),
         ([dead], {"precision": "full"}, "no neuron of this network"),
-    ):
+    ]
+    for weights, more, message in refused:
         with pytest.raises(InputError, match=message) as caught:
             train_side_by_side(np.abs(x), y, weights, **more)
         assert "\n" not in str(caught.value)
