@@ -61,6 +61,10 @@ class Running(NamedTuple):
     collect: Annotated[
         bool, typer.Option("--collect", help="Workers see no common folder: send results through the scheduler.")
     ] = False
+    memory: Annotated[
+        str | None,
+        typer.Option(help="What the arrays of a cell may take, such as 500MB or 2GB: wide networks then use a file."),
+    ] = None
 
 
 AS_USUAL = Running()

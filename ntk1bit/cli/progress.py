@@ -137,7 +137,7 @@ def run_shown(specification: Specification, folder: Path, workers: Workers) -> O
     from ntk1bit.experiments import run_all
 
     with progress_bar() as bar, workers.opened(note=say) as executor:
-        outcome = run_all(specification, folder, executor=executor, progress=bar)
+        outcome = run_all(specification, folder, executor=executor, memory=workers.memory, progress=bar)
     for note in outcome.notes:
         say(note)
     return outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ntk1bit.cli.lists import read_bytes
 from ntk1bit.cli.options import Running
 from ntk1bit.cli.progress import usable_jobs
 from ntk1bit.errors import InputError
@@ -26,4 +27,5 @@ def workers_of(running: Running) -> Workers:
         workers=running.workers,
         cluster=running.cluster,
         collect=running.collect,
+        memory=None if running.memory is None else read_bytes(running.memory, option="--memory"),
     )

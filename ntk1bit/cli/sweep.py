@@ -78,6 +78,13 @@ def sweep(
             "--terms/--no-terms", help="Also decompose recorded steps into the terms C1 to C4 of D25, Claim H.2."
         ),
     ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            help="What trains: cores, or jax for an accelerator, in one process unless --jobs says more. "
+            "Default: {backend}."
+        ),
+    ] = None,
     spec: Annotated[
         Path | None, typer.Option(help="TOML file with a [sweep] table; options given here override it.")
     ] = None,
@@ -120,6 +127,7 @@ def sweep(
         data_seed=data_seed,
         predictions=predictions,
         terms=terms,
+        backend=backend,
     )
     if dry_run:
         return sweeping.print_plan(settings, running=running, out=out)

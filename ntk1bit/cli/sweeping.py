@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ntk1bit.cli.running import workers_of
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.data import tasks
 from ntk1bit.experiments import SweepSpec
+from ntk1bit.experiments.executors import Workers
 from ntk1bit.experiments.runner import free_memory, predicted_memory, require_memory
 from ntk1bit.printing import number
 
@@ -35,7 +36,8 @@ def collect(spec: Path | None, *, out: Path | None, of_file: Mapping[str, str | 
     options
         Fields of the specification, as the command line has them.
     """
-    readers = {
+    readers: dict[str, Callable[[str], Any]] = {
+        "backend": str,
         "widths": read_widths,
         "seeds": read_seeds,
         "n_train": lambda text: read_list(text, option="--n-train", kind=int),
@@ -73,7 +75,7 @@ def print_tasks() -> int:
 
 def print_plan(spec: SweepSpec, *, running: Running, out: Path | None) -> int:
     """Print what would run and what it would cost."""
-    jobs = workers_of(running).places
+    jobs = _workers(spec, running).places
     networks = spec.networks
     rows = []
     for width in sorted(spec.widths):
@@ -96,7 +98,7 @@ def print_plan(spec: SweepSpec, *, running: Running, out: Path | None) -> int:
 
 def run(spec: SweepSpec, *, running: Running, out: Path | None) -> int:
     """Run a sweep with a progress bar; return the exit code."""
-    folder, workers = out or default_folder(spec), workers_of(running)
+    folder, workers = out or default_folder(spec), _workers(spec, running)
     began = time.monotonic()
     with resumable(folder):
         outcome = run_shown(spec, folder, workers)
@@ -110,3 +112,8 @@ def run(spec: SweepSpec, *, running: Running, out: Path | None) -> int:
         ended += f", {outcome.unreadable} UNREADABLE"
     print(f"{ended}. See them with: ntk1bit summary {shlex.quote(str(folder))}")
     return 1 if outcome.failed or outcome.unreadable else 0
+
+
+def _workers(spec: SweepSpec, running: Running) -> Workers:
+    """Return the workers asked for: in JAX one process unless told otherwise, which keeps one accelerator busy."""
+    return workers_of(running._replace(jobs=1) if running.jobs is None and spec.backend == "jax" else running)

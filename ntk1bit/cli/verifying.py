@@ -81,7 +81,7 @@ def run(
         return 0
     with resumable(folder), progress_bar() as bar, workers.opened(note=say) as executor:
         results = verification.verify(
-            chosen, work, preset=preset, folder=folder, executor=executor, progress=bar, note=say
+            chosen, work, preset=preset, folder=folder, executor=executor, memory=workers.memory, progress=bar, note=say
         )
     judged = [entry for entry in results.claims if entry.id in chosen]
     if as_json:

@@ -79,7 +79,7 @@ def run(
         _print_plan(studies, folder, workers.places)
         return 0
     with resumable(folder), progress_bar() as bar, workers.opened(note=say) as executor:
-        results = verify_files(studies, folder, executor=executor, progress=bar, note=say)
+        results = verify_files(studies, folder, executor=executor, memory=workers.memory, progress=bar, note=say)
     page = write_report(folder)
     entries = _judged(results, claims)
     if as_json:

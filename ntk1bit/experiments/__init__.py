@@ -23,6 +23,7 @@ from ntk1bit.experiments.step_within_ball import StepInBall
 from ntk1bit.experiments.store import Store
 from ntk1bit.experiments.sweep import SweepSpec
 from ntk1bit.experiments.two_layer import TwoLayer
+from ntk1bit.experiments.two_layer_jax import TwoLayerJax
 from ntk1bit.experiments.update_flips import UpdateFlips
 from ntk1bit.experiments.within_ball import KernelInBall, WeightsInBall
 from ntk1bit.old_names import missing_name
@@ -56,6 +57,7 @@ __all__ = [
     "Store",
     "SweepSpec",
     "TwoLayer",
+    "TwoLayerJax",
     "UpdateFlips",
     "WeightsInBall",
     "open_run",

@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
@@ -40,7 +40,7 @@ from ntk1bit.experiments.executors import (
     uninterrupted,
 )
 from ntk1bit.experiments.experiment import Experiment
-from ntk1bit.experiments.runner import USABLE, WORKER_BYTES, compute, free_memory
+from ntk1bit.experiments.runner import USABLE, WORKER_BYTES, free_memory
 from ntk1bit.files import read_toml, write_whole
 
 BATCH_SYSTEMS = {
@@ -120,7 +120,7 @@ class DaskExecutor(Executor):
         threading.Thread(target=self._watch, daemon=True).start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Have a worker compute fn(*args, **kwargs); `compute` with the memory of its experiment."""
+        """Have a worker compute fn(*args, **kwargs), with the memory that experiments among the arguments need."""
         call = Call(fn, args, kwargs)
         with self._lock:
             if self._ended.is_set():
@@ -165,12 +165,13 @@ class DaskExecutor(Executor):
 
     def _hand_in(self, call: Call) -> None:
         fn, args, finish = call.function, call.args, _same
-        experiments = [one for one in args if isinstance(one, Experiment)]
+        experiments = list(dict.fromkeys(_experiments(args)))
         resources = self._resources(experiments) if experiments else {}
         priority = round(1000 * sum(one.cost for one in experiments))
-        if self._collect and fn is compute:
-            folder, experiment = args
-            fn, args, finish = compute_away, (experiment, _inputs(folder, experiment)), functools.partial(_keep, folder)
+        if self._collect and experiments:
+            folder, *rest = args
+            fn, args = compute_away, (fn, rest, _inputs(folder, experiments), [one.key for one in experiments])
+            finish = functools.partial(_keep, folder)
         inner = self._client.submit(
             _alone, fn, *args, pure=False, priority=priority, resources=resources or None, **call.kwargs
         )
@@ -225,15 +226,19 @@ def _alone(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return fn(*args, **kwargs)
 
 
-def compute_away(experiment: Experiment, inputs: Mapping[str, bytes]) -> tuple[bool, dict[str, bytes]]:
-    """Run one experiment in a temporary folder; return whether it diverged, and its files by name.
+def compute_away(
+    fn: Callable[..., Any], rest: Sequence[Any], inputs: Mapping[str, bytes], keys: Collection[str]
+) -> tuple[Any, dict[str, bytes]]:
+    """Compute in a temporary folder in place of a run's; return what `fn` does, and the files of results by name.
 
     Parameters
     ----------
-    experiment
-        What to run.
+    fn, rest
+        What is called with the folder and the rest of its arguments: `runner.compute`, say, and an experiment.
     inputs
         Files of the run's folder that it reads, by their paths in it.
+    keys
+        Of the experiments whose files go back.
     """
     with tempfile.TemporaryDirectory(prefix="ntk1bit-") as place:
         folder = Path(place)
@@ -242,9 +247,9 @@ def compute_away(experiment: Experiment, inputs: Mapping[str, bytes]) -> tuple[b
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         (folder / "cells").mkdir(exist_ok=True)
-        diverged = compute(folder, experiment)
-        found = (folder / "cells").glob(f"{experiment.key}*")
-        return diverged, {f"cells/{path.name}": path.read_bytes() for path in found}
+        ended = fn(folder, *rest)
+        found = [path for key in keys for path in (folder / "cells").glob(f"{key}*")]
+        return ended, {f"cells/{path.name}": path.read_bytes() for path in found}
 
 
 @contextmanager
@@ -386,18 +391,26 @@ def _quiet() -> Iterator[None]:
                 log.setLevel(level)
 
 
-def _inputs(folder: Path, experiment: Experiment) -> dict[str, bytes]:
-    scratch = folder / "cells" / experiment.key
-    paths = [folder / "spec.toml", *filter(Path.is_file, experiment.reads(scratch))]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+def _experiments(values: Iterable[Any]) -> Iterator[Experiment]:
+    """Yield the experiments among arguments, those in groups too."""
+    for one in values:
+        if isinstance(one, Experiment):
+            yield one
+        elif isinstance(one, tuple):
+            yield from _experiments(one)
 
 
-def _keep(folder: Path, ended: tuple[bool, dict[str, bytes]]) -> bool:
-    """Write what `compute_away` gave: the result last, so that it is never there without the files beside it."""
-    diverged, files = ended
+def _inputs(folder: Path, experiments: Iterable[Experiment]) -> dict[str, bytes]:
+    read = [path for one in experiments for path in one.reads(folder / "cells" / one.key) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in (folder / "spec.toml", *read)}
+
+
+def _keep(folder: Path, ended: tuple[Any, dict[str, bytes]]) -> Any:
+    """Write what `compute_away` gave: results last, so that none is ever there without the files beside it."""
+    answer, files = ended
     for name in sorted(files, key=lambda one: one.endswith(".parquet")):
         write_whole(folder / name, files[name])
-    return diverged
+    return answer
 
 
 def _same(ended: Any) -> Any:

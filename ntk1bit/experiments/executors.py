@@ -201,6 +201,8 @@ class Workers:
         Of a batch system, a TOML file with a table of its settings.
     collect
         Whether workers see no common folder, so that results come back through the scheduler.
+    memory
+        Bytes that the arrays of one experiment may take, `memory` of `run_all`; no limit if not given.
 
     Raises
     ------
@@ -214,6 +216,7 @@ class Workers:
     workers: int | None = None
     cluster: Path | None = None
     collect: bool = False
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         """Check that the settings go together."""

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import pandas as pd
 
 from ntk1bit.errors import require_choice
 from ntk1bit.experiments.plain_fields import PlainFields
 
+E = TypeVar("E", bound="Experiment")
 _KINDS: dict[str, type[Experiment]] = {}  # every class with a KIND that has been imported
+_MOST_TOGETHER = 64  # experiments computed in one call: what a stop loses, and what keeps one process busy
+_TOGETHER_BYTES = 2**30  # of their memory; a constant, so that groups are the same on every machine
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,16 @@ class Experiment(PlainFields, ABC):
         """
         return self.memory
 
+    @property
+    def together(self) -> Hashable:
+        """What experiments share that can be computed in one call of `run_together`; None to be computed alone."""
+        return None
+
+    @classmethod
+    def run_together(cls, experiments: Sequence[Any], scratches: Sequence[Path]) -> list[pd.DataFrame]:
+        """Compute several results at once: what `run` returns for each. Kinds that say `together` have their own."""
+        return [one.run(scratch) for one, scratch in zip(experiments, scratches, strict=True)]
+
     @abstractmethod
     def run(self, scratch: Path) -> pd.DataFrame:
         """Compute the result: numbers, words, and lists of numbers.
@@ -101,6 +114,28 @@ class Experiment(PlainFields, ABC):
         -------
         The result. Where a training can diverge, the column `diverged` says whether it did.
         """
+
+
+def groups(experiments: Iterable[E]) -> list[tuple[E, ...]]:
+    """Put experiments into the groups that are computed in one call, most of them alone, in the order of their firsts.
+
+    A group holds at most 64 experiments and 1 GiB of their memory. The same experiments give the same groups.
+    """
+    made: list[list[E]] = []
+    growing: dict[Hashable, list[E]] = {}
+    for one in experiments:
+        shared = one.together
+        group = None if shared is None else growing.get((type(one), shared))
+        if (
+            group is None
+            or len(group) == _MOST_TOGETHER
+            or sum(other.memory for other in group) + one.memory > _TOGETHER_BYTES
+        ):
+            group = []
+            made.append(group)
+            growing[type(one), shared] = group
+        group.append(one)
+    return [tuple(group) for group in made]
 
 
 def key_of(kind: str, version: int, settings: Mapping[str, Any]) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import functools
 import itertools
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -24,7 +26,8 @@ from ntk1bit.experiments.executors import (
     uninterrupted,
     workers,
 )
-from ntk1bit.experiments.experiment import Experiment
+from ntk1bit.experiments.experiment import Experiment, groups
+from ntk1bit.experiments.limits import memory_limit
 from ntk1bit.experiments.specification import Reader, Specification, Stage
 from ntk1bit.experiments.store import StageIncompleteError, Store
 from ntk1bit.experiments.telling import COMPILING_KERNELS, Teller, forget, told
@@ -73,6 +76,7 @@ def run_all(
     *,
     jobs: int = 1,
     executor: Executor | None = None,
+    memory: int | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
     """Compute every experiment of a specification that the folder does not hold yet.
@@ -92,6 +96,9 @@ def run_all(
     executor
         Any `concurrent.futures.Executor`, as `Workers.opened` and Dask's `Client.get_executor` give; it is not shut
         down.
+    memory
+        Bytes that the arrays of one experiment may take; kinds that can do with less than they would like keep to it,
+        with the same results (`Experiment.memory_within`).
     progress
         Called with what is being done, or was just finished, and the share of the work that is done.
 
@@ -108,12 +115,12 @@ def run_all(
     store = Store(folder)
     specification = store.check(specification)
     if jobs := _processes(jobs, executor):
-        require_memory(specification.first_stage.experiments, jobs)
+        require_memory(specification.first_stage.experiments, jobs, memory)
     with store.lock():
         try:
             specification = store.open(specification)
             with workers(jobs, executor) as pool:
-                return _Run(specification, store, pool, jobs, progress).all_stages()
+                return _Run(specification, store, pool, jobs, memory, progress).all_stages()
         except FolderUnseenError as problem:
             raise InputError(str(problem)) from None
         except (ExecutorLostError, CancelledError) as problem:
@@ -132,8 +139,17 @@ def run_all(
             raise
 
 
-def compute(folder: Path | str, experiment: Experiment) -> bool:
+def compute(folder: Path | str, experiment: Experiment, *, memory: int | None = None) -> bool:
     """Run one experiment and store it; return whether it diverged. Any process that can see the folder can do this.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    experiment
+        Which.
+    memory
+        Bytes that its arrays may take (`limits.memory_limit`).
 
     Raises
     ------
@@ -148,7 +164,8 @@ def compute(folder: Path | str, experiment: Experiment) -> bool:
         )
     began = time.perf_counter()
     scratch = store.scratch(experiment.key)
-    with Teller(scratch) as tell, cores.using(threads=1), announced(lambda: tell(COMPILING_KERNELS, 0.0)):
+    compiling = announced(lambda: tell(COMPILING_KERNELS, 0.0))
+    with memory_limit(memory), Teller(scratch) as tell, cores.using(threads=1), compiling:
         frame = experiment.run(scratch)
     return store.write(experiment, frame, seconds=time.perf_counter() - began)
 
@@ -160,8 +177,39 @@ def _processes(jobs: int, executor: Executor | None) -> int:
     return executor.jobs if isinstance(executor, LocalProcesses) else 0
 
 
-def require_memory(experiments: Collection[Experiment], jobs: int) -> None:
-    """Refuse experiments that would not fit in this machine's free memory.
+def compute_together(
+    folder: Path | str, group: Sequence[Experiment], missing: Collection[Experiment]
+) -> dict[str, bool | Exception]:
+    """Run a group of experiments in one call and store those that are missing.
+
+    The whole group is computed again where a part of it is missing, because last bits depend on how many are computed
+    together. A group that fails is computed one by one, so that one of them that fails does not lose the others.
+
+    Returns
+    -------
+    For each missing experiment, by key, whether it diverged, or why it failed.
+    """
+    store = Store(folder)
+    began = time.perf_counter()
+    scratches = [store.scratch(one.key) for one in group]
+    with Teller(scratches[0]) as tell, cores.using(threads=1), announced(lambda: tell(COMPILING_KERNELS, 0.0)):
+        try:
+            frames = type(group[0]).run_together(group, scratches)
+        except Exception:
+            frames = None
+    seconds = (time.perf_counter() - began) / len(group)
+    ended: dict[str, bool | Exception] = {}
+    for one, frame in zip(group, frames or [None] * len(group), strict=True):
+        if one in missing:
+            try:
+                ended[one.key] = compute(folder, one) if frame is None else store.write(one, frame, seconds=seconds)
+            except Exception as problem:
+                ended[one.key] = problem
+    return ended
+
+
+def require_memory(experiments: Collection[Experiment], jobs: int, limit: int | None = None) -> None:
+    """Refuse experiments that would not fit in this machine's free memory, each under a limit if there is one.
 
     Raises
     ------
@@ -171,21 +219,22 @@ def require_memory(experiments: Collection[Experiment], jobs: int) -> None:
     if not any(one.memory for one in experiments):
         return
     free = USABLE * free_memory()
-    needed = predicted_memory(experiments, jobs)
+    needed = predicted_memory(experiments, jobs, limit)
     if needed <= free:
         return
-    fitting = [count for count in range(1, jobs) if predicted_memory(experiments, count) <= free]
-    worst = max(experiments, key=lambda one: one.memory)
-    advice = f"use --jobs {max(fitting)}" if fitting else "leave out the largest, or use fewer points or steps"
+    fitting = [count for count in range(1, jobs) if predicted_memory(experiments, count, limit) <= free]
+    worst = max(experiments, key=lambda one: one.memory_within(limit))
+    advice = f"use --jobs {max(fitting)}" if fitting else "leave out the largest, or limit --memory"
     raise InputError(
         f"{jobs} job(s) with experiments as large as {worst.label} would need {needed / 1e9:.1f} GB of memory, "
         f"but {free / 1e9:.1f} GB can be used; {advice}"
     )
 
 
-def predicted_memory(experiments: Collection[Experiment], jobs: int) -> float:
+def predicted_memory(experiments: Collection[Experiment], jobs: int, limit: int | None = None) -> float:
     """Predict the peak of resident bytes with `jobs` experiments at once, the largest together."""
-    largest = sorted((one.memory for one in experiments), reverse=True)[:jobs]
+    sizes = (sum(one.memory_within(limit) for one in group) for group in groups(experiments))
+    largest = sorted(sizes, reverse=True)[:jobs]
     return sum(largest) + WORKER_BYTES * len(largest)
 
 
@@ -208,6 +257,7 @@ class _Run:
     store: Store
     pool: Executor
     jobs: int  # local processes; 0 with another executor
+    memory: int | None
     progress: Progress | None
     keys: set[str] = field(default_factory=set)
     absent: set[str] = field(default_factory=set)  # keys without a result, for good
@@ -250,23 +300,43 @@ class _Run:
         self._tell(stage.name, total)
         if missing:
             if self.jobs:
-                require_memory(missing, self.jobs)
+                require_memory(missing, self.jobs, self.memory)
             at_work = dict.fromkeys(missing)
             for one in missing:
                 forget(self.store.scratch(one.key))  # what a killed process said
-            calls = {one: (compute, self.store.folder.absolute(), one) for one in missing}
+            calls = self._calls(new.values(), set(missing))
             meanwhile = None if self.progress is None else lambda: self._look(at_work, total)
             with running(self.pool, calls, meanwhile=meanwhile) as ended:
-                for one, future in ended:
-                    self._settle(future, one)
-                    del at_work[one]
-                    self.done += one.cost
-                    self._tell(f"{one.label} done", total)
+                for together, future in ended:
+                    for one in together:
+                        self._settle(future, one)
+                        del at_work[one]
+                        self.done += one.cost
+                    self._tell(f"{together[0].label} done", total)
 
-    def _settle(self, future: Future[bool], experiment: Experiment) -> None:
+    def _calls(
+        self, asked: Iterable[Experiment], missing: Collection[Experiment]
+    ) -> dict[tuple[Experiment, ...], tuple[Any, ...]]:
+        """Return what computes the missing experiments, each alone or together with others that were asked for."""
+        folder = self.store.folder.absolute()
+        calls: dict[tuple[Experiment, ...], tuple[Any, ...]] = {}
+        for group in groups(asked):
+            lacking = tuple(one for one in group if one in missing)
+            if lacking:
+                alone = len(group) == 1
+                one = functools.partial(compute, memory=self.memory)
+                calls[lacking] = (one, folder, group[0]) if alone else (compute_together, folder, group, lacking)
+        return dict(sorted(calls.items(), key=lambda call: -sum(one.cost for one in call[0])))
+
+    def _settle(self, future: Future[bool | dict[str, bool | Exception]], experiment: Experiment) -> None:
         """Count how an experiment ended, and record why it failed."""
         try:
-            self.diverged += future.result()
+            ended = future.result()
+            if isinstance(ended, dict):
+                ended = ended[experiment.key]
+            if isinstance(ended, Exception):
+                raise ended
+            self.diverged += ended
             self.computed += 1
         except (CancelledError, ExecutorLostError, FolderUnseenError):
             raise

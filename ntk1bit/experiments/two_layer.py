@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, cast
@@ -147,12 +148,7 @@ class TwoLayer(Experiment):
         `TERM_COLUMNS`; outputs and test_outputs (float32 arrays at checkpoints, else None); eta and diverged, the same
         in every row.
         """
-        if own_data.is_own(self.task):
-            own_data.look_in(scratch.parents[1])  # the run's folder
-        task = load_task(self.task, self.n_train, self.n_test, self.data_seed, self.dim)
-        weights = two_layer.DrawnWeights(self.width, self.dim, seed=self.seed, init=cast(Init, self.init))
-        precision = cast(Precision, self.precision)
-        scale = cast(Scale, "std" if self.scale == NO_SCALE else self.scale)
+        task, weights, (precision, scale) = self.data(scratch), self.start(), self.quantiser
         terms: list[two_layer.StepTerms] = []
 
         def record_terms(now: two_layer.Weights, eta: float) -> None:
@@ -175,13 +171,38 @@ class TwoLayer(Experiment):
             memory=self._left_for_training(current_limit()),
             scratch=scratch,
         )
+        of_terms = {name: np.array([getattr(step, name) for step in terms]) for name in TERM_COLUMNS if self.terms}
+        return self.frame(task, weights, trajectory, of_terms)
+
+    def data(self, scratch: Path) -> tasks.Task:
+        """Load the task; that of one's own data from the folder of the run that `scratch` is in."""
+        if own_data.is_own(self.task):
+            own_data.look_in(scratch.parents[1])
+        return load_task(self.task, self.n_train, self.n_test, self.data_seed, self.dim)
+
+    def start(self) -> two_layer.DrawnWeights:
+        """Return W(0) and a, which are drawn where they are used."""
+        return two_layer.DrawnWeights(self.width, self.dim, seed=self.seed, init=cast(Init, self.init))
+
+    @property
+    def quantiser(self) -> tuple[Precision, Scale]:
+        """Precision and scale as functions take them; full precision has no scale and takes any."""
+        return cast(Precision, self.precision), cast(Scale, "std" if self.scale == NO_SCALE else self.scale)
+
+    def frame(
+        self,
+        task: tasks.Task,
+        start: two_layer.Weights | two_layer.DrawnWeights,
+        trajectory: Trajectory,
+        more: Mapping[str, np.ndarray] | None = None,
+    ) -> pd.DataFrame:
+        """Return what `run` does of a trajectory; `more` are further columns at the checkpoints."""
         columns = {name: getattr(trajectory, name) for name in CHECKPOINT_COLUMNS}
         columns["test_loss"] = 0.5 * ((trajectory.test_outputs - task.y_test) ** 2).sum(axis=1)
         if self.predictions:
-            columns |= distances(task, weights, trajectory, precision=precision, kappa=self.kappa, scale=scale)
-        if self.terms:
-            columns |= {name: np.array([getattr(step, name) for step in terms]) for name in TERM_COLUMNS}
-        return _frame(trajectory, columns)
+            precision, scale = self.quantiser
+            columns |= distances(task, start, trajectory, precision=precision, kappa=self.kappa, scale=scale)
+        return _frame(trajectory, columns | dict(more or {}))
 
 
 @functools.lru_cache(maxsize=8)

@@ -22,6 +22,7 @@ from ntk1bit.errors import InputError
 from ntk1bit.experiments import Experiment, ExperimentList, SweepSpec, open_run, run_all
 from ntk1bit.experiments.dask_executor import compute_away
 from ntk1bit.experiments.executors import TRIES, Workers
+from ntk1bit.experiments.runner import compute
 from ntk1bit.experiments.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -119,7 +120,7 @@ def test_a_worker_that_does_not_see_the_folder_is_told_in_a_line(tmp_path, local
 def test_what_is_computed_away_is_what_is_computed_here(tmp_path, undisturbed):
     """On a worker that sees no folder, files come with the experiment and go back with its result."""
     (one, *_) = SPEC.networks
-    diverged, files = compute_away(one, {"spec.toml": b""})
+    diverged, files = compute_away(compute, [one], {"spec.toml": b""}, [one.key])
     assert not diverged
     assert set(files) == {f"cells/{one.key}.parquet"}
     store = Store(tmp_path)

@@ -6,8 +6,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, process, wait
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
@@ -365,3 +367,52 @@ def test_stopping_waits_for_the_thread_that_serves_the_workers(monkeypatch):
     pool.stop()
     assert served
     assert not any(thread.is_alive() for thread in served)
+
+
+@dataclass(frozen=True)
+class Shared(Experiment):
+    """Squares of a number, computed several at once; 13 cannot be, and 7 cannot be beside others."""
+
+    KIND: ClassVar[str] = "shared-squares"
+
+    number: int
+
+    @property
+    def cost(self) -> float:
+        return 1.0
+
+    @property
+    def together(self) -> str:
+        return "odd" if self.number % 2 else "even"
+
+    @classmethod
+    def run_together(cls, experiments: Sequence[Shared], scratches: Sequence[Path]) -> list[pd.DataFrame]:
+        assert len(scratches) == len(experiments)
+        if len(experiments) > 1 and any(one.number in (7, 13) for one in experiments):
+            raise ZeroDivisionError("not beside others")
+        size = len(experiments)
+        return [pd.DataFrame({"square": [one.number**2], "beside": [size]}) for one in experiments]
+
+    def run(self, scratch: Path) -> pd.DataFrame:
+        if self.number == 13:
+            raise ZeroDivisionError("as a test")
+        return self.run_together([self], [scratch])[0]
+
+
+def test_experiments_computed_together_are_stored_and_fail_one_by_one(tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        several = ExperimentList(tuple(map(Shared, range(8))))
+        outcome = run_all(several, tmp_path / "run", executor=pool)
+        assert (outcome.cells, outcome.computed, outcome.failed) == (8, 8, 0)
+        before = open_run(tmp_path / "run").frame().set_index("number")
+        assert before["square"].tolist() == [number**2 for number in range(8)]
+        assert before["beside"].tolist() == [4, 1] * 4  # the odd ones were computed alone
+
+        (tmp_path / "run" / "cells" / f"{Shared(2).key}.parquet").unlink()
+        outcome = run_all(several, tmp_path / "run", executor=pool)
+        assert (outcome.found, outcome.computed) == (7, 1)
+        pd.testing.assert_frame_equal(open_run(tmp_path / "run").frame().set_index("number"), before)
+
+        outcome = run_all(ExperimentList(tuple(map(Shared, range(9, 16)))), tmp_path / "other", executor=pool)
+        assert (outcome.computed, outcome.failed) == (6, 1)
+        assert "ZeroDivisionError: as a test" in (tmp_path / "other" / "failures.jsonl").read_text()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int, Int64
 from numpy.typing import ArrayLike
 
 from ntk1bit import cores
@@ -22,7 +22,7 @@ from ntk1bit.arguments import number, whole, whole_numbers
 from ntk1bit.cores.threads import single_threaded_blas
 from ntk1bit.errors import InputError
 from ntk1bit.networks.quantizers import Scale
-from ntk1bit.networks.two_layer.engines import Engine, PackedEngine, ReferenceEngine
+from ntk1bit.networks.two_layer.engines import PackedEngine, ReferenceEngine
 from ntk1bit.networks.two_layer.initial_weights import DrawnWeights
 from ntk1bit.networks.two_layer.latents import latents
 from ntk1bit.networks.two_layer.memory import TrainingMemory
@@ -196,7 +196,7 @@ def train(
     kappa = checked_kappa(kappa)
     eta_rel = number("eta_rel", eta_rel, allowed="a positive number", above=0.0)
     steps = whole("steps", steps, allowed="a whole number, 0 or more", least=0)
-    checkpoints = _checkpoints(record, steps)
+    checkpoints = checked_checkpoints(record, steps)
     others = np.empty((0, weights.dim)) if x_test is None else x_test
     test = checked_inputs(others, like, precision=precision, scale=scale)
     on_cores = x.dtype == np.float32 and not reference
@@ -207,14 +207,27 @@ def train(
     # one thread: eta comes from an eigenvalue, and its last bits must not depend on how many threads BLAS has
     with single_threaded_blas(), latents(start, rows, scratch) as weights_now:
         engine = (PackedEngine if on_cores else ReferenceEngine)(x, weights_now, precision, kappa, scale)
-        observer = _Observer(engine, x, start, kappa)
+        observer = Observer(x, start, kappa)
+
+        def observed(step: int, f: np.ndarray, eta: float) -> None:
+            observer.record(
+                step,
+                f,
+                engine.outputs(test),
+                counts=engine.counts(),
+                flips=engine.flips(),
+                changed=engine.activation_changes(),
+                radius=engine.radius(start),
+            )
+            if observe is not None:
+                observe(engine.weights, eta)
+
         f = engine.forward()
-        eta = eta_rel / observer.lambda_max_at_start()
+        eta = eta_rel / observer.lambda_max_at_start(engine.counts())
+        engine.mark_start()
         losses = [_loss(f, y)]
         worst = DIVERGED_AT * max(losses[0], np.finfo(np.float64).tiny)
-        observer.record(0, f, test)
-        if observe is not None:
-            observe(engine.weights, eta)
+        observed(0, f, eta)
         for step in range(1, steps + 1):
             engine.descend(f - y, eta)
             f = engine.forward()
@@ -223,21 +236,29 @@ def train(
             if diverged:
                 break
             if step in checkpoints:
-                observer.record(step, f, test)
-                if observe is not None:
-                    observe(engine.weights, eta)
+                observed(step, f, eta)
             if progress is not None:
                 progress(f"step {step}", step / steps)
         else:
             diverged = False
-        return observer.trajectory(np.array(losses), eta, diverged)
+        return observer.trajectory(np.array(losses), eta=eta, diverged=diverged, final=engine.weights)
 
 
-class _Observer:
-    """Measures a network in training against its start, at the checkpoints."""
+class Observer:
+    """Measures a network in training against its start, at the checkpoints, from what an engine counts.
 
-    def __init__(self, engine: Engine, x: np.ndarray, start: Weights | DrawnWeights, kappa: float) -> None:
-        self.engine, self.start, self.kappa = engine, start, kappa
+    Parameters
+    ----------
+    x
+        Training inputs.
+    start
+        The network before training.
+    kappa
+        Output scale.
+    """
+
+    def __init__(self, x: Float[np.ndarray, "n d"], start: Weights | DrawnWeights, kappa: float) -> None:
+        self.start, self.kappa = start, kappa
         x64 = x.astype(np.float64)
         self.inner = x64 @ x64.T
         self.rows: list[dict[str, float]] = []
@@ -245,13 +266,12 @@ class _Observer:
         self.test_outputs: list[np.ndarray] = []
         self.steps: list[int] = []
 
-    def kernel(self) -> np.ndarray:
-        return kernel_from_counts(self.inner, self.engine.counts(), width=self.start.width, kappa=self.kappa)
+    def _kernel(self, counts: np.ndarray) -> np.ndarray:
+        return kernel_from_counts(self.inner, counts, width=self.start.width, kappa=self.kappa)
 
-    def lambda_max_at_start(self) -> float:
-        """Measure H(0), the activation patterns and the signs at the start; return lambda_max(H(0))."""
-        self.kernel_0 = self.kernel()
-        self.engine.mark_start()
+    def lambda_max_at_start(self, counts: Int[np.ndarray, "n n"]) -> float:
+        """Keep H(0), from the neurons active on both inputs of each pair; return lambda_max(H(0))."""
+        self.kernel_0 = self._kernel(counts)
         largest = float(np.linalg.eigvalsh(self.kernel_0)[-1])
         if not largest > 0:
             raise InputError(
@@ -260,37 +280,48 @@ class _Observer:
             )
         return largest
 
-    def record(self, step: int, f: np.ndarray, x_test: np.ndarray) -> None:
-        kernel = self.kernel()
+    def record(
+        self,
+        step: int,
+        f: Float[np.ndarray, " n"],
+        test_outputs: Float[np.ndarray, " n_test"],
+        *,
+        counts: Int[np.ndarray, "n n"],
+        flips: int,
+        changed: Int[np.ndarray, " n"],
+        radius: float,
+    ) -> None:
+        """Record a checkpoint: outputs, co-active neurons, signs and activations that changed, and R(t)."""
+        kernel = self._kernel(counts)
         eigenvalues = np.linalg.eigvalsh(kernel)
-        changed = self.engine.activation_changes()
         self.rows.append(
             {
                 "drift": float(np.linalg.norm(kernel - self.kernel_0) / np.linalg.norm(self.kernel_0)),
                 "kernel_norm": float(np.linalg.norm(kernel)),
                 "lambda_min": float(eigenvalues[0]),
                 "lambda_max": float(eigenvalues[-1]),
-                "flipped": self.engine.flips() / (self.start.width * self.start.dim),
+                "flipped": flips / (self.start.width * self.start.dim),
                 "activation_change": float(changed.mean() / self.start.width),
                 "max_activation_change": float(changed.max() / self.start.width),
-                "radius": self.engine.radius(self.start),
+                "radius": radius,
             }
         )
         self.steps.append(step)
         self.outputs.append(f)
-        self.test_outputs.append(self.engine.outputs(x_test))
+        self.test_outputs.append(test_outputs)
 
-    def trajectory(self, loss: np.ndarray, eta: float, diverged: bool) -> Trajectory:
-        """Gather what was recorded."""
-        columns = {name: np.array([row[name] for row in self.rows]) for name in self.rows[0]}
+    def trajectory(self, loss: Float[np.ndarray, " t"], *, eta: float, diverged: bool, final: Weights) -> Trajectory:
+        """Gather what was recorded up to the last of the losses; of the step that diverged nothing is."""
+        count = sum(step < len(loss) - diverged for step in self.steps)
+        columns = {name: np.array([row[name] for row in self.rows[:count]]) for name in self.rows[0]}
         return Trajectory(
             loss=loss,
-            steps=np.array(self.steps, dtype=np.int64),
-            outputs=np.array(self.outputs, dtype=np.float64),
-            test_outputs=np.array(self.test_outputs, dtype=np.float64),
+            steps=np.array(self.steps[:count], dtype=np.int64),
+            outputs=np.array(self.outputs[:count], dtype=np.float64),
+            test_outputs=np.array(self.test_outputs[:count], dtype=np.float64),
             eta=eta,
             diverged=diverged,
-            final=self.engine.weights,
+            final=final,
             **columns,
         )
 
@@ -311,7 +342,14 @@ def _checked_memory(memory: object, on_cores: bool) -> int | None:
     return whole("memory", memory, allowed="a whole number of bytes, 1 or more", least=1)
 
 
-def _checkpoints(record: object, steps: int) -> frozenset[int]:
+def checked_checkpoints(record: object, steps: int) -> frozenset[int]:
+    """Return the steps that `record` asks for, as in `train`.
+
+    Raises
+    ------
+    InputError
+        If it is no number of checkpoints and no list of steps that are made.
+    """
     asked = whole_numbers("record", record, allowed=f"{_CHECKPOINTS}, or a list of steps")
     if asked.ndim == 0:
         return frozenset(log_steps(steps, whole("record", record, allowed=_CHECKPOINTS, least=2)).tolist())
