@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ntk1bit.cli.planning import forecast, print_forecast
 from ntk1bit.cli.progress import clock, resumable, run_shown, shown_after, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.experiments import Run, open_run
@@ -24,8 +25,10 @@ def default_folder(spec: DeepSpec, preset: str) -> Path:
 
 
 def print_plan(figure: int, preset: str, *, jobs: int | None, out: Path | None) -> None:
-    """Print what would be trained, and roughly how long it would take."""
+    """Print what would be trained, and what it would take."""
     spec, jobs = deep_specification(figure, preset), usable_jobs(jobs)
+    folder = out or default_folder(spec, preset)
+    found = forecast([(spec, folder)], jobs=jobs)
     networks, seconds = dict[int, int](), dict[int, float]()
     for one in spec.first_stage.experiments:
         if isinstance(one, DeepScaling):
@@ -34,13 +37,12 @@ def print_plan(figure: int, preset: str, *, jobs: int | None, out: Path | None) 
             assert isinstance(one, DeepSimilarity)
             size, count = one.k, 2 * len(one.seeds)  # both precisions
         networks[size] = networks.get(size, 0) + count
-        seconds[size] = seconds.get(size, 0.0) + one.cost
+        seconds[size] = seconds.get(size, 0.0) + found.costs.cell(one).seconds
     axis = "parameters" if figure == 1 else "k"
     rows = [[f"{size:,}", networks[size], clock(seconds[size] / jobs)] for size in sorted(networks)]
     print_table([axis, "networks", "time"], rows)
     print()
-    print(f"time    about {clock(spec.seconds / jobs)} with {jobs} jobs, rough")
-    print(f"folder  {out or default_folder(spec, preset)}")
+    print_forecast(found, jobs=jobs, folder=folder)
 
 
 def run(figure: int, preset: str, *, jobs: int | None, out: Path | None) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 
 from ntk1bit.cli.lists import read_list, read_seeds, read_widths
 from ntk1bit.cli.own_tasks import read_own_tasks
+from ntk1bit.cli.planning import forecast, print_forecast
 from ntk1bit.cli.progress import clock, resumable, run_shown, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.data import tasks
 from ntk1bit.experiments import SweepSpec
-from ntk1bit.experiments.runner import free_memory, predicted_memory, require_memory
+from ntk1bit.experiments.runner import require_memory
 from ntk1bit.printing import number
 
 
@@ -79,14 +80,12 @@ def print_plan(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
         worst = max(one.memory for one in chosen)
         rows.append([width, len(chosen), number(sum(one.operations for one in chosen)), f"{worst / 1e6:.0f} MB"])
     print_table(["width", "cells", "multiply-adds", "memory per cell"], rows)
-    memory = predicted_memory(networks, jobs)
     print()
     print(f"cells       {len(networks)}")
     print(f"operations  {number(sum(one.operations for one in networks))} multiply-adds")
-    print(f"memory      {memory / 1e9:.2f} GB with {jobs} jobs, of {free_memory() / 1e9:.1f} GB free")
     require_memory(networks, jobs)
-    print(f"time        about {clock(spec.seconds / jobs)} with {jobs} jobs, rough")
-    print(f"folder      {out or default_folder(spec)}")
+    folder = out or default_folder(spec)
+    print_forecast(forecast([(spec, folder)], jobs=jobs), jobs=jobs, folder=folder)
     for note in spec.notes:
         say(note)
     return 0

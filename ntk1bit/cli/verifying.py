@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ntk1bit.cli import verifying_files
 from ntk1bit.cli.lists import read_seeds
+from ntk1bit.cli.planning import forecast, print_forecast
 from ntk1bit.cli.progress import clock, progress_bar, resumable, usable_jobs
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError
@@ -72,9 +73,13 @@ def run(
     work = verification.plan_work(chosen, preset, seeds=() if seeds is None else read_seeds(seeds))
     jobs = usable_jobs(jobs)
     if dry_run:
-        rows = [[one.study.name, clock(one.seconds / jobs), one.study.purpose] for one in work]
+        runs = [(one.study.specification, folder / "studies" / one.study.name) for one in work]
+        found = forecast(runs, jobs=jobs)
+        times = [clock(found.seconds(run, jobs)) for run in found.runs]
+        rows = [[one.study.name, time, one.study.purpose] for one, time in zip(work, times, strict=True)]
         print_table(["study", "time", "purpose"], rows)
-        print(f"\nabout {clock(sum(one.seconds for one in work) / jobs)} with {jobs} jobs, rough; folder {folder}")
+        print()
+        print_forecast(found, jobs=jobs, folder=folder)
         return 0
     with resumable(folder), progress_bar() as bar:
         results = verification.verify(chosen, work, preset=preset, folder=folder, jobs=jobs, progress=bar, note=say)

@@ -15,6 +15,7 @@ import pandas as pd
 from ntk1bit.errors import require_choice
 from ntk1bit.experiments.plain_fields import PlainFields
 
+KEY_LENGTH = 20
 _KINDS: dict[str, type[Experiment]] = {}  # every class with a KIND that has been imported
 
 
@@ -35,12 +36,21 @@ class Experiment(PlainFields, ABC):
         Columns that `Store.frame` returns whichever others are chosen.
     CHECKPOINT
         A column that has values only in the rows recorded in full; none where all rows are.
+    LENGTH
+        The field that says how long it trains, in which time and storage are linear; empty where there is none.
+    TIMELESS
+        Fields that its time does not depend on.
+    ALONE
+        Whether it can run without results of others, so that a plan can measure it.
     """
 
     KIND: ClassVar[str]
     VERSION: ClassVar[int] = 1
     ALWAYS: ClassVar[tuple[str, ...]] = ()
     CHECKPOINT: ClassVar[str] = ""
+    LENGTH: ClassVar[str] = ""
+    TIMELESS: ClassVar[tuple[str, ...]] = ("seed", "seeds", "data_seed", "rate", "kappa", "eta_rel")
+    ALONE: ClassVar[bool] = True
 
     def __init_subclass__(cls, **more: Any) -> None:
         """Make the kind known by its word, so that stored experiments are read back as what they were."""
@@ -68,6 +78,17 @@ class Experiment(PlainFields, ABC):
         """Predicted bytes of arrays at the peak; 0 where that is unknown."""
         return 0
 
+    @property
+    def alike(self) -> tuple[object, ...]:
+        """What its time depends on: experiments for which it is equal take equally long and share what is compiled."""
+        settings = {name: value for name, value in vars(self).items() if name not in self.TIMELESS}
+        return (self.KIND, *settings.values(), len(getattr(self, "seeds", ())))
+
+    @property
+    def shortest(self) -> int:
+        """The least value of the field `LENGTH` with which all its parts still run."""
+        return 1
+
     @abstractmethod
     def run(self, scratch: Path) -> pd.DataFrame:
         """Compute the result: numbers, words, and lists of numbers.
@@ -86,7 +107,7 @@ class Experiment(PlainFields, ABC):
 
 def key_of(kind: str, version: int, settings: Mapping[str, Any]) -> str:
     """Return the key of an experiment of this kind, version and `as_dict`."""
-    return hashlib.sha256(json.dumps([kind, version, settings], sort_keys=True).encode()).hexdigest()[:20]
+    return hashlib.sha256(json.dumps([kind, version, settings], sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
 
 
 def experiment_of(kind: str, settings: Mapping[str, Any]) -> Experiment:

@@ -40,6 +40,7 @@ class TwoLayer(Experiment):
     KIND: ClassVar[str] = "two-layer"
     ALWAYS: ClassVar[tuple[str, ...]] = ("step", "loss", "drift", "eta", "diverged")
     CHECKPOINT: ClassVar[str] = "drift"
+    LENGTH: ClassVar[str] = "steps"
 
     task: str
     dim: int
@@ -89,6 +90,11 @@ class TwoLayer(Experiment):
         data = 16 * (self.n_train + self.n_test) * self.dim
         recorded = 8 * self.checkpoints * (self.n_train + self.n_test) * 3 + 32 * self.steps
         return 8 * latent + 5 * (latent + activity) // 8 + 32 * self.width + kernels + data + recorded
+
+    @property
+    def shortest(self) -> int:
+        """As many steps as are recorded in full, which cost more than others."""
+        return min(self.checkpoints, self.steps)
 
     def run(self, scratch: Path) -> pd.DataFrame:
         """Train the network; it takes seconds to minutes and keeps no checkpoint in `scratch`.
