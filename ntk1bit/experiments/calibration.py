@@ -31,10 +31,12 @@ from ntk1bit.experiments.specification import Reader, Specification, Stage
 from ntk1bit.experiments.store import DamagedCellError, Store, UnreadableCellError
 from ntk1bit.processors import usable_processors
 
-SECONDS = 20.0  # of a calibration at most, and of no cell more than a quarter
+SECONDS = 20.0  # of a calibration
+_MOST = 10  # a cell takes a tenth of it at most, by its rough cost
 _SHORTER = 0.25  # the second length at which cells are measured
 _LEAST = 0.2  # seconds that a measured cell should take at least
 _FACTOR = 1 << (0 if sys.platform == "darwin" else 10)  # of the peak that the system tells, in bytes or kilobytes
+_PAUSE = 0.1  # seconds
 _LOOK = 0.2  # seconds between two looks at what is done
 _measured_here: set[str] = set()  # kinds of which cells have been measured in this process
 _OTHERS = 1000  # added to seeds, so that a cell is not the same as the one before
@@ -131,6 +133,7 @@ def calibrate(
     *,
     jobs: int,
     seconds: float | None = None,
+    processor: bool = False,
     progress: Progress | None = None,
 ) -> CellCosts:
     """Measure cells of each sort that runs lack, for so long at most.
@@ -148,6 +151,8 @@ def calibrate(
     seconds
         Time for all of it but the start of processes, `SECONDS` by default; more where no two cells that are alike have
         ended by then.
+    processor
+        Measure the processor's time in place of the clock's, which other programs do not make longer.
     progress
         Called with what is being done and the share of the time that has passed.
     """
@@ -159,35 +164,43 @@ def calibrate(
     if not sorts or seconds <= 0:
         return costs
     jobs = min(jobs, usable_processors())
-    each = min(max(seconds * jobs / (4 * len(sorts)), _LEAST), seconds / 4)
+    each = min(max(seconds * jobs / (8 * len(sorts)), _LEAST), seconds / _MOST)
     tried = [_series(one, each) for one in sorts]
     with tempfile.TemporaryDirectory(prefix="ntk1bit-") as name:
         folder = Path(name)
         (folder / "cells").mkdir()
         for run in runs:
             run.specification.keep_beside(folder)
-        startup = _run_within(folder, tried, jobs, seconds, progress)
+        startup = _run_within(folder, tried, jobs, seconds, processor, progress)
         measured = f"measured here with {jobs} processes at once"
         source = f"{there}, others {measured}" if there else measured
         return CellCosts([*found, *_read(folder, tried)], startup=startup, source=source)
 
 
-def measure(folder: Path | str, number: int, series: Sequence[Experiment]) -> None:
+def measure(folder: Path | str, number: int, series: Sequence[Experiment], *, processor: bool = False) -> None:
     """Run experiments one after the other in this process; write down what each cost as soon as it ends."""
-    store = Store(folder)
+    store, now = Store(folder), time.process_time if processor else time.perf_counter
     with open(store.folder / f"{number}.jsonl", "a", encoding="utf-8") as written:
         for one in series:
-            began, compiled = time.perf_counter(), seconds_compiling()
+            began, compiled = now(), seconds_compiling()
             fresh = not _measured_here
             _measured_here.add(one.KIND)
             compute(store.folder, one)
-            spent = time.perf_counter() - began - (seconds_compiling() - compiled)  # kernels are kept for the run
+            spent = now() - began - (seconds_compiling() - compiled)  # kernels are kept for the run
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _FACTOR
-            print(json.dumps([spent, _sizes(store)[one.key], memory, fresh]), file=written, flush=True)
+            print(
+                json.dumps([spent, _sizes(store)[one.key], memory, fresh, "jax" in sys.modules]),
+                file=written,
+                flush=True,
+            )
 
 
 def _sorts(experiments: Iterable[Experiment]) -> list[Experiment]:
-    """Return one experiment of each sort that can run alone: by turns of each kind, the sorts that cost most first."""
+    """Return one experiment of each sort that can run alone, by turns of each kind.
+
+    Of each kind the sorts that cost most and least come first, so that all others are between two of them; then by what
+    all their cells cost together.
+    """
     total: dict[object, float] = {}
     example: dict[object, Experiment] = {}
     for one in experiments:
@@ -198,6 +211,9 @@ def _sorts(experiments: Iterable[Experiment]) -> list[Experiment]:
     kinds: dict[str, list[Experiment]] = {}
     for key in sorted(total, key=lambda key: -total[key]):
         kinds.setdefault(example[key].KIND, []).append(example[key])
+    for sort in kinds.values():
+        by_cost = sorted(sort, key=lambda one: -one.cost)
+        sort[:] = dict.fromkeys((by_cost[0], by_cost[-1], *sort))
     most = max(map(len, kinds.values()), default=0)
     return [sort[place] for place in range(most) for sort in kinds.values() if place < len(sort)]
 
@@ -224,19 +240,31 @@ def _other(experiment: Experiment) -> Experiment:
 
 
 def _run_within(
-    folder: Path, tried: Sequence[Sequence[Experiment]], jobs: int, seconds: float, progress: Progress | None
+    folder: Path,
+    tried: Sequence[Sequence[Experiment]],
+    jobs: int,
+    seconds: float,
+    processor: bool,
+    progress: Progress | None,
 ) -> float:
     """Run series on as many processes until all are done or the time is over; return how long a process starts."""
     began = time.monotonic()
     pool = local_executor(jobs)
     try:
-        wait([pool.submit(time.sleep, 0.1) for _ in range(jobs)])
-        startup = time.monotonic() - began - 0.1
-        futures: list[Future[None]] = [pool.submit(measure, folder, *one) for one in enumerate(tried)]
+        ready = [pool.submit(_ready) for _ in range(jobs)]
+        spent = [one.result() for one in ready]
+        startup = max(spent) if processor else time.monotonic() - began - _PAUSE
+        futures = [pool.submit(measure, folder, *one, processor=processor) for one in enumerate(tried)]
         _wait(futures, seconds, lambda: _measured_twice(folder, tried), progress)
         return startup
     finally:
         stop(pool)
+
+
+def _ready() -> float:
+    """Return the processor's seconds that this process took to start; wait, so that each process does this once."""
+    time.sleep(_PAUSE)
+    return time.process_time()
 
 
 def _wait(
@@ -264,8 +292,8 @@ def _read(folder: Path, tried: Sequence[Sequence[Experiment]]) -> Iterator[Measu
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         for place, (one, line) in enumerate(zip(series, lines, strict=False)):
             with contextlib.suppress(ValueError):  # cut short
-                spent, stored, memory, fresh = json.loads(line)
-                yield Measured(one, spent, stored, memory, new=place % 2 == 0, fresh=fresh)
+                spent, stored, memory, fresh, compiles = json.loads(line)
+                yield Measured(one, spent, stored, memory, place % 2 == 0, fresh, compiles)
 
 
 def _sizes(store: Store | None) -> dict[str, int]:

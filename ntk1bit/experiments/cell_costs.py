@@ -1,7 +1,8 @@
 """What the cells of a run cost, from cells that have been measured: time, memory and storage.
 
 Among experiments that are alike (`Experiment.alike`), time and storage are linear in their length: a + b L, from two
-lengths, or b L from one. Experiments like which none was measured take the nearest measured ones of their kind by
+lengths. From one length, storage is taken as fixed, and of the time as much as `Experiment.cost` says, or nothing where
+the fixed part of the cost is mostly compiling. Experiments like which none was measured take the nearest measured ones of their kind by
 `Experiment.cost`, with a and b in proportion to those of the cost. Kinds of which none was measured keep their rough
 cost.
 """
@@ -38,6 +39,8 @@ class Measured(NamedTuple):
         Whether it was the first of those alike in its process, and so includes what these share.
     fresh
         Whether it was the first of all in its process, and so includes what a worker loads once.
+    compiles
+        Whether each sort has programs to be compiled, as those of JAX.
     """
 
     experiment: Experiment
@@ -46,6 +49,7 @@ class Measured(NamedTuple):
     memory: float = 0.0
     new: bool = False
     fresh: bool = False
+    compiles: bool = True
 
 
 class Line(NamedTuple):
@@ -69,6 +73,7 @@ class _Fit:
     stored: Line
     memory: float  # beyond what the experiment predicts
     fresh: bool  # whether `first` includes what a worker loads once
+    compiles: bool
 
 
 class CellCosts:
@@ -165,19 +170,28 @@ def _fit(group: Sequence[Measured]) -> _Fit:
             again.setdefault(length_of(one.experiment), []).append(one)
     longest = max(group, key=lambda one: length_of(one.experiment))
     length = length_of(longest.experiment)
-    stored = _line({key: [one.stored for one in ones] for key, ones in _by_length(group).items()})
+    line = cost_line(longest.experiment)
+    stored = _line({key: [one.stored for one in ones] for key, ones in _by_length(group).items()}, share=1.0)
     first = 0.0
     if again:
-        seconds = _line({key: [one.seconds for one in ones] for key, ones in again.items()})
+        share = 0.0 if any(one.compiles for one in group) else line.fixed / max(line.at(length), 1e-30)
+        seconds = _line({key: [one.seconds for one in ones] for key, ones in again.items()}, share=share)
         extra = [one.seconds - seconds.at(length_of(one.experiment)) for one in group if one.new]
         first = max(extra[0], 0.0) if extra else 0.0  # later ones of another length compile only a part
     else:  # what is shared cannot be told from the rest: the cost says how much that is
-        line = cost_line(longest.experiment)
         rest = min(line.at(length) - line.fixed, longest.seconds)
         seconds, first = Line(0.0, rest / length), longest.seconds - rest
     known = [one.memory - one.experiment.memory for one in group if one.memory]
     memory = max(known) if known else WORKER_BYTES
-    return _Fit(longest.experiment, seconds, first, stored, memory, any(one.fresh for one in group))
+    return _Fit(
+        longest.experiment,
+        seconds,
+        first,
+        stored,
+        memory,
+        any(one.fresh for one in group),
+        any(one.compiles for one in group),
+    )
 
 
 def _without_loading(fits: dict[object, _Fit]) -> tuple[dict[object, _Fit], float]:
@@ -185,13 +199,16 @@ def _without_loading(fits: dict[object, _Fit]) -> tuple[dict[object, _Fit], floa
 
     Returns
     -------
-    The fits, and the seconds that a worker takes to load; 0 where all sorts were the first in their process.
+    The fits, and the seconds that a worker takes to load. Where all sorts were the first in their process this is
+    unknown: then it is all of `first` if nothing is compiled, and 0 otherwise.
     """
     usual: dict[str, float] = {}
     for kind in {fit.experiment.KIND for fit in fits.values()}:
-        later = [fit.first for fit in fits.values() if fit.experiment.KIND == kind and not fit.fresh]
+        later = [fit.first for fit in fits.values() if not fit.fresh and fit.experiment.KIND == kind]
         if later:
             usual[kind] = statistics.median(later)
+        elif not any(fit.compiles for fit in fits.values() if fit.experiment.KIND == kind):
+            usual[kind] = 0.0
     loading = 0.0
     for key, fit in fits.items():
         kind = fit.experiment.KIND
@@ -208,13 +225,11 @@ def _by_length(group: Sequence[Measured]) -> dict[float, list[Measured]]:
     return found
 
 
-def _line(values: dict[float, list[float]]) -> Line:
-    """Return the line through the means at the shortest and the longest length."""
+def _line(values: dict[float, list[float]], *, share: float) -> Line:
+    """Return the line through the means at the shortest and the longest length; of one length, with a fixed `share`."""
     short, long = min(values), max(values)
     low, high = (sum(values[at]) / len(values[at]) for at in (short, long))
     if long == short:
-        return Line(0.0, high / long)
+        return Line(share * high, (1 - share) * high / long)
     slope = max((high - low) / (long - short), 0.0)
-    if slope == 0.0:  # noise hides the slope
-        return Line(high, 0.0)
     return Line(high - slope * long, slope)

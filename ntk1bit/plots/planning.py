@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from ntk1bit.experiments.planning import Limit, Schedule
 from ntk1bit.plots.axes import draw_level, draw_series, draw_slope, log_axes
@@ -46,7 +47,7 @@ def draw_plan(
         plot_times(schedules, ended, ax=axes["time"])
         panel(axes["time"], f"scales up to {ended.workers} workers")
         plot_schedule(chosen, ax=axes["schedule"])
-        panel(axes["schedule"], f"{chosen.workers} workers, {chosen.busy:.0%} busy")
+        panel(axes["schedule"], f"{chosen.workers} workers, {chosen.busy:.0%} busy".replace("%", " %"))
         settle(figure)
         return write_figure(figure, path)
 
@@ -57,7 +58,7 @@ def plot_times(schedules: Sequence[Schedule], ended: Limit, *, ax: Axes) -> Axes
     table = pd.DataFrame(
         {"workers": [one.workers for one in schedules], "time": [one.wall / unit for one in schedules]}
     )
-    if not (table["time"] > 0).all():
+    if schedules[0].wall <= 0:
         ax.set(xlabel="workers", ylabel=f"time ({name})")
         return ax
     draw_series(table, ax=ax, look=Look(_COLOURS[0], "o", "-"), x="workers", y="time")
@@ -69,6 +70,7 @@ def plot_times(schedules: Sequence[Schedule], ended: Limit, *, ax: Axes) -> Axes
     ax.axvline(ended.workers, color=GREY, linewidth=points(0.8), linestyle=":")
     ax.set(xlabel="workers", ylabel=f"time ({name})")
     log_axes(ax, table["workers"].to_numpy())
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     return ax
 
 
@@ -87,7 +89,7 @@ def plot_schedule(schedule: Schedule, *, ax: Axes) -> Axes:
         ax.plot([], [], "s", color=_STARTING, label="starting")
     ax.set(xlim=(0, schedule.wall / unit or 1), ylim=(-0.6, schedule.workers - 0.4))
     ax.set(xlabel=f"time ({name})", ylabel="worker")
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.grid(visible=False)
     if starts or len(stages) > 1:
         legend(ax, "upper right")
