@@ -2,9 +2,9 @@
 
 Among experiments that are alike (`Experiment.alike`), time and storage are linear in their length: a + b L, from two
 lengths. From one length, storage is taken as fixed, and of the time as much as `Experiment.cost` says, or nothing where
-the fixed part of the cost is mostly compiling. Experiments like which none was measured take the nearest measured ones of their kind by
-`Experiment.cost`, with a and b in proportion to those of the cost. Kinds of which none was measured keep their rough
-cost.
+the fixed part of the cost is mostly compiling. Experiments like which none was measured take the nearest measured ones
+of their kind by `Experiment.cost`, with a and b in proportion to those of the cost. Kinds of which none was measured
+keep their rough cost.
 """
 
 from __future__ import annotations
@@ -202,12 +202,14 @@ def _without_loading(fits: dict[object, _Fit]) -> tuple[dict[object, _Fit], floa
     The fits, and the seconds that a worker takes to load. Where all sorts were the first in their process this is
     unknown: then it is all of `first` if nothing is compiled, and 0 otherwise.
     """
+    kinds: dict[str, list[_Fit]] = {}
+    for fit in fits.values():
+        kinds.setdefault(fit.experiment.KIND, []).append(fit)
     usual: dict[str, float] = {}
-    for kind in {fit.experiment.KIND for fit in fits.values()}:
-        later = [fit.first for fit in fits.values() if not fit.fresh and fit.experiment.KIND == kind]
-        if later:
+    for kind, same in kinds.items():
+        if later := [fit.first for fit in same if not fit.fresh]:
             usual[kind] = statistics.median(later)
-        elif not any(fit.compiles for fit in fits.values() if fit.experiment.KIND == kind):
+        elif not any(fit.compiles for fit in same):
             usual[kind] = 0.0
     loading = 0.0
     for key, fit in fits.items():

@@ -88,7 +88,7 @@ def test_a_verification_is_planned_study_by_study(capsys, run, tmp_path):
     ("words", "told"),
     [
         (["RUN", "--workers", "0"], "--workers must be from 1 to 100,000, got 0"),
-        (["RUN", "--workers", "x"], "'x' is not a valid"),
+        (["RUN", "--workers", "x"], "valid integer"),
         (["RUN", "--plot", "plan.txt"], "--plot"),
         (["RUN", "--timed", "missing"], "missing"),
         (["missing"], "is no run folder, verification or specification file"),

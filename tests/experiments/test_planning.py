@@ -5,7 +5,7 @@ import math
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.planning import Cell, PlannedStage, counts_up_to, limit, schedule
@@ -24,6 +24,7 @@ def shortest(seconds: list[int], workers: int) -> int:
     )
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 40), st.integers(1, 12), st.floats(0.1, 100), st.floats(0, 10))
 def test_equal_cells_take_as_many_rounds_as_there_are_cells_a_worker(count, workers, seconds, startup):
     replayed = schedule([stage(*[seconds] * count)], workers, startup=startup)
@@ -32,6 +33,7 @@ def test_equal_cells_take_as_many_rounds_as_there_are_cells_a_worker(count, work
     assert replayed.processor_seconds == pytest.approx(workers * replayed.wall)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 3))
 def test_a_schedule_keeps_the_bounds_of_list_scheduling(seconds, workers):
     best = shortest(seconds, workers)
@@ -41,6 +43,7 @@ def test_a_schedule_keeps_the_bounds_of_list_scheduling(seconds, workers):
     assert best <= sorted_first <= (4 / 3 - 1 / (3 * workers)) * best + 1e-9  # Graham 1969: the longest first
 
 
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.floats(0, 9), max_size=8), max_size=3), st.integers(1, 5), st.floats(0, 3))
 def test_events_are_in_order_and_a_worker_does_one_thing_at_a_time(stages, workers, startup):
     replayed = schedule([stage(*one, name=str(k)) for k, one in enumerate(stages)], workers, startup=startup)
@@ -101,6 +104,7 @@ def test_a_run_scales_up_to_its_longest_cell():
     assert two.why.startswith("2 stages one after the other")
 
 
+@settings(max_examples=40)
 @given(st.lists(st.floats(0.1, 9), min_size=1, max_size=30))
 def test_fewer_workers_than_the_limit_are_not_within_ten_per_cent(seconds):
     found, stages = limit([stage(*seconds)]), [stage(*seconds)]
