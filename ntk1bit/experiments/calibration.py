@@ -22,7 +22,7 @@ from typing import Any
 import pandas as pd
 
 from ntk1bit.compiling import seconds_compiling
-from ntk1bit.experiments.cell_costs import CellCosts, Measured, cost_line, length_of, with_length
+from ntk1bit.experiments.cell_costs import CellCosts, Measured, cost_line, length_of, variant, with_length
 from ntk1bit.experiments.executors import local_executor, stop
 from ntk1bit.experiments.experiment import KEY_LENGTH, Experiment
 from ntk1bit.experiments.planning import Cell, PlannedStage
@@ -33,6 +33,7 @@ from ntk1bit.processors import usable_processors
 
 SECONDS = 20.0  # of a calibration
 _MOST = 10  # a cell takes a tenth of it at most, by its rough cost
+_LONGEST = 3  # times as long, until of each variant two cells have been measured
 _SHORTER = 0.25  # the second length at which cells are measured
 _LEAST = 0.2  # seconds that a measured cell should take at least
 _FACTOR = 1 << (0 if sys.platform == "darwin" else 10)  # of the peak that the system tells, in bytes or kilobytes
@@ -149,8 +150,8 @@ def calibrate(
     jobs
         Processes that the runs will have; no more than there are processors are used at once.
     seconds
-        Time for all of it but the start of processes, `SECONDS` by default; more where no two cells that are alike have
-        ended by then.
+        Time for all of it but the start of processes, `SECONDS` by default; up to three times as long until cells of
+        each precision, arm and so on have ended.
     processor
         Measure the processor's time in place of the clock's, which other programs do not make longer.
     progress
@@ -196,10 +197,10 @@ def measure(folder: Path | str, number: int, series: Sequence[Experiment], *, pr
 
 
 def _sorts(experiments: Iterable[Experiment]) -> list[Experiment]:
-    """Return one experiment of each sort that can run alone, by turns of each kind.
+    """Return one experiment of each sort that can run alone, by turns of each `variant`.
 
-    Of each kind the sorts that cost most and least come first, so that all others are between two of them; then by what
-    all their cells cost together.
+    Of each variant the sorts that cost most and least come first, so that all others are between two of them; the rest
+    follow by what all their cells cost together.
     """
     total: dict[object, float] = {}
     example: dict[object, Experiment] = {}
@@ -208,14 +209,14 @@ def _sorts(experiments: Iterable[Experiment]) -> list[Experiment]:
             key = one.alike
             example.setdefault(key, one)
             total[key] = total.get(key, 0.0) + one.cost
-    kinds: dict[str, list[Experiment]] = {}
+    variants: dict[object, list[Experiment]] = {}
     for key in sorted(total, key=lambda key: -total[key]):
-        kinds.setdefault(example[key].KIND, []).append(example[key])
-    for sort in kinds.values():
+        variants.setdefault(variant(example[key]), []).append(example[key])
+    for sort in variants.values():
         by_cost = sorted(sort, key=lambda one: -one.cost)
         sort[:] = dict.fromkeys((by_cost[0], by_cost[-1], *sort))
-    most = max(map(len, kinds.values()), default=0)
-    return [sort[place] for place in range(most) for sort in kinds.values() if place < len(sort)]
+    most = max(map(len, variants.values()), default=0)
+    return [sort[place] for place in range(most) for sort in variants.values() if place < len(sort)]
 
 
 def _series(experiment: Experiment, seconds: float) -> list[Experiment]:
@@ -276,13 +277,14 @@ def _wait(
         passed = time.monotonic() - began
         if progress is not None:
             progress("measuring cells", min(passed / seconds, 1.0))
-        if passed >= seconds and enough():
+        if passed >= seconds and (enough() or passed >= _LONGEST * seconds):
             return
 
 
 def _measured_twice(folder: Path, tried: Sequence[Sequence[Experiment]]) -> bool:
-    """Say whether cells of one sort have been run twice, so that time and compiling can be told apart."""
-    return any(not one.new for one in _read(folder, tried))
+    """Say whether a sort of each variant has been run twice, so that time and compiling can be told apart."""
+    twice = {variant(one.experiment) for one in _read(folder, tried) if not one.new}
+    return twice >= {variant(series[0]) for series in tried}
 
 
 def _read(folder: Path, tried: Sequence[Sequence[Experiment]]) -> Iterator[Measured]:

@@ -3,8 +3,8 @@
 Among experiments that are alike (`Experiment.alike`), time and storage are linear in their length: a + b L, from two
 lengths. From one length, storage is taken as fixed, and of the time as much as `Experiment.cost` says, or nothing where
 the fixed part of the cost is mostly compiling. Experiments like which none was measured take the nearest measured ones
-of their kind by `Experiment.cost`, with a and b in proportion to those of the cost. Kinds of which none was measured
-keep their rough cost.
+of their kind by `Experiment.cost`, of the same precision or arm if there are any, with a and b in proportion to those
+of the cost. Kinds of which none was measured keep their rough cost.
 """
 
 from __future__ import annotations
@@ -120,15 +120,22 @@ class CellCosts:
             return None
         mine = cost_line(experiment)
 
-        def apart(fit: _Fit) -> float:
+        def apart(fit: _Fit) -> tuple[bool, float]:
             theirs = cost_line(fit.experiment)
-            return abs(math.log(max(mine.slope, 1e-30) / max(theirs.slope, 1e-30)))
+            ratio = max(mine.slope, 1e-30) / max(theirs.slope, 1e-30)
+            return variant(fit.experiment) != variant(experiment), abs(math.log(ratio))
 
         fit = min(same, key=apart)
         theirs = cost_line(fit.experiment)
         fixed = fit.seconds.fixed * (mine.fixed / theirs.fixed if theirs.fixed > 0 else 1.0)
         slope = fit.seconds.slope * (mine.slope / theirs.slope if theirs.slope > 0 else 1.0)
         return replace(fit, seconds=Line(fixed, slope))
+
+
+def variant(experiment: Experiment) -> tuple[object, ...]:
+    """Return its kind and what it does, such as its precision or arm, without sizes: settings that are no numbers."""
+    settings = {name: value for name, value in vars(experiment).items() if name not in experiment.TIMELESS}
+    return (experiment.KIND, *(value for value in settings.values() if isinstance(value, str | bool)))
 
 
 def length_of(experiment: Experiment) -> float:

@@ -57,7 +57,7 @@ class SearchSpec(Specification):
 
     def stages(self) -> Stages:
         read = yield Stage("search", tuple(Ticking(self.width, 10, seed) for seed in (0, 1)))
-        best = int(read()["seed"].max())
+        best = max(read()["seed"].tolist())
         yield Stage("seeds", tuple(Ticking(self.width, 20, seed) for seed in range(best + 2)))
 
 
