@@ -33,7 +33,7 @@ from ntk1bit.processors import usable_processors
 
 SECONDS = 20.0  # of a calibration
 _MOST = 10  # a cell takes a tenth of it at most, by its rough cost
-_LONGEST = 3  # times as long, until of each variant two cells have been measured
+_LONGEST = 3  # times as long, until a sort of each variant has been measured; of one, however long that takes
 _SHORTER = 0.25  # the second length at which cells are measured
 _LEAST = 0.2  # seconds that a measured cell should take at least
 _FACTOR = 1 << (0 if sys.platform == "darwin" else 10)  # of the peak that the system tells, in bytes or kilobytes
@@ -151,7 +151,7 @@ def calibrate(
         Processes that the runs will have; no more than there are processors are used at once.
     seconds
         Time for all of it but the start of processes, `SECONDS` by default; up to three times as long until cells of
-        each precision, arm and so on have ended.
+        each precision, arm and so on have ended, and until the first have, however long they take.
     processor
         Measure the processor's time in place of the clock's, which other programs do not make longer.
     progress
@@ -256,7 +256,7 @@ def _run_within(
         spent = [one.result() for one in ready]
         startup = max(spent) if processor else time.monotonic() - began - _PAUSE
         futures = [pool.submit(measure, folder, *one, processor=processor) for one in enumerate(tried)]
-        _wait(futures, seconds, lambda: _measured_twice(folder, tried), progress)
+        _wait(futures, seconds, lambda: _known(folder, tried), progress)
         return startup
     finally:
         stop(pool)
@@ -269,22 +269,22 @@ def _ready() -> float:
 
 
 def _wait(
-    futures: Sequence[Future[None]], seconds: float, enough: Callable[[], bool], progress: Progress | None
+    futures: Sequence[Future[None]], seconds: float, share: Callable[[], float], progress: Progress | None
 ) -> None:
-    """Wait until all are done, or the time is over and there is enough; what fails, fails in the run as well."""
+    """Wait until all are done, or the time is over and enough is known; what fails, fails in the run as well."""
     began = time.monotonic()
     while wait(futures, timeout=_LOOK).not_done:
         passed = time.monotonic() - began
         if progress is not None:
             progress("measuring cells", min(passed / seconds, 1.0))
-        if passed >= seconds and (enough() or passed >= _LONGEST * seconds):
+        if passed >= seconds and (known := share()) and (known == 1 or passed >= _LONGEST * seconds):
             return
 
 
-def _measured_twice(folder: Path, tried: Sequence[Sequence[Experiment]]) -> bool:
-    """Say whether a sort of each variant has been run twice, so that time and compiling can be told apart."""
+def _known(folder: Path, tried: Sequence[Sequence[Experiment]]) -> float:
+    """Return the share of variants of which a sort has been run twice, so that time and compiling are told apart."""
     twice = {variant(one.experiment) for one in _read(folder, tried) if not one.new}
-    return twice >= {variant(series[0]) for series in tried}
+    return len(twice) / len({variant(series[0]) for series in tried})
 
 
 def _read(folder: Path, tried: Sequence[Sequence[Experiment]]) -> Iterator[Measured]:
