@@ -17,7 +17,7 @@ setup: $(VENV)/.ready  ## make the environment (done by every other target)
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("ntk1bit needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; use make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[data,test,lint,bench]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[data,cluster,test,lint,bench]'
 	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps neural-tangents frozendict
 	touch $@
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.cli.options import Running
+from ntk1bit.cli.planning import forecast, print_forecast
 from ntk1bit.cli.progress import clock, resumable, run_shown, shown_after
 from ntk1bit.cli.running import workers_of
 from ntk1bit.cli.tables import print_table, say
@@ -26,8 +27,10 @@ def default_folder(spec: DeepSpec, preset: str) -> Path:
 
 
 def print_plan(figure: int, preset: str, *, running: Running, out: Path | None) -> None:
-    """Print what would be trained, and roughly how long it would take."""
+    """Print what would be trained, and what it would take."""
     spec, jobs = deep_specification(figure, preset), workers_of(running).places
+    folder = out or default_folder(spec, preset)
+    found = forecast([(spec, folder)], jobs=jobs)
     networks, seconds = dict[int, int](), dict[int, float]()
     for one in spec.first_stage.experiments:
         if isinstance(one, DeepScaling):
@@ -36,13 +39,12 @@ def print_plan(figure: int, preset: str, *, running: Running, out: Path | None) 
             assert isinstance(one, DeepSimilarity)
             size, count = one.k, 2 * len(one.seeds)  # both precisions
         networks[size] = networks.get(size, 0) + count
-        seconds[size] = seconds.get(size, 0.0) + one.cost
+        seconds[size] = seconds.get(size, 0.0) + found.costs.cell(one).seconds
     axis = "parameters" if figure == 1 else "k"
     rows = [[f"{size:,}", networks[size], clock(seconds[size] / jobs)] for size in sorted(networks)]
     print_table([axis, "networks", "time"], rows)
     print()
-    print(f"time    about {clock(spec.seconds / jobs)} with {jobs} jobs, rough")
-    print(f"folder  {out or default_folder(spec, preset)}")
+    print_forecast(found, jobs=jobs, folder=folder)
 
 
 def run(figure: int, preset: str, *, running: Running, out: Path | None) -> None:

@@ -12,13 +12,14 @@ from typing import Any
 from ntk1bit.cli.lists import read_list, read_seeds, read_widths
 from ntk1bit.cli.options import Running
 from ntk1bit.cli.own_tasks import read_own_tasks
+from ntk1bit.cli.planning import forecast, print_forecast
 from ntk1bit.cli.progress import clock, resumable, run_shown
 from ntk1bit.cli.running import workers_of
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.data import tasks
 from ntk1bit.experiments import SweepSpec
 from ntk1bit.experiments.executors import Workers
-from ntk1bit.experiments.runner import free_memory, predicted_memory, require_memory
+from ntk1bit.experiments.runner import require_memory
 from ntk1bit.printing import number
 
 
@@ -75,7 +76,8 @@ def print_tasks() -> int:
 
 def print_plan(spec: SweepSpec, *, running: Running, out: Path | None) -> int:
     """Print what would run and what it would cost."""
-    jobs = _workers(spec, running).places
+    workers = _workers(spec, running)
+    jobs = workers.places
     networks = spec.networks
     rows = []
     for width in sorted(spec.widths):
@@ -83,14 +85,13 @@ def print_plan(spec: SweepSpec, *, running: Running, out: Path | None) -> int:
         worst = max(one.memory for one in chosen)
         rows.append([width, len(chosen), number(sum(one.operations for one in chosen)), f"{worst / 1e6:.0f} MB"])
     print_table(["width", "cells", "multiply-adds", "memory per cell"], rows)
-    memory = predicted_memory(networks, jobs)
     print()
     print(f"cells       {len(networks)}")
     print(f"operations  {number(sum(one.operations for one in networks))} multiply-adds")
-    print(f"memory      {memory / 1e9:.2f} GB with {jobs} jobs, of {free_memory() / 1e9:.1f} GB free")
-    require_memory(networks, jobs)
-    print(f"time        about {clock(spec.seconds / jobs)} with {jobs} jobs, rough")
-    print(f"folder      {out or default_folder(spec)}")
+    if workers.executor == "local":
+        require_memory(networks, jobs, workers.memory)
+    folder = out or default_folder(spec)
+    print_forecast(forecast([(spec, folder)], jobs=jobs), jobs=jobs, folder=folder)
     for note in spec.notes:
         say(note)
     return 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ntk1bit.cli import verifying_files
 from ntk1bit.cli.lists import read_seeds
 from ntk1bit.cli.options import Running
+from ntk1bit.cli.planning import forecast, print_forecast
 from ntk1bit.cli.progress import clock, progress_bar, resumable
 from ntk1bit.cli.running import workers_of
 from ntk1bit.cli.tables import print_table, say
@@ -75,9 +76,13 @@ def run(
     workers = workers_of(running)
     jobs = workers.places
     if dry_run:
-        rows = [[one.study.name, clock(one.seconds / jobs), one.study.purpose] for one in work]
+        runs = [(one.study.specification, folder / "studies" / one.study.name) for one in work]
+        found = forecast(runs, jobs=jobs)
+        times = [clock(found.seconds(run, jobs)) for run in found.runs]
+        rows = [[one.study.name, time, one.study.purpose] for one, time in zip(work, times, strict=True)]
         print_table(["study", "time", "purpose"], rows)
-        print(f"\nabout {clock(sum(one.seconds for one in work) / jobs)} with {jobs} jobs, rough; folder {folder}")
+        print()
+        print_forecast(found, jobs=jobs, folder=folder)
         return 0
     with resumable(folder), progress_bar() as bar, workers.opened(note=say) as executor:
         results = verification.verify(

@@ -15,6 +15,7 @@ from ntk1bit.claims.results import FILE, ClaimEntry, Results
 from ntk1bit.claims.verification import OWN, ClaimStudy, earlier_results, plan_files, verify_files
 from ntk1bit.cli.lists import read_seeds
 from ntk1bit.cli.options import Running
+from ntk1bit.cli.planning import forecast, print_forecast
 from ntk1bit.cli.progress import clock, progress_bar, resumable
 from ntk1bit.cli.running import workers_of
 from ntk1bit.cli.tables import print_table, say
@@ -117,12 +118,15 @@ def require_claims(words: tuple[list[str], list[str], list[str]]) -> None:
 
 
 def _print_plan(studies: Sequence[ClaimStudy], folder: Path, jobs: int) -> None:
+    found = forecast([(one.specification, one.folder) for one in studies if one.to_run], jobs=jobs)
+    times = iter([clock(found.seconds(run, jobs)) for run in found.runs])
     rows = []
     for one in studies:
         who = ", ".join(file.claim.id for file in one.files)
-        rows.append([one.name, clock(one.seconds / jobs) if one.to_run else "is read", who])
+        rows.append([one.name, next(times) if one.to_run else "is read", who])
     print_table(["run", "time", "claims"], rows)
     for one in studies:
         for file in one.files:
             print(f"\n{file.claim.id}: {file.claim.title}\n    rule: {file.rule_on(one.specification)}")
-    print(f"\nabout {clock(sum(one.seconds for one in studies) / jobs)} with {jobs} jobs, rough; folder {folder}")
+    print()
+    print_forecast(found, jobs=jobs, folder=folder)

@@ -16,6 +16,7 @@ from ntk1bit.errors import require_choice
 from ntk1bit.experiments.plain_fields import PlainFields
 
 E = TypeVar("E", bound="Experiment")
+KEY_LENGTH = 20
 _KINDS: dict[str, type[Experiment]] = {}  # every class with a KIND that has been imported
 _MOST_TOGETHER = 64  # experiments computed in one call: what a stop loses, and what keeps one process busy
 _TOGETHER_BYTES = 2**30  # of their memory; a constant, so that groups are the same on every machine
@@ -38,12 +39,21 @@ class Experiment(PlainFields, ABC):
         Columns that `Store.frame` returns whichever others are chosen.
     CHECKPOINT
         A column that has values only in the rows recorded in full; none where all rows are.
+    LENGTH
+        The field that says how long it trains, in which time and storage are linear; empty where there is none.
+    TIMELESS
+        Fields that its time does not depend on.
+    ALONE
+        Whether it can run without results of others, so that a plan can measure it.
     """
 
     KIND: ClassVar[str]
     VERSION: ClassVar[int] = 1
     ALWAYS: ClassVar[tuple[str, ...]] = ()
     CHECKPOINT: ClassVar[str] = ""
+    LENGTH: ClassVar[str] = ""
+    TIMELESS: ClassVar[tuple[str, ...]] = ("seed", "seeds", "data_seed", "rate", "kappa", "eta_rel")
+    ALONE: ClassVar[bool] = True
 
     def __init_subclass__(cls, **more: Any) -> None:
         """Make the kind known by its word, so that stored experiments are read back as what they were."""
@@ -100,6 +110,17 @@ class Experiment(PlainFields, ABC):
         """Compute several results at once: what `run` returns for each. Kinds that say `together` have their own."""
         return [one.run(scratch) for one, scratch in zip(experiments, scratches, strict=True)]
 
+    @property
+    def alike(self) -> tuple[object, ...]:
+        """What its time depends on: experiments for which it is equal take equally long and share what is compiled."""
+        settings = {name: value for name, value in vars(self).items() if name not in self.TIMELESS}
+        return (self.KIND, *settings.values(), len(getattr(self, "seeds", ())))
+
+    @property
+    def shortest(self) -> int:
+        """The least value of the field `LENGTH` with which all its parts still run."""
+        return 1
+
     @abstractmethod
     def run(self, scratch: Path) -> pd.DataFrame:
         """Compute the result: numbers, words, and lists of numbers.
@@ -140,7 +161,7 @@ def groups(experiments: Iterable[E]) -> list[tuple[E, ...]]:
 
 def key_of(kind: str, version: int, settings: Mapping[str, Any]) -> str:
     """Return the key of an experiment of this kind, version and `as_dict`."""
-    return hashlib.sha256(json.dumps([kind, version, settings], sort_keys=True).encode()).hexdigest()[:20]
+    return hashlib.sha256(json.dumps([kind, version, settings], sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
 
 
 def experiment_of(kind: str, settings: Mapping[str, Any]) -> Experiment:

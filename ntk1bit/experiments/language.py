@@ -58,6 +58,7 @@ class LanguageModel(Experiment):
 
     KIND: ClassVar[str] = "language-model"
     VERSION: ClassVar[int] = 2
+    LENGTH: ClassVar[str] = "tokens"
 
     text: str
     layers: int
@@ -96,6 +97,11 @@ class LanguageModel(Experiment):
         size = Size(self.layers, self.width)
         activations = 4 * self.batch * self.context * self.layers * (30 * self.width + 2 * self.heads * self.context)
         return int(370e6 + 64 * size.parameters + activations)
+
+    @property
+    def shortest(self) -> int:
+        """The characters of one step, or of one in each arm."""
+        return self.batch * self.context * (2 if self.start else 1)
 
     def shape(self, vocabulary: int) -> Shape:
         """Return the shape of the network for an alphabet of this size."""
@@ -227,6 +233,8 @@ class PostTrained(LanguageModel):
     """
 
     KIND: ClassVar[str] = "post-trained"
+    LENGTH: ClassVar[str] = ""
+    ALONE: ClassVar[bool] = False
 
     method: str = ""
 

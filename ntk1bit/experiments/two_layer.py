@@ -44,6 +44,7 @@ class TwoLayer(Experiment):
     KIND: ClassVar[str] = "two-layer"
     ALWAYS: ClassVar[tuple[str, ...]] = ("step", "loss", "drift", "eta", "diverged")
     CHECKPOINT: ClassVar[str] = "drift"
+    LENGTH: ClassVar[str] = "steps"
 
     task: str
     dim: int
@@ -133,6 +134,11 @@ class TwoLayer(Experiment):
     def reads(self, scratch: Path) -> tuple[Path, ...]:
         """Return where the data of one's own are, if it is trained on such."""
         return (own_data.kept(self.task, scratch.parents[1]),) if own_data.is_own(self.task) else ()
+
+    @property
+    def shortest(self) -> int:
+        """As many steps as are recorded in full, which cost more than others."""
+        return min(self.checkpoints, self.steps)
 
     def run(self, scratch: Path) -> pd.DataFrame:
         """Train the network; it takes seconds to minutes and keeps no checkpoint in `scratch`.
