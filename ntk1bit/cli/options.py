@@ -44,7 +44,7 @@ NormaliseInputs = Annotated[
 
 
 class Running(NamedTuple):
-    """How cells are run: the options that every command has which runs any; see `experiments.executors.Workers`."""
+    """How cells are run: the options that every command has which runs any; see `experiments.workers.Workers`."""
 
     executor: Annotated[
         Literal["local", "dask", "slurm", "pbs", "sge", "lsf", "oar", "moab", "htcondor"],
@@ -55,7 +55,7 @@ class Running(NamedTuple):
         str | None, typer.Option(help="With dask: a scheduler that runs already, such as tcp://host:8786.")
     ] = None
     workers: Annotated[int | None, typer.Option(help="With a batch system: how many workers to ask it for.")] = None
-    cluster: Annotated[
+    cluster_settings: Annotated[
         Path | None, typer.Option(help="With a batch system: TOML file with its settings, in a table such as [slurm].")
     ] = None
     collect: Annotated[

@@ -21,7 +21,7 @@ from ntk1bit.processors import usable_processors
 
 if TYPE_CHECKING:
     from ntk1bit.experiments import Outcome, Specification
-    from ntk1bit.experiments.executors import Workers
+    from ntk1bit.experiments.workers import Workers
 
 COMPILING = "compiling (first time only)"
 QUIET = 2.0  # seconds without a word that nobody minds: work that is done by then prints no line

@@ -6,7 +6,7 @@ from ntk1bit.cli.lists import read_bytes
 from ntk1bit.cli.options import Running
 from ntk1bit.cli.progress import usable_jobs
 from ntk1bit.errors import InputError
-from ntk1bit.experiments.executors import Workers
+from ntk1bit.experiments.workers import Workers
 
 
 def workers_of(running: Running) -> Workers:
@@ -25,7 +25,7 @@ def workers_of(running: Running) -> Workers:
         jobs=usable_jobs(running.jobs),
         scheduler=running.scheduler,
         workers=running.workers,
-        cluster=running.cluster,
+        cluster_settings=running.cluster_settings,
         collect=running.collect,
         memory=None if running.memory is None else read_bytes(running.memory, option="--memory"),
     )

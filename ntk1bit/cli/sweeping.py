@@ -18,8 +18,8 @@ from ntk1bit.cli.running import workers_of
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.data import tasks
 from ntk1bit.experiments import SweepSpec
-from ntk1bit.experiments.executors import Workers
 from ntk1bit.experiments.runner import require_memory
+from ntk1bit.experiments.workers import Workers
 from ntk1bit.printing import number
 
 

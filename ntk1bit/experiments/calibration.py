@@ -170,6 +170,7 @@ def calibrate(
     with tempfile.TemporaryDirectory(prefix="ntk1bit-") as name:
         folder = Path(name)
         (folder / "cells").mkdir()
+        (folder / "spec.toml").touch()  # by which a worker knows that it sees the folder
         for run in runs:
             run.specification.keep_beside(folder)
         startup = _run_within(folder, tried, jobs, seconds, processor, progress)

@@ -33,8 +33,8 @@ import ntk1bit
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.executors import (
     TRIES,
-    Call,
     ExecutorLostError,
+    Submitted,
     WorkerKilledError,
     hold_to_one_thread,
     uninterrupted,
@@ -104,8 +104,8 @@ class DaskExecutor(Executor):
 
     def __init__(self, client: Client, *, collect: bool = False, declared: Collection[str] = ()) -> None:
         self._client, self._collect, self._declared = client, collect, declared
-        self._waiting = deque[Call]()
-        self._at_work = dict[Call, distributed.Future]()  # Dask forgets what nobody holds
+        self._waiting = deque[Submitted]()
+        self._at_work = dict[Submitted, distributed.Future]()  # Dask forgets what nobody holds
         self._lock, self._ended = threading.RLock(), threading.Event()
         try:
             client.register_plugin(OneThread())
@@ -121,7 +121,7 @@ class DaskExecutor(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a worker compute fn(*args, **kwargs), with the memory that experiments among the arguments need."""
-        call = Call(fn, args, kwargs)
+        call = Submitted(fn, args, kwargs)
         with self._lock:
             if self._ended.is_set():
                 raise RuntimeError("this executor has been shut down")
@@ -163,7 +163,7 @@ class DaskExecutor(Executor):
                 except Exception as problem:
                     call.future.set_exception(problem)
 
-    def _hand_in(self, call: Call) -> None:
+    def _hand_in(self, call: Submitted) -> None:
         fn, args, finish = call.function, call.args, _same
         experiments = list(dict.fromkeys(_experiments(args)))
         resources = self._resources(experiments) if experiments else {}
@@ -178,7 +178,7 @@ class DaskExecutor(Executor):
         self._at_work[call] = inner
         inner.add_done_callback(lambda _: self._settle(call, finish))
 
-    def _settle(self, call: Call, finish: Callable[[Any], Any]) -> None:
+    def _settle(self, call: Submitted, finish: Callable[[Any], Any]) -> None:
         """Give a caller's future what became of Dask's, and hand in the next."""
         inner = self._at_work[call]
         try:
@@ -298,7 +298,7 @@ def dask_executor(
 
 @contextmanager
 def batch_executor(
-    system: str, *, workers: int, settings: Path | None, collect: bool = False, note: Callable[[str], None]
+    system: str, *, workers: int, settings: Path | str | None, collect: bool = False, note: Callable[[str], None]
 ) -> Iterator[DaskExecutor]:
     """Lend an executor on jobs of a batch system, which end with the body.
 

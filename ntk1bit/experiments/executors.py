@@ -1,6 +1,6 @@
 """Where experiments run: a `concurrent.futures.Executor`, local processes unless another is given.
 
-`LocalProcesses` are of this machine; `dask_executor` has those of Dask and of batch systems; `Workers` says which.
+`LocalProcesses` are of this machine; `dask_executor` has those of Dask and of batch systems; `workers` says which.
 """
 
 from __future__ import annotations
@@ -18,13 +18,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any, TypeVar
 
-from ntk1bit.errors import InputError, require_choice
-
 Key = TypeVar("Key")
-EXECUTORS = ("local", "dask", "slurm", "pbs", "sge", "lsf", "oar", "moab", "htcondor")
 TRIES = 3  # of a call whose process is killed each time
 _XLA_FLAGS = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"  # read when a worker imports JAX
 
@@ -38,7 +34,7 @@ class ExecutorLostError(Exception):
 
 
 @dataclass(eq=False)
-class Call:
+class Submitted:
     """What was submitted, and the future that its caller holds."""
 
     function: Callable[..., Any]
@@ -66,15 +62,15 @@ class LocalProcesses(Executor):
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
         self._lock = threading.RLock()
-        self._waiting, self._suspects = deque[Call](), deque[Call]()
-        self._at_work: set[Call] = set()
+        self._waiting, self._suspects = deque[Submitted](), deque[Submitted]()
+        self._at_work: set[Submitted] = set()
         self._pool: ProcessPoolExecutor | None = None
         self._pool_jobs = 0
         self._stopped = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a process compute fn(*args, **kwargs)."""
-        call = Call(fn, args, kwargs)
+        call = Submitted(fn, args, kwargs)
         with self._lock:
             if self._stopped:
                 raise RuntimeError("these processes have been shut down")
@@ -139,7 +135,7 @@ class LocalProcesses(Executor):
             self._at_work.add(call)
             self._hand_out(call)
 
-    def _hand_out(self, call: Call) -> None:
+    def _hand_out(self, call: Submitted) -> None:
         jobs = 1 if call.alone else self.jobs
         with _no_interrupt_inherited():
             if self._pool is not None and self._pool_jobs != jobs:
@@ -159,7 +155,7 @@ class LocalProcesses(Executor):
             self._pool_jobs = jobs
         return self._pool
 
-    def _ended(self, call: Call, inner: Future[Any]) -> None:
+    def _ended(self, call: Submitted, inner: Future[Any]) -> None:
         """Pass on how a call ended, or take it up again; a broken pool, which may hold its own lock, is left alone."""
         error = CancelledError() if inner.cancelled() else inner.exception()
         with self._lock:
@@ -180,96 +176,6 @@ class LocalProcesses(Executor):
         with self._lock:
             if not self._stopped:
                 self._begin()
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Which executor, and its settings: the options of every command that runs experiments.
-
-    Attributes
-    ----------
-    executor
-        ``"local"``: processes of this machine; ``"dask"``: Dask's; or a batch system whose jobs dask-jobqueue hands in,
-        such as ``"slurm"``.
-    jobs
-        Processes of this machine.
-    scheduler
-        Of Dask, one that runs already, such as tcp://host:8786.
-    workers
-        Of a batch system, how many to ask for.
-    cluster
-        Of a batch system, a TOML file with a table of its settings.
-    collect
-        Whether workers see no common folder, so that results come back through the scheduler.
-    memory
-        Bytes that the arrays of one experiment may take, `memory` of `run_all`; no limit if not given.
-
-    Raises
-    ------
-    InputError
-        For an unknown executor, or settings that do not go together.
-    """
-
-    executor: str = "local"
-    jobs: int = 1
-    scheduler: str | None = None
-    workers: int | None = None
-    cluster: Path | None = None
-    collect: bool = False
-    memory: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check that the settings go together."""
-        require_choice("executor", self.executor, EXECUTORS)
-        batch = self.executor not in ("local", "dask")
-        if self.scheduler is not None and self.executor != "dask":
-            raise InputError(f"--scheduler goes with --executor dask, not with {self.executor}")
-        for option, value in (("--workers", self.workers), ("--cluster", self.cluster)):
-            if value is not None and not batch:
-                raise InputError(f"{option} is of a batch system: give --executor {' or '.join(EXECUTORS[2:])} with it")
-        if self.collect and self.executor == "local":
-            raise InputError("--collect is for workers that do not see the folder; local ones do: leave it out")
-        if batch and (self.workers is None or self.workers < 1):
-            raise InputError(f"--executor {self.executor} needs --workers, how many to ask for, at least 1")
-
-    @property
-    def places(self) -> int:
-        """How many experiments run at once; those of this machine's `jobs` where a scheduler has its own workers."""
-        return self.workers or self.jobs
-
-    @contextmanager
-    def opened(self, *, note: Callable[[str], None] = print) -> Iterator[Executor]:
-        """Lend the executor; what it has started ends with the body.
-
-        Parameters
-        ----------
-        note
-            Called with a remark for the user.
-
-        Raises
-        ------
-        InputError
-            If it cannot be had: a library that is not installed, a scheduler that does not answer, wrong settings.
-        """
-        if self.executor == "local":
-            with workers(self.jobs) as pool:
-                yield pool
-            return
-        try:
-            from ntk1bit.experiments import dask_executor
-        except ImportError:
-            raise InputError(f"--executor {self.executor} needs Dask: pip install 'ntk1bit[cluster]'") from None
-        if self.executor == "dask":
-            opening = dask_executor.dask_executor(
-                scheduler=self.scheduler, jobs=self.jobs, collect=self.collect, note=note
-            )
-        else:
-            assert self.workers is not None
-            opening = dask_executor.batch_executor(
-                self.executor, workers=self.workers, settings=self.cluster, collect=self.collect, note=note
-            )
-        with opening as pool:
-            yield pool
 
 
 @contextmanager

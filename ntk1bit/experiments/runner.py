@@ -94,8 +94,8 @@ def run_all(
     jobs
         Number of local processes, each with one thread, when no executor is given.
     executor
-        Any `concurrent.futures.Executor`, as `Workers.opened` and Dask's `Client.get_executor` give; it is not shut
-        down.
+        Any `concurrent.futures.Executor`, as `workers.Workers.opened` and Dask's `Client.get_executor` give; it is not
+        shut down.
     memory
         Bytes that the arrays of one experiment may take; kinds that can do with less than they would like keep to it,
         with the same results (`Experiment.memory_within`).

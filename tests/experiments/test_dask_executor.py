@@ -21,9 +21,10 @@ import pytest
 from ntk1bit.errors import InputError
 from ntk1bit.experiments import Experiment, ExperimentList, SweepSpec, open_run, run_all
 from ntk1bit.experiments.dask_executor import compute_away
-from ntk1bit.experiments.executors import TRIES, Workers
+from ntk1bit.experiments.executors import TRIES
 from ntk1bit.experiments.runner import compute
 from ntk1bit.experiments.store import Store
+from ntk1bit.experiments.workers import Workers
 
 ROOT = Path(__file__).parents[2]
 SPEC = SweepSpec(widths=(8, 64, 600), seeds=(0, 1), steps=30, n_train=(16,), n_test=9)
@@ -130,39 +131,6 @@ def test_what_is_computed_away_is_what_is_computed_here(tmp_path, undisturbed):
     pd.testing.assert_frame_equal(
         found, undisturbed[undisturbed["key"] == one.key].reset_index(drop=True)[found.columns]
     )
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"executor": "cloud"}, "unknown executor .cloud.; choose one of: local, dask, slurm"),
-        ({"scheduler": "tcp://127.0.0.1:1"}, "--scheduler goes with --executor dask"),
-        ({"executor": "dask", "workers": 3}, "--workers is of a batch system"),
-        ({"cluster": Path("a.toml")}, "--cluster is of a batch system"),
-        ({"collect": True}, "--collect is for workers that do not see the folder"),
-        ({"executor": "pbs"}, "--executor pbs needs --workers"),
-        ({"executor": "slurm", "workers": 0}, "at least 1"),
-    ],
-)
-def test_settings_that_do_not_go_together_are_refused(settings, message):
-    with pytest.raises(InputError, match=message):
-        Workers(**settings)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"executor": "dask", "scheduler": "tcp://127.0.0.1:1"}, "no scheduler answers at tcp://127.0.0.1:1"),
-        ({"executor": "dask", "scheduler": "nonsense://"}, "no scheduler answers at nonsense"),
-        ({"executor": "sge", "workers": 1}, "by qsub, which is not on this machine"),
-    ],
-)
-def test_what_cannot_be_had_is_told_in_a_line(settings, message, monkeypatch):
-    monkeypatch.setattr("ntk1bit.experiments.dask_executor._CONNECT", 1)
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(InputError, match=message) as told, Workers(**settings).opened():
-        pass
-    assert "\n" not in str(told.value)
 
 
 # --- schedulers, workers and clients that are processes of their own
@@ -297,7 +265,16 @@ def test_jobs_of_a_batch_system(tmp_path, undisturbed):
     settings.write_text('[slurm]\nmemory = "2GB"\nwalltime = "00:10:00"\ninterface = "lo"\n')
     asked = written(SPEC, tmp_path)
     environment = os.environ | {"PATH": f"{bin_}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    options = ("--executor", "slurm", "--workers", "2", "--cluster", str(settings), "--out", str(tmp_path / "run"))
+    options = (
+        "--executor",
+        "slurm",
+        "--workers",
+        "2",
+        "--cluster-settings",
+        str(settings),
+        "--out",
+        str(tmp_path / "run"),
+    )
     run = subprocess.run([*COMMAND, str(asked), *options], env=environment, capture_output=True, text=True, timeout=300)
     log = (tmp_path / "job.log").read_text() if (tmp_path / "job.log").exists() else ""
     assert run.returncode == 0, run.stderr + log

@@ -86,10 +86,10 @@ def test_any_executor_serves_and_is_left_open(tmp_path, undisturbed):
 
 
 def test_a_cell_that_fails_is_recorded_and_the_others_are_kept(tmp_path, monkeypatch):
-    def broken(folder, one):
+    def broken(folder, one, **more):
         if one.width == 64:
             raise ZeroDivisionError("as a test")
-        return compute(folder, one)
+        return compute(folder, one, **more)
 
     monkeypatch.setattr(runner, "compute", broken)
     with ThreadPoolExecutor(1) as pool:
