@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 
 import pytest
 
@@ -61,10 +62,10 @@ def test_without_times_a_plan_is_rough(capsys, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_damaged_cells_are_planned_like_the_others(capsys, tmp_path):
-    run_all(SPEC, tmp_path)
-    Store(tmp_path).path(SPEC.networks[0].key).write_bytes(b"not Parquet")
-    code, out, _ = call(capsys, "plan", tmp_path)
+def test_damaged_cells_are_planned_like_the_others(capsys, run, tmp_path):
+    folder = shutil.copytree(run, tmp_path / "damaged")
+    Store(folder).path(SPEC.networks[0].key).write_bytes(b"not Parquet")
+    code, out, _ = call(capsys, "plan", folder)
     assert (code, "8, 7 of them there; from cells that are there" in out) == (0, True)
 
 
