@@ -93,6 +93,8 @@ class DaskExecutor(Executor):
         Connected to a scheduler; it is not closed.
     collect
         Whether workers see no common folder: then results come back through the scheduler, and are written here.
+    memory
+        The limit under which experiments run (`memory` of `run_all`), so that it is known what they need.
     declared
         Resources that all workers have which are to come; those of workers that are there, if not given.
 
@@ -102,8 +104,10 @@ class DaskExecutor(Executor):
         If workers cannot be prepared.
     """
 
-    def __init__(self, client: Client, *, collect: bool = False, declared: Collection[str] = ()) -> None:
-        self._client, self._collect, self._declared = client, collect, declared
+    def __init__(
+        self, client: Client, *, collect: bool = False, memory: int | None = None, declared: Collection[str] = ()
+    ) -> None:
+        self._client, self._collect, self._memory, self._declared = client, collect, memory, declared
         self._waiting = deque[Submitted]()
         self._at_work = dict[Submitted, distributed.Future]()  # Dask forgets what nobody holds
         self._lock, self._ended = threading.RLock(), threading.Event()
@@ -187,7 +191,7 @@ class DaskExecutor(Executor):
             call.future.set_result(finish(inner.result(timeout=_CONNECT)))
         except KilledWorker as problem:
             where = getattr(problem.last_worker, "address", "a worker")
-            why = f"the worker that computed it died {TRIES} times, last {where}, probably for want of memory"
+            why = f"the worker that computed it died each time it was tried, last {where}, probably for want of memory"
             call.future.set_exception(WorkerKilledError(why))
         except Exception as problem:
             call.future.set_exception(problem)
@@ -205,7 +209,7 @@ class DaskExecutor(Executor):
 
     def _resources(self, experiments: list[Experiment]) -> dict[str, float]:
         """Return what experiments take of a worker, of what the workers have declared."""
-        needed = WORKER_BYTES + sum(one.memory for one in experiments)
+        needed = WORKER_BYTES + sum(one.memory_within(self._memory) for one in experiments)
         workers = self._workers()
         largest = max((one["memory_limit"] or math.inf for one in workers), default=0.0)
         if 0 < largest < needed:
@@ -254,7 +258,12 @@ def compute_away(
 
 @contextmanager
 def dask_executor(
-    *, scheduler: str | None = None, jobs: int = 1, collect: bool = False, note: Callable[[str], None]
+    *,
+    scheduler: str | None = None,
+    jobs: int = 1,
+    collect: bool = False,
+    memory: int | None = None,
+    note: Callable[[str], None],
 ) -> Iterator[DaskExecutor]:
     """Lend an executor on a running scheduler, or on local processes that end with the body.
 
@@ -264,7 +273,7 @@ def dask_executor(
         Its address, such as tcp://host:8786; local processes if not given.
     jobs
         How many local processes.
-    collect
+    collect, memory
         As of `DaskExecutor`.
     note
         Called with a remark for the user.
@@ -277,11 +286,11 @@ def dask_executor(
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         if scheduler is None:
-            memory = USABLE * free_memory() / jobs
+            each = USABLE * free_memory() / jobs
             cluster = LocalCluster(
                 n_workers=jobs,
-                memory_limit=int(memory),
-                resources={_PLACE: 1, _MEMORY: memory},
+                memory_limit=int(each),
+                resources={_PLACE: 1, _MEMORY: each},
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address=None,  # pyright: ignore[reportArgumentType]
@@ -293,12 +302,18 @@ def dask_executor(
         if not client.scheduler_info()["workers"]:
             note(f"the scheduler at {scheduler} has no workers yet: experiments begin when some come")
         declared = (_PLACE, _MEMORY) if scheduler is None else ()
-        yield stack.enter_context(_ending(DaskExecutor(client, collect=collect, declared=declared)))
+        yield stack.enter_context(_ending(DaskExecutor(client, collect=collect, memory=memory, declared=declared)))
 
 
 @contextmanager
 def batch_executor(
-    system: str, *, workers: int, settings: Path | str | None, collect: bool = False, note: Callable[[str], None]
+    system: str,
+    *,
+    workers: int,
+    settings: Path | str | None,
+    collect: bool = False,
+    memory: int | None = None,
+    note: Callable[[str], None],
 ) -> Iterator[DaskExecutor]:
     """Lend an executor on jobs of a batch system, which end with the body.
 
@@ -311,7 +326,7 @@ def batch_executor(
     settings
         TOML file whose table of the system's name goes to dask-jobqueue (queue, memory, walltime, ...); Dask's own
         configuration if not given.
-    collect, note
+    collect, memory, note
         As of `dask_executor`.
 
     Raises
@@ -336,8 +351,8 @@ def batch_executor(
         stack.enter_context(_quiet())
         try:
             settings_of_jobs = _JOB | given.get(system, {})
-            memory = dask.utils.parse_bytes(settings_of_jobs["memory"]) / settings_of_jobs["processes"]
-            declared = ["--resources", f"'{_PLACE}=1 {_MEMORY}={memory:.0f}'"]
+            each = dask.utils.parse_bytes(settings_of_jobs["memory"]) / settings_of_jobs["processes"]
+            declared = ["--resources", f"'{_PLACE}=1 {_MEMORY}={each:.0f}'"]
             extra = [*settings_of_jobs.pop("worker_extra_args", []), *declared]
             cluster = kind(**settings_of_jobs, worker_extra_args=extra)
         except Exception as problem:  # of dask-jobqueue, for settings that it does not know
@@ -345,7 +360,8 @@ def batch_executor(
         client = _client(stack, stack.enter_context(_closing(cluster)))
         cluster.scale(workers)
         note(f"{workers} workers are asked for; experiments begin when the first has come")
-        yield stack.enter_context(_ending(DaskExecutor(client, collect=collect, declared=(_PLACE, _MEMORY))))
+        executor = DaskExecutor(client, collect=collect, memory=memory, declared=(_PLACE, _MEMORY))
+        yield stack.enter_context(_ending(executor))
 
 
 def _client(stack: ExitStack, where: Any) -> Client:

@@ -91,14 +91,13 @@ class Workers:
             from ntk1bit.experiments import dask_executor
         except ImportError:
             raise InputError(f"--executor {self.executor} needs Dask: pip install 'ntk1bit[cluster]'") from None
+        given = {"collect": self.collect, "memory": self.memory, "note": note}
         if self.executor == "dask":
-            opening = dask_executor.dask_executor(
-                scheduler=self.scheduler, jobs=self.jobs, collect=self.collect, note=note
-            )
+            opening = dask_executor.dask_executor(scheduler=self.scheduler, jobs=self.jobs, **given)
         else:
             assert self.workers is not None
             opening = dask_executor.batch_executor(
-                self.executor, workers=self.workers, settings=self.cluster_settings, collect=self.collect, note=note
+                self.executor, workers=self.workers, settings=self.cluster_settings, **given
             )
         with opening as pool:
             yield pool

@@ -21,7 +21,6 @@ import pytest
 from ntk1bit.errors import InputError
 from ntk1bit.experiments import Experiment, ExperimentList, SweepSpec, open_run, run_all
 from ntk1bit.experiments.dask_executor import compute_away
-from ntk1bit.experiments.executors import TRIES
 from ntk1bit.experiments.runner import compute
 from ntk1bit.experiments.store import Store
 from ntk1bit.experiments.workers import Workers
@@ -99,7 +98,7 @@ def test_an_experiment_that_kills_its_worker_fails_alone(tmp_path, undisturbed, 
     outcome = run_all(ExperimentList((*SPEC.networks, Fatal(0))), tmp_path / "run", executor=local)
     assert (outcome.computed, outcome.failed) == (12, 1)
     (why,) = Store(tmp_path / "run").failures().values()
-    assert f"died {TRIES} times" in why
+    assert "died each time it was tried" in why
     pd.testing.assert_frame_equal(Store(tmp_path / "run").frame(SPEC.networks), undisturbed, check_exact=True)
 
 

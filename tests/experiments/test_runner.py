@@ -270,7 +270,7 @@ def test_a_second_sweep_on_the_folder_is_refused(begun):
     second = start(begun)
     _, errors = second.communicate(timeout=120)
     assert second.returncode == 2
-    assert "another process is writing" in errors
+    assert f"another process is writing to {begun} (process {first.pid} on " in errors
     assert len([line for line in errors.splitlines() if not line.startswith("[")]) == 1  # those are of progress
     signal_group(first, signal.SIGINT)
     first.communicate(timeout=120)
