@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 RUN ?= runs/digits
 
-.PHONY: help setup sweep verify recount test test-typed test-cores test-slow lint types check clean
+.PHONY: help setup sweep verify recount test test-typed test-cores test-slow test-long lint types check clean
 
 help:            ## show what can be made
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ test-cores: setup ## tests of the cores, as on a processor that has no more than
 
 test-slow: setup ## the slow tests: random kills, statistical coverage
 	$(QUICKLY) $(PYTEST) -m slow
+
+test-long: setup ## the longest tests: fifty rounds of kills on Dask
+	$(QUICKLY) $(PYTEST) -m long
 
 lint: setup      ## style
 	$(BIN)/ruff check .

@@ -233,7 +233,7 @@ def test_killed_workers_schedulers_and_clients_cost_no_finished_result(tmp_path)
     assert sum(rounds(tmp_path, 5).values()) == 5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fifty_rounds_of_kills(tmp_path):
     done = rounds(tmp_path, 50)
     print(done)
