@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ntk1bit.cli.options import AS_USUAL, DryRun, Preset, RunFolder, Running, Seeds, runs_cells
+from ntk1bit.cli.options import DryRun, Jobs, Preset, RunFolder, Seeds
 
 
-@runs_cells
 def train_lm(
     sizes: Annotated[
         str | None, typer.Option(help="Layers x width: 2x32,3x64. N = 12 layers width^2 parameters.")
@@ -49,7 +48,7 @@ def train_lm(
         Preset, typer.Option(help="Where settings that are not given come from. --dry-run prints the time each takes.")
     ] = "standard",
     out: RunFolder = None,
-    running: Running = AS_USUAL,
+    jobs: Jobs = None,
     dry_run: DryRun = False,
     export: Annotated[
         Path | None, typer.Option(help="Also write the largest bitnet network, packed, to this .npz file.")
@@ -83,6 +82,6 @@ def train_lm(
         choices=choices,
     )
     if dry_run:
-        training_lm.print_plan(spec, running=running, out=out)
+        training_lm.print_plan(spec, jobs=jobs, out=out)
         return
-    training_lm.run(spec, running=running, out=out, export=export)
+    training_lm.run(spec, jobs=jobs, out=out, export=export)

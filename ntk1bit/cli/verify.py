@@ -6,10 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from ntk1bit.cli.options import AS_USUAL, DryRun, RunFolder, Running, Seeds, runs_cells
+from ntk1bit.cli.options import DryRun, Jobs, RunFolder, Seeds
 
 
-@runs_cells
 def verify(
     claims: Annotated[
         list[str] | None,
@@ -23,7 +22,7 @@ def verify(
     ] = None,
     out: RunFolder = None,
     seeds: Seeds = None,
-    running: Running = AS_USUAL,
+    jobs: Jobs = None,
     as_list: Annotated[bool, typer.Option("--list", help="List the claims and their rules; run nothing.")] = False,
     dry_run: DryRun = False,
     json: Annotated[bool, typer.Option("--json", help="Print the verdicts with their evidence as JSON.")] = False,
@@ -52,7 +51,7 @@ def verify(
         preset=preset,
         out=out,
         seeds=seeds,
-        running=running,
+        jobs=jobs,
         dry_run=dry_run,
         as_json=json,
         publish=publish,
