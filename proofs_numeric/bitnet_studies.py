@@ -51,7 +51,7 @@ class _Sizes:
     middle
         Size of the ablations, forms, groups, and of further training.
     ladder
-        Sizes at which rates grow until both arms diverge.
+        Sizes at which rates grow until all arms diverge, or to the largest.
     most
         Largest exponent of 2 of these rates.
     """
@@ -119,7 +119,7 @@ def bitnet_studies(preset: str) -> Iterator[Planned]:
     yield Planned("bitnet-half", "BitNet on half of the characters", replace(alone, tokens=one.tokens // 2))
     yield Planned("bitnet-further", "BitNet trained, and then trained on", replace(alone, start=BITNET))
     yield Planned("bitnet-from-full", "half in full precision, and then in 1 bit", replace(alone, start="full"))
-    yield Planned("bitnet-stability", "rates by factors of two until every arm diverges", _stability(at))
+    yield Planned("bitnet-stability", "rates by factors of two until every arm diverges, or up to 2", _stability(at))
     yield Planned("bitnet-flips", "signs that a step of training changes", ExperimentList(tuple(_flips(at))))
 
 

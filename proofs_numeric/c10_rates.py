@@ -16,18 +16,18 @@ Latent weights that a large rate has pushed far out flip ever less, so that too 
 precision it would make weights ever larger. Embeddings and norms are not in 1 bit, and gain nothing by this.
 
 **Experiment.** Character-level Transformers on State of the Union addresses, W23's recipe and form. Full precision is
-in 16 bits with Pre-LN, as W23 has it. Stability: three sizes, a quarter of the characters, rates by factors of two,
-the same for all arms, until every seed has diverged. A network has *diverged* when the mean training loss over the last
-tenth of its steps is not finite or is above the loss of the unigram model: it then makes less of all its context than
-counting characters does. The rate of a network is the lowest from which on it diverged, known to a factor of two; where
-it diverged at none, the next rate beyond the last tried: a lower bound. Where two arms to be compared diverged at none,
-nothing is known of their ratio, and the seed is left out. What is compared is log2 of the ratio, a whole number at each
-size, paired by seed and averaged over the sizes; as all of them can be 0, "above 0" asks for more than 0 by a millionth
-here. Whether a larger rate is the remedy is asked at r, the best rate of full precision by its mean training loss over
-the seeds: what 1-bit networks gain on the validation text at twice r over r. A network without a finite loss counts as
-ln V, guessing uniformly, as in C6-stable. Best rates against size: from the searches of eight sizes, one search each,
-so that the interval is over sizes. These readings and numbers were set down before any network of these studies was
-trained.
+in 16 bits with Pre-LN, as W23 has it. Stability: three sizes, a quarter of the characters, rates by factors of two, the
+same for all arms, until every seed has diverged or the rate is about 2. A network has *diverged* when the mean training
+loss over the last tenth of its steps is not finite or is above the loss of the unigram model: it then makes less of all
+its context than counting characters does. The rate of a network is the lowest from which on it diverged, known to a
+factor of two; where it diverged at none, the next rate beyond the last tried: a lower bound. Where two arms to be
+compared diverged at none, nothing is known of their ratio, and the seed is left out. What is compared is log2 of the
+ratio, a whole number at each size, paired by seed and averaged over the sizes; as all of them can be 0, "above 0" asks
+for more than 0 by a millionth here. Whether a larger rate is the remedy is asked at r, the best rate of full precision
+by its mean training loss over the seeds: what 1-bit networks gain on the validation text at twice r over r. A network
+without a finite loss counts as ln V, guessing uniformly, as in C6-stable. Best rates against size: from the searches of
+eight sizes, one search each, so that the interval is over sizes. These readings and numbers were set down before any
+network of these studies was trained.
 """
 
 from __future__ import annotations
