@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 
 from ntk1bit.cli.lists import read_list, read_seeds
@@ -164,6 +165,7 @@ def print_summary(found: LanguageRun) -> None:
     spec = found.spec
     print(f"validation loss, nats a character, mean over {len(spec.seeds)} seeds [95 % interval]")
     losses = summary.loss_against_energy(found)
+    trained_in = not np.isnan(losses["joules_float32"].to_numpy()).all()  # has a value for the arm full alone
     rows = [
         [
             one["arm"],
@@ -173,20 +175,23 @@ def print_summary(found: LanguageRun) -> None:
             _interval(one["loss"], one["low"], one["high"]),
             f"{one['bits']:.3f}",
             number(one["joules"] * 1e6),
-            "" if math.isnan(one["joules_float32"]) else number(one["joules_float32"] * 1e6),
+            *(["" if math.isnan(one["joules_float32"]) else number(one["joules_float32"] * 1e6)] if trained_in else []),
             one["diverged"],
         ]
         for one in losses.to_dict("records")
     ]
-    print_table(["arm", "size", "N", "rate", "loss", "bits", "uJ", "uJ float32", "diverged"], rows)
+    also = ["uJ float32"] if trained_in else []
+    print_table(["arm", "size", "N", "rate", "loss", "bits", "uJ", *also, "diverged"], rows)
     print(
         f"trigram model: {found.trigram['loss']:.4f} nats, {found.trigram['bits']:.3f} bits; "
         f"standard error of any loss over the text: {losses['text_error'].median():.3f} nats"
     )
     print(
         f"uJ: microjoules of a forward pass over {spec.context} characters at 7 nm, by W23's counting, "
-        "floats as FP16 in every arm\nuJ float32: the same of full in the float32 that it is trained in"
+        "floats as FP16 in every arm"
     )
+    if trained_in:
+        print("uJ float32: the same of full in the float32 that it is trained in")
     if spec.methods:
         print(f"quantised after training, from the networks of {spec.quantised}: {', '.join(spec.methods)}")
     if any(losses["at_edge"]):

@@ -149,7 +149,7 @@ def plot_energy(
     if not faint:
         _name_left_out(ax, losses)
     ax.set(xscale="log", yscale="log", ylabel="loss (nats a character)")
-    ax.set_xlabel("energy of a forward pass (µJ, floats as FP16)")
+    ax.set_xlabel("energy of a pass (µJ, floats as FP16)")
     _around(ax, losses.loc[losses["arm"].isin(shown_arms(losses)), "loss"])
     readable(ax)
     mark_cut_bars(ax)
