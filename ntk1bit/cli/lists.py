@@ -104,3 +104,18 @@ def written(value: object) -> str:
         if all(after == 2 * before for before, after in itertools.pairwise(value)):
             return f"{value[0]}..{value[-1]}"
     return ",".join(written(entry) for entry in value)
+
+
+def read_bytes(text: str, *, option: str) -> int:
+    """Read a size of memory, such as 500MB, 2GB or 1.5e9, in bytes.
+
+    Raises
+    ------
+    InputError
+        If the text is none.
+    """
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?(?:e[0-9]{1,2})?)\s*([kMGT]?)B?\s*", text, re.IGNORECASE)
+    size = float(found[1]) * 1000 ** " kmgt".index(found[2].lower() or " ") if found is not None else 0.0
+    if not 1 <= size < 2**63:
+        raise InputError(f"cannot read {option} {text!r}; write a size such as 500MB, 2GB or 1.5e9 (bytes)")
+    return int(size)

@@ -26,6 +26,7 @@ from ntk1bit.cli.measures import measures
 from ntk1bit.cli.ntk import ntk
 from ntk1bit.cli.old_spellings import refuse_old_spellings
 from ntk1bit.cli.options import fill_in_defaults
+from ntk1bit.cli.plan import plan
 from ntk1bit.cli.plot import plot
 from ntk1bit.cli.report import report
 from ntk1bit.cli.summary import summary
@@ -45,7 +46,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 for command in (
-    sweep, summary, plot, report, fit, ntk, verify, measures, train_lm, generate, deep, energy, bench, doctor,
+    sweep, plan, summary, plot, report, fit, ntk, verify, measures, train_lm, generate, deep, energy, bench, doctor,
 ):  # fmt: skip
     # the first line of the docstring, whole: typer would cut it at the width of a line and at the first full stop
     app.command(short_help=(command.__doc__ or "").partition("\n")[0])(command)

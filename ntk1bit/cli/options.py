@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
 import typer
 from typer.core import TyperArgument, TyperOption
@@ -13,7 +15,6 @@ Preset = Literal["smoke", "quick", "standard", "thorough"]
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run: of sweep, train-lm, deep or verify.")]
 RunFolder = Annotated[Path | None, typer.Option("--out", help="Folder of the run. Default: a folder in runs/.")]
-Jobs = Annotated[int | None, typer.Option("--jobs", help="Processes. Default: one per core.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; run and write nothing.")]
 Seeds = Annotated[
     str | None, typer.Option("--seeds", help="A count (5 is 0,1,2,3,4), a range (0..4) or a list (0,3,7).")
@@ -40,6 +41,58 @@ NormaliseInputs = Annotated[
         "features of mean 0 and variance 1/d; none: as they are.",
     ),
 ]
+
+
+class Running(NamedTuple):
+    """How cells are run: the options that every command has which runs any; see `experiments.workers.Workers`."""
+
+    executor: Annotated[
+        Literal["local", "dask", "slurm", "pbs", "sge", "lsf", "oar", "moab", "htcondor"],
+        typer.Option(help="Where cells run: processes of this machine, Dask, or jobs of a batch system."),
+    ] = "local"
+    jobs: Annotated[int | None, typer.Option("--jobs", help="Processes. Default: one per core.")] = None
+    scheduler: Annotated[
+        str | None, typer.Option(help="With dask: a scheduler that runs already, such as tcp://host:8786.")
+    ] = None
+    workers: Annotated[int | None, typer.Option(help="With a batch system: how many workers to ask it for.")] = None
+    cluster_settings: Annotated[
+        Path | None, typer.Option(help="With a batch system: TOML file with its settings, in a table such as [slurm].")
+    ] = None
+    collect: Annotated[
+        bool, typer.Option("--collect", help="Workers see no common folder: send results through the scheduler.")
+    ] = False
+    memory: Annotated[
+        str | None,
+        typer.Option(help="What the arrays of a cell may take, such as 500MB or 2GB: wide networks then use a file."),
+    ] = None
+
+
+AS_USUAL = Running()
+
+
+def runs_cells(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of `Running` in place of its parameter `running`."""
+    hints = get_type_hints(command, include_extras=True)
+    parameters = list[inspect.Parameter]()
+    for name, one in inspect.signature(command).parameters.items():
+        if name == "running":
+            asked = get_type_hints(Running, include_extras=True)
+            parameters += [
+                one.replace(name=each, annotation=asked[each], default=Running._field_defaults[each])
+                for each in Running._fields
+            ]
+        else:
+            parameters.append(one.replace(annotation=hints[name]))
+
+    @functools.wraps(command)
+    def given(**options: Any) -> Any:
+        running = Running(**{name: options.pop(name) for name in Running._fields})
+        return command(**options, running=running)
+
+    annotations = {one.name: one.annotation for one in parameters}
+    given.__annotations__ = annotations
+    setattr(given, "__signature__", inspect.Signature(parameters))  # noqa: B010 - functions have no such attribute yet
+    return given
 
 
 def _sweep() -> Mapping[str, str]:

@@ -21,6 +21,7 @@ from ntk1bit.processors import usable_processors
 
 if TYPE_CHECKING:
     from ntk1bit.experiments import Outcome, Specification
+    from ntk1bit.experiments.workers import Workers
 
 COMPILING = "compiling (first time only)"
 QUIET = 2.0  # seconds without a word that nobody minds: work that is done by then prints no line
@@ -131,12 +132,12 @@ def shown_after(what: str) -> Iterator[None]:
     print(printed.getvalue(), end="")
 
 
-def run_shown(specification: Specification, folder: Path, *, jobs: int) -> Outcome:
+def run_shown(specification: Specification, folder: Path, workers: Workers) -> Outcome:
     """Run what the folder does not hold yet, showing progress, and print the remarks; see `run_all`."""
     from ntk1bit.experiments import run_all
 
-    with progress_bar() as bar:
-        outcome = run_all(specification, folder, jobs=jobs, progress=bar)
+    with progress_bar() as bar, workers.opened(note=say) as executor:
+        outcome = run_all(specification, folder, executor=executor, memory=workers.memory, progress=bar)
     for note in outcome.notes:
         say(note)
     return outcome

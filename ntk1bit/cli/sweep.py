@@ -7,9 +7,20 @@ from typing import Annotated
 
 import typer
 
-from ntk1bit.cli.options import DryRun, Features, Jobs, NormaliseInputs, RunFolder, Split, Target
+from ntk1bit.cli.options import (
+    AS_USUAL,
+    DryRun,
+    Features,
+    NormaliseInputs,
+    RunFolder,
+    Running,
+    Split,
+    Target,
+    runs_cells,
+)
 
 
+@runs_cells
 def sweep(
     widths: Annotated[
         str | None,
@@ -67,11 +78,18 @@ def sweep(
             "--terms/--no-terms", help="Also decompose recorded steps into the terms C1 to C4 of D25, Claim H.2."
         ),
     ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            help="What trains: cores, or jax for an accelerator, in one process unless --jobs says more. "
+            "Default: {backend}."
+        ),
+    ] = None,
     spec: Annotated[
         Path | None, typer.Option(help="TOML file with a [sweep] table; options given here override it.")
     ] = None,
     out: RunFolder = None,
-    jobs: Jobs = None,
+    running: Running = AS_USUAL,
     as_list: Annotated[bool, typer.Option("--list", help="List the tasks; run nothing.")] = False,
     dry_run: DryRun = False,
 ) -> int:
@@ -109,7 +127,8 @@ def sweep(
         data_seed=data_seed,
         predictions=predictions,
         terms=terms,
+        backend=backend,
     )
     if dry_run:
-        return sweeping.print_plan(settings, jobs=jobs, out=out)
-    return sweeping.run(settings, jobs=jobs, out=out)
+        return sweeping.print_plan(settings, running=running, out=out)
+    return sweeping.run(settings, running=running, out=out)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import functools
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ntk1bit.cli.lists import read_list, read_seeds, read_widths
+from ntk1bit.cli.options import Running
 from ntk1bit.cli.own_tasks import read_own_tasks
-from ntk1bit.cli.progress import clock, resumable, run_shown, usable_jobs
+from ntk1bit.cli.planning import forecast, print_forecast
+from ntk1bit.cli.progress import clock, resumable, run_shown
+from ntk1bit.cli.running import workers_of
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.data import tasks
 from ntk1bit.experiments import SweepSpec
-from ntk1bit.experiments.runner import free_memory, predicted_memory, require_memory
+from ntk1bit.experiments.runner import require_memory
+from ntk1bit.experiments.workers import Workers
 from ntk1bit.printing import number
 
 
@@ -33,7 +37,8 @@ def collect(spec: Path | None, *, out: Path | None, of_file: Mapping[str, str | 
     options
         Fields of the specification, as the command line has them.
     """
-    readers = {
+    readers: dict[str, Callable[[str], Any]] = {
+        "backend": str,
         "widths": read_widths,
         "seeds": read_seeds,
         "n_train": lambda text: read_list(text, option="--n-train", kind=int),
@@ -69,9 +74,10 @@ def print_tasks() -> int:
     return 0
 
 
-def print_plan(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
+def print_plan(spec: SweepSpec, *, running: Running, out: Path | None) -> int:
     """Print what would run and what it would cost."""
-    jobs = usable_jobs(jobs)
+    workers = _workers(spec, running)
+    jobs = workers.places
     networks = spec.networks
     rows = []
     for width in sorted(spec.widths):
@@ -79,25 +85,24 @@ def print_plan(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
         worst = max(one.memory for one in chosen)
         rows.append([width, len(chosen), number(sum(one.operations for one in chosen)), f"{worst / 1e6:.0f} MB"])
     print_table(["width", "cells", "multiply-adds", "memory per cell"], rows)
-    memory = predicted_memory(networks, jobs)
     print()
     print(f"cells       {len(networks)}")
     print(f"operations  {number(sum(one.operations for one in networks))} multiply-adds")
-    print(f"memory      {memory / 1e9:.2f} GB with {jobs} jobs, of {free_memory() / 1e9:.1f} GB free")
-    require_memory(networks, jobs)
-    print(f"time        about {clock(spec.seconds / jobs)} with {jobs} jobs, rough")
-    print(f"folder      {out or default_folder(spec)}")
+    if workers.executor == "local":
+        require_memory(networks, jobs, workers.memory)
+    folder = out or default_folder(spec)
+    print_forecast(forecast([(spec, folder)], jobs=jobs), jobs=jobs, folder=folder)
     for note in spec.notes:
         say(note)
     return 0
 
 
-def run(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
+def run(spec: SweepSpec, *, running: Running, out: Path | None) -> int:
     """Run a sweep with a progress bar; return the exit code."""
-    folder = out or default_folder(spec)
+    folder, workers = out or default_folder(spec), _workers(spec, running)
     began = time.monotonic()
     with resumable(folder):
-        outcome = run_shown(spec, folder, jobs=usable_jobs(jobs))
+        outcome = run_shown(spec, folder, workers)
     found = f", {outcome.found} were there" if outcome.found else ""
     ended = f"{outcome.cells} cells: {outcome.computed} trained in {clock(time.monotonic() - began)}{found}"
     if outcome.diverged:
@@ -108,3 +113,8 @@ def run(spec: SweepSpec, *, jobs: int | None, out: Path | None) -> int:
         ended += f", {outcome.unreadable} UNREADABLE"
     print(f"{ended}. See them with: ntk1bit summary {shlex.quote(str(folder))}")
     return 1 if outcome.failed or outcome.unreadable else 0
+
+
+def _workers(spec: SweepSpec, running: Running) -> Workers:
+    """Return the workers asked for: in JAX one process unless told otherwise, which keeps one accelerator busy."""
+    return workers_of(running._replace(jobs=1) if running.jobs is None and spec.backend == "jax" else running)

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from ntk1bit.cli.options import DryRun, Jobs, Preset, RunFolder, Seeds
+from ntk1bit.cli.options import AS_USUAL, DryRun, Preset, RunFolder, Running, Seeds, runs_cells
 
 
+@runs_cells
 def train_lm(
     sizes: Annotated[
         str | None, typer.Option(help="Layers x width: 2x32,3x64. N = 12 layers width^2 parameters.")
@@ -48,7 +49,7 @@ def train_lm(
         Preset, typer.Option(help="Where settings that are not given come from. --dry-run prints the time each takes.")
     ] = "standard",
     out: RunFolder = None,
-    jobs: Jobs = None,
+    running: Running = AS_USUAL,
     dry_run: DryRun = False,
     export: Annotated[
         Path | None, typer.Option(help="Also write the largest bitnet network, packed, to this .npz file.")
@@ -82,6 +83,6 @@ def train_lm(
         choices=choices,
     )
     if dry_run:
-        training_lm.print_plan(spec, jobs=jobs, out=out)
+        training_lm.print_plan(spec, running=running, out=out)
         return
-    training_lm.run(spec, jobs=jobs, out=out, export=export)
+    training_lm.run(spec, running=running, out=out, export=export)

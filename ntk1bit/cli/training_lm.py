@@ -14,7 +14,10 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.cli.lists import read_list, read_seeds
-from ntk1bit.cli.progress import clock, progress_bar, resumable, run_shown, shown_after, usable_jobs
+from ntk1bit.cli.options import Running
+from ntk1bit.cli.planning import forecast, print_forecast
+from ntk1bit.cli.progress import clock, progress_bar, resumable, run_shown, shown_after
+from ntk1bit.cli.running import workers_of
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.data import text as texts
 from ntk1bit.data.choices import CHANCE, SHOTS
@@ -23,7 +26,6 @@ from ntk1bit.errors import InputError, require_choice
 from ntk1bit.experiments import Run, open_run
 from ntk1bit.experiments.language_run import LanguageRun, language_run, ngram_losses
 from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec
-from ntk1bit.experiments.runner import WORKER_BYTES
 from ntk1bit.files import writable_file
 from ntk1bit.networks.transformer_shape import TRAINED_ARMS
 from ntk1bit.printing import number
@@ -66,16 +68,19 @@ def default_folder(spec: LanguageSpec) -> Path:
     return Path("runs") / f"lm-{title(spec.text)}-{spec.mark}"
 
 
-def print_plan(spec: LanguageSpec, *, jobs: int | None, out: Path | None) -> None:
-    """Print what would be trained, and roughly how long it would take."""
-    jobs = usable_jobs(jobs)
+def print_plan(spec: LanguageSpec, *, running: Running, out: Path | None) -> None:
+    """Print what would be trained, and what it would take."""
+    jobs, folder = workers_of(running).places, out or default_folder(spec)
+    found = forecast([(spec, folder)], jobs=jobs)
     rows = []
     for size in spec.shapes:
         one = spec.network(size, spec.trained_arms[0], spec.rate, 0)
         count = len(spec.trained_arms) * (len(spec.seeds) + 2)  # two more rates at the first seed
-        memory = (one.memory + WORKER_BYTES) / 1e9
-        times = (clock(one.cost), clock(count * one.cost / jobs))
-        rows.append([str(size), f"{size.parameters:,}", f"{one.tokens:,}", count, *times, f"{memory:.1f} GB"])
+        cell = found.costs.cell(one)
+        times = (clock(cell.seconds + cell.first), clock(count * cell.seconds / jobs))
+        rows.append(
+            [str(size), f"{size.parameters:,}", f"{one.tokens:,}", count, *times, f"{cell.memory / 1e9:.1f} GB"]
+        )
     print_table(["size", "N", "characters", "networks", "time each", "time of all", "memory each"], rows)
     print()
     print(f"characters  {spec.trained_tokens:,} per network, in {spec.steps:,} steps of {spec.batch} x {spec.context}")
@@ -84,19 +89,18 @@ def print_plan(spec: LanguageSpec, *, jobs: int | None, out: Path | None) -> Non
         read = f"a network reads {spec.trained_tokens / corpus.train.size:.2g} times as many"
         print(f"text        {title(spec.text)}: {corpus.train.size:,} characters for training ({read}), ", end="")
         print(f"{corpus.validation.size:,} held out; {corpus.vocabulary} different ones")
-    print(f"time        about {clock(spec.seconds / jobs)} with {jobs} jobs, rough")
-    print(f"folder      {out or default_folder(spec)}")
+    print_forecast(found, jobs=jobs, folder=folder)
     for note in spec.notes:
         say(note)
 
 
-def run(spec: LanguageSpec, *, jobs: int | None, out: Path | None, export: Path | None) -> None:
+def run(spec: LanguageSpec, *, running: Running, out: Path | None, export: Path | None) -> None:
     """Run what is missing, showing progress, then print, write and draw what was found."""
-    folder, jobs = out or default_folder(spec), usable_jobs(jobs)
+    folder, workers = out or default_folder(spec), workers_of(running)
     if export is not None:
         _require_exportable(spec, export, folder)
     with resumable(folder):
-        run_shown(spec, folder, jobs=jobs)
+        run_shown(spec, folder, workers)
         if export is not None:
             _restore_weights(folder)
     with shown_after("n-gram models, laws, figure"):

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from ntk1bit.cli.options import DryRun, Jobs, RunFolder, Seeds
+from ntk1bit.cli.options import AS_USUAL, DryRun, RunFolder, Running, Seeds, runs_cells
 
 
+@runs_cells
 def verify(
     claims: Annotated[
         list[str] | None,
@@ -22,7 +23,7 @@ def verify(
     ] = None,
     out: RunFolder = None,
     seeds: Seeds = None,
-    jobs: Jobs = None,
+    running: Running = AS_USUAL,
     as_list: Annotated[bool, typer.Option("--list", help="List the claims and their rules; run nothing.")] = False,
     dry_run: DryRun = False,
     json: Annotated[bool, typer.Option("--json", help="Print the verdicts with their evidence as JSON.")] = False,
@@ -51,7 +52,7 @@ def verify(
         preset=preset,
         out=out,
         seeds=seeds,
-        jobs=jobs,
+        running=running,
         dry_run=dry_run,
         as_json=json,
         publish=publish,

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 
 from ntk1bit.cli import verifying_files
 from ntk1bit.cli.lists import read_seeds
-from ntk1bit.cli.progress import clock, progress_bar, resumable, usable_jobs
+from ntk1bit.cli.options import Running
+from ntk1bit.cli.planning import forecast, print_forecast
+from ntk1bit.cli.progress import clock, progress_bar, resumable
+from ntk1bit.cli.running import workers_of
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError
 
@@ -43,7 +46,7 @@ def run(
     preset: str | None,
     out: Path | None,
     seeds: str | None,
-    jobs: int | None,
+    running: Running,
     dry_run: bool,
     as_json: bool = False,
     publish: bool = False,
@@ -56,7 +59,7 @@ def run(
             preset=preset,
             out=out,
             seeds=seeds,
-            jobs=jobs,
+            running=running,
             dry_run=dry_run,
             as_json=as_json,
             publish=publish,
@@ -70,14 +73,21 @@ def run(
         _require_publishable(names, preset, seeds)
     folder = out or Path("runs") / f"verify-{preset}"
     work = verification.plan_work(chosen, preset, seeds=() if seeds is None else read_seeds(seeds))
-    jobs = usable_jobs(jobs)
+    workers = workers_of(running)
+    jobs = workers.places
     if dry_run:
-        rows = [[one.study.name, clock(one.seconds / jobs), one.study.purpose] for one in work]
+        runs = [(one.study.specification, folder / "studies" / one.study.name) for one in work]
+        found = forecast(runs, jobs=jobs)
+        times = [clock(found.seconds(run, jobs)) for run in found.runs]
+        rows = [[one.study.name, time, one.study.purpose] for one, time in zip(work, times, strict=True)]
         print_table(["study", "time", "purpose"], rows)
-        print(f"\nabout {clock(sum(one.seconds for one in work) / jobs)} with {jobs} jobs, rough; folder {folder}")
+        print()
+        print_forecast(found, jobs=jobs, folder=folder)
         return 0
-    with resumable(folder), progress_bar() as bar:
-        results = verification.verify(chosen, work, preset=preset, folder=folder, jobs=jobs, progress=bar, note=say)
+    with resumable(folder), progress_bar() as bar, workers.opened(note=say) as executor:
+        results = verification.verify(
+            chosen, work, preset=preset, folder=folder, executor=executor, memory=workers.memory, progress=bar, note=say
+        )
     judged = [entry for entry in results.claims if entry.id in chosen]
     if as_json:
         verifying_files.print_json(judged)

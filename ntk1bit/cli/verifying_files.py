@@ -14,7 +14,10 @@ from ntk1bit.claims.claim_files import ENDINGS, ClaimFile, read_claim_file
 from ntk1bit.claims.results import FILE, ClaimEntry, Results
 from ntk1bit.claims.verification import OWN, ClaimStudy, earlier_results, plan_files, verify_files
 from ntk1bit.cli.lists import read_seeds
-from ntk1bit.cli.progress import clock, progress_bar, resumable, usable_jobs
+from ntk1bit.cli.options import Running
+from ntk1bit.cli.planning import forecast, print_forecast
+from ntk1bit.cli.progress import clock, progress_bar, resumable
+from ntk1bit.cli.running import workers_of
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError
 from ntk1bit.reports import write_report
@@ -51,7 +54,7 @@ def run(
     preset: str | None,
     out: Path | None,
     seeds: str | None,
-    jobs: int | None,
+    running: Running,
     dry_run: bool,
     as_json: bool,
     publish: bool,
@@ -70,14 +73,14 @@ def run(
         claims, folder, run=runs[0] if runs else None, seeds=() if seeds is None else read_seeds(seeds)
     )
     earlier_results(folder, OWN)  # refuses a folder that holds something else, before anything is said
-    jobs = usable_jobs(jobs)
+    workers = workers_of(running)
     for remark in remarks:
         say(remark)
     if dry_run:
-        _print_plan(studies, folder, jobs)
+        _print_plan(studies, folder, workers.places)
         return 0
-    with resumable(folder), progress_bar() as bar:
-        results = verify_files(studies, folder, jobs=jobs, progress=bar, note=say)
+    with resumable(folder), progress_bar() as bar, workers.opened(note=say) as executor:
+        results = verify_files(studies, folder, executor=executor, memory=workers.memory, progress=bar, note=say)
     page = write_report(folder)
     entries = _judged(results, claims)
     if as_json:
@@ -115,12 +118,15 @@ def require_claims(words: tuple[list[str], list[str], list[str]]) -> None:
 
 
 def _print_plan(studies: Sequence[ClaimStudy], folder: Path, jobs: int) -> None:
+    found = forecast([(one.specification, one.folder) for one in studies if one.to_run], jobs=jobs)
+    times = iter([clock(found.seconds(run, jobs)) for run in found.runs])
     rows = []
     for one in studies:
         who = ", ".join(file.claim.id for file in one.files)
-        rows.append([one.name, clock(one.seconds / jobs) if one.to_run else "is read", who])
+        rows.append([one.name, next(times) if one.to_run else "is read", who])
     print_table(["run", "time", "claims"], rows)
     for one in studies:
         for file in one.files:
             print(f"\n{file.claim.id}: {file.claim.title}\n    rule: {file.rule_on(one.specification)}")
-    print(f"\nabout {clock(sum(one.seconds for one in studies) / jobs)} with {jobs} jobs, rough; folder {folder}")
+    print()
+    print_forecast(found, jobs=jobs, folder=folder)

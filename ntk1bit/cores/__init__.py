@@ -14,6 +14,7 @@ from ntk1bit.cores.bits import (
     unpack_bits,
     unpack_signs,
 )
+from ntk1bit.cores.blocks import half_blocks
 from ntk1bit.cores.descent import (
     descend_full,
     descend_full_reference,
@@ -21,11 +22,15 @@ from ntk1bit.cores.descent import (
     descend_one_bit_reference,
 )
 from ntk1bit.cores.forward import (
+    BlockSums,
     Forward,
+    block_sums_full,
+    block_sums_one_bit,
     forward_full,
     forward_full_reference,
     forward_one_bit,
     forward_one_bit_reference,
+    sum_of_halves,
 )
 from ntk1bit.cores.gram import bit_gram, bit_gram_reference
 from ntk1bit.cores.masked_products import masked_product, masked_product_reference
@@ -37,6 +42,7 @@ from ntk1bit.old_names import missing_name
 __all__ = [
     "BACKENDS",
     "Backend",
+    "BlockSums",
     "CoreSettings",
     "Forward",
     "PackedBits",
@@ -45,6 +51,8 @@ __all__ = [
     "available_backends",
     "bit_gram",
     "bit_gram_reference",
+    "block_sums_full",
+    "block_sums_one_bit",
     "count_differences",
     "count_differences_by_column",
     "descend_full",
@@ -55,6 +63,7 @@ __all__ = [
     "forward_full_reference",
     "forward_one_bit",
     "forward_one_bit_reference",
+    "half_blocks",
     "masked_product",
     "masked_product_reference",
     "pack_bits",
@@ -67,6 +76,7 @@ __all__ = [
     "sign_matmul_int8",
     "sign_matmul_int8_reference",
     "sign_matmul_reference",
+    "sum_of_halves",
     "unpack_bits",
     "unpack_signs",
     "using",

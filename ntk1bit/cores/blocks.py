@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+BLOCK = 512  # neurons; with 256 inputs a block of pre-activations is 512 KB and stays in the second-level cache
 
-def half_blocks(width: int, size: int) -> list[tuple[int, int]]:
+
+def half_blocks(width: int, size: int = BLOCK) -> list[tuple[int, int]]:
     """Cut the neurons 0..width into blocks of at most `size`, the two halves separately and alike.
 
     In a paired network (the second half a copy of the first with opposite output signs) block b of one half then holds
     the copies of block b of the other. Each goes through the same operations, so the two partial sums are exact
-    negatives; see `sum_of_blocks`. With an odd width the second half is longer by one neuron.
+    negatives; see `sum_of_halves`. With an odd width the second half is longer by one neuron.
 
     Parameters
     ----------

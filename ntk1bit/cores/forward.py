@@ -6,12 +6,13 @@
 (D25, section 3). Every path scales <q, x> and <1, x> after adding them up: where both are exactly 0, so is z, and the
 neuron is active; rounded weights s q + mu would leave a remainder of either sign. Sums over neurons are taken in the
 blocks of `half_blocks`, each in a fixed order, and the blocks of each half are added in order, so a paired network
-gives exactly 0.
+gives exactly 0. A network of which only a part is at hand (`network.latents`) is added up in the same order from the
+sums of its blocks, `block_sums_one_bit` and `block_sums_full`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, no_type_check
 
 import numpy as np
@@ -20,7 +21,7 @@ from jaxtyping import Float32, Float64
 from ntk1bit.compiling import compiled, inlined
 from ntk1bit.cores.backends import settings, ways
 from ntk1bit.cores.bits import WORD, PackedBits, pack_bits, packed_shape, unpack_signs
-from ntk1bit.cores.blocks import half_blocks
+from ntk1bit.cores.blocks import BLOCK, half_blocks
 from ntk1bit.cores.checks import require_array
 from ntk1bit.cores.lookup import ENTRIES, ROWS, columns_of, split_groups, sum_rows
 from ntk1bit.cores.neurons import PackedNeurons
@@ -28,8 +29,6 @@ from ntk1bit.cores.simd import broadcast, load, multiply_add, not_negative, read
 from ntk1bit.cores.threads import aligned_empty, run_pieces, single_threaded_blas
 from ntk1bit.cores.tiles import dot_tile
 from ntk1bit.cores.unpacking import unpacked_rows
-
-_BLOCK = 512  # neurons; with 256 inputs a block of pre-activations is 512 KB and stays in the second-level cache
 
 
 class Forward(NamedTuple):
@@ -45,6 +44,22 @@ class Forward(NamedTuple):
 
     active: PackedBits
     total: Float64[np.ndarray, " n"]
+
+
+class BlockSums(NamedTuple):
+    """What a forward pass through some of the neurons leaves.
+
+    Attributes
+    ----------
+    active
+        A, of these neurons.
+    sums
+        (blocks, n) float32: sum_r a_r relu(z_r(x_i)) over each block. Those of all blocks of a network, in order, add
+        up to its `Forward.total` by `sum_of_halves`.
+    """
+
+    active: PackedBits
+    sums: Float32[np.ndarray, "blocks n"]
 
 
 def forward_one_bit(x: Float32[np.ndarray, "n d"], neurons: PackedNeurons, a: Float32[np.ndarray, " m"]) -> Forward:
@@ -71,21 +86,7 @@ def forward_one_bit(x: Float32[np.ndarray, "n d"], neurons: PackedNeurons, a: Fl
     InputError
         If dtypes or shapes do not match.
     """
-    signs, s, mu = neurons
-    x = require_array("x", x, np.float32, ("n", signs.columns))
-    a = require_array("a", a, np.float32, (signs.rows,))
-    s = require_array("s", s, np.float32, (signs.rows,))
-    mu = require_array("mu", mu, np.float32, (signs.rows,))
-    if settings().backend != "blas":
-        return _in_vectors(x, a, neurons, None)
-    xt = np.ascontiguousarray(x.T)
-    sums = _input_sums(x)
-
-    def preactivations(start: int, stop: int) -> Float32[np.ndarray, "block n"]:
-        products = unpacked_rows(signs, start, stop, low=-1.0, high=1.0) @ xt
-        return s[start:stop, None] * products + mu[start:stop, None] * sums
-
-    return _by_blas(preactivations, a, x.shape[0], dim=x.shape[1])
+    return _added(block_sums_one_bit(x, neurons, a, half_blocks(neurons.signs.rows)))
 
 
 def forward_full(x: Float32[np.ndarray, "n d"], w: Float32[np.ndarray, "m d"], a: Float32[np.ndarray, " m"]) -> Forward:
@@ -109,12 +110,66 @@ def forward_full(x: Float32[np.ndarray, "n d"], w: Float32[np.ndarray, "m d"], a
         If dtypes or shapes do not match.
     """
     w = require_array("w", w, np.float32, ("m", "d"))
+    return _added(block_sums_full(x, w, a, half_blocks(len(w))))
+
+
+def block_sums_one_bit(
+    x: Float32[np.ndarray, "n d"],
+    neurons: PackedNeurons,
+    a: Float32[np.ndarray, " m"],
+    blocks: Sequence[tuple[int, int]],
+) -> BlockSums:
+    """Run `forward_one_bit` on some of the neurons of a network, and add up block by block.
+
+    Parameters
+    ----------
+    x, neurons, a
+        As in `forward_one_bit`, of these neurons.
+    blocks
+        (start, stop) of consecutive blocks of at most 512 neurons that cover them: a part of the network's
+        `half_blocks`, counted from the first neuron given.
+
+    Returns
+    -------
+    BlockSums
+        Of each block the `total` of its neurons alone; the same bits whichever blocks are passed together.
+
+    Raises
+    ------
+    InputError
+        If dtypes or shapes do not match.
+    """
+    signs, s, mu = neurons
+    x = require_array("x", x, np.float32, ("n", signs.columns))
+    a = require_array("a", a, np.float32, (signs.rows,))
+    s = require_array("s", s, np.float32, (signs.rows,))
+    mu = require_array("mu", mu, np.float32, (signs.rows,))
+    if settings().backend != "blas":
+        return _in_vectors(x, a, neurons, None, blocks)
+    xt = np.ascontiguousarray(x.T)
+    sums = _input_sums(x)
+
+    def preactivations(start: int, stop: int) -> Float32[np.ndarray, "block n"]:
+        products = unpacked_rows(signs, start, stop, low=-1.0, high=1.0) @ xt
+        return s[start:stop, None] * products + mu[start:stop, None] * sums
+
+    return _by_blas(preactivations, a, blocks, x.shape[0], dim=x.shape[1])
+
+
+def block_sums_full(
+    x: Float32[np.ndarray, "n d"],
+    w: Float32[np.ndarray, "m d"],
+    a: Float32[np.ndarray, " m"],
+    blocks: Sequence[tuple[int, int]],
+) -> BlockSums:
+    """Run `forward_full` on some of the neurons of a network, and add up block by block; see `block_sums_one_bit`."""
+    w = require_array("w", w, np.float32, ("m", "d"))
     x = require_array("x", x, np.float32, ("n", w.shape[1]))
     a = require_array("a", a, np.float32, (w.shape[0],))
     if settings().backend != "blas":
-        return _in_vectors(x, a, None, w)
+        return _in_vectors(x, a, None, w, blocks)
     xt = np.ascontiguousarray(x.T)
-    return _by_blas(lambda start, stop: w[start:stop] @ xt, a, x.shape[0], dim=x.shape[1])
+    return _by_blas(lambda start, stop: w[start:stop] @ xt, a, blocks, x.shape[0], dim=x.shape[1])
 
 
 def forward_one_bit_reference(
@@ -138,12 +193,17 @@ def _forward_reference(z: Float64[np.ndarray, "m n"], a: Float32[np.ndarray, " m
     return Forward(pack_bits(z >= 0), a.astype(np.float64) @ np.maximum(z, 0))
 
 
+def _added(found: BlockSums) -> Forward:
+    return Forward(found.active, sum_of_halves(found.sums))
+
+
 def _in_vectors(
     x: Float32[np.ndarray, "n d"],
     a: Float32[np.ndarray, " m"],
     neurons: PackedNeurons | None,
     w: Float32[np.ndarray, "m d"] | None,
-) -> Forward:
+    blocks: Sequence[tuple[int, int]],
+) -> BlockSums:
     width, n = len(a), x.shape[0]
     columns = columns_of(x.T, np.float32)
     groups, depth, lanes = columns.shape
@@ -151,10 +211,9 @@ def _in_vectors(
     sums[:n] = _input_sums(x)
     active = PackedBits(np.zeros(packed_shape(width, n), dtype=np.uint32), width, n)
     halves = active.words.reshape(-1).view(np.uint16)
-    blocks = half_blocks(width, _BLOCK)
     bounds = np.array([0, *(stop for _, stop in blocks)], dtype=np.int64)
     partial = np.zeros((len(blocks), groups * lanes), dtype=np.float32)
-    at_once = ROWS // _BLOCK
+    at_once = ROWS // BLOCK
     row_words = depth // WORD
     group_words = row_words if w is None else 4 * row_words
     together = split_groups(groups, min(width, ROWS), group_words)
@@ -177,7 +236,7 @@ def _in_vectors(
 
     work = groups * width * group_words * 1.3
     run_pieces(piece, splits * -(-len(blocks) // at_once), threads=settings().threads, work_ns=work)
-    return Forward(active, sum_of_halves(partial[:, :n]))
+    return BlockSums(active, partial[:, :n])
 
 
 @compiled
@@ -259,11 +318,15 @@ def _half(row, group, across):
 
 
 def _by_blas(
-    preactivations: Callable[[int, int], np.ndarray], a: Float32[np.ndarray, " m"], n: int, *, dim: int
-) -> Forward:
+    preactivations: Callable[[int, int], np.ndarray],
+    a: Float32[np.ndarray, " m"],
+    blocks: Sequence[tuple[int, int]],
+    n: int,
+    *,
+    dim: int,
+) -> BlockSums:
     width = len(a)
     active = np.zeros((width, n), dtype=np.bool_)
-    blocks = half_blocks(width, _BLOCK)
     partial = np.zeros((len(blocks), n), dtype=np.float32)
 
     def piece(index: int) -> None:
@@ -275,11 +338,11 @@ def _by_blas(
 
     with single_threaded_blas():
         run_pieces(piece, len(blocks), threads=settings().threads, work_ns=width * n * dim / 30)
-    return Forward(pack_bits(active), sum_of_halves(partial))
+    return BlockSums(pack_bits(active), partial)
 
 
 def sum_of_halves(partial: Float32[np.ndarray, "blocks n"]) -> Float64[np.ndarray, " n"]:
-    """Add the blocks' sums in float64: those of each half in order, then the halves, so that mirror images cancel."""
+    """Add the sums of a network's blocks in float64: each half's in order, then the halves, so mirror images cancel."""
     middle = len(partial) // 2
     first, second = (part.sum(axis=0, dtype=np.float64) for part in (partial[:middle], partial[middle:]))
     return first + second

@@ -165,9 +165,14 @@ def look_in(folder: Path | str) -> None:
             _places[path.stem] = path
 
 
+def kept(name: str, folder: Path | str) -> Path:
+    """Return where a run's folder keeps a task of one's own."""
+    return Path(folder, FOLDER, f"{name}.npz")
+
+
 def save(name: str, folder: Path | str) -> None:
     """Store a task of one's own in a run's folder, unless it is there; raises as `fetch`, and `OSError`."""
-    path, task = Path(folder, FOLDER, f"{name}.npz"), fetch(name)
+    path, task = kept(name, folder), fetch(name)
     if path.exists():
         return
     path.parent.mkdir(exist_ok=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ntk1bit.experiments.at_start import AtStart, FlipProbability, LimitDistances, LimitsInDim, StepNoise
 from ntk1bit.experiments.deep import DeepScaling, DeepSimilarity
 from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
-from ntk1bit.experiments.executors import local_executor
+from ntk1bit.experiments.executors import LocalProcesses
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.feed_forward import FeedForward
 from ntk1bit.experiments.input_pairs import InputPairs
@@ -23,6 +23,7 @@ from ntk1bit.experiments.step_within_ball import StepInBall
 from ntk1bit.experiments.store import Store
 from ntk1bit.experiments.sweep import SweepSpec
 from ntk1bit.experiments.two_layer import TwoLayer
+from ntk1bit.experiments.two_layer_jax import TwoLayerJax
 from ntk1bit.experiments.update_flips import UpdateFlips
 from ntk1bit.experiments.within_ball import KernelInBall, WeightsInBall
 from ntk1bit.old_names import missing_name
@@ -44,6 +45,7 @@ __all__ = [
     "LayerVariance",
     "LimitDistances",
     "LimitsInDim",
+    "LocalProcesses",
     "Outcome",
     "PostTrained",
     "Run",
@@ -55,9 +57,9 @@ __all__ = [
     "Store",
     "SweepSpec",
     "TwoLayer",
+    "TwoLayerJax",
     "UpdateFlips",
     "WeightsInBall",
-    "local_executor",
     "open_run",
     "run_all",
 ]

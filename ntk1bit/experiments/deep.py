@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.data.cubes_and_curves import GRID, Points, cube_data, curve_data, curve_inputs
+from ntk1bit.data.target_functions import CUBE_FUNCTIONS
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.telling import COMPILING, Teller
@@ -58,6 +59,8 @@ class DeepScaling(Experiment):
     """
 
     KIND: ClassVar[str] = "deep-scaling"
+    LENGTH: ClassVar[str] = "steps"
+    TIMELESS: ClassVar[tuple[str, ...]] = (*Experiment.TIMELESS, "task")
 
     task: str
     depth: int
@@ -82,6 +85,11 @@ class DeepScaling(Experiment):
     def cost(self) -> float:
         """Rough seconds of one processor."""
         return _COMPILING + 6.0 * self.parameters * self.n_train * self.steps * len(self.seeds) / _SPEED
+
+    @property
+    def alike(self) -> tuple[object, ...]:
+        """What its time depends on: of the function only the number of its variables."""
+        return (CUBE_FUNCTIONS[self.task].arity, *super().alike)
 
     def run(self, scratch: Path) -> pd.DataFrame:
         """Compute the result; scratch.checkpoint keeps the state while training.
@@ -155,6 +163,8 @@ class DeepSimilarity(Experiment):
     """
 
     KIND: ClassVar[str] = "deep-similarity"
+    LENGTH: ClassVar[str] = "epochs"
+    TIMELESS: ClassVar[tuple[str, ...]] = (*Experiment.TIMELESS, "task")
 
     task: str
     k: int

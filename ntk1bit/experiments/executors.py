@@ -1,4 +1,7 @@
-"""Where experiments run: a `concurrent.futures.Executor`, local processes unless another is given."""
+"""Where experiments run: a `concurrent.futures.Executor`, local processes unless another is given.
+
+`LocalProcesses` are of this machine; `dask_executor` has those of Dask and of batch systems; `workers` says which.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,172 @@ import os
 import queue
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent import futures
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 Key = TypeVar("Key")
+TRIES = 3  # of a call whose process is killed each time
 _XLA_FLAGS = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"  # read when a worker imports JAX
 
 
-def local_executor(jobs: int) -> ProcessPoolExecutor:
-    """Return an executor of `jobs` local processes, each with one BLAS thread and one numba thread.
+class WorkerKilledError(Exception):
+    """The process or machine that computed a call died, as often as it was tried."""
+
+
+class ExecutorLostError(Exception):
+    """Nothing can be computed any more: the connection to a scheduler is lost."""
+
+
+@dataclass(eq=False)
+class Submitted:
+    """What was submitted, and the future that its caller holds."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    future: Future[Any] = field(default_factory=Future)
+    alone: bool = False  # it was at work when a process was killed, and is tried again with no other beside it
+    tries: int = 0  # of these
+
+
+class LocalProcesses(Executor):
+    """Local processes, each with one thread for BLAS, numba and XLA; when one is killed, others take its place.
 
     One thread a process makes the results independent of the number of jobs, and beats several threads that share
-    cores. Workers leave Ctrl-C to the main process, and end with it, even when it is killed.
+    cores. Workers leave Ctrl-C to the main process, and end with it, even when it is killed. What was at work when a
+    process was killed, which for want of memory need not be the culprit, is tried again, one call at a time, up to
+    `TRIES` times, and then ends with `WorkerKilledError`; all other calls go on.
+
+    Parameters
+    ----------
+    jobs
+        How many processes.
     """
-    return ProcessPoolExecutor(
-        max_workers=jobs, mp_context=multiprocessing.get_context("spawn"), initializer=single_threaded_worker
-    )
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self._lock = threading.RLock()
+        self._waiting, self._suspects = deque[Submitted](), deque[Submitted]()
+        self._at_work: set[Submitted] = set()
+        self._pool: ProcessPoolExecutor | None = None
+        self._pool_jobs = 0
+        self._stopped = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have a process compute fn(*args, **kwargs)."""
+        call = Submitted(fn, args, kwargs)
+        with self._lock:
+            if self._stopped:
+                raise RuntimeError("these processes have been shut down")
+            self._waiting.append(call)
+            self._begin()
+        return call.future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the processes when what was submitted is done, or, cancelling it, when what has begun is."""
+        with self._lock:
+            waiting = [*self._suspects, *self._waiting]
+            begun = [call.future for call in self._at_work]
+        if cancel_futures:
+            self._drop()
+        if wait:
+            futures.wait([*begun, *(call.future for call in waiting)])
+        with self._lock:
+            self._stopped, pool = True, self._pool
+        if pool is not None:
+            pool.shutdown(wait=wait)
+
+    def stop(self) -> None:
+        """End the processes at once: what has not begun is dropped, and what has is terminated.
+
+        The thread that serves the processes is waited for: an interpreter that exits while that thread closes its pipe
+        writes to the closed pipe and prints a traceback.
+        """
+        self._drop()
+        with self._lock:
+            pool = self._pool
+        if pool is None:
+            return
+        processes = list((pool._processes or {}).values())
+        server: threading.Thread | None = getattr(pool, "_executor_manager_thread", None)
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join(timeout=5)
+        for process in processes:
+            process.kill()  # does nothing to one that has ended
+        if server is not None:
+            server.join(timeout=5)
+
+    def _drop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            for call in (*self._suspects, *self._waiting):
+                call.future.cancel()
+            self._suspects.clear()
+            self._waiting.clear()
+
+    def _begin(self) -> None:
+        """Hand out calls while processes are free; called with the lock held."""
+        while calls := self._suspects or self._waiting:
+            alone = calls is self._suspects or any(call.alone for call in self._at_work)
+            if len(self._at_work) >= (1 if alone else self.jobs):
+                return
+            call = calls.popleft()
+            if not call.tries and not call.alone and not call.future.set_running_or_notify_cancel():
+                continue
+            self._at_work.add(call)
+            self._hand_out(call)
+
+    def _hand_out(self, call: Submitted) -> None:
+        jobs = 1 if call.alone else self.jobs
+        with _no_interrupt_inherited():
+            if self._pool is not None and self._pool_jobs != jobs:
+                self._pool.shutdown(wait=False)  # nothing is at work in it
+                self._pool = None
+            try:
+                inner = self._started(jobs).submit(call.function, *call.args, **call.kwargs)
+            except BrokenProcessPool:  # a process was killed that had nothing to do
+                self._pool = None
+                inner = self._started(jobs).submit(call.function, *call.args, **call.kwargs)
+        inner.add_done_callback(lambda ended: self._ended(call, ended))
+
+    def _started(self, jobs: int) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=single_threaded_worker)
+            self._pool_jobs = jobs
+        return self._pool
+
+    def _ended(self, call: Submitted, inner: Future[Any]) -> None:
+        """Pass on how a call ended, or take it up again; a broken pool, which may hold its own lock, is left alone."""
+        error = CancelledError() if inner.cancelled() else inner.exception()
+        with self._lock:
+            self._at_work.discard(call)
+            if isinstance(error, BrokenProcessPool):
+                self._pool = None
+                call.tries += call.alone
+                if not self._stopped and call.tries < TRIES:
+                    call.alone = True
+                    self._suspects.append(call)
+                    self._begin()
+                    return
+                error = WorkerKilledError(f"its process was killed {TRIES} times, probably for want of memory")
+        if error is not None:
+            call.future.set_exception(error)
+        else:
+            call.future.set_result(inner.result())
+        with self._lock:
+            if not self._stopped:
+                self._begin()
 
 
 @contextmanager
@@ -37,12 +187,12 @@ def workers(jobs: int, executor: Executor | None = None) -> Iterator[Executor]:
     if executor is not None:
         yield executor
         return
-    pool = local_executor(jobs)
+    pool = LocalProcesses(jobs)
     try:
         yield pool
     except BaseException:
         with uninterrupted():
-            stop(pool)
+            pool.stop()
         raise
     pool.shutdown()
 
@@ -56,25 +206,25 @@ def running(
     While none ends, `meanwhile` is called every second. Whatever ends the body early, Ctrl-C too, cancels what has not
     begun.
     """
-    futures: dict[Future[Any], Key] = {}
+    begun: dict[Future[Any], Key] = {}
     try:
         with _interrupts_held():
             for key, call in calls.items():
-                futures[pool.submit(*call)] = key
-        yield ((futures[future], future) for future in _as_they_end(futures, meanwhile))
+                begun[pool.submit(*call)] = key
+        yield ((begun[future], future) for future in _as_they_end(begun, meanwhile))
     except BaseException:
         with uninterrupted():
-            for future in futures:
+            for future in begun:
                 future.cancel()
         raise
 
 
-def _as_they_end(futures: Collection[Future[Any]], meanwhile: Callable[[], None] | None) -> Iterator[Future[Any]]:
+def _as_they_end(begun: Collection[Future[Any]], meanwhile: Callable[[], None] | None) -> Iterator[Future[Any]]:
     """Yield futures as they end, as `as_completed` does, which cannot do anything else meanwhile."""
     ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
-    for future in futures:
+    for future in begun:
         future.add_done_callback(ended.put)
-    for _ in futures:
+    for _ in begun:
         while True:
             try:
                 found = ended.get(timeout=None if meanwhile is None else 1.0)
@@ -83,26 +233,6 @@ def _as_they_end(futures: Collection[Future[Any]], meanwhile: Callable[[], None]
                 if meanwhile is not None:
                     meanwhile()
         yield found
-
-
-def stop(pool: Executor) -> None:
-    """End an executor at once: what has not begun is dropped, and local workers are terminated.
-
-    The thread that serves the workers is waited for: an interpreter that exits while that thread closes its pipe
-    writes to the closed pipe and prints a traceback.
-    """
-    with uninterrupted():
-        processes = list((pool._processes or {}).values()) if isinstance(pool, ProcessPoolExecutor) else []
-        server: threading.Thread | None = getattr(pool, "_executor_manager_thread", None)
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join(timeout=5)
-        for process in processes:
-            process.kill()  # does nothing to one that has ended
-        if server is not None:
-            server.join(timeout=5)
 
 
 @contextmanager
@@ -121,11 +251,7 @@ def uninterrupted() -> Iterator[None]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Put Ctrl-C and SIGTERM off until the body has ended, which starts processes: none is left half-started.
-
-    The processes inherit a mask, so that Ctrl-C, which a terminal sends to them as well, does not reach them even
-    before `single_threaded_worker` has them ignore it.
-    """
+    """Put Ctrl-C and SIGTERM off until the body has ended, which starts processes: none is left half-started."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -134,25 +260,41 @@ def _interrupts_held() -> Iterator[None]:
     handlers = {number: handler for number in numbers if callable(handler := signal.getsignal(number))}
     for number in handlers:
         signal.signal(number, lambda found, _: came.append(found))  # another thread may receive what this one masks
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     for number, handler in handlers.items():
         if number in came:
             handler(number, None)
 
 
-def single_threaded_worker() -> None:
-    """Prepare a worker process: one thread for numba, BLAS and XLA, no Ctrl-C; it ends when its parent does."""
+@contextmanager
+def _no_interrupt_inherited() -> Iterator[None]:
+    """Mask Ctrl-C, which a terminal sends to a group of processes, in those that the body starts.
+
+    They inherit the mask, so that it does not reach them even before `single_threaded_worker` has them ignore it.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def hold_to_one_thread() -> None:
+    """Give numba, BLAS and XLA one thread each in this process."""
     os.environ["NUMBA_NUM_THREADS"] = "1"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_XLA_FLAGS}".strip()
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1)  # of BLAS, which was loaded with this package
+
+
+def single_threaded_worker() -> None:
+    """Prepare a worker process: one thread for numba, BLAS and XLA, no Ctrl-C; it ends when its parent does."""
+    hold_to_one_thread()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()

@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import pandas as pd
 
 from ntk1bit.errors import require_choice
 from ntk1bit.experiments.plain_fields import PlainFields
 
+E = TypeVar("E", bound="Experiment")
+KEY_LENGTH = 20
 _KINDS: dict[str, type[Experiment]] = {}  # every class with a KIND that has been imported
+_MOST_TOGETHER = 64  # experiments computed in one call: what a stop loses, and what keeps one process busy
+_TOGETHER_BYTES = 2**30  # of their memory; a constant, so that groups are the same on every machine
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,21 @@ class Experiment(PlainFields, ABC):
         Columns that `Store.frame` returns whichever others are chosen.
     CHECKPOINT
         A column that has values only in the rows recorded in full; none where all rows are.
+    LENGTH
+        The field that says how long it trains, in which time and storage are linear; empty where there is none.
+    TIMELESS
+        Fields that its time does not depend on.
+    ALONE
+        Whether it can run without results of others, so that a plan can measure it.
     """
 
     KIND: ClassVar[str]
     VERSION: ClassVar[int] = 1
     ALWAYS: ClassVar[tuple[str, ...]] = ()
     CHECKPOINT: ClassVar[str] = ""
+    LENGTH: ClassVar[str] = ""
+    TIMELESS: ClassVar[tuple[str, ...]] = ("seed", "seeds", "data_seed", "rate", "kappa", "eta_rel")
+    ALONE: ClassVar[bool] = True
 
     def __init_subclass__(cls, **more: Any) -> None:
         """Make the kind known by its word, so that stored experiments are read back as what they were."""
@@ -68,6 +81,46 @@ class Experiment(PlainFields, ABC):
         """Predicted bytes of arrays at the peak; 0 where that is unknown."""
         return 0
 
+    def reads(self, scratch: Path) -> tuple[Path, ...]:  # noqa: ARG002 - few read anything
+        """Return the files of the run's folder that `run` reads with this scratch path, if they are there.
+
+        A worker that does not see the folder is given them (`--collect`).
+        """
+        return ()
+
+    def memory_within(self, limit: int | None) -> int:  # noqa: ARG002
+        """Predict the bytes of arrays at the peak of a run under `limits.memory_limit(limit)`.
+
+        A kind that can do with less memory than `memory` says so here; others need as much as ever.
+
+        Raises
+        ------
+        InputError
+            Where a kind keeps to a limit, if this one is too small for it.
+        """
+        return self.memory
+
+    @property
+    def together(self) -> Hashable:
+        """What experiments share that can be computed in one call of `run_together`; None to be computed alone."""
+        return None
+
+    @classmethod
+    def run_together(cls, experiments: Sequence[Any], scratches: Sequence[Path]) -> list[pd.DataFrame]:
+        """Compute several results at once: what `run` returns for each. Kinds that say `together` have their own."""
+        return [one.run(scratch) for one, scratch in zip(experiments, scratches, strict=True)]
+
+    @property
+    def alike(self) -> tuple[object, ...]:
+        """What its time depends on: experiments for which it is equal take equally long and share what is compiled."""
+        settings = {name: value for name, value in vars(self).items() if name not in self.TIMELESS}
+        return (self.KIND, *settings.values(), len(getattr(self, "seeds", ())))
+
+    @property
+    def shortest(self) -> int:
+        """The least value of the field `LENGTH` with which all its parts still run."""
+        return 1
+
     @abstractmethod
     def run(self, scratch: Path) -> pd.DataFrame:
         """Compute the result: numbers, words, and lists of numbers.
@@ -84,9 +137,31 @@ class Experiment(PlainFields, ABC):
         """
 
 
+def groups(experiments: Iterable[E]) -> list[tuple[E, ...]]:
+    """Put experiments into the groups that are computed in one call, most of them alone, in the order of their firsts.
+
+    A group holds at most 64 experiments and 1 GiB of their memory. The same experiments give the same groups.
+    """
+    made: list[list[E]] = []
+    growing: dict[Hashable, list[E]] = {}
+    for one in experiments:
+        shared = one.together
+        group = None if shared is None else growing.get((type(one), shared))
+        if (
+            group is None
+            or len(group) == _MOST_TOGETHER
+            or sum(other.memory for other in group) + one.memory > _TOGETHER_BYTES
+        ):
+            group = []
+            made.append(group)
+            growing[type(one), shared] = group
+        group.append(one)
+    return [tuple(group) for group in made]
+
+
 def key_of(kind: str, version: int, settings: Mapping[str, Any]) -> str:
     """Return the key of an experiment of this kind, version and `as_dict`."""
-    return hashlib.sha256(json.dumps([kind, version, settings], sort_keys=True).encode()).hexdigest()[:20]
+    return hashlib.sha256(json.dumps([kind, version, settings], sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
 
 
 def experiment_of(kind: str, settings: Mapping[str, Any]) -> Experiment:

@@ -18,6 +18,7 @@ from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.networks.two_layer import PRECISIONS, Precision
 from ntk1bit.networks.two_layer.descent import DIVERGED_AT, log_steps
 
+_LEAST_STEPS = 20
 _CURVE = 24  # recorded steps of a curve
 _CHUNK = 1000  # steps between two looks at whether a checkpoint is due
 
@@ -48,6 +49,7 @@ class FeedForward(Experiment):
     """
 
     KIND: ClassVar[str] = "feed-forward"
+    LENGTH: ClassVar[str] = "steps"
 
     width: int
     precision: str
@@ -66,9 +68,10 @@ class FeedForward(Experiment):
         """Refuse what cannot be trained."""
         super().__post_init__()
         require_choice("precision", self.precision, PRECISIONS)
-        if self.steps < 20:
+        if self.steps < _LEAST_STEPS:
             raise InputError(
-                f"steps must be at least 20, so that there is a last tenth to average over, got {self.steps}"
+                f"steps must be at least {_LEAST_STEPS}, so that there is a last tenth to average over, "
+                f"got {self.steps}"
             )
         for name, value in (("eta_rel", self.eta_rel), ("kappa", self.kappa)):
             if not (np.isfinite(value) and value > 0):
@@ -83,6 +86,11 @@ class FeedForward(Experiment):
     def cost(self) -> float:
         """Rough seconds of one processor."""
         return 2e-7 * self.width * self.steps * len(self.seeds)
+
+    @property
+    def shortest(self) -> int:
+        """The fewest steps that it takes."""
+        return _LEAST_STEPS
 
     def run(self, scratch: Path) -> pd.DataFrame:
         """Compute the result; scratch-SEED.checkpoint keeps the state while training.

@@ -58,6 +58,7 @@ class LanguageModel(Experiment):
 
     KIND: ClassVar[str] = "language-model"
     VERSION: ClassVar[int] = 2
+    LENGTH: ClassVar[str] = "tokens"
 
     text: str
     layers: int
@@ -96,6 +97,11 @@ class LanguageModel(Experiment):
         size = Size(self.layers, self.width)
         activations = 4 * self.batch * self.context * self.layers * (30 * self.width + 2 * self.heads * self.context)
         return int(370e6 + 64 * size.parameters + activations)
+
+    @property
+    def shortest(self) -> int:
+        """The characters of one step, or of one in each arm."""
+        return self.batch * self.context * (2 if self.start else 1)
 
     def shape(self, vocabulary: int) -> Shape:
         """Return the shape of the network for an alphabet of this size."""
@@ -227,6 +233,8 @@ class PostTrained(LanguageModel):
     """
 
     KIND: ClassVar[str] = "post-trained"
+    LENGTH: ClassVar[str] = ""
+    ALONE: ClassVar[bool] = False
 
     method: str = ""
 
@@ -254,6 +262,10 @@ class PostTrained(LanguageModel):
         each = 2 * Size(self.layers, self.width).parameters + 4 * self.layers * self.width * self.context + 1e5
         return 4.0 + 3e-11 * each * read
 
+    def reads(self, scratch: Path) -> tuple[Path, ...]:
+        """Return where the weights of the network are that it quantises."""
+        return (scratch.with_name(self.source.key).with_suffix(".weights"),)
+
     def run(self, scratch: Path) -> pd.DataFrame:
         """Compute the result.
 
@@ -273,7 +285,7 @@ class PostTrained(LanguageModel):
 
         corpus = texts.load(self.text)
         shape = self.shape(corpus.vocabulary)
-        weights = scratch.with_name(self.source.key).with_suffix(".weights")
+        (weights,) = self.reads(scratch)
         try:
             model = training.load_weights(weights, shape, arm=cast(Arm, self.arm), form=self.layer_form)
         except InputError:  # lost or damaged; another method may be at it too, so under a name of its own

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+import numpy as np
+import pandas as pd
+
 from ntk1bit.data import text as texts
 from ntk1bit.data.text_sources import canonical
 from ntk1bit.errors import InputError, require_choice
@@ -315,6 +318,11 @@ class LanguageSpec(Specification):
             for (arm, size, e), loss in zip(tried, found["train_loss"], strict=True):
                 search[arm, size].losses[e] = float(loss)
         return {(arm, str(size)): one.best for (arm, size), one in search.items()}
+
+    def supposed(self, stage: Stage) -> pd.DataFrame:
+        """Suppose that the rate where the search begins is the best, so that it needs no more than three."""
+        found = super().supposed(stage)
+        return found.assign(train_loss=np.abs(np.log(found["rate"] / self.rate)))
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -15,14 +15,20 @@ from jaxtyping import Float
 from ntk1bit import kernels
 from ntk1bit.data import Task
 from ntk1bit.networks.quantizers import Scale
-from ntk1bit.networks.two_layer import Precision, Trajectory, Weights
+from ntk1bit.networks.two_layer import DrawnWeights, Precision, Trajectory, Weights
 
 SAMPLES = 100_000  # neurons for K_eff: its relative error is then below 1 %, beside one of order 1/sqrt(m) for H(0)
 COLUMNS = ("from_h", "from_h_test", "from_k_eff", "from_k_eff_test")
 
 
 def distances(
-    task: Task, start: Weights, trajectory: Trajectory, *, precision: Precision, kappa: float, scale: Scale
+    task: Task,
+    start: Weights | DrawnWeights,
+    trajectory: Trajectory,
+    *,
+    precision: Precision,
+    kappa: float,
+    scale: Scale,
 ) -> dict[str, Float[np.ndarray, " c"]]:
     """Measure the root mean square distance of the outputs to both predictions, at every checkpoint.
 

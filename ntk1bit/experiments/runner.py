@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import errno
+import functools
 import itertools
+import socket
 import time
-from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import Executor, Future
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from ntk1bit import cores
 from ntk1bit.compiling import announced
 from ntk1bit.errors import InputError
-from ntk1bit.experiments.executors import running, uninterrupted, workers
-from ntk1bit.experiments.experiment import Experiment
+from ntk1bit.experiments.executors import (
+    ExecutorLostError,
+    LocalProcesses,
+    WorkerKilledError,
+    running,
+    uninterrupted,
+    workers,
+)
+from ntk1bit.experiments.experiment import Experiment, groups
+from ntk1bit.experiments.limits import memory_limit
 from ntk1bit.experiments.specification import Reader, Specification, Stage
 from ntk1bit.experiments.store import StageIncompleteError, Store
 from ntk1bit.experiments.telling import COMPILING_KERNELS, Teller, forget, told
@@ -27,10 +37,15 @@ WORKER_BYTES = 330e6  # a worker with its libraries loaded and nothing trained, 
 _OF_THE_DISK = {  # errors of the system that every other experiment would meet as well
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
 }  # fmt: skip
+_KILLED = 2  # experiments whose workers are killed before any is computed: more would end no other way
 _LOOKED_AT = 64  # experiments, in the order in which they begin: as many as run at once on a machine
-_USABLE = 0.9  # of the free memory; the rest is left to the system
+USABLE = 0.9  # of the free memory; the rest is left to the system
 
 Progress = Callable[[str, float], None]
+
+
+class FolderUnseenError(Exception):
+    """A worker does not see the folder of the run."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,7 @@ def run_all(
     *,
     jobs: int = 1,
     executor: Executor | None = None,
+    memory: int | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
     """Compute every experiment of a specification that the folder does not hold yet.
@@ -78,7 +94,11 @@ def run_all(
     jobs
         Number of local processes, each with one thread, when no executor is given.
     executor
-        Any `concurrent.futures.Executor`, for example a Dask client's `get_executor()`; it is not shut down.
+        Any `concurrent.futures.Executor`, as `workers.Workers.opened` and Dask's `Client.get_executor` give; it is not
+        shut down.
+    memory
+        Bytes that the arrays of one experiment may take; kinds that can do with less than they would like keep to it,
+        with the same results (`Experiment.memory_within`).
     progress
         Called with what is being done, or was just finished, and the share of the work that is done.
 
@@ -86,7 +106,7 @@ def run_all(
     ------
     InputError
         If the specification cannot run, does not fit in memory, the folder is another run's or in use, the disk is
-        full, or a worker process was killed.
+        full, workers do not see it, or none can compute anything.
     KeyboardInterrupt
         On Ctrl-C, after the workers have been stopped; finished experiments stay.
     """
@@ -94,17 +114,18 @@ def run_all(
         raise InputError(f"jobs must be at least 1, got {jobs}")
     store = Store(folder)
     specification = store.check(specification)
-    if executor is None:
-        require_memory(specification.first_stage.experiments, jobs)
+    if jobs := _processes(jobs, executor):
+        require_memory(specification.first_stage.experiments, jobs, memory)
     with store.lock():
         try:
             specification = store.open(specification)
             with workers(jobs, executor) as pool:
-                return _Run(specification, store, pool, None if executor else jobs, progress).all_stages()
-        except BrokenProcessPool:
+                return _Run(specification, store, pool, jobs, memory, progress).all_stages()
+        except FolderUnseenError as problem:
+            raise InputError(str(problem)) from None
+        except (ExecutorLostError, CancelledError) as problem:
             raise InputError(
-                "a worker process was killed, probably for want of memory; finished experiments are kept: "
-                "run the same command again with fewer --jobs"
+                f"{problem or 'the executor was shut down'}; finished experiments are kept: run the same command again"
             ) from None
         except OSError as problem:
             raise InputError(
@@ -112,24 +133,83 @@ def run_all(
                 "free some space and run the same command again"
             ) from None
         except BaseException:
-            if executor is None and store.cells.is_dir():
+            if jobs and store.cells.is_dir():
                 with uninterrupted():
                     clear_unfinished(store.cells)
             raise
 
 
-def compute(folder: Path | str, experiment: Experiment) -> bool:
-    """Run one experiment and store it; return whether it diverged. Any process that can see the folder can do this."""
+def compute(folder: Path | str, experiment: Experiment, *, memory: int | None = None) -> bool:
+    """Run one experiment and store it; return whether it diverged. Any process that can see the folder can do this.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    experiment
+        Which.
+    memory
+        Bytes that its arrays may take (`limits.memory_limit`).
+
+    Raises
+    ------
+    FolderUnseenError
+        If this process does not see it.
+    """
     store = Store(folder)
+    if not (store.folder / "spec.toml").is_file():
+        raise FolderUnseenError(
+            f"a worker on {socket.gethostname()} does not see the folder {folder}: give one that all workers see, "
+            "or --collect"
+        )
     began = time.perf_counter()
     scratch = store.scratch(experiment.key)
-    with Teller(scratch) as tell, cores.using(threads=1), announced(lambda: tell(COMPILING_KERNELS, 0.0)):
+    compiling = announced(lambda: tell(COMPILING_KERNELS, 0.0))
+    with memory_limit(memory), Teller(scratch) as tell, cores.using(threads=1), compiling:
         frame = experiment.run(scratch)
     return store.write(experiment, frame, seconds=time.perf_counter() - began)
 
 
-def require_memory(experiments: Collection[Experiment], jobs: int) -> None:
-    """Refuse experiments that would not fit in this machine's free memory.
+def _processes(jobs: int, executor: Executor | None) -> int:
+    """Return how many local processes compute; 0 where an executor of another kind does."""
+    if executor is None:
+        return jobs
+    return executor.jobs if isinstance(executor, LocalProcesses) else 0
+
+
+def compute_together(
+    folder: Path | str, group: Sequence[Experiment], missing: Collection[Experiment]
+) -> dict[str, bool | Exception]:
+    """Run a group of experiments in one call and store those that are missing.
+
+    The whole group is computed again where a part of it is missing, because last bits depend on how many are computed
+    together. A group that fails is computed one by one, so that one of them that fails does not lose the others.
+
+    Returns
+    -------
+    For each missing experiment, by key, whether it diverged, or why it failed.
+    """
+    store = Store(folder)
+    began = time.perf_counter()
+    scratches = [store.scratch(one.key) for one in group]
+    with Teller(scratches[0]) as tell, cores.using(threads=1), announced(lambda: tell(COMPILING_KERNELS, 0.0)):
+        try:
+            frames = type(group[0]).run_together(group, scratches)
+        except Exception:
+            frames = None
+    seconds = (time.perf_counter() - began) / len(group)
+    ended: dict[str, bool | Exception] = {}
+    for one, frame in zip(group, frames or [None] * len(group), strict=True):
+        if one in missing:
+            try:
+                ended[one.key] = compute(folder, one) if frame is None else store.write(one, frame, seconds=seconds)
+            except Exception as problem:
+                ended[one.key] = problem
+    return ended
+
+
+def require_memory(experiments: Collection[Experiment], jobs: int, limit: int | None = None) -> None:
+    """Refuse experiments that would not fit in this machine's free memory, each under a limit if there is one.
 
     Raises
     ------
@@ -138,22 +218,23 @@ def require_memory(experiments: Collection[Experiment], jobs: int) -> None:
     """
     if not any(one.memory for one in experiments):
         return
-    free = _USABLE * free_memory()
-    needed = predicted_memory(experiments, jobs)
+    free = USABLE * free_memory()
+    needed = predicted_memory(experiments, jobs, limit)
     if needed <= free:
         return
-    fitting = [count for count in range(1, jobs) if predicted_memory(experiments, count) <= free]
-    worst = max(experiments, key=lambda one: one.memory)
-    advice = f"use --jobs {max(fitting)}" if fitting else "leave out the largest, or use fewer points or steps"
+    fitting = [count for count in range(1, jobs) if predicted_memory(experiments, count, limit) <= free]
+    worst = max(experiments, key=lambda one: one.memory_within(limit))
+    advice = f"use --jobs {max(fitting)}" if fitting else "leave out the largest, or limit --memory"
     raise InputError(
         f"{jobs} job(s) with experiments as large as {worst.label} would need {needed / 1e9:.1f} GB of memory, "
         f"but {free / 1e9:.1f} GB can be used; {advice}"
     )
 
 
-def predicted_memory(experiments: Collection[Experiment], jobs: int) -> float:
+def predicted_memory(experiments: Collection[Experiment], jobs: int, limit: int | None = None) -> float:
     """Predict the peak of resident bytes with `jobs` experiments at once, the largest together."""
-    largest = sorted((one.memory for one in experiments), reverse=True)[:jobs]
+    sizes = (sum(one.memory_within(limit) for one in group) for group in groups(experiments))
+    largest = sorted(sizes, reverse=True)[:jobs]
     return sum(largest) + WORKER_BYTES * len(largest)
 
 
@@ -175,7 +256,8 @@ class _Run:
     specification: Specification
     store: Store
     pool: Executor
-    jobs: int | None  # local processes; None with an executor of the caller's
+    jobs: int  # local processes; 0 with another executor
+    memory: int | None
     progress: Progress | None
     keys: set[str] = field(default_factory=set)
     absent: set[str] = field(default_factory=set)  # keys without a result, for good
@@ -184,6 +266,7 @@ class _Run:
     diverged: int = 0
     failed: int = 0
     unreadable: int = 0
+    killed: int = 0  # experiments that failed because their worker was killed
     notes: list[str] = field(default_factory=list)
     done: float = 0.0  # seconds of cost
 
@@ -216,30 +299,56 @@ class _Run:
         self.done += sum(one.cost for key, one in new.items() if key in there.finished)
         self._tell(stage.name, total)
         if missing:
-            if self.jobs is not None:
-                require_memory(missing, self.jobs)
+            if self.jobs:
+                require_memory(missing, self.jobs, self.memory)
             at_work = dict.fromkeys(missing)
             for one in missing:
                 forget(self.store.scratch(one.key))  # what a killed process said
-            calls = {one: (compute, self.store.folder.absolute(), one) for one in missing}
+            calls = self._calls(new.values(), set(missing))
             meanwhile = None if self.progress is None else lambda: self._look(at_work, total)
             with running(self.pool, calls, meanwhile=meanwhile) as ended:
-                for one, future in ended:
-                    self._settle(future, one)
-                    del at_work[one]
-                    self.done += one.cost
-                    self._tell(f"{one.label} done", total)
+                for together, future in ended:
+                    for one in together:
+                        self._settle(future, one)
+                        del at_work[one]
+                        self.done += one.cost
+                    self._tell(f"{together[0].label} done", total)
 
-    def _settle(self, future: Future[bool], experiment: Experiment) -> None:
+    def _calls(
+        self, asked: Iterable[Experiment], missing: Collection[Experiment]
+    ) -> dict[tuple[Experiment, ...], tuple[Any, ...]]:
+        """Return what computes the missing experiments, each alone or together with others that were asked for."""
+        folder = self.store.folder.absolute()
+        calls: dict[tuple[Experiment, ...], tuple[Any, ...]] = {}
+        for group in groups(asked):
+            lacking = tuple(one for one in group if one in missing)
+            if lacking:
+                alone = len(group) == 1
+                one = functools.partial(compute, memory=self.memory)
+                calls[lacking] = (one, folder, group[0]) if alone else (compute_together, folder, group, lacking)
+        return dict(sorted(calls.items(), key=lambda call: -sum(one.cost for one in call[0])))
+
+    def _settle(self, future: Future[bool | dict[str, bool | Exception]], experiment: Experiment) -> None:
         """Count how an experiment ended, and record why it failed."""
         try:
-            self.diverged += future.result()
+            ended = future.result()
+            if isinstance(ended, dict):
+                ended = ended[experiment.key]
+            if isinstance(ended, Exception):
+                raise ended
+            self.diverged += ended
             self.computed += 1
-        except BrokenProcessPool:
+        except (CancelledError, ExecutorLostError, FolderUnseenError):
             raise
         except Exception as problem:  # one failed experiment must not lose the others; it is recorded and reported
             if isinstance(problem, OSError) and problem.errno in _OF_THE_DISK:
                 raise
+            self.killed += isinstance(problem, WorkerKilledError)
+            if self.killed > _KILLED and not self.computed:
+                raise InputError(
+                    "every worker process is killed, before anything is computed, probably for want of memory: run the "
+                    "same command again with fewer --jobs"
+                ) from None
             self.store.record_failure(experiment, f"{type(problem).__name__}: {problem}")
             self.failed += 1
             self.absent.add(experiment.key)

@@ -85,6 +85,10 @@ class Specification(PlainFields, ABC):
             except StopIteration:
                 return
 
+    def supposed(self, stage: Stage) -> pd.DataFrame:
+        """Return results of a stage as a plan supposes them, on which later stages depend, before there are any."""
+        return pd.DataFrame([one.as_dict() for one in stage.experiments])
+
     @property
     def first_stage(self) -> Stage:
         """The experiments that are known before anything has run."""

@@ -10,12 +10,15 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+import pandas as pd
+
 from ntk1bit.data import text as texts
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.language_run import ngram_losses
 from ntk1bit.experiments.language_spec import STABILITY, LanguageSpec
 from ntk1bit.experiments.rate_search import RateSearch
-from ntk1bit.experiments.specification import Stage, Stages
+from ntk1bit.experiments.specification import Specification, Stage, Stages
 
 FIRST = 1  # the largest exponent of the first stage
 _FARTHEST = 64  # exponents that a specification may have
@@ -123,6 +126,12 @@ class StabilitySpec(LanguageSpec):
             remaining = [(size, arm) for size, arm in remaining if (size.layers, size.width, arm) in trainable]
             if not remaining:
                 return
+
+    def supposed(self, stage: Stage) -> pd.DataFrame:
+        """Suppose that all diverge half-way to `most`."""
+        found = Specification.supposed(self, stage)
+        half = self.rate_at(max(self.most // 2, FIRST))
+        return found.assign(train_loss=np.where(found["rate"] < half, 0.0, np.inf))
 
     @property
     def seconds(self) -> float:

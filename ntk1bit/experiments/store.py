@@ -20,6 +20,7 @@ import itertools
 import json
 import os
 import platform
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -42,6 +43,7 @@ from ntk1bit.experiments.specification import Reader, Specification, Stage, spec
 from ntk1bit.files import clear_unfinished, is_unfinished, left_by_others, read_toml, write_whole
 
 FOREIGN = "is of no experiment of this run"
+HOLDER = ".held-by"  # says which process holds the lock of a run, for others; left behind by one that was killed
 LAYOUT = 2  # of a run folder; version 0.1.0 wrote none
 _VERSIONED = ("numpy", "scipy", "numba", "pandas", "pyarrow", "scikit-learn")
 
@@ -131,19 +133,28 @@ class Store:
         InputError
             If another process holds it, or the folder cannot be written.
         """
+        holder = self.folder / HOLDER
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             held = filelock.FileLock(self.folder / ".lock").acquire(timeout=0)
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {_now()}", encoding="utf-8")
         except filelock.Timeout:
+            try:
+                who = f" ({holder.read_text(encoding='utf-8')[:200]})"
+            except (OSError, ValueError):
+                who = ""
             raise InputError(
-                f"another process is writing to {self.folder}; wait until it ends, or give another --out"
+                f"another process is writing to {self.folder}{who}; wait until it ends, or give another --out"
             ) from None
         except OSError as problem:
             raise InputError(
                 f"cannot write to {self.folder}: {problem.strerror or problem}; give another --out"
             ) from None
         with held:
-            yield
+            try:
+                yield
+            finally:
+                holder.unlink(missing_ok=True)
 
     def path(self, key: str) -> Path:
         """Return where the result of this key is, or would be."""
@@ -381,7 +392,7 @@ def _begun(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     left = {entry.name for entry in folder.iterdir() if not left_by_others(entry.name)}
-    return all(name in (".lock", "cells") or is_unfinished(name) for name in left)
+    return all(name in (".lock", HOLDER, "cells") or is_unfinished(name) for name in left)
 
 
 def _digest(about: dict[str, Any], table: pa.Table) -> str:

@@ -15,11 +15,13 @@ from ntk1bit.data.own_data import fetch, is_own
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.experiments.specification import Specification, Stage, Stages
 from ntk1bit.experiments.two_layer import NO_SCALE, TwoLayer, load_task
+from ntk1bit.experiments.two_layer_jax import TwoLayerJax
 from ntk1bit.networks.quantizers import SCALES
 from ntk1bit.networks.two_layer import INITS, PRECISIONS
 
 ORDER = ("task", "dim", "n_train", "init", "kappa", "precision", "scale", "width", "seed")  # in which results are read
 N_TRAIN, N_TEST = 256, 512  # points of a sweep that does not say how many
+_KINDS: dict[str, type[TwoLayer]] = {"cores": TwoLayer, "jax": TwoLayerJax}
 _LARGEST_SCALE = 2.0**40  # of steps, so that they stay far within float32's range of 2^-126 to 2^127
 _LARGEST_INTEGER = 2**53  # beyond it an integer is a typing mistake, and float arithmetic on it is no longer exact
 
@@ -63,6 +65,9 @@ class SweepSpec(Specification):
         Also record how far outputs are from the predictions of H(0) and of K_eff (see `experiments.predictions`).
     terms
         Also decompose each recorded step into the four terms of D25's Claim H.2 (see `networks.two_layer.terms`).
+    backend
+        What trains: ``"cores"``, or ``"jax"`` for accelerators (see `ntk1bit.training.two_layer`). Their results differ
+        in the last bits and are never taken for each other's.
 
     Raises
     ------
@@ -92,6 +97,7 @@ class SweepSpec(Specification):
     data_seed: int = 0
     predictions: bool = False
     terms: bool = False
+    backend: str = "cores"
 
     def __post_init__(self) -> None:
         """Refuse a specification that could not run; numbers become Python's own."""
@@ -119,6 +125,9 @@ class SweepSpec(Specification):
             for value in getattr(self, f"{name}s"):
                 if not (name == "task" and is_own(value)):
                     require_choice(name, value, known)
+        require_choice("backend", self.backend, _KINDS)
+        if self.terms and self.backend != "cores":
+            raise InputError("terms are recorded by the backend 'cores' alone; leave out --terms or --backend")
         for name, lowest, values in (
             ("widths", 1, self.widths),
             ("seeds", 0, self.seeds),
@@ -226,7 +235,7 @@ class SweepSpec(Specification):
         for width, precision, init, scale, output_scale, seed in itertools.product(
             self.widths, self.precisions, self.inits, self.scales, self.kappas, self.seeds
         ):
-            yield TwoLayer(
+            yield _KINDS[self.backend](
                 task=name,
                 dim=task.dim,
                 n_train=task.n_train,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, cast
@@ -11,11 +12,14 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.data import own_data, tasks
+from ntk1bit.errors import InputError
 from ntk1bit.experiments.experiment import Experiment
+from ntk1bit.experiments.limits import current_limit
 from ntk1bit.experiments.predictions import distances
 from ntk1bit.networks import two_layer
 from ntk1bit.networks.quantizers import Scale
-from ntk1bit.networks.two_layer import Init, Precision, Trajectory
+from ntk1bit.networks.two_layer import Init, Precision, TrainingMemory, Trajectory
+from ntk1bit.networks.two_layer.memory import megabytes
 
 NO_SCALE = "none"  # the scale of a full-precision network
 CHECKPOINT_COLUMNS = (
@@ -40,6 +44,7 @@ class TwoLayer(Experiment):
     KIND: ClassVar[str] = "two-layer"
     ALWAYS: ClassVar[tuple[str, ...]] = ("step", "loss", "drift", "eta", "diverged")
     CHECKPOINT: ClassVar[str] = "drift"
+    LENGTH: ClassVar[str] = "steps"
 
     task: str
     dim: int
@@ -79,19 +84,67 @@ class TwoLayer(Experiment):
 
     @property
     def memory(self) -> int:
-        """Predicted bytes at the peak: weights now and at the start, packed signs and activation patterns, kernels."""
-        latent, activity = self.width * self.dim, self.width * self.n_train
-        kernels = 6 * 8 * self.n_train**2
-        if self.predictions:  # the kernels of both predictions, and powers of I - eta H
-            kernels += 6 * 8 * self.n_train * (self.n_train + self.n_test)
+        """Predicted bytes at the peak, all weights in memory; see `TrainingMemory`."""
+        terms = 0
         if self.terms:  # the network in float64, and its activation patterns unpacked
-            latent, activity = 2 * latent, activity + 8 * activity
-        data = 16 * (self.n_train + self.n_test) * self.dim
-        recorded = 8 * self.checkpoints * (self.n_train + self.n_test) * 3 + 32 * self.steps
-        return 8 * latent + 5 * (latent + activity) // 8 + 32 * self.width + kernels + data + recorded
+            latent, activity = self.width * self.dim, self.width * self.n_train
+            terms = 8 * latent + 5 * (latent + 8 * activity) // 8
+        return self._training.whole + self._for_predictions + terms
+
+    def memory_within(self, limit: int | None) -> int:
+        """Predict the bytes at the peak under a limit: where it is less than `memory`, the weights are in a file.
+
+        Raises
+        ------
+        InputError
+            If the limit is too small for that too, or terms are asked for, which need all weights in memory.
+        """
+        left = self._left_for_training(limit)
+        if left is None:
+            return self.memory
+        rows = self._training.rows_within(left)
+        return self._for_predictions + (self._training.whole if rows is None else self._training.in_parts(rows))
+
+    @property
+    def _training(self) -> TrainingMemory:
+        return TrainingMemory(self.width, self.dim, self.n_train, self.n_test, self.steps, self.checkpoints)
+
+    @property
+    def _for_predictions(self) -> int:
+        """Bytes of the kernels of both predictions, and of powers of I - eta H."""
+        return 6 * 8 * self.n_train * (self.n_train + self.n_test) if self.predictions else 0
+
+    def _left_for_training(self, limit: int | None) -> int | None:
+        """Return the bytes that training may take under a limit; None where everything fits."""
+        if limit is None or self.memory <= limit:
+            return None
+        if self.terms:
+            raise InputError(
+                f"the terms of a step need all weights in memory: {megabytes(self.memory)} at {self.label}, and the "
+                f"limit is {limit / 1e6:.4g} MB; raise it or leave out the terms"
+            )
+        least = self._training.least + self._for_predictions
+        if limit < least:
+            raise InputError(
+                f"{self.label} with {self.n_train} training points takes at least {megabytes(least)} of memory, and "
+                f"the limit is {limit / 1e6:.4g} MB; raise it, or take a smaller width or fewer points"
+            )
+        return limit - self._for_predictions
+
+    def reads(self, scratch: Path) -> tuple[Path, ...]:
+        """Return where the data of one's own are, if it is trained on such."""
+        return (own_data.kept(self.task, scratch.parents[1]),) if own_data.is_own(self.task) else ()
+
+    @property
+    def shortest(self) -> int:
+        """As many steps as are recorded in full, which cost more than others."""
+        return min(self.checkpoints, self.steps)
 
     def run(self, scratch: Path) -> pd.DataFrame:
         """Train the network; it takes seconds to minutes and keeps no checkpoint in `scratch`.
+
+        Under a limit of memory that is too small for its weights these are in a file beside `scratch` for the time
+        being. The result has the same bits.
 
         Returns
         -------
@@ -101,12 +154,7 @@ class TwoLayer(Experiment):
         `TERM_COLUMNS`; outputs and test_outputs (float32 arrays at checkpoints, else None); eta and diverged, the same
         in every row.
         """
-        if own_data.is_own(self.task):
-            own_data.look_in(scratch.parents[1])  # the run's folder
-        task = load_task(self.task, self.n_train, self.n_test, self.data_seed, self.dim)
-        weights = two_layer.init(self.width, self.dim, seed=self.seed, init=cast(Init, self.init))
-        precision = cast(Precision, self.precision)
-        scale = cast(Scale, "std" if self.scale == NO_SCALE else self.scale)
+        task, weights, (precision, scale) = self.data(scratch), self.start(), self.quantiser
         terms: list[two_layer.StepTerms] = []
 
         def record_terms(now: two_layer.Weights, eta: float) -> None:
@@ -126,14 +174,41 @@ class TwoLayer(Experiment):
             x_test=task.x_test,
             record=self.checkpoints,
             observe=record_terms if self.terms else None,
+            memory=self._left_for_training(current_limit()),
+            scratch=scratch,
         )
+        of_terms = {name: np.array([getattr(step, name) for step in terms]) for name in TERM_COLUMNS if self.terms}
+        return self.frame(task, weights, trajectory, of_terms)
+
+    def data(self, scratch: Path) -> tasks.Task:
+        """Load the task; that of one's own data from the folder of the run that `scratch` is in."""
+        if own_data.is_own(self.task):
+            own_data.look_in(scratch.parents[1])
+        return load_task(self.task, self.n_train, self.n_test, self.data_seed, self.dim)
+
+    def start(self) -> two_layer.DrawnWeights:
+        """Return W(0) and a, which are drawn where they are used."""
+        return two_layer.DrawnWeights(self.width, self.dim, seed=self.seed, init=cast(Init, self.init))
+
+    @property
+    def quantiser(self) -> tuple[Precision, Scale]:
+        """Precision and scale as functions take them; full precision has no scale and takes any."""
+        return cast(Precision, self.precision), cast(Scale, "std" if self.scale == NO_SCALE else self.scale)
+
+    def frame(
+        self,
+        task: tasks.Task,
+        start: two_layer.Weights | two_layer.DrawnWeights,
+        trajectory: Trajectory,
+        more: Mapping[str, np.ndarray] | None = None,
+    ) -> pd.DataFrame:
+        """Return what `run` does of a trajectory; `more` are further columns at the checkpoints."""
         columns = {name: getattr(trajectory, name) for name in CHECKPOINT_COLUMNS}
         columns["test_loss"] = 0.5 * ((trajectory.test_outputs - task.y_test) ** 2).sum(axis=1)
         if self.predictions:
-            columns |= distances(task, weights, trajectory, precision=precision, kappa=self.kappa, scale=scale)
-        if self.terms:
-            columns |= {name: np.array([getattr(step, name) for step in terms]) for name in TERM_COLUMNS}
-        return _frame(trajectory, columns)
+            precision, scale = self.quantiser
+            columns |= distances(task, start, trajectory, precision=precision, kappa=self.kappa, scale=scale)
+        return _frame(trajectory, columns | dict(more or {}))
 
 
 @functools.lru_cache(maxsize=8)

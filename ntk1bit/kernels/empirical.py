@@ -7,19 +7,22 @@ Only the hidden weights train, and the straight-through estimator sets d z_r(x)/
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int32
 from numpy.typing import ArrayLike
 
 from ntk1bit import cores
 from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.networks.quantizers import Scale
+from ntk1bit.networks.two_layer.initial_weights import DrawnWeights
 from ntk1bit.networks.two_layer.network import Precision, Weights, kernel_from_counts, packed_activation_patterns
 
 
 def empirical_ntk(
     x: Float[np.ndarray, "n d"] | ArrayLike,
-    weights: Weights,
+    weights: Weights | DrawnWeights,
     x2: Float[np.ndarray, "n2 d"] | ArrayLike | None = None,
     *,
     precision: Precision = "one_bit",
@@ -33,7 +36,7 @@ def empirical_ntk(
     x, x2
         Inputs, (n, d) and (n2, d); `x2` defaults to `x`, and H is then symmetric.
     weights
-        The network.
+        The network; `DrawnWeights` are drawn and counted a part at a time.
     precision, kappa, scale
         As in `ntk1bit.networks.two_layer.outputs`.
 
@@ -48,8 +51,13 @@ def empirical_ntk(
         1e-30 to 1e30, or an option is unknown.
     """
     kappa = checked_kappa(kappa)
-    active = packed_activation_patterns(x, weights, precision=precision, scale=scale)
-    active2 = None if x2 is None else packed_activation_patterns(x2, weights, precision=precision, scale=scale)
+
+    def coactive(part: Weights) -> Int32[np.ndarray, "n n2"]:
+        active = packed_activation_patterns(x, part, precision=precision, scale=scale)
+        active2 = None if x2 is None else packed_activation_patterns(x2, part, precision=precision, scale=scale)
+        return cores.bit_gram(active, active2)
+
+    counts = functools.reduce(np.add, map(coactive, weights.parts()))
     left = np.asarray(x, dtype=np.float64)
     right = left if x2 is None else np.asarray(x2, dtype=np.float64)
-    return kernel_from_counts(left @ right.T, cores.bit_gram(active, active2), width=weights.width, kappa=kappa)
+    return kernel_from_counts(left @ right.T, counts, width=weights.width, kappa=kappa)

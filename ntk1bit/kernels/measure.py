@@ -24,7 +24,8 @@ from ntk1bit.kernels.empirical import empirical_ntk
 from ntk1bit.kernels.limits import KernelEstimate, checked_sampling, limit_ntk
 from ntk1bit.kernels.spectra import Spectrum, alignment, spectrum
 from ntk1bit.networks.quantizers import SCALES, Scale
-from ntk1bit.networks.two_layer.network import INITS, PRECISIONS, Init, Precision, checked_targets, init
+from ntk1bit.networks.two_layer.initial_weights import init
+from ntk1bit.networks.two_layer.network import INITS, PRECISIONS, Init, Precision, checked_targets
 from ntk1bit.printing import number, record, unheard
 
 ENDINGS = (".npz",)  # of files of kernels

@@ -93,7 +93,7 @@ def neuron_wise(
     """
     require_choice("scale", scale, SCALES)
     w, at = _matrix(w, surrogate)
-    mu, s = _of_rows(at, scale)
+    mu, s = mean_and_size(at, scale=scale)
     value = s * _above(at, mu) + mu
     inside = jnp.abs(at - mu) <= s
     return straight_through(value.astype(w.dtype), _passing(w, inside) if surrogate == "clipped" else w)
@@ -110,7 +110,7 @@ def centred_signs(w: Float[Array, "m d"]) -> Float[Array, "m d"]:
         If `w` is not a matrix with at least one entry.
     """
     w, at = _matrix(w, "identity")
-    mu, s = _of_rows(at, "absmean")
+    mu, s = mean_and_size(at, scale="absmean")
     return straight_through((s * _above(at, mu)).astype(w.dtype), w - w.mean(axis=1, keepdims=True))
 
 
@@ -252,8 +252,8 @@ def _levels(x: Array, bits: int) -> tuple[Array, Array, int]:
     return levels(x, gamma, top, xp=jnp), gamma, top
 
 
-def _of_rows(w: Array, scale: Scale) -> tuple[Array, Array]:
-    """Return the mean and the size about it of every row, (m, 1) each."""
+def mean_and_size(w: Float[Array, "m d"], *, scale: Scale) -> tuple[Float[Array, "m 1"], Float[Array, "m 1"]]:
+    """Return the mean mu of every row and its size s about it, as `neuron_wise` takes them; no derivative."""
 
     def measure(v: Array, hold: Hold) -> tuple[Array, Array]:
         mean = hold(v.mean(axis=1, keepdims=True))

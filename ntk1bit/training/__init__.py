@@ -1,1 +1,1 @@
-"""Training of JAX networks: schedules, mini-batches, checkpoints. D25's descent: `networks.two_layer`."""
+"""Training of JAX networks: schedules, mini-batches, checkpoints. `two_layer`: D25's descent, beside `networks`."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +24,7 @@ from ntk1bit.training.checkpoints import Checkpoint
 from ntk1bit.training.schedules import Training
 
 NEVER = -1  # the step of divergence of a network that did not diverge
+_PIECE = 32  # steps compiled as one between records at uneven distances; what is left goes step by step
 
 
 class Descent(NamedTuple):
@@ -71,9 +72,12 @@ def descend(
     training: Training,
     *,
     data: tuple[Any, ...] = (),
+    own: tuple[Any, ...] = (),
     batches: Callable[[range], Any] | None = None,
     networks: int | None = None,
+    stops: Sequence[int] | None = None,
     observe: Callable[[Any], Any] | None = None,
+    look: Callable[[int, Any], None] | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> Descent:
@@ -82,21 +86,29 @@ def descend(
     Parameters
     ----------
     loss
-        `loss(params, batch, *data)` of one network. Compiled code is kept by its identity: pass the same object again,
-        not a new lambda.
+        `loss(params, batch, *data, *own)` of one network. Compiled code is kept by its identity: pass the same object
+        again, not a new lambda.
     params
         The start, any pytree of arrays; its buffers may be reused.
     training
         Optimiser, rate, schedule, and the steps between which a chunk runs.
     data
         Arrays that all steps and networks share.
+    own
+        Arrays that all steps share, with a leading axis of the networks side by side.
     batches
         From a range of steps to their batches: a pytree of arrays whose axis of steps comes first, or second after that
         of the networks. Without it every batch is None.
     networks
         How many are side by side; None for a single one without a leading axis.
+    stops
+        The steps that are recorded, 0 first and the last one last, in place of `training.recorded`. They may lie at
+        any distances, which share their compiled code.
     observe
         From parameters to a pytree of arrays that is recorded at the start and after every chunk.
+    look
+        Called with the step and the parameters wherever `observe` is, but for what a checkpoint has seen: for what is
+        not to be recorded here, or not computed by JAX.
     checkpoint
         Where to resume from, if a file is there, and where to keep the state while training.
     progress
@@ -107,7 +119,8 @@ def descend(
     InputError
         If the checkpoint cannot be used.
     """
-    stops = training.recorded
+    uneven = stops is not None
+    stops = tuple(stops) if uneven else training.recorded
     transform = training.gradient_transform
     state = (transform.init if networks is None else jax.vmap(transform.init))(params)
     losses = np.full((training.steps,) if networks is None else (networks, training.steps), np.nan, np.float32)
@@ -119,6 +132,8 @@ def descend(
     stored = None if checkpoint is None else checkpoint.read(at)
     if stored is None:
         _record(at, 0, observe)
+        if look is not None:
+            look(0, at.params)
     else:
         at = stored
     chunk = _chunk(loss, training.lr_schedule, transform, networks is not None)
@@ -126,14 +141,18 @@ def descend(
     for place in range(stops.index(int(at.step)) + 1, len(stops)):
         if not np.isfinite(at.losses[..., : stops[place - 1]]).all(axis=-1).any():
             break
-        steps = range(stops[place - 1], stops[place])
-        numbers, batch = np.arange(steps.start, steps.stop), None if batches is None else batches(steps)
-        params, state, found = chunk(at.params, at.state, numbers, batch, training.rate, data)
-        at = at._replace(step=np.asarray(steps.stop), params=params, state=state)
-        at.losses[..., steps.start : steps.stop] = found
+        whole = range(stops[place - 1], stops[place])
+        for steps in _pieces(whole) if uneven else (whole,):
+            numbers, batch = np.arange(steps.start, steps.stop), None if batches is None else batches(steps)
+            params, state, found = chunk(at.params, at.state, numbers, batch, training.rate, data, own)
+            at = at._replace(step=np.asarray(steps.stop), params=params, state=state)
+            at.losses[..., steps.start : steps.stop] = found
         _record(at, place, observe)
+        if look is not None:
+            look(whole.stop, at.params)
         if progress is not None:
-            progress(f"step {steps.stop:,} of {training.steps:,}, loss {_mean(found):.3g}", steps.stop / training.steps)
+            mean = _mean(at.losses[..., whole.start : whole.stop])
+            progress(f"step {whole.stop:,} of {training.steps:,}, loss {mean:.3g}", whole.stop / training.steps)
         if checkpoint is not None and place + 1 < len(stops) and time.monotonic() - saved >= checkpoint.seconds:
             checkpoint.write(at)
             saved = time.monotonic()
@@ -149,21 +168,32 @@ def _chunk(
     """Return a compiled function that takes the numbered steps; the rate is an argument, not compiled in."""
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def chunk(params: Any, state: Any, numbers: Any, batch: Any, rate: Any, data: tuple[Any, ...]) -> Any:
-        def step(carry: Any, now: Any) -> tuple[Any, Any]:
-            (params, state), (number, chosen) = carry, now
-            value, gradient = jax.value_and_grad(loss)(params, chosen, *data)
-            updates, state = transform.update(gradient, state, params)
-            factor = -rate * lr_schedule(number)
-            return (jax.tree.map(lambda p, u: p + factor * u, params, updates), state), value
+    def chunk(
+        params: Any, state: Any, numbers: Any, batch: Any, rate: Any, data: tuple[Any, ...], own: tuple[Any, ...]
+    ) -> Any:
+        def one(params: Any, state: Any, batch: Any, own: tuple[Any, ...]) -> tuple[Any, Any, Any]:
+            def step(carry: Any, now: Any) -> tuple[Any, Any]:
+                (params, state), (number, chosen) = carry, now
+                value, gradient = jax.value_and_grad(loss)(params, chosen, *data, *own)
+                updates, state = transform.update(gradient, state, params)
+                factor = -rate * lr_schedule(number)
+                return (jax.tree.map(lambda p, u: p + factor * u, params, updates), state), value
 
-        def one(params: Any, state: Any, batch: Any) -> tuple[Any, Any, Any]:
             (params, state), values = jax.lax.scan(step, (params, state), (numbers, batch))
             return params, state, values
 
-        return (jax.vmap(one) if side_by_side else one)(params, state, batch)
+        return (jax.vmap(one) if side_by_side else one)(params, state, batch, own)
 
     return chunk
+
+
+def _pieces(steps: range) -> Iterator[range]:
+    """Cut steps into pieces of two lengths, each of which is compiled once."""
+    at = steps.start
+    while at < steps.stop:
+        length = _PIECE if steps.stop - at >= _PIECE else 1
+        yield range(at, at + length)
+        at += length
 
 
 def _mean(losses: Any) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -130,6 +132,62 @@ def test_forward(n, d, m, rng):
         assert not np.any(differs & (np.abs(z) > d * EPS * size))
         clean = cores.pack_bits(cores.unpack_bits(got.active))
         np.testing.assert_array_equal(got.active.words, clean.words)  # padding bits are 0
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("n", "d", "m"), [(1, 1, 1), (3, 5, 1025), (37, 41, 9001), (1, 64, 20_000), (70, 33, 5120)])
+def test_parts_of_a_network_give_the_bits_of_the_whole(n, d, m, threads, rng):
+    """A step and a forward pass through a few blocks of neurons after the other, in parts of uneven lengths.
+
+    Steps by BLAS are left out: it rounds rows of a product by the number of rows that it is given.
+    """
+    x, w, a = network(rng, n, d, m)
+    blocks = cores.half_blocks(m)
+    cuts = sorted({0, len(blocks), *rng.integers(0, len(blocks) + 1, 3).tolist()})
+    active = cores.pack_bits(rng.random((m, n)) < 0.5)
+    moved = w.copy()
+    with cores.using(threads=threads):
+        neurons = cores.descend_one_bit(moved, a, active, x, step=0.125)
+        whole = cores.forward_one_bit(x, neurons, a), cores.forward_full(x, moved, a)
+        found: tuple[list[cores.BlockSums], list[cores.BlockSums]] = ([], [])
+        for first, last in itertools.pairwise(cuts):
+            start, stop = blocks[first][0], blocks[last - 1][1]
+            own = [(begin - start, end - start) for begin, end in blocks[first:last]]
+            part = cores.pack_bits(cores.unpack_bits(active)[start:stop])
+            if cores.settings().backend == "blas":
+                w[start:stop] = moved[start:stop]
+                packed = cores.pack_neurons(w[start:stop])
+            else:
+                packed = cores.descend_one_bit(w[start:stop], a[start:stop], part, x, step=0.125)
+            found[0].append(cores.block_sums_one_bit(x, packed, a[start:stop], own))
+            found[1].append(cores.block_sums_full(x, w[start:stop], a[start:stop], own))
+    np.testing.assert_array_equal(w, moved)
+    for parts, expected in zip(found, whole, strict=True):
+        np.testing.assert_array_equal(
+            cores.sum_of_halves(np.concatenate([each.sums for each in parts])), expected.total
+        )
+        active = np.concatenate([cores.unpack_bits(each.active) for each in parts])
+        np.testing.assert_array_equal(active, cores.unpack_bits(expected.active))
+
+
+@pytest.mark.usefixtures("backend")
+def test_sums_of_blocks_are_those_of_their_neurons(rng):
+    x, w, a = network(rng, 20, 33, 1300)
+    blocks = [(0, 300), (300, 812), (812, 1300)]
+    one_bit, full = (
+        cores.block_sums_one_bit(x, cores.pack_neurons(w), a, blocks),
+        cores.block_sums_full(x, w, a, blocks),
+    )
+    for at, (start, stop) in enumerate(blocks):
+        rows, ends = w[start:stop], a[start:stop]
+        size = float(np.abs(x).sum(axis=1).max()) * (float(np.abs(w).max()) + 1)
+        for sums, plain in (
+            (one_bit.sums[at], cores.forward_one_bit_reference(x, cores.pack_neurons(rows), ends)),
+            (full.sums[at], cores.forward_full_reference(x, rows, ends)),
+        ):
+            got = cores.Forward(plain.active, sums.astype(np.float64))
+            assert_forward_close(got, plain, scale=size, depth=33)
 
 
 @pytest.mark.usefixtures("backend")

@@ -6,9 +6,10 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, process
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, process, wait
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
@@ -17,6 +18,7 @@ import pytest
 
 from ntk1bit.errors import InputError
 from ntk1bit.experiments import Experiment, ExperimentList, SweepSpec, TwoLayer, executors, open_run, run_all, runner
+from ntk1bit.experiments.executors import TRIES, ExecutorLostError, LocalProcesses
 from ntk1bit.experiments.runner import compute, predicted_memory, require_memory
 from ntk1bit.experiments.store import Store
 
@@ -84,10 +86,10 @@ def test_any_executor_serves_and_is_left_open(tmp_path, undisturbed):
 
 
 def test_a_cell_that_fails_is_recorded_and_the_others_are_kept(tmp_path, monkeypatch):
-    def broken(folder, one):
+    def broken(folder, one, **more):
         if one.width == 64:
             raise ZeroDivisionError("as a test")
-        return compute(folder, one)
+        return compute(folder, one, **more)
 
     monkeypatch.setattr(runner, "compute", broken)
     with ThreadPoolExecutor(1) as pool:
@@ -100,7 +102,10 @@ def test_a_cell_that_fails_is_recorded_and_the_others_are_kept(tmp_path, monkeyp
 
 @pytest.mark.parametrize(
     ("error", "message"),
-    [(BrokenProcessPool(), "fewer --jobs"), (OSError(28, "No space left on device"), "No space left.*same command")],
+    [
+        (ExecutorLostError("the connection is lost"), "is lost.*same command"),
+        (OSError(28, "No space left on device"), "No space left.*same command"),
+    ],
 )
 def test_what_stops_a_sweep_is_told_in_a_line(tmp_path, error, message):
     class Broken(ThreadPoolExecutor):
@@ -219,14 +224,14 @@ def test_a_second_ctrl_c_does_not_disturb_the_stopping(monkeypatch):
     held = signal.signal(signal.SIGINT, signal.default_int_handler)
     ended = []
 
-    def ending(pool):
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.05)
-        ended.append(pool)
-        pool.shutdown(wait=False, cancel_futures=True)
+    class Pool(ThreadPoolExecutor):
+        def stop(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+            ended.append(self)
+            self.shutdown(wait=False, cancel_futures=True)
 
-    monkeypatch.setattr(executors, "local_executor", lambda jobs: ThreadPoolExecutor(jobs))
-    monkeypatch.setattr(executors, "stop", ending)
+    monkeypatch.setattr(executors, "LocalProcesses", Pool)
 
     def interrupted():
         with executors.workers(1) as pool, executors.running(pool, {1: (pow, 2, 2)}) as done:
@@ -265,7 +270,7 @@ def test_a_second_sweep_on_the_folder_is_refused(begun):
     second = start(begun)
     _, errors = second.communicate(timeout=120)
     assert second.returncode == 2
-    assert "another process is writing" in errors
+    assert f"another process is writing to {begun} (process {first.pid} on " in errors
     assert len([line for line in errors.splitlines() if not line.startswith("[")]) == 1  # those are of progress
     signal_group(first, signal.SIGINT)
     first.communicate(timeout=120)
@@ -300,12 +305,36 @@ class Killed(Experiment):
         return pd.DataFrame()
 
 
-def test_a_killed_worker_is_told_in_a_line_whatever_the_kind(tmp_path):
-    """It once escaped as a traceback from everything but sweeps."""
-    with pytest.raises(InputError, match=r"worker process was killed.*fewer --jobs") as told:
-        run_all(ExperimentList((Killed(0), Killed(1))), tmp_path / "run", jobs=1)
+def test_where_every_worker_is_killed_the_run_ends_in_a_line(tmp_path):
+    with pytest.raises(InputError, match=r"every worker process is killed.*fewer --jobs") as told:
+        run_all(ExperimentList(tuple(map(Killed, range(4)))), tmp_path / "run", jobs=1)
     assert "\n" not in str(told.value)
-    assert open_run(tmp_path / "run").counts == {"unfinished": 2}
+    assert open_run(tmp_path / "run").counts == {"failed": 2, "unfinished": 2}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_experiment_that_kills_its_worker_fails_alone(tmp_path, jobs):
+    spec = SweepSpec(widths=(8, 64), seeds=(0, 1), steps=30, n_train=(16,), n_test=9)
+    outcome = run_all(ExperimentList((*spec.networks, Killed(0))), tmp_path / "run", jobs=jobs)
+    assert (outcome.computed, outcome.failed) == (8, 1)
+    (why,) = Store(tmp_path / "run").failures().values()
+    assert f"killed {TRIES} times" in why
+    run_all(ExperimentList(spec.networks), tmp_path / "alone", jobs=1)
+    found, alone = Store(tmp_path / "run").frame(spec.networks), Store(tmp_path / "alone").frame(spec.networks)
+    pd.testing.assert_frame_equal(found, alone, check_exact=True)
+
+
+def test_processes_that_are_killed_from_outside_cost_nothing():
+    with executors.workers(2) as pool:
+        futures = [pool.submit(_slowly, number) for number in range(12)]
+        for _ in range(3):
+            wait(futures, timeout=1.5, return_when=FIRST_COMPLETED)
+            children = psutil.Process().children(recursive=True)
+            for child in children:
+                if "spawn_main" in " ".join(child.cmdline()):
+                    child.kill()
+                    break
+        assert [future.result(timeout=120) for future in futures] == list(range(12))
 
 
 def test_changed_versions_are_noted(tmp_path):
@@ -317,6 +346,11 @@ def test_changed_versions_are_noted(tmp_path):
     assert "versions changed since this run began (numpy 0." in note
 
 
+def _slowly(number):
+    time.sleep(0.2)
+    return number
+
+
 def test_stopping_waits_for_the_thread_that_serves_the_workers(monkeypatch):
     closing = process._ExecutorManagerThread.join_executor_internals
 
@@ -326,10 +360,59 @@ def test_stopping_waits_for_the_thread_that_serves_the_workers(monkeypatch):
 
     monkeypatch.setattr(process._ExecutorManagerThread, "join_executor_internals", slowly)
     before = set(threading.enumerate())
-    pool = executors.local_executor(1)
+    pool = LocalProcesses(1)
     future = pool.submit(pow, 2, 2)
     assert future.result(timeout=120) == 4
     served = set(threading.enumerate()) - before
-    executors.stop(pool)
+    pool.stop()
     assert served
     assert not any(thread.is_alive() for thread in served)
+
+
+@dataclass(frozen=True)
+class Shared(Experiment):
+    """Squares of a number, computed several at once; 13 cannot be, and 7 cannot be beside others."""
+
+    KIND: ClassVar[str] = "shared-squares"
+
+    number: int
+
+    @property
+    def cost(self) -> float:
+        return 1.0
+
+    @property
+    def together(self) -> str:
+        return "odd" if self.number % 2 else "even"
+
+    @classmethod
+    def run_together(cls, experiments: Sequence[Shared], scratches: Sequence[Path]) -> list[pd.DataFrame]:
+        assert len(scratches) == len(experiments)
+        if len(experiments) > 1 and any(one.number in (7, 13) for one in experiments):
+            raise ZeroDivisionError("not beside others")
+        size = len(experiments)
+        return [pd.DataFrame({"square": [one.number**2], "beside": [size]}) for one in experiments]
+
+    def run(self, scratch: Path) -> pd.DataFrame:
+        if self.number == 13:
+            raise ZeroDivisionError("as a test")
+        return self.run_together([self], [scratch])[0]
+
+
+def test_experiments_computed_together_are_stored_and_fail_one_by_one(tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        several = ExperimentList(tuple(map(Shared, range(8))))
+        outcome = run_all(several, tmp_path / "run", executor=pool)
+        assert (outcome.cells, outcome.computed, outcome.failed) == (8, 8, 0)
+        before = open_run(tmp_path / "run").frame().set_index("number")
+        assert before["square"].tolist() == [number**2 for number in range(8)]
+        assert before["beside"].tolist() == [4, 1] * 4  # the odd ones were computed alone
+
+        (tmp_path / "run" / "cells" / f"{Shared(2).key}.parquet").unlink()
+        outcome = run_all(several, tmp_path / "run", executor=pool)
+        assert (outcome.found, outcome.computed) == (7, 1)
+        pd.testing.assert_frame_equal(open_run(tmp_path / "run").frame().set_index("number"), before)
+
+        outcome = run_all(ExperimentList(tuple(map(Shared, range(9, 16)))), tmp_path / "other", executor=pool)
+        assert (outcome.computed, outcome.failed) == (6, 1)
+        assert "ZeroDivisionError: as a test" in (tmp_path / "other" / "failures.jsonl").read_text()

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 from ntk1bit.networks.two_layer.descent import Trajectory, log_steps, train
+from ntk1bit.networks.two_layer.initial_weights import DrawnWeights, init
+from ntk1bit.networks.two_layer.memory import TrainingMemory
 from ntk1bit.networks.two_layer.network import (
     INITS,
     PRECISIONS,
@@ -11,7 +13,6 @@ from ntk1bit.networks.two_layer.network import (
     Weights,
     activation_patterns,
     coactive_counts,
-    init,
     kernel_from_counts,
     outputs,
     outputs_reference,
@@ -23,9 +24,11 @@ from ntk1bit.old_names import missing_name
 __all__ = [
     "INITS",
     "PRECISIONS",
+    "DrawnWeights",
     "Init",
     "Precision",
     "StepTerms",
+    "TrainingMemory",
     "Trajectory",
     "Weights",
     "activation_patterns",

@@ -9,22 +9,26 @@ eta_rel = 2 for a full-precision network whose kernel does not move.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int, Int64
 from numpy.typing import ArrayLike
 
+from ntk1bit import cores
 from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.arguments import number, whole, whole_numbers
 from ntk1bit.cores.threads import single_threaded_blas
 from ntk1bit.errors import InputError
 from ntk1bit.networks.quantizers import Scale
-from ntk1bit.networks.two_layer.engines import Engine, PackedEngine, ReferenceEngine
+from ntk1bit.networks.two_layer.engines import PackedEngine, ReferenceEngine
+from ntk1bit.networks.two_layer.initial_weights import DrawnWeights
+from ntk1bit.networks.two_layer.latents import latents
+from ntk1bit.networks.two_layer.memory import TrainingMemory
 from ntk1bit.networks.two_layer.network import (
     Precision,
     Weights,
-    blocks,
     checked_inputs,
     checked_targets,
     kernel_from_counts,
@@ -67,7 +71,8 @@ class Trajectory:
     diverged
         Whether the loss became infinite, NaN or 1e6 times its start; the run ends there.
     final
-        The network after the last step.
+        The network after the last step. Of a training whose weights were in a file, a read-only map of it, which takes
+        no memory before it is used and has its disk space until it is dropped.
     """
 
     loss: Float[np.ndarray, " t"]
@@ -125,7 +130,7 @@ def log_steps(steps: int, count: int = DEFAULT_CHECKPOINTS) -> Int64[np.ndarray,
 def train(
     x: Float[np.ndarray, "n d"] | ArrayLike,
     y: Float[np.ndarray, " n"] | ArrayLike,
-    weights: Weights,
+    weights: Weights | DrawnWeights,
     *,
     precision: Precision = "one_bit",
     kappa: float = 1.0,
@@ -137,6 +142,8 @@ def train(
     progress: Callable[[str, float], None] | None = None,
     observe: Callable[[Weights, float], None] | None = None,
     reference: bool = False,
+    memory: int | None = None,
+    scratch: Path | None = None,
 ) -> Trajectory:
     """Train a two-layer network by full-batch (straight-through) gradient descent.
 
@@ -145,7 +152,7 @@ def train(
     x, y
         Training inputs (n, d) of unit norm and targets (n,); cast to the weights' dtype.
     weights
-        The start; it is not modified.
+        The start; it is not modified. `DrawnWeights` are never whole in memory where `memory` is too little for that.
     precision, kappa, scale
         As in `ntk1bit.networks.two_layer.outputs`.
     eta_rel
@@ -162,6 +169,13 @@ def train(
         Called at each checkpoint with the network as it is then, which goes on to change, and eta.
     reference
         Train in plain NumPy instead of on the cores; weights that are not float32 always do.
+    memory
+        Bytes that the arrays of this training may take, those of `weights` and `x` given as arrays aside; no limit by
+        default. Where all weights do not fit, they are kept in a file and pass through memory a part at a time, once a
+        step. The result has the same bits.
+    scratch
+        A path without an ending, beside which that file is made, 4 m d bytes; by default among the system's temporary
+        files, which may themselves be in memory.
 
     Returns
     -------
@@ -171,33 +185,49 @@ def train(
     Raises
     ------
     InputError
-        If shapes do not match, a number is not finite or out of range, or no neuron is active on any input.
+        If shapes do not match, a number is not finite or out of range, no neuron is active on any input, or `memory` is
+        too little.
     """
-    x = checked_inputs(x, weights, precision=precision, scale=scale)
+    like = weights if isinstance(weights, Weights) else next(weights.parts([(0, 1)]))
+    x = checked_inputs(x, like, precision=precision, scale=scale)
     if x.shape[0] == 0:
         raise InputError("there are no training inputs; at least one is needed")
     y = checked_targets(y, x.shape[0]).astype(x.dtype)
     kappa = checked_kappa(kappa)
     eta_rel = number("eta_rel", eta_rel, allowed="a positive number", above=0.0)
     steps = whole("steps", steps, allowed="a whole number, 0 or more", least=0)
-    checkpoints = _checkpoints(record, steps)
+    checkpoints = checked_checkpoints(record, steps)
     others = np.empty((0, weights.dim)) if x_test is None else x_test
-    test = checked_inputs(others, weights, precision=precision, scale=scale)
-    start = weights
-    weights = Weights(start.w.copy(), start.a)
-    packed = weights.w.dtype == np.float32 and not reference
-    engine = (PackedEngine if packed else ReferenceEngine)(x, weights, precision, kappa, scale)
-    observer = _Observer(engine, x, start, weights, kappa)
+    test = checked_inputs(others, like, precision=precision, scale=scale)
+    on_cores = x.dtype == np.float32 and not reference
+    sizes = TrainingMemory(weights.width, weights.dim, len(x), len(test), steps, len(checkpoints))
+    rows = sizes.rows_within(_checked_memory(memory, on_cores))
+    start = weights.weights() if rows is None and isinstance(weights, DrawnWeights) else weights
 
     # one thread: eta comes from an eigenvalue, and its last bits must not depend on how many threads BLAS has
-    with single_threaded_blas():
+    with single_threaded_blas(), latents(start, rows, scratch) as weights_now:
+        engine = (PackedEngine if on_cores else ReferenceEngine)(x, weights_now, precision, kappa, scale)
+        observer = Observer(x, start, kappa)
+
+        def observed(step: int, f: np.ndarray, eta: float) -> None:
+            observer.record(
+                step,
+                f,
+                engine.outputs(test),
+                counts=engine.counts(),
+                flips=engine.flips(),
+                changed=engine.activation_changes(),
+                radius=engine.radius(start),
+            )
+            if observe is not None:
+                observe(engine.weights, eta)
+
         f = engine.forward()
-        eta = eta_rel / observer.lambda_max_at_start()
+        eta = eta_rel / observer.lambda_max_at_start(engine.counts())
+        engine.mark_start()
         losses = [_loss(f, y)]
         worst = DIVERGED_AT * max(losses[0], np.finfo(np.float64).tiny)
-        observer.record(0, f, test)
-        if observe is not None:
-            observe(weights, eta)
+        observed(0, f, eta)
         for step in range(1, steps + 1):
             engine.descend(f - y, eta)
             f = engine.forward()
@@ -206,21 +236,29 @@ def train(
             if diverged:
                 break
             if step in checkpoints:
-                observer.record(step, f, test)
-                if observe is not None:
-                    observe(weights, eta)
+                observed(step, f, eta)
             if progress is not None:
                 progress(f"step {step}", step / steps)
         else:
             diverged = False
-    return replace(observer.trajectory(), loss=np.array(losses), eta=eta, diverged=diverged, final=weights)
+        return observer.trajectory(np.array(losses), eta=eta, diverged=diverged, final=engine.weights)
 
 
-class _Observer:
-    """Measures a network in training against its start, at the checkpoints."""
+class Observer:
+    """Measures a network in training against its start, at the checkpoints, from what an engine counts.
 
-    def __init__(self, engine: Engine, x: np.ndarray, start: Weights, now: Weights, kappa: float) -> None:
-        self.engine, self.start, self.now, self.kappa = engine, start, now, kappa
+    Parameters
+    ----------
+    x
+        Training inputs.
+    start
+        The network before training.
+    kappa
+        Output scale.
+    """
+
+    def __init__(self, x: Float[np.ndarray, "n d"], start: Weights | DrawnWeights, kappa: float) -> None:
+        self.start, self.kappa = start, kappa
         x64 = x.astype(np.float64)
         self.inner = x64 @ x64.T
         self.rows: list[dict[str, float]] = []
@@ -228,13 +266,12 @@ class _Observer:
         self.test_outputs: list[np.ndarray] = []
         self.steps: list[int] = []
 
-    def kernel(self) -> np.ndarray:
-        return kernel_from_counts(self.inner, self.engine.counts(), width=self.start.width, kappa=self.kappa)
+    def _kernel(self, counts: np.ndarray) -> np.ndarray:
+        return kernel_from_counts(self.inner, counts, width=self.start.width, kappa=self.kappa)
 
-    def lambda_max_at_start(self) -> float:
-        """Measure H(0), the activation patterns and the signs at the start; return lambda_max(H(0))."""
-        self.kernel_0 = self.kernel()
-        self.engine.mark_start()
+    def lambda_max_at_start(self, counts: Int[np.ndarray, "n n"]) -> float:
+        """Keep H(0), from the neurons active on both inputs of each pair; return lambda_max(H(0))."""
+        self.kernel_0 = self._kernel(counts)
         largest = float(np.linalg.eigvalsh(self.kernel_0)[-1])
         if not largest > 0:
             raise InputError(
@@ -243,45 +280,48 @@ class _Observer:
             )
         return largest
 
-    def record(self, step: int, f: np.ndarray, x_test: np.ndarray) -> None:
-        kernel = self.kernel()
+    def record(
+        self,
+        step: int,
+        f: Float[np.ndarray, " n"],
+        test_outputs: Float[np.ndarray, " n_test"],
+        *,
+        counts: Int[np.ndarray, "n n"],
+        flips: int,
+        changed: Int[np.ndarray, " n"],
+        radius: float,
+    ) -> None:
+        """Record a checkpoint: outputs, co-active neurons, signs and activations that changed, and R(t)."""
+        kernel = self._kernel(counts)
         eigenvalues = np.linalg.eigvalsh(kernel)
-        changed = self.engine.activation_changes()
         self.rows.append(
             {
                 "drift": float(np.linalg.norm(kernel - self.kernel_0) / np.linalg.norm(self.kernel_0)),
                 "kernel_norm": float(np.linalg.norm(kernel)),
                 "lambda_min": float(eigenvalues[0]),
                 "lambda_max": float(eigenvalues[-1]),
-                "flipped": self.engine.flips() / self.start.w.size,
+                "flipped": flips / (self.start.width * self.start.dim),
                 "activation_change": float(changed.mean() / self.start.width),
                 "max_activation_change": float(changed.max() / self.start.width),
-                "radius": self._radius(),
+                "radius": radius,
             }
         )
         self.steps.append(step)
         self.outputs.append(f)
-        self.test_outputs.append(self.engine.outputs(x_test))
+        self.test_outputs.append(test_outputs)
 
-    def _radius(self) -> float:
-        """Find the largest distance a neuron has moved."""
-        furthest = 0.0
-        for block in blocks(slice(0, self.start.width)):
-            away = np.subtract(self.now.w[block], self.start.w[block], dtype=np.float64)
-            furthest = max(furthest, float(np.einsum("rk,rk->r", away, away).max(initial=0.0)))
-        return float(np.sqrt(furthest))
-
-    def trajectory(self) -> Trajectory:
-        """Gather what was recorded; the caller fills in the loss, the rate and the end."""
-        columns = {name: np.array([row[name] for row in self.rows]) for name in self.rows[0]}
+    def trajectory(self, loss: Float[np.ndarray, " t"], *, eta: float, diverged: bool, final: Weights) -> Trajectory:
+        """Gather what was recorded up to the last of the losses; of the step that diverged nothing is."""
+        count = sum(step < len(loss) - diverged for step in self.steps)
+        columns = {name: np.array([row[name] for row in self.rows[:count]]) for name in self.rows[0]}
         return Trajectory(
-            loss=np.empty(0),
-            steps=np.array(self.steps, dtype=np.int64),
-            outputs=np.array(self.outputs, dtype=np.float64),
-            test_outputs=np.array(self.test_outputs, dtype=np.float64),
-            eta=float("nan"),
-            diverged=False,
-            final=self.start,
+            loss=loss,
+            steps=np.array(self.steps[:count], dtype=np.int64),
+            outputs=np.array(self.outputs[:count], dtype=np.float64),
+            test_outputs=np.array(self.test_outputs[:count], dtype=np.float64),
+            eta=eta,
+            diverged=diverged,
+            final=final,
             **columns,
         )
 
@@ -291,7 +331,25 @@ def _loss(f: np.ndarray, y: np.ndarray) -> float:
     return float(0.5 * (residual @ residual))
 
 
-def _checkpoints(record: object, steps: int) -> frozenset[int]:
+def _checked_memory(memory: object, on_cores: bool) -> int | None:
+    if memory is None:
+        return None
+    if not on_cores or cores.settings().backend == "blas":
+        raise InputError(
+            "memory can be limited where float32 weights train on compiled cores; leave it out with reference, weights "
+            "of another dtype and the backend 'blas'"
+        )
+    return whole("memory", memory, allowed="a whole number of bytes, 1 or more", least=1)
+
+
+def checked_checkpoints(record: object, steps: int) -> frozenset[int]:
+    """Return the steps that `record` asks for, as in `train`.
+
+    Raises
+    ------
+    InputError
+        If it is no number of checkpoints and no list of steps that are made.
+    """
     asked = whole_numbers("record", record, allowed=f"{_CHECKPOINTS}, or a list of steps")
     if asked.ndim == 0:
         return frozenset(log_steps(steps, whole("record", record, allowed=_CHECKPOINTS, least=2)).tolist())

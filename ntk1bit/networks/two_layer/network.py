@@ -12,7 +12,7 @@ and cancel exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int, Int64
 from numpy.typing import ArrayLike
 
 from ntk1bit import cores
-from ntk1bit.arguments import input_rows, real_array, require_memory, whole
+from ntk1bit.arguments import input_rows, real_array
 from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.networks.quantizers import SCALES, Scale, centred_scale
@@ -62,45 +62,13 @@ class Weights(NamedTuple):
         """Input dimension d."""
         return self.w.shape[1]
 
-
-def init(width: int, dim: int, *, seed: int, init: Init = "iid") -> Weights:
-    """Draw a network: w_r(0) ~ N(0, I_d), a_r uniform on {-1, +1} (D25, section 3).
-
-    Networks of different widths or dimensions are independent even at the same seed, so that estimates at
-    different widths are.
-
-    Parameters
-    ----------
-    width
-        Number of neurons m >= 1; even for ``"paired"``.
-    dim
-        Input dimension d >= 1.
-    seed
-        Non-negative integer; the same (width, dim, seed, init) gives the same bits.
-    init
-        ``"iid"``: every neuron its own draw, so outputs start as O(kappa) random functions. ``"paired"``: neuron r and
-        neuron r + m/2 share w and have a = +1 and -1, so the output starts at exactly 0.
-
-    Raises
-    ------
-    InputError
-        For a width or dimension below 1, an odd width with ``"paired"``, a negative seed, or an unknown `init`.
-    """
-    require_choice("init", init, INITS)
-    width = whole("width", width, allowed="a whole number of at least 1", least=1)
-    dim = whole("dim", dim, allowed="a whole number of at least 1", least=1)
-    seed = whole("seed", seed, allowed="a non-negative integer", least=0)
-    require_memory(f"a network of width {width} on {dim} features", 4.0 * width * dim, instead="take a smaller width")
-    rng = np.random.default_rng([seed, width, dim])
-    if init == "iid":
-        w = rng.standard_normal((width, dim), dtype=np.float32)
-        a = np.where(rng.random(width) < 0.5, -1, 1).astype(np.float32)
-        return Weights(w, a)
-    if width % 2:
-        raise InputError(f"a paired network needs an even width, got {width}; use {width + 1} or init 'iid'")
-    half = rng.standard_normal((width // 2, dim), dtype=np.float32)
-    ones = np.ones(width // 2, dtype=np.float32)
-    return Weights(np.concatenate([half, half]), np.concatenate([ones, -ones]))
+    def parts(self, ranges: Sequence[tuple[int, int]] | None = None) -> Iterator[Weights]:
+        """Give the networks of neurons (start, stop) of each range, as views; by default itself, the only part."""
+        if ranges is None:
+            yield self
+            return
+        for start, stop in ranges:
+            yield Weights(self.w[start:stop], self.a[start:stop])
 
 
 def outputs(
@@ -146,9 +114,9 @@ def evaluate(
     """Compute `outputs` of inputs in the weights' dtype; nothing is checked, so a diverged network gives NaN."""
     if weights.w.dtype != np.float32:
         _, total = reference_forward(x, weights, precision=precision, scale=scale)
-        return output_factor(weights, kappa) * total
+        return output_factor(weights.width, kappa, weights.w.dtype) * total
     total = _packed_forward(x, weights, precision=precision, scale=scale).total
-    return (output_factor(weights, kappa) * total).astype(np.float32)
+    return (output_factor(weights.width, kappa, weights.w.dtype) * total).astype(np.float32)
 
 
 def outputs_reference(
@@ -162,7 +130,7 @@ def outputs_reference(
     """Compute `outputs` in plain NumPy, in the weights' dtype."""
     x = checked_inputs(x, weights, precision=precision, scale=scale)
     _, total = reference_forward(x, weights, precision=precision, scale=scale)
-    return output_factor(weights, checked_kappa(kappa)) * total
+    return output_factor(weights.width, checked_kappa(kappa), weights.w.dtype) * total
 
 
 def activation_patterns(
@@ -270,9 +238,9 @@ def kernel_from_counts(
     return (kappa**2 / width) * (inner * counts)
 
 
-def output_factor(weights: Weights, kappa: float) -> np.floating:
+def output_factor(width: int, kappa: float, dtype: np.dtype) -> np.floating:
     """Return `kappa / sqrt(m)` in the weights' dtype."""
-    return weights.w.dtype.type(kappa / np.sqrt(weights.width))
+    return dtype.type(kappa / np.sqrt(width))
 
 
 def halves(width: int) -> tuple[slice, slice]:
@@ -336,7 +304,7 @@ def require_network(weights: Weights) -> None:
             )
     if w.ndim != 2 or 0 in w.shape or a.shape != w.shape[:1]:
         raise InputError(f"a network needs weights w (m, d) and signs a (m,), got shapes {w.shape} and {a.shape}")
-    if not np.isfinite(w).all():
+    if not all(np.isfinite(w[block]).all() for block in blocks(slice(0, len(w)))):
         raise InputError("the weights contain NaN or infinity; the network has diverged, or was not read in whole")
     if not (np.abs(a) == 1).all():
         other = a[np.abs(a) != 1][0]

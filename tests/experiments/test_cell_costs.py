@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ntk1bit.experiments import DeepScaling, LanguageModel, TwoLayer
+from ntk1bit.experiments.cell_costs import STARTUP, CellCosts, Measured, cost_line, length_of, with_length
+from ntk1bit.experiments.language_spec import PRESETS
+from ntk1bit.experiments.runner import WORKER_BYTES
+from ntk1bit.experiments.sweep import SweepSpec
+
+NARROW, WIDE = (
+    next(one for one in SweepSpec(widths=(width,), seeds=(0,)).networks if one.precision == "full")
+    for width in (64, 4096)
+)
+
+
+def test_time_and_storage_are_lines_in_the_length():
+    measured = [
+        Measured(replace(NARROW, steps=steps, seed=seed), seconds, stored)
+        for steps, seed, seconds, stored in ((100, 0, 1.0, 500), (100, 1, 1.2, 500), (400, 0, 4.1, 800))
+    ]
+    cell = CellCosts(measured).cell(replace(NARROW, steps=1000, seed=7))
+    assert cell.seconds == pytest.approx(1.1 + 900 * 0.01)
+    assert cell.stored == pytest.approx(500 + 900)
+    assert cell.first == 0
+
+
+def test_of_one_length_the_cost_says_what_is_fixed():
+    half, line = replace(NARROW, steps=500), cost_line(NARROW)
+    measured = Measured(half, 3.0, 50)
+    assert CellCosts([measured]).cell(NARROW).seconds == pytest.approx(6.0)  # what is fixed in the cost is compiling
+    cell = CellCosts([measured._replace(compiles=False)]).cell(NARROW)
+    assert cell.seconds == pytest.approx(3.0 * line.at(1000) / line.at(500), rel=1e-6)
+    assert cell.stored == 50.0
+
+
+def test_what_is_shared_is_what_the_first_takes_longer():
+    long, short = replace(NARROW, steps=400), replace(NARROW, steps=100)
+    measured = [
+        Measured(long, 12.0, 0, new=True),
+        Measured(long, 4.0, 0),
+        Measured(short, 6.0, 0, new=True),
+        Measured(short, 1.0, 0),
+    ]
+    cell = CellCosts(measured).cell(NARROW)
+    assert (cell.seconds, cell.first) == (pytest.approx(10.0), pytest.approx(8.0))
+
+
+def test_of_a_first_one_alone_the_cost_says_what_is_shared():
+    one = PRESETS["standard"].first_stage.experiments[0]
+    line = cost_line(one)
+    cell = CellCosts([Measured(one, one.cost + 5.0, 0, new=True)]).cell(one)
+    assert cell.seconds == pytest.approx(line.slope * length_of(one))
+    assert cell.first == pytest.approx(line.fixed + 5.0)
+
+
+def test_what_a_worker_loads_once_is_told_from_what_each_sort_shares():
+    measured = [
+        Measured(NARROW, 10.0, 0, new=True, fresh=True),
+        Measured(NARROW, 1.0, 0),
+        Measured(WIDE, 5.0, 0, new=True),
+        Measured(WIDE, 3.0, 0),
+    ]
+    costs = CellCosts(measured, startup=1.5)
+    assert costs.startup == 1.5 + 9.0 - 2.0
+    assert (costs.cell(NARROW).first, costs.cell(WIDE).first) == (2.0, 2.0)
+    alone = measured[:2]
+    assert (CellCosts(alone).startup, CellCosts(alone).cell(WIDE).first) == (STARTUP, 9.0)
+    alone = [one._replace(compiles=False) for one in alone]
+    assert (CellCosts(alone).startup, CellCosts(alone).cell(WIDE).first) == (STARTUP + 9.0, 0.0)
+
+
+def test_other_sizes_take_the_nearest_in_proportion_to_the_cost():
+    between = replace(NARROW, width=128)
+    cell = CellCosts([Measured(NARROW, 10 * NARROW.cost, 0), Measured(WIDE, 100.0, 0)]).cell(between)
+    assert cell.seconds == pytest.approx(10 * NARROW.cost * cost_line(between).slope / cost_line(NARROW).slope)
+
+
+def test_kinds_of_which_none_was_measured_keep_their_rough_cost():
+    costs, other = CellCosts([Measured(NARROW, 1.0, 0)]), PRESETS["smoke"].first_stage.experiments[0]
+    assert costs.knows(WIDE)
+    assert not costs.knows(other)
+    assert costs.cell(other)[:3] == (other.label, other.cost, 0.0)
+    assert costs.cell(other).memory == WORKER_BYTES + other.memory
+
+
+def test_memory_is_what_was_measured_and_what_arrays_add():
+    costs = CellCosts([Measured(NARROW, 1.0, 0, memory=1e9)])
+    assert costs.cell(NARROW).memory == 1e9
+    assert costs.cell(WIDE).memory == 1e9 + WIDE.memory - NARROW.memory
+
+
+def test_lengths_are_no_shorter_than_all_parts_need():
+    assert with_length(NARROW, 1) == replace(NARROW, steps=NARROW.checkpoints)
+    assert with_length(NARROW, 1e9) == NARROW
+    model = PRESETS["smoke"].first_stage.experiments[0]
+    assert isinstance(model, LanguageModel)
+    assert with_length(model, 1) == replace(model, tokens=model.batch * model.context)
+
+
+def test_alike_are_those_that_take_equally_long():
+    deep = DeepScaling("f4", 3, "full", 500, 100, 0.01, (0, 1))
+    assert deep.alike == replace(deep, task="f5", rate=0.1, seeds=(2, 3)).alike  # both of four variables
+    for other in (replace(deep, task="f1"), replace(deep, seeds=(0,)), replace(deep, precision="one_bit")):
+        assert other.alike != deep.alike
+    assert isinstance(NARROW, TwoLayer)
+    assert NARROW.alike == replace(NARROW, seed=5, kappa=0.1).alike != WIDE.alike
