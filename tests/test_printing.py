@@ -16,8 +16,8 @@ from ntk1bit.estimators import overview
 from ntk1bit.estimators.run_overview import COLUMNS
 from ntk1bit.experiments import SweepSpec, open_run, run_all
 from ntk1bit.kernels.measure import NetworkSettings, measure
-from ntk1bit.networks.two_layer import network
 from ntk1bit.networks.two_layer.descent import train
+from ntk1bit.networks.two_layer.initial_weights import init
 from ntk1bit.printing import MOST_COLUMNS, MOST_LINES, interval, number, record, short_lines
 
 RNG = np.random.default_rng(0)
@@ -99,7 +99,7 @@ def of_laws() -> list[Any]:
 
 
 def of_kernels() -> list[Any]:
-    weights = network.init(64, 6, seed=0)
+    weights = init(64, 6, seed=0)
     h = kernels.empirical_ntk(X, weights)
     y = np.ones(12)
     return [
@@ -147,7 +147,7 @@ def test_every_result_prints_in_at_most_ten_short_lines(made: Callable[..., list
 
 
 def test_a_record_describes_what_is_long():
-    words = record(network.init(64, 6, seed=0))
+    words = record(init(64, 6, seed=0))
     assert words.startswith("Weights(w=<float32 (64, 6), -")
     words = record(statistics.MeanOf(np.array([math.nan, 2.0, 4.0])))
     assert words == "MeanOf(values=<float64 (3,), 2 to 4>, signed=False)"

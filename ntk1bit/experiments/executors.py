@@ -137,16 +137,20 @@ class LocalProcesses(Executor):
 
     def _hand_out(self, call: Submitted) -> None:
         jobs = 1 if call.alone else self.jobs
-        with _no_interrupt_inherited():
-            if self._pool is not None and self._pool_jobs != jobs:
-                self._pool.shutdown(wait=False)  # nothing is at work in it
-                self._pool = None
-            try:
-                inner = self._started(jobs).submit(call.function, *call.args, **call.kwargs)
-            except BrokenProcessPool:  # a process was killed that had nothing to do
-                self._pool = None
-                inner = self._started(jobs).submit(call.function, *call.args, **call.kwargs)
+        if self._pool is not None and self._pool_jobs != jobs:
+            self._pool.shutdown(wait=False)  # nothing is at work in it
+            self._pool = None
+        try:
+            inner = self._passed_on(call, jobs)
+        except BrokenProcessPool:  # a process was killed that had nothing to do
+            self._pool = None
+            inner = self._passed_on(call, jobs)
         inner.add_done_callback(lambda ended: self._ended(call, ended))
+
+    def _passed_on(self, call: Submitted, jobs: int) -> Future[Any]:
+        pool = self._started(jobs)  # its first queue starts multiprocessing's resource tracker, which unmasks Ctrl-C
+        with _no_interrupt_inherited():
+            return pool.submit(call.function, *call.args, **call.kwargs)
 
     def _started(self, jobs: int) -> ProcessPoolExecutor:
         if self._pool is None:

@@ -106,7 +106,7 @@ def train_side_by_side(
     parts = (len(weights), 1 if width % 2 else 2, -1)
     start = jnp.asarray(np.stack([one.w for one in weights]).reshape(*parts, dim))
     a = jnp.asarray(np.stack([one.a for one in weights]).reshape(parts))
-    factor = np.array([output_factor(one, kappa) for one, kappa in zip(weights, kappas, strict=True)], np.float32)
+    factor = np.array([output_factor(width, kappa, np.dtype(np.float32)) for kappa in kappas])
     inputs, tests, targets = jnp.asarray(x), jnp.asarray(test), jnp.asarray(y)
     see = _view(precision, scale)
     first = see(start, a, factor, inputs, tests)

@@ -13,6 +13,7 @@ import pytest
 
 from ntk1bit.cli import training_lm
 from ntk1bit.cli.main import main
+from ntk1bit.cli.options import Running
 from ntk1bit.errors import InputError
 from ntk1bit.estimators import language as summary
 from ntk1bit.experiments import run_all
@@ -67,7 +68,7 @@ def test_an_export_trains_a_network_again_whose_weights_are_lost(finished, copy,
         path.unlink()
     with pytest.raises(InputError, match="train this network again with: ntk1bit train-lm --export"):
         read_network(copy)
-    training_lm.run(TINY, jobs=1, out=copy, export=copy / "model.npz")
+    training_lm.run(TINY, running=Running(jobs=1), out=copy, export=copy / "model.npz")
     told = capsys.readouterr()
     assert "the weights of the largest bitnet network could not be read: it was trained again" in told.err
     assert "Packed: " in told.out

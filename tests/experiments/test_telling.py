@@ -52,7 +52,7 @@ def test_the_runner_tells_what_is_at_work(tmp_path):
     networks = SweepSpec(widths=(8,), seeds=(0, 1), steps=3, n_train=(8,), n_test=4).networks
     store, reports = runner.Store(tmp_path), []
     store.cells.mkdir()
-    run = runner._Run(SweepSpec(), store, None, 1, lambda what, share: reports.append((what, share)))  # pyright: ignore[reportArgumentType]
+    run = runner._Run(SweepSpec(), store, None, 1, None, lambda what, share: reports.append((what, share)))  # pyright: ignore[reportArgumentType]
     total = sum(one.cost for one in networks)
     run._look(dict.fromkeys(networks), total)
     assert reports == []
