@@ -56,7 +56,6 @@ _JOB = {"cores": 1, "processes": 1, "memory": "4GB"}  # of a batch system, where
 _PLACE, _MEMORY = "ntk1bit-place", "ntk1bit-memory"
 _LOST = "the connection to the scheduler is lost"
 _LOOK = 1.0  # seconds between two looks for workers that have come
-_CONNECT = 20  # seconds within which a scheduler answers
 _CONFIG = {"distributed.scheduler.allowed-failures": TRIES - 1}  # of schedulers in this process
 
 
@@ -120,7 +119,6 @@ class DaskExecutor(Executor):
                 "the workers cannot be prepared: they need the same version of ntk1bit and its libraries "
                 f"({type(problem).__name__}: {_line(problem)})"
             ) from None
-
         threading.Thread(target=self._watch, daemon=True).start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -156,7 +154,8 @@ class DaskExecutor(Executor):
             return
         if self._client.status in ("closing", "closed"):
             for call in self._waiting:
-                call.future.set_exception(ExecutorLostError(_LOST))
+                if call.future.set_running_or_notify_cancel():
+                    call.future.set_exception(ExecutorLostError(_LOST))
             self._waiting.clear()
         places = len(self._workers())
         while self._waiting and len(self._at_work) < places:
@@ -188,7 +187,7 @@ class DaskExecutor(Executor):
         try:
             if inner.status not in ("finished", "error"):
                 raise ExecutorLostError(_LOST)
-            call.future.set_result(finish(inner.result(timeout=_CONNECT)))
+            call.future.set_result(finish(inner.result()))
         except KilledWorker as problem:
             where = getattr(problem.last_worker, "address", "a worker")
             why = f"the worker that computed it died each time it was tried, last {where}, probably for want of memory"
@@ -293,7 +292,7 @@ def dask_executor(
                 resources={_PLACE: 1, _MEMORY: each},
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=None,  # pyright: ignore[reportArgumentType]
+                dashboard_address=":0",
                 silence_logs=logging.CRITICAL,
             )
             client = _client(stack, stack.enter_context(_closing(cluster)))
@@ -354,7 +353,8 @@ def batch_executor(
             each = dask.utils.parse_bytes(settings_of_jobs["memory"]) / settings_of_jobs["processes"]
             declared = ["--resources", f"'{_PLACE}=1 {_MEMORY}={each:.0f}'"]
             extra = [*settings_of_jobs.pop("worker_extra_args", []), *declared]
-            cluster = kind(**settings_of_jobs, worker_extra_args=extra)
+            options = {"dashboard_address": ":0", **settings_of_jobs.pop("scheduler_options", {})}
+            cluster = kind(**settings_of_jobs, worker_extra_args=extra, scheduler_options=options)
         except Exception as problem:  # of dask-jobqueue, for settings that it does not know
             raise InputError(f"settings of {system}: {_line(problem)}") from None
         client = _client(stack, stack.enter_context(_closing(cluster)))
@@ -366,7 +366,7 @@ def batch_executor(
 
 def _client(stack: ExitStack, where: Any) -> Client:
     try:
-        client = Client(where, timeout=_CONNECT, set_as_default=False)
+        client = Client(where, set_as_default=False)
     except (OSError, ValueError, TypeError) as problem:
         raise InputError(
             f"no scheduler answers at {where}: {_line(problem)}; start one (dask scheduler), or leave out --scheduler"

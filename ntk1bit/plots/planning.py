@@ -16,11 +16,11 @@ from ntk1bit.plots.axes import draw_level, draw_series, draw_slope, log_axes
 from ntk1bit.plots.figures import write_figure
 from ntk1bit.plots.layout import PLAIN, Sheet, panel
 from ntk1bit.plots.legends import legend, settle
-from ntk1bit.plots.looks import AMBER, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, Look, literal, points
+from ntk1bit.plots.looks import GREY, Look, literal, points
+from ntk1bit.plots.palettes import Colours, read_palette
 
 _UNITS = ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 _MOST_NAMED = 4  # stages in a legend
-_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER)
 _STARTING = "#bbbbbb"
 
 
@@ -44,15 +44,15 @@ def draw_plan(
     """
     with sheet.drawing():
         figure, axes = sheet.figure([["time", "schedule"]], (6.75, 2.6))
-        plot_times(schedules, ended, ax=axes["time"])
+        plot_times(schedules, ended, ax=axes["time"], palette=sheet.palette)
         panel(axes["time"], f"scales up to {ended.workers} workers")
-        plot_schedule(chosen, ax=axes["schedule"])
+        plot_schedule(chosen, ax=axes["schedule"], palette=sheet.palette)
         panel(axes["schedule"], f"{chosen.workers} workers, {chosen.busy:.0%} busy".replace("%", " %"))
         settle(figure)
         return write_figure(figure, path)
 
 
-def plot_times(schedules: Sequence[Schedule], ended: Limit, *, ax: Axes) -> Axes:
+def plot_times(schedules: Sequence[Schedule], ended: Limit, *, ax: Axes, palette: Colours = None) -> Axes:
     """Draw time against the number of workers, with the time of perfect scaling and the least there is."""
     unit, name = _unit(schedules[0].wall)
     table = pd.DataFrame(
@@ -61,7 +61,7 @@ def plot_times(schedules: Sequence[Schedule], ended: Limit, *, ax: Axes) -> Axes
     if schedules[0].wall <= 0:
         ax.set(xlabel="workers", ylabel=f"time ({name})")
         return ax
-    draw_series(table, ax=ax, look=Look(_COLOURS[0], "o", "-"), x="workers", y="time")
+    draw_series(table, ax=ax, look=Look(read_palette(palette).nth(0), "o", "-"), x="workers", y="time")
     least, most = float(table["workers"].iloc[0]), float(table["workers"].iloc[-1])
     if most > least:
         whole = float(table["time"].iloc[0])
@@ -74,15 +74,17 @@ def plot_times(schedules: Sequence[Schedule], ended: Limit, *, ax: Axes) -> Axes
     return ax
 
 
-def plot_schedule(schedule: Schedule, *, ax: Axes) -> Axes:
+def plot_schedule(schedule: Schedule, *, ax: Axes, palette: Colours = None) -> Axes:
     """Draw what every worker does and when: a bar for each cell, in the colour of its stage."""
     unit, name = _unit(schedule.wall)
     stages = list(dict.fromkeys(one.stage for one in schedule.events if one.cell is not None))
+    colours = read_palette(palette, also=stages)
     for number, stage in enumerate(stages):
+        colour = colours.nth(number, stage)
         bars = [one for one in schedule.events if one.stage == stage and one.cell is not None]
-        _bars(ax, [(one.begins / unit, one.ends / unit, one.worker) for one in bars], _COLOURS[number % len(_COLOURS)])
+        _bars(ax, [(one.begins / unit, one.ends / unit, one.worker) for one in bars], colour)
         if number < _MOST_NAMED and len(stages) > 1:
-            ax.plot([], [], "s", color=_COLOURS[number % len(_COLOURS)], label=literal(stage))
+            ax.plot([], [], "s", color=colour, label=literal(stage))
     starts = [(one.begins / unit, one.ends / unit, one.worker) for one in schedule.events if one.cell is None]
     _bars(ax, starts, _STARTING)
     if starts:

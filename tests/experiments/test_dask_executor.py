@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-import random
 import signal
 import stat
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
@@ -24,8 +20,8 @@ from ntk1bit.experiments.dask_executor import compute_away
 from ntk1bit.experiments.runner import compute
 from ntk1bit.experiments.store import Store
 from ntk1bit.experiments.workers import Workers
+from tests.experiments.clusters import ROOT, Cluster, sweep, written
 
-ROOT = Path(__file__).parents[2]
 SPEC = SweepSpec(widths=(8, 64, 600), seeds=(0, 1), steps=30, n_train=(16,), n_test=9)
 COMMAND = [sys.executable, "-m", "ntk1bit", "sweep", "--spec"]
 SBATCH = """#!/bin/sh
@@ -132,119 +128,11 @@ def test_what_is_computed_away_is_what_is_computed_here(tmp_path, undisturbed):
     )
 
 
-# --- schedulers, workers and clients that are processes of their own
-
-
-def process(*words: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "DASK_LOGGING__DISTRIBUTED": "critical"}
-    environment["DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT"] = "3s"  # until a lost scheduler is given up
-    return subprocess.Popen(
-        [sys.executable, *words], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-
-
-class Cluster:
-    """A scheduler and workers, each started by a command of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.workers = folder, list[subprocess.Popen[str]]()
-        self.start_scheduler()
-        self.start_worker()
-        self.start_worker()
-
-    def start_scheduler(self) -> None:
-        where = self.folder / "scheduler.json"
-        where.unlink(missing_ok=True)
-        options = ("--port", "0", "--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(where))
-        self.scheduler = process("-m", "distributed.cli.dask_scheduler", *options)
-        for _ in range(600):
-            if where.exists() and where.read_text():
-                break
-            time.sleep(0.1)
-        self.address = str(json.loads(where.read_text())["address"])
-
-    def start_worker(self) -> None:
-        options = ("--nthreads", "1", "--no-dashboard", "--local-directory", str(self.folder))
-        self.workers.append(process("-m", "distributed.cli.dask_worker", self.address, *options))
-
-    def kill_worker(self, rng: random.Random) -> None:
-        """Kill a process in which experiments run, or the one that watches over it."""
-        mother = psutil.Process(rng.choice(self.workers).pid)
-        rng.choice([mother, *mother.children(recursive=True)]).kill()
-
-    def close(self) -> None:
-        mothers = [psutil.Process(one.pid) for one in (*self.workers, self.scheduler) if one.poll() is None]
-        everyone = [child for one in mothers for child in (one, *one.children(recursive=True))]
-        for one in everyone:
-            one.kill()
-        for one in (*self.workers, self.scheduler):
-            one.communicate()
-        assert psutil.wait_procs(everyone, timeout=20)[1] == []
-
-
-def client(folder: Path, spec: Path, *options: str) -> subprocess.Popen[str]:
-    return process("-m", "ntk1bit", "sweep", "--spec", str(spec), "--executor", "dask", *options, "--out", str(folder))
-
-
-def written(spec: SweepSpec, folder: Path) -> Path:
-    run_all(spec, folder / "asked", jobs=1)
-    return folder / "asked" / "spec.toml"
-
-
-def rounds(tmp_path: Path, count: int) -> dict[str, int]:
-    """Kill workers, schedulers and clients at random; a resumed run must end up as an undisturbed one."""
-    rng = random.Random(0)
-    spec = SweepSpec(widths=(8, 64, 600), seeds=(0, 1), steps=400, n_train=(32,), n_test=9)
-    asked = written(spec, tmp_path)
-    frame = open_run(tmp_path / "asked").frame()
-    done: dict[str, int] = {"worker": 0, "scheduler": 0, "client": 0}
-    for number in range(count):
-        folder, victim = tmp_path / f"run-{number}", rng.choice(list(done))
-        cluster = Cluster(tmp_path)
-        try:
-            run = client(folder, asked, "--scheduler", cluster.address)
-            for _ in range(1200):  # until something is finished, so that there is something to lose
-                if run.poll() is not None or list(folder.glob("cells/*.parquet")):
-                    break
-                time.sleep(0.05)
-            time.sleep(rng.uniform(0.0, 0.3))
-            before = {path: path.read_bytes() for path in folder.glob("cells/*.parquet")}
-            if victim == "worker":
-                cluster.kill_worker(rng)
-            else:
-                (run if victim == "client" else cluster.scheduler).kill()
-            _, errors = run.communicate(timeout=300)
-            assert "Traceback" not in errors, errors
-            assert run.returncode in (0, 2, -signal.SIGKILL), errors
-            if run.returncode == 2:
-                assert "run the same command again" in errors
-            assert {path: path.read_bytes() for path in before} == before
-        finally:
-            cluster.close()
-        again = process("-m", "ntk1bit", "sweep", "--spec", str(asked), "--jobs", "2", "--out", str(folder))
-        _, errors = again.communicate(timeout=300)
-        assert again.returncode == 0, errors
-        same(folder, frame)
-        done[victim] += 1
-    return done
-
-
-def test_killed_workers_schedulers_and_clients_cost_no_finished_result(tmp_path):
-    assert sum(rounds(tmp_path, 5).values()) == 5
-
-
-@pytest.mark.long
-def test_fifty_rounds_of_kills(tmp_path):
-    done = rounds(tmp_path, 50)
-    print(done)
-    assert sum(done.values()) == 50
-
-
 def test_results_come_back_through_the_scheduler(tmp_path, undisturbed):
     asked = written(SPEC, tmp_path)
     cluster = Cluster(tmp_path)
     try:
-        run = client(tmp_path / "run", asked, "--scheduler", cluster.address, "--collect")
+        run = sweep(tmp_path / "run", asked, "--executor", "dask", "--scheduler", cluster.address, "--collect")
         _, errors = run.communicate(timeout=300)
         assert run.returncode == 0, errors
         same(tmp_path / "run", undisturbed)

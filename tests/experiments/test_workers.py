@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+import dask.config
 import pytest
 
 from ntk1bit.cli.options import Running
@@ -42,8 +43,8 @@ def test_settings_that_do_not_go_together_are_refused(settings, message):
     ],
 )
 def test_what_cannot_be_had_is_told_in_a_line(settings, message, monkeypatch):
-    monkeypatch.setattr("ntk1bit.experiments.dask_executor._CONNECT", 1)
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(InputError, match=message) as told, Workers(**settings).opened():
+    quick = dask.config.set({"distributed.comm.timeouts.connect": "1s"})
+    with quick, pytest.raises(InputError, match=message) as told, Workers(**settings).opened():
         pass
     assert "\n" not in str(told.value)
