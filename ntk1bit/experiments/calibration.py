@@ -39,7 +39,7 @@ _LEAST = 0.2  # seconds that a measured cell should take at least
 _FACTOR = 1 << (0 if sys.platform == "darwin" else 10)  # of the peak that the system tells, in bytes or kilobytes
 _PAUSE = 0.1  # seconds
 _LOOK = 0.2  # seconds between two looks at what is done
-_measured_here: set[str] = set()  # kinds of which cells have been measured in this process
+_measured_here: set[object] = set()  # kinds and variants of which cells have been measured in this process
 _OTHERS = 1000  # added to seeds, so that a cell is not the same as the one before
 
 
@@ -184,17 +184,19 @@ def measure(folder: Path | str, number: int, series: Sequence[Experiment], *, pr
     store, now = Store(folder), time.process_time if processor else time.perf_counter
     with open(store.folder / f"{number}.jsonl", "a", encoding="utf-8") as written:
         for one in series:
-            began, compiled = now(), seconds_compiling()
-            fresh = not _measured_here
-            _measured_here.add(one.KIND)
+            of_process = {"kind_new": one.KIND not in _measured_here, "variant_new": variant(one) not in _measured_here}
+            _measured_here.update((one.KIND, variant(one)))
+            before, began, compiled = _peak(), now(), seconds_compiling()
             compute(store.folder, one)
             spent = now() - began - (seconds_compiling() - compiled)  # kernels are kept for the run
-            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _FACTOR
-            print(
-                json.dumps([spent, _sizes(store)[one.key], memory, fresh, "jax" in sys.modules]),
-                file=written,
-                flush=True,
-            )
+            memory = {"memory": _peak(), "grown": _peak() - before}
+            found = {"seconds": spent, "stored": _sizes(store)[one.key], "compiles": "jax" in sys.modules}
+            print(json.dumps(found | memory | of_process), file=written, flush=True)
+
+
+def _peak() -> float:
+    """Return the peak so far of this process's resident bytes."""
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _FACTOR)
 
 
 def _sorts(experiments: Iterable[Experiment]) -> list[Experiment]:
@@ -284,9 +286,21 @@ def _wait(
 
 
 def _known(folder: Path, tried: Sequence[Sequence[Experiment]]) -> float:
-    """Return the share of variants of which a sort has been run twice, so that time and compiling are told apart."""
-    twice = {variant(one.experiment) for one in _read(folder, tried) if not one.new}
-    return len(twice) / len({variant(series[0]) for series in tried})
+    """Return the share of what is to be told apart that has been.
+
+    Of each variant a sort has been run twice, so that time and what is spent once are; of a kind that compiles and has
+    several sorts, one in a process that had loaded its libraries.
+    """
+    found = list(_read(folder, tried))
+    asked: set[object] = {variant(series[0]) for series in tried}
+    told: set[object] = {variant(one.experiment) for one in found if not one.new}
+    for kind in {one.experiment.KIND for one in found if one.compiles}:
+        if sum(kind == series[0].KIND for series in tried) > 1:
+            asked.add(kind)
+            told |= (
+                {kind} if any(one.new and not one.kind_new for one in found if kind == one.experiment.KIND) else set()
+            )
+    return len(told) / len(asked)
 
 
 def _read(folder: Path, tried: Sequence[Sequence[Experiment]]) -> Iterator[Measured]:
@@ -296,8 +310,7 @@ def _read(folder: Path, tried: Sequence[Sequence[Experiment]]) -> Iterator[Measu
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         for place, (one, line) in enumerate(zip(series, lines, strict=False)):
             with contextlib.suppress(ValueError):  # cut short
-                spent, stored, memory, fresh, compiles = json.loads(line)
-                yield Measured(one, spent, stored, memory, place % 2 == 0, fresh, compiles)
+                yield Measured(one, **json.loads(line), new=place % 2 == 0)
 
 
 def _sizes(store: Store | None) -> dict[str, int]:

@@ -2,9 +2,12 @@
 
 Among experiments that are alike (`Experiment.alike`), time and storage are linear in their length: a + b L, from two
 lengths. From one length, storage is taken as fixed, and of the time as much as `Experiment.cost` says, or nothing where
-the fixed part of the cost is mostly compiling. Experiments like which none was measured take the nearest measured ones
-of their kind by `Experiment.cost`, of the same precision or arm if there are any, with a and b in proportion to those
-of the cost. Kinds of which none was measured keep their rough cost.
+the fixed part of the cost is mostly compiling. Experiments like which none was measured lie between measured ones of
+their kind, of the same precision or arm if there are any, on a power law in `Experiment.cost` without its fixed part;
+beyond them in proportion. Kinds of which none was measured keep their rough cost.
+
+What a process spends once is told apart by what it is spent on: a kind (its libraries), and each sort (programs to be
+compiled) or, of kinds that compile nothing, each precision or arm.
 """
 
 from __future__ import annotations
@@ -35,10 +38,14 @@ class Measured(NamedTuple):
         Bytes of its files.
     memory
         Peak of the resident bytes of its process; 0 where unknown.
+    grown
+        How much of it the process grew by.
     new
         Whether it was the first of those alike in its process, and so includes what these share.
-    fresh
-        Whether it was the first of all in its process, and so includes what a worker loads once.
+    variant_new
+        Whether it was the first of its `variant` there.
+    kind_new
+        Whether it was the first of its kind there, and so includes what a process loads once.
     compiles
         Whether each sort has programs to be compiled, as those of JAX.
     """
@@ -47,8 +54,10 @@ class Measured(NamedTuple):
     seconds: float
     stored: float
     memory: float = 0.0
+    grown: float = 0.0
     new: bool = False
-    fresh: bool = False
+    variant_new: bool = False
+    kind_new: bool = False
     compiles: bool = True
 
 
@@ -69,11 +78,30 @@ class _Fit:
 
     experiment: Experiment
     seconds: Line
-    first: float
+    first: float  # how much longer the first of them took; its process may have spent more on it than on others
     stored: Line
-    memory: float  # beyond what the experiment predicts
-    fresh: bool  # whether `first` includes what a worker loads once
     compiles: bool
+    kind_new: bool
+    variant_new: bool
+    told_apart: bool  # whether `seconds` and `first` are by measurement; by the cost otherwise
+
+    @property
+    def shared(self) -> object:
+        """What `first` is spent on."""
+        return self.experiment.alike if self.compiles else variant(self.experiment)
+
+    @property
+    def tells(self) -> bool:
+        """Say whether `first` was spent on `shared` at all: another of the same variant may have done so before."""
+        return self.compiles or self.variant_new
+
+
+class _OfKind(NamedTuple):
+    """What processes of one kind of experiment take."""
+
+    loading: float  # seconds, once
+    memory: float  # bytes beside the arrays, while one sort has been computed
+    kept: float  # bytes more for each other sort
 
 
 class CellCosts:
@@ -90,46 +118,72 @@ class CellCosts:
     """
 
     def __init__(self, measured: Iterable[Measured] = (), *, startup: float = STARTUP, source: str = "") -> None:
-        self.source = source
-        groups: dict[object, list[Measured]] = {}
+        self.source, self.startup = source, startup
+        sorts, kinds = dict[object, list[Measured]](), dict[str, list[Measured]]()
         for one in measured:
-            groups.setdefault(_without_length(one.experiment), []).append(one)
-        fits = {key: _fit(group) for key, group in groups.items()}
-        self._fits, loading = _without_loading(fits)
-        self.startup = startup + loading
+            sorts.setdefault(_without_length(one.experiment), []).append(one)
+            kinds.setdefault(one.experiment.KIND, []).append(one)
+        self._fits = {key: _fit(group) for key, group in sorts.items()}
+        for key, fit in self._fits.items():
+            if not fit.told_apart and any(one.told_apart for one in self._like(fit.experiment)):
+                length, between = length_of(fit.experiment), self._between(fit.experiment)
+                first = max(fit.seconds.at(length) + fit.first - between.seconds.at(length), 0.0)
+                self._fits[key] = replace(fit, seconds=between.seconds, first=first)
+        self._kinds = {kind: _of_kind(ones, self._of(kind)) for kind, ones in kinds.items()}
 
     def knows(self, experiment: Experiment) -> bool:
         """Say whether any of its kind was measured."""
-        return any(fit.experiment.KIND == experiment.KIND for fit in self._fits.values())
+        return experiment.KIND in self._kinds
 
     def cell(self, experiment: Experiment) -> Cell:
         """Return what an experiment will cost."""
-        fit = self._fits.get(_without_length(experiment)) or self._nearest(experiment)
-        if fit is None:
-            memory = WORKER_BYTES + experiment.memory
-            return Cell(experiment.label, experiment.cost, 0.0, experiment.alike, memory)
-        length = length_of(experiment)
-        memory = max(fit.memory + experiment.memory, WORKER_BYTES)
-        seconds, stored = fit.seconds.at(length), fit.stored.at(length)
-        return Cell(experiment.label, seconds, fit.first, experiment.alike, memory, stored)
+        if not self.knows(experiment):
+            return Cell(experiment.label, experiment.cost, memory=WORKER_BYTES + experiment.memory)
+        fit = self._fits.get(_without_length(experiment)) or self._between(experiment)
+        kind, length = self._kinds[experiment.KIND], length_of(experiment)
+        shared = experiment.alike if fit.compiles else variant(experiment)
+        return Cell(
+            experiment.label,
+            fit.seconds.at(length),
+            ((experiment.KIND, kind.loading), (shared, self._first(fit))),
+            max(kind.memory + experiment.memory, WORKER_BYTES),
+            kind.kept,
+            fit.stored.at(length),
+        )
 
-    def _nearest(self, experiment: Experiment) -> _Fit | None:
-        """Return the fit of the nearest by cost of its kind, in proportion to its own."""
-        same = [fit for fit in self._fits.values() if fit.experiment.KIND == experiment.KIND]
-        if not same:
-            return None
-        mine = cost_line(experiment)
+    def _of(self, kind: str) -> list[_Fit]:
+        return [fit for fit in self._fits.values() if kind == fit.experiment.KIND]
 
-        def apart(fit: _Fit) -> tuple[bool, float]:
-            theirs = cost_line(fit.experiment)
-            ratio = max(mine.slope, 1e-30) / max(theirs.slope, 1e-30)
-            return variant(fit.experiment) != variant(experiment), abs(math.log(ratio))
+    def _like(self, experiment: Experiment) -> list[_Fit]:
+        """Return what was found of the same variant, or else of the same kind."""
+        same = self._of(experiment.KIND)
+        return [fit for fit in same if variant(fit.experiment) == variant(experiment)] or same
 
-        fit = min(same, key=apart)
-        theirs = cost_line(fit.experiment)
-        fixed = fit.seconds.fixed * (mine.fixed / theirs.fixed if theirs.fixed > 0 else 1.0)
-        slope = fit.seconds.slope * (mine.slope / theirs.slope if theirs.slope > 0 else 1.0)
-        return replace(fit, seconds=Line(fixed, slope))
+    def _first(self, fit: _Fit) -> float:
+        """Return what the first of a sort takes longer in a process that has computed others of its kind."""
+        telling = [one for one in self._of(fit.experiment.KIND) if one.shared == fit.shared and one.tells]
+        if later := [one.first for one in telling if not one.kind_new]:
+            return max(later)
+        loading = self._kinds[fit.experiment.KIND].loading
+        return max([one.first - loading for one in telling] + [0.0])
+
+    def _between(self, experiment: Experiment) -> _Fit:
+        """Return what lies between the nearest by cost of its kind and variant, or beyond the nearest in proportion."""
+        same = self._like(experiment)
+        same = [fit for fit in same if fit.told_apart] or same
+        length, mine = length_of(experiment), cost_line(experiment)
+        far = {id(fit): math.log(_ratio(mine.slope, cost_line(fit.experiment).slope)) for fit in same}
+        nearest = min(same, key=lambda fit: abs(far[id(fit)]))
+        other = [fit for fit in same if far[id(fit)] * far[id(nearest)] < 0]
+        theirs = cost_line(nearest.experiment)
+        if not other or nearest.seconds.at(length) <= 0:
+            fixed = nearest.seconds.fixed * (mine.fixed / theirs.fixed if theirs.fixed > 0 else 1.0)
+            slope = nearest.seconds.slope * (mine.slope / theirs.slope if theirs.slope > 0 else 1.0)
+            return replace(nearest, seconds=Line(fixed, slope))
+        beyond = min(other, key=lambda fit: abs(far[id(fit)]))
+        share = far[id(nearest)] / (far[id(nearest)] - far[id(beyond)])
+        times = _ratio(beyond.seconds.at(length), nearest.seconds.at(length)) ** share
+        return replace(nearest, seconds=Line(nearest.seconds.fixed * times, nearest.seconds.slope * times))
 
 
 def variant(experiment: Experiment) -> tuple[object, ...]:
@@ -188,43 +242,47 @@ def _fit(group: Sequence[Measured]) -> _Fit:
     else:  # what is shared cannot be told from the rest: the cost says how much that is
         rest = min(line.at(length) - line.fixed, longest.seconds)
         seconds, first = Line(0.0, rest / length), longest.seconds - rest
-    known = [one.memory - one.experiment.memory for one in group if one.memory]
-    memory = max(known) if known else WORKER_BYTES
     return _Fit(
         longest.experiment,
         seconds,
         first,
         stored,
-        memory,
-        any(one.fresh for one in group),
-        any(one.compiles for one in group),
+        compiles=any(one.compiles for one in group),
+        kind_new=any(one.kind_new for one in group),
+        variant_new=any(one.variant_new for one in group),
+        told_apart=bool(again),
     )
 
 
-def _without_loading(fits: dict[object, _Fit]) -> tuple[dict[object, _Fit], float]:
-    """Tell what a worker loads once from what each sort shares: by the sorts that were not the first in their process.
+def _of_kind(measured: Sequence[Measured], fits: Sequence[_Fit]) -> _OfKind:
+    """Find what processes take once.
 
-    Returns
-    -------
-    The fits, and the seconds that a worker takes to load. Where all sorts were the first in their process this is
-    unknown: then it is all of `first` if nothing is compiled, and 0 otherwise.
+    Loading is what the first of its kind took longer than the first of the same sort in another process, or, where
+    there are none, than other sorts of its variant, or else of its kind. Where all sorts were the first in their
+    process, this is unknown: then all is spent on the sort.
     """
-    kinds: dict[str, list[_Fit]] = {}
-    for fit in fits.values():
-        kinds.setdefault(fit.experiment.KIND, []).append(fit)
-    usual: dict[str, float] = {}
-    for kind, same in kinds.items():
-        if later := [fit.first for fit in same if not fit.fresh]:
-            usual[kind] = statistics.median(later)
-        elif not any(fit.compiles for fit in same):
-            usual[kind] = 0.0
+    later = [fit for fit in fits if fit.tells and not fit.kind_new]
+    first = [fit for fit in fits if fit.kind_new]
     loading = 0.0
-    for key, fit in fits.items():
-        kind = fit.experiment.KIND
-        if fit.fresh and kind in usual:
-            loading = max(loading, fit.first - usual[kind])
-            fits[key] = replace(fit, first=min(fit.first, usual[kind]))
-    return fits, loading
+    for near in (
+        lambda one, other: one.shared == other.shared,
+        lambda one, other: variant(one.experiment) == variant(other.experiment),
+        lambda _, __: True,
+    ):
+        pairs = [(one, [other.first for other in later if near(one, other)]) for one in first]
+        if extra := [one.first - statistics.median(others) for one, others in pairs if others]:
+            loading = max(*extra, 0.0)
+            break
+    known = [one for one in measured if one.memory]
+    alone = [one for one in known if one.kind_new] or known
+    memory = max((one.memory - one.experiment.memory for one in alone), default=WORKER_BYTES)
+    grown = [one.grown for one in known if one.new and not one.kind_new and one.compiles]
+    return _OfKind(loading, memory, sum(grown) / len(grown) if grown else 0.0)
+
+
+def _ratio(over: float, under: float) -> float:
+    """Return a ratio of costs or times, of which either may be 0."""
+    return max(over, 1e-30) / max(under, 1e-30)
 
 
 def _by_length(group: Sequence[Measured]) -> dict[float, list[Measured]]:

@@ -260,7 +260,7 @@ class PostTrained(LanguageModel):
         """Rough seconds of one processor: mostly of compiling, for some methods of one size together."""
         read = self.windows * self.context + self.choices * 5 * self.context
         each = 2 * Size(self.layers, self.width).parameters + 4 * self.layers * self.width * self.context + 1e5
-        return 4.0 + 3e-11 * each * read
+        return 2.0 + 3e-11 * each * read
 
     def reads(self, scratch: Path) -> tuple[Path, ...]:
         """Return where the weights of the network are that it quantises."""

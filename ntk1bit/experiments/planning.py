@@ -29,21 +29,21 @@ class Cell(NamedTuple):
         For a person.
     seconds
         On a worker that has run one like it.
-    first
-        Seconds more on a worker that has not: compiling, loading.
-    alike
-        Equal for cells that share what `first` is spent on.
+    once
+        What is spent on something, by what that is, on a worker that has not done so: loading, compiling.
     memory
         Bytes of the process that runs it.
+    kept
+        Bytes more on a worker that has compiled for others, for each sort of these.
     stored
         Bytes that it leaves on disk.
     """
 
     label: str
     seconds: float
-    first: float = 0.0
-    alike: object = None
+    once: tuple[tuple[object, float], ...] = ()
     memory: float = 0.0
+    kept: float = 0.0
     stored: float = 0.0
 
 
@@ -101,12 +101,16 @@ class Schedule:
 
     @property
     def memory(self) -> float:
-        """Bytes of the worst moment, if on each worker its largest cell ran then."""
-        largest: dict[int, float] = {}
+        """Bytes of the worst moment, if on each worker its largest cell ran last."""
+        cells: dict[int, list[Cell]] = {}
         for one in self.events:
             if one.cell is not None:
-                largest[one.worker] = max(largest.get(one.worker, 0.0), one.cell.memory)
-        return sum(largest.values())
+                cells.setdefault(one.worker, []).append(one.cell)
+        total = 0.0
+        for mine in cells.values():
+            kept = {one.once[-1][0]: one.kept for one in mine if one.once}
+            total += max(one.memory for one in mine) + sum(kept.values()) - max(kept.values(), default=0.0)
+        return total
 
 
 def schedule(stages: Sequence[PlannedStage], workers: int, *, startup: float = 0.0) -> Schedule:
@@ -146,8 +150,8 @@ def schedule(stages: Sequence[PlannedStage], workers: int, *, startup: float = 0
         end = now
         for cell in stage.cells:
             begins, worker = heapq.heappop(free)
-            ends = begins + cell.seconds + (0.0 if cell.alike in seen[worker] else cell.first)
-            seen[worker].add(cell.alike)
+            ends = begins + cell.seconds + sum(spent for what, spent in cell.once if what not in seen[worker])
+            seen[worker].update(what for what, _ in cell.once)
             events.append(Event(worker, begins, ends, cell, stage.name))
             heapq.heappush(free, (ends, worker))
             end = max(end, ends)

@@ -66,9 +66,11 @@ def test_cells_begin_in_their_order_on_the_worker_that_is_free_first():
 
 
 def test_what_is_compiled_is_paid_once_a_worker():
-    cells = tuple(Cell("", 1, first=10, alike="a") for _ in range(4))
+    cells = tuple(Cell("", 1, (("a", 10.0),)) for _ in range(4))
     assert schedule([PlannedStage("", cells)], 1).wall == 14
     assert schedule([PlannedStage("", cells)], 2).wall == 12
+    both = (Cell("", 1, (("kind", 5.0), ("a", 10.0))), Cell("", 1, (("kind", 5.0), ("b", 10.0))))
+    assert schedule([PlannedStage("", both)], 1).wall == 27
     later = [PlannedStage("", cells[:2]), PlannedStage("", cells[:2])]
     assert schedule(later, 2).wall == 12
     anew = [PlannedStage("", cells[:2], "one"), PlannedStage("", cells[:2], "another")]  # with workers of its own
@@ -85,6 +87,12 @@ def test_the_memory_is_that_of_the_largest_cell_of_each_worker():
     cells = (Cell("", 2, memory=5), Cell("", 1, memory=7), Cell("", 1, memory=1))
     assert schedule([PlannedStage("", cells)], 2).memory == 12
     assert schedule([PlannedStage("", cells)], 1).memory == 7
+
+
+def test_programs_compiled_for_others_stay_in_memory():
+    cells = tuple(Cell("", 1, (("kind", 1.0), (sort, 1.0)), memory=9, kept=2) for sort in "aabc")
+    assert schedule([PlannedStage("", cells)], 1).memory == 9 + 2 * 2
+    assert schedule([PlannedStage("", cells[:2])], 1).memory == 9
 
 
 def test_an_empty_plan_takes_no_time():
