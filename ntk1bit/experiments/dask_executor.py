@@ -39,6 +39,7 @@ from ntk1bit.experiments.executors import (
     Submitted,
     WorkerKilledError,
     hold_to_one_thread,
+    no_interrupt_inherited,
     uninterrupted,
 )
 from ntk1bit.experiments.experiment import Experiment
@@ -308,15 +309,16 @@ def dask_executor(
         stack.enter_context(_quiet())
         if scheduler is None:
             each = USABLE * free_memory() / jobs
-            cluster = LocalCluster(
-                n_workers=jobs,
-                memory_limit=int(each),
-                resources={_PLACE: 1, _MEMORY: each},
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=":0",
-                silence_logs=logging.CRITICAL,
-            )
+            with no_interrupt_inherited():
+                cluster = LocalCluster(
+                    n_workers=jobs,
+                    memory_limit=int(each),
+                    resources={_PLACE: 1, _MEMORY: each},
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address=":0",
+                    silence_logs=logging.CRITICAL,
+                )
             client = _client(stack, stack.enter_context(_closing(cluster)))
         else:
             client = _client(stack, scheduler)

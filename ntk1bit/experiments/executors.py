@@ -17,6 +17,7 @@ from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExec
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
@@ -148,9 +149,8 @@ class LocalProcesses(Executor):
         inner.add_done_callback(lambda ended: self._ended(call, ended))
 
     def _passed_on(self, call: Submitted, jobs: int) -> Future[Any]:
-        pool = self._started(jobs)  # its first queue starts multiprocessing's resource tracker, which unmasks Ctrl-C
-        with _no_interrupt_inherited():
-            return pool.submit(call.function, *call.args, **call.kwargs)
+        with no_interrupt_inherited():
+            return self._started(jobs).submit(call.function, *call.args, **call.kwargs)
 
     def _started(self, jobs: int) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -275,11 +275,12 @@ def _interrupts_held() -> Iterator[None]:
 
 
 @contextmanager
-def _no_interrupt_inherited() -> Iterator[None]:
-    """Mask Ctrl-C, which a terminal sends to a group of processes, in those that the body starts.
+def no_interrupt_inherited() -> Iterator[None]:
+    """Mask Ctrl-C, which a terminal sends to a group of processes, in those that the body starts, and in its threads.
 
     They inherit the mask, so that it does not reach them even before `single_threaded_worker` has them ignore it.
     """
+    resource_tracker.ensure_running()  # of multiprocessing: where it is started, Ctrl-C is unmasked
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
