@@ -77,7 +77,7 @@ def print_plan(spec: LanguageSpec, *, running: Running, out: Path | None) -> Non
         one = spec.network(size, spec.trained_arms[0], spec.rate, 0)
         count = len(spec.trained_arms) * (len(spec.seeds) + 2)  # two more rates at the first seed
         cell = found.costs.cell(one)
-        times = (clock(cell.seconds + sum(spent for _, spent in cell.once)), clock(count * cell.seconds / jobs))
+        times = (clock(cell.alone), clock(count * cell.seconds / jobs))
         rows.append(
             [str(size), f"{size.parameters:,}", f"{one.tokens:,}", count, *times, f"{cell.memory / 1e9:.1f} GB"]
         )

@@ -13,6 +13,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
@@ -122,7 +123,7 @@ def plan_run(specification: Specification, folder: Path | str | None = None) -> 
             except UnreadableCellError:
                 unreadable.add(one)
             except DamagedCellError:
-                pass  # a run computes it again
+                continue  # it is missing: a run computes it again
         stages.append(stage._replace(experiments=tuple(sorted(new, key=lambda one: -one.cost))))
     folder = None if folder is None else Path(folder)
     return PlannedRun(specification, folder, tuple(stages), there, frozenset(unreadable))
@@ -294,13 +295,10 @@ def _known(folder: Path, tried: Sequence[Sequence[Experiment]]) -> float:
     found = list(_read(folder, tried))
     asked: set[object] = {variant(series[0]) for series in tried}
     told: set[object] = {variant(one.experiment) for one in found if not one.new}
-    for kind in {one.experiment.KIND for one in found if one.compiles}:
-        if sum(kind == series[0].KIND for series in tried) > 1:
-            asked.add(kind)
-            told |= (
-                {kind} if any(one.new and not one.kind_new for one in found if kind == one.experiment.KIND) else set()
-            )
-    return len(told) / len(asked)
+    compiling = {one.experiment.KIND for one in found if one.compiles}
+    asked |= {kind for kind, sorts in Counter(series[0].KIND for series in tried).items() if sorts > 1} & compiling
+    told |= {one.experiment.KIND for one in found if one.compiles and one.new and not one.kind_new}
+    return len(told & asked) / len(asked)
 
 
 def _read(folder: Path, tried: Sequence[Sequence[Experiment]]) -> Iterator[Measured]:

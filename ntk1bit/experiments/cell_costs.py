@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ntk1bit.experiments.experiment import Experiment
-from ntk1bit.experiments.planning import Cell
+from ntk1bit.experiments.planning import Cell, Once
 from ntk1bit.experiments.runner import WORKER_BYTES
 
 STARTUP = 2.0  # seconds until a worker can begin, where it was not measured
@@ -145,9 +145,8 @@ class CellCosts:
         return Cell(
             experiment.label,
             fit.seconds.at(length),
-            ((experiment.KIND, kind.loading), (shared, self._first(fit))),
+            (Once(experiment.KIND, kind.loading), Once(shared, self._first(fit), kind.kept)),
             max(kind.memory + experiment.memory, WORKER_BYTES),
-            kind.kept,
             fit.stored.at(length),
         )
 

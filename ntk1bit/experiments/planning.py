@@ -9,7 +9,7 @@ what cells that are alike share.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -18,6 +18,24 @@ from ntk1bit.errors import InputError
 
 WITHIN = 1.1  # of the least wall time: a run scales up to the fewest workers that are this close to it
 MOST_WORKERS = 100_000
+
+
+class Once(NamedTuple):
+    """What a worker spends once, on what cells share: libraries that are loaded, programs that are compiled.
+
+    Attributes
+    ----------
+    what
+        Equal for cells that share it.
+    seconds
+        How long it takes.
+    kept
+        Bytes that it leaves in memory, if it is not the first of these.
+    """
+
+    what: object
+    seconds: float
+    kept: float = 0.0
 
 
 class Cell(NamedTuple):
@@ -30,21 +48,27 @@ class Cell(NamedTuple):
     seconds
         On a worker that has run one like it.
     once
-        What is spent on something, by what that is, on a worker that has not done so: loading, compiling.
+        What more is spent on a worker that has not done so.
     memory
         Bytes of the process that runs it.
-    kept
-        Bytes more on a worker that has compiled for others, for each sort of these.
     stored
         Bytes that it leaves on disk.
     """
 
     label: str
     seconds: float
-    once: tuple[tuple[object, float], ...] = ()
+    once: tuple[Once, ...] = ()
     memory: float = 0.0
-    kept: float = 0.0
     stored: float = 0.0
+
+    @property
+    def alone(self) -> float:
+        """Seconds on a worker that has done nothing before."""
+        return self.after(())
+
+    def after(self, done: Container[object]) -> float:
+        """Return seconds on a worker that has spent what it does once on `done`."""
+        return self.seconds + sum(one.seconds for one in self.once if one.what not in done)
 
 
 class PlannedStage(NamedTuple):
@@ -108,7 +132,7 @@ class Schedule:
                 cells.setdefault(one.worker, []).append(one.cell)
         total = 0.0
         for mine in cells.values():
-            kept = {one.once[-1][0]: one.kept for one in mine if one.once}
+            kept = {one.what: one.kept for cell in mine for one in cell.once}
             total += max(one.memory for one in mine) + sum(kept.values()) - max(kept.values(), default=0.0)
         return total
 
@@ -150,8 +174,8 @@ def schedule(stages: Sequence[PlannedStage], workers: int, *, startup: float = 0
         end = now
         for cell in stage.cells:
             begins, worker = heapq.heappop(free)
-            ends = begins + cell.seconds + sum(spent for what, spent in cell.once if what not in seen[worker])
-            seen[worker].update(what for what, _ in cell.once)
+            ends = begins + cell.after(seen[worker])
+            seen[worker].update(one.what for one in cell.once)
             events.append(Event(worker, begins, ends, cell, stage.name))
             heapq.heappush(free, (ends, worker))
             end = max(end, ends)

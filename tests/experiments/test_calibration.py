@@ -99,7 +99,7 @@ def test_known_costs_are_found(tmp_path):
     for width in (1, 4):
         cell = costs.cell(Ticking(width, 1000, 9))
         assert cell.seconds == pytest.approx(0.5 + 10 * width)
-        assert sum(spent for _, spent in cell.once) == pytest.approx(2.0)
+        assert cell.alone == pytest.approx(cell.seconds + 2.0)
         assert cell.stored == pytest.approx(1_100_000, rel=0.01)  # and the frame
     # costliest first: a worker each for the two sorts would be best; here 42.5, 40.5 | 40.5, 12.5, 10.5, 10.5
     wall = schedule(planned.planned(costs), 1).wall

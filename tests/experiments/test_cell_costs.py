@@ -25,7 +25,7 @@ def test_time_and_storage_are_lines_in_the_length():
     cell = CellCosts(measured).cell(replace(NARROW, steps=1000, seed=7))
     assert cell.seconds == pytest.approx(1.1 + 900 * 0.01)
     assert cell.stored == pytest.approx(500 + 900)
-    assert sum(spent for _, spent in cell.once) == 0
+    assert cell.alone == cell.seconds
 
 
 def test_of_one_length_the_cost_says_what_is_fixed():
@@ -47,7 +47,7 @@ def test_what_is_shared_is_what_the_first_takes_longer():
     ]
     cell = CellCosts(measured).cell(NARROW)
     assert cell.seconds == pytest.approx(10.0)
-    assert cell.once == ((NARROW.KIND, 0.0), (NARROW.alike, pytest.approx(8.0)))
+    assert cell.once == ((NARROW.KIND, 0.0, 0.0), (NARROW.alike, pytest.approx(8.0), 0.0))
 
 
 def test_of_a_first_one_alone_the_cost_says_what_is_shared():
@@ -55,7 +55,7 @@ def test_of_a_first_one_alone_the_cost_says_what_is_shared():
     line = cost_line(one)
     cell = CellCosts([Measured(one, one.cost + 5.0, 0, new=True)]).cell(one)
     assert cell.seconds == pytest.approx(line.slope * length_of(one))
-    assert cell.once[1] == (one.alike, pytest.approx(line.fixed + 5.0))
+    assert cell.once[1] == (one.alike, pytest.approx(line.fixed + 5.0), 0.0)
 
 
 def test_what_a_worker_loads_once_is_told_from_what_each_sort_shares():
@@ -68,12 +68,12 @@ def test_what_a_worker_loads_once_is_told_from_what_each_sort_shares():
     costs = CellCosts(measured, startup=1.5)
     assert costs.startup == 1.5
     for one in (NARROW, WIDE):
-        assert costs.cell(one).once == ((one.KIND, 9.0 - 2.0), (one.alike, 2.0))
+        assert costs.cell(one).once == ((one.KIND, 9.0 - 2.0, 0.0), (one.alike, 2.0, 0.0))
     alone = CellCosts(measured[:2])
-    assert (alone.startup, alone.cell(WIDE).once) == (STARTUP, ((WIDE.KIND, 0.0), (WIDE.alike, 9.0)))
+    assert (alone.startup, alone.cell(WIDE).once) == (STARTUP, ((WIDE.KIND, 0.0, 0.0), (WIDE.alike, 9.0, 0.0)))
     nothing_compiled = CellCosts([one._replace(compiles=False) for one in measured])
     for one in (NARROW, WIDE):  # WIDE came after another of its variant and tells nothing
-        assert nothing_compiled.cell(one).once == ((one.KIND, 0.0), (variant(one), 9.0))
+        assert nothing_compiled.cell(one).once == ((one.KIND, 0.0, 0.0), (variant(one), 9.0, 0.0))
 
 
 def test_libraries_of_a_kind_are_told_from_those_of_a_precision():
@@ -87,9 +87,9 @@ def test_libraries_of_a_kind_are_told_from_those_of_a_precision():
         Measured(replace(one_bit, width=32), 1.0, 0, compiles=False),
     ]
     costs = CellCosts(measured)
-    kind = (NARROW.KIND, 2.5)
-    assert costs.cell(one_bit).once == (kind, (variant(one_bit), 6.0))
-    assert costs.cell(NARROW).once == (kind, (variant(NARROW), 0.0))
+    kind = (NARROW.KIND, 2.5, 0.0)
+    assert costs.cell(one_bit).once == (kind, (variant(one_bit), 6.0, 0.0))
+    assert costs.cell(NARROW).once == (kind, (variant(NARROW), 0.0, 0.0))
 
 
 def test_other_sizes_lie_between_the_nearest_or_beyond_them_in_proportion():
@@ -122,7 +122,7 @@ def test_what_compiled_programs_leave_in_memory_is_kept():
         Measured(WIDE, 2.0, 0, memory=6e8, grown=1e8, new=True),
     ]
     cell = CellCosts(measured).cell(NARROW)
-    assert (cell.memory, cell.kept) == (5e8, 1e8)
+    assert (cell.memory, [one.kept for one in cell.once]) == (5e8, [0.0, 1e8])
 
 
 def test_memory_is_what_was_measured_and_what_arrays_add():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import stat
 import subprocess
 import sys
@@ -15,12 +14,13 @@ import psutil
 import pytest
 
 from ntk1bit.errors import InputError
-from ntk1bit.experiments import Experiment, ExperimentList, SweepSpec, open_run, run_all
+from ntk1bit.experiments import ExperimentList, SweepSpec, open_run, run_all
 from ntk1bit.experiments.dask_executor import compute_away
 from ntk1bit.experiments.runner import compute
 from ntk1bit.experiments.store import Store
 from ntk1bit.experiments.workers import Workers
 from tests.experiments.clusters import ROOT, Cluster, sweep, written
+from tests.experiments.fatal import Fatal
 
 SPEC = SweepSpec(widths=(8, 64, 600), seeds=(0, 1), steps=30, n_train=(16,), n_test=9)
 COMMAND = [sys.executable, "-m", "ntk1bit", "sweep", "--spec"]
@@ -34,23 +34,6 @@ SCANCEL = """#!/bin/sh
 for job; do kill -TERM -- "-$job" 2> /dev/null; done
 true
 """
-
-
-@dataclass(frozen=True)
-class Fatal(Experiment):
-    """Ends its worker, as the system does when memory runs out."""
-
-    KIND: ClassVar[str] = "fatal"
-
-    number: int
-
-    @property
-    def cost(self) -> float:
-        return 100.0
-
-    def run(self, scratch):  # noqa: ARG002
-        os.kill(os.getpid(), signal.SIGKILL)
-        return pd.DataFrame()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from ntk1bit.errors import InputError
-from ntk1bit.experiments.planning import Cell, PlannedStage, counts_up_to, limit, schedule
+from ntk1bit.experiments.planning import Cell, Once, PlannedStage, counts_up_to, limit, schedule
 
 
 def stage(*seconds: float, name: str = "training", run: str = "") -> PlannedStage:
@@ -66,11 +66,12 @@ def test_cells_begin_in_their_order_on_the_worker_that_is_free_first():
 
 
 def test_what_is_compiled_is_paid_once_a_worker():
-    cells = tuple(Cell("", 1, (("a", 10.0),)) for _ in range(4))
+    cells = tuple(Cell("", 1, (Once("a", 10.0),)) for _ in range(4))
     assert schedule([PlannedStage("", cells)], 1).wall == 14
     assert schedule([PlannedStage("", cells)], 2).wall == 12
-    both = (Cell("", 1, (("kind", 5.0), ("a", 10.0))), Cell("", 1, (("kind", 5.0), ("b", 10.0))))
+    both = (Cell("", 1, (Once("kind", 5.0), Once("a", 10.0))), Cell("", 1, (Once("kind", 5.0), Once("b", 10.0))))
     assert schedule([PlannedStage("", both)], 1).wall == 27
+    assert [one.alone for one in both] == [16, 16]
     later = [PlannedStage("", cells[:2]), PlannedStage("", cells[:2])]
     assert schedule(later, 2).wall == 12
     anew = [PlannedStage("", cells[:2], "one"), PlannedStage("", cells[:2], "another")]  # with workers of its own
@@ -90,7 +91,7 @@ def test_the_memory_is_that_of_the_largest_cell_of_each_worker():
 
 
 def test_programs_compiled_for_others_stay_in_memory():
-    cells = tuple(Cell("", 1, (("kind", 1.0), (sort, 1.0)), memory=9, kept=2) for sort in "aabc")
+    cells = tuple(Cell("", 1, (Once("kind", 1.0), Once(sort, 1.0, kept=2)), memory=9) for sort in "aabc")
     assert schedule([PlannedStage("", cells)], 1).memory == 9 + 2 * 2
     assert schedule([PlannedStage("", cells[:2])], 1).memory == 9
 

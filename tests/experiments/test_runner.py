@@ -21,6 +21,7 @@ from ntk1bit.experiments import Experiment, ExperimentList, SweepSpec, TwoLayer,
 from ntk1bit.experiments.executors import TRIES, ExecutorLostError, LocalProcesses
 from ntk1bit.experiments.runner import compute, predicted_memory, require_memory
 from ntk1bit.experiments.store import Store
+from tests.experiments.fatal import Fatal
 
 SPEC = SweepSpec(widths=(8, 64, 600), seeds=(0, 1), steps=30, n_train=(16,), n_test=9)
 
@@ -288,26 +289,9 @@ def test_too_large_for_memory_is_refused_with_advice(monkeypatch):
         require_memory(networks, 1)
 
 
-@dataclass(frozen=True)
-class Killed(Experiment):
-    """Ends its worker as the system does when memory runs out."""
-
-    KIND: ClassVar[str] = "killed"
-
-    number: int
-
-    @property
-    def cost(self) -> float:
-        return 1.0
-
-    def run(self, scratch):  # noqa: ARG002
-        os.kill(os.getpid(), signal.SIGKILL)
-        return pd.DataFrame()
-
-
 def test_where_every_worker_is_killed_the_run_ends_in_a_line(tmp_path):
     with pytest.raises(InputError, match=r"every worker process is killed.*fewer --jobs") as told:
-        run_all(ExperimentList(tuple(map(Killed, range(4)))), tmp_path / "run", jobs=1)
+        run_all(ExperimentList(tuple(map(Fatal, range(4)))), tmp_path / "run", jobs=1)
     assert "\n" not in str(told.value)
     assert open_run(tmp_path / "run").counts == {"failed": 2, "unfinished": 2}
 
@@ -315,7 +299,7 @@ def test_where_every_worker_is_killed_the_run_ends_in_a_line(tmp_path):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_experiment_that_kills_its_worker_fails_alone(tmp_path, jobs):
     spec = SweepSpec(widths=(8, 64), seeds=(0, 1), steps=30, n_train=(16,), n_test=9)
-    outcome = run_all(ExperimentList((*spec.networks, Killed(0))), tmp_path / "run", jobs=jobs)
+    outcome = run_all(ExperimentList((*spec.networks, Fatal(0))), tmp_path / "run", jobs=jobs)
     assert (outcome.computed, outcome.failed) == (8, 1)
     (why,) = Store(tmp_path / "run").failures().values()
     assert f"killed {TRIES} times" in why
