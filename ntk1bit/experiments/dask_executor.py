@@ -29,6 +29,7 @@ import dask.config
 import dask.utils
 import distributed
 from distributed import Client, LocalCluster, WorkerPlugin
+from distributed.comm.addressing import parse_address, parse_host_port
 from distributed.scheduler import KilledWorker
 
 import ntk1bit
@@ -392,6 +393,8 @@ def batch_executor(
 
 def _client(stack: ExitStack, where: Any) -> Client:
     try:
+        if isinstance(where, str):
+            parse_host_port(parse_address(where)[1])  # a client that meets no address takes a minute to close
         client = Client(where, set_as_default=False)
     except (OSError, ValueError, TypeError) as problem:
         raise InputError(

@@ -19,7 +19,7 @@ from ntk1bit.experiments.predictions import distances
 from ntk1bit.networks import two_layer
 from ntk1bit.networks.quantizers import Scale
 from ntk1bit.networks.two_layer import Init, Precision, TrainingMemory, Trajectory
-from ntk1bit.networks.two_layer.memory import megabytes
+from ntk1bit.networks.two_layer.memory import megabytes, of_limit
 
 NO_SCALE = "none"  # the scale of a full-precision network
 CHECKPOINT_COLUMNS = (
@@ -121,13 +121,13 @@ class TwoLayer(Experiment):
         if self.terms:
             raise InputError(
                 f"the terms of a step need all weights in memory: {megabytes(self.memory)} at {self.label}, and the "
-                f"limit is {limit / 1e6:.4g} MB; raise it or leave out the terms"
+                f"limit is {of_limit(limit)}; raise it or leave out the terms"
             )
         least = self._training.least + self._for_predictions
         if limit < least:
             raise InputError(
                 f"{self.label} with {self.n_train} training points takes at least {megabytes(least)} of memory, and "
-                f"the limit is {limit / 1e6:.4g} MB; raise it, or take a smaller width or fewer points"
+                f"the limit is {of_limit(limit)}; raise it, or take a smaller width or fewer points"
             )
         return limit - self._for_predictions
 

@@ -38,6 +38,7 @@ def test_settings_that_do_not_go_together_are_refused(settings, message):
     ("settings", "message"),
     [
         ({"executor": "dask", "scheduler": "tcp://127.0.0.1:1"}, "no scheduler answers at tcp://127.0.0.1:1"),
+        ({"executor": "dask", "scheduler": "nonsense"}, "no scheduler answers at nonsense: missing port number"),
         ({"executor": "dask", "scheduler": "nonsense://"}, "no scheduler answers at nonsense"),
         ({"executor": "sge", "workers": 1}, "by qsub, which is not on this machine"),
     ],

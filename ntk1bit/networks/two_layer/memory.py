@@ -69,7 +69,7 @@ class TrainingMemory:
         if limit < self.least:
             raise InputError(
                 f"width {self.width} with {self.n_train} training inputs takes at least {megabytes(self.least)} of "
-                f"memory, and the limit is {limit / 1e6:.4g} MB; raise it, or take a smaller width or fewer inputs"
+                f"memory, and the limit is {of_limit(limit)}; raise it, or take a smaller width or fewer inputs"
             )
         fixed = self.in_parts(0)
         each = self.in_parts(1) - fixed
@@ -86,6 +86,11 @@ class TrainingMemory:
 def megabytes(size: int) -> str:
     """Write a number of bytes in MB, rounded up, so that the number is enough."""
     return f"{math.ceil(size / 1e6)} MB"
+
+
+def of_limit(limit: int) -> str:
+    """Write a limit in MB, and one below that in bytes, as whoever gave it forgot the unit."""
+    return f"{limit / 1e6:.4g} MB" if limit >= 1e6 else f"{limit} bytes"
 
 
 def _words(bits: int) -> int:
