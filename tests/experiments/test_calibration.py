@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 import types
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -190,3 +192,11 @@ def test_a_sort_that_fails_leaves_the_others(tmp_path, monkeypatch):
     costs = calibrate([plan_run(SPEC, tmp_path / "run")], jobs=1, seconds=10.0)
     assert costs.cell(Ticking(1, 1000)).seconds == pytest.approx(10.5)
     assert costs.cell(Ticking(4, 1000)).seconds == pytest.approx(40.5, rel=0.05)  # in proportion to the cost
+
+
+def test_the_peak_is_of_this_process_not_of_the_one_that_started_it():
+    """A process of calibration is started by a program that may be large; Linux hands the largest so far down."""
+    large = np.ones(10**8)  # 800 MB
+    code = "from ntk1bit.experiments import calibration; print(calibration._peak())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 5e7 < float(done.stdout) < large.nbytes
