@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
+import itertools
 import os
 import threading
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -124,24 +126,65 @@ def read_toml(path: Path | str) -> dict[str, Any]:
         raise InputError(f"{path} is not valid TOML: {' '.join(str(problem).split())[:200]}") from None
 
 
+def set_aside(path: Path) -> Path:
+    """Move a file of a run that is not what its name says out of the way, and return where it is now.
+
+    RUN/cells/NAME becomes RUN/set_aside/NAME.<number>; nothing that is there is replaced.
+    """
+    shelf = path.parent.parent / "set_aside"
+    shelf.mkdir(exist_ok=True)
+    names = (shelf / f"{path.name}.{number}" for number in itertools.count(sum(1 for _ in shelf.iterdir())))
+    target = next(one for one in names if not one.exists())
+    return path.rename(target)
+
+
 def write_whole(path: Path | str, data: bytes | memoryview) -> None:
-    """Write a file so that, whatever happens, either all of it is there under its name or none."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.writing-{os.getpid()}-{threading.get_ident()}")
+    """Write a file so that, whatever happens, either all of it is there under its name or none.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; its `filename` is that of the file.
+    """
+    write_all_whole({Path(path): data})
+
+
+def write_all_whole(contents: Mapping[Path, bytes | memoryview]) -> None:
+    """Write files that belong together as `write_whole` does; none is renamed before all are on disk.
+
+    Raises
+    ------
+    OSError
+        As `write_whole`; earlier files of these names are as they were.
+    """
+    made = {path: path.with_name(f".{path.name}.writing-{os.getpid()}-{threading.get_ident()}") for path in contents}
+    path = Path()
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        for path, temporary in made.items():
+            with open(temporary, "wb") as file:
+                file.write(contents[path])
+                file.flush()
+                os.fsync(file.fileno())
+        for path, temporary in made.items():
+            os.replace(temporary, path)
+        for folder in {path.parent for path in made}:
+            _sync_folder(folder)
+    except BaseException as problem:
+        for temporary in made.values():
+            with contextlib.suppress(OSError):  # the folder may be gone, or what is there a folder
+                temporary.unlink(missing_ok=True)
+        if isinstance(problem, OSError):
+            raise OSError(problem.errno, problem.strerror, str(path)) from None
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the names of a folder on disk, where the system lets folders be opened."""
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
     finally:
-        os.close(folder)
+        os.close(opened)
 
 
 def is_unfinished(name: str) -> bool:

@@ -16,6 +16,7 @@ from ntk1bit.cli.tables import print_table, say
 from ntk1bit.experiments import Run, open_run
 from ntk1bit.experiments.deep import DeepScaling, DeepSimilarity
 from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec, deep_specification
+from ntk1bit.files import write_whole
 from ntk1bit.printing import number
 
 DeepSpec = DeepScalingSpec | DeepSimilaritySpec
@@ -58,7 +59,7 @@ def run(figure: int, preset: str, *, running: Running, out: Path | None) -> None
         found.require_whole()
         frame, tables = found.frame(), print_tables(found)
         written = folder / f"figure-{figure}.csv"
-        tables.to_csv(written, index=False)
+        write_whole(written, tables.to_csv(index=False).encode())
         print(f"\n{len(found.about)} experiments, {clock(found.seconds)} of one core. Written: {written}", end=" ")
         print(*draw(frame, (figure,), folder / f"figure-{figure}.png"))
     if outcome.diverged:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ntk1bit.cli.options import Strict
+
 
 def fit(
     file: Annotated[
@@ -48,6 +50,7 @@ def fit(
     measured: Annotated[str | None, typer.Option(help="For a sweep: train or test loss; train by default.")] = None,
     delta: Annotated[float, typer.Option(help="Width of the Huber loss.")] = 1e-3,
     tilt: Annotated[float, typer.Option(help="Below 0.5 for a lower envelope.")] = 0.5,
+    strict: Strict = False,
     out: Annotated[Path | None, typer.Option(help="Write the report: .json, .csv (parameters) or .md.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw data, fit, residuals, exponents: .pdf, .png or .svg.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads; all processors by default.")] = None,
@@ -91,6 +94,7 @@ def fit(
         where=where,
         at=at,
         measured=measured,
+        strict=strict,
         out=out,
         plot=plot,
     )

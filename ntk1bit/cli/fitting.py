@@ -40,6 +40,7 @@ def run_fit(
     where: str | None = None,
     at: str | None = None,
     measured: str | None = None,
+    strict: bool = False,
     out: Path | None = None,
     plot: Path | None = None,
 ) -> None:
@@ -59,6 +60,8 @@ def run_fit(
         Columns that were named for variables of the law, and for the loss; None for those to be guessed.
     where, at, measured
         Which rows: see `select_rows`, and `losses_of_run` for the folder of a sweep.
+    strict
+        Refuse a sweep of which anything is missing or left out.
     out, plot
         Files for the report and the figure.
     """
@@ -68,13 +71,13 @@ def run_fit(
         if path is not None:
             _check_place(path, allowed, file)
     step, which = _step("last" if at is None else at), require_choice("loss", measured or "train", ["train", "test"])
-    for name, value in (("at", at), ("measured", measured)):
+    for name, value in (("at", at), ("measured", measured), ("strict", strict or None)):
         if value is not None and file.is_file():
             raise InputError(f"--{name} is for the folder of a sweep; choose rows of a table with --where or --run")
     settings = dict(settings)
     if file.is_dir():
         selected, settings["group"] = _rows_of_sweep(
-            file, settings.get("group"), settings.get("run"), where=where, at=step, measured=which
+            file, settings.get("group"), settings.get("run"), where=where, at=step, measured=which, strict=strict
         )
         loss = loss or "loss"
     else:
@@ -182,7 +185,14 @@ def write_outputs(report: Report, out: Path | None, plot: Path | None) -> None:
 
 
 def _rows_of_sweep(
-    folder: Path, group: str | None, run_column: str | None, *, where: str | None, at: str | int, measured: str
+    folder: Path,
+    group: str | None,
+    run_column: str | None,
+    *,
+    where: str | None,
+    at: str | int,
+    measured: str,
+    strict: bool,
 ) -> tuple[Selection, str | None]:
     """Read one row a cell; return the column to group by as well, precision if there are several."""
     from ntk1bit.estimators.sweep_losses import select_losses
@@ -198,6 +208,8 @@ def _rows_of_sweep(
         raise InputError(
             f"{folder} is of {run.spec.COMMAND}; give fit one of the tables that it writes there: {tables}"
         )
+    if strict:
+        run.require_nothing_left_out()
     cells = run.frame(["test_loss"])
     selected = select_losses(cells, run.absent, where=where, at=at, loss=measured, group=group)
     precisions = sorted(map(str, np.unique(selected.rows["precision"])))
@@ -206,6 +218,7 @@ def _rows_of_sweep(
             f"the sweep holds several precisions ({', '.join(precisions)}), whose losses do not lie on one curve; "
             f"group by precision, or choose one with --where precision={precisions[0]}"
         )
+    selected = Selection(selected.rows, (*selected.left_out, *run.untrusted))
     return selected, "precision" if len(precisions) > 1 else group
 
 

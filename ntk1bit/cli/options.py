@@ -15,6 +15,7 @@ Preset = Literal["smoke", "quick", "standard", "thorough"]
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run: of sweep, train-lm, deep or verify.")]
 RunFolder = Annotated[Path | None, typer.Option("--out", help="Folder of the run. Default: a folder in runs/.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse a run of which anything is missing or left out.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; run and write nothing.")]
 Seeds = Annotated[
     str | None, typer.Option("--seeds", help="A count (5 is 0,1,2,3,4), a range (0..4) or a list (0,3,7).")

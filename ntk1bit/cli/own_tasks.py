@@ -80,8 +80,7 @@ def task_of(
     own = found[0]
     if len(found) > 1 or not isinstance(own, Task):
         raise InputError(f"--target {target} makes {len(found)} tasks; name one class")
-    for note in own.notes:
-        say(note)
+    say(*own.notes)
     if n_train is None and own.n_train > N_TRAIN:
         say(f"{N_TRAIN} of {own.n_train} points are used; more with --n-train")
     return own.part(min(N_TRAIN, own.n_train) if n_train is None else n_train, 0)

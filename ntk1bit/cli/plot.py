@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ntk1bit.cli.options import Run
+from ntk1bit.cli.options import Run, Strict
 
 if TYPE_CHECKING:
     from ntk1bit.experiments import Run as OpenedRun
@@ -38,6 +38,7 @@ def plot(
         int | None,
         typer.Option(help="1: as wide as one column of a journal, or half a slide; 2: as the page, or a slide."),
     ] = None,
+    strict: Strict = False,
 ) -> None:
     """Draw the figure of a run.
 
@@ -56,6 +57,8 @@ def plot(
     asked: dict[str, Any] = {"panels": panels, "palette": palette, "style": style, "columns": columns}
     names = () if figures is None else read_list(figures, option="--figures", kind=str)
     if (run / FILE).exists():
+        if strict:
+            raise InputError(f"--strict is for the folder of a run, and {run} is a verification")
         from ntk1bit.claims.verification import OWN
         from ntk1bit.plots.claims import write_claim_figures
         from ntk1bit.plots.recipes import write_figures
@@ -64,8 +67,7 @@ def plot(
         write = write_claim_figures if results.preset == OWN else write_figures
         written, left_out = write(results, out or run / "figures", names, **asked)
         print(*written, sep="\n")
-        for sentence in left_out:
-            say(sentence)
+        say(*left_out)
         return
     from ntk1bit.experiments import SweepSpec, open_run
     from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
@@ -76,8 +78,11 @@ def plot(
     if out is not None:
         writable_file("--out", out, FIGURES)
     opened = open_run(run)
+    if strict:
+        opened.require_nothing_left_out()
     if isinstance(opened.spec, DeepScalingSpec | DeepSimilaritySpec):
         _draw_deep(opened, out, names, asked)
+        say(*opened.untrusted)
         return
     if figures is not None:
         raise InputError(f"--figures is for a verification or deep networks, and {run} is of {opened.spec.COMMAND}")
@@ -86,13 +91,13 @@ def plot(
         from ntk1bit.plots.language import draw_run
 
         print(draw_run(language_run(opened), out or run / "scaling.png", **asked))
+        say(*opened.untrusted)
         return
     if not isinstance(opened.spec, SweepSpec):
         raise InputError(f"{run} is of {opened.spec.COMMAND}, whose results have no figure of their own; see summary")
     for path in save_overview(opened, out or run / "overview.png", **asked):
         print(path)
-    for sentence in opened.left_out:
-        say(sentence)
+    say(*opened.left_out)
 
 
 def _draw_deep(opened: OpenedRun, out: Path | None, names: tuple[str, ...], asked: dict[str, Any]) -> None:

@@ -138,8 +138,7 @@ def run_shown(specification: Specification, folder: Path, workers: Workers) -> O
 
     with progress_bar() as bar, workers.opened(note=say) as executor:
         outcome = run_all(specification, folder, executor=executor, memory=workers.memory, progress=bar)
-    for note in outcome.notes:
-        say(note)
+    say(*outcome.notes)
     return outcome
 
 

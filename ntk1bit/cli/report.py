@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ntk1bit.cli.options import Run
+from ntk1bit.cli.options import Run, Strict
 
 
 def report(
@@ -15,6 +15,7 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="The .html file. Default: report.html in the folder of the run.")
     ] = None,
+    strict: Strict = False,
 ) -> None:
     """Write one HTML file with everything a run shows: tables, figures, settings, versions.
 
@@ -23,8 +24,11 @@ def report(
     Example: ntk1bit report runs/first
     """
     from ntk1bit.cli.progress import progress_bar
+    from ntk1bit.experiments import open_run
     from ntk1bit.reports import write_report
 
+    if strict:
+        open_run(run).require_nothing_left_out()
     with progress_bar() as bar:
         written = write_report(run, out, progress=bar)
     print(written)

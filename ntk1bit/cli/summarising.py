@@ -66,8 +66,7 @@ def _show_frame(run: Run, *, as_csv: bool, as_json: bool, with_settings: bool) -
     frame = run.frame()
     if as_csv:
         frame.to_csv(sys.stdout, index=False)
-        for note in run.left_out:
-            say(note)
+        say(*run.left_out)
     elif as_json:
         print(json.dumps(_head(run, run.left_out) | {"results": records(frame)}, indent=1, allow_nan=False))
     else:
@@ -210,8 +209,7 @@ def _print_csv(found: Overview, notes: list[str]) -> None:
     columns = ["kind", "quantity", *SETTINGS, "width", "law", "value", "low", "high", "seeds"]
     columns += ["floor", "floor_low", "floor_high", "curvature", "curvature_low", "curvature_high", "warranted", "note"]
     pd.concat([values, exponents], ignore_index=True).reindex(columns=columns).to_csv(sys.stdout, index=False)
-    for note in notes:
-        say(note)
+    say(*notes)
 
 
 def _print_json(run: Run, found: Overview, notes: list[str]) -> None:

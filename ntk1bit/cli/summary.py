@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ntk1bit.cli.options import Run
+from ntk1bit.cli.options import Run, Strict
 
 
 def summary(
@@ -14,6 +14,7 @@ def summary(
     csv: Annotated[bool, typer.Option("--csv", help="Print the values as CSV.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print values, exponents and notes as JSON.")] = False,
     settings: Annotated[bool, typer.Option("--settings", help="Print the run's settings as well.")] = False,
+    strict: Strict = False,
 ) -> None:
     """Print what a run shows: estimates against width, and exponents with intervals.
 
@@ -27,5 +28,7 @@ def summary(
     from ntk1bit.experiments.language_spec import LanguageSpec
 
     opened = open_run(run)
+    if strict:
+        opened.require_nothing_left_out()
     show = training_lm.show if type(opened.spec) is LanguageSpec else summarising.show
     show(opened, as_csv=csv, as_json=json, with_settings=settings)

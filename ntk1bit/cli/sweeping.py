@@ -92,8 +92,7 @@ def print_plan(spec: SweepSpec, *, running: Running, out: Path | None) -> int:
         require_memory(networks, jobs, workers.memory)
     folder = out or default_folder(spec)
     print_forecast(forecast([(spec, folder)], jobs=jobs), jobs=jobs, folder=folder)
-    for note in spec.notes:
-        say(note)
+    say(*spec.notes)
     return 0
 
 

@@ -22,9 +22,10 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         print(line(row))
 
 
-def say(remark: str) -> None:
-    """Print a remark on stderr."""
-    print(f"note: {remark}", file=sys.stderr)
+def say(*remarks: str) -> None:
+    """Print remarks on stderr, a line each."""
+    for remark in remarks:
+        print(f"note: {remark}", file=sys.stderr)
 
 
 def _numeric(text: str) -> bool:

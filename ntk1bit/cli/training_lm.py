@@ -90,8 +90,7 @@ def print_plan(spec: LanguageSpec, *, running: Running, out: Path | None) -> Non
         print(f"text        {title(spec.text)}: {corpus.train.size:,} characters for training ({read}), ", end="")
         print(f"{corpus.validation.size:,} held out; {corpus.vocabulary} different ones")
     print_forecast(found, jobs=jobs, folder=folder)
-    for note in spec.notes:
-        say(note)
+    say(*spec.notes)
 
 
 def run(spec: LanguageSpec, *, running: Running, out: Path | None, export: Path | None) -> None:
@@ -139,6 +138,7 @@ def show(run: Run, *, as_csv: bool, as_json: bool, with_settings: bool) -> None:
     found = language_run(run)
     if as_csv:
         summary.networks(found).to_csv(sys.stdout, index=False)
+        say(*run.untrusted)
         return
     if as_json:
         from ntk1bit.cli.summarising import records
@@ -152,13 +152,14 @@ def show(run: Run, *, as_csv: bool, as_json: bool, with_settings: bool) -> None:
             "stability": summary.mean_excess(found),
         }
         document = {"run": str(run.folder), "spec": found.spec.as_dict(), "trigram": float(found.trigram["loss"])}
-        document |= {name: records(table) for name, table in tables.items()}
+        document |= {name: records(table) for name, table in tables.items()} | {"notes": run.left_out}
         print(json.dumps(document, indent=1, allow_nan=False))
         return
     if with_settings:
         print_table(["setting", "value"], [[name, value] for name, value in found.spec.as_dict().items()])
         print()
     print_summary(found)
+    say(*run.left_out)
 
 
 def print_summary(found: LanguageRun) -> None:

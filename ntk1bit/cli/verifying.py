@@ -103,8 +103,7 @@ def run(
 
         written, left_out = write(folder)
         print(*written, sep="\n")
-        for sentence in left_out:
-            say(sentence)
+        say(*left_out)
     return 0
 
 

@@ -74,8 +74,7 @@ def run(
     )
     earlier_results(folder, OWN)  # refuses a folder that holds something else, before anything is said
     workers = workers_of(running)
-    for remark in remarks:
-        say(remark)
+    say(*remarks)
     if dry_run:
         _print_plan(studies, folder, workers.places)
         return 0

@@ -13,9 +13,10 @@ import pandas as pd
 
 from ntk1bit.data import text as texts
 from ntk1bit.data.choices import Questions, questions
-from ntk1bit.errors import InputError, require_choice
+from ntk1bit.errors import require_choice
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.telling import COMPILING, Teller
+from ntk1bit.files import set_aside
 from ntk1bit.networks.bitlinear_form import BitLinearForm, named_form
 from ntk1bit.networks.post_training.methods import METHODS
 from ntk1bit.networks.quantizers import Surrogate
@@ -142,9 +143,8 @@ class LanguageModel(Experiment):
         InputError
             As `texts.load` and `Shape`, and if the tokens are less than one step.
         """
-        from ntk1bit.files import write_whole
         from ntk1bit.training import language as training
-        from ntk1bit.training.checkpoints import serialised
+        from ntk1bit.training.checkpoints import write_state
 
         corpus = texts.load(self.text)
         with Teller(scratch) as tell:
@@ -154,7 +154,7 @@ class LanguageModel(Experiment):
                 model, first = self._started(model, corpus, scratch, tell)
             settings = self.settings(self.tokens - first)
             ended = self._trained(model, corpus, settings, scratch, tell, fresh=bool(self.start))
-        write_whole(scratch.with_suffix(".weights"), serialised(ended.params))
+        write_state(scratch.with_suffix(".weights"), ended.params, self.key)
         scratch.with_suffix(".start").unlink(missing_ok=True)
         about = training.curve_columns(ended, settings) | {"parameters": self.shape(corpus.vocabulary).parameters}
         return pd.DataFrame([{"evaluated": self.arm} | self.measured(ended.params, corpus) | about])
@@ -175,18 +175,17 @@ class LanguageModel(Experiment):
 
     def _started(self, model: Transformer, corpus: texts.Corpus, scratch: Path, tell: Any) -> tuple[Transformer, int]:
         """Train the first half in the arm `start`, or read it back; return the network in `arm`, and the tokens."""
-        from ntk1bit.files import write_whole
         from ntk1bit.networks.transformer import as_arm
-        from ntk1bit.training.checkpoints import deserialised, serialised
+        from ntk1bit.training.checkpoints import Checkpoint
 
         step = self.batch * self.context
-        tokens, kept = self.tokens // step // 2 * step, scratch.with_suffix(".start")
-        if kept.is_file():
-            model = deserialised(kept.read_bytes(), model)
-        else:
-            model = self._trained(model, corpus, self.settings(tokens), scratch, tell).params
-            write_whole(kept, serialised(model))
-        return as_arm(model, cast(Arm, self.arm)), tokens
+        tokens = self.tokens // step // 2 * step
+        half = Checkpoint(scratch.with_suffix(".start"), f"{self.key} start", replace=True)
+        kept = half.read(model)
+        if kept is None:
+            kept = self._trained(model, corpus, self.settings(tokens), scratch, tell).params
+            half.write(kept)
+        return as_arm(kept, cast(Arm, self.arm)), tokens
 
     def settings(self, tokens: int) -> Training:
         """Return how so many characters are trained on."""
@@ -223,8 +222,8 @@ class LanguageModel(Experiment):
 class PostTrained(LanguageModel):
     """A trained network of the same run, quantised by a method and measured; nothing is trained.
 
-    The weights are those that the experiment `source` has left in the run's folder; if they are lost, the network is
-    trained again.
+    The weights are those that the experiment `source` has left in the run's folder; if they are lost, damaged or of
+    another network, the network is trained again.
 
     Attributes
     ----------
@@ -281,17 +280,10 @@ class PostTrained(LanguageModel):
         """
         from ntk1bit.networks.post_training.quantised_transformer import quantise_transformer
         from ntk1bit.networks.transformer import as_arm
-        from ntk1bit.training import language as training
 
         corpus = texts.load(self.text)
         shape = self.shape(corpus.vocabulary)
-        (weights,) = self.reads(scratch)
-        try:
-            model = training.load_weights(weights, shape, arm=cast(Arm, self.arm), form=self.layer_form)
-        except InputError:  # lost or damaged; another method may be at it too, so under a name of its own
-            self.source.run(scratch)
-            scratch.with_suffix(".weights").replace(weights)
-            model = training.load_weights(weights, shape, arm=cast(Arm, self.arm), form=self.layer_form)
+        model = self._trained_network(scratch, corpus.vocabulary)
         lost = not all(np.isfinite(np.asarray(block.up.weight)).all() for block in model.blocks)
         if self.method in AFTER_TRAINING:
             model = as_arm(model, cast(Arm, self.method))
@@ -301,3 +293,20 @@ class PostTrained(LanguageModel):
             model = quantise_transformer(model, self.method, windows, seed=self.seed)
         row = {"evaluated": self.method} | self.measured(model, corpus)
         return pd.DataFrame([row | {"parameters": shape.parameters, "diverged": lost}])
+
+    def _trained_network(self, scratch: Path, vocabulary: int) -> Transformer:
+        """Read the network that is to be quantised; train it again if its weights are lost, damaged or another's."""
+        from ntk1bit.networks.transformer import transformer
+        from ntk1bit.training.checkpoints import read_state
+
+        (weights,) = self.reads(scratch)
+        like = transformer(self.shape(vocabulary), arm=cast(Arm, self.arm), form=self.layer_form)
+        try:
+            return read_state(weights, like, self.source.key)
+        except FileNotFoundError:
+            pass
+        except ValueError:
+            set_aside(weights)
+        self.source.run(scratch)  # another method may be at it too, so under a name of its own
+        scratch.with_suffix(".weights").replace(weights)
+        return read_state(weights, like, self.source.key)

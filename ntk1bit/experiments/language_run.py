@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -17,6 +18,7 @@ from ntk1bit.experiments.rate_search import best_of
 from ntk1bit.experiments.run import Run, open_run
 from ntk1bit.experiments.runner import Progress, run_all
 from ntk1bit.experiments.store import Store
+from ntk1bit.files import set_aside
 from ntk1bit.networks.transformer_shape import Arm, Shape
 
 if TYPE_CHECKING:
@@ -145,7 +147,8 @@ def read_network(
     alphabet = texts.load(experiment.text).alphabet
     shape = experiment.shape(len(alphabet))
     path = Store(run.folder).scratch(experiment.key).with_suffix(".weights")
-    return StoredNetwork(load_weights(path, shape, arm=cast(Arm, arm), form=experiment.layer_form), shape, alphabet)
+    model = load_weights(path, experiment.key, shape, arm=cast(Arm, arm), form=experiment.layer_form)
+    return StoredNetwork(model, shape, alphabet)
 
 
 def restore_network(
@@ -156,21 +159,29 @@ def restore_network(
     seed: int | None = None,
     progress: Progress | None = None,
 ) -> bool:
-    """Train a network of a finished run again if its weights cannot be read; return whether that was needed.
+    """Train a network of a finished run again if its weights are lost or damaged; return whether that was needed.
+
+    Its result and what is left of the weights are set aside, so that both are of one training.
 
     Parameters are those of `read_network`, and `progress` of `run_all`.
 
     Raises
     ------
     InputError
-        As `read_network`, but for weights that cannot be read, and if the folder cannot be written.
+        As `read_network`, but for weights that are lost or damaged, and if the folder cannot be written.
     """
     run = open_run(folder)
-    experiment = _network(run, size=size, arm=arm, seed=seed)
+    experiment, store = _network(run, size=size, arm=arm, seed=seed), Store(run.folder)
+    weights = store.scratch(experiment.key).with_suffix(".weights")
     try:
         read_network(folder, size=size, arm=arm, seed=seed)
     except InputError:
-        Store(run.folder).path(experiment.key).unlink(missing_ok=True)
+        if weights.exists() and not os.access(weights, os.R_OK):
+            raise
+        with store.lock():
+            for path in (weights, store.path(experiment.key)):
+                if path.exists():
+                    set_aside(path)
         run_all(run.spec, run.folder, progress=progress)
         return True
     return False

@@ -122,11 +122,16 @@ class Run:
         return sentences
 
     @property
-    def left_out(self) -> list[str]:
-        """Say what a figure or a table made of this run lacks: `lacking`, and the first of the damaged files."""
+    def untrusted(self) -> list[str]:
+        """Name the first of the files that were left out, because they are damaged or of no cell of this run."""
         more = len(self.problems) - _MOST_NAMED
         rest = [f"and {more} more files like these"] if more > 0 else []
-        return [*self.lacking, *self.problems[:_MOST_NAMED], *rest]
+        return [*self.problems[:_MOST_NAMED], *rest]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Say what a figure or a table made of this run lacks: `lacking` and `untrusted`."""
+        return [*self.lacking, *self.untrusted]
 
     @property
     def absent(self) -> pd.DataFrame:
@@ -156,6 +161,17 @@ class Run:
         chosen = [one for part in self.stages if stage in (None, part.name) for one in part.experiments]
         there = [one for one in dict.fromkeys(chosen) if one.key in self.about]
         return Store(self.folder).frame(there, columns, checkpoints_only=checkpoints_only)
+
+    def require_nothing_left_out(self) -> None:
+        """Refuse a run that has anything in `left_out`, as `--strict` does.
+
+        Raises
+        ------
+        InputError
+            Saying what that is.
+        """
+        if found := self.left_out:
+            raise InputError(f"{self.folder} is not whole, which --strict refuses: {' '.join(found)}")
 
     def require_whole(self) -> None:
         """Refuse a run that lacks results.

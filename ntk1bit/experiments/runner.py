@@ -27,6 +27,7 @@ from ntk1bit.experiments.executors import (
     workers,
 )
 from ntk1bit.experiments.experiment import Experiment, groups
+from ntk1bit.experiments.jax_settings import our_jax_settings
 from ntk1bit.experiments.limits import memory_limit
 from ntk1bit.experiments.specification import Reader, Specification, Stage
 from ntk1bit.experiments.store import StageIncompleteError, Store
@@ -122,21 +123,35 @@ def run_all(
             with workers(jobs, executor) as pool:
                 return _Run(specification, store, pool, jobs, memory, progress).all_stages()
         except FolderUnseenError as problem:
-            raise InputError(str(problem)) from None
+            raise InputError(_gone(store.folder) or str(problem)) from None
         except (ExecutorLostError, CancelledError) as problem:
             raise InputError(
                 f"{problem or 'the executor was shut down'}; finished experiments are kept: run the same command again"
             ) from None
         except OSError as problem:
-            raise InputError(
-                f"cannot write to {store.folder}: {problem.strerror or problem}; finished experiments are kept: "
-                "free some space and run the same command again"
-            ) from None
+            raise InputError(_gone(store.folder) or _refused(store.folder, problem)) from None
         except BaseException:
             if jobs and store.cells.is_dir():
                 with uninterrupted():
                     clear_unfinished(store.cells)
             raise
+
+
+def _gone(folder: Path) -> str:
+    """Say that the folder of a run is no longer there; empty if it is."""
+    if folder.is_dir():
+        return ""
+    return f"{folder} was removed or moved while it was written to; put it back and run the same command again"
+
+
+def _refused(folder: Path, problem: OSError) -> str:
+    """Say what the system has refused, and what to do."""
+    advice = "free some space" if problem.errno in (errno.ENOSPC, errno.EDQUOT) else "set that right"
+    where = f"{problem.filename}: " if problem.filename else ""
+    return (
+        f"cannot go on in {folder}: {where}{problem.strerror or problem}; "
+        f"finished experiments are kept: {advice} and run the same command again"
+    )
 
 
 def compute(folder: Path | str, experiment: Experiment, *, memory: int | None = None) -> bool:
@@ -165,7 +180,7 @@ def compute(folder: Path | str, experiment: Experiment, *, memory: int | None = 
     began = time.perf_counter()
     scratch = store.scratch(experiment.key)
     compiling = announced(lambda: tell(COMPILING_KERNELS, 0.0))
-    with memory_limit(memory), Teller(scratch) as tell, cores.using(threads=1), compiling:
+    with memory_limit(memory), Teller(scratch) as tell, cores.using(threads=1), compiling, our_jax_settings():
         frame = experiment.run(scratch)
     return store.write(experiment, frame, seconds=time.perf_counter() - began)
 
@@ -192,7 +207,8 @@ def compute_together(
     store = Store(folder)
     began = time.perf_counter()
     scratches = [store.scratch(one.key) for one in group]
-    with Teller(scratches[0]) as tell, cores.using(threads=1), announced(lambda: tell(COMPILING_KERNELS, 0.0)):
+    compiling = announced(lambda: tell(COMPILING_KERNELS, 0.0))
+    with Teller(scratches[0]) as tell, cores.using(threads=1), compiling, our_jax_settings():
         try:
             frames = type(group[0]).run_together(group, scratches)
         except Exception:

@@ -16,11 +16,11 @@ system releases when that process ends, however it ends.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import os
 import platform
 import socket
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -40,12 +40,12 @@ from ntk1bit import cores
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.experiment import Experiment, key_of
 from ntk1bit.experiments.specification import Reader, Specification, Stage, specification_in
-from ntk1bit.files import clear_unfinished, is_unfinished, left_by_others, read_toml, write_whole
+from ntk1bit.files import clear_unfinished, is_unfinished, left_by_others, read_toml, set_aside, write_whole
 
 FOREIGN = "is of no experiment of this run"
 HOLDER = ".held-by"  # says which process holds the lock of a run, for others; left behind by one that was killed
 LAYOUT = 2  # of a run folder; version 0.1.0 wrote none
-_VERSIONED = ("numpy", "scipy", "numba", "pandas", "pyarrow", "scikit-learn")
+_VERSIONED = ("numpy", "scipy", "numba", "pandas", "pyarrow", "scikit-learn", "jax", "jaxlib", "equinox", "optax")
 
 
 class DamagedCellError(Exception):
@@ -320,7 +320,9 @@ class Store:
         """Add a line to failures.jsonl."""
         entry = {"key": experiment.key, "why": why, "at": _now(), "kind": experiment.KIND}
         line = json.dumps(entry | {"settings": experiment.as_dict()}) + "\n"
-        with open(self.folder / "failures.jsonl", "ab") as file:
+        with open(self.folder / "failures.jsonl", "a+b") as file:
+            if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) and file.read(1) != b"\n":
+                file.write(b"\n")  # the last line was cut short, by a full disk say
             file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())
@@ -341,17 +343,11 @@ class Store:
     def changed_versions(self) -> str:
         """List what has another version now than when the run was started; empty if nothing has."""
         then, now = recorded(read_toml(self.folder / "spec.toml"), "versions"), versions()
-        return ", ".join(
-            f"{name} {then.get(name, 'none')} to {now[name]}" for name in now if then.get(name) != now[name]
-        )
+        changed = [name for name in now if name in then and then[name] != now[name]]
+        return ", ".join(f"{name} {then[name]} to {now[name]}" for name in changed)
 
     def _set_aside(self, path: Path, why: str) -> str:
-        shelf = self.folder / "set_aside"
-        shelf.mkdir(exist_ok=True)
-        names = (shelf / f"{path.name}.{number}" for number in itertools.count(sum(1 for _ in shelf.iterdir())))
-        target = next(one for one in names if not one.exists())
-        path.rename(target)
-        return f"{path.name} {why}; set aside as set_aside/{target.name}"
+        return f"{path.name} {why}; set aside as {set_aside(path).relative_to(self.folder)}"
 
 
 def read_stored(folder: Path | str) -> Specification:
@@ -381,10 +377,18 @@ def recorded(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return what the last bits of a result depend on: our version, Python's, the libraries' and the cores' backend."""
+    """Return what the last bits of a result depend on: our version, Python's, the libraries' and the cores' backend.
+
+    Where JAX is loaded, `jax-platform` and, if they are set, `xla-flags` are there too.
+    """
     found = {"ntk1bit": ntk1bit.__version__, "python": platform.python_version()}
     found |= {name: metadata.version(name) for name in _VERSIONED}
-    return found | {"cores-backend": cores.settings().backend}
+    found["cores-backend"] = cores.settings().backend
+    if "jax" in sys.modules:
+        found["jax-platform"] = sys.modules["jax"].default_backend()
+        if flags := os.environ.get("XLA_FLAGS", "").strip():
+            found["xla-flags"] = flags
+    return found
 
 
 def _begun(folder: Path) -> bool:

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ntk1bit.errors import InputError
-from ntk1bit.files import write_whole
+from ntk1bit.files import write_all_whole
 from ntk1bit.plots.looks import drawing, paper
 
 COLUMN, PAGE = 3.25, 6.75  # inches: one column, and the full width
@@ -60,20 +60,29 @@ def write_figure(figure: Figure, path: Path | str, look: Mapping[str, Any] | Non
     ------
     InputError
         If the ending is no format that can be drawn.
+    OSError
+        If it cannot be written; a file of this name is as it was then.
     """
-    path = Path(path)
-    require_drawable(path)
+    return write_together({Path(path): figure}, look)[0]
+
+
+def write_together(figures: Mapping[Path, Figure], look: Mapping[str, Any] | None = None) -> list[Path]:
+    """Write figures that belong together as `write_figure` does: none is there before all are on disk."""
+    for path in figures:
+        require_drawable(path)
     # fontTools warns that DejaVu's fonts for formulas were made on an impossible date, which no reader can change.
     logging.getLogger("fontTools").setLevel(logging.ERROR)
+    drawn: dict[Path, memoryview] = {}
     with drawing(paper() if look is None else look):
-        if not path.suffix:
-            path = path.with_name(f"{path.name}.{mpl.rcParams['savefig.format']}")
-        kind = path.suffix[1:].lower()
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format=kind, metadata=_UNDATED.get(kind))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, drawn.getbuffer())
-    return path
+        for path, figure in figures.items():
+            place = path if path.suffix else path.with_name(f"{path.name}.{mpl.rcParams['savefig.format']}")
+            kind = place.suffix[1:].lower()
+            figure.savefig(sink := io.BytesIO(), format=kind, metadata=_UNDATED.get(kind))
+            drawn[place] = sink.getbuffer()
+    for place in drawn:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    write_all_whole(drawn)
+    return list(drawn)
 
 
 def is_figure_file(path: Path | str) -> bool:

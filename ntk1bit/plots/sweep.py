@@ -23,7 +23,7 @@ from ntk1bit.estimators.captions import group_caption
 from ntk1bit.estimators.outputs import PREDICTION_COLUMNS
 from ntk1bit.experiments import Run
 from ntk1bit.plots.axes import label_logs, short_number
-from ntk1bit.plots.figures import wrap_title, write_figure
+from ntk1bit.plots.figures import wrap_title, write_together
 from ntk1bit.plots.layout import Panels, StyleName, panel, read_sheet
 from ntk1bit.plots.legends import legend, settle
 from ntk1bit.plots.looks import GREY, PRECISION_NAME, Formula, Look, literal, points
@@ -315,14 +315,14 @@ def save_overview(
         raise InputError(f"{run.folder} has no finished cells to draw; give the command that began the sweep again")
     parts = groups(frame, without=("precision", "scale"))
     lacking = run.left_out
-    written = []
+    drawn = dict[Path, Figure]()
     for number, (settings, part) in enumerate(parts, start=1):
         figure = overview_figure(
             part, group_title(settings), lacking, panels=panels, palette=palette, style=style, columns=columns
         )
         name = path if len(parts) == 1 else path.with_stem(f"{path.stem}-{number}")
-        written.append(write_figure(figure, name))
-    return written
+        drawn[name] = figure
+    return write_together(drawn)
 
 
 def _binned(x: np.ndarray, y: np.ndarray, bins: int = 60) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,10 @@
-"""Checkpoints of a training: one file format, marked, with a digest that says which training it belongs to."""
+"""States of networks on disk: checkpoints of a training, and weights at its end, in one file format.
+
+    ntk1bit state 3 <digest of the identity> <digest of the contents> <arrays in NumPy's format, one after the other>
+
+The identity says which training the state is of, so that one of another is never taken for it; the other digest tells
+of damage. Both are SHA-256, in hexadecimal.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +22,9 @@ from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
 
 Tree = TypeVar("Tree")
-_MARK = b"ntk1bit training 2 "
+_MARK = b"ntk1bit state 3 "
+_DIGEST = 64  # letters
+_HEAD = len(_MARK) + 2 * (_DIGEST + 1)
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,8 @@ class Checkpoint:
     seconds
         Least time between two checkpoints; 0 writes one after every record.
     replace
-        Whether a file that cannot be used is replaced instead of refused: for files that a run names itself, by what
-        is trained.
+        Whether a file that is damaged or of another training is replaced instead of refused: for files that a run names
+        itself, by what is trained. One that the system refuses to read is never replaced: it may be whole.
     """
 
     path: Path
@@ -41,13 +49,9 @@ class Checkpoint:
     seconds: float = 60.0
     replace: bool = False
 
-    @property
-    def _head(self) -> bytes:
-        return _MARK + identity_digest(self.identity).encode()
-
     def write(self, tree: Any) -> None:
         """Store a pytree of arrays: all of it, or the file stays as it was."""
-        write_whole(self.path, self._head + serialised(tree))
+        write_state(self.path, tree, self.identity)
 
     def read(self, like: Tree) -> Tree | None:
         """Return what is stored, in the form of a pytree of the same shapes and dtypes; None where nothing is.
@@ -55,27 +59,51 @@ class Checkpoint:
         Raises
         ------
         InputError
-            If the file is of another training, damaged or unreadable, unless it may be replaced.
+            If the file is of another training or damaged, unless it may be replaced, or if it cannot be read.
         """
         try:
-            stored = self.path.read_bytes()
-            if stored.startswith(self._head):
-                return deserialised(stored[len(self._head) :], like)
-            whose = "belongs to another training (its settings, data or seeds differ)"
-            problem = whose if stored.startswith(_MARK) else "is not a checkpoint of a training"
+            return read_state(self.path, like, self.identity)
         except FileNotFoundError:
             return None
         except OSError as error:
             problem = f"cannot be read ({error.strerror or error})"
-        except ValueError:
-            problem = "is damaged"
-        if self.replace:
-            return None
+        except ValueError as error:
+            if self.replace:
+                return None
+            problem = str(error)
         raise InputError(f"the checkpoint {self.path} {problem}; delete it and train again, or give another place")
 
     def remove(self) -> None:
         """Delete the file if there is one."""
         self.path.unlink(missing_ok=True)
+
+
+def write_state(path: Path | str, tree: Any, identity: str) -> None:
+    """Store a pytree of arrays and what it is of: all of it, or the file stays as it was."""
+    data = serialised(tree)
+    digests = f"{identity_digest(identity)} {hashlib.sha256(data).hexdigest()} "
+    write_whole(path, _MARK + digests.encode() + data)
+
+
+def read_state(path: Path | str, like: Tree, identity: str) -> Tree:
+    """Return what `write_state` has stored, in the form of a pytree of the same shapes and dtypes.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it cannot be read.
+    ValueError
+        If it is damaged, or of another training; the message says which.
+    """
+    stored = Path(path).read_bytes()
+    if not stored.startswith(_MARK) or len(stored) < _HEAD:
+        raise ValueError("is not a whole file of this version of ntk1bit")
+    whose, contents, data = *stored[len(_MARK) : _HEAD].split(), stored[_HEAD:]
+    if contents != hashlib.sha256(data).hexdigest().encode():
+        raise ValueError("is damaged: its contents do not match their digest")
+    if whose != identity_digest(identity).encode():
+        raise ValueError("belongs to another training (its settings, data or seeds differ)")
+    return deserialised(data, like)
 
 
 def identity_digest(*parts: Any) -> str:

@@ -27,7 +27,7 @@ from ntk1bit.errors import InputError, require_choice
 from ntk1bit.networks.bitlinear_form import DEFAULT_FORM, BitLinearForm
 from ntk1bit.networks.transformer import Transformer, losses, transformer
 from ntk1bit.networks.transformer_shape import Arm, Shape
-from ntk1bit.training.checkpoints import Checkpoint, deserialised
+from ntk1bit.training.checkpoints import Checkpoint, read_state
 from ntk1bit.training.descent import Descent, descend
 from ntk1bit.training.recipes import RECIPES
 from ntk1bit.training.schedules import Training
@@ -142,20 +142,33 @@ def evaluate(model: Transformer, windows: Integer[np.ndarray, "count t1"]) -> di
     return texts.loss_columns(found)
 
 
-def load_weights(path: Path | str, shape: Shape, *, arm: Arm, form: BitLinearForm = DEFAULT_FORM) -> Transformer:
-    """Read a trained network's weights; `form` is how the arm `bitnet` is to quantise.
+def load_weights(
+    path: Path | str, identity: str, shape: Shape, *, arm: Arm, form: BitLinearForm = DEFAULT_FORM
+) -> Transformer:
+    """Read a trained network's weights.
+
+    Parameters
+    ----------
+    path
+        A file of `write_state`.
+    identity
+        Of which network it must be: the key of the experiment that trained it.
+    shape, arm
+        Of the network.
+    form
+        How the arm `bitnet` is to quantise.
 
     Raises
     ------
     InputError
-        If the file is missing, damaged, or of another shape.
+        If the file is missing, damaged, or of another network.
     """
     try:
-        return deserialised(Path(path).read_bytes(), transformer(shape, arm=arm, form=form))
+        return read_state(path, transformer(shape, arm=arm, form=form), identity)
     except (OSError, ValueError) as problem:
         reason = " ".join(str(problem).split())[:200]
         raise InputError(
-            f"cannot read the weights in {path} ({reason}); train this network again with: ntk1bit train-lm --export, "
+            f"cannot use the weights in {path} ({reason}); train this network again with: ntk1bit train-lm --export, "
             "and the settings of its run"
         ) from None
 

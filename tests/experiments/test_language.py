@@ -20,6 +20,7 @@ from ntk1bit.networks.post_training.quantised_transformer import quantise_transf
 from ntk1bit.packed.export import export
 from ntk1bit.packed.file_format import load
 from ntk1bit.plots.language import draw_run
+from ntk1bit.training.checkpoints import read_state, write_state
 from ntk1bit.training.language import evaluate
 
 from ..tiny_language import TINY
@@ -146,8 +147,14 @@ def test_a_start_is_the_first_half_in_another_arm(started, tmp_path):
     assert not (tmp_path / "whole.start").exists()
     assert int(whole["steps"].iloc[0]) == one.tokens // 64 // 2
     # resumed after the first half: its weights are read, and the same network comes out
-    shutil.copy(tmp_path / "first.weights", tmp_path / "again.start")
+    half = read_state(tmp_path / "first.weights", one.start_network(text.load(one.text).vocabulary), first.key)
+    kept = tmp_path / "again.start"
+    write_state(kept, half, f"{one.key} start")
     pd.testing.assert_frame_equal(one.run(tmp_path / "again"), whole)
+    for damage in (b"", b"nonsense", (tmp_path / "first.weights").read_bytes()):  # the last is of another training
+        kept.write_bytes(damage)
+        pd.testing.assert_frame_equal(one.run(tmp_path / "again"), whole)
+        assert not kept.exists()
 
 
 def test_another_kind_of_run_is_refused(tmp_path):

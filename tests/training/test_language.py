@@ -28,6 +28,9 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 
 
+KEY = LanguageModel(**SETTINGS).key
+
+
 def train(scratch: Path, **changed: Any) -> pd.DataFrame:
     settings: dict[str, Any] = SETTINGS | changed
     return LanguageModel(**settings).run(scratch)
@@ -43,7 +46,7 @@ def test_the_loss_falls_and_is_measured_on_the_validation_text(tmp_path):
     assert row["curve"][-1] < row["curve"][0] - 0.3
     assert not row["diverged"]
     shape = Shape(1, 8, 1, text.load("pydoc").vocabulary, 16)
-    model = as_form(load_weights(tmp_path / "one.weights", shape, arm="bitnet"), W23.at_inference())
+    model = as_form(load_weights(tmp_path / "one.weights", KEY, shape, arm="bitnet"), W23.at_inference())
     windows = text.validation_windows(text.load("pydoc").validation, context=16, count=16)
     plain = np.asarray(losses(model, jnp.asarray(windows, jnp.int32)), np.float64)
     # the same network on the same windows; compiled code adds up in another order, by float32 rounding of a mean
@@ -84,7 +87,8 @@ def test_one_step_is_adams(tmp_path):
     """The first step of Adam by hand: m/(1 - b1), v/(1 - b2), so each weight moves by rate * g/(|g| + eps)."""
     train(tmp_path / "one", tokens=64, arm="full")  # one step, at the first rate of the schedule
     shape = Shape(1, 8, 1, text.load("pydoc").vocabulary, 16)
-    start, end = transformer(shape, arm="full", seed=3), load_weights(tmp_path / "one.weights", shape, arm="full")
+    key = LanguageModel(**SETTINGS | {"tokens": 64, "arm": "full"}).key
+    start, end = transformer(shape, arm="full", seed=3), load_weights(tmp_path / "one.weights", key, shape, arm="full")
     np.testing.assert_array_equal(start.embedding, end.embedding)  # the schedule starts at 0
     training = language_training(300 * 64, rate=0.5, batch=4, context=16)
     assert np.array([training.lr_schedule(step) for step in (0, 15, 300)]) == pytest.approx([0, 1, 0.05])
@@ -146,10 +150,26 @@ def test_infinite_logits_give_no_number():
 
 def test_weights_of_another_shape_are_refused(tmp_path):
     train(tmp_path / "one")
-    with pytest.raises(InputError, match="cannot read the weights"):
-        load_weights(tmp_path / "one.weights", Shape(1, 12, 1, 94, 16), arm="bitnet")
-    with pytest.raises(InputError, match="cannot read the weights"):
-        load_weights(tmp_path / "none.weights", Shape(1, 8, 1, 94, 16), arm="bitnet")
+    path, own = tmp_path / "one.weights", Shape(1, 8, 1, text.load("pydoc").vocabulary, 16)
+    with pytest.raises(InputError, match="cannot use the weights"):
+        load_weights(path, KEY, Shape(1, 12, 1, 94, 16), arm="bitnet")
+    with pytest.raises(InputError, match="cannot use the weights"):
+        load_weights(tmp_path / "none.weights", KEY, own, arm="bitnet")
+    with pytest.raises(InputError, match="belongs to another training"):
+        load_weights(path, LanguageModel(**SETTINGS | {"seed": 4}).key, own, arm="bitnet")
+
+
+def test_a_flipped_bit_of_weights_is_noticed(tmp_path):
+    """It was exported without a word: nothing in the file could tell."""
+    train(tmp_path / "one")
+    path, shape = tmp_path / "one.weights", Shape(1, 8, 1, text.load("pydoc").vocabulary, 16)
+    whole = path.read_bytes()
+    for place in np.random.default_rng(0).integers(0, 8 * len(whole), 100):
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << (place % 8)
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="cannot use the weights"):
+            load_weights(path, KEY, shape, arm="bitnet")
 
 
 def test_the_recipe_of_the_paper():

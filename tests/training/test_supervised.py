@@ -155,7 +155,7 @@ def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(tmp_path: 
     with pytest.raises(InputError, match="damaged"):
         run(checkpoint=own)
     at.write_bytes(b"something else")
-    with pytest.raises(InputError, match="not a checkpoint"):
+    with pytest.raises(InputError, match="not a whole file"):
         run(checkpoint=own)
     replaced = run(checkpoint=dataclasses.replace(own, replace=True))
     assert np.array_equal(replaced.loss, run().loss)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import MissingError, Results
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.plots.figures import is_figure_file, write_figure
+from ntk1bit.plots.figures import is_figure_file, write_figure, write_together
 from ntk1bit.plots.layout import Panels, Sheet, StyleName, read_sheet
 from ntk1bit.plots.legends import settle
 from ntk1bit.plots.palettes import Colours
@@ -160,7 +160,7 @@ def write_all(figures: Mapping[str, Figure], out: Path | str) -> list[Path]:
     _require_room(out, len(figures))
     if is_figure_file(out):
         return [write_figure(figure, out) for figure in figures.values()]
-    return [write_figure(figure, out / f"{name}.{kind}") for name, figure in figures.items() for kind in ("pdf", "png")]
+    return write_together({out / f"{name}.{kind}": one for name, one in figures.items() for kind in ("pdf", "png")})
 
 
 def _require_room(out: Path, figures: int) -> None:
