@@ -1,7 +1,11 @@
-"""verdicts.json: verdicts with their evidence, read with every field checked and written whole."""
+"""verdicts.json: verdicts with their evidence, read with every field checked and written whole.
+
+Its `digest` is that of all the rest, so that a number which somebody or something has changed is not taken for a result.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import platform
@@ -26,7 +30,7 @@ from ntk1bit.processors import usable_processors
 from ntk1bit.statistics.jackknife import NETWORKS
 
 FILE = "verdicts.json"
-FORMAT = 2
+FORMAT = 3
 _AGAIN = "make it again with: ntk1bit verify"
 _LONGEST = 300  # characters of a complaint about a file, which may hold anything
 
@@ -171,7 +175,7 @@ def read_results(folder: Path | str) -> Results:
     Raises
     ------
     InputError
-        If it is missing, damaged, or of another format; the message names the file and the place in it.
+        If it is missing, damaged, altered, or of another format; the message names the file and the place in it.
     """
     path = Path(folder) / FILE
     if not path.exists():
@@ -186,10 +190,14 @@ def read_results(folder: Path | str) -> Results:
         raise InputError(f"{path} does not hold verdicts (it has no format); {_AGAIN}")
     if content["format"] != FORMAT:
         raise InputError(f"{path} has format {str(content['format'])[:40]}, this version reads {FORMAT}; {_AGAIN}")
+    digest = content.pop("digest", None)
     try:
-        return msgspec.convert(content, Results)
+        results = msgspec.convert(content, Results)
     except msgspec.ValidationError as problem:
         raise InputError(f"{path} is damaged: {_short(problem)}; {_AGAIN}") from None
+    if digest != digest_of(content):
+        raise InputError(f"{path} has been altered: its contents do not match their digest; {_AGAIN}")
+    return results
 
 
 def write_results(results: Results, folder: Path | str) -> Path:
@@ -197,8 +205,15 @@ def write_results(results: Results, folder: Path | str) -> Path:
     folder = Path(folder)
     path = folder / FILE
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(path, (json.dumps(msgspec.to_builtins(results), indent=1, allow_nan=False) + "\n").encode())
+    content = msgspec.to_builtins(results)
+    content["digest"] = digest_of(content)
+    write_whole(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
     return path
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what verdicts.json holds, but for the digest in it."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def claim_entry(claim: Claim, verdict: Verdict, evidence: Evidence) -> ClaimEntry:

@@ -9,7 +9,7 @@ import pytest
 from ntk1bit.claims.results import MissingError, measure, read_results, table, write_results
 from ntk1bit.errors import InputError
 
-from ..reports.documents import claim, document, estimate, verification
+from ..reports.documents import as_stored, claim, document, estimate, verification
 
 
 def complaint(folder) -> str:
@@ -28,8 +28,22 @@ def test_what_is_whole_is_read_as_it_is(tmp_path):
 def test_what_is_read_is_written_as_it_was(tmp_path):
     verification(tmp_path)
     found = read_results(tmp_path)
-    assert json.loads(write_results(found, tmp_path / "again").read_text()) == document()
+    written = write_results(found, tmp_path / "again").read_text()
+    assert json.loads(written) == json.loads(as_stored(document()))
     assert read_results(tmp_path / "again") == found
+
+
+def test_a_number_that_was_edited_is_noticed(tmp_path):
+    path = verification(tmp_path) / "verdicts.json"
+    whole = path.read_text()
+    assert "-0.25" not in whole
+    for edited in (whole.replace("-0.2,", "-0.25,"), whole.replace('"digest": "', '"digest": "0')):
+        path.write_text(edited)
+        assert "has been altered" in complaint(tmp_path)
+    content = json.loads(whole)
+    del content["digest"]
+    path.write_text(json.dumps(content))
+    assert "has been altered" in complaint(tmp_path)
 
 
 def test_measures_are_found_by_id(tmp_path):
@@ -52,7 +66,7 @@ def test_fields_of_later_versions_are_passed_over(tmp_path):
     [
         b"",
         b"{",
-        b'{"format": 2',
+        b'{"format": 3',
         b"\xff\xfe\x00",
         b"[" * 100_000,
         b'{"format": ' + b"9" * 5000 + b"}",
@@ -61,10 +75,11 @@ def test_fields_of_later_versions_are_passed_over(tmp_path):
         b'"x"',
         b"{}",
         b'{"format": 1}',
-        b'{"format": 3}',
+        b'{"format": 2}',
         b'{"format": "1"}',
         b'{"format": [1]}',
-        b'{"format": 2}',
+        b'{"format": 3}',
+        b'{"format": 4}',
     ],
 )
 def test_damaged_files(tmp_path, content):
@@ -121,7 +136,7 @@ PLACES = list(places(document()))
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: ".".join(map(str, place)))
 def test_a_missing_field_is_named(tmp_path, place):
     made = changed(place, lambda entry, name: entry.pop(name))
-    (tmp_path / "verdicts.json").write_text(json.dumps(made))
+    (tmp_path / "verdicts.json").write_text(as_stored(made))
     if may_be_missing(place):
         read_results(tmp_path)
     else:
@@ -132,7 +147,7 @@ def test_a_missing_field_is_named(tmp_path, place):
 def test_a_value_of_another_kind_is_named(tmp_path, place):
     """An object in a list, of a kind that no field has."""
     made = changed(place, lambda entry, name: entry.update({name: [{"x": [None]}]}))
-    (tmp_path / "verdicts.json").write_text(json.dumps(made))
+    (tmp_path / "verdicts.json").write_text(as_stored(made))
     if may_be_anything(place):
         read_results(tmp_path)
     else:  # a study has a name of the user's choice, which may be long: it is written as studies[...]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from matplotlib.image import imread as read_image
@@ -13,6 +11,7 @@ from ntk1bit.cli.main import main
 from ntk1bit.plots.recipes import RECIPES
 
 from ..plots.recipes.made_up import document
+from ..reports.documents import as_stored
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def stored(tmp_path):
     """Return a folder of made-up results."""
     folder = tmp_path / "results"
     folder.mkdir()
-    (folder / FILE).write_text(json.dumps(document()))
+    (folder / FILE).write_text(as_stored(document()))
     return folder
 
 
@@ -48,7 +47,7 @@ def test_all_are_drawn_by_default_but_for_what_is_missing(stored, capsys):
     needed = {"C1", "C2", "C2-law"}
     results = document()
     results["claims"] = [one for one in results["claims"] if one["id"] in needed]
-    (stored / FILE).write_text(json.dumps(results))
+    (stored / FILE).write_text(as_stored(results))
     code, _, err = call(capsys, stored)
     assert code == 0
     drawn = {"verdicts", "drift", "floor"}
@@ -67,7 +66,7 @@ def test_what_cannot_be_drawn_is_told_and_nothing_is_written(stored, tmp_path, c
     assert "did you mean 'drift'" in told
     assert "flip-noise" in told
     assert "not a run folder" in refused(capsys, tmp_path, "--figures", "drift")
-    (stored / FILE).write_text(json.dumps(document() | {"claims": []}))
+    (stored / FILE).write_text(as_stored(document() | {"claims": []}))
     assert "cannot draw drift: the results lack claim C1" in refused(capsys, stored, "--figures", "drift")
     (stored / FILE).write_text("{")
     assert "damaged" in refused(capsys, stored)

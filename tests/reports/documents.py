@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ntk1bit.claims.results import FORMAT, digest_of
 from ntk1bit.experiments import SweepSpec
 from ntk1bit.experiments.runner import compute
 from ntk1bit.experiments.store import Store
@@ -137,7 +138,7 @@ def document(*claims: dict[str, Any]) -> dict[str, Any]:
         claim("I1", "inconclusive"),
     )
     return {
-        "format": 2,
+        "format": FORMAT,
         "preset": "standard",
         "made": "2030-01-02T03:04:05+00:00",
         "seconds": 1234.5,
@@ -158,8 +159,13 @@ def document(*claims: dict[str, Any]) -> dict[str, Any]:
 def verification(folder: Path, *claims: dict[str, Any], **fields: Any) -> Path:
     """Write a verification folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "verdicts.json").write_text(json.dumps(document(*claims) | fields))
+    (folder / "verdicts.json").write_text(as_stored(document(*claims) | fields))
     return folder
+
+
+def as_stored(content: dict[str, Any]) -> str:
+    """Return the text of a verdicts.json with this content and its digest."""
+    return json.dumps(content | {"digest": digest_of(content)})
 
 
 def made_dirty(value: Any, name: str = "") -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ntk1bit.claims.results import Results
+from ntk1bit.claims.results import FORMAT, Results
 
 WIDTHS = (64, 256, 1024, 4096)
 DIMS = (8, 32, 128)
@@ -30,7 +30,7 @@ def document(**outcomes: str) -> dict[str, Any]:
         for finding in claim["findings"]:
             finding["outcome"] = outcome
     about: dict[str, Any] = {"made": "", "seconds": 0.0, "versions": {}, "machine": {}, "studies": {}}
-    return {"format": 2, "preset": "quick", "claims": claims} | about
+    return {"format": FORMAT, "preset": "quick", "claims": claims} | about
 
 
 def results(**outcomes: str) -> Results:
