@@ -1,6 +1,6 @@
 """verdicts.json: verdicts with their evidence, read with every field checked and written whole.
 
-Its `digest` is that of all the rest, so that a number which somebody or something has changed is not taken for a result.
+Its `digest` is that of all the rest: a number that somebody or something has changed is not taken for a result.
 """
 
 from __future__ import annotations

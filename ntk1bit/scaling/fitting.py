@@ -32,7 +32,7 @@ _EXACT = 1e-10  # mean absolute log residuals below this are rounding: starts th
 _MOST_MINIMA = 4  # distinct minima that replicates are started from
 _FRESH_STARTS = 3  # starts of the grid added to these where a minimum lies in a plateau
 _REPLICATE_START = Stopping(tolerance=1e-7, least=1e-8, limit=60)
-_REPLICATE = Stopping(tolerance=1e-7, least=1e-8, limit=300)  # under 1 % of a standard error
+_REPLICATE = Stopping(tolerance=1e-7, least=1e-8, limit=3000)  # under 1 % of a standard error, along ravines too
 _INERT = 1e-3  # a parameter whose change by a factor e moves no log prediction by more is out of the data's sight
 _MARGIN = 4.0  # standard deviations of the resampled difference of objectives
 

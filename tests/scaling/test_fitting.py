@@ -5,7 +5,10 @@ import pandas as pd
 import pytest
 
 from ntk1bit.errors import InputError
-from ntk1bit.scaling import Fit, IdentificationWarning, fit, get_law, law_names
+from ntk1bit.estimators.published_results import SHARED, arm_points, fit_law, losses
+from ntk1bit.scaling import Fit, IdentificationWarning, fit, fitting, get_law, law_names
+from ntk1bit.scaling.bootstrap import percentile_interval
+from ntk1bit.scaling.solver import Stopping
 
 from .synthetic import BESIROGLU, chinchilla_design, draw_losses, width_design
 
@@ -203,3 +206,18 @@ def test_replicates_find_a_floor_where_the_data_have_none() -> None:
     assert 0.1 < np.mean(floors == 0) < 0.98
     assert found.interval().loc["E", "low"] == 0
     assert found.interval().loc["alpha", "high"] > found.params["alpha"]  # pyright: ignore[reportOperatorIssue]
+
+
+def test_replicates_are_followed_to_their_minima(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W23's six points of full precision leave a long ravine.
+
+    Replicates that stop within it end too near the estimate, and elsewhere on another processor.
+    """
+    table = arm_points(losses(), "full", SHARED)
+    usual = fit_law(table)
+    monkeypatch.setattr(fitting, "_REPLICATE", Stopping(tolerance=1e-9, least=1e-12, limit=50_000))
+    to_the_end = fit_law(table)
+    ends, exact = (percentile_interval(one.replicates, 0.95) for one in (usual, to_the_end))
+    # replicates stop within 1 % of a standard error of their minima, and an end of an interval is one or two of them
+    assert (np.abs(np.subtract(ends, exact)) < 0.01 * np.std(to_the_end.replicates, axis=0)).all()
+    assert exact[0][0] < 0.1  # the floor may be 0
