@@ -11,7 +11,7 @@ WHOLE = {
     "autodiff": {"random_networks"},
     "cores": {"determinism", "products"},
     "estimators": {"estimates"},
-    "experiments": {"kills"},
+    "experiments": {"faults", "kills"},
     "plots/recipes": {"command", "recipes"},
     "reports": {"browser"},
     "scaling": {"arms", "coverage", "options", "synthetic"},

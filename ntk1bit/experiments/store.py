@@ -207,6 +207,8 @@ class Store:
             sound = columns is not None or about["digest"] == _digest(about, table)
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as problem:
             reason = " ".join(str(problem).split())[:200]
+            if isinstance(problem, IsADirectoryError):
+                raise DamagedCellError("is a folder") from None
             if isinstance(problem, OSError) and problem.errno is not None:  # the system's; Arrow's own have no number
                 raise UnreadableCellError(f"cannot be read ({problem.strerror or reason})") from None
             raise DamagedCellError(f"not a readable result ({type(problem).__name__}: {reason})") from None
