@@ -87,7 +87,7 @@ def _run(words: list[str]) -> int:
         sys.stdout.flush()
     except (typer.TyperException, InputError) as problem:
         message = problem.format_message() if isinstance(problem, typer.TyperException) else str(problem)
-        return _fail(re.sub(r"\S{80,}", lambda word: word[0][:40] + "...", " ".join(message.split())))
+        return _fail(re.sub(r"\S{400,}", lambda word: word[0][:200] + "...", " ".join(message.split())))
     except BrokenPipeError:  # the reader of a pipe, such as `head`, had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as problem:

@@ -7,6 +7,7 @@ the whole run is refused in one line), and reading changes nothing. What runs ag
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ import pytest
 
 from ntk1bit.data import tasks
 from ntk1bit.errors import InputError
-from ntk1bit.experiments import Experiment, ExperimentList, Store, SweepSpec, open_run, run_all
+from ntk1bit.experiments import Experiment, ExperimentList, Run, Store, SweepSpec, open_run, run_all
 from ntk1bit.experiments import store as store_module
 from ntk1bit.experiments.at_start import FlipProbability, LimitsInDim, StepNoise
 from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
@@ -190,14 +191,24 @@ def foreign_cell(tmp_path: Path) -> Path:
     return store.path(one.key)
 
 
+@functools.cache
+def _sound(whole: Path) -> Run:
+    return open_run(whole)
+
+
+@functools.lru_cache(maxsize=100)
+def _frame(whole: Path, experiments: tuple[Experiment, ...]) -> pd.DataFrame:
+    return Store(whole).frame(experiments)
+
+
 def require_true(folder: Path, whole: Path) -> set[Experiment]:
     """Require that what is read of a damaged run is what was computed; return the experiments that are left out."""
     before = contents(folder)
-    run, sound = open_run(folder), open_run(whole)
+    run, sound = open_run(folder), _sound(whole)
     keys = {one.key for one in run.experiments if one.key in run.about}
     assert keys <= sound.about.keys()
     there = [one for one in run.experiments if one.key in keys]
-    pd.testing.assert_frame_equal(run.frame(), Store(whole).frame(there), check_exact=True)
+    pd.testing.assert_frame_equal(run.frame(), _frame(whole, tuple(there)), check_exact=True)
     missing = {one for one in sound.experiments if one.key not in keys}
     unknown = {one for one in missing if one not in run.states}  # of later stages, which depend on what is left out
     assert run.complete or unknown == missing - run.states.keys()
