@@ -18,6 +18,7 @@ PACKAGES = (
     "errors",
     "arguments",
     "files",
+    "kernel_files",
     "compiling",
     "processors",
     "printing",

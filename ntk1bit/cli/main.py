@@ -6,7 +6,6 @@ their bodies, so that `ntk1bit --help` answers at once.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from ntk1bit.cli.options import fill_in_defaults
 from ntk1bit.cli.plan import plan
 from ntk1bit.cli.plot import plot
 from ntk1bit.cli.report import report
+from ntk1bit.cli.streams import standard_streams
 from ntk1bit.cli.summary import summary
 from ntk1bit.cli.sweep import sweep
 from ntk1bit.cli.train_lm import train_lm
@@ -72,8 +72,14 @@ def ntk1bit(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit: 0 done, 1 some networks failed, 2 a user's mistake, 130 interrupted."""
-    with interruptible():
-        sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
+    with standard_streams() as output, interruptible():
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        if code not in (USER_ERROR, INTERRUPTED) and (problem := output.problem()) is not None:
+            code = _fail(
+                f"standard output cannot be written to: {problem.strerror}; every file is whole: run the same command "
+                "again with its output sent elsewhere"
+            )
+        sys.exit(code)
 
 
 def _run(words: list[str]) -> int:
@@ -84,12 +90,9 @@ def _run(words: list[str]) -> int:
         if {"-h", "--help"} & set(words) and words[0] in program.commands:
             fill_in_defaults(words[0], program.commands[words[0]].params)
         code = program(args=words or ["--help"], prog_name="ntk1bit", standalone_mode=False)
-        sys.stdout.flush()
     except (typer.TyperException, InputError) as problem:
         message = problem.format_message() if isinstance(problem, typer.TyperException) else str(problem)
         return _fail(re.sub(r"\S{80,}", lambda word: word[0][:40] + "...", " ".join(message.split())))
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as problem:
         where = f"{problem.filename}: " if problem.filename else ""
         return _fail(f"{where}{problem.strerror or problem}")
