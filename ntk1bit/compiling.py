@@ -1,10 +1,10 @@
 """How numba kernels are compiled: to disk, without the GIL, and not silently.
 
-Compiled code is filed (`kernel_files`) under the name and the features of the processor it was made for, so a cache that
-moves to another processor is compiled anew there, never run. Since kernels are made of pieces from several files, it is
-filed under the source of the whole package (the kernel's folder), whose place does not matter: a checkout may move.
-numba's own cache would do less, next to the sources: it fails for good on a file that a power cut has emptied, runs what
-others have written there, and fails a kernel that it cannot store.
+Compiled code is filed (`kernel_files`) under the name and the features of the processor it was made for, so a cache
+that moves to another processor is compiled anew there, never run. Since kernels are made of pieces from several files,
+it is filed under the source of the whole package (the kernel's folder); where that lies does not matter. numba's own
+cache, next to the sources, fails for good on a file that a power cut has emptied, runs what others have written there,
+and fails a kernel that it cannot store.
 
 Each kernel runs its own copies of the pieces it is made of. numba links a piece into its callers under one name, and
 the loader takes that name from whichever code it met first: one process would run a piece as compiled by itself and
@@ -130,7 +130,7 @@ class _PackageCache(caching._Cache):
         self._source = _source_hash(Path(kernel.__code__.co_filename).parent)
 
     @property
-    def cache_path(self) -> str:
+    def cache_path(self) -> Any:  # numba's own says None, and returns a string
         return str(kernels_on_disk().folder)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:

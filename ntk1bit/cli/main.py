@@ -18,6 +18,7 @@ from ntk1bit.cli.bench import bench
 from ntk1bit.cli.deep import deep
 from ntk1bit.cli.doctor import doctor
 from ntk1bit.cli.energy import energy
+from ntk1bit.cli.environment import check_environment
 from ntk1bit.cli.fit import fit
 from ntk1bit.cli.generate import generate
 from ntk1bit.cli.interrupts import interruptible
@@ -89,17 +90,31 @@ def _run(words: list[str]) -> int:
         program = typer.main.get_group(app)
         if {"-h", "--help"} & set(words) and words[0] in program.commands:
             fill_in_defaults(words[0], program.commands[words[0]].params)
+        elif words and words[0] in program.commands:
+            check_environment(words)
         code = program(args=words or ["--help"], prog_name="ntk1bit", standalone_mode=False)
     except (typer.TyperException, InputError) as problem:
         message = problem.format_message() if isinstance(problem, typer.TyperException) else str(problem)
-        return _fail(re.sub(r"\S{80,}", lambda word: word[0][:40] + "...", " ".join(message.split())))
+        return _fail(_one_line(message))
+    except ImportError as problem:
+        return _fail(_one_line(f"a library cannot be loaded ({problem.__cause__ or problem}); is the memory enough?"))
+    except MemoryError:
+        return _fail("the memory that is left is not enough; free some, or ask for less")
     except OSError as problem:
         where = f"{problem.filename}: " if problem.filename else ""
         return _fail(f"{where}{problem.strerror or problem}")
+    except RuntimeError as problem:
+        if "start new thread" not in str(problem):
+            raise
+        return _fail("the system allows no more threads or processes (ulimit -u); end others, or raise the limit")
     except (KeyboardInterrupt, typer.Abort):
         print("ntk1bit: interrupted", file=sys.stderr)
         return INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+def _one_line(message: str) -> str:
+    return re.sub(r"\S{80,}", lambda word: word[0][:40] + "...", " ".join(message.split()))
 
 
 def _fail(message: str) -> int:
