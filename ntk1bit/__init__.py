@@ -22,6 +22,7 @@ PACKAGES = (
     "compiling",
     "processors",
     "printing",
+    "streams",
     "tables",
     "cores",
     "data",

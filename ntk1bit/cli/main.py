@@ -29,12 +29,12 @@ from ntk1bit.cli.options import fill_in_defaults
 from ntk1bit.cli.plan import plan
 from ntk1bit.cli.plot import plot
 from ntk1bit.cli.report import report
-from ntk1bit.cli.streams import standard_streams
 from ntk1bit.cli.summary import summary
 from ntk1bit.cli.sweep import sweep
 from ntk1bit.cli.train_lm import train_lm
 from ntk1bit.cli.verify import verify
 from ntk1bit.errors import InputError
+from ntk1bit.streams import standard_streams
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -75,11 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit: 0 done, 1 some networks failed, 2 a user's mistake, 130 interrupted."""
     with standard_streams() as output, interruptible():
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
-        if code not in (USER_ERROR, INTERRUPTED) and (problem := output.problem()) is not None:
-            code = _fail(
-                f"standard output cannot be written to: {problem.strerror}; every file is whole: run the same command "
-                "again with its output sent elsewhere"
-            )
+        if code not in (USER_ERROR, INTERRUPTED) and (lost := output.lost()) is not None:
+            code = _fail(lost)
         sys.exit(code)
 
 

@@ -46,11 +46,16 @@ class Output:
     def __init__(self, descriptor: _Descriptor | None) -> None:
         self._descriptor = descriptor
 
-    def problem(self) -> OSError | None:
-        """Return why something that was printed is lost; None if it is not, or if its reader had enough of it."""
+    def lost(self) -> str | None:
+        """Say why something that was printed is lost; None if it is not, or if its reader had enough of it."""
         sys.stdout.flush()
-        found = None if self._descriptor is None else self._descriptor.problem
-        return None if found is not None and found.errno == errno.EPIPE else found
+        problem = None if self._descriptor is None else self._descriptor.problem
+        if problem is None or problem.errno == errno.EPIPE:
+            return None
+        return (
+            f"standard output cannot be written to: {problem.strerror}; every file is whole: run the same command "
+            "again with its output sent elsewhere"
+        )
 
 
 @contextmanager
