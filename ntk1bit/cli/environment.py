@@ -28,6 +28,16 @@ _LIMITS = (
 _JAX_VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_ENABLE_X64", "XLA_FLAGS")
 _JAX_COMMANDS = ("train-lm", "deep", "verify", "plan")
 _IGNORED = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)  # as Python does by itself
+_LLVM = """
+import os
+from llvmlite import binding as llvm
+llvm.initialize_native_target()
+llvm.initialize_native_asmprinter()
+chosen = {"cpu": os.environ.get("NUMBA_CPU_NAME", ""), "features": os.environ.get("NUMBA_CPU_FEATURES", "")}
+machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(**chosen)
+machine.emit_assembly(llvm.parse_assembly("define void @f() { ret void }"))
+"""
+_IGNORES = "is not a recognized"  # processor or feature, says LLVM, and compiles for another
 _NOISE = re.compile(r"^F\d{4} .*?\] ")  # how XLA begins its last line
 
 
@@ -57,7 +67,7 @@ def check_environment(words: Sequence[str]) -> None:
     if any(name.startswith("NUMBA_") for name in os.environ):
         _check_numba()
     if _uses_jax(words):
-        _check_jax(tuple((name, os.environ[name]) for name in _JAX_VARIABLES if os.environ.get(name)))
+        _try("JAX", "import jax; jax.devices()", _set(*_JAX_VARIABLES))
 
 
 def _keep_warnings() -> None:
@@ -83,17 +93,19 @@ def _check_limits() -> None:
 
 
 def _check_numba() -> None:
-    """Let numba read its variables, and refuse what it warns of or fails on."""
+    """Let numba read its variables, and LLVM the processor in them; refuse what they warn of, fail on, or ignore."""
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "Environment variable", RuntimeWarning)
         try:
-            import numba
-
-            assert numba.__version__
+            from ntk1bit.compiling import compiles
+        except InputError:
+            raise
         except (RuntimeWarning, ValueError) as problem:
             variables = ", ".join(f"{name}={value}" for name, value in os.environ.items() if name.startswith("NUMBA_"))
             why = str(problem).strip().splitlines()[0].rstrip(".")
             raise InputError(f"numba does not start with {variables}: {why}; correct or unset it") from None
+    if compiles():
+        _try("LLVM", _LLVM, _set("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES"))
 
 
 def _uses_jax(words: Sequence[str]) -> bool:
@@ -102,21 +114,25 @@ def _uses_jax(words: Sequence[str]) -> bool:
     return words[0] in _JAX_COMMANDS and "--list" not in words
 
 
+def _set(*names: str) -> tuple[tuple[str, str], ...]:
+    return tuple((name, os.environ[name]) for name in names if os.environ.get(name))
+
+
 @functools.cache
-def _check_jax(given: tuple[tuple[str, str], ...]) -> None:
-    """Try in another process whether JAX starts, since XLA ends the process on a flag that it does not know."""
+def _try(library: str, program: str, given: tuple[tuple[str, str], ...]) -> None:
+    """Try variables in another process, since what a library says or does with wrong ones ends the process."""
     if not given:
         return
     tried = subprocess.run(
-        [sys.executable, "-c", "import jax; jax.devices()"],
+        [sys.executable, "-c", program],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         errors="replace",
         check=False,
     )
-    if tried.returncode:
+    if tried.returncode or _IGNORES in tried.stderr:
         said = [_NOISE.sub("", line) for line in tried.stderr.splitlines() if line.strip()]
-        variables = ", ".join(f"{name}={value!r}" for name, value in given)
+        variables = ", ".join(f"{name}={value}" for name, value in given)
         why = said[-1] if said else f"it ends with code {tried.returncode}"
-        raise InputError(f"JAX does not start with {variables}: {why}; correct or unset it")
+        raise InputError(f"{library} does not start with {variables}: {why}; correct or unset it")
