@@ -29,7 +29,7 @@ ELSEWHERE = "set NUMBA_CACHE_DIR to a folder that only you can write to"
 
 
 @dataclass(frozen=True)
-class Look:
+class KernelFolder:
     """What a folder of kernels holds.
 
     Attributes
@@ -87,12 +87,12 @@ class KernelFiles:
             self._write(self.folder / f"{name}{_KERNEL}", _MARK + _digest(name, content) + content)
             self._clear_unused()
 
-    def look(self) -> Look:
+    def look(self) -> KernelFolder:
         """Read every file, throw damaged ones away, and try whether another could be written."""
         if self.folder is None:
-            return Look(0, 0, 0, f"no home folder is known; {ELSEWHERE}")
+            return KernelFolder(0, 0, 0, f"no home folder is known; {ELSEWHERE}")
         if self._problem:
-            return Look(0, 0, 0, self._problem)
+            return KernelFolder(0, 0, 0, self._problem)
         sizes = []
         for path in sorted(self.folder.glob(f"*{_KERNEL}")):
             content = self.read(path.stem)
@@ -107,7 +107,7 @@ class KernelFiles:
             trial.unlink(missing_ok=True)
         except OSError as error:
             problem = f"new kernels cannot be kept ({error.strerror}): free some space there, or {ELSEWHERE}"
-        return Look(len(sizes), sum(sizes), len(damaged), problem)
+        return KernelFolder(len(sizes), sum(sizes), len(damaged), problem)
 
     @functools.cached_property
     def _problem(self) -> str:

@@ -32,7 +32,6 @@ SWEEP = [
 # What is long, or needs what is, is refused with a name that ASCII lacks.
 DONE = {
     "sweep": [*SWEEP, "--out", RUN],
-    "sweep --list": ["sweep", "--list"],
     "summary": ["summary", RUN],
     "summary --csv": ["summary", RUN, "--csv"],
     "plot": ["plot", RUN, "--out", f"{FOLDER}/n.png"],
@@ -42,7 +41,6 @@ DONE = {
     "verify": ["verify", "--list"],
     "measures": ["measures"],
     "energy": ["energy"],
-    "energy --csv": ["energy", "--csv"],
     "doctor": ["doctor"],
 }
 REFUSED = {
