@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.environment import run_module
+from ntk1bit.streams import standard_streams
 
 _CHILD = "--in-this-process"
 
@@ -117,4 +118,9 @@ def _machine() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with standard_streams() as output:
+        code = main()
+        if (lost := output.lost()) is not None:
+            print(f"benchmarks: {lost}", file=sys.stderr)
+            code = 2
+        sys.exit(code)

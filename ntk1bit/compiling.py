@@ -1,9 +1,10 @@
 """How numba kernels are compiled: to disk, without the GIL, and not silently.
 
-numba files compiled code under the name and the features of the processor it was made for, so a cache that moves to
-another processor is compiled anew there, never run. By itself it would notice a change only in the file a kernel
-stands in; since kernels are made of pieces from several files, the source of the whole package (the kernel's folder) is
-part of the key here.
+Compiled code is filed (`kernel_files`) under the name and the features of the processor it was made for, so a cache
+that moves to another processor is compiled anew there, never run. Since kernels are made of pieces from several files,
+it is filed under the source of the whole package (the kernel's folder); where that lies does not matter. numba's own
+cache, next to the sources, fails for good on a file that a power cut has emptied, runs what others have written there,
+and fails a kernel that it cannot store.
 
 Each kernel runs its own copies of the pieces it is made of. numba links a piece into its callers under one name, and
 the loader takes that name from whichever code it met first: one process would run a piece as compiled by itself and
@@ -19,18 +20,22 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import pickle
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import llvmlite
 import numba
 import numpy as np
 from llvmlite import binding as llvm
-from numba.core import caching, codegen, compiler, config, event
+from numba.core import caching, codegen, compiler, config, event, serialize
 
 from ntk1bit.errors import InputError
+from ntk1bit.kernel_files import KernelFiles, default_folder
 
 Kernel = Callable[..., Any]
 
@@ -74,7 +79,7 @@ def compiled(kernel: Kernel) -> Kernel:
     dispatcher: Any = numba.njit(nogil=True, error_model="numpy", boundscheck=False, pipeline_class=_KernelCompiler)(
         kernel
     )
-    with contextlib.suppress(RuntimeError):  # nowhere to write: compiled in every process, but usable
+    if Path(kernel.__code__.co_filename).is_file():  # code whose source is unknown is compiled in every process
         dispatcher._cache = _PackageCache(dispatcher.py_func)
     return dispatcher
 
@@ -117,20 +122,54 @@ class _KernelCompiler(compiler.Compiler):
             self.state.library.enable_object_caching()  # without it, the code could not be kept on disk
 
 
-class _PackageCache(caching.FunctionCache):
-    """numba's disk cache of one kernel, with the source of its package added to the key."""
+class _PackageCache(caching._Cache):
+    """The compiled code of one kernel on disk, a file for each signature."""
 
     def __init__(self, kernel: Kernel) -> None:
-        super().__init__(kernel)
-        self._package = Path(kernel.__code__.co_filename).parent
+        self._kernel = kernel
+        self._source = _source_hash(Path(kernel.__code__.co_filename).parent)
 
-    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
-        return (*super()._index_key(sig, codegen), _source_hash(self._package))
+    @property
+    def cache_path(self) -> Any:  # numba's own says None, and returns a string
+        return str(kernels_on_disk().folder)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        target_context.refresh()
+        content = kernels_on_disk().read(self._file_name(sig, target_context.codegen()))
+        return None if content is None else compiler.CompileResult._rebuild(target_context, *pickle.loads(content))
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        if not data.library.has_dynamic_globals:  # addresses, which are others in another process
+            kernels_on_disk().write(self._file_name(sig, data.codegen), serialize.dumps(data._reduce()))
+
+    def enable(self) -> None:
+        """Do nothing: it is never disabled, as `disable` and `flush` do nothing; numba asks for all three."""
+
+    disable = flush = enable
+
+    def _file_name(self, sig: Any, codegen: Any) -> str:
+        name = f"{self._kernel.__module__}.{self._kernel.__qualname__}"
+        made_of = (name, sig, codegen.magic_tuple(), self._kernel.__code__.co_code, self._source, *_compiler())
+        digest = hashlib.sha256(repr(made_of).encode()).hexdigest()[:32]
+        return f"{re.sub(r'[^A-Za-z0-9_.]', '', name)[-100:]}-{digest}"
+
+
+@functools.cache
+def kernels_on_disk() -> KernelFiles:
+    """Return the files of compiled kernels that this process reads and writes."""
+    return KernelFiles(default_folder())
+
+
+def _compiler() -> tuple[object, ...]:
+    """Return what compiles, and how: another version of it, or another setting, makes other code."""
+    settings = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT")
+    versions = (numba.__version__, llvmlite.__version__, sys.implementation.cache_tag)
+    return (*versions, *(str(getattr(config, setting, None)) for setting in settings))
 
 
 @functools.cache
 def _source_hash(package: Path) -> str:
-    sources = sorted(package.glob("*.py"))
+    sources = [Path(__file__), *sorted(package.glob("*.py"))]
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 

@@ -50,16 +50,85 @@ def test_compiled_code_is_kept_and_only_run_where_it_was_made_for(tmp_path):
     assert said == ""  # no terminal, no notice
 
 
-def test_the_cache_key_names_processor_features_and_source():
+def test_the_cache_key_names_processor_features_source_and_settings(monkeypatch):
     class Codegen:
         def __init__(self, *magic: str) -> None:
             self.magic_tuple = lambda: magic  # numba's description of the target
 
-    cache = compiling._PackageCache(run)
-    narrow = cache._index_key("signature", Codegen("x86_64", "haswell", "+avx2"))
-    wide = cache._index_key("signature", Codegen("x86_64", "haswell", "+avx2,+avx512f"))
-    assert narrow != wide
-    assert compiling._source_hash(Path(__file__).parent) in narrow
+    def name(*magic: str, signature: str = "signature") -> str:
+        return compiling._PackageCache(run)._file_name(signature, Codegen(*magic))
+
+    narrow = name("x86_64", "haswell", "+avx2")
+    others = [
+        name("x86_64", "haswell", "+avx2,+avx512f"),
+        name("x86_64", "haswell", "+avx2", signature="other"),
+        name("x86_64", "broadwell", "+avx2"),
+    ]
+    monkeypatch.setattr(compiling, "_source_hash", lambda package: "changed")
+    others.append(name("x86_64", "haswell", "+avx2"))
+    monkeypatch.undo()
+    monkeypatch.setattr(compiling.config, "OPT", 0)
+    others.append(name("x86_64", "haswell", "+avx2"))
+    monkeypatch.undo()
+    assert narrow == name("x86_64", "haswell", "+avx2")
+    assert len({narrow, *others}) == 6
+
+
+def test_a_change_of_any_source_of_the_package_is_noticed_and_its_place_is_not(tmp_path):
+    for place in ("here", "there", "changed"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "kernel.py").write_text("one")
+        (tmp_path / place / "piece.py").write_text("two" if place == "changed" else "three")
+    here, there, changed = (compiling._source_hash(tmp_path / place) for place in ("here", "there", "changed"))
+    assert here == there != changed
+
+
+QUANTIZE = """
+import numpy as np
+from ntk1bit import cores
+from ntk1bit.compiling import kernels_on_disk
+packed = cores.pack_neurons(np.linspace(-1, 1, 1200, dtype=np.float32).reshape(30, 40))
+print(cores.seconds_compiling(), kernels_on_disk().look().damaged, *map(float.hex, map(float, packed.mu)))
+"""
+
+
+def quantize(folder):
+    """Return the time of compiling, how many damaged files there were, and numbers that the kernel computes."""
+    done = subprocess.run(
+        [sys.executable, "-c", QUANTIZE],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    seconds, damaged, *numbers = done.stdout.split()
+    return float(seconds), int(damaged), numbers
+
+
+def test_a_damaged_file_is_compiled_again_once(tmp_path):
+    """A power cut leaves a file empty or cut short; numba's own cache then failed for good."""
+    seconds, damaged, numbers = quantize(tmp_path)
+    assert seconds > 0
+    (kept,) = tmp_path.rglob("*.kernel")
+    kept.write_bytes(kept.read_bytes()[:-1])
+    again, damaged, same = quantize(tmp_path)
+    assert again > 0
+    assert damaged == 1
+    assert same == numbers
+    assert quantize(tmp_path) == (0, 0, numbers)
+
+
+def test_where_nothing_can_be_kept_kernels_are_compiled(tmp_path):
+    (tmp_path / "file").touch()
+    seconds, _, numbers = quantize(tmp_path / "file")
+    assert seconds > 0
+    assert len(numbers) == 30
+
+
+def test_kernels_are_functions_of_modules():
+    """What a kernel closes over would not be part of the name of its file."""
+    assert all(each.py_func.__closure__ is None for each in dispatchers())
 
 
 PLAIN_PROGRAM = """
@@ -191,7 +260,7 @@ def test_code_from_disk_gives_the_bits_of_code_just_compiled(tmp_path):
     compiled = bits("whole")
     assert bits("whole") == compiled  # all of it from disk
     assert bits("other", OBJECTIVE_FIRST) == compiled  # the objective compiled first
-    for file in (tmp_path / "other").rglob("lbfgs*"):
+    for file in (tmp_path / "other").rglob("*lbfgs*"):
         file.unlink()
     assert bits("other", OBJECTIVE_FIRST) == compiled  # the objective from disk, the solver compiled
     assert bits("other") == compiled

@@ -1,10 +1,12 @@
-"""`ntk1bit doctor`: versions, threads and which code the cores run."""
+"""`ntk1bit doctor`: versions, threads, which code the cores run, and where compiled code is kept."""
 
 from __future__ import annotations
 
 
 def doctor() -> None:
-    """Print versions, threads, BLAS, the backend of the cores and optional parts, for a bug report.
+    """Print versions, threads, BLAS, the cores, kept kernels and optional parts, for a bug report.
+
+    Kept kernels are checked; damaged ones are thrown away.
 
     Example: ntk1bit doctor
     """
@@ -40,6 +42,7 @@ def doctor() -> None:
     for pool in threadpoolctl.threadpool_info():
         kernel = pool.get("architecture", "")
         rows += [[f"{pool['internal_api']} threads", f"{pool['num_threads']} {kernel}".strip()]]
+    rows += _kernels()
     print_table(["setting", "value"], rows)
     print()
     optional = {
@@ -53,3 +56,17 @@ def doctor() -> None:
         ["optional part", "version", "for"],
         [[name, version_of(name) or "missing", purpose] for name, purpose in optional.items()],
     )
+
+
+def _kernels() -> list[list[str]]:
+    """Say where compiled kernels are, how many, and what is wrong with them."""
+    from ntk1bit.compiling import kernels_on_disk
+
+    files = kernels_on_disk()
+    found = files.look()
+    rows = [["compiled kernels", f"{found.kernels}, {found.size / 1e6:.1f} MB, in {files.folder or 'no folder'}"]]
+    if found.damaged:
+        rows += [["damaged kernels", f"{found.damaged}, thrown away; compiled again when they are needed"]]
+    if found.problem:
+        rows += [["kernels not kept", f"compiled in every process: {found.problem}"]]
+    return rows

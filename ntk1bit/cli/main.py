@@ -6,7 +6,6 @@ their bodies, so that `ntk1bit --help` answers at once.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from ntk1bit.cli.bench import bench
 from ntk1bit.cli.deep import deep
 from ntk1bit.cli.doctor import doctor
 from ntk1bit.cli.energy import energy
+from ntk1bit.cli.environment import check_environment
 from ntk1bit.cli.fit import fit
 from ntk1bit.cli.generate import generate
 from ntk1bit.cli.interrupts import interruptible
@@ -34,6 +34,8 @@ from ntk1bit.cli.sweep import sweep
 from ntk1bit.cli.train_lm import train_lm
 from ntk1bit.cli.verify import verify
 from ntk1bit.errors import InputError
+from ntk1bit.printing import plain
+from ntk1bit.streams import standard_streams
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -72,8 +74,11 @@ def ntk1bit(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit: 0 done, 1 some networks failed, 2 a user's mistake, 130 interrupted."""
-    with interruptible():
-        sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
+    with standard_streams() as output, interruptible():
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        if code not in (USER_ERROR, INTERRUPTED) and (lost := output.lost()) is not None:
+            code = _fail(lost)
+        sys.exit(code)
 
 
 def _run(words: list[str]) -> int:
@@ -83,16 +88,23 @@ def _run(words: list[str]) -> int:
         program = typer.main.get_group(app)
         if {"-h", "--help"} & set(words) and words[0] in program.commands:
             fill_in_defaults(words[0], program.commands[words[0]].params)
+        elif words and words[0] in program.commands:
+            check_environment(words)
         code = program(args=words or ["--help"], prog_name="ntk1bit", standalone_mode=False)
-        sys.stdout.flush()
     except (typer.TyperException, InputError) as problem:
         message = problem.format_message() if isinstance(problem, typer.TyperException) else str(problem)
-        return _fail(re.sub(r"\S{400,}", lambda word: word[0][:200] + "...", " ".join(message.split())))
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _fail(message)
+    except ImportError as problem:
+        return _fail(f"a library cannot be loaded ({problem.__cause__ or problem}); is the memory enough?")
+    except MemoryError:
+        return _fail("the memory that is left is not enough; free some, or ask for less")
     except OSError as problem:
         where = f"{problem.filename}: " if problem.filename else ""
         return _fail(f"{where}{problem.strerror or problem}")
+    except RuntimeError as problem:
+        if "start new thread" not in str(problem):
+            raise
+        return _fail("the system allows no more threads or processes (ulimit -u); end others, or raise the limit")
     except (KeyboardInterrupt, typer.Abort):
         print("ntk1bit: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -100,5 +112,7 @@ def _run(words: list[str]) -> int:
 
 
 def _fail(message: str) -> int:
-    print(f"ntk1bit: {message}", file=sys.stderr)
+    """Tell a mistake on one line; words longer than any path are cut."""
+    words = re.sub(r"\S{400,}", lambda word: word[0][:200] + "...", " ".join(message.split()))
+    print(plain(f"ntk1bit: {words}"), file=sys.stderr)
     return USER_ERROR
