@@ -18,6 +18,7 @@ PACKAGES = (
     "errors",
     "arguments",
     "files",
+    "array_files",
     "compiling",
     "processors",
     "printing",
