@@ -108,8 +108,11 @@ def open_arrays(path: Path | str, *, compressed: bool = False) -> Iterator[Array
     with open(path, "rb") as file:
         if file.read(6) == b"\x93NUMPY":
             raise ArrayFileError("it holds a single array")
-        with _told():
-            archive = zipfile.ZipFile(file)
+        try:
+            with _told():
+                archive = zipfile.ZipFile(file)
+        except ArrayFileError:
+            raise ArrayFileError("it is not a .npz file, or cut short") from None
         with archive:
             yield ArrayFile(archive, _members(archive.infolist(), os.fstat(file.fileno()).st_size, compressed))
 

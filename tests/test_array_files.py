@@ -163,7 +163,7 @@ def test_members_that_numpy_does_not_write_are_refused(tmp_path):
     path.write_bytes(one)
     assert "it holds a single array" in refusal(path)
     path.write_text("Fellow citizens")
-    assert "not a zip file" in refusal(path)
+    assert "not a .npz file" in refusal(path)
 
 
 def test_members_that_share_their_bytes_are_refused(tmp_path):

@@ -20,6 +20,7 @@ from ntk1bit.cli.progress import clock, progress_bar, resumable
 from ntk1bit.cli.running import workers_of
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError
+from ntk1bit.printing import plain
 from ntk1bit.reports import write_report
 
 _COLUMNS = 100  # of what is printed
@@ -42,9 +43,9 @@ def split_words(words: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
 def print_claims(files: Sequence[str]) -> int:
     """List the claims of files with their rules."""
     for one in map(read_claim_file, files):
-        print(f"{one.claim.id}: {one.claim.title} ({one.path})")
+        print(plain(f"{one.claim.id}: {one.claim.title} ({one.path})"))
         for part in (one.claim.statement, f"rule: {one.rule_on(one.sweep)}"):
-            print(textwrap.fill(part, width=_COLUMNS, initial_indent="    ", subsequent_indent="    "))
+            print(textwrap.fill(plain(part), width=_COLUMNS, initial_indent="    ", subsequent_indent="    "))
     return 0
 
 
