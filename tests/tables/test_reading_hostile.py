@@ -24,6 +24,7 @@ FREE = 2e6  # bytes of memory in these tests, so that small files are large
 def little_memory(monkeypatch):
     monkeypatch.setattr("ntk1bit.arguments.spare_memory", lambda: FREE)
     monkeypatch.setattr("ntk1bit.tables.reading.spare_memory", lambda: FREE)
+    monkeypatch.setattr("ntk1bit.tables.reading._AT_ONCE", 1 << 16)
 
 
 def refusal(path: Path, most: float) -> str:
@@ -41,12 +42,11 @@ def refusal(path: Path, most: float) -> str:
 
 @pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize(("ending", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)])
-@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
-def test_a_packed_file_is_unpacked_no_further_than_memory_reaches(name, ending, pack, tmp_path):
-    path = tmp_path / f"{name}{ending}"
+def test_a_packed_file_is_unpacked_no_further_than_memory_reaches(ending, pack, tmp_path):
+    path = tmp_path / f"a.csv{ending}"
     path.write_bytes(pack(b"1,2\n" * 2_000_000))
     assert path.stat().st_size < 50_000
-    # 8 MB are in it; a few pieces of 1 MiB, and what the unpackers keep for themselves, are held
+    # 8 MB are in it; pieces of a quarter of a megabyte in all, and what the unpackers keep for themselves, are held
     assert "text, too much for the memory that is free" in refusal(path, 6e6)
 
 
@@ -84,7 +84,7 @@ def test_rows_that_parquet_stores_as_one_are_counted(tmp_path):
 def test_parquet_with_changed_bytes_is_read_or_refused_in_one_line(tmp_path):
     path = tmp_path / "a.parquet"
     pd.DataFrame({"N": [1, 2, 3], "loss": [0.5, 0.25, 0.125], "arm": ["a", "b", "c"]}).to_parquet(path)
-    whole, refused = path.read_bytes(), 0
+    whole, refused = path.read_bytes(), []
     end = len(whole) - 8
     for at in range(end - int.from_bytes(whole[end : end + 4], "little"), end, 7):  # what says how much there is
         damaged = bytearray(whole)
@@ -93,9 +93,9 @@ def test_parquet_with_changed_bytes_is_read_or_refused_in_one_line(tmp_path):
         try:
             read_table(path)
         except InputError as problem:
-            refused += 1
-            assert "\n" not in str(problem)
-    assert refused > 10
+            refused.append(str(problem))
+    assert len(refused) > 10
+    assert not any("\n" in message for message in refused)
 
 
 @pytest.mark.parametrize(
