@@ -62,7 +62,13 @@ def energy(
     own = (layers, width, heads, vocabulary or None)
     made = {"tokens": tokens, "activation": activation, "tied": not untied}
     if published:
-        others = (arm is not None, made != {"tokens": 512, "activation": "gelu", "tied": True}, model != "w23", wide)
+        others = (
+            arm is not None,
+            made != {"tokens": 512, "activation": "gelu", "tied": True},
+            model != "w23",
+            wide,
+            density != 2 / 3,
+        )
         if any(one is not None for one in own) or any(others):
             raise InputError("--published recomputes W23's figures at W23's settings; of other options it takes --csv")
         return _show_published(csv)

@@ -11,38 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ntk1bit.cores.bits import pack_signs
 from ntk1bit.errors import InputError
-from ntk1bit.networks.transformer_shape import Shape
 from ntk1bit.packed.file_format import load, save
-from ntk1bit.packed.model import PackedBlock, PackedModel, PackedProjection
 from ntk1bit.packed.text import generate
 
-D = 32
+from .made_up import random_model
+
 MEMORY = 4e6  # bytes that Python may take for itself, far below what any of these files promises
-
-
-def random_model(**changes: object) -> PackedModel:
-    rng = np.random.default_rng(0)
-
-    def signs(rows: int, columns: int):
-        return pack_signs(rng.choice([-1.0, 1.0], size=(rows, columns)).astype(np.float32))
-
-    one = np.ones(D, np.float32)
-    block = PackedBlock(
-        attention_norm=one,
-        attention=signs(3 * D, D),
-        attention_scales=np.ones(3, np.float32),
-        attention_sub_norm=one,
-        output=PackedProjection(signs(D, D), 1.0),
-        feed_norm=one,
-        up=PackedProjection(signs(4 * D, D), 1.0),
-        feed_sub_norm=np.ones(4 * D, np.float32),
-        down=PackedProjection(signs(D, 4 * D), 1.0),
-    )
-    table = rng.normal(size=(3, D)).astype(np.float32)
-    given = {"alphabet": "ab\x9b", "note": "a\x1b]0;title\x07 note"} | changes
-    return PackedModel(Shape(1, D, 2, 3, 8), table, (block,), one, table, **given)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.fixture
