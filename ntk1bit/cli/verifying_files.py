@@ -88,8 +88,8 @@ def run(
         print_json(entries)
         return 0
     for entry in entries:
-        print(verdict_text(msgspec.to_builtins(entry)), end="\n\n")
-    print(f"page: {page}\nverdicts and evidence: {folder / FILE}")
+        print(plain(verdict_text(msgspec.to_builtins(entry)), keep="\n"), end="\n\n")
+    print(plain(f"page: {page}\nverdicts and evidence: {folder / FILE}", keep="\n"))
     return 0
 
 
@@ -128,6 +128,7 @@ def _print_plan(studies: Sequence[ClaimStudy], folder: Path, jobs: int) -> None:
     print_table(["run", "time", "claims"], rows)
     for one in studies:
         for file in one.files:
-            print(f"\n{file.claim.id}: {file.claim.title}\n    rule: {file.rule_on(one.specification)}")
+            said = f"\n{file.claim.id}: {file.claim.title}\n    rule: {file.rule_on(one.specification)}"
+            print(plain(said, keep="\n"))
     print()
     print_forecast(found, jobs=jobs, folder=folder)

@@ -96,14 +96,14 @@ class _UnreadableError(Exception):
 
 def _text(path: Path, packing: str) -> str:
     content, most = bytearray(), spare_memory() / _BY_ARROW
+    too_much = f"it holds more than {most / 1e9:.2g} GB of text, too much for the memory that is free; give fewer rows"
+    if path.stat().st_size > most:
+        raise _UnreadableError(too_much)
     with _PACKED[packing](path) if packing else open(path, "rb") as file:
         while part := file.read(_AT_ONCE):  # a packed file does not say how much it holds
             content += part
             if len(content) > most:
-                raise _UnreadableError(
-                    f"it holds more than {most / 1e9:.2g} GB of text, too much for the memory that is free; give fewer "
-                    "rows"
-                )
+                raise _UnreadableError(too_much)
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise _UnreadableError("it is written in UTF-16; save it as UTF-8")
     try:
@@ -235,6 +235,8 @@ def _all_match(pattern: re.Pattern[str], cells: Sequence[str]) -> bool:
 
 
 def _parquet(path: Path) -> pd.DataFrame:
+    if not (path.is_file() or path.is_dir()):
+        raise _UnreadableError("it is not a file")
     try:
         if path.is_file():  # a folder may hold the parts of a table
             about = parquet.read_metadata(path)

@@ -39,18 +39,29 @@ SMALL: dict[str, list[str]] = {
 }
 LAST = {"bench": ["--only=no race is called so"]}  # where nothing follows that could take it back
 OFTEN = {
-    "sweep": 4,
-    "fit": 4,
-    "ntk": 4,
-    "train-lm": 3,
-    "verify": 3,
-    "generate": 4,
-    "energy": 3,
-    "plan": 2,
-    "summary": 2,
-}
-WHOLE = ["0", "1", "2", "3", "8", "-1", "+3", "1.5", "1e3", "nan", "", "x", "9223372036854775808", "9" * 400, "²", "٣"]
-REAL = ["0", "1", "0.5", "-1", "nan", "inf", "-inf", "1e308", "1e-308", "1e-30", "1e400", "-0.0", "1,5", "", "½"]
+    "sweep": 4, "fit": 4, "ntk": 4, "train-lm": 3, "verify": 3, "generate": 4, "summary": 2, "plan": 2, "energy": 1.5,
+    "plot": 0.5, "report": 0.3, "bench": 0.2, "doctor": 0.2,
+}  # fmt: skip
+# What a command does something with: more options are then added to it.
+SOUND: dict[str, list[list[str]]] = {
+    "sweep": [["--tasks", "own.csv", "--target", "y"], ["--spec", "spec.toml"], ["--widths", "8,16", "--seeds", "2"]],
+    "fit": [["losses.csv"], ["losses.parquet", "--law", "chinchilla"], ["run"],
+            ["steering.csv", f"--group=arm{STEERING}"], ["steering.csv", "--law", "E + A*N^-alpha", "--where=loss=1"],
+            ["steering.csv", "--law", "E + A*N^-alpha", "--where", f'"arm{STEERING}"=a']],
+    "ntk": [["--task", "own.csv", "--target", "y"], ["--task", "own.npz"], ["--task", "sphere-linear"]],
+    "train-lm": [["--text", "text.txt"], ["--sizes", "2x32", "--seeds", "1"], ["--preset", "smoke"]],
+    "verify": [["claim.toml", "run"], ["steering.toml", "run"], ["steering.toml", "--list"], ["C1"]],
+    "generate": [["model.npz", "--prompt", "ab"], ["plain.npz", "--prompt", "ab c"], ["model.npz", "--about"]],
+    "summary": [["run"], ["begun"]], "plot": [["run"], ["verdicts"]], "report": [["run"]],
+    "plan": [["run"], ["spec.toml"], ["begun"]], "energy": [["--layers", "2", "--width", "64"]], "deep": [[]],
+}  # fmt: skip
+WHOLE = [
+    *["1", "2", "3", "8"] * 4, "0", "-1", "+3", "1.5", "1e3", "nan", "", "x", "9223372036854775808", "9" * 400, "²", "٣",
+]  # fmt: skip
+REAL = [
+    *["0.5", "1", "0.1"] * 4, "0", "-1", "nan", "inf", "-inf", "1e308", "1e-308", "1e-30", "1e400", "-0.0", "1,5", "",
+    "½",
+]  # fmt: skip
 WORDS = [
     "", " ", ",", "=", "x=", "=x", "a,,b", "..", "-", "'", '"', "*", "a=b,c", "x" * 5000, "é∂漢", STEERING, "\n", "\t",
     "0,1", "1..3", "8,16", "0.5,1", "(" * 3000, "[" * 3000, "E + A*N^-alpha", "(" * 60 + "N" + ")" * 60, "none",
@@ -95,7 +106,10 @@ def command_line(rng: random.Random, files: list[str]) -> list[str]:
     name = rng.choices(list(known), [OFTEN.get(each, 1) for each in known])[0]
     options = [one for one in known[name].params if any(each.startswith("--") for each in one.opts)]
     places = [one for one in known[name].params if one not in options]
-    words: list[list[str]] = [[value(rng, place, files)] for place in places if rng.random() < 0.95]
+    if name in SOUND and rng.random() < 0.7:
+        words = [rng.choice(SOUND[name])]
+    else:
+        words = [[value(rng, place, files)] for place in places if rng.random() < 0.95]
     for option in rng.choices(options, k=rng.choice([0, 1, 1, 2, 2, 3, 5])) if options else ():
         spelling = rng.choice([*option.opts, *option.secondary_opts])
         if option.is_flag:
