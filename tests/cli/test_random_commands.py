@@ -11,6 +11,7 @@ import itertools
 import random
 import shutil
 import signal
+import sys
 import traceback
 import unicodedata
 from collections.abc import Iterator
@@ -56,7 +57,8 @@ SOUND: dict[str, list[list[str]]] = {
     "plan": [["run"], ["spec.toml"], ["begun"]], "energy": [["--layers", "2", "--width", "64"]], "deep": [[]],
 }  # fmt: skip
 WHOLE = [
-    *["1", "2", "3", "8"] * 4, "0", "-1", "+3", "1.5", "1e3", "nan", "", "x", "9223372036854775808", "9" * 400, "²", "٣",
+    *["1", "2", "3", "8"] * 4, "0", "-1", "+3", "1.5", "1e3", "nan", "", "x", "9223372036854775808", "9" * 400, "²",
+    "٣",
 ]  # fmt: skip
 REAL = [
     *["0.5", "1", "0.1"] * 4, "0", "-1", "nan", "inf", "-inf", "1e308", "1e-308", "1e-30", "1e400", "-0.0", "1,5", "",
@@ -194,6 +196,26 @@ def test_a_hundred_command_lines(made, tmp_path, capfd, monkeypatch):
 
 
 @pytest.mark.slow
+def test_three_hundred_command_lines(made, tmp_path, capfd, monkeypatch):
+    run_many(random.Random(1), 300, made, tmp_path / "files", capfd, monkeypatch)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("block", range(4))
 def test_two_thousand_command_lines(block, made, tmp_path, capfd, monkeypatch):
     run_many(random.Random(f"block {block}"), 500, made, tmp_path / "files", capfd, monkeypatch)
+
+
+def test_a_fault_is_seen(capfd, monkeypatch):
+    """What these tests look for is found where it is put."""
+
+    def broken(line: list[str]) -> None:
+        if line == ["traceback"]:
+            raise ValueError
+        print("\x1b[2J" if line == ["stdout"] else "")
+        print("ntk1bit: one\nntk1bit: two", file=sys.stderr)
+        sys.exit(3 if line == ["code"] else 2)
+
+    monkeypatch.setattr("tests.cli.test_random_commands.main", broken)
+    for line, fault in (("traceback", "traceback"), ("stdout", "on stdout"), ("code", "exit code 3"), ("", "one line")):
+        assert any(fault in each for each in faults([line], capfd)), line
