@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
 import zipfile
 from pathlib import Path
 
@@ -46,7 +45,6 @@ def make_files(folder: Path) -> None:
     (folder / "folder").mkdir()
     (folder / "nothing").write_bytes(b"")
     (folder / "loop").symlink_to("loop")
-    os.chmod(folder / "nothing", 0o000)
 
 
 def _tables(folder: Path) -> None:
