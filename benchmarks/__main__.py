@@ -45,7 +45,7 @@ def _race(options: argparse.Namespace) -> int:
 
     pairs = [pair for pair in PAIRS if options.only in pair.product]
     if not pairs:
-        print(f"no race is called {options.only!r}; there are: {_names(PAIRS)}", file=sys.stderr)
+        print(f"ntk1bit: no race is called {options.only!r}; there are: {_names(PAIRS)}", file=sys.stderr)
         return 2
     if not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
         print(

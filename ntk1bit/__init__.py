@@ -19,6 +19,7 @@ PACKAGES = (
     "arguments",
     "files",
     "kernel_files",
+    "array_files",
     "compiling",
     "processors",
     "printing",

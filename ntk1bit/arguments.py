@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 import numpy as np
+import psutil
 from jaxtyping import Int64, Shaped
 
 from ntk1bit.errors import InputError
@@ -145,6 +146,19 @@ def require_memory(what: str, size: float, *, instead: str) -> None:
         raise InputError(
             f"{what} would take {size / 2**30:.3g} GiB, and this machine has {machine / 2**30:.3g}; {instead}"
         )
+
+
+def spare_memory() -> float:
+    """Return the bytes of memory that are free: what a file promises to hold is held against them."""
+    return float(psutil.virtual_memory().available)
+
+
+def require_spare(what: str, size: int, *, instead: str) -> None:
+    """Raise `InputError` if `size` bytes, which somebody's file asks for, are more than are free."""
+    spare = spare_memory()
+    if size > spare:
+        asked = f"{size / 2**30:.3g}" if size < 2**80 else "far more than 10^12"
+        raise InputError(f"{what} would take {asked} GiB of memory, and {spare / 2**30:.3g} are free; {instead}")
 
 
 def _plain(given: object) -> float | None:

@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import itertools
 import os
+import stat
 import threading
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ from ntk1bit.errors import InputError
 FIGURES = (".png", ".pdf", ".svg")  # endings of figures that every command can draw
 _MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32"}  # the first begins like UTF-16's
 _MARKS |= {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+_LARGEST_TEXT = 2**28  # bytes; verdicts of all claims have 2^23
+_LONGEST_NAME = 200  # bytes, so that the name under which a file is written first fits the system's 255
 _OF_OTHERS = (
     "._*",  # macOS: the other half of a file, on a disk that knows no such halves
     ".DS_Store",
@@ -76,6 +79,8 @@ def writable_file(option: str, path: Path | str, endings: Sequence[str]) -> Path
         If it ends otherwise, its folder does not exist or cannot be written to, or it is a folder itself.
     """
     path = Path(path)
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise InputError(f"the name of a file must be shorter than {_LONGEST_NAME} letters, got {path.name[:40]!r}...")
     if path.suffix.lower() not in endings:
         raise InputError(f"{option} must end in {' or '.join(endings)}, got {str(path)!r}")
     if not path.parent.is_dir():
@@ -96,6 +101,11 @@ def read_text(path: Path | str) -> str:
         If it cannot be read, or is written otherwise.
     """
     try:
+        about = os.stat(path)
+        if not stat.S_ISREG(about.st_mode):
+            raise InputError(f"cannot read {path}: it is {'a folder' if Path(path).is_dir() else 'no regular file'}")
+        if about.st_size > _LARGEST_TEXT:
+            raise InputError(f"cannot read {path}: it has {about.st_size / 1e9:.2g} GB, far more than any of its kind")
         data = Path(path).read_bytes()
     except OSError as problem:
         raise InputError(f"cannot read {path}: {problem.strerror or problem}") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 import textwrap
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ NO_INTERVAL = "[?]"  # stands where a value has no interval
 WRITTEN_WHOLE = 10**6  # whole numbers below it are never rounded
 MOST_LINES, MOST_COLUMNS = 10, 100  # of a repr
 _WORDS = 60  # columns for one field of several
+_STEERING = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, marks of direction and the like, half characters, line ends
+_JOINERS = "\u200c\u200d"  # which some scripts and emoji are written with
 _SMALLEST = 1e-4  # smaller ones have a power of ten
 
 
@@ -66,6 +69,31 @@ def interval(
     if math.isnan(low) and math.isnan(high):
         return NO_INTERVAL
     return f"[{number(low, digits, even=even)}, {number(high, digits, even=even)}]"
+
+
+def plain(text: str, *, keep: str = "") -> str:
+    r"""Return a text as a terminal may show it: what would steer the terminal or turn the line around is escaped.
+
+    Titles, colours, sounds and replies are asked for by control characters (C0 and C1); marks of direction make a line
+    read otherwise than it is. Each is written as in Python, ``\x1b`` or ``\u202e``, and so are ends of lines, invisible
+    marks and half characters; all other letters of all scripts stay.
+
+    Parameters
+    ----------
+    text
+        Anything that was read from a file or a command line.
+    keep
+        Characters that stay as well, such as line ends.
+    """
+    if text.isprintable():
+        return text
+    stay = {*keep, *_JOINERS}
+    return "".join(
+        letter.encode("unicode_escape").decode()
+        if unicodedata.category(letter) in _STEERING and letter not in stay
+        else letter
+        for letter in text
+    )
 
 
 def short_lines(lines: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from ntk1bit.experiments import SweepSpec, open_run, run_all
 from ntk1bit.kernels.measure import NetworkSettings, measure
 from ntk1bit.networks.two_layer.descent import train
 from ntk1bit.networks.two_layer.initial_weights import init
-from ntk1bit.printing import MOST_COLUMNS, MOST_LINES, interval, number, record, short_lines
+from ntk1bit.printing import MOST_COLUMNS, MOST_LINES, interval, number, plain, record, short_lines
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((12, 6)).astype(np.float32)
+BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # Unicode's names of what turns text around
 
 
 @pytest.mark.parametrize(
@@ -151,3 +153,32 @@ def test_a_record_describes_what_is_long():
     assert words.startswith("Weights(w=<float32 (64, 6), -")
     words = record(statistics.MeanOf(np.array([math.nan, 2.0, 4.0])))
     assert words == "MeanOf(values=<float64 (3,), 2 to 4>, signed=False)"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("loss 1.5, é ∂ 漢字 العربية", "loss 1.5, é ∂ 漢字 العربية"),
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("a\x9b2Jb\x07\x08\x7f\0", r"a\x9b2Jb\x07\x08\x7f\x00"),
+        ("a\r\nb\tc", r"a\r\nb\tc"),
+        ("evil\u202etxt.exe\u2066\u200f", r"evil\u202etxt.exe\u2066\u200f"),
+        ("a\u2028b\u2029\u0085", r"a\u2028b\u2029\x85"),
+        ("\ud800\ufeff\U000e0041", r"\ud800\ufeff\U000e0041"),
+        ("a\u00a0b\u3000c", "a\u00a0b\u3000c"),
+        ("می\u200cخواهم \U0001f469\u200d\U0001f4bb", "می\u200cخواهم \U0001f469\u200d\U0001f4bb"),
+        ("", ""),
+    ],
+)
+def test_what_steers_a_terminal_is_escaped(text, shown):
+    assert plain(text) == shown
+    assert plain(plain(text)) == shown
+
+
+def test_no_letter_of_unicode_steers_a_terminal():
+    every = "".join(map(chr, range(0x110000)))
+    shown = plain(every, keep="\n")
+    steering = {letter for letter in every if unicodedata.bidirectional(letter) in BIDI or ord(letter) < 32}
+    assert steering & {*shown} == {"\n"}
+    assert not {*map(chr, range(0x7F, 0xA0))} & {*shown}
+    assert shown.encode()  # no halves of characters, which no encoding has

@@ -37,10 +37,10 @@ def bench(
         if path is not None:
             writable_file(option, path, endings)
     counts = ",".join(map(str, read_list(threads, option="--threads", kind=int)))
-    arguments = ["--only", only, "--threads", counts, "--rounds", str(rounds)]
+    arguments = [f"--only={only}", f"--threads={counts}", f"--rounds={rounds}"]  # in one word: values may begin with -
     if on:
         require_choice("--on", on, LESSER)
-        arguments += ["--on", on]
+        arguments += [f"--on={on}"]
     for option, path in (("--out", out), ("--plot", plot)):
-        arguments += [] if path is None else [option, str(path)]
+        arguments += [] if path is None else [f"{option}={path}"]
     raise typer.Exit(main(arguments))

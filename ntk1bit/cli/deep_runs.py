@@ -17,7 +17,7 @@ from ntk1bit.experiments import Run, open_run
 from ntk1bit.experiments.deep import DeepScaling, DeepSimilarity
 from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec, deep_specification
 from ntk1bit.files import write_whole
-from ntk1bit.printing import number
+from ntk1bit.printing import number, plain
 
 DeepSpec = DeepScalingSpec | DeepSimilaritySpec
 
@@ -60,8 +60,9 @@ def run(figure: int, preset: str, *, running: Running, out: Path | None) -> None
         frame, tables = found.frame(), print_tables(found)
         written = folder / f"figure-{figure}.csv"
         write_whole(written, tables.to_csv(index=False).encode())
-        print(f"\n{len(found.about)} experiments, {clock(found.seconds)} of one core. Written: {written}", end=" ")
-        print(*draw(frame, (figure,), folder / f"figure-{figure}.png"))
+        print(f"\n{len(found.about)} experiments, {clock(found.seconds)} of one core. Written:", end=" ")
+        drawn = draw(frame, (figure,), folder / f"figure-{figure}.png")
+        print(plain(" ".join(map(str, [written, *drawn]))))
     if outcome.diverged:
         say(f"{outcome.diverged} experiments have networks that diverged: recorded as results")
 

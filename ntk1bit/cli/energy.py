@@ -62,8 +62,8 @@ def energy(
     own = (layers, width, heads, vocabulary or None)
     made = {"tokens": tokens, "activation": activation, "tied": not untied}
     if published:
-        others = (arm is not None, made != {"tokens": 512, "activation": "gelu", "tied": True}, model != "w23", wide)
-        if any(one is not None for one in own) or any(others):
+        made_otherwise = made != {"tokens": 512, "activation": "gelu", "tied": True} or density != 2 / 3
+        if any(one is not None for one in (*own, arm)) or made_otherwise or model != "w23" or wide:
             raise InputError("--published recomputes W23's figures at W23's settings; of other options it takes --csv")
         return _show_published(csv)
     if layers is None or width is None:

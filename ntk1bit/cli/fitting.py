@@ -15,6 +15,7 @@ from rich.markdown import Markdown
 
 from ntk1bit.cli.progress import progress_bar
 from ntk1bit.errors import InputError, require_choice
+from ntk1bit.printing import plain
 from ntk1bit.scaling.analysis import analyse
 from ntk1bit.scaling.laws import REAL, Law, get_law, law_names
 from ntk1bit.scaling.proposal import Proposal, propose
@@ -120,8 +121,8 @@ def _require_variables(law: Law, given: Mapping[str, str | None]) -> None:
 
 
 def say_line(line: str) -> None:
-    """Print a line on stderr, letter by letter."""
-    Console(stderr=True, soft_wrap=True).print(line, markup=False, highlight=False)
+    """Print a line on stderr, letter by letter; what would steer a terminal is escaped."""
+    Console(stderr=True, soft_wrap=True).print(plain(line), markup=False, highlight=False)
 
 
 def _say_proposal(found: Proposal) -> None:
@@ -171,7 +172,7 @@ def fix_parameters(law: Law, fix: str | None) -> Law:
 
 def write_outputs(report: Report, out: Path | None, plot: Path | None) -> None:
     """Print the report, and write it and the figure to the places given."""
-    text = report.markdown()
+    text = plain(report.markdown(), keep="\n")
     if sys.stdout.isatty():
         Console().print(Markdown(text))
     else:

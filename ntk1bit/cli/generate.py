@@ -81,6 +81,8 @@ def _sizes(packed: PackedModel, path: Path) -> list[tuple[str, str]]:
 
 
 def _show(text: str) -> None:
-    r"""Print a text; characters that the terminal's encoding lacks as \uXXXX, since an alphabet may hold any."""
-    encoding = sys.stdout.encoding or "utf-8"
+    r"""Print a text, with characters that steer a terminal or that its encoding lacks as \uXXXX: it may hold any."""
+    from ntk1bit.printing import plain
+
+    encoding, text = sys.stdout.encoding or "utf-8", plain(text, keep="\n\t")
     print(text.encode(encoding, "backslashreplace").decode(encoding))

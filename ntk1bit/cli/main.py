@@ -34,7 +34,6 @@ from ntk1bit.cli.sweep import sweep
 from ntk1bit.cli.train_lm import train_lm
 from ntk1bit.cli.verify import verify
 from ntk1bit.errors import InputError
-from ntk1bit.printing import plain
 from ntk1bit.streams import standard_streams
 
 USER_ERROR = 2
@@ -113,6 +112,8 @@ def _run(words: list[str]) -> int:
 
 def _fail(message: str) -> int:
     """Tell a mistake on one line; words longer than any path are cut."""
+    from ntk1bit.printing import plain  # brings NumPy, which --help should not wait for
+
     words = re.sub(r"\S{400,}", lambda word: word[0][:200] + "...", " ".join(message.split()))
     print(plain(f"ntk1bit: {words}"), file=sys.stderr)
     return USER_ERROR

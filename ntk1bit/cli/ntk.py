@@ -44,7 +44,7 @@ def ntk(
     from ntk1bit.cli.own_tasks import task_of
     from ntk1bit.cli.progress import progress_bar
     from ntk1bit.files import FIGURES, writable_file
-    from ntk1bit.kernels.measure import ENDINGS, NetworkSettings, measure
+    from ntk1bit.kernels.measure import ENDINGS, NetworkSettings, measure, require_room
     from ntk1bit.plots.kernels import draw_measurement
 
     settings = NetworkSettings(
@@ -54,9 +54,11 @@ def ntk(
         writable_file("--out", out, ENDINGS)
     if plot is not None:
         writable_file("--plot", plot, FIGURES)
+    asked = {"limit": limit, "effective": effective, "with_spectrum": spectrum}
+    if n_train is not None:
+        require_room(min(n_train, 2**63), **asked)  # so many points take minutes to draw
     data = task_of(task, n_train, data_seed, target=target, features=features, split=split, normalise=normalise)
     with progress_bar() as bar:
-        asked = {"limit": limit, "effective": effective, "with_spectrum": spectrum}
         measured = measure(data.x, data.y, settings, **asked, progress=bar)
         if effective or spectrum:
             bar("eigenvalues and certificate", 0.0)

@@ -27,6 +27,7 @@ from ntk1bit.experiments.runner import free_memory
 from ntk1bit.experiments.specification import Specification, read_specification
 from ntk1bit.experiments.store import read_stored
 from ntk1bit.files import FIGURES, writable_file
+from ntk1bit.printing import plain
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def print_forecast(found: Forecast, *, jobs: int, folder: Path) -> None:
     print(f"time        about {clock(ran.wall)} with {jobs} jobs, {found.source}")
     print(f"memory      {ran.memory / 1e9:.2f} GB with {jobs} jobs, of {free_memory() / 1e9:.1f} GB free")
     print(f"storage     {storage(found.stored)}")
-    print(f"folder      {folder}")
+    print(plain(f"folder      {folder}"))
 
 
 def storage(size: float) -> str:
@@ -139,7 +140,7 @@ def print_replay(what: Path, *, workers: int, timed: Path | None, plot: Path | N
 
         ended = limit(found.stages, startup=found.costs.startup)
         written = draw_plan(schedules, ended, found.on(min(ended.workers, workers)), plot)
-        print(written, file=sys.stderr if as_csv else sys.stdout)
+        print(plain(str(written)), file=sys.stderr if as_csv else sys.stdout)
 
 
 def _print_schedules(found: Forecast, schedules: Sequence[Schedule]) -> None:

@@ -51,7 +51,7 @@ def plot(
     """
     from ntk1bit.claims.results import FILE, read_results
     from ntk1bit.cli.lists import read_list
-    from ntk1bit.cli.tables import say
+    from ntk1bit.cli.tables import print_paths, say
     from ntk1bit.errors import InputError
 
     asked: dict[str, Any] = {"panels": panels, "palette": palette, "style": style, "columns": columns}
@@ -66,7 +66,7 @@ def plot(
         results = read_results(run)
         write = write_claim_figures if results.preset == OWN else write_figures
         written, left_out = write(results, out or run / "figures", names, **asked)
-        print(*written, sep="\n")
+        print_paths(*written)
         say(*left_out)
         return
     from ntk1bit.experiments import SweepSpec, open_run
@@ -90,24 +90,23 @@ def plot(
         from ntk1bit.experiments.language_run import language_run
         from ntk1bit.plots.language import draw_run
 
-        print(draw_run(language_run(opened), out or run / "scaling.png", **asked))
+        print_paths(draw_run(language_run(opened), out or run / "scaling.png", **asked))
         say(*opened.untrusted)
         return
     if not isinstance(opened.spec, SweepSpec):
         raise InputError(f"{run} is of {opened.spec.COMMAND}, whose results have no figure of their own; see summary")
-    for path in save_overview(opened, out or run / "overview.png", **asked):
-        print(path)
+    print_paths(*save_overview(opened, out or run / "overview.png", **asked))
     say(*opened.left_out)
 
 
 def _draw_deep(opened: OpenedRun, out: Path | None, names: tuple[str, ...], asked: dict[str, Any]) -> None:
     """Draw the figures of D25 that a run of deep networks is for, or those of them that are named."""
     from ntk1bit.cli import deep_runs
+    from ntk1bit.cli.tables import print_paths
     from ntk1bit.errors import require_choice
 
     opened.require_whole()
     there = [str(number) for number in deep_runs.figures_of(opened)]
     numbers = tuple(int(require_choice("figure", name, there)) for name in names or there)
     default = opened.folder / ("figure-1.png" if there == ["1"] else "figure.png")
-    for path in deep_runs.draw(opened.frame(), numbers, out or default, **asked):
-        print(path)
+    print_paths(*deep_runs.draw(opened.frame(), numbers, out or default, **asked))

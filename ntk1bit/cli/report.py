@@ -24,6 +24,7 @@ def report(
     Example: ntk1bit report runs/first
     """
     from ntk1bit.cli.progress import progress_bar
+    from ntk1bit.cli.tables import print_paths
     from ntk1bit.experiments import open_run
     from ntk1bit.reports import write_report
 
@@ -31,4 +32,4 @@ def report(
         open_run(run).require_nothing_left_out()
     with progress_bar() as bar:
         written = write_report(run, out, progress=bar)
-    print(written)
+    print_paths(written)

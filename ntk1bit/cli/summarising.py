@@ -20,7 +20,7 @@ from ntk1bit.estimators.columns import SETTINGS
 from ntk1bit.estimators.run_overview import COLUMNS
 from ntk1bit.experiments import Run, SweepSpec
 from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
-from ntk1bit.printing import NO_INTERVAL, NOTHING, interval, number, unheard
+from ntk1bit.printing import NO_INTERVAL, NOTHING, interval, number, plain, unheard
 
 _PRECISION_IN_SHORT = {"one_bit": "1-bit", "full": "full", "one_bit - full": ""}
 _TABLES = {
@@ -83,12 +83,12 @@ def _show_frame(run: Run, *, as_csv: bool, as_json: bool, with_settings: bool) -
 
 
 def _print_head(run: Run, size: str, notes: list[str], with_settings: bool) -> None:
-    print(f"{run.folder}: {len(run.about)} of {len(run.states)} cells, {size}")
+    print(plain(f"{run.folder}: {len(run.about)} of {len(run.states)} cells, {size}"))
     if with_settings:
         print()
         print_table(["setting", "value"], [[name, value] for name, value in run.spec.summary.items()])
     for note in notes:
-        print(f"note: {note}")
+        print(plain(f"note: {note}"))
 
 
 def _head(run: Run, notes: list[str]) -> dict[str, Any]:

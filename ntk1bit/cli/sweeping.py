@@ -20,7 +20,7 @@ from ntk1bit.data import tasks
 from ntk1bit.experiments import SweepSpec
 from ntk1bit.experiments.runner import require_memory
 from ntk1bit.experiments.workers import Workers
-from ntk1bit.printing import number
+from ntk1bit.printing import number, plain
 
 
 def collect(spec: Path | None, *, out: Path | None, of_file: Mapping[str, str | None], **options: Any) -> SweepSpec:
@@ -110,7 +110,7 @@ def run(spec: SweepSpec, *, running: Running, out: Path | None) -> int:
         ended += f", {outcome.failed} FAILED (see {folder / 'failures.jsonl'})"
     if outcome.unreadable:
         ended += f", {outcome.unreadable} UNREADABLE"
-    print(f"{ended}. See them with: ntk1bit summary {shlex.quote(str(folder))}")
+    print(plain(f"{ended}. See them with: ntk1bit summary {shlex.quote(str(folder))}"))
     return 1 if outcome.failed or outcome.unreadable else 0
 
 

@@ -28,7 +28,7 @@ from ntk1bit.experiments.language_run import LanguageRun, language_run, ngram_lo
 from ntk1bit.experiments.language_spec import PRESETS, LanguageSpec
 from ntk1bit.files import writable_file
 from ntk1bit.networks.transformer_shape import TRAINED_ARMS
-from ntk1bit.printing import number
+from ntk1bit.printing import number, plain
 
 EXPORTED = "bitnet"  # the arm that can be packed
 
@@ -86,8 +86,9 @@ def print_plan(spec: LanguageSpec, *, running: Running, out: Path | None) -> Non
     print(f"characters  {spec.trained_tokens:,} per network, in {spec.steps:,} steps of {spec.batch} x {spec.context}")
     if spec.text not in texts.names():
         corpus = texts.load(spec.text)
+        name = plain(title(spec.text))
         read = f"a network reads {spec.trained_tokens / corpus.train.size:.2g} times as many"
-        print(f"text        {title(spec.text)}: {corpus.train.size:,} characters for training ({read}), ", end="")
+        print(f"text        {name}: {corpus.train.size:,} characters for training ({read}), ", end="")
         print(f"{corpus.validation.size:,} held out; {corpus.vocabulary} different ones")
     print_forecast(found, jobs=jobs, folder=folder)
     say(*spec.notes)
@@ -115,7 +116,7 @@ def _show_found(folder: Path, export: Path | None) -> None:
     found = language_run(run)
     print_summary(found)
     table, figure = write_networks(found, folder), draw_run(found, folder / "scaling.png")
-    print(f"\n{len(run.about)} networks, {clock(run.seconds)} of one core. Written: {table} {figure}")
+    print(f"\n{len(run.about)} networks, {clock(run.seconds)} of one core. Written: {plain(f'{table} {figure}')}")
     if export is not None:
         _export(found, folder, export)
 
@@ -312,7 +313,7 @@ def _export(found: LanguageRun, folder: Path, path: Path) -> None:
     export(trained.model, trained.shape, path, alphabet=trained.alphabet, note=note)
     prompt = "The " if set("The ") <= set(trained.alphabet) else trained.alphabet[-1]
     command = shlex.join(["ntk1bit", "generate", str(path), "--prompt", prompt])
-    print(f"Packed: {path}, {path.stat().st_size:,} bytes. Try it with: {command}")
+    print(plain(f"Packed: {path}, {path.stat().st_size:,} bytes. Try it with: {command}"))
 
 
 def _require_exportable(spec: LanguageSpec, path: Path, folder: Path) -> None:

@@ -15,7 +15,7 @@ from ntk1bit.cli.options import Running
 from ntk1bit.cli.planning import forecast, print_forecast
 from ntk1bit.cli.progress import clock, progress_bar, resumable
 from ntk1bit.cli.running import workers_of
-from ntk1bit.cli.tables import print_table, say
+from ntk1bit.cli.tables import print_paths, print_table, say
 from ntk1bit.errors import InputError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def run(
         from proofs_numeric.publish import publish as write
 
         written, left_out = write(folder)
-        print(*written, sep="\n")
+        print_paths(*written)
         say(*left_out)
     return 0
 

@@ -20,6 +20,7 @@ from ntk1bit.cli.progress import clock, progress_bar, resumable
 from ntk1bit.cli.running import workers_of
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.errors import InputError
+from ntk1bit.printing import plain
 from ntk1bit.reports import write_report
 
 _COLUMNS = 100  # of what is printed
@@ -42,9 +43,9 @@ def split_words(words: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
 def print_claims(files: Sequence[str]) -> int:
     """List the claims of files with their rules."""
     for one in map(read_claim_file, files):
-        print(f"{one.claim.id}: {one.claim.title} ({one.path})")
+        print(plain(f"{one.claim.id}: {one.claim.title} ({one.path})"))
         for part in (one.claim.statement, f"rule: {one.rule_on(one.sweep)}"):
-            print(textwrap.fill(part, width=_COLUMNS, initial_indent="    ", subsequent_indent="    "))
+            print(textwrap.fill(plain(part), width=_COLUMNS, initial_indent="    ", subsequent_indent="    "))
     return 0
 
 
@@ -86,8 +87,8 @@ def run(
         print_json(entries)
         return 0
     for entry in entries:
-        print(verdict_text(msgspec.to_builtins(entry)), end="\n\n")
-    print(f"page: {page}\nverdicts and evidence: {folder / FILE}")
+        print(plain(verdict_text(msgspec.to_builtins(entry)), keep="\n"), end="\n\n")
+    print(plain(f"page: {page}\nverdicts and evidence: {folder / FILE}", keep="\n"))
     return 0
 
 
@@ -126,6 +127,7 @@ def _print_plan(studies: Sequence[ClaimStudy], folder: Path, jobs: int) -> None:
     print_table(["run", "time", "claims"], rows)
     for one in studies:
         for file in one.files:
-            print(f"\n{file.claim.id}: {file.claim.title}\n    rule: {file.rule_on(one.specification)}")
+            said = f"\n{file.claim.id}: {file.claim.title}\n    rule: {file.rule_on(one.specification)}"
+            print(plain(said, keep="\n"))
     print()
     print_forecast(found, jobs=jobs, folder=folder)

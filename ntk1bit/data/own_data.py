@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from ntk1bit.arguments import real_array
+from ntk1bit.array_files import open_arrays
 from ntk1bit.data.regression_task import NORMALISE, SPLIT, Normalise, Task, check_raw, prepare
 from ntk1bit.data.targets import encoded
 from ntk1bit.errors import InputError, require_choice
@@ -186,10 +187,10 @@ def _stored(path: Path, name: str) -> Task:
     """Read a task that a run keeps, and check that it is the one that its name says."""
     again = "give the data again, by the command that began the run"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {array: file[array] for array in ARRAYS}
-            seed, notes = int(file["seed"]), tuple(map(str, file["notes"]))
-            normalise = cast(Normalise, require_choice("normalise", str(file["normalise"]), NORMALISE))
+        with open_arrays(path) as file:
+            arrays = {array: file.take(array) for array in ARRAYS}
+            seed, notes = int(file.take("seed")), tuple(map(str, file.take("notes")))
+            normalise = cast(Normalise, require_choice("normalise", str(file.take("normalise")), NORMALISE))
         task = Task(name.partition("@")[0], **arrays, seed=seed, notes=notes, normalise=normalise)
     except OSError as problem:
         raise InputError(f"cannot read {path}: {problem.strerror or problem}; {again}") from None

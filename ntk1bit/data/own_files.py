@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
+from ntk1bit.arguments import require_spare
+from ntk1bit.array_files import ArrayFileError, open_arrays
 from ntk1bit.data.own_data import ARRAYS, FOLDER, REPAIR, feature_columns, from_arrays
 from ntk1bit.data.regression_task import SPLIT, Normalise, Task
 from ntk1bit.errors import InputError, require_choice
@@ -22,6 +24,7 @@ _SIDES = {"train": False, "training": False, "test": True, "testing": True}
 _DOMINATES = 0.8  # of the squared norm of inputs: a column with more leaves little to the others
 _STRAY = 0.5  # of the targets are numbers: then the others are strays and no classes
 _LISTED = 6
+_COPIES = 4  # in float64 while rows are read, put in order, split and centred
 
 
 def from_file(
@@ -152,20 +155,23 @@ def looks_like_file(entry: str) -> bool:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if missing := [array for array in ("x", "y") if array not in file]:
+        with open_arrays(path, compressed=True) as file:
+            names = file.names
+            if missing := [array for array in ("x", "y") if array not in names]:
+                listed = ", ".join(map(shown, names[:_LISTED])) + (", ..." if len(names) > _LISTED else "")
                 raise InputError(
-                    f"lacks the array {' and '.join(missing)}; it has {', '.join(map(shown, file)) or 'none'}: save it "
+                    f"lacks the array {' and '.join(missing)}; it has {listed or 'none'}: save it "
                     "with np.savez(path, x=..., y=...)"
                 )
-            return {array: file[array] for array in ARRAYS if array in file}
+            taken = [array for array in ARRAYS if array in names]
+            size = sum(_COPIES * max(8, header.dtype.itemsize) * header.entries for header in map(file.header, taken))
+            require_spare("its data", size, instead="give fewer rows")
+            return {array: file.take(array) for array in taken}
     except OSError as problem:
         raise InputError(f"cannot read {path}: {problem.strerror or problem}") from None
-    except InputError:
-        raise
-    except Exception as problem:  # what a file that is no archive raises is the affair of three libraries
+    except ArrayFileError as problem:
         raise InputError(
-            f"is no .npz file of plain arrays ({type(problem).__name__}); save it with np.savez(path, x=..., y=...)"
+            f"is no .npz file of plain arrays ({problem}); save it with np.savez(path, x=..., y=...)"
         ) from None
 
 

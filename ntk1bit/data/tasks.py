@@ -111,8 +111,9 @@ def load(name: str, *, n_train: int = 256, n_test: int = 512, seed: int = 0, dim
         raise InputError(f"the data seed must be a non-negative integer, got {seed}")
     if n_train < 1 or n_test < 0:
         raise InputError(f"n_train must be at least 1 and n_test at least 0, got {n_train} and {n_test}")
-    if (n_train + n_test) * (dim or 1) > _MOST_NUMBERS:
-        raise InputError(f"{n_train + n_test} points in dimension {dim or 1} are too many; ask for fewer points")
+    if (n_train + n_test) * (dim or DEFAULT_SPHERE_DIM) > _MOST_NUMBERS:
+        where = "" if dim is None else f" in dimension {dim}"
+        raise InputError(f"{n_train + n_test} points{where} are too many; ask for fewer points")
     if dim is not None and not dims_allowed(name):
         raise InputError(f"task {name!r} has a dimension of its own; --dims works with sphere-* and curve tasks only")
     for_target, for_points = np.random.default_rng(seed).spawn(2)

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from ntk1bit.array_files import ArrayFileError, map_array
 from ntk1bit.data import text_sources as sources
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
@@ -295,11 +296,11 @@ def _read(folder: Path, known: _Known) -> Corpus | None:
     try:
         about = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
         for part in ("train", "validation"):
-            parts[part] = np.load(folder / f"{stem}-{part}.npy", mmap_mode="r")
+            parts[part] = map_array(folder / f"{stem}-{part}.npy")
         alphabet, dropped = str(about["alphabet"]), int(about["dropped"])
         if about["contents"] != _contents(alphabet, dropped, parts):
             return None
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, ArrayFileError):
         return None
     return known.corpus(alphabet, dropped, parts)
 

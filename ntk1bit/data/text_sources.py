@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from ntk1bit.arguments import require_spare
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.files import read_text
 
@@ -34,6 +35,8 @@ _PLAIN = {
 }
 
 
+_PACKED = (".gz", ".bz2", ".xz", ".zip", ".zst")
+_COPIES = 20  # bytes of memory for a byte of text while it is encoded
 _MARK = "#"  # between the path of a text file and its digest
 _LOST = 0.01  # of a text of one's own: more characters than this are not dropped without being asked
 
@@ -124,7 +127,7 @@ class OwnText(NamedTuple):
             If it cannot be read.
         """
         path = Path(path).resolve()
-        return cls(path, _digest_of_text(read_text(path)))
+        return cls(path, _digest_of_text(_read(path)))
 
     @classmethod
     def named(cls, name: str) -> OwnText:
@@ -153,7 +156,7 @@ class OwnText(NamedTuple):
         InputError
             If the file cannot be read or holds something else by now, is empty, or folding would lose 1 % of it.
         """
-        text = read_text(self.path)
+        text = _read(self.path)
         if _digest_of_text(text) != self.digest:
             raise InputError(
                 f"{self.path} has changed since this run began; put the old file back, or give another --out"
@@ -170,6 +173,17 @@ class OwnText(NamedTuple):
             raise InputError(f"{self.path} is empty; give a text to train on")
         cut = len(text) - len(text) // 10
         return text[:cut], text[cut:], dropped
+
+
+def _read(path: Path) -> str:
+    """Read a text file that fits into memory."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is not a file; give a text file")
+    if path.suffix.lower() in _PACKED:
+        raise InputError(f"{path} is packed; unpack it and give the text")
+    size = path.stat().st_size if path.exists() else 0
+    require_spare(f"the text {path}", _COPIES * size, instead="give a shorter one")
+    return read_text(path)
 
 
 def _digest_of_text(text: str) -> str:

@@ -138,10 +138,11 @@ def run_all(
 
 
 def _gone(folder: Path) -> str:
-    """Say that the folder of a run is no longer there; empty if it is."""
-    if folder.is_dir():
+    """Say that the folder of a run is no longer there, or no longer one; empty if it is."""
+    if (folder / "spec.toml").is_file():
         return ""
-    return f"{folder} was removed or moved while it was written to; put it back and run the same command again"
+    what = f"{folder / 'spec.toml'} was" if folder.is_dir() else f"{folder} was"
+    return f"{what} removed or moved during the run; put it back and run the same command again"
 
 
 def _refused(folder: Path, problem: OSError) -> str:

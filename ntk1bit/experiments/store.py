@@ -299,7 +299,9 @@ class Store:
             if checkpoints_only and one.CHECKPOINT:
                 part = part[part[one.CHECKPOINT].notna()]
             plain = {name: value for name, value in one.as_dict().items() if not isinstance(value, list)}
-            parts.append(part.assign(**({"key": one.key} | plain)))
+            beside = pd.DataFrame({"key": one.key} | plain, index=part.index)
+            named = {name: plain[name] for name in plain if name in part}  # a setting replaces a column of its name
+            parts.append(pd.concat([part.assign(**named), beside.drop(columns=list(named))], axis=1))
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
     def reader(self, stage: Stage, stored: Callable[[str], bool]) -> Reader:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from ntk1bit import __version__
-from ntk1bit.arguments import input_rows, whole
+from ntk1bit.arguments import input_rows, require_memory, whole
 from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.files import writable_file, write_whole
@@ -155,6 +155,18 @@ class Measurement:
         write_whole(path, data.getbuffer())
 
 
+def require_room(points: int, *, limit: bool = False, effective: bool = False, with_spectrum: bool = False) -> None:
+    """Refuse so many points that this machine has no memory for what `measure` makes of them.
+
+    Raises
+    ------
+    InputError
+        If there are too many.
+    """
+    matrices = 3 + 4 * limit + 6 * effective + 3 * with_spectrum  # n x n in float64: counts, products, kernels, errors
+    require_memory(f"kernels of {points} points", 8.0 * float(points) ** 2 * matrices, instead="take fewer points")
+
+
 def measure(
     x: Float[np.ndarray, "n d"] | ArrayLike,
     y: Float[np.ndarray, " n"] | ArrayLike,
@@ -181,8 +193,8 @@ def measure(
     Raises
     ------
     InputError
-        If inputs or targets are not finite or do not match, there are none, a setting is out of range, or K_eff is
-        asked for a full-precision network (where it is H itself).
+        If inputs or targets are not finite or do not match, there are none or more than memory holds kernels of, a
+        setting is out of range, or K_eff is asked for a full-precision network (where it is H itself).
     """
     s = settings
     if effective and s.precision == "full":
@@ -193,6 +205,7 @@ def measure(
     if len(x) == 0:
         raise InputError("there are no inputs to measure a kernel on; at least one is needed")
     y = checked_targets(y, len(x))
+    require_room(len(x), limit=limit, effective=effective, with_spectrum=with_spectrum)
     report = progress or unheard
     report("kernel of the network", 0.0)
     weights = init(s.width, x.shape[1], seed=s.seed, init=s.init)

@@ -20,8 +20,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -29,6 +27,8 @@ from typing import cast
 import numpy as np
 
 from ntk1bit import cores
+from ntk1bit.arguments import require_spare
+from ntk1bit.array_files import ArrayFile, ArrayFileError, open_arrays
 from ntk1bit.cores.bits import packed_shape
 from ntk1bit.errors import InputError
 from ntk1bit.files import writable_file, write_whole
@@ -40,20 +40,6 @@ FORMAT = 2
 SUFFIX = ".npz"
 PROJECTIONS = ("query", "key", "value", "output", "up", "down")
 NORMS = ("attention_norm", "attention_sub_norm", "feed_norm", "feed_sub_norm")
-_UNREADABLE = (
-    ValueError,
-    KeyError,
-    EOFError,
-    OSError,
-    zipfile.BadZipFile,
-    zlib.error,
-    NotImplementedError,
-    RuntimeError,
-)
-
-
-class _DamageError(Exception):
-    """A file does not hold what its format asks for; the message says what."""
 
 
 def save(model: PackedModel, path: Path | str) -> None:
@@ -79,27 +65,21 @@ def load(path: Path | str) -> PackedModel:
     Raises
     ------
     InputError
-        If there is no such file, or it is damaged, cut short, or not a packed model of this format.
+        If there is no such file, it is damaged, cut short or not a packed model of this format, or the model needs
+        more memory than is free.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"there is no packed model {str(path)!r}; give a file written by `export`")
     try:
-        with open(path, "rb") as file:
-            if file.read(6) != b"\x93NUMPY" and not zipfile.is_zipfile(path):  # NumPy would propose pickle
-                raise _DamageError("it is not a .npz file, or cut short")
-        stored = np.load(path, allow_pickle=False)
-        if not isinstance(stored, np.lib.npyio.NpzFile):
-            raise _DamageError("it holds a single array")
-        with stored:
-            arrays = {name: stored[name] for name in stored.files}
-        if not all(isinstance(value, np.ndarray) for value in arrays.values()):
-            raise _DamageError("it holds more than arrays")
-        return _model(arrays)
-    except _DamageError as problem:
+        with open_arrays(path) as file:
+            return _model(file)
+    except InputError as problem:
+        raise InputError(f"{str(path)!r}: {problem}") from None
+    except OSError as problem:
+        why = problem.strerror or str(problem)
+    except (ArrayFileError, UnicodeDecodeError) as problem:
         why = str(problem)
-    except (*_UNREADABLE, MemoryError) as problem:
-        why = str(problem).partition("\n")[0] or type(problem).__name__
     raise InputError(f"{str(path)!r} is not a whole packed model: {why}; export it again")
 
 
@@ -130,39 +110,43 @@ def _arrays(model: PackedModel) -> Iterator[tuple[str, np.ndarray]]:
             yield f"{layer}.{name}.beta", np.array(beta, dtype=np.float32)
 
 
-def _model(arrays: dict[str, np.ndarray]) -> PackedModel:
-    """Check every array and put the model together; what is left over is foreign."""
-    version = _take(arrays, "format", (), np.int64)
+def _model(file: ArrayFile) -> PackedModel:
+    """Check every array and put the model together; what is left over is foreign.
+
+    Nothing is read before what is known of the model says how large it is.
+    """
+    version = _take(file, "format", (), np.int64)
     if version not in (1, FORMAT):
-        raise _DamageError(f"its format is {int(version)}, and this version reads 1 and {FORMAT}")
-    shape = _shape(_text(arrays, "shape"))
+        raise ArrayFileError(f"its format is {int(version)}, and this version reads 1 and {FORMAT}")
+    shape = _shape(_text(file, "shape"))
+    _require_memory(shape, file)
     width, table = shape.width, (shape.vocabulary, shape.width)
-    alphabet = _text(arrays, "alphabet")
+    alphabet = _text(file, "alphabet")
     if alphabet and (len(alphabet) != shape.vocabulary or len(set(alphabet)) != shape.vocabulary):
-        raise _DamageError(f"its alphabet is not {shape.vocabulary} distinct characters")
-    embedding = _floats(arrays, "embedding", table)
+        raise ArrayFileError(f"its alphabet is not {shape.vocabulary} distinct characters")
+    embedding = _floats(file, "embedding", table)
     model = PackedModel(
         shape=shape,
         embedding=embedding,
-        blocks=tuple(_block(arrays, layer, width) for layer in range(shape.layers)),
-        norm=_floats(arrays, "norm", (width,)),
-        head=embedding if shape.tied else _floats(arrays, "head", table),
+        blocks=tuple(_block(file, layer, width) for layer in range(shape.layers)),
+        norm=_floats(file, "norm", (width,)),
+        head=embedding if shape.tied else _floats(file, "head", table),
         alphabet=alphabet,
-        note=_text(arrays, "note"),
-        shift=_shift(_text(arrays, "shift") if version > 1 else "nowhere"),
+        note=_text(file, "note"),
+        shift=_shift(_text(file, "shift") if version > 1 else "nowhere"),
     )
-    if arrays:
-        raise _DamageError(f"it also holds {min(arrays)!r}")
+    if file.names:
+        raise ArrayFileError(f"it also holds {min(file.names)!r}")
     return model
 
 
-def _block(arrays: dict[str, np.ndarray], layer: int, width: int) -> PackedBlock:
-    gains = [_floats(arrays, f"{layer}.{name}", (4 * width if name == "feed_sub_norm" else width,)) for name in NORMS]
+def _block(file: ArrayFile, layer: int, width: int) -> PackedBlock:
+    gains = [_floats(file, f"{layer}.{name}", (4 * width if name == "feed_sub_norm" else width,)) for name in NORMS]
     projections: list[PackedProjection] = []
     for name in PROJECTIONS:
         outputs, inputs = 4 * width if name == "up" else width, 4 * width if name == "down" else width
-        words = _take(arrays, f"{layer}.{name}.signs", packed_shape(outputs, inputs), np.dtype("<u4"))
-        beta = float(_floats(arrays, f"{layer}.{name}.beta", ()))
+        words = _take(file, f"{layer}.{name}.signs", packed_shape(outputs, inputs), np.dtype("<u4"))
+        beta = float(_floats(file, f"{layer}.{name}.beta", ()))
         signs = cores.PackedSigns(np.ascontiguousarray(words.astype(np.uint32, copy=False)), outputs, inputs)
         projections.append(PackedProjection(signs, beta))
     query, key, value, output, up, down = projections
@@ -181,51 +165,58 @@ def _block(arrays: dict[str, np.ndarray], layer: int, width: int) -> PackedBlock
 
 def _shift(text: str) -> Shift:
     if text not in SHIFTS:
-        raise _DamageError(f"it shifts rows {text[:40]!r}, none of {', '.join(SHIFTS)}")
+        raise ArrayFileError(f"it shifts rows {text[:40]!r}, none of {', '.join(SHIFTS)}")
     return cast(Shift, text)
 
 
 def _shape(text: str) -> Shape:
     try:
         fields = json.loads(text)
-    except json.JSONDecodeError:
-        raise _DamageError("its shape is not JSON") from None
+    except (ValueError, RecursionError):
+        raise ArrayFileError("its shape is not JSON") from None
     if not isinstance(fields, dict) or set(fields) != {field.name for field in dataclasses.fields(Shape)}:
-        raise _DamageError("its shape lacks fields or has others")
-    whole = all(type(fields[name]) is int for name in ("layers", "width", "heads", "vocabulary", "context"))
+        raise ArrayFileError("its shape lacks fields or has others")
+    numbers = [fields[name] for name in ("layers", "width", "heads", "vocabulary", "context")]
+    whole = all(type(number) is int and abs(number) < 2**63 for number in numbers)
     if not whole or type(fields["tied"]) is not bool or fields["activation"] not in ACTIVATIONS:
-        raise _DamageError(f"no Transformer has the shape {text[:200]}")
+        raise ArrayFileError(f"no Transformer has the shape {text[:200]}")
     try:
         return Shape(**fields)
     except InputError as problem:
-        raise _DamageError(str(problem)) from None
+        raise ArrayFileError(str(problem)) from None
 
 
-def _take(
-    arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...], dtype: np.dtype | type[np.generic]
-) -> np.ndarray:
-    if name not in arrays:
-        raise _DamageError(f"{name!r} is missing")
-    array = arrays.pop(name)
-    if array.shape != shape or array.dtype != dtype:
-        raise _DamageError(
-            f"{name!r} is {array.dtype} of shape {array.shape}, not {np.dtype(dtype).name} of shape {shape}"
+def _require_memory(shape: Shape, file: ArrayFile) -> None:
+    """Refuse a model for which, or for a full context of which, there is not enough memory."""
+    held = sum(file.header(name).nbytes for name in file.names)
+    require_spare("it", 2 * held, instead="use a machine with more memory")  # arrays, and their copies in `PackedModel`
+    positions = 4 * shape.context * shape.width * (2 * shape.layers + 4)  # keys, values, and what makes rotary tables
+    require_spare(f"a text of its context of {shape.context} characters", positions, instead="export a smaller one")
+
+
+def _take(file: ArrayFile, name: str, shape: tuple[int, ...], dtype: np.dtype | type[np.generic]) -> np.ndarray:
+    if name not in file.names:
+        raise ArrayFileError(f"{name!r} is missing")
+    header = file.header(name)
+    if header.shape != shape or header.dtype != dtype:
+        raise ArrayFileError(
+            f"{name!r} is {header.dtype} of shape {header.shape}, not {np.dtype(dtype).name} of shape {shape}"
         )
-    return array
+    return file.take(name)
 
 
-def _floats(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
-    array = _take(arrays, name, shape, np.float32)
+def _floats(file: ArrayFile, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    array = _take(file, name, shape, np.float32)
     if not np.isfinite(array).all():
-        raise _DamageError(f"{name!r} holds NaN or infinity")
+        raise ArrayFileError(f"{name!r} holds NaN or infinity")
     return np.ascontiguousarray(array).reshape(shape)
 
 
-def _text(arrays: dict[str, np.ndarray], name: str) -> str:
-    if name in arrays and arrays[name].ndim != 1:
-        raise _DamageError(f"{name!r} is not text")
-    data = _take(arrays, name, arrays[name].shape if name in arrays else (0,), np.uint8)
-    return data.tobytes().decode("utf-8", "strict")
+def _text(file: ArrayFile, name: str) -> str:
+    shape = file.header(name).shape if name in file.names else (0,)
+    if len(shape) != 1:
+        raise ArrayFileError(f"{name!r} is not text")
+    return _take(file, name, shape, np.uint8).tobytes().decode("utf-8", "strict")
 
 
 def _bytes_of(text: str) -> np.ndarray:

@@ -24,7 +24,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import csv as pa_csv
+from pyarrow import parquet
 
+from ntk1bit.arguments import require_spare, spare_memory
 from ntk1bit.errors import InputError
 from ntk1bit.tables.columns import shown
 
@@ -34,7 +36,15 @@ _PARQUET = (".parquet", ".pq")
 TABLES = (*_SEPARATORS, *_JSON, *_PARQUET)  # endings of tables
 _MOST_COLUMNS = 100_000  # of a text: more are rows that lost their line ends, or belong into arrays
 _LARGE = 2_000_000  # letters of a text that is worth a faster parser
-_PACKED: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+_PACKED: dict[str, Callable[[Path], io.BufferedIOBase]] = {
+    ".gz": gzip.GzipFile,
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
+}
+_AT_ONCE = 1 << 20  # bytes
+_BY_ARROW, _BY_CELLS = 8, 64  # bytes of memory for a byte of text: in arrays, and as objects, where numbers are short
+_A_WORD, _A_CELL = 100, 40  # bytes of memory for a word of a column, and for a cell that is not there
+_DEEPEST = 50  # lists inside each other in one cell
 NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 WHOLE = re.compile(r"[+-]?\d{1,300}", re.ASCII)
 _INT64 = np.iinfo(np.int64)
@@ -56,25 +66,19 @@ def read_table(path: Path | str) -> pd.DataFrame:
         raise InputError(f"there is no file or run {str(path)!r}; give a CSV or Parquet file or the folder of a sweep")
     packing = path.suffix.lower() if path.suffix.lower() in _PACKED else ""
     suffix = (path.with_suffix("") if packing else path).suffix.lower()
+    if suffix not in TABLES or (suffix in _PARQUET and packing):
+        raise InputError(
+            f"cannot read {path.name!r}: give a file that ends in .csv, .tsv, .jsonl (or one of these and .gz) or "
+            ".parquet, or a sweep's folder"
+        )
     try:
-        if suffix in _SEPARATORS:
-            frame = _delimited(_text(path, packing), _SEPARATORS[suffix])
+        if suffix in _PARQUET:
+            frame = _parquet(path)
         elif suffix in _JSON:
             frame = _records(_text(path, packing))
-        elif suffix in _PARQUET and not packing:
-            frame = pd.read_parquet(path)
-            named = [name for name in frame.index.names if name is not None and name not in frame.columns]
-            frame = frame.reset_index(level=named).reset_index(drop=True)  # named indices are columns here
         else:
-            raise InputError(
-                f"cannot read {path.name!r}: give a file that ends in .csv, .tsv, .jsonl (or one of these and .gz) or "
-                ".parquet, or a sweep's folder"
-            )
-    except _UnreadableError as problem:
-        raise InputError(f"cannot read {path.name!r} as a table: {problem}") from None
-    except (OSError, EOFError, ValueError, csv.Error, lzma.LZMAError, zlib.error, RecursionError) as problem:
-        if isinstance(problem, InputError):
-            raise
+            frame = _delimited(_text(path, packing), _SEPARATORS[suffix])
+    except (_UnreadableError, OSError, EOFError, ValueError, csv.Error, lzma.LZMAError, zlib.error) as problem:
         form = "Parquet" if suffix in _PARQUET else "a table"
         reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
         raise InputError(f"cannot read {path.name!r} as {form}: {reason}") from None
@@ -91,9 +95,15 @@ class _UnreadableError(Exception):
 
 
 def _text(path: Path, packing: str) -> str:
-    content = path.read_bytes()
-    if packing:
-        content = _PACKED[packing](content)
+    content, most = bytearray(), spare_memory() / _BY_ARROW
+    too_much = f"it holds more than {most / 1e9:.2g} GB of text, too much for the memory that is free; give fewer rows"
+    if path.stat().st_size > most:
+        raise _UnreadableError(too_much)
+    with _PACKED[packing](path) if packing else open(path, "rb") as file:
+        while part := file.read(_AT_ONCE):  # a packed file does not say how much it holds
+            content += part
+            if len(content) > most:
+                raise _UnreadableError(too_much)
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise _UnreadableError("it is written in UTF-16; save it as UTF-8")
     try:
@@ -115,7 +125,9 @@ def _delimited(text: str, separators: str) -> pd.DataFrame:
     names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(first)]
     if len(text) >= _LARGE and (columns := _columns_by_arrow(text, separator, len(names))) is not None:
         return pd.concat(columns, axis=1).set_axis(names, axis=1)
+    require_spare("its rows", _BY_CELLS * len(text), instead="give fewer rows, or Parquet")
     cells: list[list[str]] = []
+    most = spare_memory() / (_A_CELL * len(names))
     for line, row in rows:
         if len(row) != len(names):
             if any(cell.strip() for cell in row[len(names) :]):
@@ -123,6 +135,8 @@ def _delimited(text: str, separators: str) -> pd.DataFrame:
                     f"line {line} has {len(row)} cells, the header {len(names)}; quote cells that hold separators"
                 )
             row = row[: len(names)] + [""] * (len(names) - len(row))
+            if len(cells) > most:  # of short rows, which take more memory than text
+                raise _UnreadableError(f"its rows have fewer cells than the {len(names):,} of the header; fill them in")
         cells.append(row)
     columns = [_column(column) for column in zip(*cells, strict=True)] if cells else [pd.Series([])] * len(names)
     frame = pd.concat(columns, axis=1)
@@ -158,6 +172,7 @@ def _columns_by_arrow(text: str, separator: str, count: int) -> list[pd.Series] 
     for name in names if len(table) else ():
         column = table[name]
         if column.type == pa.string():
+            require_spare("its words", _A_WORD * len(table), instead="give fewer rows, or Parquet")
             columns.append(_column(["" if cell is None else cell for cell in column.to_pylist()]))
             continue
         values = column.to_numpy().astype(np.float64) if column.null_count else column.to_numpy()
@@ -219,7 +234,26 @@ def _all_match(pattern: re.Pattern[str], cells: Sequence[str]) -> bool:
     return all(not cell or pattern.fullmatch(cell) for cell in cells)
 
 
+def _parquet(path: Path) -> pd.DataFrame:
+    if not (path.is_file() or path.is_dir()):
+        raise _UnreadableError("it is not a file")
+    try:
+        if path.is_file():  # a folder may hold the parts of a table
+            about = parquet.read_metadata(path)
+            sizes = [about.row_group(i).total_byte_size for i in range(about.num_row_groups)]
+            cells = about.num_rows * about.num_columns
+            require_spare("its rows", 3 * max(8 * cells, sum(sizes)), instead="give fewer rows or columns")
+        frame = pd.read_parquet(path)
+        named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+        return frame.reset_index(level=named).reset_index(drop=True)  # named indices are columns here
+    except (InputError, OSError):
+        raise
+    except Exception as problem:  # what a damaged file raises is the affair of two libraries
+        raise _UnreadableError(" ".join(str(problem).split())[:200] or type(problem).__name__) from None
+
+
 def _records(text: str) -> pd.DataFrame:
+    require_spare("its rows", _BY_CELLS * len(text), instead="give fewer rows, or Parquet")
     if text.lstrip().startswith("["):
         numbered = enumerate(_parsed(text, "it"), start=1)
     else:
@@ -231,22 +265,45 @@ def _records(text: str) -> pd.DataFrame:
             raise _UnreadableError(
                 f'row {number} is not an object; write one object a row, as in {{"N": 1000, "loss": 2.5}}'
             )
+        if not _is_flat(record, _DEEPEST):
+            raise _UnreadableError(f"row {number} has lists in lists more than {_DEEPEST} times; write a number a cell")
         records.append(record)
     if len(records) == 1 and records[0] and all(isinstance(each, list | dict) for each in records[0].values()):
         raise _UnreadableError("it is one object of columns; write one object a row, as pandas' orient='records' does")
+    names = len({name for record in records for name in record})
+    require_spare(
+        f"a table of {names:,} columns", _A_CELL * names * len(records), instead="use the same names in all rows"
+    )
     return pd.DataFrame(records)
 
 
-def _parsed(text: str, what: str) -> Any:
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if repeated := _repeated([name for name, _ in pairs]):
-            raise _UnreadableError(f"{what} names {repeated} twice; keep one")
-        return dict(pairs)
+def _is_flat(value: object, most: int) -> bool:
+    """Say whether lists and objects are inside each other at most so often."""
+    if not isinstance(value, list | dict):
+        return True
+    return most >= 0 and all(
+        _is_flat(each, most - 1) for each in (value if isinstance(value, list) else value.values())
+    )
 
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(row := dict(pairs)) < len(pairs):
+        raise _UnreadableError(f"names {_repeated([name for name, _ in pairs])} twice; keep one")
+    return row
+
+
+_JSON_READER = json.JSONDecoder(object_pairs_hook=_once)
+
+
+def _parsed(text: str, what: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=once)
+        return _JSON_READER.decode(text)
+    except _UnreadableError as problem:
+        raise _UnreadableError(f"{what} {problem}") from None
     except ValueError as problem:
         raise _UnreadableError(f"{what} is not JSON ({problem}); write one object a line") from None
+    except RecursionError:
+        raise _UnreadableError(f"{what} has lists in lists too often; write one flat object a line") from None
 
 
 def _repeated(names: Sequence[object]) -> str:

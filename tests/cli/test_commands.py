@@ -200,3 +200,11 @@ def test_an_unwritable_place_is_told_in_a_line(capsys, tmp_path):
     code, _, err = call(capsys, *SWEEP, "--out", str(tmp_path / "file" / "run"))
     assert (code, err.count("\n")) == (2, 1)
     assert "Traceback" not in err
+
+
+def test_bench_hands_values_on_that_begin_with_a_hyphen(capsys, tmp_path, monkeypatch):
+    given: list[str] = []
+    monkeypatch.setattr("benchmarks.__main__.main", lambda arguments: given.extend(arguments) or 0)
+    monkeypatch.chdir(tmp_path)
+    assert call(capsys, "bench", "--only", "-x", "--out", "-r.csv")[0] == 0
+    assert given == ["--only=-x", "--threads=1,2", "--rounds=9", "--out=-r.csv"]

@@ -152,6 +152,7 @@ def test_the_document_shows_what_the_command_prints(capsys):
         (("--density", "nan"), "density"),
         (("--published", "--tokens", "64"), "--published recomputes W23's figures"),
         (("--published", "--arm", "bitnet"), "--published recomputes W23's figures"),
+        (("--published", "--density", "nan"), "--published recomputes W23's figures"),
         (("--published", "--layers", "2", "--width", "64"), "--published recomputes W23's figures"),
     ],
 )

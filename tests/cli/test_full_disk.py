@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -59,6 +59,10 @@ class _File:
             self._file.write(data[: len(data) // 2])
             self._disk.refuse(self._file.name)
         return self._file.write(data)
+
+
+class _Threads(ThreadPoolExecutor):
+    _processes: ClassVar[dict[int, object]] = {}  # that would have to be ended
 
 
 class Disk:
@@ -108,8 +112,7 @@ def _cells_run_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def started(self: Any, jobs: int) -> Any:
         if self._pool is None:
-            self._pool, self._pool_jobs = ThreadPoolExecutor(1), jobs
-            self._pool._processes = {}
+            self._pool, self._pool_jobs = _Threads(1), jobs
         return self._pool
 
     monkeypatch.setattr(executors.LocalProcesses, "_started", started)

@@ -16,6 +16,9 @@ from ntk1bit.errors import InputError
 from ntk1bit.networks.transformer import transformer
 from ntk1bit.networks.transformer_shape import Shape
 from ntk1bit.packed.export import export
+from ntk1bit.packed.file_format import save
+
+from ..packed.made_up import random_model
 
 ALPHABET = "\n Felowcitzns"
 SHAPE = Shape(1, 32, 2, len(ALPHABET), 16)
@@ -94,6 +97,15 @@ def test_characters_that_the_terminal_lacks_are_escaped(tmp_path):
         done = subprocess.run(words, capture_output=True, text=True, encoding=encoding, env=environment)
         assert done.returncode == 0, done.stderr
         assert len(done.stdout.strip()) == length
+
+
+def test_what_steers_a_terminal_is_escaped(tmp_path):
+    save(random_model(), tmp_path / "m.npz")  # its note names the window, its alphabet holds the beginning of an escape
+    done = run(tmp_path / "m.npz", "--prompt", "ab", "--length", 50, "--temperature", 100)
+    assert r"note: a\x1b]0;title\x07 note" in done.stderr
+    assert r"\x9b" in done.stdout
+    shown = done.output + run(tmp_path / "m.npz", "--about", "--length", 5).output
+    assert not {"\x1b", "\x07", "\x9b"} & {*shown}
 
 
 def test_jax_is_not_needed(stored):

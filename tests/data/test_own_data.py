@@ -356,3 +356,39 @@ def test_names_keep_their_letters(tmp_path):
     frame = table().assign(y=np.array(["猫", "犬", "鳥"])[np.arange(ROWS) % 3])
     frame.to_csv(tmp_path / "ä b.csv", index=False)
     assert [task.name for task in from_file(tmp_path / "ä b.csv", target="y=*")] == ["ä-b.犬", "ä-b.猫", "ä-b.鳥"]
+
+
+def _packed(**arrays):
+    np.savez_compressed(stream := io.BytesIO(), **arrays)
+    return stream.getvalue()
+
+
+HOSTILE = {
+    "objects": (_npz(x=np.array([[None]]), y=np.zeros(1)), "holds objects"),
+    "records": (_npz(x=np.zeros(3, [("a", "f8")]), y=np.zeros(3)), "holds records"),
+    "more than memory": (_packed(x=np.zeros((1000, 100)), y=np.zeros(1000)), "its data would take"),
+    "more than memory, unpacked": (_npz(x=np.zeros((1000, 100), np.uint8), y=np.zeros(1000)), "its data would take"),
+    "no archive": (b"x" * 100, "not a .npz file"),
+    "complex": (_npz(x=np.ones((3, 2)) * 1j, y=np.zeros(3)), "complex"),
+    "dates": (_npz(x=np.zeros((3, 2), "M8[s]"), y=np.zeros(3)), "not numbers"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_arrays_that_do_harm_are_refused_in_one_line(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("ntk1bit.arguments.spare_memory", lambda: 1e6)
+    content, message = HOSTILE[name]
+    (tmp_path / "m.npz").write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        from_file(tmp_path / "m.npz")
+    assert "\n" not in str(caught.value)
+
+
+def test_other_byte_orders_orders_of_entries_and_packing_make_the_same_task(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 3)), rng.normal(size=20)
+    (tmp_path / "m.npz").write_bytes(_npz(x=x, y=y))
+    expected = from_file(tmp_path / "m.npz")[0].digest
+    for content in (_packed(x=x, y=y), _npz(x=np.asfortranarray(x.astype(">f8")), y=y.astype(">f8"))):
+        (tmp_path / "m.npz").write_bytes(content)
+        assert from_file(tmp_path / "m.npz")[0].digest == expected

@@ -128,6 +128,7 @@ def test_names_and_options_that_do_not_exist():
         ({"name": "digits", "n_train": 0}, "at least 1"),
         ({"name": "digits", "seed": -1}, "non-negative"),
         ({"name": "sphere-linear", "n_train": 10**12}, "too many"),
+        ({"name": "sphere-linear", "n_train": 10**7}, "too many"),  # of 32 numbers each
     ]:
         with pytest.raises(InputError, match=message):
             tasks.load(**options)

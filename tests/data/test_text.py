@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import importlib.metadata
 import json
 import math
@@ -206,6 +207,25 @@ def change_alphabet(folder, name):
     path.write_text(json.dumps(about | {"alphabet": about["alphabet"][::-1]}))
 
 
+def promise_more(folder, name):
+    path = next(folder.glob(name))
+    size = path.stat().st_size - 128  # of a header of NumPy
+    path.write_bytes(path.read_bytes().replace(f"({size},)".encode(), f"({'9' * len(str(size))},)".encode(), 1))
+
+
+def open_brackets(folder, name):
+    path = next(folder.glob(name))
+    path.write_bytes(path.read_bytes().replace(b"'shape': (", b"'shape':((", 1))
+
+
+def unpickle(folder, name):
+    np.save(next(folder.glob(name)), np.array([None]), allow_pickle=True)
+
+
+def nest(folder, name):
+    next(folder.glob("*.json")).write_text("[" * 100_000)
+
+
 def not_a_dictionary(folder, name):
     next(folder.glob("*.json")).write_text("[]")
 
@@ -216,7 +236,9 @@ def test_damaged_cache_is_made_again(damage, name, tmp_path, cache):
     check_repair(damage, name, tmp_path, cache)
 
 
-@pytest.mark.parametrize("damage", [retype, change_alphabet, not_a_dictionary])
+@pytest.mark.parametrize(
+    "damage", [retype, change_alphabet, not_a_dictionary, promise_more, open_brackets, unpickle, nest]
+)
 def test_cache_of_other_contents_is_made_again(damage, tmp_path, cache):
     check_repair(damage, "*-train.npy", tmp_path, cache)
 
@@ -368,3 +390,15 @@ def test_loss_of_a_diverged_network_is_nan():
 def test_loss_needs_two_windows(shape):
     with pytest.raises(InputError, match="at least 2 windows"):
         text.mean_loss(np.zeros(shape))
+
+
+def test_files_that_are_no_texts_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "text.txt").write_text("It was the best of times. " * 50)
+    (tmp_path / "packed.gz").write_bytes(gzip.compress(b"It was the best of times."))
+    (tmp_path / "zero.txt").symlink_to("/dev/zero")
+    assert text.load(str(tmp_path / "text.txt"), cache=tmp_path / "cache").train.size
+    monkeypatch.setattr("ntk1bit.arguments.spare_memory", lambda: 20_000.0)
+    for name, message in (("text.txt", "are free"), ("packed.gz", "unpack it"), ("zero.txt", "is not a file")):
+        with pytest.raises(InputError, match=message) as caught:
+            text.load(str(tmp_path / name), cache=tmp_path / "other")
+        assert "\n" not in str(caught.value)

@@ -272,6 +272,8 @@ def test_too_few_samples_for_the_effective_kernel_are_told_first():
         (("--kappa", "-1"), "kappa must be"),
         (("--width", "0"), "width must be"),
         (("--width", "1000000000000000"), "GiB, and this machine has"),
+        (("--n-train", "10000000"), "kernels of 10000000 points would take"),
+        (("--n-train", "9" * 400), "GiB, and this machine has"),
         (("--samples", "0"), "samples must be"),
         (("--seed", "-1"), "seed must be"),
         (("--out", "folder.npz"), "is a folder"),

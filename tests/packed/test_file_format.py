@@ -145,7 +145,7 @@ def changed(arrays, **others):
         (lambda a: changed(a, norm=a["norm"].astype(np.float64)), "'norm' is float64"),
         (lambda a: changed(a, norm=a["norm"][1:]), "shape \\(35,\\), not float32 of shape \\(36,\\)"),
         (lambda a: changed(a, norm=np.full(36, np.nan, np.float32)), "'norm' holds NaN"),
-        (lambda a: changed(a, norm=np.array([None] * 36)), "allow_pickle"),
+        (lambda a: changed(a, norm=np.array([None] * 36)), "holds objects"),
         (lambda a: changed(a, shape=np.frombuffer(b"{]", np.uint8)), "not JSON"),
         (lambda a: changed(a, shape=np.frombuffer(b"[1]", np.uint8)), "lacks fields"),
         (lambda a: changed(a, shape=np.zeros((2, 2), np.uint8)), "'shape' is not text"),

@@ -31,6 +31,11 @@ SETTINGS: dict[str, Any] = {
 KEY = LanguageModel(**SETTINGS).key
 
 
+def key_of(**changed: Any) -> str:
+    settings: dict[str, Any] = SETTINGS | changed
+    return LanguageModel(**settings).key
+
+
 def train(scratch: Path, **changed: Any) -> pd.DataFrame:
     settings: dict[str, Any] = SETTINGS | changed
     return LanguageModel(**settings).run(scratch)
@@ -87,7 +92,7 @@ def test_one_step_is_adams(tmp_path):
     """The first step of Adam by hand: m/(1 - b1), v/(1 - b2), so each weight moves by rate * g/(|g| + eps)."""
     train(tmp_path / "one", tokens=64, arm="full")  # one step, at the first rate of the schedule
     shape = Shape(1, 8, 1, text.load("pydoc").vocabulary, 16)
-    key = LanguageModel(**SETTINGS | {"tokens": 64, "arm": "full"}).key
+    key = key_of(tokens=64, arm="full")
     start, end = transformer(shape, arm="full", seed=3), load_weights(tmp_path / "one.weights", key, shape, arm="full")
     np.testing.assert_array_equal(start.embedding, end.embedding)  # the schedule starts at 0
     training = language_training(300 * 64, rate=0.5, batch=4, context=16)
@@ -156,7 +161,7 @@ def test_weights_of_another_shape_are_refused(tmp_path):
     with pytest.raises(InputError, match="cannot use the weights"):
         load_weights(tmp_path / "none.weights", KEY, own, arm="bitnet")
     with pytest.raises(InputError, match="belongs to another training"):
-        load_weights(path, LanguageModel(**SETTINGS | {"seed": 4}).key, own, arm="bitnet")
+        load_weights(path, key_of(seed=4), own, arm="bitnet")
 
 
 def test_a_flipped_bit_of_weights_is_noticed(tmp_path):
