@@ -9,7 +9,7 @@ import os
 import stat
 import threading
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -136,11 +136,12 @@ def read_toml(path: Path | str) -> dict[str, Any]:
         raise InputError(f"{path} is not valid TOML: {' '.join(str(problem).split())[:200]}") from None
 
 
-def set_aside(path: Path) -> Path:
+def set_aside(path: Path | str) -> Path:
     """Move a file of a run that is not what its name says out of the way, and return where it is now.
 
     RUN/cells/NAME becomes RUN/set_aside/NAME.<number>; nothing that is there is replaced.
     """
+    path = Path(path)
     shelf = path.parent.parent / "set_aside"
     shelf.mkdir(exist_ok=True)
     names = (shelf / f"{path.name}.{number}" for number in itertools.count(sum(1 for _ in shelf.iterdir())))
@@ -156,23 +157,24 @@ def write_whole(path: Path | str, data: bytes | memoryview) -> None:
     OSError
         If it cannot be written; its `filename` is that of the file.
     """
-    write_all_whole({Path(path): data})
+    write_all_whole([(path, data)])
 
 
-def write_all_whole(contents: Mapping[Path, bytes | memoryview]) -> None:
-    """Write files that belong together as `write_whole` does; none is renamed before all are on disk.
+def write_all_whole(contents: Iterable[tuple[Path | str, bytes | memoryview]]) -> None:
+    """Write files that belong together, each a path and its bytes; none has its name before all are on disk.
 
     Raises
     ------
     OSError
         As `write_whole`; earlier files of these names are as they were.
     """
-    made = {path: path.with_name(f".{path.name}.writing-{os.getpid()}-{threading.get_ident()}") for path in contents}
+    every = {Path(path): data for path, data in contents}
+    made = {path: path.with_name(f".{path.name}.writing-{os.getpid()}-{threading.get_ident()}") for path in every}
     path = Path()
     try:
         for path, temporary in made.items():
             with open(temporary, "wb") as file:
-                file.write(contents[path])
+                file.write(every[path])
                 file.flush()
                 os.fsync(file.fileno())
         for path, temporary in made.items():

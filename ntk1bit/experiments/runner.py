@@ -38,6 +38,7 @@ WORKER_BYTES = 330e6  # a worker with its libraries loaded and nothing trained, 
 _OF_THE_DISK = {  # errors of the system that every other experiment would meet as well
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
 }  # fmt: skip
+_OF_A_PLACE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
 _KILLED = 2  # experiments whose workers are killed before any is computed: more would end no other way
 _LOOKED_AT = 64  # experiments, in the order in which they begin: as many as run at once on a machine
 USABLE = 0.9  # of the free memory; the rest is left to the system
@@ -129,7 +130,8 @@ def run_all(
                 f"{problem or 'the executor was shut down'}; finished experiments are kept: run the same command again"
             ) from None
         except OSError as problem:
-            raise InputError(_gone(store.folder) or _refused(store.folder, problem)) from None
+            gone = _gone(store.folder) if problem.errno in _OF_A_PLACE else ""
+            raise InputError(gone or _refused(store.folder, problem)) from None
         except BaseException:
             if jobs and store.cells.is_dir():
                 with uninterrupted():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,25 +63,26 @@ def write_figure(figure: Figure, path: Path | str, look: Mapping[str, Any] | Non
     OSError
         If it cannot be written; a file of this name is as it was then.
     """
-    return write_together({Path(path): figure}, look)[0]
+    return write_together([(path, figure)], look)[0]
 
 
-def write_together(figures: Mapping[Path, Figure], look: Mapping[str, Any] | None = None) -> list[Path]:
-    """Write figures that belong together as `write_figure` does: none is there before all are on disk."""
-    for path in figures:
+def write_together(figures: Iterable[tuple[Path | str, Figure]], look: Mapping[str, Any] | None = None) -> list[Path]:
+    """Write figures that belong together, each with its path, as `write_figure` does: all of them or none."""
+    every = {Path(path): figure for path, figure in figures}
+    for path in every:
         require_drawable(path)
     # fontTools warns that DejaVu's fonts for formulas were made on an impossible date, which no reader can change.
     logging.getLogger("fontTools").setLevel(logging.ERROR)
     drawn: dict[Path, memoryview] = {}
     with drawing(paper() if look is None else look):
-        for path, figure in figures.items():
+        for path, figure in every.items():
             place = path if path.suffix else path.with_name(f"{path.name}.{mpl.rcParams['savefig.format']}")
             kind = place.suffix[1:].lower()
             figure.savefig(sink := io.BytesIO(), format=kind, metadata=_UNDATED.get(kind))
             drawn[place] = sink.getbuffer()
     for place in drawn:
         place.parent.mkdir(parents=True, exist_ok=True)
-    write_all_whole(drawn)
+    write_all_whole(drawn.items())
     return list(drawn)
 
 

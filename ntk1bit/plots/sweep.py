@@ -322,7 +322,7 @@ def save_overview(
         )
         name = path if len(parts) == 1 else path.with_stem(f"{path.stem}-{number}")
         drawn[name] = figure
-    return write_together(drawn)
+    return write_together(drawn.items())
 
 
 def _binned(x: np.ndarray, y: np.ndarray, bins: int = 60) -> tuple[np.ndarray, np.ndarray]:

@@ -104,7 +104,7 @@ def test_a_sweep_is_read_through_its_own_package(
 ) -> None:
     fake = ModuleType("ntk1bit.experiments")
     frame = sweep()
-    loaded = SimpleNamespace(spec=SweepSpec(), frame=lambda _columns=None: frame, absent=pd.DataFrame())
+    loaded = SimpleNamespace(spec=SweepSpec(), frame=lambda _columns=None: frame, absent=pd.DataFrame(), untrusted=[])
     monkeypatch.setattr(fake, "open_run", lambda _path: loaded, raising=False)
     monkeypatch.setattr(fake, "SweepSpec", SweepSpec, raising=False)
     monkeypatch.setitem(sys.modules, "ntk1bit.experiments", fake)
@@ -207,7 +207,7 @@ def test_groups_of_a_sweep_do_not_pool_precisions(
     frame = sweep()
     frame["kappa"] = 1.0 + frame["seed"] % 2
     fake = ModuleType("ntk1bit.experiments")
-    loaded = SimpleNamespace(spec=SweepSpec(), frame=lambda _columns: frame, absent=pd.DataFrame())
+    loaded = SimpleNamespace(spec=SweepSpec(), frame=lambda _columns: frame, absent=pd.DataFrame(), untrusted=[])
     monkeypatch.setattr(fake, "open_run", lambda _path: loaded, raising=False)
     monkeypatch.setattr(fake, "SweepSpec", SweepSpec, raising=False)
     monkeypatch.setitem(sys.modules, "ntk1bit.experiments", fake)

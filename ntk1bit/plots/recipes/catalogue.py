@@ -160,7 +160,7 @@ def write_all(figures: Mapping[str, Figure], out: Path | str) -> list[Path]:
     _require_room(out, len(figures))
     if is_figure_file(out):
         return [write_figure(figure, out) for figure in figures.values()]
-    return write_together({out / f"{name}.{kind}": one for name, one in figures.items() for kind in ("pdf", "png")})
+    return write_together((out / f"{name}.{kind}", one) for name, one in figures.items() for kind in ("pdf", "png"))
 
 
 def _require_room(out: Path, figures: int) -> None:
