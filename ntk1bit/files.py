@@ -105,7 +105,7 @@ def read_text(path: Path | str) -> str:
         if not stat.S_ISREG(about.st_mode):
             raise InputError(f"cannot read {path}: it is {'a folder' if Path(path).is_dir() else 'no regular file'}")
         if about.st_size > _LARGEST_TEXT:
-            raise InputError(f"cannot read {path}: it has {about.st_size / 1e9:.2g} GB, far more than any of its kind")
+            raise InputError(f"cannot read {path}: it has {about.st_size / 1e9:,.0f} GB, far more than any of its kind")
         data = Path(path).read_bytes()
     except OSError as problem:
         raise InputError(f"cannot read {path}: {problem.strerror or problem}") from None

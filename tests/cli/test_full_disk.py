@@ -241,7 +241,7 @@ def test_a_full_disk_loses_nothing(
     assert require_safe(program(*COMMANDS[name]), start, tmp_path, call) >= 3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_full_disk_loses_no_language_model(
     finished: tuple[Path, Any], tmp_path: Path, call: Callable[..., tuple[Any, list[str]]]
 ) -> None:
@@ -260,7 +260,7 @@ def test_a_full_disk_loses_no_language_model(
     assert require_safe(as_program(train_and_export), begun, tmp_path, call)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_full_disk_loses_no_deep_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., tuple[Any, list[str]]]
 ) -> None:

@@ -443,14 +443,12 @@ def at_random(folder: Path, rng: np.random.Generator) -> Path:
     return path
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("part", range(4))
-def test_three_thousand_random_damages(runs: Callable[[str], Path], part: int, tmp_path: Path) -> None:
+def damage_at_random(runs: Callable[[str], Path], part: int, times: int, tmp_path: Path) -> None:
     """No wrong number, no traceback: what can be opened is what was computed, and the rest is refused in one line."""
     rng = np.random.default_rng(part)
     held = {kind: (runs(kind), shutil.copytree(runs(kind), tmp_path / kind)) for kind in KINDS}
     left_out, harmless, messages = 0, 0, list[str]()
-    for number in range(750):
+    for number in range(times):
         whole, folder = held[list(KINDS)[number % len(KINDS)]]
         before = contents(folder)
         for _ in range(int(rng.integers(1, 3))):
@@ -464,4 +462,15 @@ def test_three_thousand_random_damages(runs: Callable[[str], Path], part: int, t
             if (folder / name).read_bytes() != content:
                 (folder / name).write_bytes(content)
     assert not any("\n" in message for message in messages)
-    assert min(len(messages), left_out, harmless) > 10
+    assert min(len(messages), left_out, harmless) >= times / 100
+
+
+@pytest.mark.slow
+def test_three_hundred_random_damages(runs: Callable[[str], Path], tmp_path: Path) -> None:
+    damage_at_random(runs, 99, 300, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", range(4))
+def test_three_thousand_random_damages(runs: Callable[[str], Path], part: int, tmp_path: Path) -> None:
+    damage_at_random(runs, part, 750, tmp_path)

@@ -153,7 +153,7 @@ def test_bad_spec_files_are_told_by_name(tmp_path, text, message):
 def test_spec_files_that_cannot_be_read(tmp_path):
     with pytest.raises(InputError, match="No such file"):
         SweepSpec.read(tmp_path / "none.toml")
-    with pytest.raises(InputError, match="directory"):
+    with pytest.raises(InputError, match="it is a folder"):
         SweepSpec.read(tmp_path)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="UTF-8"):

@@ -50,6 +50,7 @@ VALUES: dict[str, str | None] = {
     "where": "arm=a",
     "at": "last",
     "measured": "train",
+    "strict": None,
     "delta": "0.01",
     "tilt": "0.3",
     "out": "{folder}/fit.json",
@@ -66,7 +67,7 @@ def refusal(first: str, second: str) -> str | None:
         return "--frontier"
     if pair & {"x", "C"} and "law" not in pair:
         return "has no variable"
-    if pair & {"at", "measured"}:
+    if pair & {"at", "measured", "strict"}:
         return "folder of a sweep"
     if "law" in pair:  # of one variable, x
         told = {"N": "no variable N", "D": "no variable D", "C": "no variable C", "frontier": "law of N and D"}
