@@ -52,7 +52,7 @@ test-cores: setup ## tests of the cores, as on a processor that has no more than
 test-slow: setup ## the slow tests: random kills, statistical coverage
 	$(QUICKLY) $(PYTEST) -m slow
 
-test-long: setup ## the longest tests: fifty rounds of kills, on Dask and here
+test-long: setup ## the longest tests: fifty rounds of kills, thousands of damages and command lines
 	$(QUICKLY) $(PYTEST) -m long
 
 lint: setup      ## style

@@ -124,7 +124,7 @@ def run_all(
             with workers(jobs, executor) as pool:
                 return _Run(specification, store, pool, jobs, memory, progress).all_stages()
         except FolderUnseenError as problem:
-            raise InputError(_gone(store.folder) or str(problem)) from None
+            raise InputError((_gone(store.folder) if jobs else "") or str(problem)) from None
         except (ExecutorLostError, CancelledError) as problem:
             raise InputError(
                 f"{problem or 'the executor was shut down'}; finished experiments are kept: run the same command again"

@@ -171,5 +171,7 @@ def test_a_run_on_disk_with_damaged_failed_and_unfinished_cells(tmp_path: Path) 
     assert shown.exit_code == 0
     for state in ("damaged", "failed", "unfinished"):
         assert f"- left out: 1 of 8 cells ({state}): width" in shown.output
-    assert len(json.loads(out.read_text())["left_out"]) == 3
+    *counted, named = json.loads(out.read_text())["left_out"]
+    assert len(counted) == 3
+    assert named.startswith(f"{cells[2].key}.parquet left out: not a readable result")
     assert json.loads(out.read_text())["fits"]["all"]["points"] == 5
