@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,14 +149,20 @@ def require_memory(what: str, size: float, *, instead: str) -> None:
         )
 
 
-def spare_memory() -> float:
-    """Return the bytes of memory that are free: what a file promises to hold is held against them."""
-    return float(psutil.virtual_memory().available)
+def free_memory() -> float:
+    """Return the bytes a new process can use: free memory, or what a Linux container's limit leaves if less."""
+    free = float(psutil.virtual_memory().available)
+    try:
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+    except (OSError, ValueError):
+        return free
+    return min(free, float(limit - used))
 
 
 def require_spare(what: str, size: int, *, instead: str) -> None:
     """Raise `InputError` if `size` bytes, which somebody's file asks for, are more than are free."""
-    spare = spare_memory()
+    spare = free_memory()
     if size > spare:
         asked = f"{size / 2**30:.3g}" if size < 2**80 else "far more than 10^12"
         raise InputError(f"{what} would take {asked} GiB of memory, and {spare / 2**30:.3g} are free; {instead}")

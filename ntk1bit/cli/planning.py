@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ntk1bit.arguments import free_memory
 from ntk1bit.cli.progress import clock, progress_bar, usable_jobs
 from ntk1bit.cli.tables import print_table
 from ntk1bit.errors import InputError
@@ -23,7 +24,6 @@ from ntk1bit.experiments.planning import (
     limit,
     schedule,
 )
-from ntk1bit.experiments.runner import free_memory
 from ntk1bit.experiments.specification import Specification, read_specification
 from ntk1bit.experiments.store import read_stored
 from ntk1bit.files import FIGURES, writable_file

@@ -33,6 +33,7 @@ from distributed.comm.addressing import parse_address, parse_host_port
 from distributed.scheduler import KilledWorker
 
 import ntk1bit
+from ntk1bit.arguments import free_memory
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.executors import (
     TRIES,
@@ -44,7 +45,7 @@ from ntk1bit.experiments.executors import (
     uninterrupted,
 )
 from ntk1bit.experiments.experiment import Experiment
-from ntk1bit.experiments.runner import USABLE, WORKER_BYTES, free_memory
+from ntk1bit.experiments.runner import USABLE, WORKER_BYTES
 from ntk1bit.files import read_toml, write_whole
 
 BATCH_SYSTEMS = {

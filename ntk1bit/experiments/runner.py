@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from ntk1bit import cores
+from ntk1bit.arguments import free_memory
 from ntk1bit.compiling import announced
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.executors import (
@@ -255,17 +254,6 @@ def predicted_memory(experiments: Collection[Experiment], jobs: int, limit: int 
     sizes = (sum(one.memory_within(limit) for one in group) for group in groups(experiments))
     largest = sorted(sizes, reverse=True)[:jobs]
     return sum(largest) + WORKER_BYTES * len(largest)
-
-
-def free_memory() -> float:
-    """Return the bytes a new process can use: free memory, or what a Linux container's limit leaves if less."""
-    free = float(psutil.virtual_memory().available)
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-    except (OSError, ValueError):
-        return free
-    return min(free, float(limit - used))
 
 
 @dataclass

@@ -26,7 +26,7 @@ import pyarrow as pa
 from pyarrow import csv as pa_csv
 from pyarrow import parquet
 
-from ntk1bit.arguments import require_spare, spare_memory
+from ntk1bit.arguments import free_memory, require_spare
 from ntk1bit.errors import InputError
 from ntk1bit.tables.columns import shown
 
@@ -95,7 +95,7 @@ class _UnreadableError(Exception):
 
 
 def _text(path: Path, packing: str) -> str:
-    content, most = bytearray(), spare_memory() / _BY_ARROW
+    content, most = bytearray(), free_memory() / _BY_ARROW
     too_much = f"it holds more than {most / 1e9:.2g} GB of text, too much for the memory that is free; give fewer rows"
     if path.stat().st_size > most:
         raise _UnreadableError(too_much)
@@ -127,7 +127,7 @@ def _delimited(text: str, separators: str) -> pd.DataFrame:
         return pd.concat(columns, axis=1).set_axis(names, axis=1)
     require_spare("its rows", _BY_CELLS * len(text), instead="give fewer rows, or Parquet")
     cells: list[list[str]] = []
-    most = spare_memory() / (_A_CELL * len(names))
+    most = free_memory() / (_A_CELL * len(names))
     for line, row in rows:
         if len(row) != len(names):
             if any(cell.strip() for cell in row[len(names) :]):

@@ -229,12 +229,10 @@ COMMANDS = {
     "ntk": ("ntk", "--task", "sphere-linear", "--width", "16", "--out", "DIR/old.npz", "--plot", "DIR/old.png"),
     "verify": ("verify", "DIR/mine.toml", "DIR/run", "--out", "DIR/verdict"),
 }
-QUICK = ("sweep",)  # a figure takes seconds
+MARKS = {"sweep": (), "report": pytest.mark.long, "ntk": pytest.mark.long, "fit": pytest.mark.long}  # they draw often
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name not in QUICK else ()) for name in COMMANDS]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, pytest.mark.slow)) for name in COMMANDS])
 def test_a_full_disk_loses_nothing(
     name: str, start: Path, tmp_path: Path, call: Callable[..., tuple[Any, list[str]]]
 ) -> None:

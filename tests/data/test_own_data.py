@@ -376,7 +376,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_arrays_that_do_harm_are_refused_in_one_line(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("ntk1bit.arguments.spare_memory", lambda: 1e6)
+    monkeypatch.setattr("ntk1bit.arguments.free_memory", lambda: 1e6)
     content, message = HOSTILE[name]
     (tmp_path / "m.npz").write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:

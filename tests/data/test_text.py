@@ -397,7 +397,7 @@ def test_files_that_are_no_texts_are_refused(tmp_path, monkeypatch):
     (tmp_path / "packed.gz").write_bytes(gzip.compress(b"It was the best of times."))
     (tmp_path / "zero.txt").symlink_to("/dev/zero")
     assert text.load(str(tmp_path / "text.txt"), cache=tmp_path / "cache").train.size
-    monkeypatch.setattr("ntk1bit.arguments.spare_memory", lambda: 20_000.0)
+    monkeypatch.setattr("ntk1bit.arguments.free_memory", lambda: 20_000.0)
     for name, message in (("text.txt", "are free"), ("packed.gz", "unpack it"), ("zero.txt", "is not a file")):
         with pytest.raises(InputError, match=message) as caught:
             text.load(str(tmp_path / name), cache=tmp_path / "other")

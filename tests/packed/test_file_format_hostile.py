@@ -100,7 +100,7 @@ def test_arrays_are_held_against_the_shape_before_they_are_read(stored):
 
 
 def test_a_file_larger_than_memory_is_refused(stored, monkeypatch):
-    monkeypatch.setattr("ntk1bit.arguments.spare_memory", lambda: 1000.0)
+    monkeypatch.setattr("ntk1bit.arguments.free_memory", lambda: 1000.0)
     assert "would take" in refusal(stored)
     assert "are free; use a machine with more memory" in refusal(stored)
 

@@ -22,8 +22,8 @@ FREE = 2e6  # bytes of memory in these tests, so that small files are large
 
 @pytest.fixture
 def little_memory(monkeypatch):
-    monkeypatch.setattr("ntk1bit.arguments.spare_memory", lambda: FREE)
-    monkeypatch.setattr("ntk1bit.tables.reading.spare_memory", lambda: FREE)
+    monkeypatch.setattr("ntk1bit.arguments.free_memory", lambda: FREE)
+    monkeypatch.setattr("ntk1bit.tables.reading.free_memory", lambda: FREE)
     monkeypatch.setattr("ntk1bit.tables.reading._AT_ONCE", 1 << 16)
 
 
