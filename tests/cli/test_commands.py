@@ -3,12 +3,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from ntk1bit.cli.main import main
+from ntk1bit.experiments import open_run
 
 SWEEP = [
     "sweep",
@@ -208,3 +210,35 @@ def test_bench_hands_values_on_that_begin_with_a_hyphen(capsys, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert call(capsys, "bench", "--only", "-x", "--out", "-r.csv")[0] == 0
     assert given == ["--only=-x", "--threads=1,2", "--rounds=9", "--out=-r.csv"]
+
+
+@pytest.mark.parametrize("command", ["summary", "plot", "report", "fit"])
+@pytest.mark.parametrize("fault", ["missing", "foreign"])
+def test_strict_refuses_what_is_named_otherwise(capsys, run, tmp_path, command, fault):
+    """Six points became five, and the exponent another, without a word."""
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    fitted = [
+        one for one in open_run(run).experiments if (vars(one)["init"], vars(one)["precision"]) == ("iid", "full")
+    ]
+    cell = folder / "cells" / f"{fitted[0].key}.parquet"
+    if fault == "missing":
+        cell.unlink()
+    else:
+        cell.with_name("0123456789abcdef0123.parquet").write_bytes(b"of another run")
+    words = {
+        "plot": ["--out", str(tmp_path / "run.png"), "--panels", "drift"],
+        "report": ["--out", str(tmp_path / "run.html")],
+        "fit": ["--law", "power", "--bootstrap", "0", "--where", "init=iid,precision=full"],
+    }
+    arguments = [command, str(folder), *words.get(command, [])]
+    code, out, err = call(capsys, *arguments)
+    told = out + err + (tmp_path / "run.html").read_text() if command == "report" else out + err
+    assert code == 0
+    assert "is of no experiment of this run" in told if fault == "foreign" else "nfinished" in told
+    before = sorted(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    code, out, err = call(capsys, *arguments, "--strict")
+    assert (code, out) == (2, "")
+    assert "is not whole, which --strict refuses" in err
+    assert err.count("\n") == 1
+    assert sorted(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()) == before

@@ -21,7 +21,7 @@ from ntk1bit.experiments import Experiment, ExperimentList, SweepSpec, TwoLayer,
 from ntk1bit.experiments.executors import TRIES, ExecutorLostError, LocalProcesses
 from ntk1bit.experiments.runner import compute, predicted_memory, require_memory
 from ntk1bit.experiments.store import Store
-from tests.experiments.fatal import Fatal
+from tests.experiments.fatal import Fatal, Vandal
 
 SPEC = SweepSpec(widths=(8, 64, 600), seeds=(0, 1), steps=30, n_train=(16,), n_test=9)
 
@@ -400,3 +400,15 @@ def test_experiments_computed_together_are_stored_and_fail_one_by_one(tmp_path):
         outcome = run_all(ExperimentList(tuple(map(Shared, range(9, 16)))), tmp_path / "other", executor=pool)
         assert (outcome.computed, outcome.failed) == (6, 1)
         assert "ZeroDivisionError: as a test" in (tmp_path / "other" / "failures.jsonl").read_text()
+
+
+@pytest.mark.parametrize("part", ["", "cells", "spec.toml"])
+def test_a_folder_that_is_moved_during_a_run_is_told_by_name(tmp_path, part):
+    """It was said to need space."""
+    folder = tmp_path / "run"
+    with pytest.raises(InputError) as told:
+        run_all(ExperimentList((Vandal(part), Vandal("what is not there"))), folder, jobs=1)
+    assert str(folder / part) in str(told.value)
+    assert ("was removed or moved" in str(told.value)) == (part != "cells")
+    assert "space" not in str(told.value)
+    assert "\n" not in str(told.value)
