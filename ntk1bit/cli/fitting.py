@@ -219,7 +219,8 @@ def _rows_of_sweep(
             f"the sweep holds several precisions ({', '.join(precisions)}), whose losses do not lie on one curve; "
             f"group by precision, or choose one with --where precision={precisions[0]}"
         )
-    selected = Selection(selected.rows, (*selected.left_out, *run.untrusted))
+    files = [one.replace(" left out: ", ": ", 1) for one in run.untrusted]  # the report says that they are left out
+    selected = Selection(selected.rows, (*selected.left_out, *files))
     return selected, "precision" if len(precisions) > 1 else group
 
 

@@ -132,7 +132,7 @@ def test_jobs_of_a_batch_system(tmp_path, undisturbed):
         path.write_text(text)
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     settings = tmp_path / "cluster.toml"
-    settings.write_text('[slurm]\nmemory = "2GB"\nwalltime = "00:10:00"\ninterface = "lo"\n')
+    settings.write_text('[slurm]\nmemory = "2GB"\nwalltime = "00:10:00"\ndeath_timeout = 300\ninterface = "lo"\n')
     asked = written(SPEC, tmp_path)
     environment = os.environ | {"PATH": f"{bin_}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     options = (

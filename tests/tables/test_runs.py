@@ -173,5 +173,5 @@ def test_a_run_on_disk_with_damaged_failed_and_unfinished_cells(tmp_path: Path) 
         assert f"- left out: 1 of 8 cells ({state}): width" in shown.output
     *counted, named = json.loads(out.read_text())["left_out"]
     assert len(counted) == 3
-    assert named.startswith(f"{cells[2].key}.parquet left out: not a readable result")
+    assert named.startswith(f"{cells[2].key}.parquet: not a readable result")
     assert json.loads(out.read_text())["fits"]["all"]["points"] == 5
