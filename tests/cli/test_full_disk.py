@@ -190,12 +190,24 @@ def require_safe(
     raise AssertionError
 
 
+class _Program:
+    """Stands for the program with all its commands, of which the one that is called does what is given."""
+
+    commands: ClassVar[dict[str, object]] = {}
+
+    def __init__(self, command: Callable[[], None]) -> None:
+        self._command = command
+
+    def __call__(self, **_: object) -> None:
+        self._command()
+
+
 def as_program(command: Callable[[Path], None]) -> Callable[[Path], None]:
     """Return what a command does, with errors told as the program tells them."""
 
     def told(folder: Path) -> None:
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(module.typer.main, "get_group", lambda _: lambda **_: command(folder))
+            patched.setattr(module.typer.main, "get_group", lambda _: _Program(lambda: command(folder)))
             main(["summary"])
 
     return told
