@@ -14,12 +14,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from ntk1bit.arguments import free_memory
 from ntk1bit.errors import InputError
 
 FIGURES = (".png", ".pdf", ".svg")  # endings of figures that every command can draw
 _MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32"}  # the first begins like UTF-16's
 _MARKS |= {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
-_LARGEST_TEXT = 2**28  # bytes; verdicts of all claims have 2^23
 _LONGEST_NAME = 200  # bytes, so that the name under which a file is written first fits the system's 255
 _OF_OTHERS = (
     "._*",  # macOS: the other half of a file, on a disk that knows no such halves
@@ -92,6 +92,15 @@ def writable_file(option: str, path: Path | str, endings: Sequence[str]) -> Path
     return path
 
 
+def user_cache() -> Path | None:
+    """Return our folder in the user's cache, as the XDG base directory specification has it; None without a home."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        return (base if base.is_absolute() else Path.home() / ".cache") / "ntk1bit"
+    except RuntimeError:
+        return None
+
+
 def read_text(path: Path | str) -> str:
     """Read a text that a person may have written: UTF-8, with or without a byte order mark.
 
@@ -103,9 +112,12 @@ def read_text(path: Path | str) -> str:
     try:
         about = os.stat(path)
         if not stat.S_ISREG(about.st_mode):
-            raise InputError(f"cannot read {path}: it is {'a folder' if Path(path).is_dir() else 'no regular file'}")
-        if about.st_size > _LARGEST_TEXT:
-            raise InputError(f"cannot read {path}: it has {about.st_size / 1e9:,.0f} GB, far more than any of its kind")
+            what = "a folder" if stat.S_ISDIR(about.st_mode) else "no regular file"
+            raise InputError(f"cannot read {path}: it is {what}")
+        if about.st_size > free_memory():
+            raise InputError(
+                f"cannot read {path}: it has {about.st_size / 1e9:,.0f} GB, more than the memory that is free"
+            )
         data = Path(path).read_bytes()
     except OSError as problem:
         raise InputError(f"cannot read {path}: {problem.strerror or problem}") from None

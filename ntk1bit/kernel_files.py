@@ -21,6 +21,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ntk1bit.files import user_cache
+
 _KERNEL, _DAMAGED, _UNFINISHED = ".kernel", ".damaged", ".writing"
 _MARK = b"ntk1bit kernel 1\n"
 _DAY = 86400.0  # seconds; a file that is read is marked as used once a day
@@ -148,13 +150,13 @@ class KernelFiles:
 
 def default_folder() -> Path | None:
     """Return the folder of this user's kernels: in NUMBA_CACHE_DIR, else in the cache folder that XDG has; or None."""
-    try:
-        if given := os.environ.get("NUMBA_CACHE_DIR"):
+    if given := os.environ.get("NUMBA_CACHE_DIR"):
+        try:
             return Path(given).absolute() / "ntk1bit-kernels"
-        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        return (base if base.is_absolute() else Path.home() / ".cache") / "ntk1bit" / "kernels"
-    except (RuntimeError, OSError):  # no home; a relative path in a folder that is gone
-        return None
+        except OSError:  # a relative path in a folder that is gone
+            return None
+    base = user_cache()
+    return None if base is None else base / "kernels"
 
 
 def _is_private(about: os.stat_result) -> bool:

@@ -32,8 +32,7 @@ def doctor() -> None:
         except importlib.metadata.PackageNotFoundError:
             return ""
 
-    found = versions() | {name: version_of(name) for name in ("jax", "equinox", "optax")}
-    print_table(["package", "version"], list(found.items()))
+    print_table(["package", "version"], list(versions().items()))
     print()
     rows = [["machine", f"{processor_name()}, {platform.machine()} {platform.system()}, {os.cpu_count()} cores"]]
     rows += [["memory free", f"{psutil.virtual_memory().available / 1e9:.1f} GB"]]

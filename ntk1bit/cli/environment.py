@@ -7,6 +7,7 @@ the cells of a run. Here it is one line each, and docs/environments.md lists wha
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import re
 import resource
@@ -66,8 +67,8 @@ def check_environment(words: Sequence[str]) -> None:
         raise InputError(f"SOURCE_DATE_EPOCH must be whole seconds since 1970, got {date!r}; correct or unset it")
     if any(name.startswith("NUMBA_") for name in os.environ):
         _check_numba()
-    if _uses_jax(words):
-        _try("JAX", "import jax; jax.devices()", _set(*_JAX_VARIABLES))
+    if (given := _set(*_JAX_VARIABLES)) and _uses_jax(words):
+        _try("JAX", "import jax; jax.devices()", given)
 
 
 def _keep_warnings() -> None:
@@ -110,8 +111,20 @@ def _check_numba() -> None:
 
 def _uses_jax(words: Sequence[str]) -> bool:
     if words[0] == "sweep":
-        return "--spec" in words or any("jax" in word for word in words)
+        given = [after for before, after in itertools.pairwise(words) if before == "--spec"]
+        given += [word.removeprefix("--spec=") for word in words if word.startswith("--spec=")]
+        return bool({"jax", "--backend=jax"} & set(words)) or any(map(_trains_in_jax, given))
     return words[0] in _JAX_COMMANDS and "--list" not in words
+
+
+def _trains_in_jax(path: str) -> bool:
+    from ntk1bit.files import read_toml
+
+    try:
+        settings = read_toml(path).get("sweep")
+    except InputError:  # told by the command
+        return False
+    return isinstance(settings, dict) and settings.get("backend") == "jax"
 
 
 def _set(*names: str) -> tuple[tuple[str, str], ...]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +27,7 @@ from jaxtyping import Float, UInt8
 from ntk1bit.array_files import ArrayFileError, map_array
 from ntk1bit.data import text_sources as sources
 from ntk1bit.errors import InputError
-from ntk1bit.files import write_whole
+from ntk1bit.files import user_cache, write_whole
 
 _FORMAT = 1  # raised when folding or the files in the cache change, so that older ones are not taken for these
 _STREAM = 0x7E  # keeps these draws apart from others at the same seed
@@ -282,12 +281,8 @@ class _Known(NamedTuple):
 
 
 def _default_cache() -> Path | None:
-    """Return the user's cache folder, as the XDG base directory specification has it; None without a home."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    try:
-        return (base if base.is_absolute() else Path.home() / ".cache") / "ntk1bit" / "text"
-    except RuntimeError:
-        return None
+    base = user_cache()
+    return None if base is None else base / "text"
 
 
 def _read(folder: Path, known: _Known) -> Corpus | None:

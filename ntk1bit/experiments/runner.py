@@ -7,8 +7,9 @@ import functools
 import itertools
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -181,10 +182,17 @@ def compute(folder: Path | str, experiment: Experiment, *, memory: int | None = 
         )
     began = time.perf_counter()
     scratch = store.scratch(experiment.key)
-    compiling = announced(lambda: tell(COMPILING_KERNELS, 0.0))
-    with memory_limit(memory), Teller(scratch) as tell, cores.using(threads=1), compiling, our_jax_settings():
+    with memory_limit(memory), _same_everywhere(scratch):
         frame = experiment.run(scratch)
     return store.write(experiment, frame, seconds=time.perf_counter() - began)
+
+
+@contextmanager
+def _same_everywhere(scratch: Path) -> Iterator[None]:
+    """Have what numbers depend on the same in every process, and tell when kernels are compiled."""
+    compiling = announced(lambda: tell(COMPILING_KERNELS, 0.0))
+    with Teller(scratch) as tell, cores.using(threads=1), compiling, our_jax_settings():
+        yield
 
 
 def _processes(jobs: int, executor: Executor | None) -> int:
@@ -209,8 +217,7 @@ def compute_together(
     store = Store(folder)
     began = time.perf_counter()
     scratches = [store.scratch(one.key) for one in group]
-    compiling = announced(lambda: tell(COMPILING_KERNELS, 0.0))
-    with Teller(scratches[0]) as tell, cores.using(threads=1), compiling, our_jax_settings():
+    with _same_everywhere(scratches[0]):
         try:
             frames = type(group[0]).run_together(group, scratches)
         except Exception:

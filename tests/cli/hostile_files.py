@@ -15,22 +15,10 @@ from ntk1bit.packed.file_format import save
 
 from ..packed.made_up import random_model
 from ..reports.documents import small_run
+from .test_verify_files import MINE
 
 ROOT = Path(__file__).parents[2]
 STEERING = "\x1b[2J\x1b]0;t\x07\u202e\x9b31m"  # clears a terminal, names its window, turns the line around, colours it
-CLAIM = """
-[claim]
-id = "mine"
-title = "drift falls"
-statement = "The drift falls."
-
-[[criterion]]
-kind = "exponent"
-measure = "drift"
-at = "largest"
-where = {precision = "one_bit"}
-high = 5.0
-"""
 SWEEP = '[sweep]\ntasks = "sphere-linear"\nwidths = [16, 32]\nsteps = 10\nn_train = 8\nn_test = 4\nseeds = [0, 1]\n'
 
 
@@ -81,8 +69,8 @@ def _texts(folder: Path) -> None:
     (folder / "text.txt").write_text("It was the best of times, it was the worst of times. " * 200)
     (folder / "text.gz").write_bytes(gzip.compress(b"It was the best of times. " * 200))
     (folder / "spec.toml").write_text(SWEEP)
-    (folder / "claim.toml").write_text(CLAIM)
-    (folder / "steering.toml").write_text(CLAIM.replace("drift falls", r"drift\u001b[2J\u202e falls"))
+    (folder / "claim.toml").write_text(MINE)
+    (folder / "steering.toml").write_text(MINE.replace("drift falls", r"drift\u001b[2J\u202e falls"))
     (folder / "deep.toml").write_text("a = " + "[" * 3000 + "]" * 3000)
     (folder / "huge.toml").write_text(SWEEP.replace("steps = 10", f"steps = {'9' * 5000}"))
     (folder / "long.toml").write_text(SWEEP.replace("steps = 10", f"steps = {10**400}"))

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ntk1bit.cli import environment
 from ntk1bit.experiments import SweepSpec, open_run, run_all
 from ntk1bit.experiments.executors import LocalProcesses
 
@@ -224,3 +225,15 @@ def test_the_document_lists_what_is_tried():
     rows = re.findall(r"^\| (.+?) \| (.+?) \| .*\|$", DOCUMENT.read_text(encoding="utf-8"), re.M)
     assert dict(rows[1:]) == {name: one.result for name, one in EVERY.items()}
     assert len(rows) - 1 == len(EVERY) >= 40
+
+
+@pytest.mark.parametrize("backend", ["cores", "jax"])
+def test_jax_is_tried_for_a_specification_that_trains_in_it(backend, tmp_path, monkeypatch):
+    tried = []
+    monkeypatch.setattr(environment, "_try", lambda library, *_: tried.append(library))
+    monkeypatch.setenv("XLA_FLAGS", "--nonsense")
+    path = tmp_path / "spec.toml"
+    path.write_text(f'[sweep]\nbackend = "{backend}"\n\n[versions]\njax = "1"\n')
+    for words in (["--spec", str(path)], [f"--spec={path}"]):
+        environment.check_environment(["sweep", *words])
+    assert tried.count("JAX") == 2 * (backend == "jax")

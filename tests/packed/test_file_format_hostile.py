@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-import tracemalloc
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ntk1bit.errors import InputError
 from ntk1bit.packed.file_format import load, save
 from ntk1bit.packed.text import generate
+from tests.refusals import refusal_within
 
 from .made_up import random_model
 
@@ -49,16 +48,7 @@ def with_shape(content: dict[str, bytes], **fields: object) -> dict[str, bytes]:
 
 
 def refusal(path: Path) -> str:
-    tracemalloc.start()
-    try:
-        with pytest.raises(InputError) as caught:
-            load(path)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < MEMORY
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return refusal_within(MEMORY, load, path)
 
 
 def test_the_model_of_these_tests_is_read_and_written_anew(stored):

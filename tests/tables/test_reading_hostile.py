@@ -6,7 +6,6 @@ import bz2
 import gzip
 import json
 import lzma
-import tracemalloc
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +15,7 @@ from pyarrow import parquet
 
 from ntk1bit.errors import InputError
 from ntk1bit.tables.reading import read_table
+from tests.refusals import refusal_within
 
 FREE = 2e6  # bytes of memory in these tests, so that small files are large
 
@@ -28,16 +28,7 @@ def little_memory(monkeypatch):
 
 
 def refusal(path: Path, most: float) -> str:
-    tracemalloc.start()
-    try:
-        with pytest.raises(InputError) as caught:
-            read_table(path)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < most
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return refusal_within(most, read_table, path)
 
 
 @pytest.mark.usefixtures("little_memory")
