@@ -37,6 +37,7 @@ CLAIM = Claim(
         **{f"distance.m.{task}.{one}": f"exponent in m, {task}, {PRECISIONS[one]}" for task, one in _CASES},
         "limit.error": "error of the 1-bit limit",
     },
+    ranges="-1/2 is concentration; 0.05 leaves room for a tenth of it",
 )
 
 

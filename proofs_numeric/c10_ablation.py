@@ -31,7 +31,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin
+from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin, Reach
 from ntk1bit.claims.measures import seeds_interval
 from ntk1bit.estimators import language as summary
 from proofs_numeric.data import Data, rows
@@ -99,6 +99,8 @@ CLAIM = Claim(
         **{f"form.{form}": f"another form of the layer minus W23's, {words}" for form, words in FORMS.items()},
         **{f"groups.{count}": f"{count} groups minus none" for count in GROUPS},
     },
+    reach=Reach(sizes="below a million parameters, where W23 has 125 million"),
+    ranges="0 is no difference",
 )
 CLAIM_FURTHER = Claim(
     id="C10-further",
@@ -119,6 +121,8 @@ CLAIM_FURTHER = Claim(
         "from_full_minus_all": "1 bit after full precision, minus all characters in 1 bit",
         "from_full_minus_full": "1 bit after full precision, minus all characters in full precision",
     },
+    reach=Reach(sizes="below a million parameters, where W23 has 125 million"),
+    ranges="0 is no difference",
 )
 
 

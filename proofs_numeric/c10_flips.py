@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Evidence, IntervalWithin
+from ntk1bit.claims import Claim, Evidence, IntervalWithin, Reach
 from ntk1bit.claims.measures import estimated, seeds_interval
 from ntk1bit.statistics import cluster_slope
 from proofs_numeric.data import Data, grouped, highest
@@ -49,6 +49,8 @@ CLAIM = Claim(
         "early_minus_rest": "share for each unit of learning rate, first tenth minus the rest",
         "share.rate": "exponent of the share in the learning rate",
     },
+    reach=Reach(sizes="below a million parameters, where W23 has 125 million"),
+    ranges="one weight of a hundred, our reading of 'often no change'",
 )
 
 

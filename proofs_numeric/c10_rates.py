@@ -38,7 +38,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Evidence, IntervalWithin, Number
+from ntk1bit.claims import Claim, Evidence, IntervalWithin, Number, Reach
 from ntk1bit.claims.evidence import Measure
 from ntk1bit.claims.measures import estimated, seeds_interval
 from ntk1bit.data import text as texts
@@ -76,6 +76,8 @@ CLAIM_STABLE = Claim(
         },
         **{f"censored.{name}": f"networks that no rate diverged, {name}" for name in ("bitnet", "fp16")},
     },
+    reach=Reach(sizes="below a million parameters, where W23 has 125 million"),
+    ranges="any factor above 1",
 )
 CLAIM_ABSMAX = Claim(
     id="C10-absmax-rate",
@@ -92,6 +94,8 @@ CLAIM_ABSMAX = Claim(
         **{f"rate.bitnet_over_elastic.{size}": f"log2 of that rate, absmax over elastic, at {size}" for size in _SIZES},
         **{f"censored.{name}": f"networks that no rate diverged, {name}" for name in ("bitnet", "elastic")},
     },
+    reach=Reach(sizes="below a million parameters, where W23 has 125 million"),
+    ranges="any factor above 1",
 )
 CLAIM_RATE = Claim(
     id="C10-rate",
@@ -108,6 +112,8 @@ CLAIM_RATE = Claim(
         "gain.fp16": "full-precision loss at twice its best rate minus that at this rate",
         **{f"best.{size}": f"log2 of the best rate, 1 bit over full precision, at {size}" for size in _SIZES},
     },
+    reach=Reach(sizes="below a million parameters, where W23 has 125 million"),
+    ranges="0 is no difference",
 )
 CLAIM_SIZE = Claim(
     id="C10-rate-size",
@@ -125,6 +131,8 @@ CLAIM_SIZE = Claim(
         "edges.bitnet": "searches that ended at an edge, 1 bit",
         "edges.fp16": "searches that ended at an edge, full precision",
     },
+    reach=Reach(sizes="below a million parameters, where W23 has 30 billion"),
+    ranges="any exponent below 0",
 )
 
 

@@ -61,6 +61,7 @@ CLAIM = Claim(
         **{f"floor.m.{task}": f"exponent of the floor in m, {task}" for task in _STUDY_OF},
         "end.full": "largest full-precision L_end/L(0)",
     },
+    ranges="-1 is derived; 0.1 is from a trial run",
 )
 CLAIM_LAW = Claim(
     id="C2-law",
@@ -80,6 +81,7 @@ CLAIM_LAW = Claim(
         **{f"floor.{x}": f"exponent of the floor in {x}" for x in ("n", "d", "kappa", "eta")},
         "floor.over_law": "floor over n^2 kappa^2/(2 pi m d), sphere, widest",
     },
+    ranges="the powers are derived for large d; a tenth to a fifth of each is from a trial run",
 )
 
 

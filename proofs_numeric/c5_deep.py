@@ -37,7 +37,7 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Count, Evidence, IntervalWithin, Number
+from ntk1bit.claims import Claim, Count, Evidence, IntervalWithin, Number, Reach
 from ntk1bit.claims.evidence import Measure
 from ntk1bit.claims.measures import against, at, exponent
 from ntk1bit.data.cubes_and_curves import CUBES, CURVES
@@ -90,6 +90,8 @@ CLAIM = Claim(
             "above": "1-bit above full precision",
         }.items()
     },
+    reach=Reach(sizes="2^12 to 2^17 parameters and 5,000 steps, where D25 has 2^17 to 2^21 and 100,000"),
+    ranges="-0.1, our reading of 'falls' over a factor of 32 in N",
 )
 CLAIM_RATIO = Claim(
     id="C5-ratio",
@@ -104,6 +106,8 @@ CLAIM_RATIO = Claim(
         **{f"ratio.size.depth{depth}": f"exponent in N of the ratio, depth {depth}" for depth in DEPTHS},
         **{f"rounding.depth{depth}": f"sizes at rounding, depth {depth}" for depth in DEPTHS},
     },
+    reach=Reach(sizes="2^12 to 2^17 parameters and 5,000 steps, where D25 has 2^17 to 2^21 and 100,000"),
+    ranges="-0.02, our reading of 'approach' over a factor of 32 in N",
 )
 CLAIM_SIMILAR = Claim(
     id="C5-similar",
@@ -126,6 +130,8 @@ CLAIM_SIMILAR = Claim(
             **{f"apart.size.{points}.{task}": f"exponent in N of the difference, {task}, {points}" for task in CURVES},
         }.items()
     },
+    reach=Reach(sizes="2.0 million parameters at most, where D25 has 20"),
+    ranges="-0.05, our reading of 'approach' over a factor of 1,000 in N",
 )
 
 

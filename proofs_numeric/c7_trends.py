@@ -104,6 +104,7 @@ CLAIM_TRENDS = Claim(
         "attention.largest": "attention / linear maps, operations, at 30B",
         "attention.every": "attention / linear maps, operations",
     },
+    ranges="1 is no change; a tenth is our reading of 'small'",
 )
 CLAIM_MUL = Claim(
     id="C7-mul",
@@ -126,6 +127,7 @@ CLAIM_MUL = Claim(
         "multiplications.linear": "multiplications' share of the energy of BitNet's linear maps",
         "multiplications.bitnet": "multiplications' share of BitNet's energy",
     },
+    ranges="one half is 'the major part'",
 )
 CLAIM_NORMS = Claim(
     id="C7-norms",
@@ -140,6 +142,7 @@ CLAIM_NORMS = Claim(
         "norms.operations": "norms and residuals, share of FP16's operations",
         "norms.energy": "norms and residuals, share of FP16's energy",
     },
+    ranges="a hundredth, our reading of 'negligible'",
 )
 CLAIM_PRECISE = Claim(
     id="C7-precise",
@@ -165,6 +168,7 @@ CLAIM_PRECISE = Claim(
         "norms.bitnet.largest": "norms' and residuals' share of BitNet's energy at 30B",
         "precise.bitnet": "share of all that is left precise, everything counted",
     },
+    ranges="one half and a hundredth, our readings of 'small' and 'negligible'",
 )
 
 

@@ -68,6 +68,8 @@ CLAIM = Claim(
         },
         **{f"gain.{init}": f"n beta^2, {words}" for init, words in INITS.items()},
     },
+    ranges="1 is the statement's own; 0.05 is three standard errors of a variance over the units of the "
+    "narrowest layer",
 )
 
 ONE = Claim(
@@ -83,6 +85,7 @@ ONE = Claim(
         **{f"one.{init}": f"Var(y) with SubLN, {words}" for init, words in INITS.items()},
         **{f"twofold.{init}": f"Var(y) with SubLN, to a factor of two, {words}" for init, words in INITS.items()},
     },
+    ranges="1 is the statement's own; a tenth is our reading of 'about'",
 )
 
 KEPT = Claim(
@@ -110,6 +113,7 @@ KEPT = Claim(
             for init, words in INITS.items()
         },
     },
+    ranges="1 is the statement's own; a factor of two is our reading of 'not kept'",
 )
 
 

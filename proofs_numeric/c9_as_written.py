@@ -34,7 +34,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import AtMost, Claim, Evidence, IntervalEstimate, IntervalWithin, Number
+from ntk1bit.claims import AtMost, Claim, Evidence, IntervalEstimate, IntervalWithin, Number, Reach
 from ntk1bit.claims.evidence import Measure
 from ntk1bit.claims.measures import against, estimated, exponent, seeds_interval
 from ntk1bit.data.choices import SHOTS
@@ -80,6 +80,8 @@ CLAIM = Claim(
         **{f"law.b.{arm}": f"exponent b of {arm}" for arm in ARMS},
         **{f"law.c.{arm}": f"floor c of {arm}" for arm in ARMS},
     },
+    reach=Reach(sizes="below a million parameters, where W23 has 30 billion"),
+    ranges="0 is no change; 2 % of the loss as in C6",
 )
 CLAIM_COST = Claim(
     id="C9-cost",
@@ -104,6 +106,8 @@ CLAIM_COST = Claim(
         "equal_memory": "bitnet minus 16 bits at equal bytes of weights",
         "equal_memory.linear": "bitnet minus 16 bits at equal bytes of linear maps",
     },
+    reach=Reach(sizes="below a million parameters, where W23 has 30 billion"),
+    ranges="0 is no difference",
 )
 CLAIM_CHOICES = Claim(
     id="C9-choices",
@@ -131,6 +135,8 @@ CLAIM_CHOICES = Claim(
         },
         **{f"examples.{arm}": f"accuracy with 4 examples minus that with none, {arm}" for arm in ARMS},
     },
+    reach=Reach(sizes="below a million parameters, where W23 has 6.7 billion"),
+    ranges="0 is no difference",
 )
 
 

@@ -14,7 +14,7 @@ sides are computed apart, so a wrong term shows.
 
 from __future__ import annotations
 
-from ntk1bit.claims import AtMost, Claim, Evidence, Number
+from ntk1bit.claims import AtMost, Claim, Evidence, Number, Reach
 from ntk1bit.estimators.against_width import recorded_steps
 from proofs_numeric.data import Data, highest
 from proofs_numeric.proof import Proof
@@ -29,6 +29,8 @@ CLAIM = Claim(
     refuted_by="a relative error above 1e-10",
     criteria=(AtMost("sum.error", 1e-10), AtMost("kernel.error", 1e-10)),
     labels={"sum.error": "error of the sum", "kernel.error": "error of C1 + C2 = -eta r^T H r"},
+    reach=Reach(identity=True),
+    ranges="rounding of float64",
 )
 _STUDIES = ("terms", "terms-dims", *(f"terms-rate-{rate:g}" for rate in TERM_RATES))
 

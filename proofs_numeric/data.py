@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from ntk1bit.claims import Number
 from ntk1bit.estimators.against_width import AgainstWidth
 from ntk1bit.estimators.convergence import final_loss
 from ntk1bit.experiments import Run, SweepSpec, open_run
@@ -91,6 +92,7 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
     """
     settings = [
         "task", "dim", "n_train", "width", "precision", "init", "scale", "kappa", "seed", "eta", "eta_rel", "diverged",
+        *(["data_seed"] if "data_seed" in frame else []),
     ]  # fmt: skip
     frame = frame.sort_values(["key", "step"], ignore_index=True)
     by_cell = frame.groupby("key")
@@ -113,6 +115,13 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def over_data_sets(data: Data, studies: tuple[str, ...]) -> pd.DataFrame:
+    """Return the frame of the studies that differ in their data alone: networks crossed with data sets."""
+    return pd.concat(
+        [data.frame(study).assign(data_seed=seed) for seed, study in enumerate(studies)], ignore_index=True
+    )
+
+
 def networks_of(data: Data, studies: tuple[str, ...]) -> pd.DataFrame:
     """Return the `cells` of several sweeps, with the name of each one's study."""
     return pd.concat([cells(data.frame(study)).assign(study=study) for study in studies])
@@ -127,6 +136,12 @@ def theorem_width(lambda_min: float, points: float, dim: float, loss: float, *, 
     """Return log10 of the width lambda^-8 n^12 d^p/(delta eps)^4 that D25 asks for, with the constant 1."""
     powers = -8 * np.log10(lambda_min) + 12 * np.log10(points) + dim_power * np.log10(dim)
     return float(powers - 4 * np.log10(DELTA * loss))
+
+
+def vacuity(measure: str, log_width: float, widest: float, span: str, study: str) -> Number:
+    """Return how far out of reach a premise is: log10 of the width that it asks for, over the widest that was run."""
+    meaning = "log10 of the width asked for over the widest run, with constants of 1"
+    return Number(measure, meaning, log_width - float(np.log10(widest)), span, study)
 
 
 def log_factor(frame: pd.DataFrame) -> Float[np.ndarray, " k"]:

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ntk1bit.claims import Claim, Count, Evidence, IntervalWithin, NoFailures, Number
+from ntk1bit.claims import Claim, Count, Evidence, IntervalWithin, NoFailures, Number, Reach
 from ntk1bit.claims.measures import against, exponent
 from proofs_numeric.data import Data, grouped, span_of
 from proofs_numeric.proof import Proof
@@ -52,8 +52,12 @@ CLAIM = Claim(
         "above_bound": "settings with more changes than the bound",
         "success.radius": "exponent in R of the adversary's success",
         "success.d": "exponent in d of the adversary's success",
+        "success.radius.ratio": "growth of the adversary's success over the bound with R",
+        "success.d.ratio": "growth of the adversary's success over the bound with d",
         "looseness": "looseness of the bound",
     },
+    reach=Reach(looseness="looseness", growth={"R": "success.radius.ratio", "d": "success.d.ratio"}),
+    ranges="the bound is our proof's; 0.8 is 1, the power of R in it, less what an adversary of finite steps misses",
 )
 
 
@@ -74,6 +78,10 @@ def evidence(data: Data) -> Evidence:
     meaning = "share of neurons changed"
     in_radius = against(middle, "radius", "rate", meaning=f"{meaning}, d = {middle['dim'].iloc[0]}")
     in_dim = against(counted.loc[counted["radius"] == counted["radius"].median()], "dim", "rate", meaning=meaning)
+    counted["ratio"] = counted["rate"] / (np.sqrt(2 / np.pi) * (counted["dim"] + 4) * counted["radius"])
+    of = "share of neurons changed, over the bound"
+    ratio_in_radius = against(counted.loc[counted["dim"] == dims[len(dims) // 2]], "radius", "ratio", meaning=of)
+    ratio_in_dim = against(counted.loc[counted["radius"] == counted["radius"].median()], "dim", "ratio", meaning=of)
     loose = settings.loc[settings["adversary"] > 0]
     return Evidence(
         (
@@ -95,6 +103,8 @@ def evidence(data: Data) -> Evidence:
             ),
             exponent(in_radius, "success.radius", "flips"),
             exponent(in_dim, "success.d", "flips"),
+            exponent(ratio_in_radius, "success.radius.ratio", "flips"),
+            exponent(ratio_in_dim, "success.d.ratio", "flips"),
             Number(
                 "looseness",
                 "median over settings of bound / adversary's success",

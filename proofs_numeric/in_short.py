@@ -1,12 +1,19 @@
-"""What the verdicts add up to, a sentence each; a sentence is said only while the verdicts it rests on stand."""
+"""What the verdicts add up to, a sentence each; a sentence is said only while the verdicts it rests on stand.
+
+A sentence names the outcomes that it rests on: of claims, and, where it says more than that a claim is refuted, of
+single findings, as ``claim/measure``. On the page the verdicts follow it, in the words of verdicts.json and with what
+is left of them among all others, so that no reader takes it for more than they are.
+"""
 
 from __future__ import annotations
+
+from ntk1bit.claims.results import ClaimEntry, Results
 
 SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     (
         dict.fromkeys(("D.7", "Eq.5", "I.3", "5.1", "H.2"), "supported"),
-        "D25's lemmas about the start and about a single step hold, most of them without the powers of d and D in "
-        "their bounds. The printed argument for Eq. (5) has a gap; its conclusion has a proof here.",
+        "D25's lemmas about the start and about a single step hold with room, most of them without the powers of d and "
+        "D in their bounds. The printed argument for Eq. (5) has a gap; its conclusion has a proof here.",
     ),
     (
         {"I.6": "inconclusive"},
@@ -24,17 +31,35 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
         "faster than D25's bounds say.",
     ),
     (
-        {"C1b": "refuted"},
-        "One step's error term C3 is not negligible and does not shrink with width: training is slower by a constant "
-        "factor, which the effective kernel K_eff predicts. D25's proof of convergence needs it to vanish.",
+        {"C1b": "refuted", "C1b/c3.widest": "refuted"},
+        "One step's error term C3 is not negligible, where D25's proof of convergence needs it to vanish.",
+    ),
+    (
+        {"C1b-K": "supported"},
+        "C3 does not shrink with width: training is slower by a factor that the effective kernel K_eff predicts.",
     ),
     (
         {"C1-H": "refuted", "C1-K": "supported"},
-        "So a wide 1-bit network does not follow the dynamics of its own kernel H; it follows those of K_eff.",
+        "While its loss falls by a first factor of ten a wide 1-bit network follows the dynamics of K_eff, not those "
+        "of its own kernel H.",
+    ),
+    (
+        {
+            "C1-K-late": "refuted",
+            "C1-K-late/excess.m.widest": "refuted",
+            "C1-K-late/over_k.widest": "refuted",
+        },
+        "Later it does not: in mid-training its loss stays above that of K_eff's descent, by an amount that does not "
+        "shrink with width.",
+    ),
+    (
+        {"C1-K-late": "supported"},
+        "It does so in mid-training as well.",
     ),
     (
         {"4.2": "supported"},
-        "Theorem 4.2's conclusion survives: any loss is reached with enough width, and with far less than it requires.",
+        "Theorem 4.2's conclusion is seen at widths far below what it requires: the wider the network, the lower the "
+        "loss that it reaches.",
     ),
     (
         {"4.2-powers": "supported", "4.4-powers": "supported"},
@@ -61,9 +86,18 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
         "not tend to 0 with width, as the text around it says.",
     ),
     (
-        {"C3-paired": "supported", "C3b": "supported"},
-        "Without the random start it falls as the fourth root of the width: what is left is the noise of flipped "
-        "signs, whose size in one step is predicted without a fitted constant.",
+        {"C3-paired": "supported"},
+        "Without the random start the difference, over the size of the outputs, falls as the fourth root of the width.",
+    ),
+    (
+        {"C3-paired": "refuted", "C3-paired/gap.d.sphere.paired": "refuted"},
+        "Without the random start the difference, over the size of the outputs, does not fall with dimension: what "
+        "falls there is the outputs.",
+    ),
+    (
+        {"C3b": "supported", "C3b/scatter.over_law": "supported"},
+        "Trained networks of different seeds differ by the fourth root of the width: the noise of flipped signs, whose "
+        "size in one step is predicted without a fitted constant.",
     ),
     (
         {"4.3": "refuted"},
@@ -72,8 +106,8 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     ),
     (
         {"4.4": "supported"},
-        "A 1-bit Transformer block of which one feed-forward layer trains reaches any loss with enough width, as "
-        "Proposition 4.4 says, and with far less than it requires.",
+        "The loss of a 1-bit Transformer block of which one feed-forward layer trains falls with width, as Proposition "
+        "4.4 says, at widths far below what it requires.",
     ),
     (
         {"C5": "supported", "C5-ratio": "refuted"},
@@ -244,16 +278,24 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
 )
 
 
-def in_short(outcomes: dict[str, str]) -> list[str]:
-    """Return the sentences whose verdicts stand.
-
-    Parameters
-    ----------
-    outcomes
-        The outcome of each claim by id.
-    """
+def in_short(results: Results) -> list[str]:
+    """Return the sentences whose verdicts stand, each with these in words."""
+    entries = {entry.id: entry for entry in results.claims}
+    outcomes: dict[str, str] = {name: entry.outcome for name, entry in entries.items()}
+    for name, entry in entries.items():
+        outcomes |= {f"{name}/{one.measure}": one.outcome for one in (*entry.context, *entry.findings)}
     return [
-        sentence
+        f"{sentence} ({'; '.join(_in_words(entries[claim]) for claim in claims_of(needed))})"
         for needed, sentence in SENTENCES
-        if all(outcomes.get(claim) == outcome for claim, outcome in needed.items())
+        if all(outcomes.get(name) == outcome for name, outcome in needed.items())
     ]
+
+
+def claims_of(needed: dict[str, str]) -> list[str]:
+    """Return the claims that a sentence rests on, each once, in order."""
+    return list(dict.fromkeys(name.partition("/")[0] for name in needed))
+
+
+def _in_words(entry: ClaimEntry) -> str:
+    rest = "" if entry.family_wise == entry.outcome else f", with all others {entry.family_wise}"
+    return f"{entry.id}: {entry.words}{rest}"

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Evidence, IntervalWithin
+from ntk1bit.claims import Claim, Evidence, IntervalWithin, Reach
 from ntk1bit.claims.measures import at, seeds_interval, select
 from ntk1bit.estimators import decay_rate, first_below
 from proofs_numeric.data import PRECISIONS, Data
@@ -45,6 +45,8 @@ CLAIM = Claim(
         },
         **{f"share.{task}": f"share of steps above (1 - eta lambda/2), 1-bit, {task}" for task in _STUDY_OF},
     },
+    reach=Reach(unmet="the lemma's rate, at which no network could be trained to its end; I.2-rate judges it there"),
+    ranges="1/2, the statement's own; 5 % of steps for the noise of single ones",
 )
 
 

@@ -30,6 +30,7 @@ CLAIM = Claim(
     refuted_by="a failure rate above delta at one of the settings, by exact binomial tests",
     criteria=(FailureRateBelow("outside", DELTA),),
     labels={"outside": "draws outside the bounds", "weight.largest": "largest weight over its bound"},
+    ranges="delta, the statement's own",
 )
 
 

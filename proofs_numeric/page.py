@@ -10,14 +10,24 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import OUTCOMES
-from ntk1bit.claims.results import ClaimEntry, CountEntry, EstimateEntry, MissingError, Results, read_results, table
+from ntk1bit.claims import STANDINGS
+from ntk1bit.claims.results import (
+    ClaimEntry,
+    CountEntry,
+    EstimateEntry,
+    FindingEntry,
+    MissingError,
+    Results,
+    read_results,
+    table,
+)
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
 from proofs_numeric.catalogue import proofs
@@ -74,9 +84,8 @@ def render(results: Results, changed: pd.DataFrame | None = None) -> str:
     if missing:
         command = f"ntk1bit verify --preset {results.preset} --publish"
         raise MissingError(f"the results lack {', '.join(missing)}; run: {command}")
-    order = sorted(results.claims, key=lambda entry: OUTCOMES.index(entry.outcome))
-    in_words = in_short({entry.id: entry.outcome for entry in order})
-    parts = [_text("introduction"), "## In short\n", *[f"- {line}" for line in in_words], ""]
+    order = sorted(results.claims, key=lambda entry: list(STANDINGS).index(entry.standing))
+    parts = [_text("introduction"), "## In short\n", *[f"- {line}" for line in in_short(results)], ""]
     parts += [_conditions(results), _verdict_table(order, results)]
     parts.append("## Claim by claim\n")
     written: dict[str, ClaimEntry] = {}  # by the module of a derivation: the claim in whose section it stands
@@ -111,27 +120,56 @@ def _conditions(results: Results) -> str:
 
 
 def _verdict_table(order: list[ClaimEntry], results: Results) -> str:
-    counts = {name: sum(entry.outcome == name for entry in order) for name in OUTCOMES}
-    summary = ", ".join(f"{count} {name}" for name, count in counts.items())
-    lines = [f"## Verdicts ({results.preset}): {summary}\n", "![All verdicts](docs/figures/verdicts.png)\n"]
-    lines += ["| claim | source | what | verdict | because |", "|---|---|---|---|---|"]
+    counts = Counter(entry.standing for entry in order)
+    lines = [f"## Verdicts ({results.preset})\n", "| verdict | claims | of them at these sizes | what it means |"]
+    lines += ["|---|---|---|---|"]
+    for name, meaning in STANDINGS.items():
+        here = sum(entry.standing == name != entry.words for entry in order)
+        lines.append(f"| {name} | {counts[name]} | {here} | {meaning} |")
+    lines += ["", _family(order), "![All verdicts](docs/figures/verdicts.png)\n"]
+    lines += ["| claim | source | what | verdict | with all others | because |", "|---|---|---|---|---|---|"]
     for entry in order:
-        cells = [_link(entry), _cell(entry.source), _cell(entry.title), f"**{entry.outcome}**", _cell(entry.reason)]
+        beside = "the same" if entry.family_wise == entry.outcome else entry.family_wise
+        cells = [
+            _link(entry),
+            _cell(entry.source),
+            _cell(entry.title),
+            f"**{entry.words}**",
+            beside,
+            _cell(entry.reason),
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
+def _family(order: list[ClaimEntry]) -> str:
+    """Say what remains of the verdicts once all criteria are judged as one family."""
+    decisive = [finding for entry in order for finding in entry.findings]
+    tested = sum(finding.p is not None for finding in decisive)
+    open_now = [_link(entry) for entry in order if entry.family_wise != entry.outcome]
+    changed = f"{len(open_now)} verdicts then are inconclusive: {', '.join(open_now)}" if open_now else "none changes"
+    return (
+        f"**With all others.** {len(decisive)} criteria decide, {tested} of them with a statistical error; at 95 % "
+        "each, some would go astray by chance. The column judges these as one family, by Holm's steps on their "
+        f"p-values, so that the chance of any false finding is at most 5 %: {changed}. A p-value from few seeds cannot "
+        "be small, so that a claim judged on five can hardly stand there.\n"
+    )
+
+
 def _section(proof: Proof, entry: ClaimEntry, results: Results, *, shared: ClaimEntry | None) -> str:
     """Return a claim's section; its derivation may stand in the section of a claim that shares it."""
-    lines = [f'<a id="{anchor(entry)}"></a>\n', f"### {entry.id}: {entry.title}: {entry.outcome}\n"]
+    lines = [f'<a id="{anchor(entry)}"></a>\n', f"### {entry.id}: {entry.title}: {entry.words}\n"]
     lines.append(f"*{entry.source}.* {_prose(entry.statement)}\n")
     lines.append(f"Assumed: {_prose(entry.assumptions)} Refuted by: {_prose(entry.refuted_by)}.\n")
+    lines += [f"The numbers of the rule: {_prose(entry.ranges)}.\n"] if entry.ranges else []
+    lines += [f"What limits it: {_prose('; '.join(entry.limits))}.\n"] if entry.limits else []
     if entry.id in FIGURES:
         lines.append(f"![{entry.title}](docs/figures/{FIGURES[entry.id]}.png)\n")
-    lines += ["| | criterion | found | | what this design could tell |", "|---|---|---|---|---|"]
+    lines += ["| | criterion | found | | p, adjusted | what this design could tell |", "|---|---|---|---|---|---|"]
     for kind, findings in (("rule", entry.findings), ("context", entry.context)):
         lines += [
-            f"| {kind} | {_cell(finding.rule)} | {_cell(finding.why)} | {finding.outcome} | {_cell(finding.power)} |"
+            f"| {kind} | {_cell(finding.rule)} | {_cell(finding.why)} | {finding.outcome} | {_p_values(finding)} "
+            f"| {_cell(finding.power)} |"
             for finding in findings
         ]
     lines += ["", *[f"- {_prose(remark)}" for remark in entry.remarks], ""]
@@ -148,6 +186,14 @@ def _section(proof: Proof, entry: ClaimEntry, results: Results, *, shared: Claim
     command = f".venv/bin/ntk1bit verify {entry.id} --preset {results.preset}"
     lines.append(f"Again: `{command}` (about {minutes:.0f} minutes on the machine above).\n")
     return "\n".join(lines)
+
+
+def _p_values(finding: FindingEntry) -> str:
+    """Write the p-value of a finding, and the one that it has among all decisive ones."""
+    if finding.p is None:
+        return ""
+    own = f"{finding.p:.2g}"
+    return own if finding.adjusted is None else f"{own}, {finding.adjusted:.2g}"
 
 
 def _fold(summary: str, lines: list[str]) -> list[str]:

@@ -46,6 +46,7 @@ CLAIM = Claim(
         "scatter.d25": "scatter around D25's form",
         "scatter.floor": "scatter around n^2/(m d)",
     },
+    ranges="the statement's own powers, with 0.1 (N) or 0.5 of room",
 )
 
 

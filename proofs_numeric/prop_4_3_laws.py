@@ -63,6 +63,7 @@ BRANCH = Claim(
         IntervalWithin("rate.lambda", 0.9, 1.1),
     ),
     labels=_PACE,
+    ranges="the statement's own powers, with a quarter or a tenth of room",
 )
 DECAY = Claim(
     id="4.3-decay",
@@ -78,6 +79,7 @@ DECAY = Claim(
         IntervalWithin("rate.lambda", 0.9, 1.1),
     ),
     labels=_PACE,
+    ranges="the statement's own powers, with a tenth of room",
 )
 DATA = Claim(
     id="4.3-data",
@@ -92,6 +94,7 @@ DATA = Claim(
         **{f"curvature.{task}": f"curvature of log L in ln n, {task}" for task in _TASKS},
         **{f"loss.n.{task}": f"exponent of the loss in n, {task}" for task in _TASKS},
     },
+    ranges="a curvature that would change the exponent by less than a tenth over the range of n",
 )
 COMPUTE = Claim(
     id="4.3-compute",
@@ -108,6 +111,8 @@ COMPUTE = Claim(
         **{f"frontier.{task}": f"exponent of the frontier in C, {task}" for task in _TASKS},
         **{f"frontier.curvature.{task}": f"curvature of the frontier in ln C, {task}" for task in _TASKS},
     },
+    ranges="a curvature that would change the exponent by less than a tenth over the range of C; -0.1 is "
+    "our reading of 'falls'",
 )
 
 

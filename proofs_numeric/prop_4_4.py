@@ -42,10 +42,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin, Number
+from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin, Number, Reach
 from ntk1bit.claims.measures import against, at, exponent, seeds_interval
 from proofs_numeric.c2_floor import CONSTANT
-from proofs_numeric.data import DELTA, Data, grouped, highest, rows, span_of, theorem_width
+from proofs_numeric.data import DELTA, Data, grouped, highest, rows, span_of, theorem_width, vacuity
 from proofs_numeric.data import widest as widest_widths
 from proofs_numeric.proof import Proof
 
@@ -76,9 +76,12 @@ CLAIM = Claim(
         "loss.over_law.widest": "loss reached over (n K p)^2 kappa^2/(2 pi m d), widest",
         "loss.full_over_one_bit.widest": "loss reached at the widest, full precision over 1-bit",
         "proposition.log10": "log10 of the proposition's width",
+        "proposition.vacuity": "log10 of the width asked for over the widest run",
         "lambda_min": "smallest lambda_min(H(0))",
         "closest": "largest |<h_i, h_j>|",
     },
+    reach=Reach(width="proposition.vacuity", sizes="one block, p = 4 outputs, where the proposition has p = d"),
+    ranges="-1/4 is the power of N in Proposition 4.3; a tenth of the start is our reading of 'minimises'",
 )
 _STUDY = "feed-forward"
 _REACHED = "training loss, mean over the last tenth of the steps"
@@ -157,6 +160,7 @@ def _at_widest(one_bit: pd.DataFrame, full: pd.DataFrame) -> tuple[tuple[Interva
             _STUDY,
         ),
         Number("proposition.log10", f"for the loss {loss:.2g}, constant 1", asked, where, _STUDY),
+        vacuity("proposition.vacuity", asked, width, where, _STUDY),
     )
     remark = (
         f"For L = {loss:.1e} the proposition requires a width of 10^{asked:.0f} (constant 1, delta = {DELTA:g}); "

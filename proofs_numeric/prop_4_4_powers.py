@@ -55,6 +55,7 @@ CLAIM = Claim(
         "slope": "exponent of the loss in m, mean over draws and settings",
         "rising": "draws whose fitted loss does not fall with width, and which have no width needed",
     },
+    ranges="the statement's own",
 )
 
 

@@ -53,6 +53,7 @@ CLAIM = Claim(
         "mean": "mean fall of the loss over eta lambda L, 10^6 times the lemma's rate, widest",
         "premise.width": "largest width that the lemma's premise on m asks for",
     },
+    ranges="delta, and 1/2, the statement's own",
 )
 
 

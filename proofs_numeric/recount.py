@@ -17,8 +17,16 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
-from ntk1bit.claims import OUTCOMES, Number
-from ntk1bit.claims.results import ClaimEntry, Results, claim_entry, read_results, table, write_results
+from ntk1bit.claims import Number
+from ntk1bit.claims.results import (
+    ClaimEntry,
+    Results,
+    claim_entry,
+    judge_together,
+    read_results,
+    table,
+    write_results,
+)
 from ntk1bit.claims.results import measure as stored_measure
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.language_run import LanguageRun
@@ -57,8 +65,7 @@ def recount(results: Results, networks: pd.DataFrame) -> Results:
             claims.append(claim_entry(proof.claim, proof.claim.judge(evidence), evidence))
         elif name in stored:
             claims.append(judge_again(stored[name]))
-    claims.sort(key=lambda entry: OUTCOMES.index(entry.outcome))  # as a verification stores them
-    return msgspec.structs.replace(results, claims=claims)
+    return msgspec.structs.replace(results, claims=judge_together(claims))
 
 
 def stored_run(results: Results, entry: ClaimEntry, networks: pd.DataFrame) -> LanguageRun:

@@ -91,7 +91,7 @@ def statements() -> tuple[Statement, ...]:
 
 def render(results: Results) -> str:
     """Return the page, with the outcomes of these results."""
-    outcomes = {claim.id: claim.outcome for claim in results.claims}
+    outcomes = {claim.id: claim.words for claim in results.claims}
     every = statements()
     parts = [
         "# What of both papers is checked",

@@ -28,6 +28,7 @@ TERM_RATES = (0.015625, 0.0625, 0.25, 1.0)  # eta_rel of the studies of C4
 FLOOR_STEPS = (
     10_000  # long after the loss has plateaued, so that its mean over the last tenth is known to a few per cent
 )
+DATA_SETS = tuple(f"draws-{seed}" for seed in range(8))  # the same study on data drawn anew
 FUNCTIONS = ("f1", "f2", "f3", "f4", "f5", "f6")
 _FEED_FORWARD = {  # widths and steps; the loss has plateaued after about 20,000 steps at eta_rel = 1
     "quick": ((64, 256, 1024), 5_000),
@@ -111,6 +112,7 @@ def studies(preset: str) -> dict[str, Study]:
     size = _SIZES[preset]
     made = [
         _digits(size),
+        _mid_training(size),
         *_floors(size),
         *_gaps(size),
         _points(size),
@@ -138,6 +140,26 @@ def _digits(size: Size) -> Study:
             seeds=tuple(range(size.seeds)),
             steps=1000,
             predictions=True,
+        ),
+    )
+
+
+def _mid_training(size: Size) -> Study:
+    return Study(
+        "mid-training",
+        "random labels on the sphere, the loss at steps 81 to 120, against width",
+        SweepSpec(
+            widths=(*size.coarse[1:], 4 * max(size.coarse)),
+            tasks=("sphere-random",),
+            dims=(16,),
+            n_train=(32,),
+            n_test=1,
+            precisions=("one_bit",),
+            inits=("paired",),
+            seeds=tuple(range(size.seeds)),
+            steps=120,
+            eta_rel=0.5,
+            checkpoints=4,
         ),
     )
 
@@ -191,6 +213,25 @@ def _floors(size: Size) -> list[Study]:
 def _gaps(size: Size) -> list[Study]:
     seeds = tuple(range(size.seeds))
     return [
+        *(
+            Study(
+                name,
+                f"both precisions and inits against width, with data drawn by seed {seed}: networks crossed with data",
+                SweepSpec(
+                    widths=size.coarse[1:],
+                    tasks=("sphere-linear",),
+                    dims=(64,),
+                    n_train=(64,),
+                    n_test=256,
+                    inits=("iid", "paired"),
+                    seeds=tuple(range(min(size.seeds, 6))),
+                    steps=300,
+                    checkpoints=20,
+                    data_seed=seed,
+                ),
+            )
+            for seed, name in enumerate(DATA_SETS)
+        ),
         Study(
             "gap-dims",
             "1-bit against full precision, both inits, against width and dimension",
@@ -311,11 +352,14 @@ def _at_start(size: Size) -> list[Study]:
     dims = tuple(sorted({4, *size.dims}))
     in_dim = _each(LimitsInDim, dim=dims, scale=("std", "absmean"), samples=(LIMIT_SAMPLES // 2,))
     noise = _each(StepNoise, dim=size.dims, width=widths[1:], seed=tuple(range(5)), networks=(48,))
+    fresh = tuple(range(100, 110))  # networks that the trial runs behind the claim did not see
+    many = _each(StepNoise, dim=(32,), width=(1024, 4096, 16384)[: len(widths) - 1], seed=fresh, networks=(500,))
     return [
         _measured("start", f"weights, outputs and quantisation differences {drawn}", start),
         _measured("flips", f"how often a small move can change an activity, {drawn}", flips),
         _measured("limits", f"the distance of H(0) to its limit, {drawn}", limits),
         _measured("limits-dims", "the infinite-width kernels against d", in_dim),
+        _measured("noise-many", "the mean of one step over thousands of networks", many),
         _measured("noise", "the scatter of one step over independent networks", noise),
     ]
 

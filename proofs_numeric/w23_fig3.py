@@ -98,6 +98,7 @@ CLAIM_LAW = Claim(
         "difference.b": "b of BitNet minus b of full precision",
         "difference.c": "c of BitNet minus c of full precision",
     },
+    ranges="2 % as in C6; half of the fall, more than which is no prediction of it",
 )
 CLAIM_GAP = Claim(
     id="W23-gap",
@@ -120,6 +121,7 @@ CLAIM_GAP = Claim(
         "gap.rises": "steps to the next size at which the gap rises",
         "gap.beyond": "gap of BitNet at 30B to the law of full precision, over the gap at 6.7B",
     },
+    ranges="0 is no change",
 )
 CLAIM_COST = Claim(
     id="W23-cost",
@@ -147,6 +149,7 @@ CLAIM_COST = Claim(
         "bits.largest": "bits of FP16 that a weight of the largest BitNet is worth",
         "bits.size": "exponent in N of the bits that a weight is worth",
     },
+    ranges="1 and 0 are no difference",
 )
 
 

@@ -59,6 +59,7 @@ CLAIM_TABLE_3 = Claim(
         "behind.8bit": "mean accuracy of the best 8 bits minus BitNet's",
         "behind.full": "mean accuracy of full precision minus BitNet's",
     },
+    ranges="the printed orders themselves",
 )
 CLAIM_TABLE_4 = Claim(
     id="W23-table4",
@@ -77,6 +78,7 @@ CLAIM_TABLE_4 = Claim(
         "elastic.rate_worth": "what eight times the rate is worth by Fig. 5b",
         "elastic.rate_share": "what the rate is worth over the difference as they were run",
     },
+    ranges="the printed orders themselves",
 )
 
 

@@ -16,10 +16,12 @@ from ntk1bit.claims.criteria import (
 from ntk1bit.claims.evidence import Count, Evidence, IntervalEstimate, Number
 from ntk1bit.claims.run_claim import RunClaim
 from ntk1bit.claims.run_criteria import Exponent, FailureCount, Level, Ratio
+from ntk1bit.claims.standing import STANDINGS, Reach
 from ntk1bit.old_names import missing_name
 
 __all__ = [
     "OUTCOMES",
+    "STANDINGS",
     "AtMost",
     "Claim",
     "Count",
@@ -36,6 +38,7 @@ __all__ = [
     "Number",
     "Outcome",
     "Ratio",
+    "Reach",
     "RunClaim",
     "Verdict",
     "combine",

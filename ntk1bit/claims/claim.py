@@ -16,11 +16,21 @@ from typing import Any
 
 from ntk1bit.claims.criteria import Criterion, Finding, Outcome
 from ntk1bit.claims.evidence import Evidence
+from ntk1bit.claims.standing import STANDINGS, Reach, Standing, in_words
 from ntk1bit.errors import InputError
 
 _COLUMNS, _MOST_LINES = 100, 3  # of each of the three parts of a verdict in print
 _COLOURS = {"refuted": "#D55E00", "inconclusive": "#595959", "supported": "#0072B2"}
-_WORDS = ("id", "title", "statement", "source", "assumptions", "refuted_by", "rule")  # of a claim, in its JSON
+_WORDS = (
+    "id",
+    "title",
+    "statement",
+    "source",
+    "assumptions",
+    "refuted_by",
+    "rule",
+    "ranges",
+)  # of a claim, in its JSON
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,10 @@ class Claim:
         Criteria that are judged and shown but do not decide: a stronger or weaker reading of the claim.
     labels
         The sentence that stands for each measure, by its id; a measure without one is called by its id.
+    reach
+        What limits the worth of a verdict: an identity, a loose bound, a premise out of reach.
+    ranges
+        Where the numbers of the rule come from: a theory, the source, a trial run.
 
     Raises
     ------
@@ -63,6 +77,8 @@ class Claim:
     criteria: tuple[Criterion, ...]
     context: tuple[Criterion, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    reach: Reach = field(default_factory=Reach)
+    ranges: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a claim without a rule."""
@@ -86,7 +102,9 @@ class Claim:
             tuple(one.judge(evidence, self.label(one.measure)) for one in criteria)
             for criteria in (self.criteria, self.context)
         )
-        return Verdict(self, combine(one.outcome for one in findings), findings, context)
+        outcome = combine(one.outcome for one in findings)
+        standing, limits = self.reach.judge(outcome, evidence)
+        return Verdict(self, outcome, findings, context, standing, limits)
 
 
 @dataclass(frozen=True, repr=False)
@@ -103,21 +121,35 @@ class Verdict:
         One for each criterion of the rule.
     context
         One for each criterion that does not decide.
+    standing
+        What the outcome is worth: one of `standing.STANDINGS`; the outcome itself if not given.
+    limits
+        What limits it, a sentence each.
 
     Raises
     ------
     InputError
-        If the outcome is not that of the findings.
+        If the outcome is not that of the findings, or the standing is not one of that outcome.
     """
 
     claim: Claim
     outcome: Outcome
     findings: tuple[Finding, ...]
     context: tuple[Finding, ...] = ()
+    standing: Standing | None = None
+    limits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse an outcome that the findings do not give."""
         require_outcome(self.claim.id, self.outcome, [one.outcome for one in self.findings])
+        if self.standing is None:
+            object.__setattr__(self, "standing", self.outcome)
+        require_standing(self.claim.id, str(self.standing), self.outcome)
+
+    @property
+    def words(self) -> str:
+        """The verdict in words: `holds, not sharp`, `refuted at these sizes`."""
+        return in_words(str(self.standing), self.limits)
 
     @property
     def reason(self) -> str:
@@ -147,6 +179,8 @@ class Verdict:
         """Return the claim, the outcome, what decided and every finding as plain values, for JSON."""
         return {name: getattr(self.claim, name) for name in _WORDS} | {
             "outcome": self.outcome,
+            "standing": self.standing,
+            "limits": list(self.limits),
             "reason": self.reason,
             "findings": [asdict(one) for one in self.findings],
             "context": [asdict(one) for one in self.context],
@@ -166,9 +200,10 @@ def verdict_lines(about: Mapping[str, Any]) -> tuple[str, str, str]:
         From `Verdict.as_dict`, or the same fields of verdicts.json.
     """
     against = f"; refuted by {about['refuted_by']}" if about["refuted_by"] else ""
+    verdict = in_words(about["standing"], about["limits"]).upper()
     return (
-        f"{about['id']} is {str(about['outcome']).upper()}: {about['title'] or about['statement']}",
-        f"measured: {about['reason']}",
+        f"{about['id']}: {verdict}: {about['title'] or about['statement']}",
+        f"measured: {'; '.join((about['reason'], *about['limits']))}",
         f"rule: {about['rule']}{against}",
     )
 
@@ -196,6 +231,20 @@ def require_outcome(claim: str, outcome: str, findings: Iterable[Outcome]) -> No
     given = combine(findings)
     if outcome != given:
         raise InputError(f"the verdict on claim {claim!r} is {outcome!r}, but its findings make it {given!r}")
+
+
+def require_standing(claim: str, standing: str, outcome: str) -> None:
+    """Refuse a standing that no verdict of this outcome has.
+
+    Raises
+    ------
+    InputError
+        Naming the claim.
+    """
+    others = ("refuted", "inconclusive")
+    allowed = [outcome] if outcome in others else [one for one in STANDINGS if one not in others]
+    if standing not in allowed:
+        raise InputError(f"the verdict on claim {claim!r} is {outcome}, so its standing cannot be {standing!r}")
 
 
 def combine(outcomes: Iterable[Outcome]) -> Outcome:

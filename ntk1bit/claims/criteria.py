@@ -21,7 +21,7 @@ from scipy import special
 from ntk1bit.claims.evidence import Count, Evidence, IntervalEstimate, Number
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.statistics import ENOUGH_SEEDS, LEVEL, detectable_effect, holm, proportion_interval
-from ntk1bit.statistics.intervals import POWER
+from ntk1bit.statistics.intervals import POWER, student_quantile
 
 Outcome = Literal["refuted", "inconclusive", "supported"]
 
@@ -45,6 +45,9 @@ class Finding:
     power
         What the design could have told, in words: the smallest effect that it detects with probability 0.8; empty where
         there is no statistical error.
+    p
+        The p-value, on one side, of what the criterion found, or would have found first had there been more seeds: at
+        most 0.025 where it decides. None where there is no statistical error, or nothing was measured.
 
     Raises
     ------
@@ -58,6 +61,7 @@ class Finding:
     rule: str
     why: str
     power: str = ""
+    p: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse an outcome that is none."""
@@ -89,20 +93,27 @@ class Criterion(ABC):
         """Return what the design behind a measure could tell, in words; empty where there is nothing to say."""
         return ""
 
+    def p_value(self, found: Any) -> float | None:  # noqa: ARG002 - of use to those with a statistical error
+        """Return the p-value of what is found, on one side; None without a statistical error.
+
+        It is at most `TAIL` exactly where the criterion is supported or refuted.
+        """
+        return None
+
     def judge(self, evidence: Evidence, label: str = "") -> Finding:
         """Find what the evidence says; a measure that is missing, or of another kind, decides nothing."""
         label = label or self.measure
         found = evidence.get(self.measure)
         outcome: Outcome = "inconclusive"
-        power = ""
+        power, p = "", None
         if isinstance(found, self.judges):
             outcome, why = self.compare(found)
-            power = self.power(found)
+            power, p = self.power(found), self.p_value(found)
         elif found is None:
             why = "was not measured"
         else:
             why = f"is a {type(found).__name__}, which this criterion cannot judge"
-        return Finding(outcome, self.measure, label, self.rule(label), why, power)
+        return Finding(outcome, self.measure, label, self.rule(label), why, power, p)
 
 
 @dataclass(frozen=True)
@@ -165,6 +176,30 @@ class IntervalWithin(Criterion):
         if 2 * half >= self.high - self.low:
             return f"{told}; the interval is wider than the range, so nothing could lie inside"
         return told
+
+    def p_value(self, found: IntervalEstimate) -> float | None:
+        """Return the p-value of the value lying inside, or outside, by Student's t on the side that faces the bound.
+
+        The standard error there is what gives the interval's end, with a degree of freedom fewer than seeds: exact for
+        a mean, an approximation for other intervals, and always at most `TAIL` where the whole interval decides.
+        """
+        if math.isnan(found.low) or found.seeds < self.seeds or found.seeds < 2:
+            return None
+        freedom = found.seeds - 1
+
+        def beyond(distance: float, half: float) -> float:
+            t = distance / half * student_quantile(freedom) if half > 0 else math.copysign(math.inf, distance)
+            return float(special.stdtr(freedom, -t))
+
+        above, below = found.high - found.value, found.value - found.low  # widths of the interval on both sides
+        if found.value > self.high:
+            return beyond(found.value - self.high, below)
+        if found.value < self.low:
+            return beyond(self.low - found.value, above)
+        return max(
+            beyond(self.high - found.value, above) if math.isfinite(self.high) else 0.0,
+            beyond(found.value - self.low, below) if math.isfinite(self.low) else 0.0,
+        )
 
 
 @dataclass(frozen=True)
@@ -261,7 +296,7 @@ class FailureRateBelow(Criterion):
     @property
     def trials_needed(self) -> int:
         """Fewest trials at a setting that can support it: without a failure, their interval ends at the rate."""
-        about = math.ceil(math.log(_TAIL) / math.log1p(-self.rate))  # 1 - _TAIL^(1/n) is the end; to rounding
+        about = math.ceil(math.log(TAIL) / math.log1p(-self.rate))  # 1 - TAIL^(1/n) is the end; to rounding
         return next(n for n in itertools.count(max(about - 1, 1)) if proportion_interval(0, n)[1] <= self.rate)
 
     def rule(self, label: str) -> str:
@@ -274,12 +309,12 @@ class FailureRateBelow(Criterion):
         several = "" if len(settings) == 1 else f" at the worst of {len(settings)} settings"
         uppers = [proportion_interval(*one)[1] for one in settings]
         tails = holm([_tail(*one, self.rate) for one in settings])
-        worst = settings[int(np.argmin(tails))] if min(tails) <= _TAIL else settings[int(np.argmax(uppers))]
+        worst = settings[int(np.argmin(tails))] if min(tails) <= TAIL else settings[int(np.argmax(uppers))]
         low, high = proportion_interval(*worst)
         seen = f"{worst[0]:,} of {worst[1]:,}{several}: rate in [{number(low)}, {number(high)}]"
         if len(settings) > 1:
             seen = f"{found.failures:,} of {found.trials:,} in all; {seen}"
-        if min(tails) <= _TAIL:
+        if min(tails) <= TAIL:
             return "refuted", seen
         return ("supported", seen) if max(uppers) <= self.rate else ("inconclusive", f"{seen}: too few trials to tell")
 
@@ -287,7 +322,7 @@ class FailureRateBelow(Criterion):
         """Say which failure rate at one setting would be found out with probability 0.8."""
         settings = found.settings or ((found.failures, found.trials),)
         fewest = min(trials for _, trials in settings)
-        level = _TAIL / len(settings)
+        level = TAIL / len(settings)
         needed = next((k for k in range(fewest + 1) if _tail(k, fewest, self.rate) <= level), None)
         if needed is None:
             return f"no number of failures in {fewest:,} trials would refute it"
@@ -296,8 +331,15 @@ class FailureRateBelow(Criterion):
         short = f"; fewer than {passes:,} trials a setting cannot support it" if fewest < passes else ""
         return f"finds out a rate of {number(rate)} at one setting with probability {POWER:g}{short}"
 
+    def p_value(self, found: Count) -> float | None:
+        """Return the smaller p-value of a rate above `rate` at some setting, and of one below it at all."""
+        settings = found.settings or ((found.failures, found.trials),)
+        above = float(min(holm([_tail(*one, self.rate) for one in settings])))
+        below = max(float(special.bdtr(failures, trials, self.rate)) for failures, trials in settings)
+        return min(above, below)
 
-_TAIL = (1 - LEVEL) / 2  # of a test on one side: what a 95 % interval leaves out there
+
+TAIL = (1 - LEVEL) / 2  # of a test on one side: what a 95 % interval leaves out there
 
 
 def _tail(failures: int, trials: int, rate: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from ntk1bit.claims.criteria import Criterion, IntervalWithin, NoFailures
 from ntk1bit.claims.evidence import Count, IntervalEstimate, Measure, Number
+from ntk1bit.claims.standing import Reach
 from ntk1bit.errors import InputError
 from ntk1bit.estimators.against_width import AgainstWidth, estimate_against, seed_columns, seed_samples
 from ntk1bit.estimators.columns import require_columns
@@ -182,6 +184,7 @@ def held_out_bound(
     study: str,
     settings: tuple[str, ...],
     split: str = "width",
+    grows: tuple[str, ...] = (),
 ) -> tuple[Measure, ...]:
     """Test a bound whose constant nobody gave: fit it on some configurations, test it on the others; test its shape.
 
@@ -201,14 +204,16 @@ def held_out_bound(
         The column whose lower half (up to the median) is fitted on, and in which the ratio may not grow.
     settings
         The columns that tell configurations apart at one value of `split`.
+    grows
+        Those of `settings` in which the exponent of the ratio is estimated as well, to say how the looseness goes.
     measure, meaning, span, study
         Fields of the measures, the first one's id being `measure`.
 
     Returns
     -------
-    failures, constant, looseness, shape
+    failures, constant, looseness, shape, ...
         The count on held-out rows; the fitted constant; the median over held-out rows of constant x bound / measured;
-        the exponent of measured / bound in `split`.
+        the exponent of measured / bound in `split`, and in each of `grows`.
 
     Raises
     ------
@@ -247,6 +252,17 @@ def held_out_bound(
             study,
         ),
         _shape(frame.assign(ratio=ratio), split, settings, f"{measure}.shape", span, study),
+        *(
+            _shape(
+                frame.assign(ratio=ratio),
+                one,
+                (split, *(other for other in settings if other != one)),
+                f"{measure}.shape.{SYMBOLS.get(one, one)}",
+                span,
+                study,
+            )
+            for one in grows
+        ),
     )
 
 
@@ -273,10 +289,17 @@ def bound_criteria(measure: str, trials: int) -> tuple[Criterion, ...]:
     return NoFailures(measure, trials), IntervalWithin(f"{measure}.shape", high=STEEPEST_SHAPE)
 
 
-def bound_labels(measure: str, label: str) -> dict[str, str]:
+def bound_labels(measure: str, label: str, grows: tuple[str, ...] = ()) -> dict[str, str]:
     """Return the labels of the measures of `held_out_bound`."""
     words = {"constant": "constant", "looseness": "looseness", "shape": "growth of the ratio with m"}
+    words |= {f"shape.{symbol}": f"growth of the ratio with {symbol}" for symbol in (SYMBOLS[one] for one in grows)}
     return {measure: label} | {f"{measure}.{name}": f"{label}: {said}" for name, said in words.items()}
+
+
+def bound_reach(measure: str, grows: tuple[str, ...] = (), **others: Any) -> Reach:
+    """Return the reach of a claim on a bound of `held_out_bound`: how loose it is, and how that goes."""
+    growth = {"m": f"{measure}.shape"} | {SYMBOLS[one]: f"{measure}.shape.{SYMBOLS[one]}" for one in grows}
+    return Reach(looseness=f"{measure}.looseness", growth=growth, **others)
 
 
 def _symbol(one: AgainstWidth) -> str:

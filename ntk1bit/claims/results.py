@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,17 +20,19 @@ import pandas as pd
 import psutil
 from msgspec import Meta, Struct
 
-from ntk1bit.claims.claim import Claim, Verdict, require_outcome
-from ntk1bit.claims.criteria import OUTCOMES, Outcome
+from ntk1bit.claims.claim import Claim, Verdict, combine, require_outcome, require_standing
+from ntk1bit.claims.criteria import TAIL, Outcome
 from ntk1bit.claims.evidence import Evidence, Measure, kind_of, stored_measure
+from ntk1bit.claims.standing import STANDINGS, Standing, in_words
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.store import versions
 from ntk1bit.files import read_text, write_whole
 from ntk1bit.processors import usable_processors
+from ntk1bit.statistics import holm
 from ntk1bit.statistics.jackknife import NETWORKS
 
 FILE = "verdicts.json"
-FORMAT = 3
+FORMAT = 4
 _AGAIN = "make it again with: ntk1bit verify"
 _LONGEST = 300  # characters of a complaint about a file, which may hold anything
 
@@ -43,7 +45,7 @@ class MissingError(InputError):
 
 
 class FindingEntry(Struct):
-    """A criterion and what it says."""
+    """A criterion and what it says; `p` and `adjusted` as in `Finding` and `judge_together`."""
 
     outcome: Outcome
     measure: str
@@ -51,6 +53,13 @@ class FindingEntry(Struct):
     rule: str
     why: str
     power: str = ""
+    p: Stored = None
+    adjusted: Stored = None
+
+    @property
+    def family_wise(self) -> Outcome:
+        """The outcome, if it still stands among all decisive criteria of its verdicts."""
+        return self.outcome if self.adjusted is None or self.adjusted <= TAIL else "inconclusive"
 
 
 class MeasureEntry(Struct, kw_only=True, tag_field="kind"):
@@ -113,7 +122,10 @@ class ClaimEntry(Struct, kw_only=True):
     assumptions: str
     refuted_by: str
     rule: str
+    ranges: str
     outcome: Outcome
+    standing: Standing
+    limits: list[str]
     reason: str
     findings: list[FindingEntry]
     context: list[FindingEntry]
@@ -124,7 +136,18 @@ class ClaimEntry(Struct, kw_only=True):
     def __post_init__(self) -> None:
         """Refuse an outcome that the claim's own findings do not give, and two measures of one id."""
         require_outcome(self.id, self.outcome, [finding.outcome for finding in self.findings])
+        require_standing(self.id, self.standing, self.outcome)
         Evidence(tuple(entry.measure() for entry in self.measures))
+
+    @property
+    def words(self) -> str:
+        """The verdict in words: its standing, *at these sizes* where that is so."""
+        return in_words(self.standing, self.limits)
+
+    @property
+    def family_wise(self) -> Outcome:
+        """The outcome of the rule with findings that still stand among all decisive criteria of these verdicts."""
+        return combine(finding.family_wise for finding in self.findings)
 
 
 class StudyEntry(Struct, kw_only=True):
@@ -230,7 +253,7 @@ def claim_entry(claim: Claim, verdict: Verdict, evidence: Evidence) -> ClaimEntr
 
 
 def document(preset: str, studies: Mapping[str, StudyEntry], claims: list[ClaimEntry]) -> Results:
-    """Put together what verdicts.json holds; claims are sorted by outcome, refuted ones first."""
+    """Put together what verdicts.json holds; claims are judged together and sorted, refuted ones first."""
     return Results(
         format=FORMAT,
         preset=preset,
@@ -243,8 +266,24 @@ def document(preset: str, studies: Mapping[str, StudyEntry], claims: list[ClaimE
             "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         },
         studies=dict(studies),
-        claims=sorted(claims, key=lambda entry: OUTCOMES.index(entry.outcome)),
+        claims=judge_together(claims),
     )
+
+
+def judge_together(claims: Iterable[ClaimEntry]) -> list[ClaimEntry]:
+    """Return claims with their findings adjusted for being many, sorted by standing, refuted ones first.
+
+    The family is all decisive criteria with a statistical error. Each has one p-value, of the direction that it found:
+    of the two hypotheses of a criterion, that the value lies inside and that it lies outside, one is true, so that as
+    many are true as there are criteria, and Holm's steps (1979) over these p-values keep the chance of any false
+    finding at most the level (Shaffer 1986, on hypotheses of which some exclude others).
+    """
+    claims = list(claims)
+    family = [finding for entry in claims for finding in entry.findings if finding.p is not None]
+    adjusted = holm([float(finding.p or 0.0) for finding in family])
+    for finding, p in zip(family, adjusted, strict=True):
+        finding.adjusted = float(f"{p:.6g}")
+    return sorted(claims, key=lambda entry: list(STANDINGS).index(entry.standing))
 
 
 def study_entry(**fields: Any) -> StudyEntry:

@@ -119,12 +119,12 @@ def _require_publishable(names: list[str], preset: str, seeds: str | None) -> No
 
 def print_verdicts(entries: list[ClaimEntry]) -> None:
     """Print a table of verdicts, in the order given, its long column wrapped to the terminal."""
-    sizes = [max(len(getattr(entry, name)) for entry in entries) for name in ("id", "outcome", "title")]
+    sizes = [max(len(getattr(entry, name)) for entry in entries) for name in ("id", "words", "title")]
     room = max(_columns() - sum(sizes) - 6, _NARROWEST)
     rows = []
     for entry in entries:
         lines = textwrap.wrap(entry.reason, room) or [""]
-        rows.append([entry.id, entry.outcome, entry.title, lines[0]])
+        rows.append([entry.id, entry.words, entry.title, lines[0]])
         rows += [["", "", "", line] for line in lines[1:]]
     print_table(["claim", "verdict", "what", "because"], rows)
 

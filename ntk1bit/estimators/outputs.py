@@ -35,7 +35,7 @@ _UNTIL = 0.1  # of the starting loss
 
 
 @reads("scale", "test_outputs")
-def gap(frame: pd.DataFrame, *, when: When = "end") -> list[AgainstWidth]:
+def gap(frame: pd.DataFrame, *, when: When = "end", relative: bool = False) -> list[AgainstWidth]:
     """Root mean square over test inputs of f - f', same data, W(0) and a; then over seeds (claim C3; D25, Thm 5.2).
 
     Parameters
@@ -44,6 +44,9 @@ def gap(frame: pd.DataFrame, *, when: When = "end") -> list[AgainstWidth]:
         From `Run.frame` with ``test_outputs``.
     when
         At the ``"start"``, the ``"end"``, or at the recorded step where it is ``"largest"``.
+    relative
+        Whether to divide by the root mean square of f' over the same inputs, for each pair of networks and step:
+        targets on the sphere shrink like d^-1/2, and with them a difference that matters as much.
 
     Returns
     -------
@@ -55,31 +58,34 @@ def gap(frame: pd.DataFrame, *, when: When = "end") -> list[AgainstWidth]:
         kept, notes = converged_cells(part)
         one_bit, full = (kept.loc[kept["precision"] == precision] for precision in ("one_bit", "full"))
         for scale, side in one_bit.groupby("scale"):
-            values, alone = _gaps(side, full, when)
+            values, alone = _gaps(side, full, when, relative)
             if values.empty:
                 continue
             left_out = (*notes, alone) if alone else notes
             samples = seed_samples(values, RootMeanSquareOf)
             about = settings | {"scale": scale, "precision": "one_bit - full"}
-            meaning = f"RMS over test inputs of f - f', {_WHEN_IN_WORDS[when]}"
+            over = ", over that of f'" if relative else ""
+            meaning = f"RMS over test inputs of f - f'{over}, {_WHEN_IN_WORDS[when]}"
             found.append(estimate_against(f"gap ({when})", meaning, about, samples, with_floor=True, notes=left_out))
     return found
 
 
-def _gaps(one_bit: pd.DataFrame, full: pd.DataFrame, when: When) -> tuple[pd.Series, str]:
+def _gaps(one_bit: pd.DataFrame, full: pd.DataFrame, when: When, relative: bool) -> tuple[pd.Series, str]:
     """One number for each (width, seed) that has both precisions, and a note that counts those that have not."""
-    apart, note = output_gaps(one_bit, full)
+    apart, note = output_gaps(one_bit, full, relative=relative)
     by_cell = apart.groupby(level=[name for name in apart.index.names if name != "step"])
     return {"start": by_cell.first, "end": by_cell.last, "largest": by_cell.max}[when](), note
 
 
-def output_gaps(one_bit: pd.DataFrame, full: pd.DataFrame) -> tuple[pd.Series, str]:
+def output_gaps(one_bit: pd.DataFrame, full: pd.DataFrame, *, relative: bool = False) -> tuple[pd.Series, str]:
     """Return the root mean square over test inputs of f - f' for each pair of networks and each recorded step.
 
     Parameters
     ----------
     one_bit, full
         The recorded steps of the networks of one group of settings, in either precision, with ``test_outputs``.
+    relative
+        As in `gap`; NaN where f' is 0 on all test inputs, as at a paired start.
 
     Returns
     -------
@@ -99,13 +105,22 @@ def output_gaps(one_bit: pd.DataFrame, full: pd.DataFrame) -> tuple[pd.Series, s
     note = f"{alone} networks of one precision without their counterpart are left out" if alone else ""
     apart = pd.Series(
         [
-            float(np.sqrt(np.mean((np.asarray(f, np.float64) - np.asarray(f_full, np.float64)) ** 2)))
+            _rms(np.asarray(f, np.float64) - np.asarray(f_full, np.float64)) / (_size(f_full) if relative else 1.0)
             for f, f_full in zip(pairs["test_outputs"], pairs["test_outputs_full"], strict=True)
         ],
         index=pairs.index,
         dtype=np.float64,
     )
     return apart.sort_index(), note
+
+
+def _rms(values: Float[np.ndarray, " test"]) -> float:
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def _size(outputs: object) -> float:
+    """Return the root mean square of outputs; NaN in place of 0."""
+    return _rms(np.asarray(outputs, np.float64)) or np.nan
 
 
 @reads("test_outputs")

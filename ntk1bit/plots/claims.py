@@ -93,7 +93,7 @@ def claim_figure(
     names = [*made, *"." * (-len(made) % beside)]
     rows = [names[at : at + beside] for at in range(0, len(names), beside)]
     with sheet.drawing():
-        heading = literal(f"{entry.id} is {entry.outcome}: {entry.title}", letters=_WHOLE)
+        heading = literal(f"{entry.id}: {entry.words}: {entry.title}", letters=_WHOLE)
         size = (PAGE if beside == 2 else 0.62 * PAGE, 0.5 + _PANEL_HEIGHT * len(rows))
         figure, axes = sheet.figure(rows, size, heading, row_height=_PANEL_HEIGHT)
         for name in sheet.chosen(made):

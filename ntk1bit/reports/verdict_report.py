@@ -8,7 +8,7 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
-from ntk1bit.claims import OUTCOMES
+from ntk1bit.claims import OUTCOMES, STANDINGS
 from ntk1bit.claims.results import ClaimEntry, CountEntry, EstimateEntry, NumberEntry, Results, StudyEntry, read_results
 from ntk1bit.claims.verification import OWN
 from ntk1bit.errors import InputError
@@ -18,7 +18,15 @@ from ntk1bit.reports.figures import data_uri
 from ntk1bit.reports.formats import anchor, duration, estimate, formula, number
 from ntk1bit.reports.page import render
 
-_SIGNS = {"refuted": "✕", "inconclusive": "?", "supported": "✓"}
+_SIGNS = {
+    "refuted": "✕",
+    "inconclusive": "?",
+    "assumptions unmet": "△",
+    "vacuous here": "▽",
+    "holds, not sharp": "○",
+    "identity": "≡",
+    "supported": "✓",
+}
 _MACHINE = {"processor": "Processor", "cores": "Processors used", "memory_gb": "Memory, GB"}
 
 
@@ -65,22 +73,25 @@ def verdict_page(folder: Path | str, *, draw: Callable[[Results], Sequence[Drawn
     preset = "claim files" if results.preset == OWN else f"preset {results.preset}"
     count = len(results.claims)
     title = f"Verdict{'s' * (count != 1)} on {count} claim{'s' * (count != 1)}"
+    order, counts = list(STANDINGS), Counter(claim.standing for claim in results.claims)
     return render(
         "verdicts.html",
         title=f"{title} ({preset.removeprefix('preset ')})",
         own=results.preset == OWN,
         heading=f"{title} about 1-bit networks",
         results=results,
-        claims=sorted(results.claims, key=lambda claim: OUTCOMES.index(claim.outcome)),
+        claims=sorted(results.claims, key=lambda claim: order.index(claim.standing)),
         byline=[
             preset,
             f"{len(results.studies)} stud{'ies' if len(results.studies) != 1 else 'y'}",
             results.made,
             str(results.machine.get("processor", "")),
         ],
-        order=list(OUTCOMES),
-        counts=Counter(claim.outcome for claim in results.claims),
+        order=[one for one in order if counts[one] or one in OUTCOMES],
+        counts=counts,
+        meanings=STANDINGS,
         signs=_SIGNS,
+        slugs={one: one.replace(",", "").replace(" ", "-") for one in order},  # names of classes
         figures=figures,
         remark=remark,
         measures=lambda claim: _measures(claim, results.studies),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from textwrap import shorten
 from typing import Any
 
@@ -10,15 +11,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ntk1bit.claims import OUTCOMES
+from ntk1bit.claims import STANDINGS
 from ntk1bit.claims.results import ClaimEntry, Results
+from ntk1bit.claims.standing import AT_THESE_SIZES
 from ntk1bit.plots.figures import PAGE
 from ntk1bit.plots.layout import PLAIN, Sheet
 from ntk1bit.plots.looks import BLUE, GREY, ORANGE, Look, literal, points
 from ntk1bit.plots.palettes import Colours, read_palette
 from ntk1bit.plots.recipes.recipe import TEXTS
 
-_MARKS = {"refuted": Look(ORANGE, "X"), "inconclusive": Look(GREY, "D", hollow=True), "supported": Look(BLUE, "o")}
+_MARKS: dict[str, tuple[str, Look]] = {  # the outcome whose colour a standing has, and its look
+    "refuted": ("refuted", Look(ORANGE, "X")),
+    "inconclusive": ("inconclusive", Look(GREY, "D", hollow=True)),
+    "assumptions unmet": ("supported", Look(BLUE, "^", hollow=True)),
+    "vacuous here": ("supported", Look(BLUE, "v", hollow=True)),
+    "holds, not sharp": ("supported", Look(BLUE, "o", hollow=True)),
+    "identity": ("supported", Look(BLUE, "s")),
+    "supported": ("supported", Look(BLUE, "o")),
+}
+_HERE = "*"  # after the title of a claim whose verdict is one at these sizes
 _SOURCES = ("D25", "W23")
 _ROW = 0.165  # inches
 _LONGEST = 52  # letters of a title
@@ -26,8 +37,9 @@ _LONGEST = 52  # letters of a title
 
 def draw_verdicts(results: Results, sheet: Sheet = PLAIN) -> Figure:
     """Draw a row for each claim: those of D25 in one column, W23's and ours in the other."""
-    counts = {outcome: sum(claim.outcome == outcome for claim in results.claims) for outcome in OUTCOMES}
-    summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in reversed(OUTCOMES))
+    counts = Counter(claim.standing for claim in results.claims)
+    there = [standing for standing in reversed(STANDINGS) if counts[standing]]
+    summary = ", ".join(f"{counts[standing]} {standing}".replace(", ", " but ") for standing in there)
     groups = {f"claims of {source}": [c for c in results.claims if c.source.startswith(source)] for source in _SOURCES}
     groups["claims of our own"] = [claim for claim in results.claims if not claim.source.startswith(_SOURCES)]
     first, *others = ((heading, members) for heading, members in groups.items() if members)
@@ -41,9 +53,12 @@ def draw_verdicts(results: Results, sheet: Sheet = PLAIN) -> Figure:
         for heading, members in chosen:
             plot_verdicts(members, ax=ax, heading=heading, first=row, palette=sheet.palette)
             row += len(members) + 2
-    shown = {outcome: _mark(outcome, sheet.palette) for outcome in OUTCOMES if counts[outcome]}
-    handles = [Line2D([], [], linestyle="none", **mark) for mark in shown.values()]
-    figure.axes[-1].legend(handles, list(shown), loc="lower right", fontsize=points(6.8), handletextpad=0.3)
+    labels: list[str] = list(there)
+    handles = [Line2D([], [], linestyle="none", **_mark(standing, sheet.palette)) for standing in there]
+    if any(claim.words != claim.standing for claim in results.claims):
+        handles.append(Line2D([], [], linestyle="none", marker=f"${_HERE}$", color="black", markersize=points(4)))
+        labels.append(AT_THESE_SIZES)
+    figure.axes[-1].legend(handles, labels, loc="lower right", fontsize=points(6.8), handletextpad=0.3)
     return figure
 
 
@@ -55,11 +70,12 @@ def plot_verdicts(claims: list[ClaimEntry], *, ax: Axes, heading: str, first: in
         ax.text(x, row, text, va="center", fontsize=points(fontsize), **how).set_in_layout(False)
 
     write(0.0, first, heading, fontsize=7.5, style="italic", color=GREY)
-    for row, claim in enumerate(sorted(claims, key=lambda claim: OUTCOMES.index(claim.outcome)), start=first + 1):
-        ax.plot([0.014], [row], **_mark(claim.outcome, palette))
+    order = list(STANDINGS)
+    for row, claim in enumerate(sorted(claims, key=lambda claim: order.index(claim.standing)), start=first + 1):
+        ax.plot([0.014], [row], **_mark(claim.standing, palette))
         write(0.045, row, literal(claim.id), fontweight="bold", color="black")
-        title = shorten(claim.title, _LONGEST, placeholder=" ...")
-        write(titles, row, as_formulas(literal(title, letters=_LONGEST)), color="black")
+        title = shorten(claim.title, _LONGEST, placeholder=" ...") + _HERE * (claim.words != claim.standing)
+        write(titles, row, as_formulas(literal(title, letters=_LONGEST + 1)), color="black")
     return ax
 
 
@@ -71,6 +87,6 @@ def as_formulas(text: str) -> str:
     return re.sub(r"\beta\b", r"$\\eta$", text)
 
 
-def _mark(outcome: str, palette: Colours) -> dict[str, Any]:
-    look = read_palette(palette).look(outcome, _MARKS[outcome])
+def _mark(standing: str, palette: Colours) -> dict[str, Any]:
+    look = read_palette(palette).look(*_MARKS[standing])
     return {"color": look.colour, "marker": look.marker, "markerfacecolor": look.face, "markersize": points(5.5)}
