@@ -25,7 +25,7 @@ def verdict(value: float = -0.7, *, words: str = "a few words", criteria: int = 
 
 def test_a_verdict_prints_as_outcome_numbers_and_rule():
     assert str(verdict()).splitlines() == [
-        "mine is SUPPORTED: a few words",
+        "mine: SUPPORTED: a few words",
         "measured: x.0 -0.7 [-0.8, -0.65]",
         "rule: x.0 is at most -0.6; refuted by a few words",
     ]
@@ -37,7 +37,7 @@ def test_however_much_there_is_to_say_it_takes_ten_lines_at_most(criteria):
     lines = str(verdict(words="many words " * 60, criteria=criteria)).splitlines()
     assert len(lines) <= 10
     assert max(map(len, lines)) <= 100
-    assert lines[0].startswith("mine is SUPPORTED")
+    assert lines[0].startswith("mine: SUPPORTED")
 
 
 def test_a_long_rule_is_worth_more_than_what_would_refute_it():

@@ -50,7 +50,7 @@ def test_a_claim_goes_from_file_to_page(capsys, mine, run):
     code, out, err = call(capsys, "verify", "mine.toml", run)
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0] == "mine is SUPPORTED: drift falls"
+    assert lines[0] == "mine: SUPPORTED: drift falls"
     assert lines[1].startswith("measured: exponent in m of drift (largest, 1-bit)")
     assert lines[2].startswith("rule: exponent in m of drift (largest, 1-bit) is at most 5")
     assert len(lines) <= 8
@@ -77,10 +77,10 @@ def test_a_sweep_that_the_file_asks_for_is_run_after_what_it_lacks_is_told(capsy
     assert not (mine.parent / "runs").exists()
     code, out, err = call(capsys, "verify", mine, "--jobs", "1")
     assert (code, err.count("\n")) == (0, 1)
-    assert "mine is INCONCLUSIVE" in out
+    assert "mine: INCONCLUSIVE" in out
     code, out, err = call(capsys, "verify", mine, "--jobs", "1", "--seeds", "5")
     assert (code, err) == (0, "")
-    assert "mine is SUPPORTED" in out
+    assert "mine: SUPPORTED" in out
 
 
 def test_the_rule_is_listed(capsys, mine):

@@ -61,7 +61,7 @@ def test_each_kind_of_criterion_has_a_panel(tmp_path):
     assert sum(ax.axison for ax in figure.axes) == 4
     shown = texts(figure)
     for words in (
-        "mine is supported",
+        "mine: supported",
         "m^{-0.5",
         "high 0.5",
         "low 0.2",

@@ -84,7 +84,10 @@ def claim(name: str, outcome: str, **fields: Any) -> dict[str, Any]:
         "assumptions": "1000 steps.",
         "refuted_by": "a larger exponent",
         "rule": "the exponent is at most -0.5",
+        "ranges": "a pilot",
         "outcome": outcome,
+        "standing": outcome,
+        "limits": [],
         "reason": f"reason of {name}",
         "findings": [finding(outcome)],
         "context": [finding("supported", "a weaker reading")],
@@ -171,7 +174,7 @@ def as_stored(content: dict[str, Any]) -> str:
 def made_dirty(value: Any, name: str = "") -> Any:
     """Return a document with `NASTY` behind every text in it that may be any text and is looked up nowhere."""
     if isinstance(value, str):
-        return value + NASTY if value and name not in ("outcome", "kind", "study") else value
+        return value + NASTY if value and name not in ("outcome", "standing", "kind", "study") else value
     if isinstance(value, list):
         return [made_dirty(entry) for entry in value]
     return {key: made_dirty(entry, key) for key, entry in value.items()} if isinstance(value, dict) else value

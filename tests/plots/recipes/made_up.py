@@ -26,7 +26,7 @@ def document(**outcomes: str) -> dict[str, Any]:
     claims += made_up_deep.claims()
     for claim in claims:
         outcome = outcomes.get(claim["id"].replace(".", "_").replace("-", "_"), "supported")
-        claim["outcome"] = outcome
+        claim |= {"outcome": outcome, "standing": outcome}
         for finding in claim["findings"]:
             finding["outcome"] = outcome
     about: dict[str, Any] = {"made": "", "seconds": 0.0, "versions": {}, "machine": {}, "studies": {}}
@@ -58,7 +58,7 @@ def entry(name: str, tables: dict[str, list[Row]], exponents: dict[str, float]) 
     source = (
         "ours" if name in ours else "W23, somewhere" if name.startswith(("C6", "C7", "C9", "C10")) else "D25, somewhere"
     )
-    about = dict.fromkeys(("statement", "assumptions", "refuted_by", "rule", "reason"), "")
+    about = dict.fromkeys(("statement", "assumptions", "refuted_by", "rule", "ranges", "reason"), "")
     about |= {"title": "the floor is n^2 kappa^2/(m d), whatever eta", "source": source}
     findings = [finding("the exponent")]
     return {
@@ -67,6 +67,7 @@ def entry(name: str, tables: dict[str, list[Row]], exponents: dict[str, float]) 
         "measures": measures,
         "findings": findings,
         "context": [],
+        "limits": [],
         "remarks": [],
     } | about
 
