@@ -11,7 +11,7 @@ import argparse
 import inspect
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ from proofs_numeric.changes import FILE as CHANGES
 from proofs_numeric.changes import number_or_none, numbers
 from proofs_numeric.in_short import in_short
 from proofs_numeric.proof import Proof
+from proofs_numeric.what_changed import read_earlier, section
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results" / "standard"
@@ -63,7 +64,7 @@ _LONGEST_TABLE = 42  # rows; longer tables are in verdicts.json only
 _TEXTS = Path(__file__).parent / "texts"
 
 
-def render(results: Results, changed: pd.DataFrame | None = None) -> str:
+def render(results: Results, changed: pd.DataFrame | None = None, earlier: Mapping[str, str] | None = None) -> str:
     """Return the page for these results.
 
     Parameters
@@ -72,6 +73,8 @@ def render(results: Results, changed: pd.DataFrame | None = None) -> str:
         What verdicts.json holds.
     changed
         What judging anew changed, as `proofs_numeric.changes` writes it; None for no such section.
+    earlier
+        The outcomes of an earlier form of the page; see `what_changed`.
 
     Raises
     ------
@@ -93,7 +96,7 @@ def render(results: Results, changed: pd.DataFrame | None = None) -> str:
         proof = catalogue[entry.id]
         parts.append(_section(proof, entry, results, shared=written.get(proof.module)))
         written.setdefault(proof.module, entry)
-    parts += [_text("deviations"), _studies(results)]
+    parts += [_text("deviations"), _studies(results), section(results, earlier or {})]
     if changed is not None:
         parts.append(_changes(changed))
     return "\n".join(parts)
@@ -287,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is out of date")
     given = parser.parse_args(arguments)
     try:
-        page = render(read_results(given.results), read_changes(given.results))
+        page = render(read_results(given.results), read_changes(given.results), read_earlier(given.results))
     except InputError as problem:
         print(f"proofs_numeric.page: {problem}", file=sys.stderr)
         return 2

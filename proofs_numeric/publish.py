@@ -13,6 +13,7 @@ from ntk1bit.files import write_whole
 from ntk1bit.plots.recipes import write_figures
 from proofs_numeric import statements
 from proofs_numeric.page import PAGE, RESULTS, ROOT, read_changes, render
+from proofs_numeric.what_changed import read_earlier
 
 PRESET = "standard"
 COVERAGE = statements.PAGE.relative_to(ROOT)  # the page of what is checked
@@ -51,7 +52,7 @@ def publish(
     verified = read_results(folder)
     if verified.preset != PRESET:
         raise InputError(f"{folder} holds a {verified.preset} verification; the documents cite --preset {PRESET}")
-    contents = {page: render(verified, read_changes(results)).encode()}
+    contents = {page: render(verified, read_changes(results), read_earlier(results)).encode()}
     contents[page.parent / COVERAGE] = statements.render(verified).encode()
     if folder.resolve() != results.resolve():
         if not (folder / _MADE).is_file():

@@ -167,8 +167,10 @@ def gaps(run: LanguageRun, *, of: str, against: str = "full") -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(["parameters", "seed"], ignore_index=True)
 
 
-def law(run: LanguageRun, arm: str, *, held_out: int = 0, bootstrap: int = 1000) -> Fit | None:
-    """Fit L(N) = a N^b + c to an arm's networks; None where its networks are too few or lie on no such curve.
+def law(
+    run: LanguageRun, arm: str, *, held_out: int = 0, bootstrap: int = 1000, form: str = "power+floor"
+) -> Fit | None:
+    """Fit L(N) = a N^b + c to an arm's networks, or another form; None where its networks are too few or lie on no such curve.
 
     Parameters
     ----------
@@ -178,13 +180,15 @@ def law(run: LanguageRun, arm: str, *, held_out: int = 0, bootstrap: int = 1000)
         How many of the run's largest sizes are not fitted.
     bootstrap
         Replicates over networks.
+    form
+        A law of `scaling` in N: ``"power"`` is that without a floor.
     """
     frame = networks(run)
     fitted = [one.parameters for one in run.spec.shapes[: len(run.spec.shapes) - held_out]]
     frame = frame.loc[(frame["arm"] == arm) & frame["loss"].notna() & frame["parameters"].isin(fitted)]
     if frame["parameters"].nunique() < 3:
         return None
-    request = FitRequest(get_law("power+floor"), x="parameters", loss="loss", cluster="seed", bootstrap=bootstrap)
+    request = FitRequest(get_law(form), x="parameters", loss="loss", cluster="seed", bootstrap=bootstrap)
     try:
         return fit_one(frame, request)  # its warnings are in Fit.warnings, and are reported there
     except InputError:
@@ -244,13 +248,13 @@ def law_intervals(run: LanguageRun, arm: str) -> tuple[Interval, Interval, str]:
     return (-alpha[0], -alpha[2], -alpha[1]), (floor[0], floor[1], floor[2]), "; ".join(fitted.warnings)
 
 
-def held_out_errors(run: LanguageRun, arm: str, *, held_out: int = 1) -> tuple[float, ...]:
+def held_out_errors(run: LanguageRun, arm: str, *, held_out: int = 1, form: str = "power+floor") -> tuple[float, ...]:
     """Return |predicted/observed - 1| of the mean loss at each of the largest sizes, by the law of the smaller ones.
 
     From small to large; NaN where there are fewer than three smaller sizes, or no loss was observed.
     """
     sizes = [float(one.parameters) for one in run.spec.shapes[-held_out:]]
-    fitted = law(run, arm, held_out=held_out, bootstrap=0)
+    fitted = law(run, arm, held_out=held_out, bootstrap=0, form=form)
     if fitted is None:
         return (math.nan,) * len(sizes)
     observed = losses(run)
@@ -259,9 +263,9 @@ def held_out_errors(run: LanguageRun, arm: str, *, held_out: int = 1) -> tuple[f
     return tuple(abs(float(one) / float(seen) - 1) for one, seen in zip(predicted, observed, strict=True))
 
 
-def held_out_error(run: LanguageRun, arm: str) -> float:
+def held_out_error(run: LanguageRun, arm: str, *, form: str = "power+floor") -> float:
     """Return `held_out_errors` of the largest size alone."""
-    return held_out_errors(run, arm)[0]
+    return held_out_errors(run, arm, form=form)[0]
 
 
 def joules(
