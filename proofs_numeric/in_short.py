@@ -7,6 +7,8 @@ is left of them among all others, so that no reader takes it for more than they 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ntk1bit.claims.results import ClaimEntry, Results
 
 SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
@@ -291,17 +293,31 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
 def in_short(results: Results) -> list[str]:
     """Return the sentences whose verdicts stand, each with these in words."""
     entries = {entry.id: entry for entry in results.claims}
-    outcomes: dict[str, str] = {name: entry.outcome for name, entry in entries.items()}
-    for name, entry in entries.items():
-        outcomes |= {f"{name}/{one.measure}": one.outcome for one in (*entry.context, *entry.findings)}
     return [
         f"{sentence} ({'; '.join(_in_words(entries[claim]) for claim in claims_of(needed))})"
+        for needed, sentence in standing_sentences(outcomes_of(results))
+    ]
+
+
+def outcomes_of(results: Results) -> dict[str, str]:
+    """Return the outcome of each claim by its id, and of each of its findings by ``claim/measure``."""
+    outcomes: dict[str, str] = {}
+    for entry in results.claims:
+        outcomes[entry.id] = entry.outcome
+        outcomes |= {f"{entry.id}/{one.measure}": one.outcome for one in (*entry.context, *entry.findings)}
+    return outcomes
+
+
+def standing_sentences(outcomes: Mapping[str, str]) -> list[tuple[dict[str, str], str]]:
+    """Return the sentences all of whose outcomes are as they need them."""
+    return [
+        (needed, sentence)
         for needed, sentence in SENTENCES
         if all(outcomes.get(name) == outcome for name, outcome in needed.items())
     ]
 
 
-def claims_of(needed: dict[str, str]) -> list[str]:
+def claims_of(needed: Mapping[str, str]) -> list[str]:
     """Return the claims that a sentence rests on, each once, in order."""
     return list(dict.fromkeys(name.partition("/")[0] for name in needed))
 

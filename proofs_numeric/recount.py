@@ -1,8 +1,9 @@
 """Judge anew from stored results, without training: `python -m proofs_numeric.recount`.
 
 Claims that need no study (C7 and C7-table, which rest on counts, and those on W23's own numbers) are made again, and
-added where they are new. C6, C6-energy and C6-energy-all rest on the losses of language.csv, whose six digits carry differences to
-1e-5 nats, and are estimated again. Every other claim is judged by the rules of today on the evidence that is stored.
+added where they are new. C6, C6-energy and C6-energy-all rest on the losses of language.csv, whose six digits carry
+differences to 1e-5 nats, and are estimated again. Every other claim is judged by the rules of today on the evidence
+that is stored.
 With `--publish` the figures and the page are written as well.
 """
 

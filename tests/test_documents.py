@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import typer
 
+from ntk1bit.claims import STANDINGS
 from ntk1bit.claims.results import read_results
 from ntk1bit.cli.main import app, main
 from ntk1bit.cli.old_spellings import refuse_old_spellings
@@ -174,12 +175,10 @@ def test_named_modules_and_functions_exist(name):
 
 def test_the_readme_says_what_the_stored_verdicts_say():
     results = read_results(ROOT / "results" / "standard")
-    counts = Counter(claim.outcome for claim in results.claims)
+    counts = Counter(claim.standing for claim in results.claims)
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert (
-        f"Of {len(results.claims)} claims, {counts['supported']} are supported, {counts['refuted']} are refuted and "
-        f"{counts['inconclusive']} are still open" in text
-    )
+    said = ", ".join(f"{counts[name]} {name.replace(', ', ' but ')}" for name in reversed(STANDINGS) if counts[name])
+    assert f"Of {len(results.claims)} claims: {said} (" in text
     points = text.partition("refuted in these points:")[2].partition("![")[0]
     named = {name.strip() for one in re.findall(r"- ([^:]+):", points) for name in one.split(",")}
     assert named == {claim.id for claim in results.claims if claim.outcome == "refuted"}

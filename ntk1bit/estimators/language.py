@@ -170,7 +170,9 @@ def gaps(run: LanguageRun, *, of: str, against: str = "full") -> pd.DataFrame:
 def law(
     run: LanguageRun, arm: str, *, held_out: int = 0, bootstrap: int = 1000, form: str = "power+floor"
 ) -> Fit | None:
-    """Fit L(N) = a N^b + c to an arm's networks, or another form; None where its networks are too few or lie on no such curve.
+    """Fit L(N) = a N^b + c, or another form, to an arm's networks.
+
+    None where its networks are too few or lie on no such curve.
 
     Parameters
     ----------
