@@ -136,7 +136,7 @@ MODEST = {
 
 
 def test_no_sentence_says_more_than_its_verdicts(results):
-    """Each is printed with its verdicts in words; strong words need findings of their own, weak verdicts modest words."""
+    """Each is printed with its verdicts; strong words need findings of their own, weak verdicts modest words."""
     entries = {entry.id: entry for entry in results.claims}
     said = in_short(results)
     assert len(said) == len(standing_sentences(outcomes_of(results)))
