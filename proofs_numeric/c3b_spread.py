@@ -9,9 +9,10 @@ m^-1/4 in 1-bit precision and as m^-1/2 in full precision.
    when |c_k| is below the move, and c_k has a bounded density at 0). *Checked: exponent of the share of flipped signs
    when the loss first reaches L(0)/10.* (At the floor the weights go on wandering, narrow networks most: the share at
    the end is shown as context.)
-2. A flip moves f by kappa/sqrt(m) 2 s x_k, with a sign that depends on the draw. m d O(1/sqrt m) of them with squared
-   size O(1/(m d)) give a variance O(1/sqrt m): a standard deviation m^-1/4. In full precision nothing flips, and what
-   is left is the scatter of H(0), m^-1/2.
+2. A flip of coordinate k moves f by kappa/sqrt(m) 2 s |x_k| at most, downhill: its sign is that of -g_k, not a random
+   one, and its mean is what K_eff counts. Which signs flip is random, independently over neurons: m d O(1/sqrt m) flips
+   with squared size O(1/(m d)) scatter f about that mean with a variance O(1/sqrt m), a standard deviation m^-1/4. In
+   full precision nothing flips, and what is left is the scatter of H(0), m^-1/2.
 3. For one step from a known residual the law has no unknown constant: Var Delta f(x_j) = (eta/sqrt m) p_0 sum_k
    E[|g_k - mean g| (2 s x_jk)^2 1[z(x_j) >= 0]] (`experiments.flip_noise`; the leading term for large d). *Checked:
    scatter of one step over independent networks against it, and its exponent.*

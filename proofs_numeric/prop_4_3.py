@@ -76,7 +76,7 @@ def evidence(data: Data) -> Evidence:
             "lambda^2 x loss against n": in_n.table.rename(columns={"n_train": "n"}),
             "lambda^2 x loss against d": in_d.table.rename(columns={"dim": "d"}),
         },
-        ("As a bound the proposition holds with room: the loss falls four times faster in log N than it says.",),
+        ("As a bound in N alone the proposition holds with room: the loss falls about four times faster in log N.",),
     )
 
 
