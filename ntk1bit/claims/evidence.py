@@ -24,7 +24,7 @@ class IntervalEstimate:
     Attributes
     ----------
     id
-        What criteria call it: short, lower case, parts between dots, unique within the evidence (``gap.m.sphere.iid``).
+        What criteria call it: short, lower case, parts between dots, unique within the evidence (``gap.d.sphere.iid``).
         The sentence that stands for it on a page is its claim's label.
     meaning
         What it is, in words, with its normalisation.

@@ -27,7 +27,7 @@ from ntk1bit.plots.tables import ends, pick, value_at, values
 
 _CLAIM = {"iid": "C3", "paired": "C3-paired"}
 _INIT = {"iid": Look(PURPLE, "v", "--", hollow=True), "paired": Look(GREEN, "D", "-")}
-_GAP = "gap: RMS of $f-f'$"
+_GAP = "gap: RMS of $f-f'$ over $f'$"
 
 
 def draw_gap(results: Results, sheet: Sheet = PLAIN) -> Figure:
@@ -36,7 +36,7 @@ def draw_gap(results: Results, sheet: Sheet = PLAIN) -> Figure:
     for init, usual in _INIT.items():
         claim, name, look = _CLAIM[init], f"{init} start:", sheet.palette.look(init, usual)
         dims, kappas = (stored_table(results, claim, table) for table in ("sphere by dimension", "digits by kappa"))
-        label = with_exponent(name, results, claim, f"gap.m.sphere.{init}")
+        label = with_exponent(name, results, claim, f"gap.m.sphere.{init}.widest")
         draw_series(pick(dims, dim=ends(dims, "dim")[1]), ax=axes["sphere"], look=look, label=label)
         label = with_exponent(name, results, claim, f"gap.m.digits.{init}.widest")
         draw_series(stored_table(results, claim, "digits"), ax=axes["digits"], look=look, label=label)
@@ -46,7 +46,7 @@ def draw_gap(results: Results, sheet: Sheet = PLAIN) -> Figure:
         draw_at_widths(kappas, ax=axes["kappa"], x="kappa", look=look, label=label)
     dims, kappas = (stored_table(results, "C3-paired", table) for table in ("sphere by dimension", "digits by kappa"))
     panel(axes["sphere"], f"sphere, largest dimension, $d$ = {ends(dims, 'dim')[1]:g}")
-    panel(axes["digits"], "digits (exponents: four widest)")
+    panel(axes["digits"], "digits (exponents of (a), (b): four widest)")
     panel(axes["dim"], f"sphere, {_width_range(dims)}")
     panel(axes["kappa"], f"digits, {_width_range(kappas)}")
     sphere, digits = pick(dims, dim=ends(dims, "dim")[1]), stored_table(results, "C3-paired", "digits")

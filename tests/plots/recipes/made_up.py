@@ -165,7 +165,7 @@ def _c3() -> list[dict[str, Any]]:
         }
         measures = (
             f"gap.m.digits.{init}.widest",
-            f"gap.m.sphere.{init}",
+            f"gap.m.sphere.{init}.widest",
             f"gap.d.sphere.{init}",
             f"gap.kappa.digits.{init}",
         )
