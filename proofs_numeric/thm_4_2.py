@@ -32,13 +32,13 @@ _STUDY_OF = {"sphere": "floor", "digits": "digits"}
 CLAIM = Claim(
     id="4.2",
     title="any loss is reached, if the network is wide enough",
-    statement="The loss falls without end as m grows, and the width needed for L <= eps grows no faster than eps^-4.",
+    statement="The loss falls at least as m^-1/4, and the width needed for L <= eps grows no faster than eps^-4.",
     source="D25, Thm 4.2 (I.1)",
     assumptions="paired start, trained to convergence; the theorem's width and rate are out of reach, so its "
     "conclusion is tested at widths far below.",
-    refuted_by="a loss that does not fall with width, or a width needed that grows faster than eps^-4",
+    refuted_by="a loss that falls more slowly with width, or a width needed that grows faster than eps^-4",
     criteria=(
-        IntervalWithin("loss.m", high=-0.1),
+        IntervalWithin("loss.m", high=-0.25),
         IntervalWithin("width.eps", low=-4.0),
     ),
     context=(
@@ -55,8 +55,7 @@ CLAIM = Claim(
         "theorem.vacuity": "log10 of the width asked for over the widest run",
     },
     reach=Reach(width="theorem.vacuity"),
-    ranges="-4 is the statement's own; a loss that falls without end has any exponent below 0, and -0.1 "
-    "is from a trial run",
+    ranges="-4 is the statement's own, and -1/4 its inverse: a loss that a width of eps^-4 reaches falls as m^-1/4",
 )
 
 
