@@ -5,8 +5,8 @@ numbers. Laws, functions of the frame made so far, give the other columns; the n
 
     combinations(width=(64, 256, 1024), seed=SEEDS).assign(drift=power(-0.5, noise=0.02))
 
-`networks` has the settings of a sweep, and a second column of such numbers, `shared` by the two networks of a pair: same
-data, start and seed, either precision. `sweep` gives every network its steps.
+`networks` has the settings of a sweep, and a second column of such numbers, `shared` by the two networks of a pair, of
+one start and seed and either precision. `sweep` gives every network its steps.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def networks(**axes: Any) -> pd.DataFrame:
     pair = frame.groupby([name for name in chosen if name != "precision"]).ngroup().to_numpy()
     return frame.assign(
         shared=np.random.default_rng(1).standard_normal(len(frame))[pair],
-        key=[f"{row:04d}" for row in range(len(frame))],
+        key=[" ".join(map(str, row)) for row in frame[list(chosen)].itertuples(index=False)],
         scale=where("none", "std", precision="full"),
         eta=0.1,
         diverged=False,

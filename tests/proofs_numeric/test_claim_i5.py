@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from proofs_numeric import claim_i5
-from tests.proofs_numeric.planted import SEEDS, WIDTHS, networks, outcomes, power, slope_error, stored, sweep, where
+from tests.proofs_numeric.planted import (
+    SEEDS,
+    WIDTHS,
+    Law,
+    networks,
+    outcomes,
+    power,
+    slope_error,
+    stored,
+    sweep,
+    where,
+)
 from tests.proofs_numeric.values import failures, value
 
 STUDIES = {
@@ -31,7 +42,7 @@ def by_claim(frame):
     return 4 * np.sqrt(frame["n_train"]) * 2.0 / (LAMBDA * np.sqrt(frame["width"]))
 
 
-def moved(radius, *, eta=100.0, lowest=power(0.0, size=LAMBDA), diverged=0):
+def moved(radius, *, eta=100.0, lowest: Law = LAMBDA, diverged=0):
     """All studies with the law `radius` of the farthest that a neuron gets, which it is at step 1."""
     frames = {}
     for name, settings in STUDIES.items():
@@ -39,7 +50,7 @@ def moved(radius, *, eta=100.0, lowest=power(0.0, size=LAMBDA), diverged=0):
         frames[name] = sweep(
             of,
             lambda frame: RESIDUALS[frame["step"]] ** 2 / 2,
-            lambda_min=lambda frame: np.where(frame["step"] == 0, lowest(frame), 0.01),
+            lambda_min=where(lowest, 0.01, step=0),
             radius=lambda frame: radius(frame) * np.array([0.0, 1.0, 0.9])[frame["step"]],
         )
     first = frames["gap-dims"]["key"].unique()[:diverged]  # 1-bit ones, as they come first

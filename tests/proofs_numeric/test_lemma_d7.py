@@ -76,9 +76,10 @@ def test_another_scale_breaks_the_identity_and_a_larger_one_the_bound(monkeypatc
         assert number.value > 0.01
         assert count.failures == 0
     with monkeypatch.context() as patched:
-        patched.setattr(lemma_d7, "effective_weights", lambda w: w + 1.001 * (effective_weights(w) - w))
+        patched.setattr(lemma_d7, "effective_weights", lambda w: w + 1.1 * (effective_weights(w) - w))
         number, count = lemma_d7.checks()
-        assert number.value == pytest.approx(0.002, rel=0.02)  # of norm(u)^2, at most 2 d s^2: heaviest tails reach it
+        # norm(u)^2/(2 d s^2) = 1 - mean|c|/s comes to 0.9 in tails so heavy that one of 512 weights is all of s
+        assert number.value == pytest.approx(0.21 * 0.91, rel=0.03)
         assert count.failures > 0
     number, count = lemma_d7.checks()
     assert number.value < 1e-12

@@ -17,7 +17,7 @@ OTHERS = 0.9  # contraction of full precision, in units of eta lambda
 
 
 def falling(contraction):
-    """A law of the loss: step t + 1 takes a share contraction(L/L(0), t) eta lambda of it, the same in every network."""
+    """A law of the loss: step t + 1 takes a share contraction(L/L(0), t) eta lambda of it, alike in every network."""
     curve = [1.0]
     for step in range(STEPS):
         curve.append(curve[-1] * (1 - UNIT * contraction(curve[-1], step)))
