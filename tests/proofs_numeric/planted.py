@@ -115,6 +115,33 @@ def where(then: Law, other: Law, **settings: Any) -> Callable[..., Any]:
     return law
 
 
+def settling(level: Law, *, start: float = 4.0, rate: Law = 2.0) -> Callable[..., Any]:
+    """Return the law of a loss that falls from `start` to a level by exp(-rate t), and stays there within 1 %."""
+
+    def law(frame: pd.DataFrame) -> Any:
+        end, speed = (one(frame) if callable(one) else one for one in (level, rate))
+        jumps = np.where(frame["step"] > 0, 0.01 * np.random.default_rng(5).standard_normal(len(frame)), 0.0)
+        fallen = np.exp(-speed * frame["step"])
+        return (end * (1 - fallen) + start * fallen) * (1 + jumps)
+
+    return law
+
+
+def apart(size: Law) -> Callable[..., Any]:
+    """Return the law of outputs on four test inputs: what a pair has in common, and on one a difference of this size.
+
+    It is the 1-bit network's, of either sign: the largest over inputs is `size`, the root mean square half of it.
+    """
+
+    def law(frame: pd.DataFrame) -> Any:
+        rng = np.random.default_rng(4)
+        common = {key: rng.standard_normal(4) for key in sorted(set(frame["shared"]))}
+        away = where(size, 0.0, precision="one_bit")(frame) * (-1.0) ** frame["seed"]
+        return [common[key] + np.eye(4)[1] * one for key, one in zip(frame["shared"], away, strict=True)]
+
+    return law
+
+
 def slope_error(x: Sequence[float], seeds: int, noise: float) -> float:
     """Return the standard error of an exponent over values x, `seeds` networks each, with this noise in logarithms."""
     away = np.log(x) - np.log(x).mean()

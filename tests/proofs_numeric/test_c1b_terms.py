@@ -121,9 +121,8 @@ def test_terms_are_ratios_of_sums_while_the_loss_is_high():
 def test_the_first_step_is_read_at_the_largest_d_and_m_and_along_m_at_d_32():
     def c3(frame):
         d, m = frame["dim"], frame["width"]
-        return np.where(
-            (d == 32) & (m >= 1024), 0.2 * (m / 1024.0) ** 0.03, np.where((d == 128) & (m == 16384), 0.15, 0.4)
-        )
+        along_m = np.where(m >= 1024, 0.2 * (m / 1024.0) ** 0.03, -0.1)  # which has no exponent with the narrowest
+        return np.where(d == 32, along_m, np.where((d == 128) & (m == 16384), 0.15, 0.4))
 
     found = measured(c3=c3, predicted=lambda f: np.where((f["dim"] == 128) & (f["width"] == 16384), 0.16, 0.9))
     error = 3 * slope_error(NOISE_WIDTHS[1:], 5, 0.01)
@@ -138,6 +137,13 @@ def test_the_first_step_is_read_at_the_largest_d_and_m_and_along_m_at_d_32():
     assert table.loc[(128, 256), "predicted"] == pytest.approx((3 * 0.9 + 0.16) / 4)
 
 
+def test_c3_that_is_not_seen_to_be_above_0_at_some_width_has_no_exponent():
+    around_0 = np.array([-0.1, 0.3, -0.05, 0.25, 0.1])
+    found = measured(c3=lambda f: np.where(f["width"] == 16384, around_0[f["seed"]], 0.2))
+    assert np.isnan(value(found, "c3.m.first_step"))
+    assert context(c1b_terms.CLAIM, found)["c3.m.first_step"] == "inconclusive"
+
+
 def test_growth_of_c3_and_a_miss_of_its_prediction_are_told():
     found = measured(c3=lambda f: 0.2 * (f["width"] / 1024.0) ** 0.2, predicted=lambda f: 0.1, of_full=0.05)
     told = context(c1b_terms.CLAIM, found)
@@ -149,7 +155,8 @@ def test_the_remark_says_from_which_step_c3_stays_below_0():
     frame = steps(SMALL)
     # at the widest: below 0 at step 1, above at 2, below from 3 on, where L is 0.09 of its start
     shares = {0: 0.2, 1: -0.1, 2: 0.1, 3: -0.2, 4: -0.3}
-    at = frame["width"] == 1024
+    frame.loc[frame["precision"] == "full", "c3"] = 100.0
+    at = (frame["width"] == 1024) & (frame["precision"] == "one_bit")
     frame.loc[at, "c3"] = frame.loc[at, "step"].map(shares) * frame.loc[at, "unit"]
     (remark,) = c1b_terms._late(c1b_terms.by_step(frame))
     assert remark.startswith("At m = 1024 C3 is negative on average from step 3 on, while the loss is still 0.09 of")

@@ -38,16 +38,12 @@ def radius(frame):
 def moved(share: Law = 1e-3, *, lowest: Law = 0.8, diverged=None):
     """All studies; the drift is a share, or a law of it, of the bound in 1-bit networks, and a thousandfold in full."""
     frames = {}
-    law = where(
-        lambda f: 1e3 * bound(f), lambda f: bound(f) * where(share, 0.0, precision="one_bit")(f), precision="full"
-    )
+    law = where(1e3, share, precision="full")
     for name, settings in STUDIES.items():
         frames[name] = sweep(
             networks(**settings),
             1.0,
-            drift=lambda f: (
-                law(f) * bound(f) / NORM * np.exp(NOISE * f["noise"]) * np.array([0.0, 1.0, 0.8])[f["step"]]
-            ),
+            drift=lambda f: law(f) * bound(f) / NORM * np.exp(NOISE * f["noise"]) * PEAK[f["step"]],
             kernel_norm=where(NORM, 100.0, step=0),
             lambda_min=lambda f: LAMBDA * where(lowest, 1.0, step=1)(f),
             radius=lambda f: radius(f) * np.array([0.0, 0.7, 1.0])[f["step"]],

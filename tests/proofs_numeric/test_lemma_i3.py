@@ -18,9 +18,10 @@ def bound(frame):
     return np.sqrt(frame["n_train"]) * frame["dim"] * np.log(frame["width"] * frame["dim"] / 0.05)
 
 
-def residuals(law):
+def residuals(law, *, without="dim < 0"):
+    """Draws with this law of the residual, within 2 %, but for those `without` which the study is."""
     frame = drawn(draws=DRAWS, residual=lambda frame: law(frame) * np.exp(NOISE * frame["noise"]))
-    return lemma_i3.evidence(stored({"start": frame}))
+    return lemma_i3.evidence(stored({"start": frame.query(f"not ({without})")}))
 
 
 @pytest.mark.parametrize(("growth", "outcome"), [(0.0, "supported"), (-0.3, "supported"), (0.1, "refuted")])
@@ -28,6 +29,13 @@ def test_growth_beside_the_bound_is_found_out(growth, outcome):
     found = residuals(lambda frame: 0.3 * bound(frame) * (frame["width"] / 256) ** growth)
     assert value(found, "bound.shape") == pytest.approx(growth, abs=3 * slope_error(WIDTHS, 5 * DRAWS, NOISE))
     assert outcomes(lemma_i3.CLAIM, found)["bound.shape"] == outcome
+
+
+@pytest.mark.parametrize("axis", ["dim", "n_train"])
+def test_settings_that_lack_some_widths_lend_no_growth(axis):
+    narrow_alone = f"{axis} < 30 and width > 100"
+    found = residuals(lambda frame: bound(frame) / frame[axis] ** 2, without=narrow_alone)
+    assert value(found, "bound.shape") == pytest.approx(0.0, abs=3 * slope_error(WIDTHS, 3 * DRAWS, NOISE))
 
 
 def test_the_constant_is_that_of_the_bound_whatever_d_and_n():
