@@ -14,6 +14,8 @@ sides are computed apart, so a wrong term shows.
 
 from __future__ import annotations
 
+import pandas as pd
+
 from ntk1bit.claims import AtMost, Claim, Evidence, Number, Reach
 from ntk1bit.estimators.against_width import recorded_steps
 from proofs_numeric.data import Data, highest
@@ -37,9 +39,10 @@ _STUDIES = ("terms", "terms-dims", *(f"terms-rate-{rate:g}" for rate in TERM_RAT
 
 def evidence(data: Data) -> Evidence:
     """Find the largest errors over all recorded steps."""
-    taken = [recorded_steps(data.frame(study)) for study in _STUDIES]
-    total, kernel = (max(highest(one[name]) for one in taken) for name in ("identity_error", "kernel_error"))
-    span = f"{sum(map(len, taken)):,} steps"
+    columns = ["identity_error", "kernel_error"]
+    taken = pd.concat([recorded_steps(data.frame(study))[columns] for study in _STUDIES])
+    total, kernel = (highest(taken[name]) for name in columns)  # NaN if any of them is
+    span = f"{len(taken):,} steps"
     return Evidence(
         (
             Number("sum.error", "largest |L(t+1) - L(t) - C1 - C2 - C3 - C4| / L(t)", total, span, "terms"),

@@ -80,7 +80,7 @@ def pairs(frame: pd.DataFrame) -> pd.DataFrame:
     one_bit, full = (
         taken.loc[taken["precision"] == p].set_index(index)[["test_outputs", "radius"]] for p in ("one_bit", "full")
     )
-    both = one_bit.join(full, how="inner", rsuffix="_full")
+    both = one_bit.join(full.add_suffix("_full"), how="inner")
     apart = [
         float(np.abs(np.subtract(f, f_full)).max())
         for f, f_full in zip(both["test_outputs"], both["test_outputs_full"], strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ntk1bit.claims import Evidence, IntervalEstimate, Number
+from ntk1bit.claims import Count, Evidence, IntervalEstimate, Number
 
 
 def value(found: Evidence, measure: str) -> float:
@@ -10,3 +10,10 @@ def value(found: Evidence, measure: str) -> float:
     one = found.get(measure)
     assert isinstance(one, IntervalEstimate | Number)
     return one.value
+
+
+def failures(found: Evidence, measure: str) -> tuple[int, int]:
+    """Return the failures and trials of a count."""
+    one = found.get(measure)
+    assert isinstance(one, Count)
+    return one.failures, one.trials

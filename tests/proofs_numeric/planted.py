@@ -1,0 +1,163 @@
+"""Planted studies: made-up frames in which what a claim is about holds, or fails by a known amount.
+
+A frame starts as all combinations of some settings, a row each, with a column `noise` of independent standard normal
+numbers. Laws, functions of the frame made so far, give the other columns; the noise enters where a law asks for it:
+
+    combinations(width=(64, 256, 1024), seed=SEEDS).assign(drift=power(-0.5, noise=0.02))
+
+`networks` has the settings of a sweep, and a second column of such numbers, `shared` by the two networks of a pair, of
+one start and seed and either precision. `sweep` gives every network its steps.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ntk1bit.claims import Claim, Evidence
+from proofs_numeric.data import Data
+
+Law = Callable[[pd.DataFrame], Any] | float | str
+
+WIDTHS = (64, 256, 1024, 4096)
+SEEDS = tuple(range(6))
+BOTH = ("one_bit", "full")
+SETTINGS: Mapping[str, Any] = {  # of a network of a sweep, unless a study says otherwise
+    "task": "digits",
+    "dim": 64,
+    "n_train": 16,
+    "n_test": 4,
+    "width": WIDTHS,
+    "precision": BOTH,
+    "init": "paired",
+    "kappa": 1.0,
+    "eta_rel": 0.5,
+    "seed": SEEDS,
+}
+ARRAYS = ("test_outputs",)  # columns with an array in each row
+ALWAYS = ("key", "scale", "eta", "diverged", "step", "loss")  # known at every step, whatever is recorded
+
+
+def combinations(**axes: Any) -> pd.DataFrame:
+    """Return a row for each combination of values, a tuple of them or one, with the column `noise`."""
+    values = [value if isinstance(value, tuple) else (value,) for value in axes.values()]
+    frame = pd.DataFrame(list(itertools.product(*values)), columns=list(axes))
+    return frame.assign(noise=np.random.default_rng(0).standard_normal(len(frame)))
+
+
+def networks(**axes: Any) -> pd.DataFrame:
+    """Return a row for each network of a sweep: all combinations of these settings, the others from `SETTINGS`."""
+    chosen = {**SETTINGS, **axes}
+    frame = combinations(**chosen)
+    pair = frame.groupby([name for name in chosen if name != "precision"]).ngroup().to_numpy()
+    return frame.assign(
+        shared=np.random.default_rng(1).standard_normal(len(frame))[pair],
+        key=[" ".join(map(str, row)) for row in frame[list(chosen)].itertuples(index=False)],
+        scale=where("none", "std", precision="full"),
+        eta=0.1,
+        diverged=False,
+    )
+
+
+def sweep(of: pd.DataFrame, loss: Law, *, steps: int = 2, every: int = 1, **laws: Law) -> pd.DataFrame:
+    """Return what a sweep of these networks would have stored: a row for each network and step.
+
+    Parameters
+    ----------
+    of
+        From `networks`.
+    loss
+        Law of the loss; it and the others see the settings and `step`.
+    steps
+        Their number; step 0 comes before any.
+    every
+        The other columns are recorded at every so many steps only, and unknown between.
+    laws
+        Those of the other columns, made in this order.
+    """
+    frame = of.loc[of.index.repeat(steps + 1)].reset_index(drop=True)
+    frame["step"] = np.tile(np.arange(steps + 1), len(of))
+    recorded = frame["step"] % every == 0
+    for name, law in {"loss": loss, "drift": 0.0, **laws}.items():
+        frame[name] = law(frame) if callable(law) else law
+        if name not in ALWAYS and not recorded.all():
+            unknown = None if name in ARRAYS else np.nan
+            frame[name] = frame[name].where(recorded, unknown)
+    return frame.drop(columns=["noise", "shared"])
+
+
+def drawn(dims: Sequence[int] = (8, 32, 128), draws: int = 40, **laws: Law) -> pd.DataFrame:
+    """Return a study like `start`: networks as drawn, n = 64 at every d and m, and n = 16 and 256 at d = 32."""
+    axes: dict[str, Any] = {"width": WIDTHS, "seed": tuple(range(draws))}
+    parts = [combinations(dim=tuple(dims), n_train=64, **axes), combinations(dim=32, n_train=(16, 256), **axes)]
+    frame = pd.concat(parts, ignore_index=True)
+    frame["noise"] = np.random.default_rng(2).standard_normal(len(frame))
+    return frame.assign(**laws)
+
+
+def power(exponent: float, column: str = "width", *, noise: float = 0.0, size: float = 1.0) -> Callable[..., Any]:
+    """Return the law size (x/64)^exponent of a column x, within a factor exp(noise) of one standard deviation."""
+    return lambda frame: size * (frame[column] / 64.0) ** exponent * np.exp(noise * frame["noise"])
+
+
+def where(then: Law, other: Law, **settings: Any) -> Callable[..., Any]:
+    """Return the law that is `then` in rows that have all these settings, and `other` in the rest."""
+
+    def law(frame: pd.DataFrame) -> Any:
+        chosen = np.all([frame[name] == value for name, value in settings.items()], axis=0)
+        return np.where(chosen, *(one(frame) if callable(one) else one for one in (then, other)))
+
+    return law
+
+
+def settling(level: Law, *, start: float = 4.0, rate: Law = 2.0) -> Callable[..., Any]:
+    """Return the law of a loss that falls from `start` to a level by exp(-rate t), and stays there within 1 %."""
+
+    def law(frame: pd.DataFrame) -> Any:
+        end, speed = (one(frame) if callable(one) else one for one in (level, rate))
+        jumps = np.where(frame["step"] > 0, 0.01 * np.random.default_rng(5).standard_normal(len(frame)), 0.0)
+        fallen = np.exp(-speed * frame["step"])
+        return (end * (1 - fallen) + start * fallen) * (1 + jumps)
+
+    return law
+
+
+def apart(size: Law) -> Callable[..., Any]:
+    """Return the law of outputs on four test inputs: what a pair has in common, and on one a difference of this size.
+
+    It is the 1-bit network's, of either sign: the largest over inputs is `size`, the root mean square half of it.
+    """
+
+    def law(frame: pd.DataFrame) -> Any:
+        rng = np.random.default_rng(4)
+        common = {key: rng.standard_normal(4) for key in sorted(set(frame["shared"]))}
+        away = where(size, 0.0, precision="one_bit")(frame) * (-1.0) ** frame["seed"]
+        return [common[key] + np.eye(4)[1] * one for key, one in zip(frame["shared"], away, strict=True)]
+
+    return law
+
+
+def slope_error(x: Sequence[float], seeds: int, noise: float) -> float:
+    """Return the standard error of an exponent over values x, `seeds` networks each, with this noise in logarithms."""
+    away = np.log(x) - np.log(x).mean()
+    return float(noise / np.sqrt(seeds * (away @ away)))
+
+
+def stored(frames: Mapping[str, pd.DataFrame]) -> Data:
+    """Return these studies as a verification's."""
+    return Data(Path("nowhere"), frames=frames)
+
+
+def outcomes(claim: Claim, found: Evidence) -> dict[str, str]:
+    """Return the outcome of each criterion of a claim's rule, by its measure."""
+    return {one.measure: one.outcome for one in claim.judge(found).findings}
+
+
+def context(claim: Claim, found: Evidence) -> dict[str, str]:
+    """Return the outcome of each criterion that does not decide, by its measure."""
+    return {one.measure: one.outcome for one in claim.judge(found).context}
