@@ -32,6 +32,8 @@ MODULES = {  # id of a claim -> the module that holds it, in whose PROOFS it is
     "G.5": "lemma_g5",
     "G.5-ball": "kernel_in_ball",
     "C1": "c1_kernel",
+    "C1-surrogates": "c1_surrogates",
+    "C1-surrogates-size": "c1_surrogates",
     "C1-H": "c1_dynamics",
     "C1-K": "c1_dynamics",
     "4.2": "thm_4_2",

@@ -21,6 +21,7 @@ from ntk1bit.experiments.specification import ExperimentList, Specification, Sta
 from ntk1bit.experiments.stability_spec import StabilitySpec
 from ntk1bit.experiments.step_within_ball import StepInBall
 from ntk1bit.experiments.store import Store
+from ntk1bit.experiments.surrogate_kernels import SurrogateKernels
 from ntk1bit.experiments.sweep import SweepSpec
 from ntk1bit.experiments.two_layer import TwoLayer
 from ntk1bit.experiments.two_layer_jax import TwoLayerJax
@@ -55,6 +56,7 @@ __all__ = [
     "StepInBall",
     "StepNoise",
     "Store",
+    "SurrogateKernels",
     "SweepSpec",
     "TwoLayer",
     "TwoLayerJax",

@@ -8,10 +8,10 @@ import pytest
 
 from ntk1bit.experiments import ExperimentList, SweepSpec
 from ntk1bit.experiments.input_pairs import InputPairs
-from proofs_numeric import fig_2_3, prop_4_3_laws, prop_4_4_powers, thm_4_2_powers, thm_5_2_inputs
+from proofs_numeric import c1_surrogates, fig_2_3, prop_4_3_laws, prop_4_4_powers, thm_4_2_powers, thm_5_2_inputs
 from proofs_numeric.small_studies import RATE_DELTA, RATE_EPS, small_studies
 
-MODULES = (thm_4_2_powers, thm_5_2_inputs, prop_4_3_laws, prop_4_4_powers, fig_2_3)
+MODULES = (thm_4_2_powers, thm_5_2_inputs, prop_4_3_laws, prop_4_4_powers, fig_2_3, c1_surrogates)
 
 
 @pytest.mark.parametrize("preset", ["quick", "standard", "thorough"])
