@@ -53,7 +53,7 @@ from ntk1bit.claims.evidence import IntervalEstimate, Measure
 from ntk1bit.claims.measures import against, exponent, seeds_interval
 from ntk1bit.experiments.surrogate_kernels import QUANTISING, STEEPER, SURROGATES
 from ntk1bit.statistics.jackknife import NESTED
-from proofs_numeric.data import Data, rows, span_of, widest
+from proofs_numeric.data import Data, grouped, highest, rows, span_of, widest
 from proofs_numeric.proof import Proof
 
 STUDY = "surrogates"
@@ -158,14 +158,15 @@ def _tasks(frame: pd.DataFrame) -> list[tuple[str, int]]:
 
 def _log_ratio(wide: pd.DataFrame, pair: str, measure: str, meaning: str) -> IntervalEstimate:
     """Return the logarithm of one distance over that of quantising, averaged over widths, over data sets."""
-    logs = wide.assign(log=np.log(wide[pair] / wide[_QUANTISING])).groupby("seed")["log"].mean()
+    logs = grouped(wide.assign(log=np.log(wide[pair] / wide[_QUANTISING])), ["seed"], ["log"])["log"]
     where = f"over {_QUANTISING}, mean over widths: {meaning}"
-    return seeds_interval(logs.to_numpy(), measure, where, span_of(wide, m="width"), STUDY, units=NESTED)
+    return seeds_interval(logs.to_numpy(np.float64), measure, where, span_of(wide, m="width"), STUDY, units=NESTED)
 
 
 def _limit(part: pd.DataFrame, measure: str, meaning: str) -> IntervalEstimate:
     """Return the difference of two squared distances at infinite width, estimated at the widest."""
-    last = part.loc[part["width"] == part["width"].max()]
-    apart = (last[_TANH] - last[_QUANTISING]).to_numpy()
+    width = highest(part["width"])
+    last = part.loc[part["width"] == width]
+    apart = last[_TANH].to_numpy(np.float64) - last[_QUANTISING].to_numpy(np.float64)
     what = f"{_TANH} less {_QUANTISING}, squares, from products of independent networks: {meaning}"
-    return seeds_interval(apart, measure, what, f"from {span_of(last, m='width')}", STUDY, units=NESTED)
+    return seeds_interval(apart, measure, what, f"from m = {width:g}", STUDY, units=NESTED)
