@@ -1,4 +1,4 @@
-"""All claims, in the order the argument goes: D25 from the start to scaling, then BitNet: its numbers, and as written.
+"""All claims, in the order the argument goes: D25 from the start to scaling, then BitNet, then other theories.
 
 A claim's module is imported when the claim is chosen: it brings in the networks and estimators that its evidence needs.
 """
@@ -91,6 +91,9 @@ MODULES = {  # id of a claim -> the module that holds it, in whose PROOFS it is
     "C10-rate-size": "c10_rates",
     "C10-flips": "c10_flips",
     "C10-further": "c10_ablation",
+    "RIVAL-spectrum": "rival_spectrum",
+    "RIVAL-flips": "rival_flips",
+    "RIVAL-inertia": "rival_flips",
 }
 
 
