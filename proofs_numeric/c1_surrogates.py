@@ -142,7 +142,7 @@ def _evidence(frame: pd.DataFrame, column: str, meaning: str) -> Evidence:
             measures.append(exponent(against(wide, "width", pair, meaning=meaning), f"{name}.m.{setting}", STUDY))
         for pair in (*_CHOICES, _STEEPER, _QUANTISING):
             found = against(part, "width", pair, meaning=meaning).table
-            tables.append(rows(widest(found), setting=setting, pair=pair))
+            tables.append(rows(widest(found).iloc[[0, -1]], setting=setting, pair=pair))
     return Evidence(tuple(measures), {"distances at the widest": pd.concat(tables, ignore_index=True)})
 
 

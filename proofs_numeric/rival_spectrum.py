@@ -43,7 +43,7 @@ from ntk1bit.claims.evidence import Measure
 from ntk1bit.claims.measures import seeds_interval
 from ntk1bit.experiments.kernel_spectra import KERNELS
 from ntk1bit.statistics.jackknife import NESTED
-from proofs_numeric.data import Data, span_of
+from proofs_numeric.data import Data, highest
 from proofs_numeric.proof import Proof
 
 STUDY = "spectra"
@@ -51,7 +51,7 @@ SETTINGS = {"sphere3": "sphere, d = 3", "sphere4": "sphere, d = 4", "digits": "d
 _WORDS = {"one_bit": "1-bit", "full": "full precision", "rounded": "rounded at random"}
 _FIRST = 2  # the first rank: the largest eigenvalue belongs to the mean and to no law
 _FEWEST = 16  # ranks, below which halves have too few to tell forms apart
-_SHOWN = (1, 2, 4, 8, 16, 32, 64, 128)  # ranks of the table
+_SHOWN = (2, 8, 32, 128)  # ranks of the table
 
 CLAIM = Claim(
     id="RIVAL-spectrum",
@@ -89,7 +89,7 @@ def evidence(data: Data) -> Evidence:
     tables = []
     for setting, part in frame.groupby("setting"):
         of_kernels = {kernel: part.loc[part["kernel"] == kernel].sort_values("seed") for kernel in KERNELS}
-        span = span_of(part, n="n_train", m="width")
+        span = f"n = {highest(part['n_train']):g}, m = {highest(part['width']):g}"
         dim = int(part["dim"].iloc[0])
         for kernel, rows in of_kernels.items():
             spectra = list(zip(map(np.asarray, rows["eigenvalues"]), rows["rounding"], strict=True))

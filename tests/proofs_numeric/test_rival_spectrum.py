@@ -102,4 +102,4 @@ def test_a_seed_is_a_data_set_and_four_are_too_few():
     assert CLAIM.judge(found).outcome == "inconclusive"
     assert found.measures[0].units == "data sets, each with its networks"  # pyright: ignore[reportAttributeAccessIssue]
     table = found.tables["eigenvalues"]
-    assert len(table) == 3 * 3 * 8
+    assert len(table) == 3 * 3 * 4
