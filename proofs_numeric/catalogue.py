@@ -1,4 +1,4 @@
-"""All claims, in the order the argument goes: D25 from the start to scaling, then BitNet: its numbers, and as written.
+"""All claims, in the order the argument goes: D25 from the start to scaling, then BitNet, then other theories.
 
 A claim's module is imported when the claim is chosen: it brings in the networks and estimators that its evidence needs.
 """
@@ -35,6 +35,8 @@ MODULES = {  # id of a claim -> the module that holds it, in whose PROOFS it is
     "G.5-ball": "kernel_in_ball",
     "C1": "c1_kernel",
     "C1-noise": "c1_kernel",
+    "C1-surrogates": "c1_surrogates",
+    "C1-surrogates-size": "c1_surrogates",
     "C1-H": "c1_dynamics",
     "C1-K": "c1_dynamics",
     "C1-K-late": "c1_dynamics",
@@ -94,6 +96,9 @@ MODULES = {  # id of a claim -> the module that holds it, in whose PROOFS it is
     "C10-rate-size": "c10_rates",
     "C10-flips": "c10_flips",
     "C10-further": "c10_ablation",
+    "RIVAL-spectrum": "rival_spectrum",
+    "RIVAL-flips": "rival_flips",
+    "RIVAL-inertia": "rival_flips",
 }
 
 

@@ -1,7 +1,7 @@
 """Cheap studies of D25's theorems and figures: small networks, seeds that no other study uses.
 
 A study is given as its name, its purpose and what is run, for `studies.studies` to make a `Study` of. All of them
-together take about five minutes of two cores at `standard`, and seconds at `quick`.
+together take about seven minutes of two cores at `standard`, and a minute at `quick`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from ntk1bit.experiments import Experiment, ExperimentList, Specification, Sweep
 from ntk1bit.experiments.deep_spec import DeepSimilaritySpec
 from ntk1bit.experiments.feed_forward import FeedForward
 from ntk1bit.experiments.input_pairs import THEOREM, InputPairs
+from ntk1bit.experiments.kernel_spectra import KernelSpectra
+from ntk1bit.experiments.sign_reversals import SignReversals
+from ntk1bit.experiments.surrogate_kernels import SurrogateKernels
 
 RIGHT = math.pi / 2
 BASE_ANGLE, BASE_DIM, BASE_POINTS = 0.8, 32, 8  # what is held where another of the three is varied
@@ -39,6 +42,9 @@ class _Size:
     gaps: tuple[tuple[int, ...], tuple[int, ...], int, tuple[int, ...]]  # widths, dims, steps; widest widths
     layer: tuple[tuple[int, ...], tuple[int, ...], int, int]  # factors of the settings, widths, steps, networks
     curves: tuple[tuple[int, ...], int, tuple[str, ...]]  # sizes k, epochs, functions
+    surrogates: tuple[int, ...]  # widths
+    spectra: int  # width
+    reversals: tuple[int, ...]  # widths
 
 
 _STANDARD = _Size(
@@ -54,6 +60,9 @@ _STANDARD = _Size(
     gaps=((256, 1024, 4096), (8, 32, 128), 200, (256, 1024, 4096, 16384)),
     layer=((1, 2, 4), (64, 256, 1024), 2000, 16),
     curves=((10, 32, 100), 50, CURVES),
+    surrogates=(64, 256, 1024, 2048, 4096, 8192, 16384),
+    spectra=65536,
+    reversals=(512, 1024, 2048, 4096, 8192),
 )
 _SIZES = {
     "quick": _Size(
@@ -69,6 +78,9 @@ _SIZES = {
         gaps=((64, 256), (8, 32), 20, (64, 256, 1024)),
         layer=((1,), (64, 128), 100, 5),
         curves=((4,), 4, CURVES[:1]),
+        surrogates=(64, 128, 256, 512),
+        spectra=4096,
+        reversals=(64, 128, 256, 512),
     ),
     "standard": _STANDARD,
     "thorough": _Size(
@@ -84,6 +96,9 @@ _SIZES = {
         gaps=((*_STANDARD.gaps[0], 16384), (8, 32, 128, 512), 1000, (*_STANDARD.gaps[3], 65536)),
         layer=((1, 2, 4), (64, 256, 1024, 4096), 10_000, 24),
         curves=((10, 32, 100, 316), 50, CURVES),
+        surrogates=(64, 256, 1024, 4096, 8192, 16384, 32768, 65536),
+        spectra=262144,
+        reversals=(1024, 4096, 8192, 16384, 32768),
     ),
 }
 
@@ -98,6 +113,13 @@ def small_studies(preset: str) -> Iterator[tuple[str, str, Specification]]:
     k, epochs, functions = size.curves
     spec = DeepSimilaritySpec(k, epochs, functions, seeds[: 10 if preset == "thorough" else 5])
     yield "curves", "both precisions on functions of one variable, epoch by epoch, fresh seeds", spec
+    yield "surrogates", "kernels of networks as they are drawn, under several surrogates", _surrogates(size, seeds)
+    yield (
+        "spectra",
+        "eigenvalues of kernels at the start, 1-bit, full precision and rounded at random",
+        _spectra(size, seeds),
+    )
+    yield "sign-reversals", "signs that flip back in 1-bit training, step by step", _reversals(size, seeds)
 
 
 def _pairs(size: _Size, seeds: tuple[int, ...]) -> Iterator[tuple[str, str, Specification]]:
@@ -190,3 +212,27 @@ def _layers(size: _Size) -> Specification:
     seeds = tuple(range(_FIRST, _FIRST + networks))
     made = [FeedForward(width, "one_bit", steps, seeds, **one) for one in settings for width in widths]
     return ExperimentList(tuple(dict.fromkeys(made)))
+
+
+def _surrogates(size: _Size, seeds: tuple[int, ...]) -> Specification:
+    settings = [("sphere-linear", dim) for dim in (8, 32, 128)] + [("digits", 0)]
+    return ExperimentList(
+        tuple(SurrogateKernels(task, dim, 64, width, seeds) for task, dim in settings for width in size.surrogates)
+    )
+
+
+def _spectra(size: _Size, seeds: tuple[int, ...]) -> Specification:
+    settings = [("sphere-linear", 3), ("sphere-linear", 4), ("digits", 0)]
+    return ExperimentList(tuple(KernelSpectra(task, dim, 256, size.spectra, seeds) for task, dim in settings))
+
+
+def _reversals(size: _Size, seeds: tuple[int, ...]) -> Specification:
+    settings = [("sphere-random", 16), ("sphere-random", 64), ("digits", 0)]
+    return ExperimentList(
+        tuple(
+            SignReversals(task, dim, 32, width, seeds, steps=300, frozen=frozen)
+            for task, dim in settings
+            for width in size.reversals
+            for frozen in (False, True)
+        )
+    )

@@ -12,15 +12,18 @@ from ntk1bit.experiments.executors import LocalProcesses
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.feed_forward import FeedForward
 from ntk1bit.experiments.input_pairs import InputPairs
+from ntk1bit.experiments.kernel_spectra import KernelSpectra
 from ntk1bit.experiments.language import LanguageModel, PostTrained
 from ntk1bit.experiments.language_spec import LanguageSpec
 from ntk1bit.experiments.layer_variance import LayerVariance
 from ntk1bit.experiments.run import Run, open_run
 from ntk1bit.experiments.runner import Outcome, run_all
+from ntk1bit.experiments.sign_reversals import SignReversals
 from ntk1bit.experiments.specification import ExperimentList, Specification, Stage
 from ntk1bit.experiments.stability_spec import StabilitySpec
 from ntk1bit.experiments.step_within_ball import StepInBall
 from ntk1bit.experiments.store import Store
+from ntk1bit.experiments.surrogate_kernels import SurrogateKernels
 from ntk1bit.experiments.sweep import SweepSpec
 from ntk1bit.experiments.two_layer import TwoLayer
 from ntk1bit.experiments.two_layer_jax import TwoLayerJax
@@ -40,6 +43,7 @@ __all__ = [
     "FlipProbability",
     "InputPairs",
     "KernelInBall",
+    "KernelSpectra",
     "LanguageModel",
     "LanguageSpec",
     "LayerVariance",
@@ -49,12 +53,14 @@ __all__ = [
     "Outcome",
     "PostTrained",
     "Run",
+    "SignReversals",
     "Specification",
     "StabilitySpec",
     "Stage",
     "StepInBall",
     "StepNoise",
     "Store",
+    "SurrogateKernels",
     "SweepSpec",
     "TwoLayer",
     "TwoLayerJax",
