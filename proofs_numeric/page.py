@@ -30,6 +30,7 @@ from ntk1bit.claims.results import (
 )
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
+from proofs_numeric import rivals
 from proofs_numeric.catalogue import proofs
 from proofs_numeric.changes import FILE as CHANGES
 from proofs_numeric.changes import number_or_none, numbers
@@ -96,7 +97,7 @@ def render(results: Results, changed: pd.DataFrame | None = None, earlier: Mappi
         proof = catalogue[entry.id]
         parts.append(_section(proof, entry, results, shared=written.get(proof.module)))
         written.setdefault(proof.module, entry)
-    parts += [_text("deviations"), _studies(results), section(results, earlier or {})]
+    parts += [rivals.section(results, _link), _text("deviations"), _studies(results), section(results, earlier or {})]
     if changed is not None:
         parts.append(_changes(changed))
     return "\n".join(parts)

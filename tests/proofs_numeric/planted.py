@@ -127,17 +127,26 @@ def settling(level: Law, *, start: float = 4.0, rate: Law = 2.0) -> Callable[...
     return law
 
 
-def apart(size: Law) -> Callable[..., Any]:
+def on_data_set(frame: pd.DataFrame, place: int) -> pd.DataFrame:
+    """Return a study as if it had data of another seed, which is part of the keys of its networks."""
+    return frame.assign(key=[f"{key} data {place}" for key in frame["key"]])
+
+
+def apart(size: Law, outputs: Law = 1.0) -> Callable[..., Any]:
     """Return the law of outputs on four test inputs: what a pair has in common, and on one a difference of this size.
 
-    It is the 1-bit network's, of either sign: the largest over inputs is `size`, the root mean square half of it.
+    It is the 1-bit network's, of either sign: the largest over inputs is `size`, the root mean square half of it. What
+    they have in common has the root mean square `outputs`.
     """
 
     def law(frame: pd.DataFrame) -> Any:
         rng = np.random.default_rng(4)
-        common = {key: rng.standard_normal(4) for key in sorted(set(frame["shared"]))}
+        drawn_once = {key: rng.standard_normal(4) for key in sorted(set(frame["shared"]))}
+        common = {key: one / np.sqrt(np.mean(one**2)) for key, one in drawn_once.items()}
         away = where(size, 0.0, precision="one_bit")(frame) * (-1.0) ** frame["seed"]
-        return [common[key] + np.eye(4)[1] * one for key, one in zip(frame["shared"], away, strict=True)]
+        large = np.broadcast_to(outputs(frame) if callable(outputs) else outputs, len(frame))
+        triples = zip(frame["shared"], large, away, strict=True)
+        return [common[key] * much + np.eye(4)[1] * one for key, much, one in triples]
 
     return law
 

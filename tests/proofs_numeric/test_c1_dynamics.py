@@ -134,3 +134,55 @@ def test_the_predictions_beside_the_curves_are_descent_with_the_limits_of_both_k
     close = 3 * 0.01 / len(SEEDS) ** 0.5
     assert found["loss"].to_numpy() == pytest.approx(3 * LEVELS, rel=close)
     assert found["full_loss"].to_numpy() == pytest.approx(2 * LEVELS, rel=close)
+
+
+LATE_WIDTHS = (1024, 4096, 16384, 65536)
+
+
+def late(monkeypatch, excess, *, of_k_eff=0.02):
+    """The evidence on mid-training where losses are above K_eff's by this law, and K_eff's depends on the rate."""
+    monkeypatch.setattr(
+        c1_dynamics, "_descent", lambda _: lambda eta, steps: of_k_eff * eta / 0.1 + 0.0 * np.array(steps)
+    )
+    of = networks(width=LATE_WIDTHS, precision="one_bit", task="sphere-random", dim=16, seed=tuple(range(8)))
+    of["eta"] = 0.1 * (1 + 0.05 * of["seed"])  # of each network its own
+
+    def loss(frame):
+        there = of_k_eff * frame["eta"] / 0.1 + excess(frame) * np.exp(0.02 * frame["noise"])
+        return np.where((frame["step"] > 80) & (frame["step"] < 121), there, 7.0)  # no other step is looked at
+
+    return c1_dynamics.evidence_late(stored({"mid-training": sweep(of, loss, steps=122, every=40)}))
+
+
+def test_an_excess_that_vanishes_supports_later_training(monkeypatch):
+    found = late(monkeypatch, lambda f: 0.01 * (f["width"] / 1024) ** -0.5)
+    assert outcomes(c1_dynamics.CLAIM_LATE, found) == {"excess.m.widest": "supported", "over_k.widest": "supported"}
+    error = 3 * slope_error(LATE_WIDTHS, 8, 0.02)
+    assert value(found, "excess.m.widest") == pytest.approx(-0.5, abs=error)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.1])
+def test_an_excess_that_stays_refutes_it(monkeypatch, exponent):
+    found = late(monkeypatch, lambda f: 0.2 * (f["width"] / 1024) ** exponent)
+    assert outcomes(c1_dynamics.CLAIM_LATE, found) == {"excess.m.widest": "refuted", "over_k.widest": "refuted"}
+    size = 0.2 * 64**exponent
+    rates = 1 + 0.05 * np.arange(8)
+    expected = np.mean(1 + size / (0.02 * rates))  # of each network with its own rate
+    # 2 % of noise and 16 % of spread between rates, over eight seeds
+    assert value(found, "over_k.widest") == pytest.approx(expected, rel=3 * 0.02 / 8**0.5)
+
+
+def test_a_small_excess_that_stays_leaves_the_loss_close(monkeypatch):
+    found = late(monkeypatch, lambda f: 0.01 + 0.0 * f["width"])
+    assert outcomes(c1_dynamics.CLAIM_LATE, found) == {"excess.m.widest": "refuted", "over_k.widest": "supported"}
+
+
+def test_the_loss_of_k_effs_descent_is_that_of_its_linear_recursion():
+    """0.5 |(I - eta K)^t y|^2, K by the same draws; float64."""
+    frame = networks(width=64, precision="one_bit", task="sphere-random", dim=5, n_train=4, n_test=1, seed=(0,))
+    found = c1_dynamics._descent(frame)(0.3, [0, 3, 10])
+    task = tasks.load("sphere-random", n_train=4, n_test=1, seed=0, dim=5)
+    kernel = kernels.effective_ntk(task.x, samples=c1_dynamics._SAMPLES).value
+    once = np.eye(4) - 0.3 * kernel
+    expected = [0.5 * np.sum((np.linalg.matrix_power(once, t) @ task.y.astype(np.float64)) ** 2) for t in (0, 3, 10)]
+    assert found == pytest.approx(expected, rel=1e-6)
