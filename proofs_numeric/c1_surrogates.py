@@ -97,6 +97,7 @@ CLAIM = Claim(
     criteria=_criteria("ratio", 0.0),
     context=(*_criteria("ratio", _HALF), *_criteria("limit", 0.0), *_criteria("steep", 0.0)),
     labels=_labels("factor removed"),
+    ranges="0 is no difference between the logarithms of two distances",
 )
 CLAIM_SIZE = Claim(
     id="C1-surrogates-size",
@@ -109,6 +110,7 @@ CLAIM_SIZE = Claim(
     criteria=_criteria("ratio", 0.0),
     context=_criteria("limit", 0.0),
     labels=_labels("as they are"),
+    ranges="0 is no difference between the logarithms of two distances",
 )
 
 

@@ -86,6 +86,7 @@ CLAIM = Claim(
             "twice": "share of the weights that flip twice or more at the end",
         }
     ),
+    ranges="a half is 'most', the theory's word",
 )
 CLAIM_INERTIA = Claim(
     id="RIVAL-inertia",
@@ -102,6 +103,7 @@ CLAIM_INERTIA = Claim(
             "through": "change of the outputs through flips over the whole",
         }
     ),
+    ranges="a half is 'most'; a tenth of the change is our reading of 'alone'",
 )
 
 

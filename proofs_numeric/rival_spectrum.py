@@ -78,6 +78,7 @@ CLAIM = Claim(
             "tail": "mean log of eigenvalues, 1-bit over full precision, upper half",
         }.items()
     },
+    ranges="0 is no difference between the errors of two laws",
 )
 
 

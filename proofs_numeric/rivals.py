@@ -42,7 +42,7 @@ def section(results: Results, link: Callable[[ClaimEntry], str], text: str | Non
 
     def filled(place: re.Match[str]) -> str:
         entry = results.claim(place[1])
-        return told(entry, place[2]) if place[2] else f"{link(entry)} is {entry.outcome}"
+        return told(entry, place[2]) if place[2] else f"{link(entry)} is {entry.words}"
 
     text = _TEXT.read_text(encoding="utf-8") if text is None else text
     return _PLACE.sub(filled, _SAID_IF.sub(said, text))

@@ -100,3 +100,7 @@ def test_an_unknown_preset_is_told():
 def test_titles_are_short_enough_for_the_figure_of_verdicts():
     for name, proof in proofs().items():
         assert len(proof.claim.title) <= 52, name  # what its columns have room for; it would end a longer one in dots
+
+
+def test_every_claim_says_where_the_numbers_of_its_rule_come_from():
+    assert [name for name, proof in proofs().items() if not proof.claim.ranges] == []
