@@ -105,6 +105,18 @@ def power(exponent: float, column: str = "width", *, noise: float = 0.0, size: f
     return lambda frame: size * (frame[column] / 64.0) ** exponent * np.exp(noise * frame["noise"])
 
 
+def narrow_off(exponent: float, shift: float, *, noise: float = 0.0) -> Callable[..., Any]:
+    """Return a power of m from which the narrowest two of six doubling widths, from 64 on, are off.
+
+    Over all six the exponent is larger by `shift`. No bend is seen, in which case a fit would look at the widest alone:
+    of deviations 1 and 5 at the first two of six equal steps a parabola has no part, and a line falls by 20/35 a step.
+    """
+    first = -shift * np.log(2) * 35 / 20
+    off = {64: first, 128: 5 * first}
+    straight = power(exponent, noise=noise)
+    return lambda frame: straight(frame) * np.exp([off.get(width, 0.0) for width in frame["width"]])
+
+
 def where(then: Law, other: Law, **settings: Any) -> Callable[..., Any]:
     """Return the law that is `then` in rows that have all these settings, and `other` in the rest."""
 

@@ -10,6 +10,7 @@ from tests.proofs_numeric.planted import (
     Law,
     apart,
     context,
+    narrow_off,
     networks,
     outcomes,
     power,
@@ -62,11 +63,6 @@ def at_128(exponent, elsewhere):
     return lambda f: (f["width"] / 4096) ** np.where(f["dim"] == 128, exponent, elsewhere)
 
 
-def early(before, after):
-    """A power of m up to 256, and another over the four widest widths; of size 1 at 256."""
-    return lambda f: (f["width"] / 256) ** np.where(f["width"] < 256, before, after)
-
-
 @pytest.mark.parametrize(("init", "in_m"), [("iid", -0.3), ("paired", -0.25)])
 def test_gaps_that_close_support_the_claim_on_their_start(init, in_m):
     found = gaps(
@@ -96,9 +92,10 @@ def test_gaps_that_close_support_the_claim_on_their_start(init, in_m):
 
 
 def test_gaps_from_an_iid_start_that_stay_at_the_widest_widths_and_the_largest_d_refute_it():
-    found = gaps("iid", digits=early(-0.5, 0.0), sphere=at_128(0.0, -0.5))
+    found = gaps("iid", digits=narrow_off(0.0, -0.4), sphere=at_128(0.0, -0.5))
     assert set(outcomes(c3_gap.CLAIM_IID, found).values()) == {"refuted"}
     assert value(found, "gap.m.digits.iid.widest") == pytest.approx(0.0, abs=error_over(FOUR))
+    assert value(found, "gap.m.digits.iid") == pytest.approx(-0.4, abs=error_over(WIDTHS))
     assert value(found, "gap.m.sphere.iid") == pytest.approx(0.0, abs=error_over(FEW))
     assert context(c3_gap.CLAIM_IID, found) == {"gap.kappa.digits.iid": "refuted"}  # kappa does not matter here
 
