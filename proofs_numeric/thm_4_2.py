@@ -67,7 +67,7 @@ def evidence(data: Data) -> Evidence:
     last = cells(one_bit.loc[one_bit["width"] == widest])
     smallest = float(np.min(np.asarray(loss.table["value"])))
     n, dim = (int(last[name].iloc[0]) for name in ("n_train", "dim"))
-    asked = theorem_width(float(last["lambda_min"].mean()), n, dim, smallest, dim_power=8)
+    asked = theorem_width(float(np.mean(last["lambda_min"].to_numpy())), n, dim, smallest, dim_power=8)
     return Evidence(
         (
             exponent(loss, "loss.m", "floor"),

@@ -45,9 +45,14 @@ ALWAYS = ("key", "scale", "eta", "diverged", "step", "loss")  # known at every s
 
 def combinations(**axes: Any) -> pd.DataFrame:
     """Return a row for each combination of values, a tuple of them or one, with the column `noise`."""
-    values = [value if isinstance(value, tuple) else (value,) for value in axes.values()]
-    frame = pd.DataFrame(list(itertools.product(*values)), columns=list(axes))
+    several = [value if isinstance(value, tuple) else (value,) for value in axes.values()]
+    frame = pd.DataFrame(list(itertools.product(*several)), columns=list(axes))
     return frame.assign(noise=np.random.default_rng(0).standard_normal(len(frame)))
+
+
+def evaluate(law: Law, frame: pd.DataFrame) -> Any:
+    """Return what a law gives for a frame; a constant is one, too."""
+    return law(frame) if callable(law) else law
 
 
 def networks(**axes: Any) -> pd.DataFrame:
@@ -84,7 +89,7 @@ def sweep(of: pd.DataFrame, loss: Law, *, steps: int = 2, every: int = 1, **laws
     frame["step"] = np.tile(np.arange(steps + 1), len(of))
     recorded = frame["step"] % every == 0
     for name, law in {"loss": loss, "drift": 0.0, **laws}.items():
-        frame[name] = law(frame) if callable(law) else law
+        frame[name] = evaluate(law, frame)
         if name not in ALWAYS and not recorded.all():
             unknown = None if name in ARRAYS else np.nan
             frame[name] = frame[name].where(recorded, unknown)
@@ -122,7 +127,7 @@ def where(then: Law, other: Law, **settings: Any) -> Callable[..., Any]:
 
     def law(frame: pd.DataFrame) -> Any:
         chosen = np.all([frame[name] == value for name, value in settings.items()], axis=0)
-        return np.where(chosen, *(one(frame) if callable(one) else one for one in (then, other)))
+        return np.where(chosen, evaluate(then, frame), evaluate(other, frame))
 
     return law
 
@@ -131,7 +136,7 @@ def settling(level: Law, *, start: float = 4.0, rate: Law = 2.0) -> Callable[...
     """Return the law of a loss that falls from `start` to a level by exp(-rate t), and stays there within 1 %."""
 
     def law(frame: pd.DataFrame) -> Any:
-        end, speed = (one(frame) if callable(one) else one for one in (level, rate))
+        end, speed = evaluate(level, frame), evaluate(rate, frame)
         jumps = np.where(frame["step"] > 0, 0.01 * np.random.default_rng(5).standard_normal(len(frame)), 0.0)
         fallen = np.exp(-speed * frame["step"])
         return (end * (1 - fallen) + start * fallen) * (1 + jumps)

@@ -97,6 +97,8 @@ def test_it_is_the_four_widest_widths_that_count(exponent, shift, outcome):
     assert value(h, "from_h.m.widest") == pytest.approx(exponent, abs=error)
     assert value(k, "from_k.m.widest") == pytest.approx(exponent, abs=error)
     assert value(k, "from_k.m") == pytest.approx(exponent + shift, abs=error)
+    for found, measure in ((h, "from_h.widest"), (k, "from_k.widest")):
+        assert value(found, measure) == pytest.approx(32**exponent, rel=3 * NOISE / len(SEEDS) ** 0.5)
 
 
 def test_a_kernel_that_is_not_closer_refutes_ours():
