@@ -40,8 +40,8 @@ _STUDIES = ("terms", "terms-dims", *(f"terms-rate-{rate:g}" for rate in TERM_RAT
 def evidence(data: Data) -> Evidence:
     """Find the largest errors over all recorded steps."""
     columns = ["identity_error", "kernel_error"]
-    taken = pd.concat([recorded_steps(data.frame(study))[columns] for study in _STUDIES])
-    total, kernel = (highest(taken[name]) for name in columns)  # NaN if any of them is
+    taken = pd.concat([pd.DataFrame(recorded_steps(data.frame(study))[columns]) for study in _STUDIES])
+    total, kernel = (highest(taken[[name]]) for name in columns)  # NaN if any of them is
     span = f"{len(taken):,} steps"
     return Evidence(
         (

@@ -66,12 +66,11 @@ def evidence(data: Data) -> Evidence:
     loss = select(loss_at_end(one_bit), precision="one_bit")
     (needed,) = width_needed(one_bit)
     fit = needed.power
-    every = cells(frame)
-    first = every.iloc[0]
+    widest = int(highest(one_bit["width"]))
+    last = cells(one_bit.loc[one_bit["width"] == widest])
     smallest = float(np.min(np.asarray(loss.table["value"])))
-    n, dim = (int(first[name]) for name in ("n_train", "dim"))
-    asked = theorem_width(first["lambda_min"], n, dim, smallest, dim_power=8)
-    widest = int(highest(frame["width"]))
+    n, dim = (int(last[name].iloc[0]) for name in ("n_train", "dim"))
+    asked = theorem_width(float(np.mean(last["lambda_min"].to_numpy())), n, dim, smallest, dim_power=8)
     return Evidence(
         (
             exponent(loss, "loss.m", "floor"),

@@ -13,6 +13,7 @@ from tests.proofs_numeric.planted import (
     SEEDS,
     Law,
     context,
+    narrow_off,
     networks,
     outcomes,
     power,
@@ -33,11 +34,6 @@ SHAPE = np.array([50.0, 0.5, 1.0, 1.5, 80.0, 90.0])  # of a distance over steps:
 def _few_samples(monkeypatch):
     """Kernels that are drawn beside curves, and decide nothing, of few neurons."""
     monkeypatch.setattr(c1_dynamics, "_SAMPLES", SAMPLES)
-
-
-def from_the_third(exponent, before):
-    """A power of m with one exponent over the two narrowest widths and another over the four widest, size 1 at 256."""
-    return lambda f: (f["width"] / 256.0) ** np.where(f["width"] < 256, before, exponent)
 
 
 FLIP_NOISE = power(-0.25, size=0.1)
@@ -90,16 +86,19 @@ def test_a_distance_to_h_that_stays_refutes_it_and_one_to_k_eff_that_falls_suppo
     assert value(k, "from_h_over_k.widest") == pytest.approx(1 / at_widest)  # both distances have their noise in common
 
 
-def test_it_is_the_four_widest_widths_that_count():
-    late = followed(from_the_third(-0.4, 0.0), from_the_third(0.0, -0.8))
-    h, k = c1_dynamics.evidence_h(late), c1_dynamics.evidence_k(late)
-    assert outcomes(c1_dynamics.CLAIM_H, h) == {"from_h.m.widest": "supported"}
-    assert outcomes(c1_dynamics.CLAIM_K, k)["from_k.m.widest"] == "refuted"
-    early = followed(from_the_third(0.0, -0.8), from_the_third(-0.4, 0.0))
-    h, k = c1_dynamics.evidence_h(early), c1_dynamics.evidence_k(early)
-    assert outcomes(c1_dynamics.CLAIM_H, h) == {"from_h.m.widest": "refuted"}
-    assert outcomes(c1_dynamics.CLAIM_K, k)["from_k.m.widest"] == "supported"
-    assert value(k, "from_k.m.widest") == pytest.approx(-0.4, abs=3 * slope_error(FOUR, len(SEEDS), NOISE))
+@pytest.mark.parametrize(("exponent", "shift", "outcome"), [(-0.3, 0.2, "supported"), (-0.1, -0.2, "refuted")])
+def test_it_is_the_four_widest_widths_that_count(exponent, shift, outcome):
+    law = narrow_off(exponent, shift)
+    data = followed(law, law)
+    h, k = c1_dynamics.evidence_h(data), c1_dynamics.evidence_k(data)
+    assert outcomes(c1_dynamics.CLAIM_H, h)["from_h.m.widest"] == outcome
+    assert outcomes(c1_dynamics.CLAIM_K, k)["from_k.m.widest"] == outcome
+    error = 3 * slope_error(FOUR, len(SEEDS), NOISE)
+    assert value(h, "from_h.m.widest") == pytest.approx(exponent, abs=error)
+    assert value(k, "from_k.m.widest") == pytest.approx(exponent, abs=error)
+    assert value(k, "from_k.m") == pytest.approx(exponent + shift, abs=error)
+    for found, measure in ((h, "from_h.widest"), (k, "from_k.widest")):
+        assert value(found, measure) == pytest.approx(32**exponent, rel=3 * NOISE / len(SEEDS) ** 0.5)
 
 
 def test_a_kernel_that_is_not_closer_refutes_ours():
@@ -117,6 +116,9 @@ def test_the_curves_are_those_of_the_widest_paired_networks():
     seen = last.loc[last["step"] == 4, "loss"]
     row = curves.loc[("one_bit", 4)]
     assert (row["loss"], row["loss_low"], row["loss_high"]) == pytest.approx((seen.mean(), seen.min(), seen.max()))
+    close = 3 * NOISE / len(SEEDS) ** 0.5
+    assert row["from_h"] == pytest.approx(SHAPE[2], rel=close)
+    assert row["from_k_eff"] == pytest.approx(SHAPE[2] * 0.1 * 32**-0.25, rel=close)
 
 
 def test_the_predictions_beside_the_curves_are_descent_with_the_limits_of_both_kernels():

@@ -28,7 +28,7 @@ LEVELS, UNITS = np.array([1.0, 0.5, 0.2, 0.09, 0.05]), np.array([8.0, 4.0, 1.0, 
 WIDTHS, NOISE_WIDTHS, DIMS = (256, 1024), (256, 1024, 4096, 16384), (8, 32, 128)
 
 
-def steps(shares, *, widths=WIDTHS, widest=1024, of_full=0.0, **settings):
+def steps(shares, *, of_full=0.0, settings=None):
     """A study whose terms have these shares at the widest while L > L(0)/10, summed over steps."""
 
     def term(name):
@@ -36,15 +36,15 @@ def steps(shares, *, widths=WIDTHS, widest=1024, of_full=0.0, **settings):
             full = frame["precision"] == "full"
             share = np.where(full, of_full, shares[name])
             share = share + np.array([-0.001, 0.001, 0.004, 0, 0])[frame["step"]]  # nothing in a ratio of sums
-            known = (frame["width"] == widest) & (LEVELS[frame["step"]] > 0.1)
+            known = (frame["width"] == 1024) & (LEVELS[frame["step"]] > 0.1)
             noise = NOISE * np.where(full, 0.2, 1.0) * frame["noise"]
             return np.where(known, share + noise, ELSEWHERE) * frame["unit"]
 
         return law
 
-    of = networks(width=widths, **settings)
-    laws = {name: term(name) for name in SMALL}
-    return sweep(of, lambda f: 3.0 * LEVELS[f["step"]], steps=4, unit=lambda f: UNITS[f["step"]], **laws)
+    of = networks(**({"width": WIDTHS} | (settings or {})))
+    laws = {"unit": lambda f: UNITS[f["step"]]} | {name: term(name) for name in SMALL}
+    return sweep(of, lambda f: 3.0 * LEVELS[f["step"]], steps=4, every=1, **laws)
 
 
 def drawn(c3, predicted):
@@ -67,10 +67,10 @@ def measured(shares=None, *, slowest=0.02, others=ELSEWHERE, of_full=0.0, c3=fif
     digits = SMALL | (shares or {})
     sphere = {"task": "sphere-linear", "precision": "one_bit", "dim": 32}
     frames = {"terms": steps(digits, of_full=of_full)}
-    frames["terms-dims"] = steps(SMALL, **(sphere | {"dim": (8, 32)}))
+    frames["terms-dims"] = steps(SMALL, settings=sphere | {"dim": (8, 32)})
     for rate in TERM_RATES:
         c4 = slowest if rate == min(TERM_RATES) else others
-        frames[f"terms-rate-{rate:g}"] = steps(SMALL | {"c4": c4}, widths=1024, **sphere)
+        frames[f"terms-rate-{rate:g}"] = steps(SMALL | {"c4": c4}, settings=sphere | {"width": 1024})
     return c1b_terms.evidence(stored(frames | {"noise": drawn(c3, predicted)}))
 
 
@@ -110,7 +110,7 @@ def test_c4_is_judged_at_the_smallest_rate_alone():
 
 
 def test_terms_are_ratios_of_sums_while_the_loss_is_high():
-    frame = steps(SMALL, precision="one_bit", seed=(0,))
+    frame = steps(SMALL, settings={"precision": "one_bit", "seed": 0})
     found = c1b_terms.ratios(frame).set_index("width").loc[1024]
     rows = frame.loc[(frame["width"] == 1024) & (frame["step"] < 3)]
     for term in SMALL:

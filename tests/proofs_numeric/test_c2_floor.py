@@ -13,6 +13,7 @@ from tests.proofs_numeric.planted import (
     WIDTHS,
     Law,
     context,
+    evaluate,
     networks,
     outcomes,
     power,
@@ -31,7 +32,7 @@ POWERS = {"n": 2.0, "d": -1.0, "kappa": 2.0, "eta": 0.0}
 
 def settled(level: Law, full: Law = FULL, **settings):
     """Losses that settle at these levels, within 2 % over seeds."""
-    end = where(full, lambda f: where(level, level)(f) * np.exp(NOISE * f["noise"]), precision="full")
+    end = where(full, lambda f: evaluate(level, f) * np.exp(NOISE * f["noise"]), precision="full")
     return sweep(networks(**settings), settling(end), steps=STEPS)
 
 
@@ -82,7 +83,7 @@ def test_full_precision_must_not_stop_at_any_width_or_seed():
     found = c2_floor.evidence(stored(against_m(full=stopped)))
     assert value(found, "end.full") == pytest.approx(1e-7, rel=0.03)
     assert outcomes(c2_floor.CLAIM, found)["end.full"] == "refuted"
-    table = found.tables["full precision"].set_index("width")["value"]
+    table = dict(found.tables["full precision"][["width", "value"]].to_numpy().tolist())
     assert table[256] == pytest.approx(4e-7 / len(SEEDS), rel=0.03)
 
 

@@ -11,6 +11,7 @@ from tests.proofs_numeric.planted import (
     WIDTHS,
     Law,
     context,
+    evaluate,
     networks,
     outcomes,
     power,
@@ -40,7 +41,7 @@ def ended(*, sphere: Law = IN_M, digits: Law = IN_M, tested=(-0.5, -0.3)):
     """Losses that settle at these levels; full precision far below; test losses by a power of n at the last step."""
     frames = {}
     for study, level in (("floor", sphere), ("floor-digits", digits)):
-        noisy = where(1e-9, lambda f, level=level: level(f) * np.exp(NOISE * f["noise"]), precision="full")
+        noisy = where(1e-9, lambda f, level=level: evaluate(level, f) * np.exp(NOISE * f["noise"]), precision="full")
         frames[study] = sweep(networks(seed=SEEDS), settling(noisy), steps=STEPS)
     law = where(power(tested[0], "n_train", noise=NOISE), power(tested[1], "n_train", noise=NOISE), precision="one_bit")
     early = where(law, power(2.0, "n_train"), step=4)
@@ -95,12 +96,12 @@ def test_the_frontier_is_the_least_loss_of_any_width_within_a_budget():
     budgets = np.unique(found["compute"])
     # from where the narrowest has taken 100 steps to where the widest has, N n t each
     assert (budgets[0], budgets[-1]) == pytest.approx((64 * 2 * 5 * 100, 256 * 2 * 5 * 100))
-    for _, row in found.iterrows():
+    for compute, least, widest in found[["compute", "loss", "width"]].to_numpy().tolist():
         best = []
         for width in (64, 256):
-            steps = np.arange(0, min(400, int(row["compute"] / (width * 10) + 1e-9)) + 1)
+            steps = np.arange(0, min(400, int(compute / (width * 10) + 1e-9)) + 1)
             best.append((loss(width, steps).min(), width))
-        assert (row["loss"], row["width"]) == pytest.approx(min(best))
+        assert (least, widest) == pytest.approx(min(best))
 
 
 @pytest.mark.parametrize(("exponent", "outcome"), [(-1.0, "supported"), (-0.4, "refuted")])

@@ -20,7 +20,7 @@ def steps(study="terms", **worst):
     small = {name: power(0.0, size=1e-13, noise=0.5) for name in MEASURE_OF}
     planted = sweep(networks(width=64, seed=(0, 1, 2)), 1.0, steps=4, every=2, **small)
     frames = {name: planted.copy() for name in STUDIES}
-    row = frames[study].index[frames[study]["step"] == 2][5]
+    row = np.flatnonzero(frames[study]["step"] == 2)[5]
     for name, error in worst.items():
         frames[study].loc[row, name] = error
     return claim_h2.evidence(stored(frames))

@@ -12,6 +12,7 @@ from tests.proofs_numeric.planted import (
     Law,
     apart,
     context,
+    evaluate,
     networks,
     outcomes,
     power,
@@ -52,7 +53,7 @@ def pairs(share: Law = 1e-3, *, paired: Law = 1.0, **gap_dims):
     """
 
     def size(frame):
-        away = where(paired, where(share, share)(frame) * bound(frame), init="paired")(frame)
+        away = where(paired, evaluate(share, frame) * bound(frame), init="paired")(frame)
         return away * np.exp(NOISE * frame["shared"]) * PEAK[frame["step"]]
 
     return stored(

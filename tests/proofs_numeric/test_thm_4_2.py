@@ -1,0 +1,109 @@
+"""The rule of 4.2 on losses whose exponents, and paces of descent, are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from proofs_numeric import thm_4_2
+from tests.proofs_numeric.planted import (
+    SEEDS,
+    WIDTHS,
+    Law,
+    context,
+    networks,
+    outcomes,
+    power,
+    settling,
+    slope_error,
+    stored,
+    sweep,
+    where,
+)
+from tests.proofs_numeric.values import value
+
+NOISE, STEPS, POINTS, LAMBDA = 0.02, 60, (8, 16, 32, 64), 0.3
+ERROR = np.hypot(NOISE, 0.01 / 6**0.5)  # of a loss: 2 % over seeds, 1 % over the last six steps
+PACES = {"sphere": (0.5, 1.0), "digits": (0.5, 0.75)}  # of descent a step, 1-bit and full precision, at the widest
+
+
+def falling(pace, level: Law):
+    """Losses that fall at these paces to a level, twice as fast at smaller widths and ten times from an iid start."""
+    rate = where(where(pace[0], pace[1], precision="one_bit"), 2.0, width=WIDTHS[-1])
+    return settling(level, rate=where(lambda f: 10 * rate(f), rate, init="iid"))
+
+
+def ended(in_m=-1.0, in_n=2.0, paces=None, *, full_eta=0.1):
+    """Sphere and digits; in full precision eta is `full_eta`, and 0.1 in 1-bit."""
+    paces = PACES | (paces or {})
+    level = where(1e-9, power(in_m, size=0.05, noise=NOISE), precision="full")
+    points = settling(power(in_n, "n_train", size=0.01, noise=NOISE))
+    only = {"width": 1024, "precision": "one_bit", "n_train": POINTS}
+    # lambda is that of 1-bit networks at the widest as they start; full precision and others have more
+    lowest = where(where(LAMBDA, 0.9, width=WIDTHS[-1], precision="one_bit"), 0.01, step=0)
+    frames = {
+        study: sweep(
+            networks(**settings).assign(eta=where(full_eta, 0.1, precision="full")),
+            law,
+            steps=STEPS,
+            lambda_min=lambda f: lowest(f) * (1 + 0.1 * (f["seed"] - 2.5)),  # of six seeds, on average 1
+        )
+        for study, law, settings in (
+            ("floor", falling(paces["sphere"], level), {"task": "sphere-random", "n_train": 32}),
+            ("digits", falling(paces["digits"], level), {"init": ("iid", "paired")}),
+            ("floor-points", points, {"task": "sphere-random"} | only),
+        )
+    }
+    return thm_4_2.evidence(stored(frames))
+
+
+def test_losses_that_fall_as_one_over_m_support_the_claim():
+    found = ended()
+    assert set(outcomes(thm_4_2.CLAIM, found).values()) == {"supported"}
+    assert set(context(thm_4_2.CLAIM, found).values()) == {"supported"}
+    assert value(found, "loss.m") == pytest.approx(-1.0, abs=3 * slope_error(WIDTHS, len(SEEDS), ERROR))
+    # the inverse of a slope has its relative error, which inner levels of eps at most double
+    assert value(found, "width.eps") == pytest.approx(-1.0, abs=6 * slope_error(WIDTHS, len(SEEDS), ERROR))
+    assert value(found, "width.n") == pytest.approx(2.0, abs=0.05)
+    smallest = 0.05 / 64
+    by_hand = -8 * np.log10(LAMBDA) + 12 * np.log10(32) + 8 * np.log10(64) - 4 * np.log10(0.05 * smallest)
+    # a level known within three standard errors of six seeds
+    assert value(found, "theorem.log10") == pytest.approx(by_hand, abs=4 * 3 * ERROR / 6**0.5 / np.log(10))
+    assert found.remarks == (
+        f"For L = {smallest:.1e} the theorem requires a width of 10^{by_hand:.0f} (constant 1, delta = 0.05); "
+        "a width of 4096 suffices.",
+    )
+
+
+@pytest.mark.parametrize(("in_m", "expected"), [
+    (-0.5, ("supported", "supported")),
+    (-0.2, ("supported", "refuted")),  # a width of eps^-5
+    (-0.05, ("refuted", "refuted")),
+    (0.3, ("refuted", "inconclusive")),  # no width is enough
+])  # fmt: skip
+def test_the_exponents_of_the_loss_and_of_the_width_needed_decide(in_m, expected):
+    found = ended(in_m)
+    judged = outcomes(thm_4_2.CLAIM, found)
+    assert value(found, "loss.m") == pytest.approx(in_m, abs=3 * slope_error(WIDTHS, len(SEEDS), ERROR))
+    assert (judged["loss.m"], judged["width.eps"]) == expected
+    if in_m == -0.5:
+        assert value(found, "width.eps") == pytest.approx(-2.0, abs=4 * 6 * slope_error(WIDTHS, len(SEEDS), ERROR))
+        assert context(thm_4_2.CLAIM, found)["width.eps"] == "refuted"
+
+
+def test_the_width_needed_grows_with_n_as_the_ratio_of_both_exponents():
+    found = ended(-0.5, 1.5)
+    error = 3 * (slope_error(POINTS, 6, ERROR) / 0.5 + 3.0 / 0.5 * slope_error(WIDTHS, 6, ERROR))
+    assert value(found, "width.n") == pytest.approx(3.0, abs=error)
+    assert context(thm_4_2.CLAIM, found)["width.n"] == "supported"
+    assert context(thm_4_2.CLAIM, ended(-0.1, 1.5))["width.n"] == "refuted"
+
+
+def test_steps_to_a_tenth_are_compared_in_time_eta_at_the_widest_from_a_paired_start():
+    found = ended(paces={"sphere": (0.25, 0.75), "digits": (0.5, 0.75)}, full_eta=0.2)
+    steps = {pace: np.ceil(np.log(10) / pace) for pace in (0.25, 0.5, 0.75)}
+    # jumps of 1 % decide nothing: losses cross a tenth far from whole steps
+    assert value(found, "slower.sphere") == pytest.approx(steps[0.25] / steps[0.75] / 2, rel=0.03)
+    assert value(found, "slower.digits") == pytest.approx(steps[0.5] / steps[0.75] / 2, rel=0.03)
+    told = context(thm_4_2.CLAIM, found)
+    assert (told["slower.sphere"], told["slower.digits"]) == ("supported", "refuted")
