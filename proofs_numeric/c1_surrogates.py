@@ -108,7 +108,6 @@ CLAIM_SIZE = Claim(
     assumptions="As C1-surrogates; all surrogates are 1 at the threshold, which fixes their factor.",
     refuted_by="on one kind of data, a distance between surrogates above that of 1-bit to full precision",
     criteria=_criteria("ratio", 0.0),
-    context=_criteria("limit", 0.0),
     labels=_labels("as they are"),
     ranges="0 is no difference between the logarithms of two distances",
 )

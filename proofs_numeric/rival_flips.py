@@ -67,8 +67,8 @@ def _labels(words: dict[str, str]) -> dict[str, str]:
 CLAIM = Claim(
     id="RIVAL-flips",
     title="late in training most flips undo a recent one",
-    statement=f"In the last tenth of a 1-bit training at least half of the sign flips undo a flip of the {WITHIN} "
-    "steps before.",
+    statement="In the last tenth of a 1-bit training at least half of the sign flips undo a flip of the ten steps "
+    "before.",
     source="Nagel et al. 2022 (arXiv 2203.11086), abstract and code; carried over by us",
     assumptions="the two-layer network, full batches, no momentum; theirs are convolutional networks of 3 and 4 bits, "
     "where grid points have neighbours on both sides.",
@@ -114,7 +114,7 @@ def evidence(data: Data) -> Evidence:
     for setting, part in every.groupby("setting"):
         wide = widest(part)
         free, frozen = (wide.loc[wide["frozen"].astype(bool) == held] for held in (False, True))
-        of = f"flips that undo one of the {WITHIN} steps before"
+        of = "flips that undo one of the ten steps before"
         measures += [
             _mean(free, "end", f"end.{setting}", f"{of}, last tenth of the steps"),
             _mean(free, "end_next", f"next.{setting}", "last tenth of the steps"),

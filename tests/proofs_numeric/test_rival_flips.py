@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from ntk1bit.claims import IntervalEstimate
+from ntk1bit.experiments.sign_reversals import WITHIN
 from proofs_numeric.data import Data
 from proofs_numeric.rival_flips import CLAIM, CLAIM_INERTIA, SETTINGS, evidence, evidence_inertia
 from tests.proofs_numeric.values import value
@@ -105,6 +106,11 @@ def test_a_training_that_diverged_leaves_its_data_set_out():
     assert one.seeds == 7
     assert "1 of 8" in one.note
     assert one.units == "data sets, each with its networks"
+
+
+def test_the_statement_says_what_is_counted():
+    assert WITHIN == 10
+    assert "ten steps" in CLAIM.statement
 
 
 def test_the_table_says_what_flips_without_memory_would_do():
