@@ -35,6 +35,7 @@ _MOST_LINES = 8  # of a legend inside a panel
 _LINE = 0.22  # inches of a line of a legend below the panels
 _GRID = 200
 _LEGEND = 7.0  # points, where text has 8
+_ONE_VALUE = 1e-9  # of an exponent: replicates that spread less differ by rounding, and have no histogram
 
 
 def plot_fit(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = LEVEL, palette: Colours = None) -> Axes:
@@ -111,9 +112,11 @@ def plot_exponents(fits: Mapping[Hashable, Fit], *, ax: Axes, level: float = LEV
             ax.plot([x, x], y_ends, color=_INK, lw=1.2)
             ax.plot(x, y, marker, color=colour, mec=_INK, label=literal(name))
         else:
-            ax.hist(columns[0], bins=40, density=True, color=colour, alpha=0.4, label=literal(name))
             estimate, low, high = ends[0]
-            ax.axvline(estimate, color=colour, lw=1.5)
+            spread = bool(np.ptp(columns[0]) > _ONE_VALUE * abs(estimate))  # points on a curve have but one exponent
+            if spread:
+                ax.hist(columns[0], bins=40, density=True, color=colour, alpha=0.4, label=literal(name))
+            ax.axvline(estimate, color=colour, lw=1.5, label=None if spread else literal(name))
             ax.axvline(low, color=colour, lw=1, ls=":")
             ax.axvline(high, color=colour, lw=1, ls=":")
     if len(names) == 2:

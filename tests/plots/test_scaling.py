@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -90,3 +91,18 @@ def test_panels_are_chosen_among_those_that_apply(floored: Fit) -> None:
         summary_figure({"all": floored}, panels="frontier")
     with pytest.raises(InputError, match="unknown series in the palette 'alle'"):
         summary_figure({"all": floored}, palette={"alle": "red"})
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-16])
+def test_points_on_a_curve_have_one_exponent_and_no_histogram(noise: float) -> None:
+    """Seen: replicates that differ by rounding alone, for which no bins are wide enough."""
+    x = np.geomspace(10, 1e4, 8)
+    frame = pd.DataFrame({"N": x, "loss": 3 * x**-0.34})
+    found = fit(frame, get_law("power"), x="N", loss="loss", bootstrap=20)
+    place = found.law.parameter_names.index("alpha")
+    replicates = np.array(found.replicates)
+    replicates[:, place] = 0.34 + noise * np.arange(len(replicates))
+    ax = Figure().subplots()
+    plot_exponents({"all": replace(found, replicates=replicates)}, ax=ax)
+    assert len(ax.patches) == 0
+    assert ax.lines[0].get_label() == "all"

@@ -63,7 +63,12 @@ def test_sentences_are_said_only_while_their_verdicts_stand(results):
     text = "It is so. [[C3b=supported: Networks agree.]] [[C3b=refuted: They do not.]] End"
     assert rivals.section(results, link, text) == "It is so. Networks agree. End"
     refuted = [
-        replace(one, outcome="refuted", standing="refuted", findings=[replace(each, outcome="refuted") for each in one.findings])
+        replace(
+            one,
+            outcome="refuted",
+            standing="refuted",
+            findings=[replace(each, outcome="refuted") for each in one.findings],
+        )
         if one.id == "C3b"
         else one
         for one in results.claims
