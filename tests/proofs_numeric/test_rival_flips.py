@@ -23,7 +23,7 @@ GOOD = {"down": 0.4, "end": 0.8, "inertia": 0.9, "through_flips": 0.97}
 def trainings(*, only="", narrow=None, power=0.0, frozen=0.3, lost=False, **means):
     """Eight data sets at each width, every share off by 0.01; the widest has these means, and `power` is theirs in m.
 
-    With frozen activations both shares are `frozen` of it; only one setting differs from GOOD where `only` names it;
+    With frozen activations all are `frozen` of it; only one setting differs from GOOD where `only` names it;
     the narrowest width has the means `narrow`.
     """
     rng = np.random.default_rng(0)
@@ -33,7 +33,8 @@ def trainings(*, only="", narrow=None, power=0.0, frozen=0.3, lost=False, **mean
         chosen = GOOD | (means if only in ("", setting) else {}) | (narrow or {} if width == WIDTHS[0] else {})
         row = {"task": task, "dim": dim, "n_train": 32, "width": width, "seed": seed, "data_seed": seed, "frozen": held}
         for name, mean in chosen.items():
-            factor = (width / WIDTHS[-1]) ** power * (frozen if held else 1.0) if name in ("down", "end") else 1.0
+            factor = frozen if held else 1.0
+            factor *= (width / WIDTHS[-1]) ** power if name in ("down", "end") else 1.0
             row[name] = mean * factor + 0.01 * rng.standard_normal()
         row |= {"end_next": row["end"] / 2, "down_rate": 1e-3, "end_rate": 1e-3, "twice": 1e-3, "loss_end": 1e-3}
         if lost and seed == 0 and width == WIDTHS[-1]:
