@@ -22,7 +22,6 @@ from ntk1bit.claims import Number
 from ntk1bit.claims.results import (
     ClaimEntry,
     Results,
-    claim_entry,
     judge_together,
     read_results,
     table,
@@ -37,7 +36,7 @@ from proofs_numeric.catalogue import proofs
 from proofs_numeric.data import Data
 from proofs_numeric.page import RESULTS
 from proofs_numeric.publish import NETWORKS, publish
-from proofs_numeric.verification import judge_again
+from proofs_numeric.verification import judge, judge_again
 
 
 def recount(results: Results, networks: pd.DataFrame) -> Results:
@@ -62,8 +61,7 @@ def recount(results: Results, networks: pd.DataFrame) -> Results:
     claims = []
     for name, proof in proofs().items():
         if name in from_losses or not proof.studies:
-            evidence = proof.evidence(data)
-            claims.append(claim_entry(proof.claim, proof.claim.judge(evidence), evidence))
+            claims.append(judge(proof, data))
         elif name in stored:
             claims.append(judge_again(stored[name]))
     return msgspec.structs.replace(results, claims=judge_together(claims))

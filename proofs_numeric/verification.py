@@ -125,8 +125,7 @@ def verify(
     entries = []
     for identity, proof in chosen.items():
         runs.tell(f"judging {identity}")
-        evidence = proof.evidence(data)
-        entries.append(claim_entry(proof.claim, proof.claim.judge(evidence), evidence))
+        entries.append(judge(proof, data))
     place = {name: k for k, name in enumerate(MODULES)}  # claims that are no longer in the catalogue are dropped
     kept = [] if earlier is None else [one for one in earlier.claims if one.id not in chosen and one.id in place]
     judged = sorted((*entries, *map(judge_again, kept)), key=lambda one: place[one.id])
@@ -135,6 +134,12 @@ def verify(
     results = document(preset, before | about, judged)
     write_results(results, folder)
     return results
+
+
+def judge(proof: Proof, data: Data) -> ClaimEntry:
+    """Make the evidence of a claim and judge what is stored of it: six digits, from which nothing else can follow."""
+    evidence = proof.evidence(data)
+    return judge_again(claim_entry(proof.claim, proof.claim.judge(evidence), evidence))
 
 
 def judge_again(entry: ClaimEntry) -> ClaimEntry:
