@@ -61,8 +61,8 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     ),
     (
         {"C1-surrogates": "supported", "C1-surrogates-size": "refuted"},
-        "How the gradient of the sign is replaced changes the kernel at the start less than the bit does, but for a common "
-        "factor, a learning rate; with that factor it changes it far more.",
+        "How the gradient of the sign is replaced changes the kernel at the start less than the bit does, but for a "
+        "common factor, a learning rate; with that factor it changes it far more.",
     ),
     (
         {"RIVAL-flips": "supported"},
@@ -70,7 +70,8 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     ),
     (
         {"C1-noise": "supported"},
-        "The drift of the kernel is the noise of the activations that change, on data that its derivation had not seen.",
+        "The drift of the kernel is the noise of the activations that change, on data that its derivation had not "
+        "seen.",
     ),
     (
         {"C1-K-late": "supported"},
