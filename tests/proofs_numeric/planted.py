@@ -110,7 +110,7 @@ def power(exponent: float, column: str = "width", *, noise: float = 0.0, size: f
     return lambda frame: size * (frame[column] / 64.0) ** exponent * np.exp(noise * frame["noise"])
 
 
-def narrow_off(exponent: float, shift: float, *, noise: float = 0.0) -> Callable[..., Any]:
+def narrow_off(exponent: float, shift: float) -> Callable[..., Any]:
     """Return a power of m from which the narrowest two of six doubling widths, from 64 on, are off.
 
     Over all six the exponent is larger by `shift`. No bend is seen, in which case a fit would look at the widest alone:
@@ -118,7 +118,7 @@ def narrow_off(exponent: float, shift: float, *, noise: float = 0.0) -> Callable
     """
     first = -shift * np.log(2) * 35 / 20
     off = {64: first, 128: 5 * first}
-    straight = power(exponent, noise=noise)
+    straight = power(exponent)
     return lambda frame: straight(frame) * np.exp([off.get(width, 0.0) for width in frame["width"]])
 
 
@@ -132,14 +132,14 @@ def where(then: Law, other: Law, **settings: Any) -> Callable[..., Any]:
     return law
 
 
-def settling(level: Law, *, start: float = 4.0, rate: Law = 2.0) -> Callable[..., Any]:
-    """Return the law of a loss that falls from `start` to a level by exp(-rate t), and stays there within 1 %."""
+def settling(level: Law, *, rate: Law = 2.0) -> Callable[..., Any]:
+    """Return the law of a loss that falls from 4 to a level by exp(-rate t), and stays there within 1 %."""
 
     def law(frame: pd.DataFrame) -> Any:
         end, speed = evaluate(level, frame), evaluate(rate, frame)
         jumps = np.where(frame["step"] > 0, 0.01 * np.random.default_rng(5).standard_normal(len(frame)), 0.0)
         fallen = np.exp(-speed * frame["step"])
-        return (end * (1 - fallen) + start * fallen) * (1 + jumps)
+        return (end * (1 - fallen) + 4.0 * fallen) * (1 + jumps)
 
     return law
 

@@ -23,13 +23,13 @@ from tests.proofs_numeric.planted import (
 )
 from tests.proofs_numeric.values import failures, value
 
-SEEDS = tuple(range(13))
+SEEDS = tuple(range(10))
 STUDIES = {
     "digits": {"n_train": 32, "seed": SEEDS},
     "gap-dims": {"dim": (8, 32), "seed": SEEDS},
-    "gap-kappas": {"kappa": 0.1, "seed": SEEDS},
+    "gap-kappas": {"kappa": (0.1, 0.3), "seed": SEEDS},
 }
-HELD_OUT = 2 * 4 * len(SEEDS)  # pairs from an iid start at two widths
+HELD_OUT = 2 * 5 * len(SEEDS)  # pairs from an iid start at two widths
 NOISE = 0.02
 PEAK = np.array([0.2, 1.0, 0.5])  # of what is largest at step 1 of 2
 
@@ -46,10 +46,10 @@ def bound(frame):
     return frame["kappa"] * np.sqrt(np.log(frame["width"] / 0.05)) * frame["dim"] * (log + 3.0)
 
 
-def pairs(share: Law = 1e-3, *, paired: Law = 1.0, **gap_dims):
+def pairs(share: Law = 1e-3, *, paired: Law = 1.0, without="dim < 0"):
     """All studies: the largest difference is a share of the bound, or a law of it, for an iid start, `paired` beside.
 
-    `gap_dims` are settings of that study.
+    They lack the networks that they are `without`.
     """
 
     def size(frame):
@@ -63,8 +63,8 @@ def pairs(share: Law = 1e-3, *, paired: Law = 1.0, **gap_dims):
                 1.0,
                 test_outputs=apart(size),
                 radius=lambda f: radius(f) * PEAK[f["step"]],
-            )
-            for name, settings in (STUDIES | {"gap-dims": STUDIES["gap-dims"] | gap_dims}).items()
+            ).query(f"not ({without})")
+            for name, settings in STUDIES.items()
         }
     )
 
@@ -72,7 +72,7 @@ def pairs(share: Law = 1e-3, *, paired: Law = 1.0, **gap_dims):
 def test_differences_that_are_a_share_of_the_bound_support_the_theorem():
     found = thm_5_2.evidence(pairs())
     assert set(outcomes(thm_5_2.CLAIM, found).values()) == {"supported"}
-    # twice the largest of 104 pairs, which lies 1.5 to 4 standard deviations up
+    # twice the largest of 100 pairs, which lies 1.5 to 4 standard deviations up
     assert 2e-3 * np.exp(1.5 * NOISE) < value(found, "bound.constant") < 2e-3 * np.exp(4 * NOISE)
     assert 2 * np.exp(1.5 * NOISE) < value(found, "bound.looseness") < 2 * np.exp(4 * NOISE)
     assert failures(found, "bound") == (0, HELD_OUT)
@@ -81,8 +81,11 @@ def test_differences_that_are_a_share_of_the_bound_support_the_theorem():
 @pytest.mark.parametrize(("growth", "outcome"), [(-0.3, "supported"), (0.1, "refuted")])
 def test_growth_beside_the_bound_is_found_out(growth, outcome):
     # settings have sizes of their own, and those that lack the smallest width are not to bend the law
-    found = thm_5_2.evidence(pairs(lambda f: f["dim"] ** -0.5 * (f["width"] / 64) ** growth, width=WIDTHS[1:]))
-    assert value(found, "bound.shape") == pytest.approx(growth, abs=3 * slope_error(WIDTHS, 26, NOISE))
+    law = power(growth)
+    for one in ({"dim": 8}, {"kappa": 0.1}):
+        law = where(lambda f, law=law: 3.0 * law(f), law, **one)
+    found = thm_5_2.evidence(pairs(law, without="width == 64 and (dim == 8 or kappa == 0.1)"))
+    assert value(found, "bound.shape") == pytest.approx(growth, abs=3 * slope_error(WIDTHS, 30, NOISE))
     assert outcomes(thm_5_2.CLAIM, found)["bound.shape"] == outcome
 
 
@@ -108,13 +111,15 @@ def test_the_exponent_of_the_gap_is_that_on_digits(exponent, outcome):
     assert value(found, "gap.m.digits.iid") == pytest.approx(exponent, abs=error)
     assert context(thm_5_2.CLAIM, found) == {"gap.m.digits.iid": outcome}
     table = found.tables["largest gap, digits, iid"].set_index("width")["value"]
-    assert table.to_dict() == pytest.approx({m: (m / 64) ** exponent for m in WIDTHS}, rel=3 * NOISE / 13**0.5)
+    assert table.to_dict() == pytest.approx(
+        {m: (m / 64) ** exponent for m in WIDTHS}, rel=3 * NOISE / len(SEEDS) ** 0.5
+    )
 
 
 def test_both_networks_of_a_pair_have_one_setting_seed_and_step():
     frame = pairs().frame("gap-dims")
     found = thm_5_2.pairs(pd.DataFrame(frame.sample(frac=1.0, random_state=0)))
-    assert len(found) == 2 * 2 * 4 * 13  # starts, d, m, seeds
+    assert len(found) == 2 * 2 * 4 * 10  # starts, d, m, seeds
     assert found["radius"].to_numpy() == pytest.approx(3.0)
     alone = frame.loc[(frame["precision"] == "one_bit") | (frame["seed"] > 0)]
-    assert len(thm_5_2.pairs(alone)) == 2 * 2 * 4 * 12
+    assert len(thm_5_2.pairs(alone)) == 2 * 2 * 4 * 9
