@@ -60,6 +60,15 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
         "shrink with width.",
     ),
     (
+        {
+            "C1-K-late": "refuted",
+            "C1-K-late/excess.m.widest": "inconclusive",
+            "C1-K-late/over_k.widest": "refuted",
+        },
+        "Later it does not: in mid-training the loss of the widest networks is many times that of K_eff's descent; "
+        "whether that excess vanishes with width is open.",
+    ),
+    (
         {"C1-surrogates": "supported", "C1-surrogates-size": "refuted"},
         "How the gradient of the sign is replaced changes the kernel at the start less than the bit does, but for a "
         "common factor, a learning rate; with that factor it changes it far more.",
@@ -67,6 +76,11 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     (
         {"RIVAL-flips": "supported"},
         "Late in training most flips of a sign undo a recent one, as is known of quantisation-aware training.",
+    ),
+    (
+        {"C1-noise": "refuted"},
+        "That the drift of the kernel is the noise of the activations that change did not stand the test of other "
+        "data.",
     ),
     (
         {"C1-noise": "supported"},

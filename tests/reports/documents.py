@@ -72,6 +72,8 @@ def finding(outcome: str, measure: str = "the exponent") -> dict[str, Any]:
         "rule": f"{measure} is at most -0.5",
         "why": "-0.2 [-0.3, -0.1]",
         "power": "tells a value 0.1 beyond a bound with probability 0.8",
+        "p": 0.001,
+        "adjusted": 0.02,
     }
 
 
