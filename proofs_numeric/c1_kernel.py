@@ -38,16 +38,19 @@ from proofs_numeric.studies import DATA_SETS, FUNCTIONS
 _INITS = ("paired", "iid")
 
 
-def _labels() -> dict[str, str]:
+_KINDS = {
+    "drift": ("drift", _INITS),
+    "changed": ("changed activations", ("paired",)),
+    "ratio": ("drift / sqrt(p/m)", ("paired",)),
+}
+
+
+def _labels(*kinds: str, where: str = "") -> dict[str, str]:
+    said = ", data sets and networks" if where else ""
     return {
-        f"{name}.m.{one}.{init}{where}": f"exponent of {words}, {PRECISIONS[one]}, {init}{said}"
-        for name, words, inits in (
-            ("drift", "drift", _INITS),
-            ("changed", "changed activations", ("paired",)),
-            ("ratio", "drift / sqrt(p/m)", ("paired",)),
-        )
-        for one, init in itertools.product(PRECISIONS, inits)
-        for where, said in (("", ""), (".draws", ", data sets and networks"))
+        f"{kind}.m.{one}.{init}{where}": f"exponent of {_KINDS[kind][0]}, {PRECISIONS[one]}, {init}{said}"
+        for kind in kinds
+        for one, init in itertools.product(PRECISIONS, _KINDS[kind][1])
     }
 
 
@@ -69,7 +72,7 @@ CLAIM = Claim(
         IntervalWithin("ratio.m.full.paired", -0.05, 0.05),
         *(IntervalWithin(f"drift.m.full.{init}", high=-0.5) for init in _INITS),
     ),
-    labels=_labels(),
+    labels=_labels(*_KINDS) | _labels("drift", where=".draws"),
     ranges="-1/2, the rate of D25's bounds",
 )
 CLAIM_NOISE = Claim(
@@ -85,7 +88,7 @@ CLAIM_NOISE = Claim(
         IntervalWithin("drift.m.one_bit.paired.draws", -0.75, -0.625),
         IntervalWithin("drift.m.full.paired.draws", -0.8, -0.7),
     ),
-    labels=_labels(),
+    labels=_labels("drift", "ratio", where=".draws"),
     ranges="-3/4 and -5/8 are derived, 0.05 is a fifth of the distance from -3/4 to the -1/2 of D25's bounds",
 )
 

@@ -53,7 +53,7 @@ HELD_OUT_ERROR = 0.02  # of the predicted loss at the largest size, relative: se
 
 CLAIM = Claim(
     id="C6",
-    title="the gap shrinks with size, small sizes predict the largest",
+    title="the gap shrinks, small sizes predict the largest",
     statement="The gap L_bitnet - L_full between validation losses shrinks with N, and L(N) = a N^b + c, fitted to the "
     "smaller sizes of each arm, predicts its largest; whether c is above 0 five sizes do not show.",
     source="W23, Fig. 3",
@@ -117,7 +117,7 @@ _ENERGY_LABELS = {
 }
 CLAIM_ENERGY = Claim(
     id="C6-energy",
-    title="at equal energy as W23 counts it 1 bit has the lower loss",
+    title="at W23's equal energy 1 bit has the lower loss",
     statement="At the inference energy of a full-precision network, counted as W23 counts it at 7 nm, a 1-bit network "
     "has a lower validation loss.",
     source="W23, Fig. 3",
@@ -131,7 +131,7 @@ CLAIM_ENERGY = Claim(
 CLAIM_ENERGY_ALL = replace(
     CLAIM_ENERGY,
     id="C6-energy-all",
-    title="at equal energy, all counted, 1 bit has the lower loss",
+    title="all energy counted, 1 bit has the lower loss",
     statement="At the inference energy of a full-precision network, everything that a forward pass computes counted at "
     "7 nm, a 1-bit network has a lower validation loss.",
     source="ours, against W23, Fig. 3",

@@ -155,7 +155,7 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
         "the logarithmic axes of D25's Fig. 1 too.",
     ),
     (
-        {"C5": "refuted"},
+        {"C5": "refuted", "C5/loss.one_bit.size.depth3": "refuted"},
         "The loss of deep 1-bit networks on D25's functions does not fall with size at both depths, after the few "
         "thousand steps taken here; how it goes with size is decided by the learning rate as much as by anything else.",
     ),

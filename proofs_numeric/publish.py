@@ -52,7 +52,7 @@ def publish(
     verified = read_results(folder)
     if verified.preset != PRESET:
         raise InputError(f"{folder} holds a {verified.preset} verification; the documents cite --preset {PRESET}")
-    contents = {page: render(verified, read_changes(results), read_earlier(results)).encode()}
+    contents = {page: render(verified, read_changes(results), read_earlier(RESULTS)).encode()}
     contents[page.parent / COVERAGE] = statements.render(verified).encode()
     if folder.resolve() != results.resolve():
         if not (folder / _MADE).is_file():

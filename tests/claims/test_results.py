@@ -126,7 +126,7 @@ def may_be_anything(place) -> bool:
 
 def may_be_missing(place) -> bool:
     """Names that a verification chooses, and fields that verdicts of earlier versions lack."""
-    later = place[-1] in ("power", "units") or (place[0] == "claims" and place[-1] == "settings")
+    later = place[-1] in ("power", "units", "p", "adjusted") or (place[0] == "claims" and place[-1] == "settings")
     return may_be_anything(place) or later or (below(place, "studies", 1) and len(place) == 2)
 
 

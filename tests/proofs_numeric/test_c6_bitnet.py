@@ -92,7 +92,10 @@ def test_a_closing_gap_supports_and_its_exponent_is_found():
         assert evidence.get(f"held_out.{arm}").value < 0.005
     b = evidence.get("law.b.full")
     assert b.low < -0.35 < b.high
-    assert all(one.outcome == "supported" for one in verdict.context)
+    told = {one.measure: one.outcome for one in verdict.context}
+    plain = {name for name in told if name.startswith("held_out.power.")}  # a law without the floor that is there
+    assert {told[name] for name in plain} == {"refuted"}
+    assert {told[name] for name in told.keys() - plain} == {"supported"}
     assert len(evidence.tables["losses"]) == 4 * 5
     assert set(evidence.tables["laws"]["arm"]) == {"full", "bitnet"}
 
@@ -116,6 +119,8 @@ def test_the_trigram_and_signs_after_training_are_context():
     assert {one.measure for one in verdict.context if one.outcome == "refuted"} == {
         "trigram_minus_bitnet.smallest",
         "trigram_minus_bitnet.largest",
+        "held_out.power.full",
+        "held_out.power.bitnet",
     }
 
 

@@ -16,6 +16,7 @@ from proofs_numeric.studies import PRESETS, studies
 # Every row of the papers' claims that this library speaks about; a row that loses its proof shows here.
 EXPECTED = {
     *("I.6", "D.7", "Eq.5", "G.5", "H.2", "I.3", "I.5", "I.2", "4.2", "4.3", "4.4", "5.1", "5.2"),
+    *("D25-steps", "C1b-K", "C1-K-late", "C1-noise", "C6-energy-all"),
     *("C1-surrogates", "C1-surrogates-size", "RIVAL-spectrum", "RIVAL-flips", "RIVAL-inertia"),
     *("C0", "C1", "C1-H", "C1-K", "C1b", "C2", "C2-law", "C3", "C3-paired", "C3b", "C4"),
     *("C5", "C5-ratio", "C5-similar", "C6", "C6-stable", "C6-energy"),
@@ -45,8 +46,11 @@ def test_every_study_that_a_claim_names_exists_and_none_is_idle(preset):
 
 def test_the_cited_presets_have_enough_seeds_and_the_widths_asked_for():
     for preset, widest in (("standard", 16384), ("thorough", 65536)):
-        every = (one.specification for one in studies(preset).values())
-        sweeps = [spec for spec in every if isinstance(spec, SweepSpec)]
+        every = {name: one.specification for name, one in studies(preset).items()}
+        late = every.pop("mid-training")  # of few steps, so that it can be wider
+        assert isinstance(late, SweepSpec)
+        assert max(late.widths) == 4 * widest
+        sweeps = [spec for spec in every.values() if isinstance(spec, SweepSpec)]
         assert min(len(sweep.seeds) for sweep in sweeps) >= 5
         assert max(max(sweep.widths) for sweep in sweeps) == widest
         assert min(min(sweep.widths) for sweep in sweeps) == 64

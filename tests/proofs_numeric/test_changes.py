@@ -24,6 +24,7 @@ def test_a_verdict_a_finding_and_a_measure_that_differ_are_named(stored):
     other = msgspec.structs.replace(
         entry,
         outcome="inconclusive",
+        standing="inconclusive",
         measures=[msgspec.structs.replace(one, low=0.0) if one is measure else one for one in entry.measures],
         findings=[
             msgspec.structs.replace(one, outcome="inconclusive") if one is finding else one for one in entry.findings

@@ -77,7 +77,7 @@ def test_losses_that_fall_as_one_over_m_support_the_claim():
 
 @pytest.mark.parametrize(("in_m", "expected"), [
     (-0.5, ("supported", "supported")),
-    (-0.2, ("supported", "refuted")),  # a width of eps^-5
+    (-0.2, ("refuted", "refuted")),  # a width of eps^-5
     (-0.05, ("refuted", "refuted")),
     (0.3, ("refuted", "inconclusive")),  # no width is enough
 ])  # fmt: skip
