@@ -86,6 +86,8 @@ def test_the_exponents_of_the_loss_and_of_the_width_needed_decide(in_m, expected
     judged = outcomes(thm_4_2.CLAIM, found)
     assert value(found, "loss.m") == pytest.approx(in_m, abs=3 * slope_error(WIDTHS, len(SEEDS), ERROR))
     assert (judged["loss.m"], judged["width.eps"]) == expected
+    least = 4096 if in_m < 0 else 64
+    assert f"; a width of {least} suffices." in found.remarks[0]
     if in_m == -0.5:
         assert value(found, "width.eps") == pytest.approx(-2.0, abs=4 * 6 * slope_error(WIDTHS, len(SEEDS), ERROR))
         assert context(thm_4_2.CLAIM, found)["width.eps"] == "refuted"
