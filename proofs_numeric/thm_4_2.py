@@ -66,11 +66,11 @@ def evidence(data: Data) -> Evidence:
     loss = select(loss_at_end(one_bit), precision="one_bit")
     (needed,) = width_needed(one_bit)
     fit = needed.power
-    widest = int(highest(one_bit["width"]))
-    last = cells(one_bit.loc[one_bit["width"] == widest])
-    smallest = float(np.min(np.asarray(loss.table["value"])))
-    n, dim = (int(last[name].iloc[0]) for name in ("n_train", "dim"))
-    asked = theorem_width(float(np.mean(last["lambda_min"].to_numpy())), n, dim, smallest, dim_power=8)
+    least = loss.table.iloc[int(np.argmin(loss.table["value"]))]
+    width, smallest = int(least["width"]), float(least["value"])
+    reached = cells(one_bit.loc[one_bit["width"] == width])
+    n, dim = (int(reached[name].iloc[0]) for name in ("n_train", "dim"))
+    asked = theorem_width(float(np.mean(reached["lambda_min"].to_numpy())), n, dim, smallest, dim_power=8)
     return Evidence(
         (
             exponent(loss, "loss.m", "floor"),
@@ -87,17 +87,17 @@ def evidence(data: Data) -> Evidence:
             *(_slower(data, study, task) for task, study in _STUDY_OF.items()),
             Number(
                 "theorem.log10",
-                f"for the loss {smallest:.2g} that m = {widest} reaches, with the constant 1",
+                f"for the loss {smallest:.2g} that m = {width} reaches, with the constant 1",
                 asked,
                 f"sphere, n = {n}, d = {dim}",
                 "floor",
             ),
-            vacuity("theorem.vacuity", asked, widest, f"sphere, n = {n}, d = {dim}", "floor"),
+            vacuity("theorem.vacuity", asked, highest(frame["width"]), f"sphere, n = {n}, d = {dim}", "floor"),
         ),
         {"width needed": needed.table, "loss against width": loss.table},
         (
             f"For L = {smallest:.1e} the theorem requires a width of 10^{asked:.0f} (constant 1, delta = {DELTA:g}); "
-            f"a width of {widest} suffices.",
+            f"a width of {width} suffices.",
         ),
     )
 

@@ -257,7 +257,7 @@ def held_out_bound(
                 frame.assign(ratio=ratio),
                 one,
                 (split, *(other for other in settings if other != one)),
-                f"{measure}.shape.{SYMBOLS.get(one, one)}",
+                f"{measure}.shape.{SYMBOLS.get(one, one).lower()}",
                 span,
                 study,
             )
@@ -292,13 +292,13 @@ def bound_criteria(measure: str, trials: int) -> tuple[Criterion, ...]:
 def bound_labels(measure: str, label: str, grows: tuple[str, ...] = ()) -> dict[str, str]:
     """Return the labels of the measures of `held_out_bound`."""
     words = {"constant": "constant", "looseness": "looseness", "shape": "growth of the ratio with m"}
-    words |= {f"shape.{symbol}": f"growth of the ratio with {symbol}" for symbol in (SYMBOLS[one] for one in grows)}
+    words |= {f"shape.{SYMBOLS[one].lower()}": f"growth of the ratio with {SYMBOLS[one]}" for one in grows}
     return {measure: label} | {f"{measure}.{name}": f"{label}: {said}" for name, said in words.items()}
 
 
 def bound_reach(measure: str, grows: tuple[str, ...] = (), **others: Any) -> Reach:
     """Return the reach of a claim on a bound of `held_out_bound`: how loose it is, and how that goes."""
-    growth = {"m": f"{measure}.shape"} | {SYMBOLS[one]: f"{measure}.shape.{SYMBOLS[one]}" for one in grows}
+    growth = {"m": f"{measure}.shape"} | {SYMBOLS[one]: f"{measure}.shape.{SYMBOLS[one].lower()}" for one in grows}
     return Reach(looseness=f"{measure}.looseness", growth=growth, **others)
 
 

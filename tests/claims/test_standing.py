@@ -7,7 +7,7 @@ import pytest
 
 from ntk1bit.claims import STANDINGS, AtMost, Claim, Evidence, IntervalEstimate, IntervalWithin, Number, Reach, Verdict
 from ntk1bit.claims.results import claim_entry, judge_together
-from ntk1bit.claims.standing import SHARP, in_words
+from ntk1bit.claims.standing import SHARP, Standing, in_words
 from ntk1bit.errors import InputError
 from ntk1bit.statistics import student_interval
 
@@ -73,7 +73,8 @@ def test_limits_say_by_how_much() -> None:
 def test_a_standing_fits_its_outcome() -> None:
     holds, fails = claim(Reach()).judge(measured()), claim(Reach()).judge(measured(error=2.0))
     assert Verdict(holds.claim, "supported", holds.findings).standing == "supported"
-    for verdict, standing in ((holds, "refuted"), (fails, "identity"), (fails, "supported")):
+    others: list[tuple[Verdict, Standing]] = [(holds, "refuted"), (fails, "identity"), (fails, "supported")]
+    for verdict, standing in others:
         with pytest.raises(InputError, match="its standing cannot be"):
             Verdict(verdict.claim, verdict.outcome, verdict.findings, standing=standing)
     with pytest.raises(InputError, match="its standing cannot be"):
@@ -158,4 +159,4 @@ def test_claims_are_sorted_by_standing() -> None:
     ]
     order = [one.standing for one in judge_together(made)]
     assert order == ["refuted", "assumptions unmet", "identity", "supported"]
-    assert [list(STANDINGS).index(one) for one in order] == sorted(list(STANDINGS).index(one) for one in order)
+    assert order == [one for one in STANDINGS if one in order]

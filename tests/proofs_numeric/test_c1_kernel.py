@@ -23,7 +23,7 @@ from tests.proofs_numeric.planted import (
     stored,
     sweep,
 )
-from tests.proofs_numeric.values import value
+from tests.proofs_numeric.values import units, value
 
 NOISE = 0.02
 INITS = ("paired", "iid")
@@ -140,7 +140,7 @@ def test_drifts_as_the_square_root_of_what_changes_support_the_claim_on_noise():
         assert value(found, f"drift.m.{precision}.paired.draws") == pytest.approx(drift, abs=error)
         ratio = drift - (change - 1) / 2
         assert value(found, f"ratio.m.{precision}.paired.draws") == pytest.approx(ratio, abs=error)
-    assert all(found.get(name).units == CROSSED for name in NOISY)
+    assert {units(found, name) for name in NOISY} == {CROSSED}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from tests.proofs_numeric.planted import (
     Law,
     apart,
     context,
+    evaluate,
     networks,
     on_data_set,
     outcomes,
@@ -21,7 +22,7 @@ from tests.proofs_numeric.planted import (
     sweep,
     where,
 )
-from tests.proofs_numeric.values import value
+from tests.proofs_numeric.values import units, value
 
 WIDTHS, DIMS, KAPPAS = (64, 128, 256, 512, 1024, 2048), (8, 32, 128), (0.1, 0.3, 1.0)
 FEW, FOUR = (256, 1024, 4096), WIDTHS[-4:]
@@ -37,8 +38,7 @@ def study(size: Law, outputs: Law = 1.0, **settings):
     """
 
     def over_time(frame):
-        each = [law(frame) if callable(law) else law for law in (size, outputs)]
-        end = each[0] * each[1] * np.exp(NOISE * frame["shared"])
+        end = evaluate(size, frame) * evaluate(outputs, frame) * np.exp(NOISE * frame["shared"])
         return np.where(frame["step"] == 2, end, 0.01 * frame["step"])
 
     return sweep(
@@ -109,7 +109,7 @@ def test_gaps_that_close_support_the_claim_on_their_start(init, in_m):
     # outputs differ on one of four inputs
     at_widest = pytest.approx(32**in_m / 2, rel=3 * NOISE / len(SEEDS) ** 0.5)
     assert value(found, f"gap.widest.digits.{init}") == at_widest
-    assert found.get(f"gap.m.draws.{init}.widest").units == CROSSED
+    assert units(found, f"gap.m.draws.{init}.widest") == CROSSED
     tasks = found.tables["exponents by task"].set_index("task")
     assert tasks["exponent"].to_dict() == pytest.approx({"f1": -0.1, "f2": -0.2}, abs=3 * slope_error(FEW, 2, NOISE))
     dims = found.tables["exponents by dimension"].set_index("dim")

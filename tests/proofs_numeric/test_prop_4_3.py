@@ -68,6 +68,7 @@ def test_losses_that_follow_the_printed_law_support_it():
     found = losses(theirs)
     assert_exponents(found, size=-0.25, n=3.0, d=2.0)
     assert set(outcomes(prop_4_3.CLAIM, found).values()) == {"supported"}
+    assert found.remarks == ()  # no faster than as a bound
     # the standard deviation of log10 L around the law is that of the noise
     assert value(found, "scatter.d25") == pytest.approx(np.hypot(NOISE, 0.01 / 5**0.5) / np.log(10), rel=0.25)
     assert value(found, "scatter.floor") > 0.2
@@ -79,6 +80,7 @@ def test_losses_that_follow_the_floor_law_refute_it_and_keep_its_bound():
     assert_exponents(found, size=-1.0, n=2 - 1.4, d=-1 + 0.6)
     assert set(outcomes(prop_4_3.CLAIM, found).values()) == {"refuted"}
     assert context(prop_4_3.CLAIM, found) == {"loss.size": "supported"}
+    assert "the loss falls 4 times as fast in log N as it says" in found.remarks[0]
     assert value(found, "scatter.floor") == pytest.approx(np.hypot(NOISE, 0.01 / 5**0.5) / np.log(10), rel=0.25)
     assert value(found, "scatter.d25") > 0.2
 

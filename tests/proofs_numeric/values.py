@@ -17,3 +17,10 @@ def failures(found: Evidence, measure: str) -> tuple[int, int]:
     one = found.get(measure)
     assert isinstance(one, Count)
     return one.failures, one.trials
+
+
+def units(found: Evidence, measure: str) -> str:
+    """Return what the interval of an estimate is over."""
+    one = found.get(measure)
+    assert isinstance(one, IntervalEstimate)
+    return one.units
