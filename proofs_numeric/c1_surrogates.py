@@ -87,7 +87,7 @@ def _criteria(name: str, high: float) -> tuple[IntervalWithin, ...]:
 
 CLAIM = Claim(
     id="C1-surrogates",
-    title="surrogates change the kernel less than quantising",
+    title="surrogates change the kernel less than the bit",
     statement="Up to a common factor, the kernels at the start under the surrogates identity, clipped and tanh lie "
     "closer to each other than the 1-bit kernel lies to that of full precision with the same weights.",
     source="ours",

@@ -43,7 +43,8 @@ def draw_verdicts(results: Results, sheet: Sheet = PLAIN) -> Figure:
     groups = {f"claims of {source}": [c for c in results.claims if c.source.startswith(source)] for source in _SOURCES}
     groups["claims of our own"] = [claim for claim in results.claims if not claim.source.startswith(_SOURCES)]
     first, *others = ((heading, members) for heading, members in groups.items() if members)
-    rows = max(len(first[1]) + 1, sum(len(members) + 2 for _, members in others) - 1)
+    beside = (len(first[1]) + 1, sum(len(members) + 2 for _, members in others) - 1)
+    rows = max(*beside, min(beside) + len(there) + 2)  # the legend stands below the shorter column
     title, size = f"{len(results.claims)} claims tested by numbers: {summary}", (PAGE, 0.4 + _ROW * rows)
     figure, axes = sheet.figure(TEXTS["verdicts"]["panels"], size, title, row_height=_ROW * (rows + 1))
     for ax, chosen in ((axes["D25"], [first]), (axes["others"], others)):
@@ -58,7 +59,8 @@ def draw_verdicts(results: Results, sheet: Sheet = PLAIN) -> Figure:
     if any(claim.words != claim.standing for claim in results.claims):
         handles.append(Line2D([], [], linestyle="none", marker=f"${_HERE}$", color="black", markersize=points(4)))
         labels.append(AT_THESE_SIZES)
-    figure.axes[-1].legend(handles, labels, loc="lower right", fontsize=points(6.8), handletextpad=0.3)
+    below = axes["D25" if beside[0] <= beside[1] else "others"]
+    below.legend(handles, labels, loc="lower left", fontsize=points(6.8), handletextpad=0.3)
     return figure
 
 
