@@ -123,7 +123,7 @@ def test_a_stopped_verification_goes_on_where_it_was(tmp_path):
     kept = {path: path.stat().st_mtime_ns for path in folder.rglob("cells/*.parquet")}
     assert len(kept) >= 3
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "supported" in done.stdout
+    assert "identity" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
