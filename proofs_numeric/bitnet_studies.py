@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from ntk1bit.claims import Reach
 from ntk1bit.experiments import ExperimentList, Specification
 from ntk1bit.experiments.language_spec import LanguageSpec
 from ntk1bit.experiments.stability_spec import StabilitySpec
@@ -99,6 +100,11 @@ _SIZES = {
         9,
     ),
 }
+
+
+def smaller_than(theirs: str) -> Reach:
+    """Return the reach of a claim that these studies judge at sizes below W23's."""
+    return Reach(sizes=f"{_W23.shapes[-1].parameters / 1e6:.1g} million parameters at most, where W23 has {theirs}")
 
 
 def bitnet_studies(preset: str) -> Iterator[Planned]:

@@ -31,9 +31,10 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin, Reach
+from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin
 from ntk1bit.claims.measures import seeds_interval
 from ntk1bit.estimators import language as summary
+from proofs_numeric.bitnet_studies import smaller_than
 from proofs_numeric.data import Data, rows
 from proofs_numeric.proof import Proof
 
@@ -99,7 +100,7 @@ CLAIM = Claim(
         **{f"form.{form}": f"another form of the layer minus W23's, {words}" for form, words in FORMS.items()},
         **{f"groups.{count}": f"{count} groups minus none" for count in GROUPS},
     },
-    reach=Reach(sizes="below a million parameters, where W23 has 125 million"),
+    reach=smaller_than("125 million"),
     ranges="0 is no difference",
 )
 CLAIM_FURTHER = Claim(
@@ -121,7 +122,7 @@ CLAIM_FURTHER = Claim(
         "from_full_minus_all": "1 bit after full precision, minus all characters in 1 bit",
         "from_full_minus_full": "1 bit after full precision, minus all characters in full precision",
     },
-    reach=Reach(sizes="below a million parameters, where W23 has 125 million"),
+    reach=smaller_than("125 million"),
     ranges="0 is no difference",
 )
 

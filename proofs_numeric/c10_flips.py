@@ -21,9 +21,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Evidence, IntervalWithin, Reach
+from ntk1bit.claims import Claim, Evidence, IntervalWithin
 from ntk1bit.claims.measures import estimated, seeds_interval
 from ntk1bit.statistics import cluster_slope
+from proofs_numeric.bitnet_studies import smaller_than
 from proofs_numeric.data import Data, grouped, highest
 from proofs_numeric.proof import Proof
 
@@ -49,7 +50,7 @@ CLAIM = Claim(
         "early_minus_rest": "share for each unit of learning rate, first tenth minus the rest",
         "share.rate": "exponent of the share in the learning rate",
     },
-    reach=Reach(sizes="below a million parameters, where W23 has 125 million"),
+    reach=smaller_than("125 million"),
     ranges="one weight of a hundred, our reading of 'often no change'",
 )
 

@@ -38,7 +38,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import Claim, Evidence, IntervalWithin, Number, Reach
+from ntk1bit.claims import Claim, Evidence, IntervalWithin, Number
 from ntk1bit.claims.evidence import Measure
 from ntk1bit.claims.measures import estimated, seeds_interval
 from ntk1bit.data import text as texts
@@ -46,6 +46,7 @@ from ntk1bit.estimators import language as summary
 from ntk1bit.estimators.stability import best_rate, first_lost, stability_table
 from ntk1bit.experiments.stability_spec import StabilitySpec
 from ntk1bit.statistics import cluster_slope
+from proofs_numeric.bitnet_studies import smaller_than
 from proofs_numeric.data import Data, grouped
 from proofs_numeric.proof import Proof
 
@@ -76,7 +77,7 @@ CLAIM_STABLE = Claim(
         },
         **{f"censored.{name}": f"networks that no rate diverged, {name}" for name in ("bitnet", "fp16")},
     },
-    reach=Reach(sizes="below a million parameters, where W23 has 125 million"),
+    reach=smaller_than("125 million"),
     ranges="any factor above 1",
 )
 CLAIM_ABSMAX = Claim(
@@ -94,7 +95,7 @@ CLAIM_ABSMAX = Claim(
         **{f"rate.bitnet_over_elastic.{size}": f"log2 of that rate, absmax over elastic, at {size}" for size in _SIZES},
         **{f"censored.{name}": f"networks that no rate diverged, {name}" for name in ("bitnet", "elastic")},
     },
-    reach=Reach(sizes="below a million parameters, where W23 has 125 million"),
+    reach=smaller_than("125 million"),
     ranges="any factor above 1",
 )
 CLAIM_RATE = Claim(
@@ -112,7 +113,7 @@ CLAIM_RATE = Claim(
         "gain.fp16": "full-precision loss at twice its best rate minus that at this rate",
         **{f"best.{size}": f"log2 of the best rate, 1 bit over full precision, at {size}" for size in _SIZES},
     },
-    reach=Reach(sizes="below a million parameters, where W23 has 125 million"),
+    reach=smaller_than("125 million"),
     ranges="0 is no difference",
 )
 CLAIM_SIZE = Claim(
@@ -131,7 +132,7 @@ CLAIM_SIZE = Claim(
         "edges.bitnet": "searches that ended at an edge, 1 bit",
         "edges.fp16": "searches that ended at an edge, full precision",
     },
-    reach=Reach(sizes="below a million parameters, where W23 has 30 billion"),
+    reach=smaller_than("30 billion"),
     ranges="any exponent below 0",
 )
 

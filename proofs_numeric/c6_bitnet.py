@@ -41,6 +41,7 @@ from ntk1bit.claims.measures import against, estimated, exponent, seeds_interval
 from ntk1bit.energy.counting import Model
 from ntk1bit.estimators import language as summary
 from ntk1bit.experiments.language_run import LanguageRun
+from ntk1bit.experiments.language_spec import PRESETS
 from proofs_numeric.data import Data, grouped, rows
 from proofs_numeric.proof import Proof
 
@@ -50,6 +51,7 @@ _MODELS: tuple[Model, ...] = ("w23", "exact")
 _UNKNOWN = (math.nan, math.nan, math.nan)
 _TIMES = (4, 16, 64)  # multiples of the best rate of full precision
 HELD_OUT_ERROR = 0.02  # of the predicted loss at the largest size, relative: seen in W23's figure as "on the curve"
+_LARGEST = f"{PRESETS['standard'].shapes[-1].parameters / 1e6:.1g} million"
 
 CLAIM = Claim(
     id="C6",
@@ -85,7 +87,7 @@ CLAIM = Claim(
         "trigram_minus_bitnet.largest": "trigram minus bitnet at the largest size",
         "trigram.loss": "loss of the trigram model",
     },
-    reach=Reach(sizes="2.5 million parameters at most, where W23 has 30 billion"),
+    reach=Reach(sizes=f"{_LARGEST} parameters at most, where W23 has 30 billion"),
     ranges="0 is no change; 2 % of the loss is from a trial run: repeating the loss of the size before errs by more",
 )
 CLAIM_STABLE = Claim(
@@ -108,7 +110,7 @@ CLAIM_STABLE = Claim(
         **{f"bitnet_minus_full.times{k}": f"bitnet minus full at {k} times the rate" for k in _TIMES},
         "rate.log2": "log2 of the best rate, bitnet over full, mean over sizes",
     },
-    reach=Reach(sizes="2.5 million parameters at most, one size and rate"),
+    reach=Reach(sizes="one size, in the middle of those of C6, and one rate"),
     ranges="0 is no difference",
 )
 _ENERGY_LABELS = {
@@ -125,7 +127,7 @@ CLAIM_ENERGY = Claim(
     refuted_by="a 1-bit loss above the full-precision one",
     criteria=(IntervalWithin("equal_energy.w23", high=0.0),),
     labels=_ENERGY_LABELS,
-    reach=Reach(sizes="2.5 million parameters at most, where W23 has 30 billion"),
+    reach=Reach(sizes=f"{_LARGEST} parameters at most, where W23 has 30 billion"),
     ranges="0 is no difference",
 )
 CLAIM_ENERGY_ALL = replace(

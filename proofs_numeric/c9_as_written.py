@@ -34,14 +34,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ntk1bit.claims import AtMost, Claim, Evidence, IntervalEstimate, IntervalWithin, Number, Reach
+from ntk1bit.claims import AtMost, Claim, Evidence, IntervalEstimate, IntervalWithin, Number
 from ntk1bit.claims.evidence import Measure
 from ntk1bit.claims.measures import against, estimated, exponent, seeds_interval
 from ntk1bit.data.choices import SHOTS
 from ntk1bit.estimators import language as summary
 from ntk1bit.experiments.language_run import LanguageRun
 from ntk1bit.statistics import cluster_slope, student_interval
-from proofs_numeric.bitnet_studies import BASELINE, BITNET
+from proofs_numeric.bitnet_studies import BASELINE, BITNET, smaller_than
 from proofs_numeric.c6_bitnet import HELD_OUT_ERROR
 from proofs_numeric.data import Data
 from proofs_numeric.proof import Proof
@@ -80,7 +80,7 @@ CLAIM = Claim(
         **{f"law.b.{arm}": f"exponent b of {arm}" for arm in ARMS},
         **{f"law.c.{arm}": f"floor c of {arm}" for arm in ARMS},
     },
-    reach=Reach(sizes="below a million parameters, where W23 has 30 billion"),
+    reach=smaller_than("30 billion"),
     ranges="0 is no change; 2 % of the loss as in C6",
 )
 CLAIM_COST = Claim(
@@ -106,7 +106,7 @@ CLAIM_COST = Claim(
         "equal_memory": "bitnet minus 16 bits at equal bytes of weights",
         "equal_memory.linear": "bitnet minus 16 bits at equal bytes of linear maps",
     },
-    reach=Reach(sizes="below a million parameters, where W23 has 30 billion"),
+    reach=smaller_than("30 billion"),
     ranges="0 is no difference",
 )
 CLAIM_CHOICES = Claim(
@@ -135,7 +135,7 @@ CLAIM_CHOICES = Claim(
         },
         **{f"examples.{arm}": f"accuracy with 4 examples minus that with none, {arm}" for arm in ARMS},
     },
-    reach=Reach(sizes="below a million parameters, where W23 has 6.7 billion"),
+    reach=smaller_than("6.7 billion"),
     ranges="0 is no difference",
 )
 

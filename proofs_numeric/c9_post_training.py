@@ -37,13 +37,13 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin, Reach
+from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin
 from ntk1bit.claims.measures import seeds_interval
 from ntk1bit.data.choices import SHOTS
 from ntk1bit.estimators import language as summary
 from ntk1bit.experiments.language_run import LanguageRun
 from ntk1bit.networks.post_training.methods import METHODS
-from proofs_numeric.bitnet_studies import BITNET
+from proofs_numeric.bitnet_studies import BITNET, smaller_than
 from proofs_numeric.c9_as_written import STUDY, by_size, cautions, over_sizes
 from proofs_numeric.data import Data, rows
 from proofs_numeric.proof import Proof
@@ -84,7 +84,7 @@ CLAIM_INT8 = Claim(
             for examples in SHOTS
         },
     },
-    reach=Reach(sizes="below a million parameters, where W23 has 6.7 billion"),
+    reach=smaller_than("6.7 billion"),
     ranges="0 is no difference; margins of context are W23's own differences",
 )
 CLAIM_PTQ = Claim(
@@ -125,7 +125,7 @@ CLAIM_PTQ = Claim(
             for bits in _AFTERWARDS
         },
     },
-    reach=Reach(sizes="below a million parameters, where W23 has 6.7 billion"),
+    reach=smaller_than("6.7 billion"),
     ranges="0 is no difference",
 )
 

@@ -204,3 +204,16 @@ def test_a_derivation_is_printed_once_and_the_claims_that_share_it_point_to_it(r
     shared = [one.claim.id for one in proofs().values() if one.module == "proofs_numeric.c5_deep"]
     assert len(shared) == 3
     assert text.count("Derivation and experiment: see [C5](#claim-c5)") == len(shared) - 1
+
+
+def test_sizes_that_verdicts_name_are_those_of_their_networks(results):
+    """Seen: two million parameters for networks of 204,100, and 2.5 million for 786,432."""
+    for name in ("Fig.2", "Fig.3"):
+        entry = results.claim(name)
+        (size,) = set(re.findall(r"N = ([\d,]+)", " ".join(one.span for one in entry.measures)))
+        assert entry.limits[0].startswith(f"at these sizes: {size} parameters")
+    for name in ("C6", "C9", "C10-rate-size"):
+        entry = results.claim(name)
+        spans = " ".join(one.span for one in entry.measures).replace(",", "")
+        largest = max(int(one) for one in re.findall(r"N = \d+\.\.(\d+)", spans))
+        assert entry.limits[0].startswith(f"at these sizes: {largest / 1e6:.1g} million parameters at most")
