@@ -31,6 +31,7 @@ import pandas as pd
 from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin
 from ntk1bit.claims.measures import against, exponent, select
 from ntk1bit.estimators import activation_changes, drift
+from ntk1bit.estimators.against_width import AgainstWidth
 from proofs_numeric.data import PRECISIONS, Data, cells, fitted_exponent, over_data_sets, rows
 from proofs_numeric.proof import Proof
 from proofs_numeric.studies import DATA_SETS, FUNCTIONS
@@ -97,16 +98,16 @@ def evidence(data: Data) -> Evidence:
     """Fit the exponents."""
     frame = data.frame("digits")
     found, changed = drift(frame), activation_changes(frame)
-    measures, tables = [], []
-    for precision, init in itertools.product(PRECISIONS, _INITS):
-        one = select(found, init=init, precision=precision)
-        measures.append(exponent(one, f"drift.m.{precision}.{init}", "digits"))
-        tables.append(rows(one.table, init=init, precision=precision))
+    measures = _drifts(found, "", "digits")
+    tables = [
+        rows(select(found, init=init, precision=one).table, init=init, precision=one)
+        for one, init in itertools.product(PRECISIONS, _INITS)
+    ]
     for precision in PRECISIONS:
         one = select(changed, init="paired", precision=precision)
         measures.append(exponent(one, f"changed.m.{precision}.paired", "digits"))
     measures += _ratios(frame, "", "digits")
-    measures += _on_draws(data)[: 2 * len(_INITS)]
+    measures += _drifts(drift(over_data_sets(data, DATA_SETS)), ".draws", "draws-*")
     by_task = [
         {name: one.settings[name] for name in ("task", "precision")} | fitted_exponent(one)
         for one in drift(data.frame("functions"))
@@ -121,7 +122,8 @@ def evidence(data: Data) -> Evidence:
 
 def evidence_noise(data: Data) -> Evidence:
     """Fit the exponents on data that the derivation has not seen."""
-    return Evidence(tuple(_on_draws(data)))
+    frame = over_data_sets(data, DATA_SETS)
+    return Evidence((*_drifts(drift(frame), ".draws", "draws-*"), *_ratios(frame, ".draws", "draws-*")))
 
 
 PROOFS = (
@@ -130,15 +132,12 @@ PROOFS = (
 )
 
 
-def _on_draws(data: Data) -> list[IntervalEstimate]:
-    """Return the exponents of drift, and of its ratio to sqrt(p/m), over networks crossed with data sets."""
-    frame = over_data_sets(data, DATA_SETS)
-    found = drift(frame)
-    exponents = [
-        exponent(select(found, init=init, precision=one), f"drift.m.{one}.{init}.draws", "draws-*")
+def _drifts(found: list[AgainstWidth], where: str, study: str) -> list[IntervalEstimate]:
+    """Return the exponent of drift in either precision and from either start."""
+    return [
+        exponent(select(found, init=init, precision=one), f"drift.m.{one}.{init}{where}", study)
         for one, init in itertools.product(PRECISIONS, _INITS)
     ]
-    return [*exponents, *_ratios(frame, ".draws", "draws-*")]
 
 
 def _ratios(frame: pd.DataFrame, where: str, study: str) -> list[IntervalEstimate]:

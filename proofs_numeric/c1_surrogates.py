@@ -53,7 +53,7 @@ from ntk1bit.claims.evidence import IntervalEstimate, Measure
 from ntk1bit.claims.measures import against, exponent, seeds_interval
 from ntk1bit.experiments.surrogate_kernels import QUANTISING, STEEPER, SURROGATES
 from ntk1bit.statistics.jackknife import NESTED
-from proofs_numeric.data import Data, grouped, highest, rows, span_of, widest
+from proofs_numeric.data import Data, grouped, highest, labels_by_setting, rows, span_of, widest, with_setting
 from proofs_numeric.proof import Proof
 
 STUDY = "surrogates"
@@ -78,7 +78,7 @@ def _labels(factor: str) -> dict[str, str]:
         "choice.m": f"exponent in m of the distance between surrogates, {factor}",
         "quantising.m": f"exponent in m of the distance 1-bit to full precision, {factor}",
     }
-    return {f"{name}.{one}": f"{said}, {where}" for one, where in SETTINGS.items() for name, said in words.items()}
+    return labels_by_setting(words, SETTINGS)
 
 
 def _criteria(name: str, high: float) -> tuple[IntervalWithin, ...]:
@@ -127,7 +127,7 @@ PROOFS = (Proof(CLAIM, (STUDY,), evidence), Proof(CLAIM_SIZE, (STUDY,), evidence
 
 
 def _evidence(frame: pd.DataFrame, column: str, meaning: str) -> Evidence:
-    named = frame.assign(setting=[task.split("-")[0] + (f"{dim}" if dim else "") for task, dim in _tasks(frame)])
+    named = with_setting(frame)
     table = by_pair(named, column)
     limits = by_pair(named, f"limit_{column}")
     measures: list[Measure] = []
@@ -151,10 +151,6 @@ def by_pair(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """Return a row for each setting, width and seed: the column for every pair of kernels, and the largest of three."""
     table = frame.pivot(index=list(_KEYS), columns="pair", values=column).reset_index()
     return table.assign(**{_LARGEST: table[list(_CHOICES)].max(axis=1)})
-
-
-def _tasks(frame: pd.DataFrame) -> list[tuple[str, int]]:
-    return list(zip(frame["task"], frame["dim"], strict=True))
 
 
 def _log_ratio(wide: pd.DataFrame, pair: str, measure: str, meaning: str) -> IntervalEstimate:

@@ -61,8 +61,10 @@ def _shown(entry: ClaimEntry) -> dict[str, str]:
     return shown
 
 
-def numbers(measure: EstimateEntry | CountEntry) -> str:
-    """Write the numbers of an estimate or a count as the page prints them."""
+def numbers(measure: EstimateEntry | CountEntry | NumberEntry) -> str:
+    """Write the numbers of a measure as the page prints them."""
+    if isinstance(measure, NumberEntry):
+        return number_or_none(measure.value)
     if isinstance(measure, CountEntry):
         return f"{measure.failures:,} of {measure.trials:,}"
     value, low, high = (number_or_none(one) for one in (measure.value, measure.low, measure.high))

@@ -19,6 +19,7 @@ from ntk1bit.experiments.two_layer import CHECKPOINT_COLUMNS, TERM_COLUMNS
 
 PRECISIONS = {"one_bit": "1-bit", "full": "full precision"}  # in words
 DELTA = 0.05  # the failure probability at which D25's probabilistic statements are tested
+VACUITY = "log10 of the width asked for over the widest run"  # label of what `vacuity` returns
 _OF_SWEEPS = (*CHECKPOINT_COLUMNS, *PREDICTION_COLUMNS, *TERM_COLUMNS, "test_loss", "test_outputs")
 
 
@@ -140,8 +141,7 @@ def theorem_width(lambda_min: float, points: float, dim: float, loss: float, *, 
 
 def vacuity(measure: str, log_width: float, widest: float, span: str, study: str) -> Number:
     """Return how far out of reach a premise is: log10 of the width that it asks for, over the widest that was run."""
-    meaning = "log10 of the width asked for over the widest run, with constants of 1"
-    return Number(measure, meaning, log_width - float(np.log10(widest)), span, study)
+    return Number(measure, f"{VACUITY}, with constants of 1", log_width - float(np.log10(widest)), span, study)
 
 
 def log_factor(frame: pd.DataFrame) -> Float[np.ndarray, " k"]:
@@ -162,6 +162,19 @@ def grouped(frame: pd.DataFrame, keys: list[str], values: list[str], how: str = 
 def highest(values: pd.Series | pd.DataFrame) -> float:
     """Return the largest entry as a plain number."""
     return float(np.max(np.asarray(values)))
+
+
+def with_setting(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with the kind of data of each row in a column `setting`: `sphere3`, `digits`."""
+    names = [
+        task.split("-")[0] + (f"{dim}" if dim else "") for task, dim in zip(frame["task"], frame["dim"], strict=True)
+    ]
+    return frame.assign(setting=names)
+
+
+def labels_by_setting(words: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
+    """Return labels of measures `name.setting` from what each name and each setting is in words."""
+    return {f"{name}.{one}": f"{said}, {where}" for one, where in settings.items() for name, said in words.items()}
 
 
 def span_of(frame: pd.DataFrame, **symbols: str) -> str:

@@ -27,6 +27,7 @@ succeed where they exclude it. Its success must vanish with R, and exceed neithe
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from ntk1bit.claims import Claim, Count, Evidence, IntervalWithin, NoFailures, Number, Reach
 from ntk1bit.claims.measures import against, exponent
@@ -65,10 +66,11 @@ def evidence(data: Data) -> Evidence:
     """Enclose the probability between the adversary and the necessary condition."""
     counted = data.frame("flips")
     counted = counted.assign(rate=counted["reached"] / counted["neurons"])
+    counted["ratio"] = counted["rate"] / _bound(counted)
     settings = grouped(counted, ["dim", "radius"], ["reached", "possible", "missed", "neurons"], "sum")
     settings["adversary"] = settings["reached"] / settings["neurons"]
     settings["condition"] = settings["possible"] / settings["neurons"]
-    settings["bound"] = np.minimum(np.sqrt(2 / np.pi) * (settings["dim"] + 4) * settings["radius"], 1.0)
+    settings["bound"] = np.minimum(_bound(settings), 1.0)
     # the necessary condition is what the bound is proved for; three standard errors allow for the finite sample
     error = np.sqrt(settings["bound"] * (1 - settings["bound"]) / settings["neurons"])
     above = settings["condition"] > settings["bound"] + 3 * error
@@ -77,11 +79,12 @@ def evidence(data: Data) -> Evidence:
     middle = counted.loc[counted["dim"] == dims[len(dims) // 2]]
     meaning = "share of neurons changed"
     in_radius = against(middle, "radius", "rate", meaning=f"{meaning}, d = {middle['dim'].iloc[0]}")
-    in_dim = against(counted.loc[counted["radius"] == counted["radius"].median()], "dim", "rate", meaning=meaning)
-    counted["ratio"] = counted["rate"] / (np.sqrt(2 / np.pi) * (counted["dim"] + 4) * counted["radius"])
-    of = "share of neurons changed, over the bound"
-    ratio_in_radius = against(counted.loc[counted["dim"] == dims[len(dims) // 2]], "radius", "ratio", meaning=of)
-    ratio_in_dim = against(counted.loc[counted["radius"] == counted["radius"].median()], "dim", "ratio", meaning=of)
+    at_radius = counted.loc[counted["radius"] == counted["radius"].median()]
+    in_dim = against(at_radius, "dim", "rate", meaning=meaning)
+    of = f"{meaning}, over the bound"
+    ratio_in_radius, ratio_in_dim = (
+        against(part, x, "ratio", meaning=of) for part, x in ((middle, "radius"), (at_radius, "dim"))
+    )
     loose = settings.loc[settings["adversary"] > 0]
     return Evidence(
         (
@@ -116,6 +119,11 @@ def evidence(data: Data) -> Evidence:
         {"rates": settings},
         ("The true probability lies between the columns adversary and condition of the table.",),
     )
+
+
+def _bound(frame: pd.DataFrame) -> pd.Series:
+    """Return sqrt(2/pi) (d + 4) R for each row (columns dim, radius)."""
+    return np.sqrt(2 / np.pi) * (frame["dim"] + 4) * frame["radius"]
 
 
 PROOFS = (Proof(CLAIM, ("flips",), evidence),)

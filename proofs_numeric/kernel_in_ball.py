@@ -31,7 +31,7 @@ from ntk1bit.claims import Claim, Evidence, FailureRateBelow, IntervalWithin, No
 from ntk1bit.claims.measures import against, exponent, seeds_interval
 from ntk1bit.experiments.within_ball import SHARE
 from proofs_numeric.ball_experiments import KERNELS, count_failures, lowest, median
-from proofs_numeric.data import DELTA, Data, grouped, highest, log_factor, span_of, vacuity
+from proofs_numeric.data import DELTA, VACUITY, Data, grouped, highest, log_factor, span_of, vacuity
 from proofs_numeric.proof import Proof
 
 CONSTANT = 8.0  # of norm_F <= 8 n^2 d R D/delta
@@ -64,7 +64,7 @@ CLAIM = Claim(
         "kept": "lambda_min/lambda that an adversary leaves at 3 10^6 times the lemma's R",
         "premise.ratio": "R of Claim I.5 over lambda delta/(n^2 d D)",
         "premise.width": "width at which Claim I.5 would give the lemma's R",
-        "premise.vacuity": "log10 of the width asked for over the widest run",
+        "premise.vacuity": VACUITY,
     },
     reach=Reach(looseness="looseness", width="premise.vacuity"),
     ranges="delta, the statement's own; the constant is our proof's",

@@ -17,7 +17,16 @@ from __future__ import annotations
 import numpy as np
 
 from ntk1bit.claims import AtMost, Claim, Evidence, IntervalWithin, Number
-from ntk1bit.claims.measures import against, at, bound_criteria, bound_labels, bound_reach, exponent, held_out_bound
+from ntk1bit.claims.measures import (
+    BOUND_RANGES,
+    against,
+    at,
+    bound_criteria,
+    bound_labels,
+    bound_reach,
+    exponent,
+    held_out_bound,
+)
 from ntk1bit.data import tasks
 from ntk1bit.networks import two_layer
 from ntk1bit.networks.two_layer import Precision
@@ -50,8 +59,7 @@ CLAIM = Claim(
         "gap.widest": "gap at the start, d = 32",
     },
     reach=bound_reach("bound", _GROWS),
-    ranges="the constant of the bound is fitted on the smaller widths; a growth of m^0.05 is a factor of "
-    "1.3 over a factor of 256 in width, within the slack of 2",
+    ranges=BOUND_RANGES,
 )
 _PRECISIONS: tuple[Precision, Precision] = ("one_bit", "full")
 

@@ -21,7 +21,16 @@ from __future__ import annotations
 import numpy as np
 
 from ntk1bit.claims import AtMost, Claim, Count, Evidence, IntervalWithin, NoFailures, Number
-from ntk1bit.claims.measures import against, at, bound_criteria, bound_labels, bound_reach, exponent, held_out_bound
+from ntk1bit.claims.measures import (
+    BOUND_RANGES,
+    against,
+    at,
+    bound_criteria,
+    bound_labels,
+    bound_reach,
+    exponent,
+    held_out_bound,
+)
 from ntk1bit.networks.quantizers import centred_scale, effective_weights
 from proofs_numeric.data import Data, grouped, log_factor, span_of
 from proofs_numeric.proof import Proof
@@ -52,8 +61,7 @@ CLAIM = Claim(
         "typical.largest_d": "typical |<u, x>| at the largest d",
     },
     reach=bound_reach("bound", _GROWS),
-    ranges="the constant of the bound is fitted on the smaller widths; a growth of m^0.05 is a factor of "
-    "1.3 over a factor of 256 in width, within the slack of 2",
+    ranges=BOUND_RANGES,
 )
 
 

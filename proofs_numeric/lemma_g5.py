@@ -26,9 +26,9 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.claims import Claim, Evidence, IntervalWithin, Number
-from ntk1bit.claims.measures import at, bound_criteria, bound_labels, bound_reach, held_out_bound, select
+from ntk1bit.claims.measures import BOUND_RANGES, at, bound_criteria, bound_labels, bound_reach, held_out_bound, select
 from ntk1bit.estimators import kernel_shift
-from proofs_numeric.data import DELTA, Data, highest, log_factor, networks_of, vacuity
+from proofs_numeric.data import DELTA, VACUITY, Data, highest, log_factor, networks_of, vacuity
 from proofs_numeric.proof import Proof
 
 _INITS = ("paired", "iid")
@@ -49,11 +49,10 @@ CLAIM = Claim(
     | {f"lambda.{init}": f"lowest lambda_min(H(t)) / lambda_min(H(0)), 1-bit, {init}" for init in _INITS}
     | {
         "premise.width": "width that would meet the premise",
-        "premise.vacuity": "log10 of the width asked for over the widest run",
+        "premise.vacuity": VACUITY,
     },
     reach=bound_reach("bound", width="premise.vacuity"),
-    ranges="1/2, the statement's own; the constant of the bound is fitted on the smaller widths; a "
-    "growth of m^0.05 is a factor of 1.3 over a factor of 256 in width, within the slack of 2",
+    ranges=f"1/2, the statement's own; {BOUND_RANGES}",
 )
 _STUDIES = ("digits", "functions", "gap-dims")
 

@@ -16,7 +16,15 @@ from __future__ import annotations
 import numpy as np
 
 from ntk1bit.claims import Claim, Evidence, IntervalWithin
-from ntk1bit.claims.measures import against, bound_criteria, bound_labels, bound_reach, exponent, held_out_bound
+from ntk1bit.claims.measures import (
+    BOUND_RANGES,
+    against,
+    bound_criteria,
+    bound_labels,
+    bound_reach,
+    exponent,
+    held_out_bound,
+)
 from proofs_numeric.data import Data, grouped, log_factor, span_of
 from proofs_numeric.proof import Proof
 
@@ -38,8 +46,7 @@ CLAIM = Claim(
     labels=bound_labels("bound", "residual against C sqrt(n) d D^2", _GROWS)
     | {f"residual.{x}": f"exponent in {x}" for x in ("d", "m", "n")},
     reach=bound_reach("bound", _GROWS),
-    ranges="the constant of the bound is fitted on the smaller widths; a growth of m^0.05 is a factor of "
-    "1.3 over a factor of 256 in width, within the slack of 2",
+    ranges=BOUND_RANGES,
 )
 
 

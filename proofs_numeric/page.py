@@ -20,23 +20,23 @@ import pandas as pd
 from ntk1bit.claims import STANDINGS
 from ntk1bit.claims.results import (
     ClaimEntry,
-    CountEntry,
     EstimateEntry,
     FindingEntry,
     MissingError,
+    NumberEntry,
     Results,
     read_results,
     table,
+    worst_first,
 )
 from ntk1bit.errors import InputError
 from ntk1bit.files import write_whole
-from proofs_numeric import rivals
+from proofs_numeric import rivals, what_changed
 from proofs_numeric.catalogue import proofs
 from proofs_numeric.changes import FILE as CHANGES
 from proofs_numeric.changes import number_or_none, numbers
 from proofs_numeric.in_short import in_short
 from proofs_numeric.proof import Proof
-from proofs_numeric.what_changed import read_earlier, section
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results" / "standard"
@@ -88,7 +88,7 @@ def render(results: Results, changed: pd.DataFrame | None = None, earlier: Mappi
     if missing:
         command = f"ntk1bit verify --preset {results.preset} --publish"
         raise MissingError(f"the results lack {', '.join(missing)}; run: {command}")
-    order = sorted(results.claims, key=lambda entry: list(STANDINGS).index(entry.standing))
+    order = worst_first(results.claims)
     parts = [_text("introduction"), "## In short\n", *[f"- {line}" for line in in_short(results)], ""]
     parts += [_conditions(results), _verdict_table(order, results)]
     parts.append("## Claim by claim\n")
@@ -97,7 +97,8 @@ def render(results: Results, changed: pd.DataFrame | None = None, earlier: Mappi
         proof = catalogue[entry.id]
         parts.append(_section(proof, entry, results, shared=written.get(proof.module)))
         written.setdefault(proof.module, entry)
-    parts += [rivals.section(results, _link), _text("deviations"), _studies(results), section(results, earlier or {})]
+    parts += [rivals.section(results, _link), _text("deviations"), _studies(results)]
+    parts.append(what_changed.section(results, earlier or {}))
     if changed is not None:
         parts.append(_changes(changed))
     return "\n".join(parts)
@@ -128,7 +129,7 @@ def _verdict_table(order: list[ClaimEntry], results: Results) -> str:
     lines = [f"## Verdicts ({results.preset})\n", "| verdict | claims | of them at these sizes | what it means |"]
     lines += ["|---|---|---|---|"]
     for name, meaning in STANDINGS.items():
-        here = sum(entry.standing == name != entry.words for entry in order)
+        here = sum(entry.standing == name and entry.here for entry in order)
         lines.append(f"| {name} | {counts[name]} | {here} | {meaning} |")
     lines += ["", _family(order), "![All verdicts](docs/figures/verdicts.png)\n"]
     lines += ["| claim | source | what | verdict | with all others | because |", "|---|---|---|---|---|---|"]
@@ -207,16 +208,10 @@ def _fold(summary: str, lines: list[str]) -> list[str]:
 def _measures(entry: ClaimEntry) -> list[str]:
     lines = ["| measure | value | range | over | study |", "|---|---|---|---|---|"]
     for measure in entry.measures:
-        seeds = note = ""
-        if isinstance(measure, CountEntry):
-            value, note = numbers(measure), measure.note
-        elif isinstance(measure, EstimateEntry):
-            value = numbers(measure)
-            seeds, note = f"{measure.seeds} {measure.units}", measure.note
-        else:
-            value = number_or_none(measure.value)
+        note = "" if isinstance(measure, NumberEntry) else measure.note
+        seeds = f"{measure.seeds} {measure.units}" if isinstance(measure, EstimateEntry) else ""
         meaning = _cell(f"{measure.label}: {measure.meaning}" + (f" ({note})" if note else ""))
-        lines.append(f"| {meaning} | {value} | {_cell(measure.span)} | {seeds} | {measure.study} |")
+        lines.append(f"| {meaning} | {numbers(measure)} | {_cell(measure.span)} | {seeds} | {measure.study} |")
     return lines
 
 
@@ -291,7 +286,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is out of date")
     given = parser.parse_args(arguments)
     try:
-        page = render(read_results(given.results), read_changes(given.results), read_earlier(given.results))
+        page = render(
+            read_results(given.results), read_changes(given.results), what_changed.read_earlier(given.results)
+        )
     except InputError as problem:
         print(f"proofs_numeric.page: {problem}", file=sys.stderr)
         return 2

@@ -45,7 +45,7 @@ import pandas as pd
 from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin, Number, Reach
 from ntk1bit.claims.measures import against, at, exponent, seeds_interval
 from proofs_numeric.c2_floor import CONSTANT
-from proofs_numeric.data import DELTA, Data, grouped, highest, rows, span_of, theorem_width, vacuity
+from proofs_numeric.data import DELTA, VACUITY, Data, grouped, highest, rows, span_of, theorem_width, vacuity
 from proofs_numeric.data import widest as widest_widths
 from proofs_numeric.proof import Proof
 
@@ -76,7 +76,7 @@ CLAIM = Claim(
         "loss.over_law.widest": "loss reached over (n K p)^2 kappa^2/(2 pi m d), widest",
         "loss.full_over_one_bit.widest": "loss reached at the widest, full precision over 1-bit",
         "proposition.log10": "log10 of the proposition's width",
-        "proposition.vacuity": "log10 of the width asked for over the widest run",
+        "proposition.vacuity": VACUITY,
         "lambda_min": "smallest lambda_min(H(0))",
         "closest": "largest |<h_i, h_j>|",
     },

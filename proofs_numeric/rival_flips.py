@@ -46,9 +46,8 @@ from ntk1bit.claims.evidence import IntervalEstimate, Measure
 from ntk1bit.claims.measures import against, exponent, seeds_interval
 from ntk1bit.experiments.sign_reversals import WITHIN
 from ntk1bit.statistics.jackknife import NESTED
-from proofs_numeric.data import Data, grouped, span_of, widest
+from proofs_numeric.data import Data, grouped, labels_by_setting, span_of, widest, with_setting
 from proofs_numeric.proof import Proof
-from proofs_numeric.rival_spectrum import name_of
 
 STUDY = "sign-reversals"
 SETTINGS = {"sphere16": "sphere, d = 16", "sphere64": "sphere, d = 64", "digits": "digits"}
@@ -58,10 +57,6 @@ _COLUMNS = ["down", "end", "end_next", "down_rate", "end_rate", "twice", "inerti
 
 def _criteria(name: str, low: float, high: float = np.inf) -> tuple[IntervalWithin, ...]:
     return tuple(IntervalWithin(f"{name}.{one}", low, high) for one in SETTINGS)
-
-
-def _labels(words: dict[str, str]) -> dict[str, str]:
-    return {f"{name}.{one}": f"{said}, {where}" for one, where in SETTINGS.items() for name, said in words.items()}
 
 
 CLAIM = Claim(
@@ -75,7 +70,7 @@ CLAIM = Claim(
     refuted_by="on one kind of data, a share below a half",
     criteria=_criteria("end", _MOST),
     context=(*_criteria("end.m", -0.05), *_criteria("down_less_frozen", 0.0), *_criteria("end_less_frozen", 0.0)),
-    labels=_labels(
+    labels=labels_by_setting(
         {
             "end": "share of late flips that undo a recent one",
             "next": "share of late flips that undo one of the very step before",
@@ -84,7 +79,8 @@ CLAIM = Claim(
             "end_less_frozen": "late share, less that with frozen activations",
             "down_less_frozen": "share on the way down, less that with frozen activations",
             "twice": "share of the weights that flip twice or more at the end",
-        }
+        },
+        SETTINGS,
     ),
     ranges="a half is 'most', the theory's word",
 )
@@ -97,11 +93,12 @@ CLAIM_INERTIA = Claim(
     assumptions="the two-layer network, whose neurons have an s and a mu of their own that depend on latents.",
     refuted_by="on one kind of data, less than half from the smallest tenth, or a tenth of the change by other ways",
     criteria=(*_criteria("inertia", _MOST), *_criteria("through", 0.9, 1.1)),
-    labels=_labels(
+    labels=labels_by_setting(
         {
             "inertia": "share of late flips from the smallest tenth",
             "through": "change of the outputs through flips over the whole",
-        }
+        },
+        SETTINGS,
     ),
     ranges="a half is 'most'; a tenth of the change is our reading of 'alone'",
 )
@@ -109,7 +106,7 @@ CLAIM_INERTIA = Claim(
 
 def evidence(data: Data) -> Evidence:
     """Count the flips that undo one, against width, and with frozen activations."""
-    every = _named(data.frame(STUDY))
+    every = with_setting(data.frame(STUDY))
     measures: list[Measure] = []
     for setting, part in every.groupby("setting"):
         wide = widest(part)
@@ -131,7 +128,7 @@ def evidence(data: Data) -> Evidence:
 
 def evidence_inertia(data: Data) -> Evidence:
     """Tell which weights flip late, and what flips alone do to the outputs."""
-    every = _named(data.frame(STUDY))
+    every = with_setting(data.frame(STUDY))
     every = every.loc[~every["frozen"].astype(bool)]
     measures: list[Measure] = []
     for setting, part in every.groupby("setting"):
@@ -144,10 +141,6 @@ def evidence_inertia(data: Data) -> Evidence:
 
 
 PROOFS = (Proof(CLAIM, (STUDY,), evidence), Proof(CLAIM_INERTIA, (STUDY,), evidence_inertia))
-
-
-def _named(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(setting=[name_of(*one) for one in zip(frame["task"], frame["dim"], strict=True)])
 
 
 def _mean(wide: pd.DataFrame, column: str, measure: str, meaning: str) -> IntervalEstimate:

@@ -43,7 +43,7 @@ from ntk1bit.claims.evidence import Measure
 from ntk1bit.claims.measures import seeds_interval
 from ntk1bit.experiments.kernel_spectra import KERNELS
 from ntk1bit.statistics.jackknife import NESTED
-from proofs_numeric.data import Data, highest
+from proofs_numeric.data import Data, highest, labels_by_setting, with_setting
 from proofs_numeric.proof import Proof
 
 STUDY = "spectra"
@@ -69,23 +69,21 @@ CLAIM = Claim(
         *(IntervalWithin(f"gain.full.{one}", low=0.0) for one in SETTINGS),
         *(IntervalWithin(f"tail.{one}", high=0.0) for one in SETTINGS),
     ),
-    labels={
-        f"{name}.{one}": f"{said}, {where}"
-        for one, where in SETTINGS.items()
-        for name, said in {
+    labels=labels_by_setting(
+        {
             **{f"gain.{kernel}": f"log error of exponential over power, {_WORDS[kernel]}" for kernel in KERNELS},
             **{f"slope.{kernel}": f"exponent of the eigenvalues in the rank, {_WORDS[kernel]}" for kernel in KERNELS},
             "tail": "mean log of eigenvalues, 1-bit over full precision, upper half",
-        }.items()
-    },
+        },
+        SETTINGS,
+    ),
     ranges="0 is no difference between the errors of two laws",
 )
 
 
 def evidence(data: Data) -> Evidence:
     """Compare both forms on every kind of data and kernel."""
-    frame = data.frame(STUDY)
-    frame = frame.assign(setting=[name_of(*one) for one in zip(frame["task"], frame["dim"], strict=True)])
+    frame = with_setting(data.frame(STUDY))
     measures: list[Measure] = []
     tables = []
     for setting, part in frame.groupby("setting"):
@@ -119,11 +117,6 @@ def evidence(data: Data) -> Evidence:
 
 
 PROOFS = (Proof(CLAIM, (STUDY,), evidence),)
-
-
-def name_of(task: str, dim: int) -> str:
-    """Return the name of a kind of data: `sphere3`, `digits`."""
-    return task.split("-")[0] + (f"{dim}" if dim else "")
 
 
 def last_rank(values: Float[np.ndarray, " n"], rounding: float) -> int:

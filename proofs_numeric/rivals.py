@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from ntk1bit.claims.results import ClaimEntry, CountEntry, EstimateEntry, MissingError, Results
-from proofs_numeric.changes import number_or_none, numbers
+from ntk1bit.claims.results import ClaimEntry, MissingError, Results
+from proofs_numeric.changes import numbers
 
 _TEXT = Path(__file__).parent / "texts" / "rivals.md"
 _PLACE = re.compile(r"\{\{([^{}:]+)(?::([^{}]+))?\}\}")
@@ -58,5 +58,5 @@ def told(entry: ClaimEntry, measure: str) -> str:
     """
     for one in entry.measures:
         if one.id == measure:
-            return numbers(one) if isinstance(one, EstimateEntry | CountEntry) else number_or_none(one.value)
+            return numbers(one)
     raise MissingError(f"the results of claim {entry.id} lack {measure}; run: ntk1bit verify {entry.id}")

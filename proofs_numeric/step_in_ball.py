@@ -48,7 +48,7 @@ import pandas as pd
 
 from ntk1bit.claims import AtMost, Claim, Count, Evidence, FailureRateBelow, IntervalWithin, NoFailures, Number, Reach
 from ntk1bit.claims.evidence import IntervalEstimate
-from ntk1bit.claims.measures import bound_criteria, bound_labels, held_out_bound, seeds_interval
+from ntk1bit.claims.measures import BOUND_RANGES, bound_criteria, bound_labels, held_out_bound, seeds_interval
 from proofs_numeric.ball_experiments import STEPS, count_failures, lowest, median
 from proofs_numeric.data import DELTA, Data, grouped, highest, log_factor, span_of
 from proofs_numeric.proof import Proof
@@ -126,8 +126,7 @@ C3 = Claim(
         "share": "C3 / (eta r'Hr) at the lemma's rate, widest, median over networks",
         "needed": "smallest constant at the lemma's rate",
     },
-    ranges="the constant of the bound is fitted on the smaller widths; a growth of m^0.05 is a factor of "
-    "1.3 over a factor of 256 in width, within the slack of 2",
+    ranges=BOUND_RANGES,
 )
 
 C4 = Claim(
@@ -144,8 +143,7 @@ C4 = Claim(
         "share": "C4 / (eta r'Hr) at the lemma's rate, widest, median over networks",
         "needed": "smallest constant at the lemma's rate",
     },
-    ranges="the constant of the bound is fitted on the smaller widths; a growth of m^0.05 is a factor of "
-    "1.3 over a factor of 256 in width, within the slack of 2",
+    ranges=BOUND_RANGES,
 )
 
 

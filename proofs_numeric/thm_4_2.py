@@ -24,7 +24,7 @@ from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin, Nu
 from ntk1bit.claims.measures import against, estimated, exponent, fewest_seeds, seeds_interval, select, span
 from ntk1bit.estimators import first_below, loss_at_end, width_needed
 from ntk1bit.estimators.against_width import AgainstWidth
-from proofs_numeric.data import DELTA, Data, cells, highest, theorem_width, vacuity
+from proofs_numeric.data import DELTA, VACUITY, Data, cells, highest, theorem_width, vacuity
 from proofs_numeric.proof import Proof
 
 _STUDY_OF = {"sphere": "floor", "digits": "digits"}
@@ -52,7 +52,7 @@ CLAIM = Claim(
         "width.n": "exponent of the width needed in n",
         **{f"slower.{task}": f"steps to L(0)/10, 1-bit over full precision, {task}" for task in _STUDY_OF},
         "theorem.log10": "log10 of the theorem's width",
-        "theorem.vacuity": "log10 of the width asked for over the widest run",
+        "theorem.vacuity": VACUITY,
     },
     reach=Reach(width="theorem.vacuity"),
     ranges="-4 is the statement's own, and -1/4 its inverse: a loss that a width of eps^-4 reaches falls as m^-1/4",

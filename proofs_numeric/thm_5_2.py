@@ -21,7 +21,15 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.claims import Claim, Evidence, IntervalWithin
-from ntk1bit.claims.measures import against, bound_criteria, bound_labels, bound_reach, exponent, held_out_bound
+from ntk1bit.claims.measures import (
+    BOUND_RANGES,
+    against,
+    bound_criteria,
+    bound_labels,
+    bound_reach,
+    exponent,
+    held_out_bound,
+)
 from ntk1bit.estimators.against_width import recorded_steps
 from proofs_numeric.data import DELTA, Data, grouped, log_factor
 from proofs_numeric.proof import Proof
@@ -38,8 +46,7 @@ CLAIM = Claim(
     labels=bound_labels("bound", "largest gap against the bound")
     | {"gap.m.digits.iid": "exponent in m of the largest gap, digits, iid"},
     reach=bound_reach("bound"),
-    ranges="the constant of the bound is fitted on the smaller widths; a growth of m^0.05 is a factor of "
-    "1.3 over a factor of 256 in width, within the slack of 2",
+    ranges=BOUND_RANGES,
 )
 _STUDIES = ("digits", "gap-dims", "gap-kappas")
 

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.claims import Claim, Count, Evidence, FailureRateBelow, NoFailures, Number, Reach
-from ntk1bit.claims.measures import bound_criteria, bound_labels, bound_reach, held_out_bound
+from ntk1bit.claims.measures import BOUND_RANGES, bound_criteria, bound_labels, bound_reach, held_out_bound
 from proofs_numeric.ball_experiments import WEIGHTS, count_failures, lowest
 from proofs_numeric.data import DELTA, Data, grouped, highest, log_factor, span_of
 from proofs_numeric.proof import Proof
@@ -81,8 +81,7 @@ DIFFERENCE = Claim(
         "reach": "largest found over sqrt(2 d) s + sqrt(2) R, at the largest d",
     },
     reach=bound_reach("bound", _GROWS),
-    ranges="delta, the statement's own; the constant of the bound is fitted on the smaller widths; a "
-    "growth of m^0.05 is a factor of 1.3 over a factor of 256 in width, within the slack of 2",
+    ranges=f"delta, the statement's own; {BOUND_RANGES}",
 )
 
 

@@ -16,21 +16,13 @@ from typing import Any
 
 from ntk1bit.claims.criteria import Criterion, Finding, Outcome
 from ntk1bit.claims.evidence import Evidence
-from ntk1bit.claims.standing import STANDINGS, Reach, Standing, in_words
+from ntk1bit.claims.standing import STANDINGS, Reach, Standing, in_words, outcome_of
 from ntk1bit.errors import InputError
 
 _COLUMNS, _MOST_LINES = 100, 3  # of each of the three parts of a verdict in print
 _COLOURS = {"refuted": "#D55E00", "inconclusive": "#595959", "supported": "#0072B2"}
-_WORDS = (
-    "id",
-    "title",
-    "statement",
-    "source",
-    "assumptions",
-    "refuted_by",
-    "rule",
-    "ranges",
-)  # of a claim, in its JSON
+# of a claim, in its JSON
+_WORDS = ("id", "title", "statement", "source", "assumptions", "refuted_by", "rule", "ranges")
 
 
 @dataclass(frozen=True)
@@ -241,9 +233,7 @@ def require_standing(claim: str, standing: str, outcome: str) -> None:
     InputError
         Naming the claim.
     """
-    others = ("refuted", "inconclusive")
-    allowed = [outcome] if outcome in others else [one for one in STANDINGS if one not in others]
-    if standing not in allowed:
+    if standing not in STANDINGS or outcome_of(standing) != outcome:
         raise InputError(f"the verdict on claim {claim!r} is {outcome}, so its standing cannot be {standing!r}")
 
 

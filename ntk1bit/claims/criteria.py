@@ -305,7 +305,7 @@ class FailureRateBelow(Criterion):
 
     def compare(self, found: Count) -> tuple[Outcome, str]:
         """Compare the binomial intervals with the rate, that of the worst setting first."""
-        settings = found.settings or ((found.failures, found.trials),)
+        settings = found.at_settings
         several = "" if len(settings) == 1 else f" at the worst of {len(settings)} settings"
         uppers = [proportion_interval(*one)[1] for one in settings]
         tails = holm([_tail(*one, self.rate) for one in settings])
@@ -320,7 +320,7 @@ class FailureRateBelow(Criterion):
 
     def power(self, found: Count) -> str:
         """Say which failure rate at one setting would be found out with probability 0.8."""
-        settings = found.settings or ((found.failures, found.trials),)
+        settings = found.at_settings
         fewest = min(trials for _, trials in settings)
         level = TAIL / len(settings)
         needed = next((k for k in range(fewest + 1) if _tail(k, fewest, self.rate) <= level), None)
@@ -333,7 +333,7 @@ class FailureRateBelow(Criterion):
 
     def p_value(self, found: Count) -> float | None:
         """Return the smaller p-value of a rate above `rate` at some setting, and of one below it at all."""
-        settings = found.settings or ((found.failures, found.trials),)
+        settings = found.at_settings
         above = float(min(holm([_tail(*one, self.rate) for one in settings])))
         below = max(float(special.bdtr(failures, trials, self.rate)) for failures, trials in settings)
         return min(above, below)

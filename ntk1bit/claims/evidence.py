@@ -119,6 +119,11 @@ class Count:
             if sums != (self.failures, self.trials) or not all(0 <= f <= n and n for f, n in self.settings):
                 raise InputError(f"count {self.id!r} is not the sum of its {len(self.settings)} settings, {seen}")
 
+    @property
+    def at_settings(self) -> tuple[tuple[int, int], ...]:
+        """Failures and trials at each setting; of a count without settings its own."""
+        return self.settings or ((self.failures, self.trials),)
+
 
 @dataclass(frozen=True)
 class Number:

@@ -22,6 +22,10 @@ from ntk1bit.statistics.jackknife import NETWORKS
 
 SLACK = 2.0  # a fitted constant is twice the largest ratio seen: the least a bound "up to a constant" must allow
 STEEPEST_SHAPE = 0.05  # over the widths of a study, a factor 256, this adds up to 1.3, well within the slack
+BOUND_RANGES = (  # where the numbers of `bound_criteria` come from
+    "the constant of the bound is fitted on the smaller widths; a growth of m^0.05 is a factor of 1.3 over a factor of "
+    "256 in width, within the slack of 2"
+)
 SYMBOLS = {"width": "m", "dim": "d", "n_train": "n", "parameters": "N", "radius": "R"}  # of columns, in measures
 
 

@@ -145,6 +145,11 @@ class ClaimEntry(Struct, kw_only=True):
         return in_words(self.standing, self.limits)
 
     @property
+    def here(self) -> bool:
+        """Whether the verdict is one *at these sizes*."""
+        return self.words != self.standing
+
+    @property
     def family_wise(self) -> Outcome:
         """The outcome of the rule with findings that still stand among all decisive criteria of these verdicts."""
         return combine(finding.family_wise for finding in self.findings)
@@ -283,7 +288,13 @@ def judge_together(claims: Iterable[ClaimEntry]) -> list[ClaimEntry]:
     adjusted = holm([float(finding.p or 0.0) for finding in family])
     for finding, p in zip(family, adjusted, strict=True):
         finding.adjusted = float(f"{p:.6g}")
-    return sorted(claims, key=lambda entry: list(STANDINGS).index(entry.standing))
+    return worst_first(claims)
+
+
+def worst_first(claims: Iterable[ClaimEntry]) -> list[ClaimEntry]:
+    """Return claims in the order of `STANDINGS`: refuted ones first."""
+    order = list(STANDINGS)
+    return sorted(claims, key=lambda entry: order.index(entry.standing))
 
 
 def study_entry(**fields: Any) -> StudyEntry:

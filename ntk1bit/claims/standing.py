@@ -89,6 +89,11 @@ class Reach:
         return standing, tuple(limits)
 
 
+def outcome_of(standing: str) -> str:
+    """Return the outcome that a verdict of this standing has."""
+    return standing if standing in ("refuted", "inconclusive") else "supported"
+
+
 def in_words(standing: str, limits: tuple[str, ...] | list[str]) -> str:
     """Return a verdict in words: its standing, *at these sizes* where that is so."""
     return f"{standing} {AT_THESE_SIZES}" if any(one.startswith(AT_THESE_SIZES) for one in limits) else standing

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.cores.threads import single_threaded_blas
-from ntk1bit.data import tasks
-from ntk1bit.experiments.experiment import Experiment
+from ntk1bit.experiments.on_data_sets import OnDataSets
 from ntk1bit.kernels.empirical import empirical_ntk
 from ntk1bit.kernels.spectra import spectrum
 from ntk1bit.kernels.stochastic import rounded_ntk
@@ -21,26 +20,10 @@ KERNELS = ("one_bit", "full", "rounded")
 
 
 @dataclass(frozen=True)
-class KernelSpectra(Experiment):
-    """Draw data sets, each with a network of its own, and decompose its kernels at the start.
-
-    Attributes
-    ----------
-    task, dim
-        Name of a task, and its dimension; 0 where the task has one of its own.
-    n_train, width
-        Points and neurons.
-    seeds
-        A data set and its network each.
-    """
+class KernelSpectra(OnDataSets):
+    """Draw data sets, each with a network of its own, and decompose its kernels at the start."""
 
     KIND: ClassVar[str] = "kernel-spectra"
-
-    task: str
-    dim: int
-    n_train: int
-    width: int
-    seeds: tuple[int, ...]
 
     @property
     def cost(self) -> float:
@@ -58,7 +41,7 @@ class KernelSpectra(Experiment):
         found = []
         with single_threaded_blas():
             for seed in self.seeds:
-                x = tasks.load(self.task, n_train=self.n_train, n_test=0, seed=seed, dim=self.dim or None).x
+                x = self.data_set(seed).x
                 weights = two_layer.init(self.width, x.shape[1], seed=seed)
                 for kernel in KERNELS:
                     if kernel == "rounded":

@@ -13,12 +13,11 @@ from jaxtyping import Bool, Float
 
 from ntk1bit import cores
 from ntk1bit.cores.threads import single_threaded_blas
-from ntk1bit.data import tasks
 from ntk1bit.errors import InputError
-from ntk1bit.experiments.experiment import Experiment
+from ntk1bit.experiments.on_data_sets import OnDataSets
 from ntk1bit.networks import two_layer
 from ntk1bit.networks.quantizers import centred_scale
-from ntk1bit.networks.two_layer.descent import DIVERGED_AT, Observer
+from ntk1bit.networks.two_layer.descent import DIVERGED_AT, Observer, training_loss
 from ntk1bit.networks.two_layer.engines import PackedEngine
 
 WITHIN = 10  # steps: "a few"
@@ -27,17 +26,11 @@ _NEVER = -(10**9)
 
 
 @dataclass(frozen=True)
-class SignReversals(Experiment):
+class SignReversals(OnDataSets):
     """Train 1-bit networks from a paired start, each on a data set of its own, and follow every sign.
 
     Attributes
     ----------
-    task, dim
-        Name of a task, and its dimension; 0 where the task has one of its own.
-    n_train, width
-        Points and neurons.
-    seeds
-        A data set and its network each.
     steps, eta_rel
         Of the descent.
     frozen
@@ -52,11 +45,6 @@ class SignReversals(Experiment):
     KIND: ClassVar[str] = "sign-reversals"
     LENGTH: ClassVar[str] = "steps"
 
-    task: str
-    dim: int
-    n_train: int
-    width: int
-    seeds: tuple[int, ...]
     steps: int = 400
     eta_rel: float = 0.5
     frozen: bool = False
@@ -101,7 +89,7 @@ class SignReversals(Experiment):
             return pd.DataFrame([self._train(seed) for seed in self.seeds])
 
     def _train(self, seed: int) -> dict[str, float | int | bool]:
-        task = tasks.load(self.task, n_train=self.n_train, n_test=0, seed=seed, dim=self.dim or None)
+        task = self.data_set(seed)
         start = two_layer.init(self.width, task.x.shape[1], seed=seed, init="paired")
         engine = PackedEngine(task.x, two_layer.Weights(start.w.copy(), start.a), "one_bit", 1.0, "std")
         f_start = f = engine.forward()
@@ -109,13 +97,13 @@ class SignReversals(Experiment):
         at_start, signs = list(engine.active), packed_signs(engine)
         middle, late = self.steps // 2, self.steps - self.steps // 10
         history = FlipHistory(signs, self.steps, marks=(middle, late))
-        losses, half = [_loss(f, task.y)], start.w
+        losses, half = [training_loss(f, task.y)], start.w
         for step in range(1, self.steps + 1):
             if self.frozen:
                 engine.active = list(at_start)
             engine.descend(f - task.y, eta)
             f = engine.forward()
-            losses.append(_loss(f, task.y))
+            losses.append(training_loss(f, task.y))
             if not losses[-1] <= DIVERGED_AT * losses[0]:
                 break
             history.add(packed_signs(engine))
@@ -210,8 +198,3 @@ def from_smallest(w: Float[np.ndarray, "m d"], flipped: Bool[np.ndarray, "m d"])
     """Return which share of the flipped weights is among the tenth of smallest |w - mu|; NaN without any."""
     magnitude = np.abs(centred_scale(w)[0])
     return float(np.mean(magnitude[flipped] <= np.quantile(magnitude, _SMALLEST))) if flipped.any() else math.nan
-
-
-def _loss(f: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
-    residual = (f - y).astype(np.float64)
-    return float(0.5 * (residual @ residual))

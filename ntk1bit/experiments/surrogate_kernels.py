@@ -12,9 +12,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from ntk1bit.cores.threads import single_threaded_blas
-from ntk1bit.data import tasks
 from ntk1bit.errors import InputError
-from ntk1bit.experiments.experiment import Experiment
+from ntk1bit.experiments.on_data_sets import OnDataSets
 from ntk1bit.kernels.empirical import empirical_ntk
 from ntk1bit.kernels.surrogates import surrogate_ntk
 from ntk1bit.networks import two_layer
@@ -26,17 +25,11 @@ PAIRS = (*itertools.combinations(SURROGATES, 2), STEEPER, QUANTISING)
 
 
 @dataclass(frozen=True)
-class SurrogateKernels(Experiment):
+class SurrogateKernels(OnDataSets):
     """Draw data sets, each with networks of its own, and measure the distances between kernels of one network.
 
     Attributes
     ----------
-    task, dim
-        Name of a task, and its dimension; 0 where the task has one of its own.
-    n_train, width
-        Points and neurons.
-    seeds
-        A data set and its networks each.
     networks
         Networks on a data set, at least 2: distances are averaged over them, and limits estimated from pairs.
 
@@ -48,11 +41,6 @@ class SurrogateKernels(Experiment):
 
     KIND: ClassVar[str] = "surrogate-kernels"
 
-    task: str
-    dim: int
-    n_train: int
-    width: int
-    seeds: tuple[int, ...]
     networks: int = 2
 
     def __post_init__(self) -> None:
@@ -82,7 +70,7 @@ class SurrogateKernels(Experiment):
         found = []
         with single_threaded_blas():
             for seed in self.seeds:
-                x = tasks.load(self.task, n_train=self.n_train, n_test=0, seed=seed, dim=self.dim or None).x
+                x = self.data_set(seed).x
                 networks = [self._kernels(x, seed, index) for index in range(self.networks)]
                 for one, other in PAIRS:
                     pairs = [(kernels[one], kernels[other]) for kernels in networks]

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from ntk1bit.arguments import kappa as checked_kappa
-from ntk1bit.networks.quantizers import Scale, centred_scale
+from ntk1bit.networks.quantizers import Scale, centred_scale, sign_arguments
 from ntk1bit.networks.two_layer.network import Weights, blocks, checked_inputs
 
 _BLOCK = 2048  # neurons
@@ -64,7 +64,7 @@ def standardised(
 ) -> Float[np.ndarray, "m n"]:
     """Return zeta_r(x_i)/sigma_r(x_i); nothing is checked."""
     c, s, mu = centred_scale(w, scale=scale)
-    means = np.tanh(c / np.where(s > 0, s, 1)[:, None])
+    means = np.tanh(sign_arguments(c, s))
     zeta = s[:, None] * (means @ x.T) + mu[:, None] * x.sum(axis=1)
     sigma = s[:, None] * np.sqrt((1 - means**2) @ (x**2).T)
     return zeta / np.where(sigma > 0, sigma, np.finfo(np.float64).tiny)

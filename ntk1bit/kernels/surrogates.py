@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.errors import require_choice
 from ntk1bit.kernels.empirical import empirical_ntk
-from ntk1bit.networks.quantizers import Scale, centred_scale
+from ntk1bit.networks.quantizers import Scale, centred_scale, sign_arguments
 from ntk1bit.networks.two_layer.network import Weights, activation_patterns, blocks
 
 STEEP = 4.0  # of "steep": g is above a half at 17 % of Gaussian weights, where that of "tanh" is at 62 %
@@ -57,7 +57,7 @@ def surrogate_slopes(w: Float[np.ndarray, "m d"], *, surrogate: str, scale: Scal
     """
     require_choice("surrogate", surrogate, SLOPES)
     c, s, _ = centred_scale(w.astype(np.float64), scale=scale)
-    return SLOPES[surrogate](c / np.where(s > 0, s, 1)[:, None])
+    return SLOPES[surrogate](sign_arguments(c, s))
 
 
 def surrogate_ntk(

@@ -109,6 +109,11 @@ def centred_scale(
     return c, s[:, 0], mu[:, 0]
 
 
+def sign_arguments(c: Float[np.ndarray, "m d"], s: Float[np.ndarray, " m"]) -> Float[np.ndarray, "m d"]:
+    """Return u = c/s, what Sign is taken of (D25, Def. D.3), from `centred_scale`; 0 in a row of equal weights."""
+    return c / np.where(s > 0, s, 1)[:, None]
+
+
 def quantize_neurons(w: Float[np.ndarray, "m d"], *, scale: Scale = "std") -> NeuronQuantized:
     """Quantise each row to signs with its own scale and mean (D25, Def. D.3; BitNet's scale as an option).
 

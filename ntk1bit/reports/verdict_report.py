@@ -9,7 +9,16 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 from ntk1bit.claims import OUTCOMES, STANDINGS
-from ntk1bit.claims.results import ClaimEntry, CountEntry, EstimateEntry, NumberEntry, Results, StudyEntry, read_results
+from ntk1bit.claims.results import (
+    ClaimEntry,
+    CountEntry,
+    EstimateEntry,
+    NumberEntry,
+    Results,
+    StudyEntry,
+    read_results,
+    worst_first,
+)
 from ntk1bit.claims.verification import OWN
 from ntk1bit.errors import InputError
 from ntk1bit.plots.claims import claim_figures
@@ -80,7 +89,7 @@ def verdict_page(folder: Path | str, *, draw: Callable[[Results], Sequence[Drawn
         own=results.preset == OWN,
         heading=f"{title} about 1-bit networks",
         results=results,
-        claims=sorted(results.claims, key=lambda claim: order.index(claim.standing)),
+        claims=worst_first(results.claims),
         byline=[
             preset,
             f"{len(results.studies)} stud{'ies' if len(results.studies) != 1 else 'y'}",

@@ -225,13 +225,13 @@ def train(
         f = engine.forward()
         eta = eta_rel / observer.lambda_max_at_start(engine.counts())
         engine.mark_start()
-        losses = [_loss(f, y)]
+        losses = [training_loss(f, y)]
         worst = DIVERGED_AT * max(losses[0], np.finfo(np.float64).tiny)
         observed(0, f, eta)
         for step in range(1, steps + 1):
             engine.descend(f - y, eta)
             f = engine.forward()
-            losses.append(_loss(f, y))
+            losses.append(training_loss(f, y))
             diverged = not losses[-1] <= worst
             if diverged:
                 break
@@ -326,7 +326,8 @@ class Observer:
         )
 
 
-def _loss(f: np.ndarray, y: np.ndarray) -> float:
+def training_loss(f: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
+    """Return L = 1/2 sum_i (f(x_i) - y_i)^2, summed in float64."""
     residual = (f - y).astype(np.float64)
     return float(0.5 * (residual @ residual))
 

@@ -12,22 +12,22 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ntk1bit.claims import STANDINGS
-from ntk1bit.claims.results import ClaimEntry, Results
-from ntk1bit.claims.standing import AT_THESE_SIZES
+from ntk1bit.claims.results import ClaimEntry, Results, worst_first
+from ntk1bit.claims.standing import AT_THESE_SIZES, outcome_of
 from ntk1bit.plots.figures import PAGE
 from ntk1bit.plots.layout import PLAIN, Sheet
 from ntk1bit.plots.looks import BLUE, GREY, ORANGE, Look, literal, points
 from ntk1bit.plots.palettes import Colours, read_palette
 from ntk1bit.plots.recipes.recipe import TEXTS
 
-_MARKS: dict[str, tuple[str, Look]] = {  # the outcome whose colour a standing has, and its look
-    "refuted": ("refuted", Look(ORANGE, "X")),
-    "inconclusive": ("inconclusive", Look(GREY, "D", hollow=True)),
-    "assumptions unmet": ("supported", Look(BLUE, "^", hollow=True)),
-    "vacuous here": ("supported", Look(BLUE, "v", hollow=True)),
-    "holds, not sharp": ("supported", Look(BLUE, "o", hollow=True)),
-    "identity": ("supported", Look(BLUE, "s")),
-    "supported": ("supported", Look(BLUE, "o")),
+_MARKS: dict[str, Look] = {  # in the colour of the outcome
+    "refuted": Look(ORANGE, "X"),
+    "inconclusive": Look(GREY, "D", hollow=True),
+    "assumptions unmet": Look(BLUE, "^", hollow=True),
+    "vacuous here": Look(BLUE, "v", hollow=True),
+    "holds, not sharp": Look(BLUE, "o", hollow=True),
+    "identity": Look(BLUE, "s"),
+    "supported": Look(BLUE, "o"),
 }
 _HERE = "*"  # after the title of a claim whose verdict is one at these sizes
 _SOURCES = ("D25", "W23")
@@ -56,7 +56,7 @@ def draw_verdicts(results: Results, sheet: Sheet = PLAIN) -> Figure:
             row += len(members) + 2
     labels: list[str] = list(there)
     handles = [Line2D([], [], linestyle="none", **_mark(standing, sheet.palette)) for standing in there]
-    if any(claim.words != claim.standing for claim in results.claims):
+    if any(claim.here for claim in results.claims):
         handles.append(Line2D([], [], linestyle="none", marker=f"${_HERE}$", color="black", markersize=points(4)))
         labels.append(AT_THESE_SIZES)
     below = axes["D25" if beside[0] <= beside[1] else "others"]
@@ -72,11 +72,10 @@ def plot_verdicts(claims: list[ClaimEntry], *, ax: Axes, heading: str, first: in
         ax.text(x, row, text, va="center", fontsize=points(fontsize), **how).set_in_layout(False)
 
     write(0.0, first, heading, fontsize=7.5, style="italic", color=GREY)
-    order = list(STANDINGS)
-    for row, claim in enumerate(sorted(claims, key=lambda claim: order.index(claim.standing)), start=first + 1):
+    for row, claim in enumerate(worst_first(claims), start=first + 1):
         ax.plot([0.014], [row], **_mark(claim.standing, palette))
         write(0.045, row, literal(claim.id), fontweight="bold", color="black")
-        title = shorten(claim.title, _LONGEST, placeholder=" ...") + _HERE * (claim.words != claim.standing)
+        title = shorten(claim.title, _LONGEST, placeholder=" ...") + _HERE * claim.here
         write(titles, row, as_formulas(literal(title, letters=_LONGEST + 1)), color="black")
     return ax
 
@@ -90,5 +89,5 @@ def as_formulas(text: str) -> str:
 
 
 def _mark(standing: str, palette: Colours) -> dict[str, Any]:
-    look = read_palette(palette).look(*_MARKS[standing])
+    look = read_palette(palette).look(outcome_of(standing), _MARKS[standing])
     return {"color": look.colour, "marker": look.marker, "markerfacecolor": look.face, "markersize": points(5.5)}
