@@ -210,7 +210,7 @@ def test_sizes_that_verdicts_name_are_those_of_their_networks(results):
     """Seen: two million parameters for networks of 204,100, and 2.5 million for 786,432."""
     for name in ("Fig.2", "Fig.3"):
         entry = results.claim(name)
-        (size,) = set(re.findall(r"N = ([\d,]+)", " ".join(one.span for one in entry.measures)))
+        (size,) = set(re.findall(r"N = (\d+,\d+)", " ".join(one.span for one in entry.measures)))
         assert entry.limits[0].startswith(f"at these sizes: {size} parameters")
     for name in ("C6", "C9", "C10-rate-size"):
         entry = results.claim(name)
