@@ -8,7 +8,8 @@ mean limit_ij and variance kappa^4 <x_i, x_j>^2 p (1 - p)/m: the law of large nu
 bound at finite m (tests/properties). For full precision p = (pi - theta)/(2 pi) (Cho & Saul 2009); in 1-bit precision p
 has no closed form and is counted over many neurons.
 
-**Experiment.** Two tasks, exponents over all widths. The limits themselves against d in a table: the 1-bit
+**Experiment.** Two tasks, exponents over all widths; and eight data sets on the sphere, each with the same networks,
+over the four widest. The limits themselves against d in a table: the 1-bit
 limit is not the full-precision one, and K_eff = c H with c near sqrt(2/pi) (std) or 2/pi (absmean) at large d.
 """
 
@@ -32,9 +33,13 @@ CLAIM = Claim(
     source="standard (law of large numbers); theory of D25's H* = H(0)",
     assumptions="iid start; the 1-bit limit by Monte Carlo at the task's d.",
     refuted_by="an exponent away from -1/2",
-    criteria=tuple(IntervalWithin(f"distance.m.{task}.{precision}", -0.55, -0.45) for task, precision in _CASES),
+    criteria=tuple(
+        IntervalWithin(f"distance.m.{task}.{precision}", -0.55, -0.45)
+        for task, precision in (*_CASES, *itertools.product(("draws",), PRECISIONS))
+    ),
     labels={
         **{f"distance.m.{task}.{one}": f"exponent in m, {task}, {PRECISIONS[one]}" for task, one in _CASES},
+        **{f"distance.m.draws.{one}": f"exponent in m, data sets drawn anew, {PRECISIONS[one]}" for one in PRECISIONS},
         "limit.error": "error of the 1-bit limit",
     },
     ranges="-1/2 is concentration; 0.05 leaves room for a tenth of it",
@@ -50,6 +55,12 @@ def evidence(data: Data) -> Evidence:
         found = against(part, "width", "distance", meaning="relative Frobenius distance of H(0) to its limit")
         measures.append(exponent(found, f"distance.m.{task}.{precision}", "limits"))
         tables.append(rows(found.table, task=task, precision=precision))
+    anew = data.frame("limits-draws")
+    for precision in PRECISIONS:
+        part = anew.loc[anew["precision"] == precision]
+        found = against(part, "width", "distance", meaning="relative Frobenius distance of H(0) to its limit")
+        measures.append(exponent(found, f"distance.m.draws.{precision}", "limits-draws"))
+        tables.append(rows(found.table, task="draws", precision=precision))
     in_dim = data.frame("limits-dims")
     error = highest(drawn["limit_error"])
     return Evidence(
@@ -62,4 +73,4 @@ def evidence(data: Data) -> Evidence:
     )
 
 
-PROOFS = (Proof(CLAIM, ("limits", "limits-dims"), evidence),)
+PROOFS = (Proof(CLAIM, ("limits", "limits-draws", "limits-dims"), evidence),)

@@ -39,6 +39,7 @@ MODULES = {  # id of a claim -> the module that holds it, in whose PROOFS it is
     "C1-surrogates-size": "c1_surrogates",
     "C1-H": "c1_dynamics",
     "C1-K": "c1_dynamics",
+    "C1-means": "c1_dynamics",
     "C1-K-late": "c1_dynamics",
     "4.2": "thm_4_2",
     "4.2-powers": "thm_4_2_powers",

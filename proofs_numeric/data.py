@@ -62,12 +62,18 @@ class Data:
             self._runs[study] = run
         return self._runs[study]
 
-    def frame(self, study: str) -> pd.DataFrame:
-        """Return a study's frame (see `Run.frame`); of a sweep, every step and all stored columns but `outputs`."""
-        if study not in self._frames:
-            run = self.run(study)
-            self._frames[study] = run.frame(_OF_SWEEPS if isinstance(run.spec, SweepSpec) else None)
-        return self._frames[study]
+    def frame(self, study: str, *, also: tuple[str, ...] = ()) -> pd.DataFrame:
+        """Return a study's frame (see `Run.frame`); of a sweep, every step and all stored columns but `outputs`.
+
+        `also` names the long columns of a sweep that are wanted as well; they are read anew at every call.
+        """
+        if study in self._frames and set(also) <= set(self._frames[study]):
+            return self._frames[study]
+        run = self.run(study)
+        frame = run.frame((*_OF_SWEEPS, *also) if isinstance(run.spec, SweepSpec) else None)
+        if not also:
+            self._frames[study] = frame
+        return frame
 
     def language(self, study: str) -> LanguageRun:
         """Return the networks of a study of language models.
@@ -88,8 +94,9 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     Index key; the cell's settings, eta, and, as far as the columns are there: `loss_start`, `loss_end` (mean over the
-    last tenth of the steps), `residual_sum` = sum_t norm(r_t) over the steps taken, `drift`, `activation_change` and
-    `radius` (largest), `kernel_norm` and `lambda_min` at the start, `lambda_lowest`.
+    last tenth of the steps), `loss_half` (the same of the first half of the steps), `residual_sum` = sum_t norm(r_t)
+    over the steps taken, `drift`, `activation_change` and `radius` (largest), `kernel_norm` and `lambda_min` at the
+    start, `lambda_lowest`.
     """
     settings = [
         "task", "dim", "n_train", "width", "precision", "init", "scale", "kappa", "seed", "eta", "eta_rel", "diverged",
@@ -101,6 +108,8 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
     found["loss_start"] = by_cell["loss"].first()
     last = pd.Series(by_cell["step"].transform("max"))
     found["loss_end"] = by_cell["loss"].agg(lambda loss: final_loss(loss.to_numpy()))
+    by_half = frame.loc[frame["step"] <= last / 2].groupby("key")
+    found["loss_half"] = by_half["loss"].agg(lambda loss: final_loss(loss.to_numpy()))
     taken = frame.loc[frame["step"] < last]
     found["residual_sum"] = (2 * taken["loss"]).pow(0.5).groupby(taken["key"]).sum()
     for column, name, how in (

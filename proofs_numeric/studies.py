@@ -29,6 +29,7 @@ FLOOR_STEPS = (
     10_000  # long after the loss has plateaued, so that its mean over the last tenth is known to a few per cent
 )
 DATA_SETS = tuple(f"draws-{seed}" for seed in range(8))  # the same study on data drawn anew
+FLOOR_DATA_SETS = tuple(f"floor-draws-{seed}" for seed in range(8))
 FUNCTIONS = ("f1", "f2", "f3", "f4", "f5", "f6")
 _FEED_FORWARD = {  # widths and steps; the loss has plateaued after about 20,000 steps at eta_rel = 1
     "quick": ((64, 256, 1024), 5_000),
@@ -113,6 +114,7 @@ def studies(preset: str) -> dict[str, Study]:
     made = [
         _digits(size),
         _mid_training(size),
+        _first_steps(size),
         *_floors(size),
         *_gaps(size),
         _points(size),
@@ -164,6 +166,26 @@ def _mid_training(size: Size) -> Study:
     )
 
 
+def _first_steps(size: Size) -> Study:
+    return Study(
+        "first-steps",
+        "outputs of many 1-bit networks after ten steps, on random labels on the sphere and on digits, against width",
+        SweepSpec(
+            widths=size.coarse[1:],
+            tasks=("sphere-random", "digits"),
+            dims=(64,),
+            n_train=(16,),
+            n_test=1,
+            precisions=("one_bit",),
+            inits=("paired",),
+            seeds=tuple(range(1000, 1000 + 5 * size.draws)),
+            steps=10,
+            eta_rel=0.5,
+            checkpoints=2,
+        ),
+    )
+
+
 def _floors(size: Size) -> list[Study]:
     def plateau(**settings: Any) -> SweepSpec:
         chosen: dict[str, Any] = {
@@ -207,6 +229,19 @@ def _floors(size: Size) -> list[Study]:
             Study(f"floor-rate-{rate:g}", f"the floor at eta_rel = {rate:g}", plateau(**only, eta_rel=rate))
             for rate in RATES
         ),
+        *(
+            Study(
+                name,
+                f"1-bit losses and outputs late in training, random labels on the sphere drawn by seed {seed}",
+                plateau(
+                    widths=size.widths[-4:],
+                    precisions=("one_bit",),
+                    seeds=tuple(range(100, 100 + size.seeds // 2)),
+                    data_seed=seed,
+                ),
+            )
+            for seed, name in enumerate(FLOOR_DATA_SETS)
+        ),
     ]
 
 
@@ -227,6 +262,7 @@ def _gaps(size: Size) -> list[Study]:
                     seeds=tuple(range(min(size.seeds, 6))),
                     steps=300,
                     checkpoints=20,
+                    predictions=True,
                     data_seed=seed,
                 ),
             )
@@ -349,6 +385,15 @@ def _at_start(size: Size) -> list[Study]:
         draws=(max(size.draws // 8, 10),),
         samples=(LIMIT_SAMPLES,),
     )
+    of_data = _each(
+        LimitDistances,
+        task=("sphere-linear",),
+        precision=("one_bit", "full"),
+        widths=(size.widths[-4:],),
+        draws=(5,),
+        samples=(LIMIT_SAMPLES // 4,),
+        data_seed=tuple(range(1, 9)),
+    )
     dims = tuple(sorted({4, *size.dims}))
     in_dim = _each(LimitsInDim, dim=dims, scale=("std", "absmean"), samples=(LIMIT_SAMPLES // 2,))
     noise = _each(StepNoise, dim=size.dims, width=widths[1:], seed=tuple(range(5)), networks=(48,))
@@ -358,6 +403,7 @@ def _at_start(size: Size) -> list[Study]:
         _measured("start", f"weights, outputs and quantisation differences {drawn}", start),
         _measured("flips", f"how often a small move can change an activity, {drawn}", flips),
         _measured("limits", f"the distance of H(0) to its limit, {drawn}", limits),
+        _measured("limits-draws", f"the same distance on data sets drawn anew, {drawn}", of_data),
         _measured("limits-dims", "the infinite-width kernels against d", in_dim),
         _measured("noise-many", "the mean of one step over thousands of networks", many),
         _measured("noise", "the scatter of one step over independent networks", noise),

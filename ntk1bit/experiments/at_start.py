@@ -137,6 +137,7 @@ class LimitDistances(Experiment):
     widths: tuple[int, ...]
     draws: int
     samples: int
+    data_seed: int = 0
 
     @property
     def cost(self) -> float:
@@ -151,7 +152,7 @@ class LimitDistances(Experiment):
         A row for each width and draw: `width`, `seed`, `distance`, and `limit_error`, what the Monte Carlo error of the
         limit itself would give.
         """
-        x = tasks.load(self.task, n_train=64, n_test=0, seed=0).x
+        x = tasks.load(self.task, n_train=64, n_test=0, seed=self.data_seed).x
         precision = cast(Precision, self.precision)
         limit = kernels.limit_ntk(x, precision=precision, samples=self.samples)
         size = np.linalg.norm(limit.value)
