@@ -1,4 +1,4 @@
-"""Kernels of two-layer networks, of their limits, their spectra, and the dynamics they predict.
+"""Kernels of two-layer networks, their limits and spectra, the dynamics they predict, and the limit of 1-bit training.
 
 The kernel of any JAX function is in `ntk1bit.autodiff`.
 """
@@ -19,6 +19,8 @@ from ntk1bit.kernels.effective import (
 )
 from ntk1bit.kernels.empirical import empirical_ntk
 from ntk1bit.kernels.limits import KernelEstimate, gaussian_limit_ntk, limit_ntk
+from ntk1bit.kernels.mean_field import MeanField, mean_field
+from ntk1bit.kernels.opposite_inputs import OppositeInputs, opposite_inputs
 from ntk1bit.kernels.spectra import Decay, Spectrum, alignment, spectrum
 from ntk1bit.old_names import missing_name
 
@@ -27,6 +29,8 @@ __all__ = [
     "CertifiedBound",
     "Decay",
     "KernelEstimate",
+    "MeanField",
+    "OppositeInputs",
     "Prediction",
     "Regression",
     "Spectrum",
@@ -40,6 +44,8 @@ __all__ = [
     "kernel_ratio",
     "kernel_regression",
     "limit_ntk",
+    "mean_field",
+    "opposite_inputs",
     "predict",
     "spectrum",
     "symmetric_part",
