@@ -20,6 +20,7 @@ from ntk1bit.experiments.language_spec import PRESETS as LANGUAGE_PRESETS
 from ntk1bit.experiments.layer_variance import DRAWS, INPUTS, LayerVariance
 from proofs_numeric.ball_experiments import ball_experiments
 from proofs_numeric.bitnet_studies import bitnet_studies
+from proofs_numeric.mean_field_studies import mean_field_studies
 from proofs_numeric.small_studies import small_studies
 
 PRESETS = ("quick", "standard", "thorough")
@@ -127,6 +128,7 @@ def studies(preset: str) -> dict[str, Study]:
         _layer_variance(preset, size),
         *(Study(*planned) for planned in small_studies(preset)),
         *(_measured(name, *planned) for name, planned in ball_experiments(preset).items()),
+        *(Study(*planned) for planned in mean_field_studies(preset)),
         *(Study(*planned) for planned in bitnet_studies(preset)),
     ]
     return {one.name: one for one in made}

@@ -16,6 +16,7 @@ from ntk1bit.experiments.kernel_spectra import KernelSpectra
 from ntk1bit.experiments.language import LanguageModel, PostTrained
 from ntk1bit.experiments.language_spec import LanguageSpec
 from ntk1bit.experiments.layer_variance import LayerVariance
+from ntk1bit.experiments.mean_fields import MeanFieldOnTask, OppositeNetworks
 from ntk1bit.experiments.run import Run, open_run
 from ntk1bit.experiments.runner import Outcome, run_all
 from ntk1bit.experiments.sign_reversals import SignReversals
@@ -50,6 +51,8 @@ __all__ = [
     "LimitDistances",
     "LimitsInDim",
     "LocalProcesses",
+    "MeanFieldOnTask",
+    "OppositeNetworks",
     "Outcome",
     "PostTrained",
     "Run",
