@@ -140,8 +140,8 @@ class SweepSpec(Specification):
             raise InputError("terms are recorded by the backend 'cores' alone; leave out --terms or --backend")
         if self.terms and (other := [one for one in self.activities if one != STRAIGHT_THROUGH]):
             raise InputError(
-                f"terms decompose the straight-through step, and activity {other[0]!r} makes another; leave out --terms "
-                "or that activity"
+                f"terms decompose the straight-through step, and activity {other[0]!r} makes another; leave out "
+                "--terms or that activity"
             )
         for name, lowest, values in (
             ("widths", 1, self.widths),
@@ -246,7 +246,7 @@ class SweepSpec(Specification):
             yield name, task
 
     def _networks(self, name: str, task: Task) -> Iterator[TwoLayer]:
-        """Give the networks of one data set, those in full precision, which have no scale and one activity, repeated."""
+        """Give the networks of one data set; full precision has no scale and one activity: these come once for each."""
         for width, precision, init, scale, activity, output_scale, seed in itertools.product(
             self.widths, self.precisions, self.inits, self.scales, self.activities, self.kappas, self.seeds
         ):

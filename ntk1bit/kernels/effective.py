@@ -48,9 +48,9 @@ activation, that of the neuron on the surface, whose latent weights are c + mu 1
     smooth(x,x') = E[ 1[z(x) >= 0] 1[<w,x'> >= 0] (s' <q,x> + m' <1,x>) ],
     flips(x,x')  = p_0 sum_k (x'_k - m') E[ jump_k(x) 1[<c,x'> + mu <1,x'> >= 0]  |  c_k = 0 ].
 
-For large d it tends to the same closed form with P = P[z(x) >= 0, <w,x'> >= 0], which for inputs without component along 1
-is (pi - arccos(sqrt(2/pi) cos(x,x')))/(2 pi): on the diagonal (pi - arccos sqrt(2/pi))/(2 pi) = 0.40 in place of 1/2, as
-z(x) and <w,x> are two variables whose correlation is sqrt(2/pi) for either scale. At d = 2 they are one.
+For large d it tends to the same closed form with P = P[z(x) >= 0, <w,x'> >= 0], which for inputs without component
+along 1 is (pi - arccos(sqrt(2/pi) cos(x,x')))/(2 pi): on the diagonal 0.40 in place of 1/2, as z(x) and <w,x> are two
+variables whose correlation is sqrt(2/pi) for either scale. At d = 2 they are one.
 
 *Variance.* k runs over the coordinates in turn (with a random start) and its factor d x_k x'_k is noisy. Its leading
 part, 2 s x_k (x'_k - m') 1[z(x) >= 0] 1[z(x') >= 0] for the unconditioned neuron, can be summed over k exactly; that
@@ -109,7 +109,7 @@ def effective_ntk(
     kappa, scale
         As in `ntk1bit.networks.two_layer.outputs`. (In full precision the effective kernel is the NTK itself.)
     activity
-        Which neurons a step moves, as in `ntk1bit.networks.two_layer.train`: ``"latent"`` gives K_lat, the others K_eff.
+        Which neurons a step moves, as in `ntk1bit.networks.two_layer.train`; ``"latent"`` gives K_lat, others K_eff.
     samples
         Neurons drawn, >= 64. Memory does not grow with it.
     seed

@@ -87,7 +87,8 @@ def train_side_by_side(
         If shapes do not match, a number is not finite or out of range, an option is unknown, weights are not float32,
         or some network has no neuron that is active on any input.
     """
-    activity = activity_in(precision, require_choice("activity", activity, ACTIVITIES))
+    require_choice("activity", activity, ACTIVITIES)
+    activity = activity_in(precision, activity)
     if not weights:
         return []
     shape, rows = weights[0].w.shape, np.empty((0, 0), np.float32)

@@ -53,8 +53,9 @@ class TrainingMemory:
         """With the weights of `rows` neurons at a time in memory.
 
         Of all neurons there are the activation patterns and signs, now and at the start, those patterns of the latent
-        weights that a step uses, scale, mean, output sign, and the sums of blocks; of those at a time the weights, now and at the start, and what the step, the forward pass,
-        the Gram matrix of bits and the comparison of patterns make of them.
+        weights that a step uses, scale, mean, output sign, and the sums of blocks; of those at a time the weights, now
+        and at the start, and what the step, the forward pass, the Gram matrix of bits and the comparison of patterns
+        make of them.
         """
         patterns, signs = _words(self.n_train), _words(self.dim)
         blocks = 8 * (self.n_train + self.n_test + 32) + 2048  # their sums, and objects of Python if each is a part
