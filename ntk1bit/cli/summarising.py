@@ -196,7 +196,7 @@ def _print_exponents(exponents: pd.DataFrame) -> None:
 
 def _side(settings: Mapping[str, Any]) -> str:
     """Name the precision, and scale and activity where they are not the usual ones."""
-    scale, activity = settings["scale"], settings["activity"]
+    scale, activity = settings["scale"], settings.get("activity", ONLY_ACTIVITY)
     words = (
         _PRECISION_IN_SHORT[settings["precision"]],
         "" if scale in ("none", "std") else scale,

@@ -68,17 +68,8 @@ class Overview:
 
     def _repr_html_(self) -> str:
         """Return the table of exponents, for notebooks."""
-        columns = [
-            "quantity",
-            "precision",
-            "scale",
-            "activity",
-            "form",
-            "exponent",
-            "exponent_low",
-            "exponent_high",
-            "note",
-        ]
+        columns = ["quantity", "precision", "scale", "activity"]
+        columns += ["form", "exponent", "exponent_low", "exponent_high", "note"]
         return self.exponents().reindex(columns=columns).to_html(index=False, float_format=number)
 
     def values(self) -> pd.DataFrame:

@@ -81,7 +81,7 @@ def distances(
 def _effective(
     every: bytes, shape: tuple[int, int], n: int, kappa: float, scale: Scale, activity: Activity
 ) -> np.ndarray:
-    """Estimate K_eff once a process: cells of all widths and seeds share it."""
+    """Estimate K_eff, or K_lat, once a process: cells of all widths and seeds share it."""
     x = np.frombuffer(every, dtype=np.float32).reshape(shape)
     return kernels.effective_ntk(x, x[:n], kappa=kappa, scale=scale, activity=activity, samples=SAMPLES, seed=0).value
 
