@@ -93,10 +93,9 @@ def test_two_steps_by_hand():
 
 
 def test_activities_part_where_patterns_do():
-    """w = (3, 1, -1): on x = (0, 1, 0) the latent weight is 1, and z = mu + s sign(c) with mu = 1 and c = 0.
+    """w = (3, 0.9, -0.9): mu = 1, and on x = (0, 1, 0) z = mu - s = 1 - 1.59 < 0, while <w, x> = 0.9.
 
-    c_2 = 0 counts as +1, so z = 1 + s > 0 there; on (0, 0, 1) both are below 0, and with w = (3, 0.9, -0.9) z = mu - s =
-    1 - 1.59 < 0 is inactive on (0, 1, 0), where <w, x> = 0.9 is active. So ``latent`` moves w_2, the others do not.
+    So ``latent`` moves the second weight, and the others do not.
     """
     w, a = np.array([[3.0, 0.9, -0.9]]), np.array([1.0])
     x, y = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]), np.array([0.5, 0.5])
@@ -198,6 +197,6 @@ def test_one_step_is_the_same_where_patterns_agree(reference):
 @pytest.mark.usefixtures("untyped")
 def test_another_activity_is_refused_in_a_line():
     unknown: Any = "latents"
-    with pytest.raises(InputError, match="unknown activity 'latents'.*latent") as told:
+    with pytest.raises(InputError, match=r"unknown activity 'latents'.*latent") as told:
         two_layer.train(unit(3, 4), targets(3), two_layer.init(8, 4, seed=0), activity=unknown)
     assert "\n" not in str(told.value)
