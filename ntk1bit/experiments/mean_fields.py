@@ -42,7 +42,7 @@ class MeanFieldOnTask(Experiment):
     steps: int
     activity: str
     particles: int
-    replicates: int = 4
+    replicates: int = 8
 
     @property
     def cost(self) -> float:
