@@ -55,11 +55,7 @@ from proofs_numeric.proof import Proof
 _AT, _MID, _LATE = 10, (81, 120), (351, 390)  # steps of distances, and of losses in mid-training and late
 _PAIRS = tuple(itertools.product((8, 16, 32), (0.25, 0.5)))
 _NAMES = tuple(setting.name for setting in SETTINGS)
-_LASTING = (
-    "sphere16",
-    "sphere32",
-    "digits",
-)  # settings whose limit oscillates in mid-training; in a trial run it was so
+_LASTING = ("sphere16", "sphere32", "digits")  # settings whose limit oscillates in mid-training, as trial runs had it
 _FIELDS, _OPPOSITE = "mean-fields", "opposite-inputs"
 
 CLAIM = Claim(
@@ -87,8 +83,8 @@ CLAIM = Claim(
             ("loss.m", "exponent of the loss in mid-training"),
         )
     },
-    ranges="-0.2, four fifths of the -1/4 of flip noise, and -0.5, twice that, of a loss whose limit is 0; a tenth, the "
-    "error in the loss of outputs off by a twentieth",
+    ranges="-0.2, four fifths of the -1/4 of flip noise, and -0.5, twice that, of a loss whose limit is 0; a tenth, "
+    "the error in the loss of outputs off by a twentieth",
 )
 CLAIM_SWING = Claim(
     id="C11-swing",
@@ -191,8 +187,9 @@ def evidence(data: Data) -> Evidence:
             measures.append(exponent(against(losses, "width", "loss", meaning=of), f"loss.m.{name}", study))
         by_width = grouped(losses, ["width"], ["loss", "averaged"])
         ends = _limit_losses(limit, _MID).mean(numeric_only=True)
-        last = pd.DataFrame({"width": [math.inf], "loss": [ends["loss"]], "averaged": [ends["averaged"]]})
-        tables.append(rows(pd.concat([by_width, last], ignore_index=True), setting=name))
+        last = pd.DataFrame({"width": [math.nan], "loss": [ends["loss"]], "averaged": [ends["averaged"]]})
+        both = pd.concat([rows(by_width, which="networks"), rows(last, which="limit")], ignore_index=True)
+        tables.append(rows(both, setting=name))
     return Evidence(tuple(measures), {"loss in mid-training": pd.concat(tables, ignore_index=True)})
 
 
@@ -402,7 +399,7 @@ def _curves(frame: pd.DataFrame, frozen: pd.DataFrame, limit: pd.DataFrame) -> p
     parts = [
         rows(grouped(frame, ["width", "step"], ["loss"]), which="networks"),
         rows(grouped(last, ["width", "step"], ["loss"]), which="frozen"),
-        rows(grouped(limit, ["step"], ["loss"]).assign(width=math.inf), which="limit"),
+        rows(grouped(limit, ["step"], ["loss"]).assign(width=math.nan), which="limit"),
     ]
     every = pd.concat(parts, ignore_index=True)
     kept = sorted({*range(20), *range(20, _steps(frame) + 1, 4)})

@@ -49,6 +49,7 @@ FIGURES = {
     "C1b": "terms",
     "C1": "drift",
     "C1-K": "convergence",
+    "C11-swing": "oscillation",
     "C2": "floor",
     "C3": "gap",
     "C3b": "flip-noise",

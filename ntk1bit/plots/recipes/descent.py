@@ -91,6 +91,46 @@ def plot_predicted_loss(curves: pd.DataFrame, *, ax: Axes, palette: Colours = No
     return ax
 
 
+def draw_oscillation(results: Results, sheet: Sheet = PLAIN) -> Figure:
+    """Draw the loss against time at several widths and in the limit, and the two-cycle of opposite inputs."""
+    title = figure_title(results, "oscillation")
+    figure, axes = sheet.figure(TEXTS["oscillation"]["panels"], (PAGE, 2.9), title)
+    left, right, palette = axes["loss"], axes["pair"], sheet.palette
+    curves = stored_table(results, "C11-swing", "loss against time")
+    widths = sorted(set(values(pick(curves, which="networks"), "width")))
+    for place, width in enumerate(widths):
+        part = pick(curves, which="networks", width=width).sort_values("step")
+        look = shade_look(place, len(widths), palette=palette)
+        label = f"1-bit, $m$ = {width:g}"
+        left.plot(part["step"] + 1, part["loss"], color=look.colour, linewidth=points(1.2), label=label)
+    for which, words, colour, line in (("limit", r"$m = \infty$", "black", "--"), ("frozen", "frozen", GREY, "-.")):
+        part = pick(curves, which=which).sort_values("step")
+        left.plot(part["step"] + 1, part["loss"], color=colour, linestyle=line, linewidth=points(1.4), label=words)
+    log_axes(left, values(curves, "step") + 1)
+    left.set(xlabel="step + 1", ylabel="training loss")
+    legend(left, "lower left", size=6.4)
+    panel(left, "random labels on the sphere")
+
+    amplitudes = stored_table(results, "C11-pair", "amplitude")
+    last = pick(amplitudes, width=ends(amplitudes, "width")[1])
+    colours = (precision_look("one_bit", palette=palette).colour, ORANGE)
+    for rate, colour, shape in zip(sorted(set(values(last, "eta_rel"))), colours, ("o", "^"), strict=False):
+        part = pick(last, eta_rel=rate).sort_values("dim")
+        right.plot(part["dim"], part["amplitude"], color="black", linewidth=points(0.9))
+        measured = part["ratio"] * part["amplitude"]
+        label = rf"1-bit, $\eta_{{\mathrm{{rel}}}}$ = {rate:g}"
+        right.plot(
+            part["dim"], measured, color=colour, marker=shape, linestyle="none", markersize=points(5), label=label
+        )
+    right.plot([], [], color="black", linewidth=points(0.9), label="closed form, nothing fitted")
+    log_axes(right, values(last, "dim"))
+    stretch(right, above=0.2, below=0.3)
+    right.set(xlabel="input dimension $d$", ylabel="$|r_1 - r_2|$ of the two-cycle")
+    legend(right, "lower left", size=6.4)
+    panel(right, f"two opposite inputs, $m$ = {ends(amplitudes, 'width')[1]:g}")
+    return figure
+
+
 def draw_terms(results: Results, sheet: Sheet = PLAIN) -> Figure:
     """Draw the four terms of a step against width, C3 of the first step against d, and the terms by step."""
     findings = results.claim("C1b").findings
