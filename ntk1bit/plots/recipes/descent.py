@@ -119,9 +119,7 @@ def draw_oscillation(results: Results, sheet: Sheet = PLAIN) -> Figure:
         right.plot(part["dim"], part["amplitude"], color="black", linewidth=points(0.9))
         measured = part["ratio"] * part["amplitude"]
         label = rf"1-bit, $\eta_{{\mathrm{{rel}}}}$ = {rate:g}"
-        right.plot(
-            part["dim"], measured, color=colour, marker=shape, linestyle="none", markersize=points(5), label=label
-        )
+        right.plot(part["dim"], measured, shape, color=colour, markersize=points(5), label=label)
     right.plot([], [], color="black", linewidth=points(0.9), label="closed form, nothing fitted")
     log_axes(right, values(last, "dim"))
     stretch(right, above=0.2, below=0.3)

@@ -22,7 +22,7 @@ def document(**outcomes: str) -> dict[str, Any]:
     """Return a verdicts.json in which every claim is supported, but for those given (dots and dashes of ids as `_`)."""
     from . import made_up_deep
 
-    claims = [_c0(), _eq5(), _c1b(), _c1(), _c1_h(), _c1_k(), _c2(), _c2_law(), *_c3(), _c3b(), _c4(), _prop()]
+    claims = [_c0(), _eq5(), _c1b(), _c1(), _c1_h(), _c1_k(), *_c11(), _c2(), _c2_law(), *_c3(), _c3b(), _c4(), _prop()]
     claims += made_up_deep.claims()
     for claim in claims:
         outcome = outcomes.get(claim["id"].replace(".", "_").replace("-", "_"), "supported")
@@ -54,7 +54,7 @@ def entry(name: str, tables: dict[str, list[Row]], exponents: dict[str, float]) 
         | {"note": ""}
         for one, value in exponents.items()
     ]
-    ours = ("C0", "C1-K", "C2", "C2-law", "C3-paired", "C3b", "C4")
+    ours = ("C0", "C1-K", "C11-swing", "C11-pair", "C2", "C2-law", "C3-paired", "C3b", "C4")
     source = (
         "ours" if name in ours else "W23, somewhere" if name.startswith(("C6", "C7", "C9", "C10")) else "D25, somewhere"
     )
@@ -137,6 +137,21 @@ def _c1_k() -> dict[str, Any]:
     convergence = [{"step": s} | dict.fromkeys(curves, 100 / (1 + s)) for s in STEPS]
     exponents = {"from_k.m.widest": -0.25}
     return entry("C1-K", {"distance": distance, "convergence": convergence}, exponents)
+
+
+def _c11() -> list[dict[str, Any]]:
+    of = [{"which": "networks", "width": m} for m in WIDTHS] + [
+        {"which": w, "width": None} for w in ("limit", "frozen")
+    ]
+    curves = [one | {"step": s, "loss": 4 / (1 + s)} for one in of for s in STEPS]
+    amplitude = [
+        {"dim": d, "eta_rel": rate, "width": m, "amplitude": d**-0.5, "recursion": d**-0.5, "ratio": 0.97, "share": 0.5}
+        for d, rate, m in itertools.product(DIMS, (0.25, 0.5), WIDTHS)
+    ]
+    return [
+        entry("C11-swing", {"loss against time": curves}, {"loss.m": 0.0}),
+        entry("C11-pair", {"amplitude": amplitude}, {"amplitude.d8.0.5": 0.97}),
+    ]
 
 
 def _c2() -> dict[str, Any]:
