@@ -69,6 +69,28 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
         "whether that excess vanishes with width is open.",
     ),
     (
+        {"C11": "supported", "C11-swing": "supported"},
+        "What it follows instead is a limit with memory, computed without a fitted constant, in which weights stick at "
+        "their thresholds: outputs oscillate with period two by an amount that neither width nor rate reduces.",
+    ),
+    (
+        {"C11": "supported", "C11-swing": "refuted"},
+        "What it follows instead is a limit with memory, computed without a fitted constant, in which weights stick at "
+        "their thresholds.",
+    ),
+    (
+        {"C11-late": "supported"},
+        "Later the limit loses its oscillation, and the loss falls with width again.",
+    ),
+    (
+        {"C11-pair": "supported"},
+        "On two opposite inputs the oscillation stays, and its size is that of a closed form.",
+    ),
+    (
+        {"C11-frozen": "supported"},
+        "With the backward patterns frozen at the start training follows K_eff throughout, up to m^-1/4.",
+    ),
+    (
         {"C1-surrogates": "supported", "C1-surrogates-size": "refuted"},
         "How the gradient of the sign is replaced changes the kernel at the start less than the bit does, but for a "
         "common factor, a learning rate; with that factor it changes it far more.",

@@ -113,7 +113,7 @@ def draw_oscillation(results: Results, sheet: Sheet = PLAIN) -> Figure:
 
     amplitudes = stored_table(results, "C11-pair", "amplitude")
     last = pick(amplitudes, width=ends(amplitudes, "width")[1])
-    colours = (precision_look("one_bit", palette=palette).colour, ORANGE)
+    colours = (precision_look("one_bit", palette=palette).colour, PURPLE)
     for rate, colour, shape in zip(sorted(set(values(last, "eta_rel"))), colours, ("o", "^"), strict=False):
         part = pick(last, eta_rel=rate).sort_values("dim")
         right.plot(part["dim"], part["amplitude"], color="black", linewidth=points(0.9))

@@ -140,7 +140,8 @@ def _c1_k() -> dict[str, Any]:
 
 
 def _c11() -> list[dict[str, Any]]:
-    of = [{"which": "networks", "width": m} for m in WIDTHS] + [
+    of = [{"which": "networks", "width": m} for m in WIDTHS]
+    of += [{"which": which, "width": None} for which in ("limit", "frozen")]
         {"which": w, "width": None} for w in ("limit", "frozen")
     ]
     curves = [one | {"step": s, "loss": 4 / (1 + s)} for one in of for s in STEPS]
