@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 import numpy as np
 
 from ntk1bit.data import tasks
 from ntk1bit.experiments import SweepSpec, open_run, run_all
 from ntk1bit.experiments.predictions import COLUMNS, distances
 from ntk1bit.networks import two_layer
+from ntk1bit.networks.two_layer import ACTIVITIES
 
 
 def test_a_wide_full_precision_network_follows_its_kernel_and_a_one_bit_one_the_effective_kernel():
@@ -25,6 +29,24 @@ def test_a_wide_full_precision_network_follows_its_kernel_and_a_one_bit_one_the_
     later = found["one_bit"]["from_k_eff"][2:]
     assert (later < found["one_bit"]["from_h"][2:]).all()
     assert found["one_bit"]["from_k_eff"][0] == found["one_bit"]["from_h"][0] == 0.0
+
+
+def test_other_activities_are_compared_with_their_kernels():
+    """Each is nearer to what its own kernel predicts; what is left is the noise of flips, of order m^-1/4."""
+    task = tasks.load("sphere-linear", n_train=24, n_test=16, dim=64)
+    start = two_layer.init(8192, task.dim, seed=1, init="paired")
+    options: dict[str, Any] = {"precision": "one_bit", "kappa": 1.0, "scale": "std"}
+    runs = {
+        one: two_layer.train(task.x, task.y, start, activity=one, steps=6, x_test=task.x_test, eta_rel=0.5)
+        for one in ACTIVITIES
+    }
+    found = {
+        (one, other): distances(task, start, runs[one], activity=other, **options)["from_k_eff"][2:]
+        for one, other in itertools.product(ACTIVITIES, ACTIVITIES)
+    }
+    for own, other in (("latent", "straight_through"), ("straight_through", "latent"), ("frozen", "latent")):
+        assert (found[own, own] < found[own, other]).all()
+    np.testing.assert_array_equal(found["frozen", "frozen"], found["frozen", "straight_through"])
 
 
 def test_the_sweep_stores_them_on_request_only(tmp_path):
