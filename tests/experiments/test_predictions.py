@@ -59,16 +59,13 @@ def test_outputs_that_follow_the_kernel_of_the_activity_are_at_no_distance(activ
 def test_frozen_networks_descend_like_the_effective_kernel_on_average():
     """Mean outputs of 60 paired networks over five steps, against descent with K_eff.
 
-    Each step adds at most eta norm(K(t) - K(0)) norm(r) to the error. K moves by about as much of itself as H does, and 2
-    is for what the drift of H does not see; to this come four standard errors of the mean in norm.
+    Each step adds at most eta norm(K(t) - K(0)) norm(r) to the error. K moves by about as much of itself as H does, and
+    2 is for what the drift of H does not see; to this come four standard errors of the mean in norm.
     """
     task, steps = tasks.load("sphere-linear", n_train=16, n_test=0, dim=16), 5
-    runs = [
-        two_layer.train(
-            task.x, task.y, two_layer.init(1024, 16, seed=seed, init="paired"), activity="frozen", steps=steps, eta_rel=0.5
-        )
-        for seed in range(60)
-    ]  # fmt: skip
+    starts = [two_layer.init(1024, 16, seed=seed, init="paired") for seed in range(60)]
+    options: dict[str, Any] = {"activity": "frozen", "steps": steps, "eta_rel": 0.5}
+    runs = [two_layer.train(task.x, task.y, start, **options) for start in starts]
     outputs = np.array([run.outputs for run in runs])
     eta, moved = np.mean([run.eta for run in runs]), np.mean([run.drift.max() for run in runs])
     errors = np.linalg.norm(outputs.std(axis=0, ddof=1) / np.sqrt(len(runs)), axis=1)
