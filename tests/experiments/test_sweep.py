@@ -203,7 +203,7 @@ def test_keys_depend_on_every_setting_and_on_nothing_else():
 
 
 def test_keys_and_names_of_folders_are_those_of_before_there_were_activities():
-    """As version 0.2.0 stored them when two-layer networks had no activity, and `LimitDistances` no seed of the data."""
+    """As they were when two-layer networks had no activity, and `LimitDistances` no seed of the data."""
     spec = SweepSpec(widths=(64,), seeds=(0,))
     assert [one.key for one in networks_of(spec)] == ["a94fe7cf4c707a6c0510", "5f590091cd62d75a9f8a"]
     assert [SweepSpec().mark, SweepSpec(widths=(64,), precisions=("full",)).mark] == ["798bb0", "86c63b"]

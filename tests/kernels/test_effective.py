@@ -68,9 +68,12 @@ def test_at_dimension_two_it_is_the_full_precision_limit():
             value, error = effective_ntk(x, scale=scale, activity=activity, samples=200_000)
             exact = limit_ntk(x, precision="full").value
             assert (np.abs(value - exact) < 5 * error + 1e-6).all()  # 5 sigma over 64 entries; float32 products
-            # z is Gaussian there, with the covariance of <w, x>; an arc cosine near 1 is good to 1e-7
-            closed = gaussian_effective_ntk(x, scale=scale, activity=activity)
-            np.testing.assert_allclose(closed, exact, atol=1e-6)
+        # z is <w, x> there, so every coactivity is that of full precision; an arc cosine near 1 is good to 1e-7
+        for coactivity in (limits_module.gaussian_coactivity, limits_module.gaussian_latent_coactivity):
+            wide = x.astype(float)
+            np.testing.assert_allclose(
+                coactivity(wide, wide, scale=scale), limits_module.orthant_probability(wide, wide), atol=1e-6
+            )
 
 
 def step_against_prediction(

@@ -96,7 +96,8 @@ def test_first_steps_by_other_activities(width, dim, n, precision, scale, activi
             "full",
             "latent",
         ) and activity != "straight_through":  # steps that can be told apart
-            other = two_layer.train(x, y, start, kappa=kappa, **(shared | {"activity": "straight_through"}))
+            others: dict[str, Any] = shared | {"activity": "straight_through"}
+            other = two_layer.train(x, y, start, kappa=kappa, **others)
             assert np.abs(one.final.w - other.final.w).max() > 100 * 16 * EPSILON * dim
 
 

@@ -19,8 +19,9 @@ from .test_network import unit
 @pytest.mark.parametrize(
     ("width", "dim", "n", "activity"),
     [
-        (100_000, 64, 64, "straight_through"), (200_001, 16, 256, "straight_through"), (60_000, 200, 7, "straight_through"),
-        (100_000, 64, 64, "latent"), (200_001, 16, 256, "latent"), (200_001, 16, 256, "frozen"),
+        (100_000, 64, 64, "straight_through"), (200_001, 16, 256, "straight_through"),
+        (60_000, 200, 7, "straight_through"), (100_000, 64, 64, "latent"),
+        (200_001, 16, 256, "latent"), (200_001, 16, 256, "frozen"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("share", [0.0, 0.4])
@@ -44,9 +45,7 @@ def test_arrays_stay_within_the_limit(width, dim, n, activity, precision, share)
 
 
 def test_patterns_of_the_latent_weights_are_m_n_bits_more():
-    plain, latent = (
-        TrainingMemory(2**20, 64, 256, 64, 50, 40, activity) for activity in ("straight_through", "latent")
-    )
+    plain, latent = (TrainingMemory(2**20, 64, 256, 64, 50, 40, one) for one in ("straight_through", "latent"))
     for rows in (512, 2**14):
         assert latent.in_parts(rows) - plain.in_parts(rows) == 2**20 * 256 // 8
     assert latent.whole - plain.whole == 2**20 * 256 // 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -10,12 +10,14 @@ import pytest
 from ntk1bit import cores, kernels
 from ntk1bit.errors import InputError
 from ntk1bit.networks import two_layer
-from ntk1bit.networks.two_layer import ACTIVITIES, TrainingMemory, Trajectory, Weights
+from ntk1bit.networks.two_layer import Activity, Precision, TrainingMemory, Trajectory, Weights
 from ntk1bit.networks.two_layer.engines import PackedEngine, ReferenceEngine
 
 from .test_network import unit
 
 RECORDED = [name for name in Trajectory.__dataclass_fields__ if name not in ("final", "eta", "diverged")]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+ACTIVITIES: tuple[Activity, ...] = get_args(Activity)
 OTHERS = [one for one in ACTIVITIES if one != "straight_through"]
 
 
@@ -71,8 +73,8 @@ def test_the_reference_is_the_formula(width, dim, n, init, scale, precision, act
     np.testing.assert_allclose(run.outputs, outputs, rtol=0, atol=1e-12)
 
 
-def test_two_steps_by_hand():
-    """One neuron and two inputs. z moves to the other side of 0 on the first input after one step, <w, x> on neither.
+def test_a_step_by_hand():
+    """One neuron and two inputs, on which z and <w, x> are on the same side of 0: one step for all activities.
 
     w = (3, -1, 1): mu = 1, c = (2, -2, 0), s = sqrt(8/3), q = (1, -1, 1) as Sign(0) = 1, so the rounded weights are
     1 + s (1, -1, 1), and eta kappa/sqrt(m) = 1/2 below.
@@ -81,9 +83,9 @@ def test_two_steps_by_hand():
     x, y = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), np.array([0.5, 0.5])
     s = np.sqrt(8 / 3)
     f = 1 + s  # of the second input; on the first z = 1 - s < 0 and <w, x> = -1
-    for kind, precision in ((ReferenceEngine, "one_bit"), (ReferenceEngine, "full")):
+    for precision in PRECISIONS:
         for activity in ACTIVITIES:
-            engine = kind(x, Weights(w.copy(), a), precision, 1.0, "std", activity)
+            engine = ReferenceEngine(x, Weights(w.copy(), a), precision, 1.0, "std", activity)
             out = engine.forward()
             expected = [0.0, f] if precision == "one_bit" else [0.0, 1.0]
             np.testing.assert_allclose(out, expected, atol=1e-15)
