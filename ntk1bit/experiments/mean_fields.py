@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, cast
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.kernels.mean_field import mean_field
 from ntk1bit.kernels.opposite_inputs import opposite_inputs
 from ntk1bit.networks import two_layer
+from ntk1bit.networks.two_layer import Activity
 
 _SAMPLES = 4_000_000  # neurons for the constants of two opposite inputs: known to a part in a thousand
 
@@ -64,7 +65,7 @@ class MeanFieldOnTask(Experiment):
             task.y,
             eta_rel=self.eta_rel,
             steps=self.steps,
-            activity=cast(Literal["straight_through", "frozen"], self.activity),
+            activity=cast(Activity, self.activity),
             particles=self.particles,
             replicates=self.replicates,
         )

@@ -21,7 +21,8 @@ k uniform over coordinates, K_s the smooth part of K_eff (scales and means move 
 **Memory.** The force on a weight depends on the side of the threshold that it is on: it is a relay. Where the forces of
 both sides push towards the threshold, a V^+ . dR < 0 < a V^- . dR, the weight *sticks*: it crosses back and forth, and
 what N does depends on the whole past. With the patterns held ``frozen`` at the start each weight keeps the force of its
-first side, N^+ - N^- = (V^+ + V^-) . R_t whatever the path, and F is descent with K_eff.
+first side, N^+ - N^- = (V^+ + V^-) . R_t whatever the path, and F is descent with K_eff. With those of the latent
+weights (``latent``) V^+ = V^-, and F is descent with K_lat.
 
 **How it is computed.** So the sum is taken from K_eff, which is known to a part in a thousand, and types give only the
 departure from it, N_t^+ - N_t^- - (V^+ + V^-) . R_t. Types on which no training input switches, z_i^+ and z_i^- on one
@@ -53,10 +54,9 @@ from ntk1bit.kernels.dynamics import predict
 from ntk1bit.kernels.effective import effective_ntk
 from ntk1bit.kernels.limits import limit_ntk
 from ntk1bit.networks.quantizers import SCALES, Scale, centred_scale
-from ntk1bit.networks.two_layer.network import PRECISIONS, Precision
+from ntk1bit.networks.two_layer.network import ACTIVITIES, PRECISIONS, STRAIGHT_THROUGH, Activity, Precision
 from ntk1bit.printing import record
 
-ACTIVITIES = ("straight_through", "frozen")
 NEAR = 0.1  # |tau| below which a weight is called near its threshold
 POINTS = 12  # of tau for the reach of a type
 _STREAM = 0x33  # keeps these draws apart from those of kernels at the same seed
@@ -119,7 +119,7 @@ def mean_field(
     kappa: float = 1.0,
     eta_rel: float = 1.0,
     steps: int = 100,
-    activity: str = "straight_through",
+    activity: Activity = STRAIGHT_THROUGH,
     scale: Scale = "std",
     precision: Precision = "one_bit",
     start: Float[np.ndarray, " n"] | ArrayLike | None = None,
@@ -142,8 +142,8 @@ def mean_field(
     steps
         Number of steps, >= 1.
     activity
-        ``"straight_through"``, or ``"frozen"``: the backward pass uses the activation patterns of the start, and the
-        limit is descent with K_eff.
+        As in `two_layer.train`. With the patterns of the start (``"frozen"``) the limit is descent with K_eff, with those
+        of the latent weights (``"latent"``), which no flip changes, descent with K_lat (`kernels.effective`).
     start, start_test
         (n,) and (n_test,): f_0. None for a ``paired`` start, 0. An ``iid`` start is given the outputs of the network
         that it is compared with, or a draw of the Gaussian process that they tend to.
@@ -190,10 +190,12 @@ def mean_field(
     types = max(1, particles // (POINTS * replicates))
     samples = max(64, 4 * types)
     kernels = [
-        effective_ntk(every, problem.x, kappa=problem.kappa, scale=scale, samples=samples, seed=one).value
+        effective_ntk(
+            every, problem.x, kappa=problem.kappa, scale=scale, activity=activity, samples=samples, seed=one
+        ).value
         for one in seeds
     ]
-    if activity == "frozen":
+    if activity != STRAIGHT_THROUGH:
         return _of_kernels(problem, kernels, eta, steps)
     found: list[_Followed | None] = [None] * replicates
 
@@ -502,7 +504,7 @@ def mean_field_reference(
     window: float,
     kappa: float = 1.0,
     scale: Scale = "std",
-    activity: str = "straight_through",
+    activity: Activity = STRAIGHT_THROUGH,
     types: int = 20_000,
     samples: int = 200_000,
     seed: int = 0,
@@ -513,10 +515,16 @@ def mean_field_reference(
     """
     rng = np.random.default_rng([seed, _STREAM, 2])
     n, dim = x.shape
-    smooth = _smooth_part(x, rng.standard_normal((samples, dim)), scale)
-    k = rng.integers(dim, size=types)
-    plus, minus = both_sides(rng.standard_normal((types, dim)), k, x, scale=scale)
+    smooth = _smooth_part(x, rng.standard_normal((samples, dim)), scale, latent=activity == "latent")
+    k, w = rng.integers(dim, size=types), rng.standard_normal((types, dim))
+    plus, minus = both_sides(w, k, x, scale=scale)
     force = -kappa * (x - x.mean(axis=1, keepdims=True)).T[k]
+    above, below = plus >= 0, minus >= 0
+    if activity == "latent":
+        mu, rows = w.mean(axis=1), np.arange(types)
+        c = w - ((dim * mu - w[rows, k]) / (dim - 1))[:, None]
+        c[rows, k] = 0
+        above = below = (c + mu[:, None]) @ x.T >= 0
     a = np.where(np.arange(types) % 2, 1.0, -1.0)
     jump = (kappa * a)[:, None] * (np.maximum(plus, 0) - np.maximum(minus, 0))
     tau = rng.uniform(-window, window, types)
@@ -527,13 +535,15 @@ def mean_field_reference(
         move = eta * (f[step] - y)
         total += move
         side = (before if activity == "frozen" else tau >= 0)[:, None]
-        tau = tau + a * ((np.where(side, plus >= 0, minus >= 0) * force) @ move)
+        tau = tau + a * ((np.where(side, above, below) * force) @ move)
         f[step + 1] = density * ((tau >= 0) ^ before) @ (np.where(tau >= 0, 1, -1)[:, None] * jump)
         f[step + 1] -= kappa**2 * smooth @ total
     return f
 
 
-def _smooth_part(x: Float[np.ndarray, "n d"], w: Float[np.ndarray, "b d"], scale: Scale) -> Float[np.ndarray, "n n"]:
+def _smooth_part(
+    x: Float[np.ndarray, "n d"], w: Float[np.ndarray, "b d"], scale: Scale, *, latent: bool
+) -> Float[np.ndarray, "n n"]:
     """Estimate smooth(x, x') of `kernels.effective` (3) from neurons w, plainly."""
     c, s, mu = centred_scale(w, scale=scale)
     q = np.where(c >= 0, 1.0, -1.0)
@@ -544,5 +554,6 @@ def _smooth_part(x: Float[np.ndarray, "n d"], w: Float[np.ndarray, "b d"], scale
     else:
         growth = (q @ x.T - np.outer(q.sum(axis=1), means)) / x.shape[1]
     active = (z >= 0).astype(np.float64)
-    first = (active * (q @ x.T)).T @ (active * growth)
-    return (first + np.outer(x.sum(axis=1), means) * (active.T @ active)) / len(w)
+    moved = (w @ x.T >= 0).astype(np.float64) if latent else active
+    first = (active * (q @ x.T)).T @ (moved * growth)
+    return (first + np.outer(x.sum(axis=1), means) * (active.T @ moved)) / len(w)

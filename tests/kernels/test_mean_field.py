@@ -61,17 +61,17 @@ def test_the_window_of_the_reference_is_wide_enough():
     assert np.abs((one.mean(axis=0) - two.mean(axis=0))[1:] / error).max() < 6  # Student's t of four degrees of freedom
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_frozen_patterns_give_descent_with_k_eff(seed):
-    """By plain sums too, in which K_eff does not occur."""
-    x, y, _ = points(5, 4, seed)
-    found = mean_field(x, y, eta_rel=0.5, steps=6, particles=PARTICLES, activity="frozen")
-    kernel = kernels.effective_ntk(x, samples=400_000, seed=9).value
+@pytest.mark.parametrize("activity", ["frozen", "latent"])
+def test_patterns_that_no_flip_changes_give_descent_with_a_kernel(activity):
+    """K_eff, or K_lat; by plain sums too, in which neither occurs."""
+    x, y, _ = points(5, 4)
+    found = mean_field(x, y, eta_rel=0.5, steps=6, particles=PARTICLES, activity=activity)
+    kernel = kernels.effective_ntk(x, samples=400_000, seed=9, activity=activity).value
     assert found.outputs == pytest.approx(kernels.predict(kernel, y, eta=found.eta, steps=6).train, abs=0.01)
     plain = np.stack(
         [
             mean_field_reference(
-                x.astype(np.float64), y, eta=found.eta, steps=6, window=8.0, activity="frozen", types=60_000, seed=one
+                x.astype(np.float64), y, eta=found.eta, steps=6, window=8.0, activity=activity, types=60_000, seed=one
             )
             for one in range(6)
         ]
