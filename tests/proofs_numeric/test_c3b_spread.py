@@ -7,6 +7,7 @@ import functools
 import numpy as np
 import pytest
 
+from ntk1bit.claims import IntervalEstimate
 from ntk1bit.statistics.jackknife import NESTED
 from proofs_numeric import c3b_spread
 from proofs_numeric.studies import FLOOR_DATA_SETS
@@ -195,6 +196,9 @@ def test_it_is_the_four_widest_widths_that_count():
     found = judged_with(scattered(of_spreads, down=narrow(ROOT, 0.3), end=narrow(MORE, 0.3)))
     assert outcomes(c3b_spread.CLAIM, found) == dict.fromkeys(DECISIVE, "supported")
     assert context(c3b_spread.CLAIM, found)["flips.m.end"] == "supported"
+    spans = {one.id: one.span for one in found.measures if isinstance(one, IntervalEstimate)}
+    for measure in (*SPREADS, "flips.m.down", "flips.m.end"):
+        assert spans[measure] == "m = 256..16384, 4 values"
     # tables have all widths
     of_task = found.tables["spread"].groupby(["task", "precision"])["width"].agg(list)
     assert all(widths == list(WIDTHS) for widths in of_task)
