@@ -16,7 +16,7 @@ import pandas as pd
 from ntk1bit.claims import IntervalEstimate, IntervalWithin
 from ntk1bit.claims.criteria import Criterion
 from ntk1bit.claims.measures import against, at, exponent, select
-from ntk1bit.estimators import spread
+from ntk1bit.estimators import loss_at_end, spread
 from ntk1bit.estimators.against_width import AgainstWidth
 from proofs_numeric.data import Data, cells, span_of, widest
 from proofs_numeric.studies import FLOOR_DATA_SETS
@@ -29,7 +29,7 @@ ABOUT_LEVEL = f"{LEVEL:g} in the slope in time is 12 % in a tenfold training, ou
 def ends(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the `cells` of the 1-bit networks of a sweep, with `slope` = d log L/d log t between half and whole run.
 
-    Networks that diverged count with what they have: an infinite loss gives no exponent, and is not left out.
+    Networks that diverged keep their rows, with losses up to then: `exponents` and `slope_in_time` refuse such a table.
     """
     found = cells(frame.loc[frame["precision"] == "one_bit"])
     return found.assign(slope=np.log(found["loss_end"] / found["loss_half"]) / math.log(2))
@@ -52,8 +52,13 @@ def first_half(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def exponents(table: pd.DataFrame, x: str, measure: str, study: str) -> list[IntervalEstimate]:
-    """Return the exponent of the loss in `x` at the end and at half of the run, as `measure` and `measure.half`."""
+    """Return the exponent of the loss in `x` at the end and at half of the run, as `measure` and `measure.half`.
+
+    There is none where a network diverged, of which no loss is known then: the others' alone would flatter.
+    """
     words = {"": "mean loss over the last tenth of the steps", ".half": "the same, when half of them were taken"}
+    if note := _diverged(table):
+        return [_nothing(f"{measure}{suffix}", meaning, study, note) for suffix, meaning in words.items()]
     return [
         exponent(against(table, x, column, meaning=words[suffix]), f"{measure}{suffix}", study)
         for suffix, column in TIMES.items()
@@ -61,8 +66,13 @@ def exponents(table: pd.DataFrame, x: str, measure: str, study: str) -> list[Int
 
 
 def slope_in_time(table: pd.DataFrame, measure: str, study: str) -> IntervalEstimate:
-    """Return d log L/d log t between half of the run and its end, mean over the settings of a table, seed by seed."""
+    """Return d log L/d log t between half of the run and its end, mean over the settings of a table, seed by seed.
+
+    There is none where a network diverged.
+    """
     meaning = "slope of log L in log t between half of the run and its end, mean over settings"
+    if note := _diverged(table):
+        return _nothing(measure, meaning, study, note)
     one = against(table.assign(all=1.0), "all", "slope", meaning=meaning, signed=True)
     where = span_of(table, m="width", d="dim", n="n_train")
     found = at(one, measure, study)
@@ -78,8 +88,11 @@ def in_width(frame: pd.DataFrame, measure: str, level: str, study: str) -> list[
 
 
 def against_width(frame: pd.DataFrame) -> AgainstWidth:
-    """Return the loss at the end against all widths, for tables, curvature, and laws of all of them."""
-    return against(ends(frame), "width", "loss_end", meaning="mean loss over the last tenth of the steps")
+    """Return the loss at the end against all widths, for tables, curvature, and laws of all of them.
+
+    Widths at which a network diverged are left out, as its notes say.
+    """
+    return select(loss_at_end(frame.loc[frame["precision"] == "one_bit"]), precision="one_bit")
 
 
 def ranges(measure: str, low: float, high: float) -> tuple[IntervalWithin, ...]:
@@ -99,3 +112,14 @@ def labels(words: Mapping[str, str]) -> dict[str, str]:
         for measure, said in words.items()
         for suffix in TIMES
     }
+
+
+def _diverged(table: pd.DataFrame) -> str:
+    """Say how many networks of a table diverged; nothing if none did."""
+    count = int(np.sum(table["diverged"].to_numpy(dtype=bool)))
+    return f"{count} of {len(table)} networks diverged, so they have no loss at the end" if count else ""
+
+
+def _nothing(measure: str, meaning: str, study: str, note: str) -> IntervalEstimate:
+    """Return an estimate that could not be made."""
+    return IntervalEstimate(measure, meaning, math.nan, math.nan, math.nan, 0, "", study, note)

@@ -18,6 +18,7 @@ from ntk1bit.experiments.deep_spec import SCALING_PRESETS, SIMILARITY_PRESETS
 from ntk1bit.experiments.feed_forward import FeedForward
 from ntk1bit.experiments.language_spec import PRESETS as LANGUAGE_PRESETS
 from ntk1bit.experiments.layer_variance import DRAWS, INPUTS, LayerVariance
+from ntk1bit.statistics import ENOUGH_SEEDS
 from proofs_numeric.ball_experiments import ball_experiments
 from proofs_numeric.bitnet_studies import bitnet_studies
 from proofs_numeric.mean_field_studies import mean_field_studies
@@ -238,7 +239,7 @@ def _floors(size: Size) -> list[Study]:
                 plateau(
                     widths=size.widths[-4:],
                     precisions=("one_bit",),
-                    seeds=tuple(range(100, 100 + size.seeds // 2)),
+                    seeds=tuple(range(100, 100 + max(size.seeds // 2, ENOUGH_SEEDS))),
                     data_seed=seed,
                 ),
             )

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ntk1bit import kernels
+from ntk1bit.data import tasks
 from ntk1bit.experiments.at_start import (
     AtStart,
     FlipProbability,
@@ -41,6 +43,22 @@ def test_distances_to_the_limit_shrink_with_width():
     narrow, wide = (found.loc[found["width"] == m, "distance"].to_numpy().mean() for m in (64, 4096))
     # eight times smaller in the mean, and each mean of three is known to about 15 %
     assert 4 < narrow / wide < 16
+
+
+def test_distances_are_measured_on_the_data_of_their_seed():
+    def measured(**settings):
+        one = LimitDistances("sphere-linear", "one_bit", widths=(16, 64), draws=2, samples=500, **settings)
+        return one.key, one.run(SCRATCH).set_index(["width", "seed"])["distance"]
+
+    (key, usual), (same_key, same), (other_key, other) = measured(), measured(data_seed=0), measured(data_seed=3)
+    assert key == same_key != other_key
+    assert usual.equals(same)
+    assert (usual.to_numpy() != other.to_numpy()).all()
+    x = tasks.load("sphere-linear", n_train=64, n_test=0, seed=3).x
+    limit = kernels.limit_ntk(x, precision="one_bit", samples=500).value
+    start = two_layer.init(64, x.shape[1], seed=1)  # the same networks on all data
+    by_hand = np.linalg.norm(kernels.empirical_ntk(x, start, precision="one_bit") - limit) / np.linalg.norm(limit)
+    assert other.loc[(64, 1)] == pytest.approx(by_hand)
 
 
 def test_limits_differ_less_in_higher_dimension_and_carry_their_noise():

@@ -39,7 +39,7 @@ SETTINGS: Mapping[str, Any] = {  # of a network of a sweep, unless a study says 
     "eta_rel": 0.5,
     "seed": SEEDS,
 }
-ARRAYS = ("test_outputs",)  # columns with an array in each row
+ARRAYS = ("outputs", "test_outputs")  # columns with an array in each row
 ALWAYS = ("key", "scale", "eta", "diverged", "step", "loss")  # known at every step, whatever is recorded
 
 
@@ -110,6 +110,15 @@ def power(exponent: float, column: str = "width", *, noise: float = 0.0, size: f
     return lambda frame: size * (frame[column] / 64.0) ** exponent * np.exp(noise * frame["noise"])
 
 
+def around(exponent: float, along: Sequence[float], column: str = "width", *, size: float = 1.0) -> Callable[..., Any]:
+    """Return a power of a column that is `size` at the geometric mean of these values, whatever the exponent.
+
+    So laws of different exponents have the same mean logarithm over these values.
+    """
+    middle = float(np.exp(np.log(along).mean()))
+    return lambda frame: size * (frame[column] / middle) ** exponent
+
+
 def narrow_off(exponent: float, shift: float) -> Callable[..., Any]:
     """Return a power of m from which the narrowest two of six doubling widths, from 64 on, are off.
 
@@ -132,14 +141,29 @@ def where(then: Law, other: Law, **settings: Any) -> Callable[..., Any]:
     return law
 
 
-def settling(level: Law, *, rate: Law = 2.0) -> Callable[..., Any]:
-    """Return the law of a loss that falls from 4 to a level by exp(-rate t), and stays there within 1 %."""
+def settling(level: Law, *, rate: Law = 2.0, half: Law | None = None) -> Callable[..., Any]:
+    """Return the law of a loss that falls from 4 to a level by exp(-rate t), and stays there within 1 %.
+
+    With `half` that is its level up to half of the steps only, and from then on it is `level`.
+    """
 
     def law(frame: pd.DataFrame) -> Any:
         end, speed = evaluate(level, frame), evaluate(rate, frame)
+        if half is not None:
+            end = np.where(frame["step"] <= frame["step"].max() / 2, evaluate(half, frame), end)
         jumps = np.where(frame["step"] > 0, 0.01 * np.random.default_rng(5).standard_normal(len(frame)), 0.0)
         fallen = np.exp(-speed * frame["step"])
         return (end * (1 - fallen) + 4.0 * fallen) * (1 + jumps)
+
+    return law
+
+
+def falling(loss: Law, slope: Law) -> Callable[..., Any]:
+    """Return the law of a loss times (t/T)^slope, T being the last step: one that is not level where `loss` is."""
+
+    def law(frame: pd.DataFrame) -> Any:
+        share = np.maximum(frame["step"], 1) / frame["step"].max()
+        return evaluate(loss, frame) * share ** evaluate(slope, frame)
 
     return law
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
 from proofs_numeric import c4_power_law
 from tests.proofs_numeric.planted import (
     BOTH,
-    WIDTHS,
     Law,
     context,
     evaluate,
+    narrow_off,
     networks,
     outcomes,
     power,
@@ -24,64 +26,121 @@ from tests.proofs_numeric.planted import (
 from tests.proofs_numeric.values import value
 
 SEEDS, POINTS, NOISE, STEPS = (0, 1, 2, 3, 4), (32, 64, 128, 256), 0.01, 120
+WIDTHS = (64, 128, 256, 512, 1024, 2048)
+FOUR = WIDTHS[-4:]
 IN_M = power(-1.0, size=0.05)
+AVERAGED = {"": 12, ".half": 6}  # steps in the last tenths of all and of half of them
+TASKS = {"sphere": "floor", "digits": "floor-digits"}
+DECISIVE = [f"loss.size.{task}{suffix}" for task in TASKS for suffix in (*AVERAGED, ".curvature")]
 
 
 def bent(exponent, curvature):
     """The law whose logarithm is a parabola in ln m, with this slope in the middle of the widths."""
 
     def law(frame):
-        x = np.log(frame["width"] / 512.0)
+        x = np.log(frame["width"] / np.sqrt(WIDTHS[0] * WIDTHS[-1]))
         return 0.02 * np.exp(exponent * x + curvature * x**2)
 
     return law
 
 
-def ended(*, sphere: Law = IN_M, digits: Law = IN_M, tested=(-0.5, -0.3)):
-    """Losses that settle at these levels; full precision far below; test losses by a power of n at the last step."""
-    frames = {}
-    for study, level in (("floor", sphere), ("floor-digits", digits)):
-        noisy = where(1e-9, lambda f, level=level: evaluate(level, f) * np.exp(NOISE * f["noise"]), precision="full")
-        frames[study] = sweep(networks(seed=SEEDS), settling(noisy), steps=STEPS)
+def noisy(level: Law):
+    """A level within 1 %, and full precision far below."""
+    return where(1e-9, lambda f: evaluate(level, f) * np.exp(NOISE * f["noise"]), precision="full")
+
+
+@functools.cache
+def of_points(tested=(-0.5, -0.3)):
+    """Test losses by a power of n at the last step, in 1-bit and in full precision."""
     law = where(power(tested[0], "n_train", noise=NOISE), power(tested[1], "n_train", noise=NOISE), precision="one_bit")
     early = where(law, power(2.0, "n_train"), step=4)
     points = networks(width=1024, n_train=POINTS, seed=SEEDS)
-    frames["points"] = sweep(points, 1.0, steps=5, every=2, test_loss=early)
+    return sweep(points, 1.0, steps=5, every=2, test_loss=early)
+
+
+def ended(halves=None, *, tested=(-0.5, -0.3), **levels: Law):
+    """Losses that settle at these levels, and up to half of the steps at those of `halves` where it has them."""
+    frames = {"points": of_points(tested)}
+    for task, study in TASKS.items():
+        half = (halves or {}).get(task)
+        law = settling(noisy(levels.get(task, IN_M)), half=None if half is None else noisy(half))
+        frames[study] = sweep(networks(seed=SEEDS, width=WIDTHS), law, steps=STEPS)
     return c4_power_law.evidence(stored(frames))
 
 
-def error_over(along):
-    """Three standard errors of an exponent over five seeds with 1 % of noise, to which steps add a third as much."""
-    return 3 * slope_error(along, len(SEEDS), np.hypot(NOISE, 0.01 / 12**0.5))
+def error_over(along, suffix=""):
+    """Three standard errors of an exponent over five seeds: 1 % of noise, and 1 % over steps that are averaged."""
+    return 3 * slope_error(along, len(SEEDS), np.hypot(NOISE, 0.01 / AVERAGED[suffix] ** 0.5))
+
+
+def curvature_error():
+    """Three standard errors of the coefficient of the part of (ln m)^2 that a line leaves, over five seeds."""
+    x = np.log(WIDTHS) - np.log(WIDTHS).mean()  # even steps, so that its square has no slope
+    square = x**2 - (x**2).mean()
+    return 3 * np.hypot(NOISE, 0.01 / 12**0.5) / np.sqrt(len(SEEDS) * (square @ square))
 
 
 @pytest.mark.parametrize(("sphere", "digits", "tested"), [(-1.0, -1.0, (-0.5, -0.3)), (-1.3, -0.7, (0.4, 0.2))])
 def test_exponents_are_those_of_each_data_set_and_precision(sphere, digits, tested):
     found = ended(sphere=power(sphere, size=0.05), digits=power(digits, size=0.05), tested=tested)
     judged, told = outcomes(c4_power_law.CLAIM, found), context(c4_power_law.CLAIM, found)
+    assert sorted(judged) == sorted(DECISIVE)
     for task, exponent in (("sphere", sphere), ("digits", digits)):
-        assert value(found, f"loss.size.{task}") == pytest.approx(exponent, abs=error_over(WIDTHS))
-        assert judged[f"loss.size.{task}"] == ("supported" if exponent == -1.0 else "refuted")
+        for suffix in AVERAGED:
+            measure = f"loss.size.{task}{suffix}"
+            assert value(found, measure) == pytest.approx(exponent, abs=error_over(FOUR, suffix))
+            assert judged[measure] == ("supported" if exponent == -1.0 else "refuted")
         assert judged[f"loss.size.{task}.curvature"] == "supported"
-    # the same law by another fit, in N = m d at one d
+        assert value(found, f"loss.size.{task}.curvature") == pytest.approx(0.0, abs=curvature_error())
+    # the same law by another fit, over all widths, in N = m d at one d
     assert value(found, "loss.size.sphere.robust") == pytest.approx(sphere, abs=error_over(WIDTHS))
     band = found.tables["fit band"]
-    assert (band["N"].min(), band["N"].max()) == pytest.approx((64 * 64, 4096 * 64))
+    assert (band["N"].min(), band["N"].max()) == pytest.approx((64 * 64, 2048 * 64))
     # test losses, at the last recorded step
     for precision, exponent in zip(BOTH, tested, strict=True):
         assert value(found, f"test_loss.n.{precision}") == pytest.approx(exponent, abs=error_over(POINTS))
         assert told[f"test_loss.n.{precision}"] == ("supported" if exponent < 0 else "refuted")
 
 
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("end", [-0.7, -1.0, -1.3])
+def test_an_exponent_at_one_of_both_times_refutes_it_alone(task, end):
+    half = -0.7 if end == -1.0 else -1.0
+    found = ended({task: power(half, size=0.05)}, **{task: power(end, size=0.05)})
+    refuted = f"loss.size.{task}" + (".half" if end == -1.0 else "")
+    assert outcomes(c4_power_law.CLAIM, found) == dict.fromkeys(DECISIVE, "supported") | {refuted: "refuted"}
+    for suffix, exponent in (("", end), (".half", half)):
+        assert value(found, f"loss.size.{task}{suffix}") == pytest.approx(exponent, abs=error_over(FOUR, suffix))
+
+
+@pytest.mark.parametrize(("exponent", "shift", "outcome"), [(-1.0, 0.3, "supported"), (-0.7, -0.3, "refuted")])
+def test_exponents_are_those_of_the_four_widest_widths(exponent, shift, outcome):
+    found = ended(sphere=narrow_off(exponent, shift))
+    judged = outcomes(c4_power_law.CLAIM, found)
+    for suffix in AVERAGED:
+        assert judged[f"loss.size.sphere{suffix}"] == outcome
+        assert value(found, f"loss.size.sphere{suffix}") == pytest.approx(exponent, abs=error_over(FOUR, suffix))
+    # a bend that a parabola has no part in; the fit over all widths has the slope of all
+    assert judged["loss.size.sphere.curvature"] == "supported"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_narrowest_width_off_a_power_law_refutes_it_by_its_curvature_alone(task):
+    found = ended(**{task: where(power(-1.0, size=0.1), IN_M, width=64)})
+    measure = f"loss.size.{task}.curvature"
+    assert outcomes(c4_power_law.CLAIM, found) == dict.fromkeys(DECISIVE, "supported") | {measure: "refuted"}
+    # ln 2 at the first of six even steps of ln 2: of the squares less their mean, 10/3 at the ends, 112/3 in all
+    by_hand = np.log(2) * (10 / 3) / (112 / 3) / np.log(2) ** 2
+    assert value(found, measure) == pytest.approx(by_hand, abs=curvature_error())
+
+
 @pytest.mark.parametrize(("task", "curvature"), [("sphere", 0.1), ("digits", -0.1)])
 def test_a_law_that_bends_refutes_it_on_its_data_set(task, curvature):
     found = ended(**{task: bent(-1.0, curvature)})
     judged = outcomes(c4_power_law.CLAIM, found)
-    for one in ("sphere", "digits"):
+    for one in TASKS:
         assert judged[f"loss.size.{one}.curvature"] == ("refuted" if one == task else "supported")
-    # a parabola over four widths has a coefficient whose error, in units of ln 4, is half of a mean's
-    error = 3 * np.hypot(NOISE, 0.01 / 12**0.5) / len(SEEDS) ** 0.5 / 2 / np.log(4) ** 2
-    assert value(found, f"loss.size.{task}.curvature") == pytest.approx(curvature, abs=error)
+    assert value(found, f"loss.size.{task}.curvature") == pytest.approx(curvature, abs=curvature_error())
 
 
 def test_the_frontier_is_the_least_loss_of_any_width_within_a_budget():
@@ -106,15 +165,13 @@ def test_the_frontier_is_the_least_loss_of_any_width_within_a_budget():
 
 @pytest.mark.parametrize(("exponent", "outcome"), [(-1.0, "supported"), (-0.4, "refuted")])
 def test_the_frontier_of_losses_that_are_a_power_of_compute_has_its_exponent(exponent, outcome):
-    frames = {study: sweep(networks(seed=SEEDS), IN_M, steps=STEPS) for study in ("floor", "floor-digits")}
-    of = networks(seed=SEEDS)
+    frames = {"floor-digits": sweep(networks(seed=SEEDS), IN_M, steps=STEPS), "points": of_points()}
 
     def law(frame):
         compute = frame["width"] * np.maximum(frame["step"], 0.5)
         return where(1e-9, lambda f: compute**exponent * np.exp(NOISE * f["noise"]), precision="full")(frame)
 
-    frames["floor"] = sweep(of, law, steps=STEPS)
-    frames["points"] = sweep(networks(width=1024, n_train=POINTS, seed=SEEDS), 1.0, test_loss=1.0)
+    frames["floor"] = sweep(networks(seed=SEEDS), law, steps=STEPS)
     found = c4_power_law.evidence(stored(frames))
     # budgets lie between steps: what is wasted is at most a part in ten, at either end
     assert value(found, "frontier.compute") == pytest.approx(exponent, abs=0.03)

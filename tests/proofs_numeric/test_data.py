@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntk1bit.experiments import SweepSpec, at_start, run_all
+from ntk1bit.data import tasks
+from ntk1bit.experiments import ExperimentList, SweepSpec, at_start, run_all
 from ntk1bit.experiments.at_start import AtStart, FlipProbability, LimitDistances, LimitsInDim, StepNoise
 from proofs_numeric.data import Data, cells, log_factor, networks_of, theorem_width, widest
 from tests.proofs_numeric.planted import ARRAYS, SEEDS, drawn, networks, stored, sweep
@@ -21,10 +22,14 @@ SPEC = SweepSpec(
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory) -> Data:
-    """A verification with one tiny sweep."""
+    """A verification with one tiny sweep, and one tiny list of distances on two data sets."""
     folder = tmp_path_factory.mktemp("verification")
+    distances = ExperimentList(
+        tuple(LimitDistances("sphere-linear", "full", (4, 8), draws=2, samples=50, data_seed=one) for one in (1, 2))
+    )
     with ThreadPoolExecutor(1) as executor:
         run_all(SPEC, folder / "studies" / "tiny", executor=executor)
+        run_all(distances, folder / "studies" / "distances", executor=executor)
     return Data(folder)
 
 
@@ -54,6 +59,33 @@ def test_planted_sweeps_have_the_columns_and_kinds_of_real_ones(real):
     assert set(frame.loc[frame["precision"] == "full", "scale"]) == set(made.loc[made["precision"] == "full", "scale"])
 
 
+def test_long_columns_are_read_where_they_are_asked_for_and_not_kept(real):
+    frame = real.frame("tiny", also=("outputs",))
+    usual = real.frame("tiny")
+    assert set(frame) == {*usual, "outputs"}
+    assert frame[list(usual)].drop(columns="test_outputs").equals(usual.drop(columns="test_outputs"))
+    at_checkpoints = frame.loc[frame["drift"].notna(), "outputs"]
+    assert {np.asarray(one).shape for one in at_checkpoints} == {(4,)}  # of training points
+    assert frame.loc[frame["drift"].isna(), "outputs"].isna().to_numpy().all()
+    # losses are those of the outputs: float32 sums of four squares
+    task = tasks.load("sphere-linear", n_train=4, n_test=3, seed=0, dim=3)
+    losses = [0.5 * np.sum((np.asarray(one) - task.y) ** 2) for one in at_checkpoints]
+    assert losses == pytest.approx(frame.loc[frame["drift"].notna(), "loss"].to_numpy(), rel=1e-5)
+    assert real.frame("tiny") is usual
+    assert "outputs" not in real.frame("tiny")
+    assert real.frame("distances", also=("outputs",)).equals(real.frame("distances"))  # not a sweep: all it has
+    planted_outputs = sweep(networks(), 1.0, outputs=lambda f: list(np.zeros((len(f), 16))))
+    made = stored({"planted": planted_outputs})
+    assert made.frame("planted", also=("outputs",)) is made.frame("planted")
+
+
+def test_distances_on_data_sets_say_which_data_and_network_they_are_of(real):
+    frame = real.frame("distances")
+    assert len(frame) == 2 * 2 * 2
+    assert not frame.duplicated(["data_seed", "width", "seed"]).any()
+    assert sorted(set(frame["data_seed"])) == [1, 2]
+
+
 def test_planted_draws_have_the_columns_of_real_ones(tmp_path):
     real = AtStart(dim=3, width=4, n_train=2, draws=2).run(tmp_path)
     columns = ("largest_weight", "largest_mean", "largest_std", "largest_norm", "largest_u", "rms_u", "residual", "gap")
@@ -78,6 +110,7 @@ def test_experiments_without_training_give_what_claims_read_of_them(tmp_path, mo
 
 def test_a_cell_is_reduced_to_its_start_its_end_and_its_extremes():
     losses = np.r_[8.0, 2.0, np.full(17, 0.5), 0.3, 0.1]
+    losses[10] = 0.7
     frame = sweep(
         networks(width=64, seed=SEEDS[:2], precision="one_bit"),
         lambda f: losses[f["step"]],
@@ -94,6 +127,7 @@ def test_a_cell_is_reduced_to_its_start_its_end_and_its_extremes():
     expected = {
         "loss_start": 8.0,
         "loss_end": 0.2,  # over the last two of twenty steps
+        "loss_half": 0.7,  # over the last one of ten
         "residual_sum": np.sqrt(2 * losses[:-1]).sum(),  # over steps that were taken
         "drift": 0.3,
         "radius": 0.2,
@@ -104,6 +138,17 @@ def test_a_cell_is_reduced_to_its_start_its_end_and_its_extremes():
     }
     for _, row in found.iterrows():
         assert {name: row[name] for name in expected} == pytest.approx(expected)
+
+
+def test_half_of_the_steps_are_those_of_each_network():
+    steps = {0.25: 40, 0.5: 20, 1.0: 1}  # of three networks
+    frame = pd.concat([
+        sweep(networks(width=64, seed=0, precision="full", kappa=kappa), lambda f: 1.0 + f["step"], steps=count)
+        for kappa, count in steps.items()
+    ])  # fmt: skip
+    found = cells(frame).set_index("kappa")["loss_half"].to_dict()
+    # the last two of twenty steps, the last one of ten, and the loss before any step
+    assert found == {0.25: 20.5, 0.5: 11.0, 1.0: 1.0}
 
 
 def test_networks_of_several_studies_know_their_study():
