@@ -205,7 +205,8 @@ def listed(settings: Mapping[str, Any], *, first: bool = True) -> str:
 
 def _require_one_group(settings: Mapping[str, Any], spec: SweepSpec, *, pairs: bool) -> None:
     """Refuse a selection that leaves no group of networks of a sweep, or several."""
-    names = sorted(SETTINGS, key=lambda name: name == "scale")  # which follows from the precision, so it is asked last
+    follow = ("scale", "activity")  # from the precision, so they are asked last
+    names = sorted(SETTINGS, key=lambda name: name in follow)
     every = list(dict.fromkeys(spec.networks))
     if pairs:
         every = [one for one in every if one.precision == "one_bit"]

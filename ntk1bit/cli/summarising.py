@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from ntk1bit.cli.progress import progress_bar
 from ntk1bit.cli.tables import print_table, say
 from ntk1bit.estimators import Overview, overview
 from ntk1bit.estimators.captions import group_caption
-from ntk1bit.estimators.columns import SETTINGS
+from ntk1bit.estimators.columns import ONLY_ACTIVITY, SETTINGS
 from ntk1bit.estimators.run_overview import COLUMNS
 from ntk1bit.experiments import Run, SweepSpec
 from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
@@ -37,7 +37,8 @@ _NO_VALUE = {  # why a quantity that begins so may have no value at some width
     "spread": "a spread needs two seeds",
     "floor": "the loss of some seed is still falling",
 }
-_GROUP = tuple(name for name in SETTINGS if name not in ("precision", "scale"))
+_WITHIN = ("precision", "scale", "activity")  # settings that share a table, a column each
+_GROUP = tuple(name for name in SETTINGS if name not in _WITHIN)
 
 
 def show(run: Run, *, as_csv: bool, as_json: bool, with_settings: bool) -> None:
@@ -115,7 +116,7 @@ def _print_tables(found: Overview) -> None:
         _print_exponents(_of_group(exponents, settings))
         for needed in found.needed:
             if all(needed.settings[name] == value for name, value in settings.items()) and len(needed.table):
-                print(f"\nWidth needed for a loss, {_PRECISION_IN_SHORT[needed.settings['precision']]}\n")
+                print(f"\nWidth needed for a loss, {_side(needed.settings)}\n")
                 entries = needed.table.to_dict("records")
                 rows = [[number(r["loss"]), number(r["width"]), interval(r["low"], r["high"])] for r in entries]
                 print_table(["loss", "width", "95 %"], rows)
@@ -127,8 +128,8 @@ def _print_tables(found: Overview) -> None:
     print()
     for one in found.quantities:
         for note in one.notes:
-            precision = _PRECISION_IN_SHORT[one.settings["precision"]]
-            print(f"note: {one.quantity} {precision}{' ' if precision else ''}({one.settings['init']}): {note}")
+            side = _side(one.settings)
+            print(f"note: {one.quantity} {side}{' ' if side else ''}({one.settings['init']}): {note}")
 
 
 def _print_against_width(title: str, quantities: Sequence[str], group: pd.DataFrame) -> None:
@@ -136,10 +137,10 @@ def _print_against_width(title: str, quantities: Sequence[str], group: pd.DataFr
     columns = []
     for quantity in quantities:
         of_quantity = part.loc[part["quantity"] == quantity]
-        for precision, scale in sorted(set(zip(of_quantity["precision"], of_quantity["scale"], strict=True)))[::-1]:
-            column = of_quantity.loc[(of_quantity["precision"] == precision) & (of_quantity["scale"] == scale)]
-            words = [quantity, _PRECISION_IN_SHORT[precision], "" if scale in ("none", "std") else scale]
-            columns.append((" ".join(word for word in words if word), column.set_index("width")))
+        names = list(_WITHIN)
+        for _, first in of_quantity.drop_duplicates(names).sort_values(names, ascending=False).iterrows():
+            column = of_quantity.loc[(of_quantity[names] == first[names]).all(axis=1)]
+            columns.append((" ".join(filter(None, (quantity, _side(first)))), column.set_index("width")))
     if not columns:
         return
     rows = []
@@ -179,8 +180,7 @@ def _print_exponents(exponents: pd.DataFrame) -> None:
     print("\nExponents in the width\n")
     rows = []
     for row in exponents.to_dict("records"):
-        words = [row["quantity"], _PRECISION_IN_SHORT[row["precision"]], row["scale"] * (row["scale"] == "absmean")]
-        name = " ".join(word for word in words if word)
+        name = " ".join(filter(None, (row["quantity"], _side(row))))
         if not row["warranted"]:
             rows.append([name, row["form"], "-", "", "", "", row["note"]])
             continue
@@ -192,6 +192,17 @@ def _print_exponents(exponents: pd.DataFrame) -> None:
     print_table(["quantity", "law", "p", "95 %", "c [95 %]", "over", "remark"], rows)
     if any(NO_INTERVAL in row[3:5] for row in rows):
         print(f"{NO_INTERVAL} no interval: one seed at some width; two or more give one")
+
+
+def _side(settings: Mapping[str, Any]) -> str:
+    """Name the precision, and scale and activity where they are not the usual ones."""
+    scale, activity = settings["scale"], settings.get("activity", ONLY_ACTIVITY)
+    words = (
+        _PRECISION_IN_SHORT[settings["precision"]],
+        "" if scale in ("none", "std") else scale,
+        "" if activity == ONLY_ACTIVITY else activity,
+    )
+    return " ".join(filter(None, words))
 
 
 def _fixed(low: float, high: float) -> str:

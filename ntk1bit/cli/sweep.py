@@ -57,6 +57,14 @@ def sweep(
         str | None,
         typer.Option("--scales", "--scale", help="Scales of the quantiser: std, absmean. Default: {scales}."),
     ] = None,
+    activities: Annotated[
+        str | None,
+        typer.Option(
+            "--activities",
+            "--activity",
+            help="Activations by which 1-bit networks step: straight_through, latent, frozen. Default: {activities}.",
+        ),
+    ] = None,
     kappas: Annotated[
         str | None, typer.Option("--kappas", "--kappa", help="Output scales kappa. Default: {kappas}.")
     ] = None,
@@ -121,6 +129,7 @@ def sweep(
         dims=dims,
         inits=inits,
         scales=scales,
+        activities=activities,
         kappas=kappas,
         eta_rel=eta_rel,
         checkpoints=checkpoints,

@@ -234,6 +234,23 @@ def groups(frame: pd.DataFrame, *, without: tuple[str, ...] = ()) -> list[tuple[
     ]
 
 
+def groups_of_both(frame: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+    """Split a run's frame into groups in which both precisions, and all scales, stand side by side.
+
+    Full precision has no scale and one activity, so its networks are in the group of every activity of 1-bit ones.
+    """
+    found = []
+    for settings, part in groups(frame, without=("precision", "scale", "activity")):
+        one_bit = part["precision"] == "one_bit"
+        activities = sorted(set(part.loc[one_bit, "activity"])) if "activity" in part else []
+        if not activities:
+            found.append((settings, part))
+        for activity in activities:
+            kept = part if len(activities) == 1 else part.loc[~one_bit | (part["activity"] == activity)]
+            found.append((settings | {"activity": activity}, kept))
+    return found
+
+
 def recorded_steps(frame: pd.DataFrame) -> pd.DataFrame:
     """Keep the steps that were recorded in full."""
     return frame.dropna(subset=["drift"]) if len(frame) else frame

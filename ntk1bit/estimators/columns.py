@@ -11,12 +11,18 @@ import pandas as pd
 
 from ntk1bit.errors import InputError
 
-SETTINGS = ("task", "dim", "n_train", "init", "kappa", "eta_rel", "scale", "precision")
+SETTINGS = ("task", "dim", "n_train", "init", "kappa", "eta_rel", "scale", "activity", "precision")
+ONLY_ACTIVITY = "straight_through"  # of frames that were made before there was a choice, which lack the column
 OF_EVERY_RUN = ("width", "seed", "precision", "step", "loss", "drift", "diverged", "key")  # whatever was asked for
 _CELL = (*SETTINGS, "width", "seed")  # what tells networks apart
 _KEYS = (*_CELL, "data_seed", "key", "step")  # what rows are grouped by
 
 Estimator = TypeVar("Estimator", bound=Callable[..., Any])
+
+
+def with_activity(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with the column `activity`, which is that of a straight-through step where it is lacking."""
+    return frame if "activity" in frame or not len(frame.columns) else frame.assign(activity=ONLY_ACTIVITY)
 
 
 def require_columns(

@@ -20,6 +20,7 @@ from ntk1bit.estimators.against_width import (
     AgainstWidth,
     estimate_against,
     groups,
+    groups_of_both,
     recorded_steps,
     seed_columns,
     seed_samples,
@@ -191,7 +192,7 @@ def _values(frame: pd.DataFrame, definition: MeasureDefinition) -> pd.Series:
 def _pairs(frame: pd.DataFrame, definition: MeasureDefinition, moment: Moment) -> list[NetworkValues]:
     """Read the gap: a curve of each pair of networks, whose clocks are those of the later one."""
     found = []
-    for settings, part in groups(recorded_steps(frame), without=("precision", "scale")):
+    for settings, part in groups_of_both(recorded_steps(frame)):
         one_bit, full = (part.loc[part["precision"] == precision] for precision in ("one_bit", "full"))
         for scale, side in one_bit.groupby("scale"):
             apart, alone = output_gaps(side, full)

@@ -19,6 +19,7 @@ from ntk1bit.estimators.against_width import (
     converged_cells,
     estimate_against,
     groups,
+    groups_of_both,
     per_cell,
     recorded_steps,
     seed_columns,
@@ -50,11 +51,11 @@ def gap(frame: pd.DataFrame, *, when: When = "end", relative: bool = False) -> l
 
     Returns
     -------
-    One entry for each group of settings, the scale being that of the 1-bit network; none if the run lacks a precision
-    or has no test inputs. Fits are `A m^p` and `c + A m^p`: a floor c is a gap that no width closes.
+    One entry for each group of settings, scale and activity being those of the 1-bit network; none if the run lacks a
+    precision or has no test inputs. Fits are `A m^p` and `c + A m^p`: a floor c is a gap that no width closes.
     """
     found = []
-    for settings, part in groups(recorded_steps(frame), without=("precision", "scale")):
+    for settings, part in groups_of_both(recorded_steps(frame)):
         kept, notes = converged_cells(part)
         one_bit, full = (kept.loc[kept["precision"] == precision] for precision in ("one_bit", "full"))
         for scale, side in one_bit.groupby("scale"):

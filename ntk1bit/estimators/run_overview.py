@@ -68,7 +68,8 @@ class Overview:
 
     def _repr_html_(self) -> str:
         """Return the table of exponents, for notebooks."""
-        columns = ["quantity", "precision", "scale", "form", "exponent", "exponent_low", "exponent_high", "note"]
+        columns = ["quantity", "precision", "scale", "activity"]
+        columns += ["form", "exponent", "exponent_low", "exponent_high", "note"]
         return self.exponents().reindex(columns=columns).to_html(index=False, float_format=number)
 
     def values(self) -> pd.DataFrame:
@@ -114,7 +115,8 @@ def overview(frame: pd.DataFrame) -> Overview:
         *spread(frame),
     ]
     notes = []
-    seeds = int(frame.groupby([*SETTINGS, "width"], dropna=False)["seed"].nunique().to_numpy().min())
+    names = [name for name in (*SETTINGS, "width") if name in frame]
+    seeds = int(frame.groupby(names, dropna=False)["seed"].nunique().to_numpy().min())
     if seeds < ENOUGH_SEEDS:
         notes.append(
             f"{seeds} seed{'s' * (seeds > 1)}: intervals are an indication; use {ENOUGH_SEEDS} or more for a result"

@@ -18,11 +18,12 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from ntk1bit.errors import InputError, require_choice
+from ntk1bit.estimators.columns import with_activity
 from ntk1bit.tables.columns import one_column, parts
 from ntk1bit.tables.rows import Selection, holds, read_conditions, select_rows
 
-CELL = ("task", "dim", "n_train", "width", "precision", "init", "scale", "kappa", "seed")
-_SETTINGS = ("task", "dim", "init", "scale", "kappa")
+CELL = ("task", "dim", "n_train", "width", "precision", "init", "scale", "activity", "kappa", "seed")
+_SETTINGS = ("task", "dim", "init", "scale", "activity", "kappa")
 _LOSSES = {"train": "loss", "test": "test_loss"}
 
 
@@ -61,8 +62,8 @@ def select_losses(
     InputError
         For what cannot be selected, or put on one curve.
     """
+    frame, asked = with_activity(frame), with_activity(absent)
     chosen = select_rows(frame, where) if len(frame) else frame
-    asked = absent
     for name, value in read_conditions(where):
         if name in asked.columns:  # what only finished cells have, such as a step, tells nothing of the others
             asked = asked.loc[holds(one_column(asked, name), value)]
@@ -81,7 +82,7 @@ def losses_from_sweep(frame: pd.DataFrame, *, at: str | int = "last", loss: str 
     ----------
     frame
         One row for each cell and training step, with the columns task, dim, n_train, width, precision, init, scale,
-        kappa, seed, step, loss, test_loss, diverged.
+        kappa, seed, step, loss, test_loss, diverged, and activity, without which all steps are straight-through.
     at
         "last" step with this loss, the step of "best" loss, or a step's number.
     loss
@@ -98,6 +99,7 @@ def losses_from_sweep(frame: pd.DataFrame, *, at: str | int = "last", loss: str 
     InputError
         For missing columns, a step no cell has, or if no cell is left.
     """
+    frame = with_activity(frame)
     rows, keys = _measured(frame, loss), list(CELL)
     diverged = _cells(frame.loc[np.asarray(frame["diverged"], dtype=bool)])
     rows = rows.loc[~np.asarray(rows["diverged"], dtype=bool)]
@@ -136,6 +138,7 @@ def require_one_setting(frame: pd.DataFrame, *, apart_from: Sequence[str] = ()) 
 
     Losses of different tasks, initialisations or kappa do not lie on one curve.
     """
+    frame = with_activity(frame)
     for name in (each for each in _SETTINGS if each not in apart_from):
         for part in parts(frame, "precision", "precision").values():
             values = sorted(map(str, set(part[name])))

@@ -131,6 +131,7 @@ class LimitDistances(Experiment):
     """Measure norm_F(H(0) - limit)/norm_F(limit) on 64 points of a task."""
 
     KIND: ClassVar[str] = "limit-distances"
+    LATER: ClassVar[tuple[str, ...]] = ("data_seed",)
 
     task: str
     precision: str

@@ -45,6 +45,8 @@ class Experiment(PlainFields, ABC):
         Fields that its time does not depend on.
     ALONE
         Whether it can run without results of others, so that a plan can measure it.
+    LATER
+        Fields that are no part of key and stored settings where they have their default (see `PlainFields`).
     """
 
     KIND: ClassVar[str]
@@ -63,8 +65,14 @@ class Experiment(PlainFields, ABC):
 
     @property
     def key(self) -> str:
-        """A hash of kind, version and fields: the name on disk."""
-        return key_of(self.KIND, self.VERSION, self.as_dict())
+        """A hash of kind, version and `stored_settings`: the name on disk."""
+        return key_of(self.KIND, self.VERSION, self.stored_settings)
+
+    @property
+    def stored_settings(self) -> dict[str, Any]:
+        """The fields as its result's file holds them, of which the key is made: those that are `telling`."""
+        fields, telling = self.as_dict(), self.telling
+        return {name: fields[name] for name in telling}
 
     @property
     def label(self) -> str:
@@ -160,7 +168,7 @@ def groups(experiments: Iterable[E]) -> list[tuple[E, ...]]:
 
 
 def key_of(kind: str, version: int, settings: Mapping[str, Any]) -> str:
-    """Return the key of an experiment of this kind, version and `as_dict`."""
+    """Return the key of an experiment of this kind, version and `stored_settings`."""
     return hashlib.sha256(json.dumps([kind, version, settings], sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
 
 

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -25,11 +25,19 @@ class PlainFields:
     tuple of one, so that equal settings have one spelling and one hash. A subclass with checks of its own calls
     `super().__post_init__()` first.
 
+    Class constants
+    ---------------
+    LATER
+        Fields with a default that were added when there were stored results: where they have it, `telling` leaves them
+        out, so that what was stored before is still known by its settings.
+
     Raises
     ------
     InputError
         For a value, or an entry of a tuple, of the wrong type.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         """Turn every field into its plain type."""
@@ -53,6 +61,15 @@ class PlainFields:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain lists and numbers, as they are written to TOML and JSON."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @property
+    def telling(self) -> tuple[str, ...]:
+        """The names of the fields by which it is known: all but those of `LATER` that have their default."""
+        return tuple(
+            field.name
+            for field in fields(self)
+            if field.name not in self.LATER or getattr(self, field.name) != field.default
+        )
 
     @classmethod
     def from_dict(cls: type[Fields], settings: Mapping[str, Any], base: Fields | None = None) -> Fields:

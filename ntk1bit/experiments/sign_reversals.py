@@ -19,6 +19,7 @@ from ntk1bit.networks import two_layer
 from ntk1bit.networks.quantizers import centred_scale
 from ntk1bit.networks.two_layer.descent import DIVERGED_AT, Observer, training_loss
 from ntk1bit.networks.two_layer.engines import PackedEngine
+from ntk1bit.networks.two_layer.network import STRAIGHT_THROUGH
 
 WITHIN = 10  # steps: "a few"
 _SMALLEST = 0.1  # share of the weights, those of the smallest magnitudes at half-time
@@ -91,16 +92,15 @@ class SignReversals(OnDataSets):
     def _train(self, seed: int) -> dict[str, float | int | bool]:
         task = self.data_set(seed)
         start = two_layer.init(self.width, task.x.shape[1], seed=seed, init="paired")
-        engine = PackedEngine(task.x, two_layer.Weights(start.w.copy(), start.a), "one_bit", 1.0, "std")
+        activity = "frozen" if self.frozen else STRAIGHT_THROUGH
+        engine = PackedEngine(task.x, two_layer.Weights(start.w.copy(), start.a), "one_bit", 1.0, "std", activity)
         f_start = f = engine.forward()
         eta = self.eta_rel / Observer(task.x, start, 1.0).lambda_max_at_start(engine.counts())
-        at_start, signs = list(engine.active), packed_signs(engine)
+        signs = packed_signs(engine)
         middle, late = self.steps // 2, self.steps - self.steps // 10
         history = FlipHistory(signs, self.steps, marks=(middle, late))
         losses, half = [training_loss(f, task.y)], start.w
         for step in range(1, self.steps + 1):
-            if self.frozen:
-                engine.active = list(at_start)
             engine.descend(f - task.y, eta)
             f = engine.forward()
             losses.append(training_loss(f, task.y))

@@ -112,7 +112,8 @@ class Specification(PlainFields, ABC):
     @property
     def mark(self) -> str:
         """Six digits that tell it from other settings, for the name of a folder."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:6]
+        settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.telling)
+        return hashlib.sha256(f"{type(self).__qualname__}({settings})".encode()).hexdigest()[:6]
 
     @classmethod
     def read(cls: type[S], path: Path | str) -> S:

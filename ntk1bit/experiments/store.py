@@ -171,7 +171,7 @@ class Store:
         about = {
             "kind": experiment.KIND,
             "version": experiment.VERSION,
-            "settings": experiment.as_dict(),
+            "settings": experiment.stored_settings,
             "diverged": diverged,
             "seconds": round(seconds, 3),
             "versions": versions(),
@@ -323,7 +323,7 @@ class Store:
     def record_failure(self, experiment: Experiment, why: str) -> None:
         """Add a line to failures.jsonl."""
         entry = {"key": experiment.key, "why": why, "at": _now(), "kind": experiment.KIND}
-        line = json.dumps(entry | {"settings": experiment.as_dict()}) + "\n"
+        line = json.dumps(entry | {"settings": experiment.stored_settings}) + "\n"
         with open(self.folder / "failures.jsonl", "a+b") as file:
             if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) and file.read(1) != b"\n":
                 file.write(b"\n")  # the last line was cut short, by a full disk say

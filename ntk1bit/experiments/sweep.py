@@ -17,9 +17,12 @@ from ntk1bit.experiments.specification import Specification, Stage, Stages
 from ntk1bit.experiments.two_layer import NO_SCALE, TwoLayer, load_task
 from ntk1bit.experiments.two_layer_jax import TwoLayerJax
 from ntk1bit.networks.quantizers import SCALES
-from ntk1bit.networks.two_layer import INITS, PRECISIONS
+from ntk1bit.networks.two_layer import ACTIVITIES, INITS, PRECISIONS
+from ntk1bit.networks.two_layer.network import STRAIGHT_THROUGH
 
-ORDER = ("task", "dim", "n_train", "init", "kappa", "precision", "scale", "width", "seed")  # in which results are read
+ORDER = (  # in which results are read
+    "task", "dim", "n_train", "init", "kappa", "precision", "scale", "activity", "width", "seed",
+)  # fmt: skip
 N_TRAIN, N_TEST = 256, 512  # points of a sweep that does not say how many
 _KINDS: dict[str, type[TwoLayer]] = {"cores": TwoLayer, "jax": TwoLayerJax}
 _LARGEST_SCALE = 2.0**40  # of steps, so that they stay far within float32's range of 2^-126 to 2^127
@@ -53,6 +56,9 @@ class SweepSpec(Specification):
         Of ``"iid"`` and ``"paired"``.
     scales
         Of ``"std"`` and ``"absmean"``; full precision has no scale and runs once.
+    activities
+        Of ``"straight_through"``, ``"latent"`` and ``"frozen"``: which neurons a step of a 1-bit network moves (see
+        `two_layer.train`); full precision runs once, with its own.
     kappas
         Output scales.
     eta_rel
@@ -64,7 +70,8 @@ class SweepSpec(Specification):
     predictions
         Also record how far outputs are from the predictions of H(0) and of K_eff (see `experiments.predictions`).
     terms
-        Also decompose each recorded step into the four terms of D25's Claim H.2 (see `networks.two_layer.terms`).
+        Also decompose each recorded step into the four terms of D25's Claim H.2 (see `networks.two_layer.terms`), which
+        are those of a straight-through step.
     backend
         What trains: ``"cores"``, or ``"jax"`` for accelerators (see `ntk1bit.training.two_layer`). Their results differ
         in the last bits and are never taken for each other's.
@@ -77,8 +84,9 @@ class SweepSpec(Specification):
 
     NAME: ClassVar[str] = "sweep"
     COMMAND: ClassVar[str] = "ntk1bit sweep"
+    LATER: ClassVar[tuple[str, ...]] = ("activities",)
     AXES: ClassVar[tuple[str, ...]] = (
-        "widths", "tasks", "precisions", "seeds", "n_train", "dims", "inits", "scales", "kappas",
+        "widths", "tasks", "precisions", "seeds", "n_train", "dims", "inits", "scales", "activities", "kappas",
     )  # fmt: skip
 
     widths: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
@@ -98,6 +106,7 @@ class SweepSpec(Specification):
     predictions: bool = False
     terms: bool = False
     backend: str = "cores"
+    activities: tuple[str, ...] = (STRAIGHT_THROUGH,)
 
     def __post_init__(self) -> None:
         """Refuse a specification that could not run; numbers become Python's own."""
@@ -116,18 +125,24 @@ class SweepSpec(Specification):
                 raise InputError(f"{axis} is empty; give at least one value")
             if len(set(values)) < len(values):
                 raise InputError(f"{axis} has repeated values: {', '.join(map(str, values))}")
-        for name, known in (
-            ("task", tasks.names()),
-            ("precision", PRECISIONS),
-            ("init", INITS),
-            ("scale", SCALES),
+        for name, axis, known in (
+            ("task", "tasks", tasks.names()),
+            ("precision", "precisions", PRECISIONS),
+            ("init", "inits", INITS),
+            ("scale", "scales", SCALES),
+            ("activity", "activities", ACTIVITIES),
         ):
-            for value in getattr(self, f"{name}s"):
+            for value in getattr(self, axis):
                 if not (name == "task" and is_own(value)):
                     require_choice(name, value, known)
         require_choice("backend", self.backend, _KINDS)
         if self.terms and self.backend != "cores":
             raise InputError("terms are recorded by the backend 'cores' alone; leave out --terms or --backend")
+        if self.terms and (other := [one for one in self.activities if one != STRAIGHT_THROUGH]):
+            raise InputError(
+                f"terms decompose the straight-through step, and activity {other[0]!r} makes another; leave out "
+                "--terms or that activity"
+            )
         for name, lowest, values in (
             ("widths", 1, self.widths),
             ("seeds", 0, self.seeds),
@@ -231,9 +246,9 @@ class SweepSpec(Specification):
             yield name, task
 
     def _networks(self, name: str, task: Task) -> Iterator[TwoLayer]:
-        """Give the networks of one data set; full precision has no scale and so comes once for each."""
-        for width, precision, init, scale, output_scale, seed in itertools.product(
-            self.widths, self.precisions, self.inits, self.scales, self.kappas, self.seeds
+        """Give the networks of one data set; full precision has no scale and one activity: these come once for each."""
+        for width, precision, init, scale, activity, output_scale, seed in itertools.product(
+            self.widths, self.precisions, self.inits, self.scales, self.activities, self.kappas, self.seeds
         ):
             yield _KINDS[self.backend](
                 task=name,
@@ -252,4 +267,5 @@ class SweepSpec(Specification):
                 seed=seed,
                 predictions=self.predictions,
                 terms=self.terms,
+                activity=activity if precision == "one_bit" else STRAIGHT_THROUGH,
             )

@@ -18,8 +18,9 @@ from ntk1bit.experiments.limits import current_limit
 from ntk1bit.experiments.predictions import distances
 from ntk1bit.networks import two_layer
 from ntk1bit.networks.quantizers import Scale
-from ntk1bit.networks.two_layer import Init, Precision, TrainingMemory, Trajectory
+from ntk1bit.networks.two_layer import Activity, Init, Precision, TrainingMemory, Trajectory
 from ntk1bit.networks.two_layer.memory import megabytes, of_limit
+from ntk1bit.networks.two_layer.network import STRAIGHT_THROUGH
 
 NO_SCALE = "none"  # the scale of a full-precision network
 CHECKPOINT_COLUMNS = (
@@ -45,6 +46,7 @@ class TwoLayer(Experiment):
     ALWAYS: ClassVar[tuple[str, ...]] = ("step", "loss", "drift", "eta", "diverged")
     CHECKPOINT: ClassVar[str] = "drift"
     LENGTH: ClassVar[str] = "steps"
+    LATER: ClassVar[tuple[str, ...]] = ("activity",)
 
     task: str
     dim: int
@@ -62,6 +64,7 @@ class TwoLayer(Experiment):
     seed: int
     predictions: bool = False
     terms: bool = False
+    activity: str = STRAIGHT_THROUGH
 
     @property
     def label(self) -> str:
@@ -73,6 +76,8 @@ class TwoLayer(Experiment):
         """Multiply-adds of the whole training: two (n, d, m) products per step, and O(m d) work on the weights."""
         per_step = 2.0 * self.n_train * self.dim * self.width + 8.0 * self.width * self.dim
         per_checkpoint = 1.0 * self.width * self.n_train**2 + 2.0 * self.n_test * self.dim * self.width
+        if self.activity == "latent":  # a forward pass of the latent weights
+            per_step += 1.0 * self.n_train * self.dim * self.width
         if self.terms:  # six products in float64, at about a quarter of the speed of the cores
             per_checkpoint += 4 * 6.0 * self.n_train * self.dim * self.width
         return self.steps * per_step + min(self.checkpoints, self.steps + 1) * per_checkpoint
@@ -107,7 +112,8 @@ class TwoLayer(Experiment):
 
     @property
     def _training(self) -> TrainingMemory:
-        return TrainingMemory(self.width, self.dim, self.n_train, self.n_test, self.steps, self.checkpoints)
+        sizes = (self.width, self.dim, self.n_train, self.n_test, self.steps, self.checkpoints)
+        return TrainingMemory(*sizes, self.descends_by)
 
     @property
     def _for_predictions(self) -> int:
@@ -169,6 +175,7 @@ class TwoLayer(Experiment):
             precision=precision,
             kappa=self.kappa,
             scale=scale,
+            activity=self.descends_by,
             eta_rel=self.eta_rel,
             steps=self.steps,
             x_test=task.x_test,
@@ -195,6 +202,11 @@ class TwoLayer(Experiment):
         """Precision and scale as functions take them; full precision has no scale and takes any."""
         return cast(Precision, self.precision), cast(Scale, "std" if self.scale == NO_SCALE else self.scale)
 
+    @property
+    def descends_by(self) -> Activity:
+        """The activity as functions take it."""
+        return cast(Activity, self.activity)
+
     def frame(
         self,
         task: tasks.Task,
@@ -207,7 +219,15 @@ class TwoLayer(Experiment):
         columns["test_loss"] = 0.5 * ((trajectory.test_outputs - task.y_test) ** 2).sum(axis=1)
         if self.predictions:
             precision, scale = self.quantiser
-            columns |= distances(task, start, trajectory, precision=precision, kappa=self.kappa, scale=scale)
+            columns |= distances(
+                task,
+                start,
+                trajectory,
+                precision=precision,
+                kappa=self.kappa,
+                scale=scale,
+                activity=self.descends_by,
+            )
         return _frame(trajectory, columns | dict(more or {}))
 
 

@@ -64,6 +64,7 @@ class TwoLayerJax(TwoLayer):
             precision=precision,
             kappas=[one.kappa for one in networks],
             scale=scale,
+            activity=first.descends_by,
             eta_rel=first.eta_rel,
             steps=first.steps,
             x_test=task.x_test,

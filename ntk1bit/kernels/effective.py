@@ -39,6 +39,19 @@ every direction learns c times as fast as H says, except the direction 1, which 
 approach is O(d^-1/2) on the diagonal (where jump and activation share the kink) and faster off it. At d = 2 the
 quantiser is the identity (s q = c), and K_eff is the full-precision limit exactly.
 
+*Other activities.* A step may use the activations of the start (``frozen``): its first step is this one, and its kernel
+K_eff. Or it uses those of the latent weights (``latent``), g(w) = sum_j r_j 1[<w,x_j> >= 0] x_j. The derivation is the
+same, with one change in each part: <w,x'> does not jump where q_k does, so both sides of a flip move with the same
+activation, that of the neuron on the surface, whose latent weights are c + mu 1 with c_k = 0:
+
+    K_lat = kappa^2 (smooth + flips),
+    smooth(x,x') = E[ 1[z(x) >= 0] 1[<w,x'> >= 0] (s' <q,x> + m' <1,x>) ],
+    flips(x,x')  = p_0 sum_k (x'_k - m') E[ jump_k(x) 1[<c,x'> + mu <1,x'> >= 0]  |  c_k = 0 ].
+
+For large d it tends to the same closed form with P = P[z(x) >= 0, <w,x'> >= 0], which for inputs without component
+along 1 is (pi - arccos(sqrt(2/pi) cos(x,x')))/(2 pi): on the diagonal 0.40 in place of 1/2, as z(x) and <w,x> are two
+variables whose correlation is sqrt(2/pi) for either scale. At d = 2 they are one.
+
 *Variance.* k runs over the coordinates in turn (with a random start) and its factor d x_k x'_k is noisy. Its leading
 part, 2 s x_k (x'_k - m') 1[z(x) >= 0] 1[z(x') >= 0] for the unconditioned neuron, can be summed over k exactly; that
 sum replaces the sampled one (a control variate with coefficient 1), which leaves only the terms near the kink.
@@ -54,10 +67,18 @@ from numpy.typing import ArrayLike
 
 from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.kernels.limits import KernelEstimate, checked_sampling, chunks, gaussian_coactivity, paired_inputs
+from ntk1bit.kernels.limits import (
+    KernelEstimate,
+    checked_sampling,
+    chunks,
+    gaussian_coactivity,
+    gaussian_latent_coactivity,
+    paired_inputs,
+)
 from ntk1bit.kernels.precision import finite, power_of_four
 from ntk1bit.kernels.spectra import halved_sum
 from ntk1bit.networks.quantizers import SCALES, Scale, centred_scale
+from ntk1bit.networks.two_layer.network import ACTIVITIES, STRAIGHT_THROUGH, Activity
 
 SLOWDOWN: dict[str, float] = {"std": float(np.sqrt(2 / np.pi)), "absmean": float(2 / np.pi)}
 """The constant c: K_eff / H for large d and inputs with zero mean."""
@@ -72,6 +93,7 @@ def effective_ntk(
     *,
     kappa: float = 1.0,
     scale: Scale = "std",
+    activity: Activity = STRAIGHT_THROUGH,
     samples: int = 1_000_000,
     seed: int = 0,
     progress: Callable[[str, float], None] | None = None,
@@ -86,6 +108,8 @@ def effective_ntk(
         (n2, d): where the residual acts (training inputs); defaults to `x`. The kernel is not symmetric in the two.
     kappa, scale
         As in `ntk1bit.networks.two_layer.outputs`. (In full precision the effective kernel is the NTK itself.)
+    activity
+        Which neurons a step moves, as in `ntk1bit.networks.two_layer.train`; ``"latent"`` gives K_lat, others K_eff.
     samples
         Neurons drawn, >= 64. Memory does not grow with it.
     seed
@@ -105,6 +129,7 @@ def effective_ntk(
         not finite, an option is unknown, or `kappa`, `samples` or `seed` is out of range.
     """
     require_choice("scale", scale, SCALES)
+    require_choice("activity", activity, ACTIVITIES)
     kappa = checked_kappa(kappa)
     samples, seed = checked_sampling(samples, seed, least=LEAST_SAMPLES)
     left, right = _inputs_to_quantise(x, x2)
@@ -112,7 +137,7 @@ def effective_ntk(
     rng = np.random.default_rng([seed, _STREAM, dim])
     batches = np.zeros((LEAST_SAMPLES, n, n2))
     sizes = [len(part) for part in np.array_split(np.empty(samples, dtype=bool), LEAST_SAMPLES)]
-    neurons = _Neurons(left.astype(np.float32), right.astype(np.float32), scale)
+    neurons = _Neurons(left.astype(np.float32), right.astype(np.float32), scale, latent=activity == "latent")
     for done, (batch, size) in enumerate(zip(batches, sizes, strict=True), start=1):
         for part in chunks(size, bytes_each=4 * (8 * (n + n2) + 6 * dim)):
             w = rng.standard_normal((part, dim), dtype=np.float32)
@@ -133,17 +158,21 @@ def gaussian_effective_ntk(
     *,
     kappa: float = 1.0,
     scale: Scale = "std",
+    activity: Activity = STRAIGHT_THROUGH,
 ) -> Float[np.ndarray, "n n2"]:
-    """Return the large-d value of K_eff in closed form (end of this module's text); symmetric when `x2` is `x`.
+    """Return the large-d value of K_eff or K_lat in closed form (this module's text).
 
-    Arguments and errors are those of `effective_ntk`.
+    Arguments and errors are those of `effective_ntk`. K_eff is symmetric when `x2` is `x`; K_lat is for inputs with the
+    same size and the same component along 1.
     """
     require_choice("scale", scale, SCALES)
+    require_choice("activity", activity, ACTIVITIES)
     kappa = checked_kappa(kappa)
     left, right = _inputs_to_quantise(x, x2)
     along_mean = np.outer(left.mean(axis=1), right.sum(axis=1))
     slowed = SLOWDOWN[scale] * (left @ right.T - along_mean) + along_mean
-    return kappa**2 * slowed * gaussian_coactivity(left, right, scale=scale)
+    coactivity = gaussian_latent_coactivity if activity == "latent" else gaussian_coactivity
+    return kappa**2 * slowed * coactivity(left, right, scale=scale)
 
 
 def symmetric_part(kernel: Float[np.ndarray, "n n"] | ArrayLike) -> Shaped[np.ndarray, "n n"]:
@@ -198,10 +227,13 @@ def kernel_ratio(
 
 
 class _Neurons:
-    """Sums the integrand of K_eff over a block of random neurons; float32 products, float64 sums."""
+    """Sums the integrand of K_eff or K_lat over a block of random neurons; float32 products, float64 sums."""
 
-    def __init__(self, x: Float[np.ndarray, "n d"], x2: Float[np.ndarray, "n2 d"], scale: Scale) -> None:
+    def __init__(
+        self, x: Float[np.ndarray, "n d"], x2: Float[np.ndarray, "n2 d"], scale: Scale, *, latent: bool
+    ) -> None:
         self.x, self.x2 = x, x2
+        self.latent = latent
         self.scale: Scale = scale
         self.dim = x.shape[1]
         self.sum, self.sum2 = x.sum(axis=1), x2.sum(axis=1)
@@ -215,7 +247,7 @@ class _Neurons:
         q = np.copysign(np.float32(1), c)
         along, along2 = q @ self.x.T, q @ self.x2.T
         active = _active(s[:, None] * along + mu[:, None] * self.sum)
-        active2 = _active(s[:, None] * along2 + mu[:, None] * self.sum2)
+        active2 = _active(w @ self.x2.T if self.latent else s[:, None] * along2 + mu[:, None] * self.sum2)
         if self.scale == "std":
             growth = np.divide(c @ self.x2.T, (self.dim * s)[:, None], out=np.zeros_like(along2), where=s[:, None] > 0)
         else:
@@ -223,16 +255,16 @@ class _Neurons:
         smooth = (active * along).T @ (active2 * growth) + np.outer(self.sum, self.mean2) * (active.T @ active2)
 
         at_k, at_k2 = self.x.T[k], self.x2.T[k] - self.mean2
-        jump, active_half2 = self._flip(w, mu, k)
+        jump, active_at_flip2 = self._flip(w, mu, k)
         leading = 2 * s[:, None] * active
-        sampled = jump.T @ (at_k2 * active_half2) - (leading * at_k).T @ (at_k2 * active2)
+        sampled = jump.T @ (at_k2 * active_at_flip2) - (leading * at_k).T @ (at_k2 * active2)
         exact = (leading.T @ active2) * self.inner_centred
         return smooth + self.density * (np.float64(self.dim) * sampled + exact)
 
     def _flip(
         self, w: Float[np.ndarray, "b d"], mu: Float[np.ndarray, " b"], k: Int64[np.ndarray, " b"]
     ) -> tuple[Float[np.ndarray, "b n"], Float[np.ndarray, "b n2"]]:
-        """Condition the neurons on c_k = 0; return jump_k(x) and the mean activation on x2 of the two sides."""
+        """Condition the neurons on c_k = 0; return jump_k(x) and by what activation on x2 they move there."""
         rows = np.arange(len(w))
         others_mean = (self.dim * mu - w[rows, k]) / np.float32(self.dim - 1)
         c = w - others_mean[:, None]
@@ -241,9 +273,11 @@ class _Neurons:
         q = np.copysign(np.float32(1), c)
         q[rows, k] = 0
         middle = s[:, None] * (q @ self.x.T) + mu[:, None] * self.sum
-        middle2 = s[:, None] * (q @ self.x2.T) + mu[:, None] * self.sum2
-        half, half2 = s[:, None] * self.x.T[k], s[:, None] * self.x2.T[k]
+        half = s[:, None] * self.x.T[k]
         jump = np.maximum(middle + half, 0) - np.maximum(middle - half, 0)
+        if self.latent:
+            return jump, _active(c @ self.x2.T + mu[:, None] * self.sum2)
+        middle2, half2 = s[:, None] * (q @ self.x2.T) + mu[:, None] * self.sum2, s[:, None] * self.x2.T[k]
         return jump, (_active(middle2 + half2) + _active(middle2 - half2)) / 2
 
 

@@ -16,10 +16,19 @@ form again. With c = w - mu 1, which has E c_j c_k = delta_jk - 1/d and is indep
 
 The last line is exact for ``std`` (the length of c is independent of its direction) and drops Cov(s^2, q_j q_k) for
 ``absmean``. What it misses is the non-Gaussian shape, O(1/d) or less for inputs with no dominant coordinate.
+
+*1-bit and latent weights, large d.* The coactivity of z(x) and <w,x'>, likewise. As sum_k c_k = 0, E s q_j c_k is
+A = E s |c_1| for j = k and -A/(d-1) otherwise, so that
+
+    Cov(z(x), <w,x'>) = A d/(d-1) (<x,x'> - <1,x><1,x'>/d) + <1,x><1,x'>/d,
+    A = E norm(c)^2 E |c_1| / (sqrt(d) E norm(c)) for ``std``,   A = E[s^2] for ``absmean``,
+
+exactly; A d/(d-1) tends to sqrt(2/pi) and 2/pi, and the correlation for inputs with <1,x> = 0 to sqrt(2/pi) cos(x,x').
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -150,9 +159,7 @@ def gaussian_coactivity(
     dim = x.shape[1]
     if dim == 1:
         return orthant_probability(x, x2)  # s = 0, so z = mu x = w x exactly
-    rho = -(2 / np.pi) * np.arcsin(1 / (dim - 1))
-    size = _mean_squared_scale(dim, scale)
-    along, mean = size * (1 - rho), size * rho + 1 / dim
+    along, mean = _covariance(dim, scale)
     # The covariance along I + mean 1 1^T is the square of sqrt(along) I + stretch 1 1^T/d.
     stretch = np.sqrt(max(along + dim * mean, 0.0)) - np.sqrt(along)
 
@@ -162,6 +169,19 @@ def gaussian_coactivity(
     return orthant_probability(lift(x), lift(x2))
 
 
+def gaussian_latent_coactivity(
+    x: Float[np.ndarray, "n d"], x2: Float[np.ndarray, "n2 d"], *, scale: Scale
+) -> Float[np.ndarray, "n n2"]:
+    """Return P[z(x) >= 0, <w,x'> >= 0] for Gaussian z with the covariances given in this module's text; d >= 2."""
+    dim = x.shape[1]
+    along, mean = _covariance(dim, scale)
+    both = np.outer(x.sum(axis=1), x2.sum(axis=1)) / dim
+    covariance = _latent_covariance(dim, scale) * (x @ x2.T - both) + both
+    variance = np.maximum(along * np.einsum("ik,ik->i", x, x) + mean * x.sum(axis=1) ** 2, 0.0)
+    sizes = np.outer(np.sqrt(variance), np.linalg.norm(x2, axis=1))
+    return _orthant(np.divide(covariance, sizes, out=np.zeros_like(covariance), where=sizes > 0))
+
+
 def orthant_probability(u: Float[np.ndarray, "n d"], v: Float[np.ndarray, "n2 d"]) -> Float[np.ndarray, "n n2"]:
     """Return P_g[<g,u> >= 0, <g,v> >= 0] = (pi - theta)/(2 pi) for Gaussian g, theta the angle between u and v.
 
@@ -169,7 +189,11 @@ def orthant_probability(u: Float[np.ndarray, "n d"], v: Float[np.ndarray, "n2 d"
     """
     norms = np.linalg.norm(u, axis=1)[:, None] * np.linalg.norm(v, axis=1)[None, :]
     cosine = np.divide(u @ v.T, norms, out=np.zeros((u.shape[0], v.shape[0])), where=norms > 0)
-    return (np.pi - np.arccos(np.clip(cosine, -1.0, 1.0))) / (2 * np.pi)
+    return _orthant(cosine)
+
+
+def _orthant(correlation: Float[np.ndarray, "n n2"]) -> Float[np.ndarray, "n n2"]:
+    return (np.pi - np.arccos(np.clip(correlation, -1.0, 1.0))) / (2 * np.pi)
 
 
 def paired_inputs(
@@ -203,6 +227,21 @@ def chunks(samples: int, *, bytes_each: int) -> list[int]:
     """Cut a number of neurons into chunks whose arrays fit a fixed budget, given the bytes one neuron needs."""
     size = max(1, min(samples, _CHUNK_BYTES // max(1, bytes_each)))
     return [size] * (samples // size) + ([samples % size] if samples % size else [])
+
+
+def _covariance(dim: int, scale: Scale) -> tuple[float, float]:
+    """Return what <x,x'> and <1,x> <1,x'> are multiplied by in Cov(z(x), z(x')), for d >= 2."""
+    rho = -(2 / np.pi) * np.arcsin(1 / (dim - 1))
+    size = _mean_squared_scale(dim, scale)
+    return size * (1 - rho), size * rho + 1 / dim
+
+
+def _latent_covariance(dim: int, scale: Scale) -> float:
+    """Return A d/(d-1) of Cov(z(x), <w,x'>); norm(c) is the length of a Gaussian vector of d - 1 coordinates."""
+    if scale == "absmean":
+        return _mean_squared_scale(dim, scale) * dim / (dim - 1)
+    length = np.sqrt(2) * np.exp(math.lgamma(dim / 2) - math.lgamma((dim - 1) / 2))
+    return dim * np.sqrt(2 / np.pi * (1 - 1 / dim)) / (np.sqrt(dim) * length)
 
 
 def _mean_squared_scale(dim: int, scale: Scale) -> float:

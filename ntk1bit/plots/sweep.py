@@ -18,7 +18,7 @@ from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from ntk1bit.errors import InputError
 from ntk1bit.estimators import AgainstWidth, distance_to_predictions, drift, floor, gap, loss_at_end
-from ntk1bit.estimators.against_width import groups
+from ntk1bit.estimators.against_width import groups_of_both
 from ntk1bit.estimators.captions import group_caption
 from ntk1bit.estimators.outputs import PREDICTION_COLUMNS
 from ntk1bit.experiments import Run
@@ -313,7 +313,7 @@ def save_overview(
     frame = run.frame(["test_outputs", *PREDICTION_COLUMNS])
     if frame.empty:
         raise InputError(f"{run.folder} has no finished cells to draw; give the command that began the sweep again")
-    parts = groups(frame, without=("precision", "scale"))
+    parts = groups_of_both(frame)
     lacking = run.left_out
     drawn = dict[Path, Figure]()
     for number, (settings, part) in enumerate(parts, start=1):

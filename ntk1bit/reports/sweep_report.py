@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from ntk1bit.errors import InputError
 from ntk1bit.estimators import AgainstWidth, Overview, overview
-from ntk1bit.estimators.against_width import groups
+from ntk1bit.estimators.against_width import groups_of_both
 from ntk1bit.estimators.captions import group_caption
 from ntk1bit.estimators.convergence import WidthNeeded
 from ntk1bit.estimators.run_overview import COLUMNS
@@ -27,7 +27,6 @@ from ntk1bit.reports.figures import data_uri
 from ntk1bit.reports.formats import estimate, formula, interval, number, sentence
 from ntk1bit.reports.page import render
 
-_WITHIN = ("precision", "scale")  # settings that share a section of the page; the others make a section of their own
 _STATES = ("finished", "diverged", "damaged", "failed", "unfinished")
 
 
@@ -55,7 +54,7 @@ def sweep_page(folder: Path | str, *, progress: Callable[[str, float], None] | N
     frame = run.frame(COLUMNS)
     report("estimating", 0.2)
     estimates = overview(frame)
-    parts = groups(frame, without=_WITHIN)
+    parts = groups_of_both(frame)
     drawn = []
     for i, (settings, part) in enumerate(parts):
         report(f"drawing group {i + 1} of {len(parts)}", 0.4 + 0.6 * i / len(parts))
@@ -193,7 +192,9 @@ def _law(row: Mapping[str, Any]) -> list[object]:
 
 
 def _belongs(settings: Mapping[str, Any], group: Mapping[str, Any]) -> bool:
-    return all(settings[name] == value for name, value in group.items())
+    """Say whether an estimate is of a section; those of full precision, with one activity, are of several."""
+    names = set(group) - {"activity"} if settings["precision"] == "full" else group
+    return all(settings[name] == group[name] for name in names)
 
 
 def _side(settings: Mapping[str, Any]) -> str:

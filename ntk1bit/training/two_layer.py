@@ -27,12 +27,20 @@ from numpy.typing import ArrayLike
 from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.arguments import number, whole
 from ntk1bit.cores.threads import single_threaded_blas
-from ntk1bit.errors import InputError
+from ntk1bit.errors import InputError, require_choice
 from ntk1bit.networks.quantizers import Scale
 from ntk1bit.networks.straight_through import mean_and_size, straight_through
 from ntk1bit.networks.two_layer import Precision, Trajectory, Weights
 from ntk1bit.networks.two_layer.descent import DEFAULT_CHECKPOINTS, DIVERGED_AT, Observer, checked_checkpoints
-from ntk1bit.networks.two_layer.network import checked_inputs, checked_targets, output_factor
+from ntk1bit.networks.two_layer.network import (
+    ACTIVITIES,
+    STRAIGHT_THROUGH,
+    Activity,
+    activity_in,
+    checked_inputs,
+    checked_targets,
+    output_factor,
+)
 from ntk1bit.training.descent import descend
 from ntk1bit.training.schedules import Training
 
@@ -48,6 +56,7 @@ def train_side_by_side(
     precision: Precision = "one_bit",
     kappas: Sequence[float] | None = None,
     scale: Scale = "std",
+    activity: Activity = STRAIGHT_THROUGH,
     eta_rel: float = 1.0,
     steps: int = 1000,
     x_test: Float[np.ndarray, "n_test d"] | ArrayLike | None = None,
@@ -57,7 +66,7 @@ def train_side_by_side(
 
     Parameters
     ----------
-    x, y, precision, scale, eta_rel, x_test, record
+    x, y, precision, scale, activity, eta_rel, x_test, record
         As in `networks.two_layer.train`, the same for all networks; each has the rate of its own kernel H(0).
     weights
         The starts, float32; they are not modified. Together they must fit in the memory of the device: training takes
@@ -75,9 +84,11 @@ def train_side_by_side(
     Raises
     ------
     InputError
-        If shapes do not match, a number is not finite or out of range, weights are not float32, or some network has no
-        neuron that is active on any input.
+        If shapes do not match, a number is not finite or out of range, an option is unknown, weights are not float32,
+        or some network has no neuron that is active on any input.
     """
+    require_choice("activity", activity, ACTIVITIES)
+    activity = activity_in(precision, activity)
     if not weights:
         return []
     shape, rows = weights[0].w.shape, np.empty((0, 0), np.float32)
@@ -137,11 +148,11 @@ def train_side_by_side(
         ]
         moves = np.array([eta * float(one) for eta, one in zip(etas, factor, strict=True)], np.float32)
         ended = descend(
-            _residual_norm(precision, scale),
+            _residual_norm(precision, scale, activity),
             jnp.array(start, copy=True),  # its buffer is used for what follows
             Training(steps, 1.0, optimiser="sgd", schedule="constant"),
             data=(inputs, targets),
-            own=(a, factor, moves),
+            own=(a, factor, moves, first.active) if activity == "frozen" else (a, factor, moves),
             networks=len(weights),
             stops=stops,
             look=look,
@@ -169,11 +180,12 @@ def _whole(counts: Float[np.ndarray, "n n"]) -> Int[np.ndarray, "n n"]:
 
 
 @functools.lru_cache(maxsize=8)
-def _residual_norm(precision: Precision, scale: Scale) -> Callable[..., Any]:
+def _residual_norm(precision: Precision, scale: Scale, activity: Activity) -> Callable[..., Any]:
     """Return the function that descends: norm(f - y), with what a step subtracts in place of its gradient.
 
-    What a step subtracts is `step a_r sum_i residual_i 1[z_ri >= 0] x_i` with step = eta kappa/sqrt(m). The norm is
-    taken instead of the loss, half its square, because it stays in the range of float32 wherever the residual does.
+    What a step subtracts is `step a_r sum_i residual_i 1[z_ri >= 0] x_i` with step = eta kappa/sqrt(m); the indicator
+    is that of the activity, which for ``frozen`` is the last argument. The norm is taken instead of the loss, half its
+    square, because it stays in the range of float32 wherever the residual does.
     """
 
     def norm(
@@ -184,12 +196,18 @@ def _residual_norm(precision: Precision, scale: Scale) -> Callable[..., Any]:
         a: Float[Array, "parts m"],
         factor: Float[Array, ""],
         step: Float[Array, ""],
+        at_start: Bool[Array, "parts m n"] | None = None,
     ) -> Float[Array, ""]:
         total = _total(_preactivations(w, x, precision, scale), a)
+        moved = total
+        if activity != STRAIGHT_THROUGH:  # sum_r a_r 1[active] <w_r, x>, whose derivative is that of a step
+            latent = _product("hrd,nd->hrn", w, x)
+            active = latent >= 0 if at_start is None else at_start
+            moved = _product("hr,hrn->hn", a, jnp.where(active, latent, 0)).sum(axis=0)
         residual = factor * total - y
         largest = jnp.abs(residual).max()
         size = largest * jnp.sqrt(jnp.sum((residual / jnp.where(largest > 0, largest, 1)) ** 2))
-        return straight_through(size, jnp.sum(jax.lax.stop_gradient(step * residual) * total))
+        return straight_through(size, jnp.sum(jax.lax.stop_gradient(step * residual) * moved))
 
     return norm
 

@@ -91,6 +91,26 @@ def test_a_spec_file_is_read_and_options_override_it(capsys, tmp_path):
     assert "n_train" in out
 
 
+def test_activities_are_trained_summarised_and_refused_in_a_line(capsys, tmp_path):
+    folder = str(tmp_path / "run")
+    asked = [*SWEEP, "--widths", "16,32", "--activities", "straight_through,latent,frozen"]
+    assert call(capsys, *asked, "--out", folder)[0] == 0
+    code, out, _ = call(capsys, "summary", folder)
+    assert code == 0
+    assert "16 of 16 cells" in out  # two widths and seeds, three 1-bit networks and one in full precision
+    for words in ("loss 1-bit frozen", "loss 1-bit latent", "gap (end) latent", "drift full "):
+        assert words in out
+    assert "full frozen" not in out
+    for words, message in (
+        (["--activity", "frozn"], "unknown activity 'frozn' (did you mean 'frozen'?)"),
+        (["--activity", "frozen", "--terms"], "terms decompose the straight-through step, and activity 'frozen'"),
+    ):
+        code, out, err = call(capsys, *SWEEP, *words, "--out", str(tmp_path / "none"))
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert message in err
+    assert not (tmp_path / "none").exists()
+
+
 def test_the_default_folder_is_the_same_for_the_same_command(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert call(capsys, *SWEEP)[0] == 0

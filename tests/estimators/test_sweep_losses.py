@@ -93,3 +93,17 @@ def test_settings_that_do_not_share_a_curve_are_not_mixed(sweep: Sweep) -> None:
         require_one_setting(frame)
     require_one_setting(frame.query("kappa == 1.0"))
     require_one_setting(frame, apart_from=["kappa"])
+
+
+def test_losses_of_several_activities_are_not_mixed(sweep: Sweep) -> None:
+    frame = sweep()
+    frozen = frame.loc[frame["precision"] == "one_bit"].assign(activity="frozen", loss=lambda rows: 2 * rows["loss"])
+    both = pd.concat([frame.assign(activity="straight_through"), frozen], ignore_index=True)
+    rows = losses_from_sweep(both).rows
+    assert len(rows) == 2 * 6 * 3 + 6 * 3
+    with pytest.raises(InputError, match=r"varies activity .*--where activity=frozen"):
+        require_one_setting(rows)
+    require_one_setting(rows, apart_from=["activity"])
+    usual = rows.loc[rows["activity"] == "straight_through"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(losses_from_sweep(frame).rows, usual)
+    require_one_setting(frame)  # a frame from before there was a choice

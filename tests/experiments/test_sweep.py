@@ -5,17 +5,23 @@ import dataclasses
 import os
 import subprocess
 import sys
+import tomllib
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import tomli_w
 
 from ntk1bit.data import tasks
 from ntk1bit.errors import InputError
-from ntk1bit.experiments import SweepSpec, TwoLayer
+from ntk1bit.experiments import SweepSpec, TwoLayer, open_run, run_all
+from ntk1bit.experiments.at_start import LimitDistances
 from ntk1bit.experiments.runner import WORKER_BYTES, require_memory
 from ntk1bit.experiments.specification import read_specification
+from ntk1bit.experiments.store import Store
+from ntk1bit.networks import two_layer
+from ntk1bit.networks.two_layer import ACTIVITIES
 
 
 def networks_of(spec: SweepSpec) -> tuple[TwoLayer, ...]:
@@ -34,6 +40,10 @@ def networks_of(spec: SweepSpec) -> tuple[TwoLayer, ...]:
         ({"precisions": ("half",)}, "unknown precision"),
         ({"scales": ("mean",)}, "unknown scale"),
         ({"inits": ("pairs",)}, "unknown init"),
+        ({"activities": ("forward",)}, "unknown activity 'forward'"),
+        ({"activities": ()}, "activities is empty"),
+        ({"activities": ("frozen", "frozen")}, "repeated"),
+        ({"activities": ("frozen",), "terms": True}, "terms decompose the straight-through step"),
         ({"kappas": (0.0,)}, "positive"),
         ({"kappas": (float("nan"),)}, "positive"),
         ({"kappas": (1.0, 1e200)}, "positive number, from 1e-30 to 1e30, got 1e.200"),
@@ -170,10 +180,12 @@ def test_all_combinations_once():
         inits=("iid", "paired"),
         kappas=(0.5, 1.0),
         seeds=(0, 1, 2),
+        activities=("straight_through", "latent", "frozen"),
     )
     networks = networks_of(spec)
-    # full precision has no scale, so it runs once for both
-    assert len(networks) == 2 * 2 * 2 * 2 * 2 * 3 * (2 + 1)
+    # full precision has no scale and one activity, so it runs once for all
+    assert len(networks) == 2 * 2 * 2 * 2 * 2 * 3 * (2 * 3 + 1)
+    assert {one.activity for one in networks if one.precision == "full"} == {"straight_through"}
     assert len({one.key for one in networks}) == len(networks)
     assert {one.dim for one in networks} == {4, 6}
 
@@ -183,11 +195,64 @@ def test_keys_depend_on_every_setting_and_on_nothing_else():
     again = networks_of(SweepSpec(widths=(8, 16), seeds=(0, 1), precisions=("full",)))
     assert base.key in {one.key for one in again}
     assert len(base.key) == 20
-    other = {"task": "f1", "precision": "one_bit", "init": "paired", "scale": "std"}
+    other = {"task": "f1", "precision": "one_bit", "init": "paired", "scale": "std", "activity": "frozen"}
     for field in dataclasses.fields(base):
         value = getattr(base, field.name)
         changed = other[field.name] if isinstance(value, str) else not value if isinstance(value, bool) else value + 1
         assert dataclasses.replace(base, **{field.name: changed}).key != base.key
+
+
+def test_keys_and_names_of_folders_are_those_of_before_there_were_activities():
+    """As they were when two-layer networks had no activity, and `LimitDistances` no seed of the data."""
+    spec = SweepSpec(widths=(64,), seeds=(0,))
+    assert [one.key for one in networks_of(spec)] == ["a94fe7cf4c707a6c0510", "5f590091cd62d75a9f8a"]
+    assert [SweepSpec().mark, SweepSpec(widths=(64,), precisions=("full",)).mark] == ["798bb0", "86c63b"]
+    of_jax = SweepSpec(widths=(64,), seeds=(0,), precisions=("one_bit",), backend="jax")
+    assert [one.key for one in networks_of(of_jax)] == ["c27320db3671ab0f39af"]
+    assert SweepSpec(activities=("frozen",)).mark != SweepSpec().mark
+    distances = LimitDistances(task="digits", precision="full", widths=(64, 128), draws=2, samples=100)
+    assert distances.key == "a91b3eff6d5480e29693"
+    assert dataclasses.replace(distances, data_seed=3).key == "0913090ec9e2448f489a"
+    assert "data_seed" not in distances.stored_settings
+    assert distances.as_dict()["data_seed"] == 0
+
+
+def test_a_run_of_before_there_were_activities_is_resumed_and_extended_by_them(tmp_path):
+    spec = SweepSpec(**SMALL)
+    run_all(spec, tmp_path / "run", jobs=1)
+    path = tmp_path / "run" / "spec.toml"
+    document = tomllib.loads(path.read_text())
+    del document["sweep"]["activities"]
+    path.write_text(tomli_w.dumps(document))
+    for cell in networks_of(spec):
+        assert "activity" not in Store(tmp_path / "run").read(cell.key)[0]["settings"]
+    assert open_run(tmp_path / "run").spec == spec
+    old = open_run(tmp_path / "run").frame()
+    assert set(old["activity"]) == {"straight_through"}
+    outcome = run_all(spec, tmp_path / "run", jobs=1)
+    assert (outcome.found, outcome.computed) == (2, 0)
+
+    more = SweepSpec(**(SMALL | {"activities": ("latent", "frozen")}))
+    outcome = run_all(more, tmp_path / "run", jobs=1)
+    assert (outcome.cells, outcome.found, outcome.computed, outcome.failed) == (4, 2, 2, 0)
+    frame = open_run(tmp_path / "run").frame()
+    first = frame.loc[frame["step"] == 0]
+    assert [*zip(first["precision"], first["activity"], strict=True)] == [
+        ("full", "straight_through"), *(("one_bit", one) for one in sorted(ACTIVITIES)),
+    ]  # fmt: skip
+    kept = frame.loc[frame["activity"] == "straight_through"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, old, check_exact=True)
+    last = frame.loc[(frame["step"] == 2) & (frame["precision"] == "one_bit"), "loss"]
+    assert len(set(last)) == 3
+
+
+def test_a_cell_of_each_activity_is_trained_by_it(tmp_path):
+    spec = SweepSpec(widths=(16,), tasks=("sphere-linear",), seeds=(1,), steps=9, n_train=(8,), n_test=3,
+        precisions=("one_bit",), activities=ACTIVITIES)  # fmt: skip
+    for one in networks_of(spec):
+        task = one.data(tmp_path / "cells" / "key")
+        expected = two_layer.train(task.x, task.y, one.start(), activity=one.descends_by, steps=9)
+        np.testing.assert_array_equal(one.run(tmp_path)["loss"], expected.loss)
 
 
 def test_tasks_that_cannot_be_loaded_are_refused_before_anything_starts():

@@ -8,6 +8,7 @@ import pytest
 from ntk1bit.errors import InputError
 from ntk1bit.experiments import SweepSpec, TwoLayer, TwoLayerJax, open_run, run_all
 from ntk1bit.experiments.experiment import groups
+from ntk1bit.networks.two_layer import ACTIVITIES
 
 SPEC = SweepSpec(
     widths=(8, 9),
@@ -46,6 +47,19 @@ def test_a_sweep_is_that_of_the_cores_and_a_resumed_one_the_same_to_the_bit(tmp_
     start = frame["step"] == 0
     for name in ("loss", "drift", "lambda_max", "eta", "test_loss", "from_h"):  # float32 sums of at most 16 terms
         pd.testing.assert_series_equal(frame.loc[start, name], undisturbed.loc[start, name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("activity", ACTIVITIES)
+def test_activities_are_those_of_the_cores(activity, tmp_path):
+    small = {"widths": (16,), "tasks": ("sphere-linear",), "precisions": ("one_bit",), "seeds": (0, 1), "n_train": (8,)}
+    frames = []
+    for backend in ("jax", "cores"):
+        spec = SweepSpec.from_dict(small | {"steps": 3, "n_test": 4, "activities": (activity,), "backend": backend})
+        run_all(spec, tmp_path / backend, jobs=1)
+        frames.append(open_run(tmp_path / backend).frame())
+    assert set(frames[0]["activity"]) == {activity}
+    # three steps, before a sign or an activation falls otherwise; float32 sums of at most 16 terms
+    pd.testing.assert_series_equal(frames[0]["loss"], frames[1]["loss"], rtol=1e-5, atol=1e-6)
 
 
 def test_networks_of_one_shape_and_data_are_trained_together():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ from ntk1bit.kernels import (
 )
 from ntk1bit.kernels import limits as limits_module
 from ntk1bit.networks.quantizers import Scale, effective_weights
-from ntk1bit.networks.two_layer import init, train
+from ntk1bit.networks.two_layer import Activity, init, train
 
 CASES: list[tuple[int, Scale]] = [(d, scale) for d in (8, 32, 128, 512) for scale in ("std", "absmean")]
 
@@ -26,11 +28,11 @@ def sphere(n: int, d: int, seed: int = 0, mean: float = 0.0) -> np.ndarray:
 
 
 def change_of_relu_reference(
-    x: np.ndarray, x2: np.ndarray, *, scale: Scale, epsilon: float, samples: int, seed: int
+    x: np.ndarray, x2: np.ndarray, *, scale: Scale, activity: Activity, epsilon: float, samples: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """K_eff by definition, with no derivation: the central difference of relu(z) when w moves along x2 1[z(x2) >= 0].
 
-    Returns its mean and standard error, (n, n2).
+    For K_lat it moves along x2 1[<w, x2> >= 0]. Returns its mean and standard error, (n, n2).
     """
     w = np.random.default_rng(seed).standard_normal((samples, x.shape[1]))
 
@@ -39,7 +41,8 @@ def change_of_relu_reference(
 
     columns = []
     for direction in x2:
-        move = epsilon * (effective_weights(w, scale=scale) @ direction >= 0)[:, None] * direction
+        mover = w if activity == "latent" else effective_weights(w, scale=scale)
+        move = epsilon * (mover @ direction >= 0)[:, None] * direction
         columns.append((relu(w + move) - relu(w - move)) / (2 * epsilon))
     change = np.stack(columns, axis=2)
     return change.mean(axis=0), change.std(axis=0) / np.sqrt(samples)
@@ -47,11 +50,13 @@ def change_of_relu_reference(
 
 @pytest.mark.parametrize("scale", ["std", "absmean"])
 @pytest.mark.parametrize("d", [3, 6])
-def test_matches_the_definition(d, scale):
+@pytest.mark.parametrize("activity", ["straight_through", "latent"])
+def test_matches_the_definition(d, scale, activity):
     """Entry by entry, inputs not centred, x and x2 different: the terms of mu, of s and of the flips all count."""
     x, x2 = sphere(4, d, mean=0.4).astype(np.float64), sphere(3, d, seed=1, mean=0.4).astype(np.float64)
-    value, error = effective_ntk(x, x2, scale=scale, samples=400_000, seed=0)
-    expected, noise = change_of_relu_reference(x, x2, scale=scale, epsilon=0.02, samples=400_000, seed=7)
+    options: dict[str, Any] = {"scale": scale, "activity": activity, "samples": 400_000}
+    value, error = effective_ntk(x, x2, seed=0, **options)
+    expected, noise = change_of_relu_reference(x, x2, epsilon=0.02, seed=7, **options)
     # 4.5 joint standard errors over 12 entries; the central difference is biased by O(epsilon), about 0.4 epsilon here
     assert (np.abs(value - expected) < 4.5 * np.hypot(error, noise) + 0.4 * 0.02).all()
 
@@ -59,22 +64,33 @@ def test_matches_the_definition(d, scale):
 def test_at_dimension_two_it_is_the_full_precision_limit():
     x = sphere(8, 2)
     for scale in ("std", "absmean"):
-        value, error = effective_ntk(x, scale=scale, samples=200_000)
-        exact = limit_ntk(x, precision="full").value
-        assert (np.abs(value - exact) < 5 * error + 1e-6).all()  # 5 sigma over 64 entries; float32 products
+        for activity in ("straight_through", "latent"):
+            value, error = effective_ntk(x, scale=scale, activity=activity, samples=200_000)
+            exact = limit_ntk(x, precision="full").value
+            assert (np.abs(value - exact) < 5 * error + 1e-6).all()  # 5 sigma over 64 entries; float32 products
+        # z is <w, x> there, so every coactivity is that of full precision; an arc cosine near 1 is good to 1e-7
+        for coactivity in (limits_module.gaussian_coactivity, limits_module.gaussian_latent_coactivity):
+            wide = x.astype(float)
+            np.testing.assert_allclose(
+                coactivity(wide, wide, scale=scale), limits_module.orthant_probability(wide, wide), atol=1e-6
+            )
 
 
 def step_against_prediction(
-    d: int, scale: Scale, *, seeds: int, width: int, samples: int
+    d: int, scale: Scale, *, seeds: int, width: int, samples: int, activity: Activity = "straight_through"
 ) -> tuple[float, float, float]:
     """Return y^T (change of f)/eta over one small step, measured and predicted, and the joint standard error."""
     x = sphere(16, d, seed=d)
     y = np.where(np.random.default_rng(d + 1).random(16) < 0.5, -1, 1).astype(np.float32)
     changes = []
     for seed in range(seeds):
-        run = train(x, y, init(width, d, seed=seed, init="paired"), scale=scale, eta_rel=0.25, steps=1)
+        start = init(width, d, seed=seed, init="paired")
+        run = train(x, y, start, scale=scale, activity=activity, eta_rel=0.25, steps=1)
         changes.append(float(y @ (run.outputs[1] - run.outputs[0])) / run.eta)
-    forms = [float(y @ effective_ntk(x, scale=scale, samples=samples // 8, seed=seed).value @ y) for seed in range(8)]
+    forms = []
+    for seed in range(8):
+        kernel = effective_ntk(x, scale=scale, activity=activity, samples=samples // 8, seed=seed).value
+        forms.append(float(y @ kernel @ y))
     error = np.hypot(np.std(changes, ddof=1) / np.sqrt(seeds), np.std(forms, ddof=1) / np.sqrt(8))
     return float(np.mean(changes)), float(np.mean(forms)), float(error)
 
@@ -99,6 +115,45 @@ def test_one_step_of_real_networks_quick():
     measured, predicted, error = step_against_prediction(16, "std", seeds=60, width=1024, samples=100_000)
     assert error < 0.1 * predicted
     assert abs(measured - predicted) < 3 * error  # 3 standard errors, one case
+
+
+@pytest.mark.parametrize("activity", ["latent", "frozen"])
+def test_one_step_by_other_activities(activity):
+    """At d = 64 inputs are nearly orthogonal, and the diagonal, where K_lat is 0.8 of K_eff, has most of y^T K y."""
+    measured, predicted, error = step_against_prediction(
+        64, "std", seeds=40, width=1024, samples=40_000, activity=activity
+    )
+    assert error < 0.05 * predicted
+    assert abs(measured - predicted) < 3 * error  # 3 standard errors
+    x, y = sphere(16, 64, seed=64), np.where(np.random.default_rng(65).random(16) < 0.5, -1, 1)
+    of_another: Activity = "straight_through" if activity == "latent" else "latent"
+    refuted = float(y @ effective_ntk(x, activity=of_another, samples=40_000).value @ y)
+    assert abs(measured - refuted) > 3 * error
+
+
+@pytest.mark.parametrize("scale", ["std", "absmean"])
+@pytest.mark.parametrize("mean", [0.0, 0.05])
+def test_large_dimension_value_for_latent_activities(scale, mean):
+    """At d = 512 the closed form agrees with the Monte Carlo estimate to its noise and corrections of O(1/d)."""
+    x, x2 = sphere(8, 512, mean=mean).astype(float), sphere(6, 512, seed=1, mean=mean).astype(float)
+    x2[:3] = x[:3]  # a diagonal, on which K_lat is 0.80 of K_eff
+    value, error = effective_ntk(x, x2, scale=scale, activity="latent", samples=64_000)
+    closed = gaussian_effective_ntk(x, x2, scale=scale, activity="latent")
+    # 48 entries: 4.5 standard errors, and 4/512 of the largest entry for what is not Gaussian
+    assert (np.abs(value - closed) < 4.5 * error + 4 / 512 * closed.max()).all()
+    assert np.abs(value - gaussian_effective_ntk(x, x2, scale=scale)).max() > 0.1 * closed.max()  # of K_eff
+
+
+def test_large_dimension_value_by_hand():
+    """For inputs without component along 1: c kappa^2 <x,x'> (pi - arccos(sqrt(2/pi) rho))/(2 pi), within 1/d."""
+    x = np.zeros((2, 10_000))
+    x[0, :2], x[1, 1:3] = (1, -1), (1, -1)
+    x /= np.sqrt(2)
+    rho = x @ x.T
+    for scale, c in SLOWDOWN.items():
+        expected = c * 0.09 * rho * (np.pi - np.arccos(np.sqrt(2 / np.pi) * rho)) / (2 * np.pi)
+        closed = gaussian_effective_ntk(x, kappa=0.3, scale=scale, activity="latent")  # pyright: ignore[reportArgumentType] (a key of SLOWDOWN)
+        np.testing.assert_allclose(closed, expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize("scale", ["std", "absmean"])
@@ -202,6 +257,7 @@ def test_ratio_by_hand():
         ({"x": np.ones((2, 3)), "x2": np.ones((2, 4))}, "they must match"),
         ({"x": np.ones((2, 3)), "samples": 63}, "samples must be at least 64"),
         ({"x": np.ones((2, 3)), "seed": -1}, "seed must be"),
+        ({"x": np.ones((2, 3)), "activity": "all"}, "unknown activity"),
     ],
 )
 @pytest.mark.usefixtures("untyped")

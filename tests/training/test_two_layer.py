@@ -77,6 +77,39 @@ def test_first_steps_are_those_of_the_reference_and_of_the_cores(width, dim, n, 
             assert getattr(one, name).dtype == np.float64
 
 
+@pytest.mark.parametrize("activity", two_layer.ACTIVITIES)
+@pytest.mark.parametrize(
+    ("width", "dim", "n", "precision", "scale"),
+    [(64, 7, 5, "one_bit", "std"), (131, 17, 33, "one_bit", "absmean"), (130, 9, 11, "full", "std")],
+)
+def test_first_steps_by_other_activities(width, dim, n, precision, scale, activity):
+    x, y, kappas = unit(n, dim, seed=3), signs(n), (1.0, 0.3)
+    starts = [two_layer.init(width, dim, seed=seed) for seed in range(2)]
+    shared: dict[str, Any] = {"precision": precision, "scale": scale, "activity": activity, "eta_rel": 0.7, "steps": 5}
+    shared |= {"record": [2], "x_test": unit(4, dim, seed=4)}
+    for start, kappa, one in zip(
+        starts, kappas, train_side_by_side(x, y, starts, kappas=kappas, **shared), strict=True
+    ):
+        for reference in (True, False):
+            same(one, two_layer.train(x, y, start, kappa=kappa, reference=reference, **shared), kappa=kappa, dim=dim)
+        if (precision, activity) != (
+            "full",
+            "latent",
+        ) and activity != "straight_through":  # steps that can be told apart
+            others: dict[str, Any] = shared | {"activity": "straight_through"}
+            other = two_layer.train(x, y, start, kappa=kappa, **others)
+            assert np.abs(one.final.w - other.final.w).max() > 100 * 16 * EPSILON * dim
+
+
+def test_latent_is_straight_through_in_full_precision_to_the_bit():
+    x, y, starts = unit(9, 6, seed=0), signs(9), [two_layer.init(32, 6, seed=0)]
+    one, other = (
+        train_side_by_side(x, y, starts, precision="full", activity=activity, steps=9)[0]
+        for activity in ("straight_through", "latent")
+    )
+    np.testing.assert_array_equal(one.final.w, other.final.w)
+
+
 def test_late_in_training_it_agrees_in_distribution():
     """Means over 24 seeds at the end of 300 steps, the seeds of one side being others than those of the other.
 
@@ -161,6 +194,7 @@ def test_what_cannot_be_trained_is_refused_in_a_line():
         ([start], {"kappas": [1.0, 2.0]}, "1 networks but 2 kappas"),
         ([start], {"steps": 0}, "1 or more"),
         ([start], {"eta_rel": 0.0}, "positive"),
+        ([start], {"activity": "forward"}, "unknown activity 'forward'"),
         ([dead], {"precision": "full"}, "no neuron of this network"),
     ]
     for weights, more, message in refused:

@@ -6,8 +6,10 @@ from ntk1bit.networks.two_layer.descent import Trajectory, log_steps, train
 from ntk1bit.networks.two_layer.initial_weights import DrawnWeights, init
 from ntk1bit.networks.two_layer.memory import TrainingMemory
 from ntk1bit.networks.two_layer.network import (
+    ACTIVITIES,
     INITS,
     PRECISIONS,
+    Activity,
     Init,
     Precision,
     Weights,
@@ -22,8 +24,10 @@ from ntk1bit.networks.two_layer.terms import StepTerms, step_terms
 from ntk1bit.old_names import missing_name
 
 __all__ = [
+    "ACTIVITIES",
     "INITS",
     "PRECISIONS",
+    "Activity",
     "DrawnWeights",
     "Init",
     "Precision",

@@ -3,7 +3,9 @@
     w_r <- w_r - eta kappa/sqrt(m) a_r sum_i residual_i 1[z_r(x_i) >= 0] x_i          (D25, Lemma F.3)
 
 with residual = f(X) - y, L = 1/2 sum_i residual_i^2 and eta = eta_rel / lambda_max(H(0)), which is stable below
-eta_rel = 2 for a full-precision network whose kernel does not move.
+eta_rel = 2 for a full-precision network whose kernel does not move. Lemma F.3 is the *activity* ``straight_through``;
+the indicator may also be 1[<w_r, x_i> >= 0], that of the latent weights (``latent``), or that of z at the start
+throughout (``frozen``). Only the step changes with it: f, H(t) and what is recorded are of z as ever.
 """
 
 from __future__ import annotations
@@ -20,13 +22,16 @@ from ntk1bit import cores
 from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.arguments import number, whole, whole_numbers
 from ntk1bit.cores.threads import single_threaded_blas
-from ntk1bit.errors import InputError
+from ntk1bit.errors import InputError, require_choice
 from ntk1bit.networks.quantizers import Scale
 from ntk1bit.networks.two_layer.engines import PackedEngine, ReferenceEngine
 from ntk1bit.networks.two_layer.initial_weights import DrawnWeights
 from ntk1bit.networks.two_layer.latents import latents
 from ntk1bit.networks.two_layer.memory import TrainingMemory
 from ntk1bit.networks.two_layer.network import (
+    ACTIVITIES,
+    STRAIGHT_THROUGH,
+    Activity,
     Precision,
     Weights,
     checked_inputs,
@@ -135,6 +140,7 @@ def train(
     precision: Precision = "one_bit",
     kappa: float = 1.0,
     scale: Scale = "std",
+    activity: Activity = STRAIGHT_THROUGH,
     eta_rel: float = 1.0,
     steps: int = 1000,
     x_test: Float[np.ndarray, "n_test d"] | ArrayLike | None = None,
@@ -155,6 +161,10 @@ def train(
         The start; it is not modified. `DrawnWeights` are never whole in memory where `memory` is too little for that.
     precision, kappa, scale
         As in `ntk1bit.networks.two_layer.outputs`.
+    activity
+        Which neurons a step moves for which inputs: those active in the forward pass (``"straight_through"``), those
+        that would be with their latent weights (``"latent"``; the same in full precision), or those active at the start
+        (``"frozen"``).
     eta_rel
         Learning rate in units of 1/lambda_max(H(0)), H(0) being this network's own kernel.
     steps
@@ -185,11 +195,12 @@ def train(
     Raises
     ------
     InputError
-        If shapes do not match, a number is not finite or out of range, no neuron is active on any input, or `memory` is
-        too little.
+        If shapes do not match, a number is not finite or out of range, an option is unknown, no neuron is active on any
+        input, or `memory` is too little.
     """
     like = weights if isinstance(weights, Weights) else next(weights.parts([(0, 1)]))
     x = checked_inputs(x, like, precision=precision, scale=scale)
+    require_choice("activity", activity, ACTIVITIES)
     if x.shape[0] == 0:
         raise InputError("there are no training inputs; at least one is needed")
     y = checked_targets(y, x.shape[0]).astype(x.dtype)
@@ -200,13 +211,13 @@ def train(
     others = np.empty((0, weights.dim)) if x_test is None else x_test
     test = checked_inputs(others, like, precision=precision, scale=scale)
     on_cores = x.dtype == np.float32 and not reference
-    sizes = TrainingMemory(weights.width, weights.dim, len(x), len(test), steps, len(checkpoints))
+    sizes = TrainingMemory(weights.width, weights.dim, len(x), len(test), steps, len(checkpoints), activity)
     rows = sizes.rows_within(_checked_memory(memory, on_cores))
     start = weights.weights() if rows is None and isinstance(weights, DrawnWeights) else weights
 
     # one thread: eta comes from an eigenvalue, and its last bits must not depend on how many threads BLAS has
     with single_threaded_blas(), latents(start, rows, scratch) as weights_now:
-        engine = (PackedEngine if on_cores else ReferenceEngine)(x, weights_now, precision, kappa, scale)
+        engine = (PackedEngine if on_cores else ReferenceEngine)(x, weights_now, precision, kappa, scale, activity)
         observer = Observer(x, start, kappa)
 
         def observed(step: int, f: np.ndarray, eta: float) -> None:

@@ -1,7 +1,11 @@
 """What trains: a network in motion, in packed bits on the cores, or plainly in NumPy as their reference.
 
 Both do the same: forward (f, and which neurons are active on which inputs), descend, and compare with the start. The
-activation patterns they speak of are those of the last forward pass.
+activation patterns they speak of are those of the last forward pass, `active`; those that a step uses are `backward`:
+
+    straight_through   1[z_r(x_i) >= 0] of the forward pass, `active` itself
+    latent             1[<w_r, x_i> >= 0] of the latent weights, anew after every step; in full precision z is <w, x>
+    frozen             1[z_r(x_i) >= 0] of the first forward pass, at every step
 """
 
 from __future__ import annotations
@@ -17,8 +21,11 @@ from ntk1bit.networks.quantizers import Scale, centred_scale
 from ntk1bit.networks.two_layer.initial_weights import DrawnWeights
 from ntk1bit.networks.two_layer.latents import InMemory, Latents
 from ntk1bit.networks.two_layer.network import (
+    STRAIGHT_THROUGH,
+    Activity,
     Precision,
     Weights,
+    activity_in,
     blocks,
     coactive_counts,
     output_factor,
@@ -35,7 +42,13 @@ class PackedEngine:
     """
 
     def __init__(
-        self, x: np.ndarray, weights: Weights | Latents, precision: Precision, kappa: float, scale: Scale
+        self,
+        x: np.ndarray,
+        weights: Weights | Latents,
+        precision: Precision,
+        kappa: float,
+        scale: Scale,
+        activity: Activity = STRAIGHT_THROUGH,
     ) -> None:
         self.x = x
         self.latents = InMemory(weights) if isinstance(weights, Weights) else weights
@@ -44,7 +57,9 @@ class PackedEngine:
         width = self.latents.shape[0]
         self.factor = output_factor(width, kappa, np.dtype(np.float32))
         self.total: np.ndarray | None = None
+        self.activity: Activity = activity_in(precision, activity)
         self.active: list[cores.PackedBits] = []
+        self.backward: list[cores.PackedBits] = self.active if self.activity == STRAIGHT_THROUGH else []
         self.neurons: list[cores.PackedNeurons] = []  # none in full precision
         every = cores.half_blocks(width)
         self.blocks = [
@@ -67,6 +82,10 @@ class PackedEngine:
                     self.neurons.append(cores.pack_neurons(w, scale=self.scale))
                 forward = self._forward(self.x, index, w)
                 self.active.append(forward.active)
+                if self.activity == "latent":
+                    self.backward.append(self._latent_patterns(index, w))
+                elif self.activity == "frozen":
+                    self.backward.append(forward.active)
                 sums.append(forward.sums)
             self.total = cores.sum_of_halves(np.concatenate(sums))
         return (self.factor * self.total).astype(np.float32)
@@ -77,7 +96,7 @@ class PackedEngine:
         step = eta * float(self.factor)
         sums = []
         for index, (start, stop) in enumerate(self.latents.ranges):
-            w, a, active = self.latents.read(index), self.latents.a[start:stop], self.active[index]
+            w, a, active = self.latents.read(index), self.latents.a[start:stop], self.backward[index]
             if self.precision == "one_bit":
                 self.neurons[index] = cores.descend_one_bit(w, a, active, weighted_inputs, step=step, scale=self.scale)
             else:
@@ -85,6 +104,8 @@ class PackedEngine:
             self.latents.write(index)
             forward = self._forward(self.x, index, w)
             self.active[index] = forward.active
+            if self.activity == "latent":
+                self.backward[index] = self._latent_patterns(index, w)
             sums.append(forward.sums)
         self.total = cores.sum_of_halves(np.concatenate(sums))
 
@@ -124,6 +145,11 @@ class PackedEngine:
             return cores.block_sums_one_bit(x, self.neurons[index], a, blocks)
         return cores.block_sums_full(x, w, a, blocks)
 
+    def _latent_patterns(self, index: int, w: np.ndarray) -> cores.PackedBits:
+        """Return which neurons of a range would be active on which inputs with their latent weights."""
+        start, stop = self.latents.ranges[index]
+        return cores.block_sums_full(self.x, w, self.latents.a[start:stop], self.blocks[index]).active
+
     def _signs(self) -> Iterator[cores.PackedSigns]:
         for index in range(len(self.blocks)):
             kept = self.neurons[index] if self.neurons else None
@@ -134,26 +160,39 @@ class ReferenceEngine:
     """Trains in plain NumPy, in the weights' dtype (float32 or float64), a block of neurons at a time."""
 
     def __init__(
-        self, x: np.ndarray, weights: Weights | Latents, precision: Precision, kappa: float, scale: Scale
+        self,
+        x: np.ndarray,
+        weights: Weights | Latents,
+        precision: Precision,
+        kappa: float,
+        scale: Scale,
+        activity: Activity = STRAIGHT_THROUGH,
     ) -> None:
         self.x = x
         self.weights = weights if isinstance(weights, Weights) else weights.whole()
         self.precision: Precision = precision
         self.scale: Scale = scale
+        self.activity: Activity = activity_in(precision, activity)
+        self.backward: np.ndarray | None = None
         self.factor = output_factor(self.weights.width, kappa, self.weights.w.dtype)
 
     def forward(self) -> np.ndarray:
         """Return f(X), (n,), and remember the activation patterns."""
         self.active, total = reference_forward(self.x, self.weights, precision=self.precision, scale=self.scale)
+        if self.activity == "latent":
+            self.backward, _ = reference_forward(self.x, self.weights, precision="full", scale=self.scale)
+        elif self.activity == STRAIGHT_THROUGH or self.backward is None:
+            self.backward = self.active
         return self.factor * total
 
     def descend(self, residual: np.ndarray, eta: float) -> None:
-        """Take one step."""
+        """Take one step, after a forward pass."""
+        assert self.backward is not None
         weighted_inputs = residual[:, None] * self.x
         w, a = self.weights
         step = self.x.dtype.type(eta) * self.factor
         for block in blocks(slice(0, self.weights.width)):
-            move = self.active[block].astype(self.x.dtype) @ weighted_inputs
+            move = self.backward[block].astype(self.x.dtype) @ weighted_inputs
             move *= (step * a[block])[:, None]
             w[block] -= move
 

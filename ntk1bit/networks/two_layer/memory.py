@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ntk1bit.cores.blocks import BLOCK
 from ntk1bit.errors import InputError
+from ntk1bit.networks.two_layer.network import STRAIGHT_THROUGH, Activity
 
 MOST_ROWS = 1 << 14  # neurons at once: more do not make it faster
 
@@ -23,6 +24,9 @@ class TrainingMemory:
         Numbers of inputs.
     steps, checkpoints
         How long the training is, and how often it is recorded.
+    activity
+        As in `two_layer.train`: ``"latent"`` keeps the patterns of the latent weights beside those of z. (Those of
+        ``"frozen"`` are the ones at the start, with which every training compares.)
     """
 
     width: int
@@ -31,12 +35,14 @@ class TrainingMemory:
     n_test: int
     steps: int
     checkpoints: int
+    activity: Activity = STRAIGHT_THROUGH
 
     @property
     def whole(self) -> int:
         """With everything in memory: weights now and at the start, packed signs and activation patterns, kernels."""
-        latent, activity = self.width * self.dim, self.width * self.n_train
-        return 8 * latent + 5 * (latent + activity) // 8 + 32 * self.width + self._of_data
+        latent, active = self.width * self.dim, self.width * self.n_train
+        of_latents = self._latent_sets * self.width * _words(self.n_train)
+        return 8 * latent + 5 * (latent + active) // 8 + of_latents + 32 * self.width + self._of_data
 
     @property
     def least(self) -> int:
@@ -46,13 +52,14 @@ class TrainingMemory:
     def in_parts(self, rows: int) -> int:
         """With the weights of `rows` neurons at a time in memory.
 
-        Of all neurons there are the activation patterns and signs, now and at the start, scale, mean, output sign, and
-        the sums of blocks; of those at a time the weights, now and at the start, and what the step, the forward pass,
-        the Gram matrix of bits and the comparison of patterns make of them.
+        Of all neurons there are the activation patterns and signs, now and at the start, those patterns of the latent
+        weights that a step uses, scale, mean, output sign, and the sums of blocks; of those at a time the weights, now
+        and at the start, and what the step, the forward pass, the Gram matrix of bits and the comparison of patterns
+        make of them.
         """
         patterns, signs = _words(self.n_train), _words(self.dim)
         blocks = 8 * (self.n_train + self.n_test + 32) + 2048  # their sums, and objects of Python if each is a part
-        of_all = 2 * (patterns + signs) + 12 + blocks // BLOCK
+        of_all = (2 + self._latent_sets) * patterns + 2 * signs + 12 + blocks // BLOCK
         at_a_time = 8 * self.dim + signs + 12 + 4 * patterns + 2 * _words(self.n_test) + 128
         return self.width * of_all + min(rows, self.width) * at_a_time + self._of_data
 
@@ -74,6 +81,11 @@ class TrainingMemory:
         fixed = self.in_parts(0)
         each = self.in_parts(1) - fixed
         return min(max((limit - fixed) // each // BLOCK, 1) * BLOCK, MOST_ROWS)
+
+    @property
+    def _latent_sets(self) -> int:
+        """How many sets of patterns of the latent weights are kept."""
+        return int(self.activity == "latent")
 
     @property
     def _of_data(self) -> int:

@@ -28,8 +28,11 @@ from ntk1bit.printing import record
 
 Precision = Literal["one_bit", "full"]
 Init = Literal["iid", "paired"]
+Activity = Literal["straight_through", "latent", "frozen"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 INITS: tuple[str, ...] = get_args(Init)
+ACTIVITIES: tuple[str, ...] = get_args(Activity)
+STRAIGHT_THROUGH: Activity = "straight_through"
 
 _BLOCK = 512  # neurons; with n = 256 float32 inputs a block of pre-activations is 512 KB and stays in L2
 
@@ -189,6 +192,11 @@ def preactivations(
     z *= s[:, None]
     z += mu[:, None] * xt.sum(axis=0)
     return z
+
+
+def activity_in(precision: Precision, activity: Activity) -> Activity:
+    """Return the activity by which a network of this precision descends: in full precision <w_r, x> is z_r(x)."""
+    return STRAIGHT_THROUGH if precision == "full" and activity == "latent" else activity
 
 
 def _packed_forward(
