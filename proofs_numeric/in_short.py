@@ -92,8 +92,8 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
             "C11-swing/loss.m": "refuted",
             **{f"C11-swing/{measure}": "supported" for measure in ("loss.eta", "averaged.share", "frozen.share")},
         },
-        "In mid-training outputs oscillate with period two, which no smaller rate reduces; it goes when two outputs are "
-        "averaged, or the backward patterns frozen. At these widths the loss still falls, slowly.",
+        "In mid-training outputs oscillate with period two, which no smaller rate reduces; it goes when two outputs "
+        "are averaged, or the backward patterns frozen. At these widths the loss still falls, slowly.",
     ),
     (
         {"C11-late": "supported"},
