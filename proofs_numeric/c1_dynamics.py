@@ -244,13 +244,13 @@ def _on_the_way(frame: pd.DataFrame) -> pd.DataFrame:
     mean over pairs of different networks of <u_i, u_j>, u = (f - f_K)/|f_K - f_H|, an estimate of |E u|^2 without bias.
     Each network's predictions are those at its own learning rate.
     """
-    predicted = {
-        name: _outputs(frame, kernel) for name, kernel in (("h", kernels.limit_ntk), ("k", kernels.effective_ntk))
-    }
+    task = _task(frame)
+    y = task.y.astype(np.float64)
+    limits = [kernel(task.x, samples=_SAMPLES).value for kernel in (kernels.limit_ntk, kernels.effective_ntk)]
     way, away = [], []
     frame = frame.sort_values(["width", "seed"], ignore_index=True)
     for step, eta, outputs in zip(frame["step"], frame["eta"], frame["outputs"], strict=True):
-        f_h, f_k = (predicted[name](float(eta), [int(step)])[0] for name in ("h", "k"))
+        f_h, f_k = (y + _residual(limit, -y, float(eta), int(step)) for limit in limits)
         f, apart = np.asarray(outputs, np.float64), f_k - f_h
         way.append((f - f_h) @ apart / (apart @ apart))
         away.append((f - f_k) / np.linalg.norm(apart))
@@ -310,18 +310,24 @@ def _descent(
     frame: pd.DataFrame, kernel: Callable[..., kernels.KernelEstimate] = kernels.effective_ntk
 ) -> Callable[[float, list[int]], Float[np.ndarray, " steps"]]:
     """Return what gives the loss of a kernel of infinite width at a rate and steps, on the task of a frame."""
-    y, outputs = _task(frame).y.astype(np.float64), _outputs(frame, kernel)
-    return lambda eta, steps: 0.5 * ((outputs(eta, steps) - y) ** 2).sum(axis=1)
-
-
-def _outputs(
-    frame: pd.DataFrame, kernel: Callable[..., kernels.KernelEstimate]
-) -> Callable[[float, list[int]], Float[np.ndarray, "steps n"]]:
-    """Return what gives the outputs that a kernel of infinite width predicts on the training inputs of a frame."""
     task = _task(frame)
     y = task.y.astype(np.float64)
     of_width_infinity = kernel(task.x, samples=_SAMPLES).value
-    return lambda eta, steps: kernels.predict(of_width_infinity, y, eta=eta, steps=steps).train
+
+    def loss(eta: float, steps: list[int]) -> Float[np.ndarray, " steps"]:
+        found = kernels.predict(of_width_infinity, y, eta=eta, steps=steps)
+        return 0.5 * ((found.train - y) ** 2).sum(axis=1)
+
+    return loss
+
+
+def _residual(
+    kernel: Float[np.ndarray, "n n"], residual: Float[np.ndarray, " n"], eta: float, steps: int
+) -> Float[np.ndarray, " n"]:
+    """Return (1 - eta K)^steps r: a few steps of thousands of networks, each at a rate of its own."""
+    for _ in range(steps):
+        residual = residual - eta * (kernel @ residual)
+    return residual
 
 
 def _task(frame: pd.DataFrame) -> tasks.Task:

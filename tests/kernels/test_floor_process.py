@@ -69,9 +69,9 @@ def test_it_goes_as_kappa_squared_and_is_the_same_for_any_number_of_threads(acti
 
 
 def test_more_weights_at_thresholds_raise_the_floor():
-    x = tasks.load("sphere-random", n_train=4, n_test=1, seed=0, dim=8).x
+    x = tasks.load("sphere-random", n_train=8, n_test=1, seed=0, dim=16).x
     one, many = (
-        floor_process(x, eta_rel=0.25, intensity=intensity, replicates=24, steps=600) for intensity in (1.0, 16.0)
+        floor_process(x, eta_rel=0.25, intensity=intensity, replicates=16, steps=800) for intensity in (1.0, 16.0)
     )
     assert many.level > one.level + 3 * np.hypot(one.error, many.error)
 
