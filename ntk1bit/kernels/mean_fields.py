@@ -142,8 +142,8 @@ def mean_field(
     steps
         Number of steps, >= 1.
     activity
-        As in `two_layer.train`. With the patterns of the start (``"frozen"``) the limit is descent with K_eff, with those
-        of the latent weights (``"latent"``), which no flip changes, descent with K_lat (`kernels.effective`).
+        As in `two_layer.train`. With the patterns of the start (``"frozen"``) the limit is descent with K_eff, with
+        those of the latent weights (``"latent"``), which no flip changes, descent with K_lat (`kernels.effective`).
     start, start_test
         (n,) and (n_test,): f_0. None for a ``paired`` start, 0. An ``iid`` start is given the outputs of the network
         that it is compared with, or a draw of the Gaussian process that they tend to.

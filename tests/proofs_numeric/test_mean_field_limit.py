@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -139,7 +140,7 @@ def limit_study(changed: str = "", **laws):
 
 def in_setting(setting, *, apart=APART, **laws):
     ends = setting.name not in LASTING
-    gone = {"still": between((0, 20), STILL), "swing": between((0, 20), SWING)} if ends else {}
+    gone: dict[str, Any] = {"still": between((0, 20), STILL), "swing": between((0, 20), SWING)} if ends else {}
     of_mid = {"away": between(MID, power(-0.375, size=AWAY), FLIP_NOISE)} if ends else {"swing": mid(SWING)}
     frozen, others = read_by_nothing(setting)
     networks_there = of_networks(setting, activity="straight_through", **gone | of_mid | laws)
@@ -391,7 +392,7 @@ def pair_study(ratio: Law = 1.0, *, off: Law = 0.001, never: Law = False):
             turns[place, at + 1] = 1.0  # steps `at` and `at + 1` have one sign
             far[place, at - 9 : at + 11] = True
     turns[one_sign] = 1.0
-    apart = np.where(far, 40.0, sizes.to_numpy()[:, None]) * np.cumprod(turns, axis=1)
+    apart = np.where(far, 40.0, np.asarray(sizes)[:, None]) * np.cumprod(turns, axis=1)
     frame = of.loc[of.index.repeat(201)].assign(step=np.tile(np.arange(201), len(of)), apart=apart.ravel())
     return stored({"opposite-inputs": pd.DataFrame(frame.sample(frac=1.0, random_state=0))})
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import pytest
 
-from ntk1bit.experiments import ExperimentList, MeanFieldOnTask, OppositeNetworks, SweepSpec
+from ntk1bit.experiments import Experiment, ExperimentList, MeanFieldOnTask, OppositeNetworks, SweepSpec
 from proofs_numeric import mean_field_limit
 from proofs_numeric.mean_field_studies import ETA_REL, LONG, RATES, SECOND, SETTINGS, mean_field_studies
 from proofs_numeric.studies import PRESETS, studies
 
+Kind = TypeVar("Kind", bound=Experiment)
 OF_SETTINGS = [f"limit-{setting.name}" for setting in SETTINGS]
 OF_RATES = {f"limit-rate-{rate:g}": rate for rate in RATES if rate != ETA_REL}
 
@@ -23,7 +26,7 @@ def networks(preset, name):
     return spec
 
 
-def experiments(preset, name, kind):
+def experiments(preset: str, name: str, kind: type[Kind]) -> list[Kind]:
     spec = made(preset)[name]
     assert isinstance(spec, ExperimentList)
     found = [one for one in spec.experiments if isinstance(one, kind)]
