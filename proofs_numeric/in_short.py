@@ -69,14 +69,31 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
         "whether that excess vanishes with width is open.",
     ),
     (
-        {"C11": "supported", "C11-swing": "supported"},
-        "What it follows instead is a limit with memory, computed without a fitted constant, in which weights stick at "
-        "their thresholds: outputs oscillate with period two by an amount that neither width nor rate reduces.",
+        {"C11": "supported"},
+        "What its outputs tend to, as m^-1/4, is a limit with memory, computed without a fitted constant; so does its "
+        "loss in mid-training.",
     ),
     (
-        {"C11": "supported", "C11-swing": "refuted"},
-        "What it follows instead is a limit with memory, computed without a fitted constant, in which weights stick at "
-        "their thresholds.",
+        {
+            "C11": "inconclusive",
+            **{f"C11/distance.m.{name}": "supported" for name in ("sphere16", "sphere32", "sphere64", "digits")},
+        },
+        "What its outputs after a few steps tend to, as m^-1/4, is a limit with memory, computed without a fitted "
+        "constant; that the loss in mid-training is the limit's takes more networks to tell.",
+    ),
+    (
+        {"C11-swing": "supported"},
+        "In mid-training outputs oscillate with period two, by an amount that neither width nor rate reduces; it goes "
+        "when two outputs are averaged, or the backward patterns frozen.",
+    ),
+    (
+        {
+            "C11-swing": "refuted",
+            "C11-swing/loss.m": "refuted",
+            **{f"C11-swing/{measure}": "supported" for measure in ("loss.eta", "averaged.share", "frozen.share")},
+        },
+        "In mid-training outputs oscillate with period two, which no smaller rate reduces; it goes when two outputs "
+        "are averaged, or the backward patterns frozen. At these widths the loss still falls, slowly.",
     ),
     (
         {"C11-late": "supported"},

@@ -18,6 +18,7 @@ from ntk1bit.kernels.effective import (
     symmetric_part,
 )
 from ntk1bit.kernels.empirical import empirical_ntk
+from ntk1bit.kernels.floor_process import FloorProcess, floor_process
 from ntk1bit.kernels.limits import KernelEstimate, gaussian_limit_ntk, limit_ntk
 from ntk1bit.kernels.mean_fields import MeanField, mean_field
 from ntk1bit.kernels.opposite_pairs import OppositeInputs, opposite_inputs
@@ -28,6 +29,7 @@ __all__ = [
     "SLOWDOWN",
     "CertifiedBound",
     "Decay",
+    "FloorProcess",
     "KernelEstimate",
     "MeanField",
     "OppositeInputs",
@@ -39,6 +41,7 @@ __all__ = [
     "certified_lambda_min",
     "effective_ntk",
     "empirical_ntk",
+    "floor_process",
     "gaussian_effective_ntk",
     "gaussian_limit_ntk",
     "kernel_ratio",

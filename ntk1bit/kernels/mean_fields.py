@@ -41,7 +41,7 @@ from dataclasses import dataclass
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from numpy.typing import ArrayLike
 
 from ntk1bit.arguments import input_rows, number, whole
@@ -356,6 +356,17 @@ def both_sides(
     return middle + half, middle - half
 
 
+def latent_side(
+    w: Float[np.ndarray, "b d"], k: Int64[np.ndarray, " b"], x: Float[np.ndarray, "n d"]
+) -> Bool[np.ndarray, "b n"]:
+    """Condition neurons w ~ N(0, I_d) on c_k = 0; return 1[<w, x_i> >= 0]."""
+    dim, rows = w.shape[1], np.arange(len(w))
+    mu = w.mean(axis=1)
+    c = w - ((dim * mu - w[rows, k]) / (dim - 1))[:, None]
+    c[rows, k] = 0
+    return (c + mu[:, None]) @ x.T >= 0
+
+
 def _follow(
     problem: _Problem, kernel: Float[np.ndarray, "k n"], eta: float, steps: int, count: int, seed: int
 ) -> _Followed:
@@ -515,16 +526,13 @@ def mean_field_reference(
     """
     rng = np.random.default_rng([seed, _STREAM, 2])
     n, dim = x.shape
-    smooth = _smooth_part(x, rng.standard_normal((samples, dim)), scale, latent=activity == "latent")
+    smooth = smooth_part(x, rng.standard_normal((samples, dim)), scale, latent=activity == "latent")
     k, w = rng.integers(dim, size=types), rng.standard_normal((types, dim))
     plus, minus = both_sides(w, k, x, scale=scale)
     force = -kappa * (x - x.mean(axis=1, keepdims=True)).T[k]
     above, below = plus >= 0, minus >= 0
     if activity == "latent":
-        mu, rows = w.mean(axis=1), np.arange(types)
-        c = w - ((dim * mu - w[rows, k]) / (dim - 1))[:, None]
-        c[rows, k] = 0
-        above = below = (c + mu[:, None]) @ x.T >= 0
+        above = below = latent_side(w, k, x)
     a = np.where(np.arange(types) % 2, 1.0, -1.0)
     jump = (kappa * a)[:, None] * (np.maximum(plus, 0) - np.maximum(minus, 0))
     tau = rng.uniform(-window, window, types)
@@ -541,7 +549,7 @@ def mean_field_reference(
     return f
 
 
-def _smooth_part(
+def smooth_part(
     x: Float[np.ndarray, "n d"], w: Float[np.ndarray, "b d"], scale: Scale, *, latent: bool
 ) -> Float[np.ndarray, "n n"]:
     """Estimate smooth(x, x') of `kernels.effective` (3) from neurons w, plainly."""

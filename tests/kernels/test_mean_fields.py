@@ -13,7 +13,7 @@ from ntk1bit.kernels.mean_fields import both_sides, draw_types, mean_field, mean
 from ntk1bit.networks import two_layer
 from ntk1bit.networks.quantizers import quantize_neurons
 
-PARTICLES = 200_000
+PARTICLES = 100_000
 
 
 def points(n, dim, seed=0, n_test=0):
@@ -34,7 +34,7 @@ def test_the_recursion_is_that_of_plain_sums_over_draws(n, dim, scale):
     plain = np.stack(
         [
             mean_field_reference(
-                x.astype(np.float64), y, eta=found.eta, steps=8, window=8.0, scale=scale, types=60_000, seed=seed
+                x.astype(np.float64), y, eta=found.eta, steps=8, window=8.0, scale=scale, types=30_000, seed=seed
             )
             for seed in range(6)
         ]
@@ -51,7 +51,7 @@ def test_the_window_of_the_reference_is_wide_enough():
     one, two = (
         np.stack(
             [
-                mean_field_reference(x.astype(np.float64), y, eta=0.5, steps=6, window=window, types=40_000, seed=seed)
+                mean_field_reference(x.astype(np.float64), y, eta=0.5, steps=6, window=window, types=20_000, seed=seed)
                 for seed in range(5)
             ]
         )
@@ -71,7 +71,7 @@ def test_patterns_that_no_flip_changes_give_descent_with_a_kernel(activity):
     plain = np.stack(
         [
             mean_field_reference(
-                x.astype(np.float64), y, eta=found.eta, steps=6, window=8.0, activity=activity, types=60_000, seed=one
+                x.astype(np.float64), y, eta=found.eta, steps=6, window=8.0, activity=activity, types=30_000, seed=one
             )
             for one in range(6)
         ]

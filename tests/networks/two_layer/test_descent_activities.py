@@ -90,7 +90,7 @@ def test_a_step_by_hand():
             expected = [0.0, f] if precision == "one_bit" else [0.0, 1.0]
             np.testing.assert_allclose(out, expected, atol=1e-15)
             engine.descend(out - y, 0.5)
-            moved = expected[1] - 0.5 * (expected[1] - 0.5) - (f - 1 if precision == "one_bit" else 0)
+            moved = 1 - 0.5 * (expected[1] - 0.5)
             np.testing.assert_allclose(engine.weights.w, [[3.0, -1.0, moved]], atol=1e-15)
 
 
