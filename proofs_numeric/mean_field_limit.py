@@ -3,7 +3,7 @@ r"""C11, C11-swing, C11-late, C11-pair, C11-frozen: the limit of wide 1-bit trai
 **C11.** At a fixed step the outputs f_t of a 1-bit network trained straight-through tend, as m grows, to a
 deterministic limit F_t: a recursion with memory in which no width and no fitted constant occurs.
 
-**Derivation.** `ntk1bit.kernels.mean_field`: latent weights within reach of their threshold, O(sqrt m) of them, each a
+**Derivation.** `ntk1bit.kernels.mean_fields`: latent weights within reach of their threshold, O(sqrt m) of them, each a
 relay whose force depends on the side that it is on. What is left over is the noise of which ones flip: sqrt m flips of
 size 1/sqrt m scatter by m^-1/4.
 
@@ -20,7 +20,7 @@ exceeds 2, the alternating mode grows, and phases lock.
 loss of a network falls with width again.
 
 **C11-pair.** On two opposite inputs with mean zero the oscillation never ends, and its size has a closed form
-(`ntk1bit.kernels.opposite_inputs`): |A*| = (C |y_1 + y_2|/k)/(2 - eta K_eff(x, x)), of the size of the targets.
+(`ntk1bit.kernels.opposite_pairs`): |A*| = (C |y_1 + y_2|/k)/(2 - eta K_eff(x, x)), of the size of the targets.
 
 **C11-frozen.** With the patterns frozen at the start f_t is a function of R_t alone, and follows descent with K_eff:
 the largest distance over all steps falls as m^-1/4.
@@ -363,7 +363,7 @@ def _losses(frame: pd.DataFrame, window: tuple[int, int]) -> pd.DataFrame:
         f, loss = _outputs(cell), cell["loss"].to_numpy(np.float64)
         averaged = (loss[1:] + loss[:-1]) / 2 - (np.diff(f, axis=0) ** 2).sum(axis=1) / 8
         away = f - f.mean(axis=0)
-        turns = float((away[1:] * away[:-1]).sum() / (away**2).sum()) if (away != 0).any() else math.nan
+        turns = float((away[1:] * away[:-1]).sum() / (away**2).sum()) if (f != f[0]).any() else math.nan
         found.append((width, seed, loss.mean(), averaged.mean(), turns))
     return pd.DataFrame(found, columns=["width", "seed", "loss", "averaged", "autocorrelation"])
 

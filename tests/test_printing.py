@@ -109,6 +109,7 @@ def of_kernels() -> list[Any]:
         kernels.certified_lambda_min(h), kernels.predict(h, y, eta=0.1, steps=5), kernels.kernel_regression(h, y),
         measure(X, y, NetworkSettings(width=64, samples=1000), limit=True, effective=True, with_spectrum=True),
         train(X, y, weights, steps=5), kernels.spectrum(np.zeros((3, 3))),
+        kernels.mean_field(X, y, steps=5, particles=1000), kernels.opposite_inputs(X[0] - X[0].mean(), samples=1000),
     ]  # fmt: skip
 
 

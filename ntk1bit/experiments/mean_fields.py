@@ -12,8 +12,8 @@ from jaxtyping import Float
 
 from ntk1bit.data import tasks
 from ntk1bit.experiments.experiment import Experiment
-from ntk1bit.kernels.mean_field import mean_field
-from ntk1bit.kernels.opposite_inputs import opposite_inputs
+from ntk1bit.kernels.mean_fields import mean_field
+from ntk1bit.kernels.opposite_pairs import opposite_inputs
 from ntk1bit.networks import two_layer
 from ntk1bit.networks.two_layer import Activity
 

@@ -2,7 +2,7 @@ r"""The floor of 1-bit training: the process that outputs of a wide network end 
 
 Close to where the residual vanishes put rho = sqrt(m) r. A step moves a latent weight by O(1/m), so only those within
 O(1/m) of their threshold matter. In units of sigma = m c_rk these form a Poisson process, of types (a neuron
-conditioned on c_rk = 0, the coordinate k, the output sign a; `kernels.mean_field`) with the density p_0 d, and each
+conditioned on c_rk = 0, the coordinate k, the output sign a; `kernels.mean_fields`) with the density p_0 d, and each
 sign that goes up or down moves rho by its whole jump:
 
     sigma_{t+1} = sigma_t + a V^q . eta rho_t,
@@ -41,7 +41,7 @@ from ntk1bit.cores.threads import run_pieces
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.kernels.effective import effective_ntk
 from ntk1bit.kernels.limits import limit_ntk
-from ntk1bit.kernels.mean_field import both_sides, latent_side, smooth_part
+from ntk1bit.kernels.mean_fields import both_sides, latent_side, smooth_part
 from ntk1bit.networks.quantizers import SCALES, Scale
 from ntk1bit.networks.two_layer.network import ACTIVITIES, STRAIGHT_THROUGH, Activity, checked_targets
 from ntk1bit.printing import record

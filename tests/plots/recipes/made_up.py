@@ -141,9 +141,7 @@ def _c1_k() -> dict[str, Any]:
 
 def _c11() -> list[dict[str, Any]]:
     of = [{"which": "networks", "width": m} for m in WIDTHS]
-    of += [{"which": which, "width": None} for which in ("limit", "frozen")]
-        {"which": w, "width": None} for w in ("limit", "frozen")
-    ]
+    of += [{"which": "limit", "width": None}, {"which": "frozen", "width": WIDTHS[-1]}]
     curves = [one | {"step": s, "loss": 4 / (1 + s)} for one in of for s in STEPS]
     amplitude = [
         {"dim": d, "eta_rel": rate, "width": m, "amplitude": d**-0.5, "recursion": d**-0.5, "ratio": 0.97, "share": 0.5}

@@ -7,8 +7,8 @@ import pytest
 
 from ntk1bit import kernels
 from ntk1bit.errors import InputError
-from ntk1bit.kernels.mean_field import mean_field
-from ntk1bit.kernels.opposite_inputs import OppositeInputs, opposite_inputs
+from ntk1bit.kernels.mean_fields import mean_field
+from ntk1bit.kernels.opposite_pairs import OppositeInputs, opposite_inputs
 
 CONSTANTS = OppositeInputs(0.3418, 0.1285, 0.5, 0.0, 0.0)
 

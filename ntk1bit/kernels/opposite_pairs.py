@@ -2,7 +2,7 @@ r"""Two opposite inputs: an instance in which the oscillation of 1-bit training 
 
 Inputs x and -x with mean_k x_k = 0, targets y_1 and y_2, a ``paired`` start. As <1, x> = 0, a pre-activation on -x is
 minus that on x: each neuron sees one of the inputs, and a flip that changes the sign of z switches it to the other. In
-the mean field (`kernels.mean_field`), with r the residuals, S = r_1 + r_2, A = r_1 - r_2, k = K_eff(x, x) - C/2 and
+the mean field (`kernels.mean_fields`), with r the residuals, S = r_1 + r_2, A = r_1 - r_2, k = K_eff(x, x) - C/2 and
 
     C = kappa^2 p_0 sum_k |x_k| E[z^+; z^+ > 0 > z^-],        z^+- at q_k = +-sign(x_k), given c_k = 0
 
@@ -36,7 +36,7 @@ from ntk1bit.arguments import number, real_array, whole
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.kernels.effective import effective_ntk
 from ntk1bit.kernels.limits import checked_sampling, chunks
-from ntk1bit.kernels.mean_field import both_sides, move_points
+from ntk1bit.kernels.mean_fields import both_sides, move_points
 from ntk1bit.networks.quantizers import SCALES, Scale
 from ntk1bit.printing import record
 

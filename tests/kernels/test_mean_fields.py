@@ -9,7 +9,7 @@ from ntk1bit import kernels
 from ntk1bit.cores import backends
 from ntk1bit.data import tasks
 from ntk1bit.errors import InputError
-from ntk1bit.kernels.mean_field import both_sides, draw_types, mean_field, mean_field_reference
+from ntk1bit.kernels.mean_fields import both_sides, draw_types, mean_field, mean_field_reference
 from ntk1bit.networks import two_layer
 from ntk1bit.networks.quantizers import quantize_neurons
 

@@ -1,0 +1,167 @@
+"""The mean field of a task and networks on two opposite inputs, against what computes each directly."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ntk1bit.data import tasks
+from ntk1bit.errors import InputError
+from ntk1bit.experiments import ExperimentList, MeanFieldOnTask, OppositeNetworks, Store, mean_fields, open_run
+from ntk1bit.experiments.mean_fields import captured
+from ntk1bit.kernels import mean_field, opposite_inputs
+from ntk1bit.networks import two_layer
+
+SCRATCH = Path("not used")
+SAMPLES = 4000
+LIMIT = MeanFieldOnTask("sphere-random", 6, 5, 0.5, 8, "straight_through", 6000, replicates=3)
+PAIR = OppositeNetworks(8, 0.9, 0.5, 256, 12, (3, 7))
+
+
+@pytest.fixture(autouse=True)
+def _few_samples(monkeypatch):
+    """Constants of opposite inputs by few neurons."""
+    monkeypatch.setattr(mean_fields, "_SAMPLES", SAMPLES)
+
+
+@pytest.mark.parametrize("activity", ["straight_through", "frozen"])
+def test_the_limit_is_that_of_the_kernel_on_the_task(activity):
+    one = MeanFieldOnTask("sphere-random", 6, 5, 0.5, 8, activity, 6000, replicates=3)
+    found = one.run(SCRATCH)
+    task = tasks.load("sphere-random", n_train=5, n_test=1, seed=0, dim=6)
+    expected = mean_field(task.x, task.y, eta_rel=0.5, steps=8, activity=activity, particles=6000, replicates=3)
+    assert list(zip(found["seed"], found["step"], strict=True)) == [*itertools.product(range(3), range(9))]
+    outputs = np.stack(found["outputs"].tolist()).reshape(3, 9, 5)
+    assert np.array_equal(outputs, expected.replicates)
+    away = outputs - task.y
+    losses = found["loss"].to_numpy().reshape(3, 9)
+    assert losses == pytest.approx(0.5 * (away**2).sum(axis=2))
+    averaged = found["averaged"].to_numpy().reshape(3, 9)
+    assert averaged[:, :8] == pytest.approx(0.5 * (((away[:, 1:] + away[:, :-1]) / 2) ** 2).sum(axis=2))
+    assert np.isnan(averaged[:, 8]).all()
+    assert set(found["eta"]) == {expected.eta}
+    assert set(found["near_threshold"]) == {expected.near_threshold}
+    sticking = found["sticking"].to_numpy().reshape(3, 9)
+    assert np.array_equal(sticking[:, :8], np.tile(expected.sticking, (3, 1)))
+    assert np.isnan(sticking[:, 8]).all()
+
+
+def test_a_task_with_a_dimension_of_its_own_needs_none():
+    found = MeanFieldOnTask("digits", 0, 8, 0.5, 3, "frozen", 2000, replicates=2).run(SCRATCH)
+    task = tasks.load("digits", n_train=8, n_test=1, seed=0)
+    start = found.loc[found["step"] == 0, "loss"]
+    assert start.to_numpy() == pytest.approx(0.5 * float((task.y.astype(np.float64) ** 2).sum()))
+
+
+def test_networks_on_opposite_inputs_are_those_of_the_trainer():
+    found = PAIR.run(SCRATCH)
+    x = np.random.default_rng([17, 8]).standard_normal(8)
+    x -= x.mean()
+    x /= np.linalg.norm(x)
+    y = np.array([1.0, 0.9])
+    assert list(zip(found["seed"], found["step"], strict=True)) == [*itertools.product((3, 7), range(13))]
+    for seed in (3, 7):
+        trained = two_layer.train(
+            np.stack([x, -x]).astype(np.float32),
+            y,
+            two_layer.init(256, 8, seed=seed, init="paired"),
+            eta_rel=0.5,
+            steps=12,
+            record=range(13),
+        )
+        residuals = trained.outputs - y
+        part = found.loc[found["seed"] == seed]
+        assert part["apart"].to_numpy() == pytest.approx(residuals[:, 0] - residuals[:, 1])
+        assert part["total"].to_numpy() == pytest.approx(residuals[:, 0] + residuals[:, 1])
+        assert part["total"].iloc[0] == pytest.approx(-1.9)  # a paired start: outputs 0
+
+
+def test_what_networks_are_held_against_is_the_closed_form_and_the_recursion():
+    found = PAIR.run(SCRATCH)
+    x = np.random.default_rng([17, 8]).standard_normal(8)
+    x = (x - x.mean()) / np.linalg.norm(x - x.mean())
+    known = opposite_inputs(x, samples=SAMPLES)
+    limit = known.residuals((1.0, 0.9), eta=0.5 / known.h, steps=12)
+    error = known.switching_error / known.switching + known.k_eff_error / known.k_eff
+    for column, expected in (
+        ("amplitude", known.amplitude((1.0, 0.9), eta=0.5 / known.h)),
+        ("amplitude_error", error),
+        ("recursion", np.abs(limit[-3:, 0] - limit[-3:, 1]).mean()),  # a quarter of twelve steps
+    ):
+        (seen,) = set(found[column])
+        # two ways to scale x round differently, by 1e-16 of it: a draw in 4000 could fall on the other side of 0
+        assert seen == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_draw_of_the_input_is_that_of_its_dimension():
+    one, two = (OppositeNetworks(8, 0.9, rate, 64, 4, (0,)).run(SCRATCH).to_dict("list") for rate in (0.25, 0.5))
+    assert one["amplitude_error"] == two["amplitude_error"]
+    assert one["amplitude"][0] < two["amplitude"][0]  # 1/(2 - eta K_eff) grows with the rate
+
+
+def test_stored_results_are_read_back_with_their_settings(tmp_path):
+    every = ExperimentList((LIMIT, PAIR))
+    store = Store(tmp_path / "run")
+    store.open(every)
+    for one in every.experiments:
+        store.write(one, one.run(SCRATCH), seconds=1.0)
+    run = open_run(tmp_path / "run")
+    run.require_whole()
+    assert run.spec == every
+    frame = run.frame()
+    limit, pair = frame.loc[frame["task"].notna()], frame.loc[frame["second"].notna()]
+    expected = LIMIT.run(SCRATCH)
+    assert np.array_equal(np.stack(limit["outputs"].tolist()), np.stack(expected["outputs"].tolist()))
+    for column in ("seed", "step", "loss", "averaged", "sticking"):
+        assert np.array_equal(limit[column], expected[column], equal_nan=True)
+    assert set(limit["activity"]) == {"straight_through"}
+    assert set(limit["eta_rel"]) == {0.5}
+    expected = PAIR.run(SCRATCH)
+    for column in ("seed", "step", "apart", "total", "amplitude", "recursion"):
+        assert np.array_equal(pair[column], expected[column])
+    assert set(pair["width"]) == {256}
+
+
+def test_a_step_is_captured_if_signs_alternate_on_both_sides_of_it():
+    signal = 0.7 * (-1.0) ** np.arange(60)
+    assert np.flatnonzero(captured(signal)).tolist() == [*range(10, 50)]
+    assert np.flatnonzero(captured(signal, 3)).tolist() == [*range(3, 57)]
+    assert captured(signal, 0).all()
+
+
+def test_a_lapse_and_what_is_near_it_are_left_out():
+    """Steps 30 and 31 have one sign: no step from 21 to 40 has ten alternating ones on both sides."""
+    signal = (-1.0) ** np.arange(60)
+    signal[31:] *= -1
+    assert np.flatnonzero(captured(signal)).tolist() == [*range(10, 21), *range(41, 50)]
+    assert np.flatnonzero(captured(signal, 2)).tolist() == [*range(2, 29), *range(33, 58)]
+
+
+@pytest.mark.parametrize("signal", [np.ones(60), -np.arange(1.0, 61.0), np.zeros(60), (-1.0) ** np.arange(20)])
+def test_constant_signs_zeros_and_what_is_too_short_are_not_captured(signal):
+    found = captured(signal)
+    assert found.shape == signal.shape
+    assert not found.any()
+
+
+def test_a_zero_breaks_the_alternation():
+    signal = (-1.0) ** np.arange(60)
+    signal[30] = 0.0
+    assert np.flatnonzero(captured(signal)).tolist() == [*range(10, 20), *range(41, 50)]
+
+
+@pytest.mark.parametrize(("changed", "words"), [
+    ({"activity": "half"}, "activity"),
+    ({"task": "sphere-nothing"}, "sphere-nothing"),
+    ({"steps": 0}, "steps"),
+    ({"particles": 3}, "particles"),
+    ({"replicates": 1}, "replicates"),
+])  # fmt: skip
+def test_settings_of_no_limit_are_refused(changed, words):
+    settings = {"task": "sphere-random", "dim": 6, "n_train": 5, "eta_rel": 0.5, "steps": 8}
+    settings |= {"activity": "frozen", "particles": 2000, "replicates": 2}
+    with pytest.raises(InputError, match=words):
+        MeanFieldOnTask(**settings | changed).run(SCRATCH)
