@@ -104,6 +104,7 @@ CLAIM_SWING = Claim(
     labels={
         "loss.m": "exponent of the loss in m",
         "loss.eta": "exponent of the loss in eta",
+        "limit.eta": "exponent of the limit's loss in eta",
         "averaged.share": "loss of two averaged outputs over that of one",
         "frozen.share": "loss with frozen patterns over that without",
         "autocorrelation": "lag-one autocorrelation of f - y in time",
@@ -206,15 +207,18 @@ def evidence_swing(data: Data) -> Evidence:
         every = frame if rate == ETA_REL else _networks(data, f"limit-rate-{rate:g}")
         there = _losses(every, _window(rate)).assign(eta_rel=rate)
         by_rate.append(there)
+    of_limit = [_limit_losses(_limit(data, LONG, rate=rate), _window(rate)).assign(eta_rel=rate) for rate in RATES]
     width = min(highest(one["width"]) for one in by_rate)
     at_rates = pd.concat([one.loc[one["width"] == width] for one in by_rate])
     where = f"m = {last['width'].iloc[0]}"
     of = "mean loss over steps 81 to 120"
+    in_limit = against(pd.concat(of_limit), "eta_rel", "loss", meaning=f"the limit's {of}")
     left = frozen["loss"].to_numpy() / last["loss"].to_numpy()
     return Evidence(
         (
             exponent(against(losses, "width", "loss", meaning=of), "loss.m", study),
             exponent(against(at_rates, "eta_rel", "loss", meaning=f"{of}, m = {width:g}"), "loss.eta", "limit-rate-*"),
+            exponent(in_limit, "limit.eta", _FIELDS),
             seeds_interval(last["averaged"] / last["loss"], "averaged.share", "of two averaged outputs", where, study),
             seeds_interval(left, "frozen.share", "networks of one seed", where, study),
             seeds_interval(last["autocorrelation"], "autocorrelation", "over steps 81 to 120", where, study),
@@ -314,11 +318,11 @@ def _networks(data: Data, study: str, activity: str = "straight_through") -> pd.
     return frame.loc[frame["activity"] == activity].sort_values(["width", "seed", "step"], ignore_index=True)
 
 
-def _limit(data: Data, setting: Setting, activity: str = "straight_through") -> pd.DataFrame:
-    """Return the replicates of the limit of a setting at eta_rel = 0.5."""
+def _limit(data: Data, setting: Setting, activity: str = "straight_through", *, rate: float = ETA_REL) -> pd.DataFrame:
+    """Return the replicates of the limit of a setting at a rate."""
     frame = data.frame(_FIELDS)
     here = (frame["task"] == setting.task) & (frame["dim"] == setting.dim) & (frame["n_train"] == setting.n_train)
-    return frame.loc[here & (frame["activity"] == activity) & (frame["eta_rel"] == ETA_REL)]
+    return frame.loc[here & (frame["activity"] == activity) & (frame["eta_rel"] == rate)]
 
 
 def _window(rate: float) -> tuple[int, int]:

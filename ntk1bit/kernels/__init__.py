@@ -18,10 +18,10 @@ from ntk1bit.kernels.effective import (
     symmetric_part,
 )
 from ntk1bit.kernels.empirical import empirical_ntk
-from ntk1bit.kernels.floor_process import FloorProcess, floor_process
 from ntk1bit.kernels.limits import KernelEstimate, gaussian_limit_ntk, limit_ntk
 from ntk1bit.kernels.mean_fields import MeanField, mean_field
 from ntk1bit.kernels.opposite_pairs import OppositeInputs, opposite_inputs
+from ntk1bit.kernels.poisson_floor import FloorProcess, floor_process
 from ntk1bit.kernels.spectra import Decay, Spectrum, alignment, spectrum
 from ntk1bit.old_names import missing_name
 

@@ -8,7 +8,7 @@ import pytest
 from ntk1bit.cores import backends
 from ntk1bit.data import tasks
 from ntk1bit.errors import InputError
-from ntk1bit.kernels.floor_process import floor_process, settle, settle_reference
+from ntk1bit.kernels.poisson_floor import floor_process, settle, settle_reference
 from ntk1bit.networks import two_layer
 
 
