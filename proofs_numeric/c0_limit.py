@@ -9,7 +9,7 @@ bound at finite m (tests/properties). For full precision p = (pi - theta)/(2 pi)
 has no closed form and is counted over many neurons.
 
 **Experiment.** Two tasks, exponents over all widths; and eight data sets on the sphere, each with the same networks,
-over the four widest. The limits themselves against d in a table: the 1-bit
+over widths from 256. The limits themselves against d in a table: the 1-bit
 limit is not the full-precision one, and K_eff = c H with c near sqrt(2/pi) (std) or 2/pi (absmean) at large d.
 """
 
