@@ -146,8 +146,12 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     ),
     (
         {"C2": "inconclusive"},
-        "At every width a 1-bit network's training loss stops falling, at a value that is lower the wider the network; "
-        "that it is level there, and falls as one over the width, is shown on random labels, but not on digits.",
+        "At every width a 1-bit network's training loss all but stops falling, lower the wider the network; whether it "
+        "is level there, and goes as one over the width to within a tenth in the exponent, is open.",
+    ),
+    (
+        {"C2-law": "refuted", "C2-law/level.n": "refuted", "C2-law/level.d": "refuted"},
+        "On random labels, over points and dimensions, it is not level: it still falls when training ends.",
     ),
     (
         {"C2": "supported"},
