@@ -23,7 +23,7 @@ is above K_eff's, a wider network's is too.
 **Experiment.** Root mean square distance over training inputs, mean over recorded steps while L > L(0)/10, on digits,
 `paired`; its exponent over the four widest widths, where a floor shows. A distance that vanishes falls there at least
 like the flip noise; -0.2 is the line, drawn between m^-1/4 and a floor. The same on eight data sets on the sphere,
-crossed with networks. Of C1-means: outputs on training inputs after ten steps of 400 networks a width, n = 16, d = 64,
+crossed with networks. Of C1-means: outputs on training inputs after ten steps of many networks a width, n = 16, d = 64,
 eta_rel = 0.5; with f_H and f_K the predictions of both kernels of infinite width, each network's share of the way from
 one to the other, s = <f - f_H, f_K - f_H>/|f_K - f_H|^2, whose mean is 0 or 1; and how far the mean over networks is
 from f_K in any direction, |E f - f_K|^2/|f_K - f_H|^2, from products of different networks, which have no bias. Of

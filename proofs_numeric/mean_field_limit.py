@@ -74,14 +74,12 @@ CLAIM = Claim(
     ),
     context=tuple(IntervalWithin(f"averaged.over_limit.{name}", 0.9, 1.1) for name in _LASTING),
     labels={
-        f"{measure}.{setting.name}": f"{words}, {setting.name}"
-        for setting in SETTINGS
-        for measure, words in (
-            ("distance.m", "exponent of the distance to the limit"),
-            ("loss.over_limit", "loss in mid-training over the limit's"),
-            ("averaged.over_limit", "the same of two averaged outputs"),
-            ("loss.m", "exponent of the loss in mid-training"),
-        )
+        **{f"distance.m.{name}": f"exponent of the distance to the limit, {name}" for name in _NAMES},
+        **{f"loss.over_limit.{name}": f"loss in mid-training over the limit's, {name}" for name in _LASTING},
+        **{f"averaged.over_limit.{name}": f"the same of two averaged outputs, {name}" for name in _LASTING},
+        **{
+            f"loss.m.{name}": f"exponent of the loss in mid-training, {name}" for name in _NAMES if name not in _LASTING
+        },
     },
     ranges="-0.2, four fifths of the -1/4 of flip noise, and -0.5, twice that, of a loss whose limit is 0; a tenth, "
     "the error in the loss of outputs off by a twentieth",
