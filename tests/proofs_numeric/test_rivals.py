@@ -59,22 +59,29 @@ def test_a_claim_or_measure_that_is_not_there_is_told(results):
         rivals.section(results, link, "{{C3b:spread.n}}")
 
 
-def test_sentences_are_said_only_while_their_verdicts_stand(results):
-    text = "It is so. [[C3b=supported: Networks agree.]] [[C3b=refuted: They do not.]] End"
-    assert rivals.section(results, link, text) == "It is so. Networks agree. End"
-    refuted = [
+def with_c3b(results, outcome):
+    """Return the results with every criterion of C3b judged so."""
+    claims = [
         replace(
             one,
-            outcome="refuted",
-            standing="refuted",
-            findings=[replace(each, outcome="refuted") for each in one.findings],
+            outcome=outcome,
+            standing=outcome,
+            findings=[replace(each, outcome=outcome) for each in one.findings],
         )
         if one.id == "C3b"
         else one
         for one in results.claims
     ]
-    assert rivals.section(replace(results, claims=refuted), link, text) == "It is so. They do not. End"
-    whole = (rivals.section(replace(results, claims=claims), link) for claims in (results.claims, refuted))
+    return replace(results, claims=claims)
+
+
+def test_sentences_are_said_only_while_their_verdicts_stand(results):
+    text = "It is so. [[C3b=supported: Networks agree.]] [[C3b=refuted: They do not.]] End"
+    supported, refuted = (with_c3b(results, outcome) for outcome in ("supported", "refuted"))
+    assert rivals.section(supported, link, text) == "It is so. Networks agree. End"
+    assert rivals.section(refuted, link, text) == "It is so. They do not. End"
+    assert rivals.section(with_c3b(results, "inconclusive"), link, text) == "It is so. End"
+    whole = (rivals.section(one, link) for one in (supported, refuted))
     assert ["Networks agree as they widen" in one for one in whole] == [True, False]
 
 
