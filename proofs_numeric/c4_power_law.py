@@ -26,7 +26,7 @@ from ntk1bit.claims.measures import against, estimated, exponent, fewest_seeds, 
 from ntk1bit.estimators.against_width import AgainstWidth, recorded_steps
 from ntk1bit.scaling.fitting import fit_one
 from ntk1bit.statistics import log_slope
-from proofs_numeric.data import PRECISIONS, Data, cells, grouped, rows, widest
+from proofs_numeric.data import PRECISIONS, Data, grouped, rows, widest
 from proofs_numeric.floors import against_width, ends, exponents, labels, ranges
 from proofs_numeric.proof import Proof
 
@@ -67,12 +67,13 @@ def evidence(data: Data) -> Evidence:
     measures: list[IntervalEstimate] = []
     tables = []
     losses = {task: against_width(data.frame(study)) for task, study in _STUDY_OF.items()}
+    reached = {task: ends(data.frame(study)) for task, study in _STUDY_OF.items()}
     for task, study in _STUDY_OF.items():
-        measures += exponents(widest(ends(data.frame(study))), "width", f"loss.size.{task}", study)
+        measures += exponents(widest(reached[task]), "width", f"loss.size.{task}", study)
         measures.append(_curvature(losses[task], task, study))
         tables.append(rows(losses[task].table, task=task))
     one_bit = data.frame("floor").query("precision == 'one_bit'")
-    sizes = cells(one_bit).reset_index()
+    sizes = reached["sphere"].reset_index()
     sizes["N"] = sizes["width"] * sizes["dim"]
     request = scaling.FitRequest(scaling.get_law("power"), x="N", loss="loss_end", cluster="seed")
     fitted = fit_one(sizes, request)  # its warnings are in the note

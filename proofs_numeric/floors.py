@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -75,10 +76,7 @@ def slope_in_time(table: pd.DataFrame, measure: str, study: str) -> IntervalEsti
         return _nothing(measure, meaning, study, note)
     one = against(table.assign(all=1.0), "all", "slope", meaning=meaning, signed=True)
     where = span_of(table, m="width", d="dim", n="n_train")
-    found = at(one, measure, study)
-    return IntervalEstimate(
-        measure, meaning, found.value, found.low, found.high, found.seeds, where, study, found.note, found.units
-    )
+    return replace(at(one, measure, study), span=where)
 
 
 def in_width(frame: pd.DataFrame, measure: str, level: str, study: str) -> list[IntervalEstimate]:

@@ -48,7 +48,7 @@ from ntk1bit.claims.evidence import Measure
 from ntk1bit.claims.measures import against, estimated, exponent, seeds_interval
 from ntk1bit.experiments.mean_fields import captured
 from ntk1bit.statistics.intervals import student_quantile
-from proofs_numeric.data import Data, grouped, highest, rows, widest
+from proofs_numeric.data import Data, grouped, highest, rows
 from proofs_numeric.mean_field_studies import ETA_REL, LONG, RATES, SETTINGS, Setting
 from proofs_numeric.proof import Proof
 
@@ -198,13 +198,13 @@ def evidence_swing(data: Data) -> Evidence:
     frame, limit = _networks(data, study), _limit(data, LONG)
     losses = _losses(frame, _MID)
     last = losses.loc[losses["width"] == highest(losses["width"])]
-    frozen = _losses(_networks(data, study, "frozen"), _MID)
-    frozen = frozen.loc[frozen["width"] == highest(frozen["width"])]
-    by_rate = []
-    for rate in RATES:
-        every = frame if rate == ETA_REL else _networks(data, f"limit-rate-{rate:g}")
-        there = _losses(every, _window(rate)).assign(eta_rel=rate)
-        by_rate.append(there)
+    all_frozen = _networks(data, study, "frozen")
+    frozen = _losses(all_frozen.loc[all_frozen["width"] == highest(all_frozen["width"])], _MID)
+    by_rate = [losses.assign(eta_rel=ETA_REL)] + [
+        _losses(_networks(data, f"limit-rate-{rate:g}"), _window(rate)).assign(eta_rel=rate)
+        for rate in RATES
+        if rate != ETA_REL
+    ]
     of_limit = [_limit_losses(_limit(data, LONG, rate=rate), _window(rate)).assign(eta_rel=rate) for rate in RATES]
     width = min(highest(one["width"]) for one in by_rate)
     at_rates = pd.concat([one.loc[one["width"] == width] for one in by_rate])
@@ -224,7 +224,7 @@ def evidence_swing(data: Data) -> Evidence:
             Number("near", f"after {_steps(limit)} steps, the limit's", highest(limit["near_threshold"]), "", _FIELDS),
         ),
         {
-            "loss against time": _curves(frame, _networks(data, study, "frozen"), limit),
+            "loss against time": _curves(frame, all_frozen, limit),
             "loss against rate": grouped(at_rates, ["eta_rel"], ["loss", "averaged"]),
         },
     )
@@ -377,8 +377,7 @@ def _limit_losses(limit: pd.DataFrame, window: tuple[int, int]) -> pd.DataFrame:
 
 def _over_limit(losses: pd.DataFrame, limit: pd.DataFrame, column: str, measure: str, study: str) -> IntervalEstimate:
     """Extrapolate a loss to infinite width, seed by seed, and divide by the limit's; both errors in quadrature."""
-    kept = widest(losses)
-    three = kept.loc[kept["width"].isin(sorted(set(kept["width"]))[-3:])]
+    three = losses.loc[losses["width"].isin(sorted(set(losses["width"]))[-3:])]
     ends = [
         float(np.polyfit(cell["width"].to_numpy(np.float64) ** -0.5, cell[column].to_numpy(np.float64), 1)[1])
         for _, cell in three.groupby("seed")

@@ -60,12 +60,13 @@ def evidence(data: Data) -> Evidence:
     frame = data.frame("floor")
     points, dims = (cells(data.frame(study)) for study in ("floor-points", "floor-dims"))
     points, dims = (t.assign(scaled=t["loss_end"] * t["lambda_min"] ** 2) for t in (points, dims))
-    every = pd.concat([cells(frame.loc[frame["precision"] == "one_bit"]), points, dims])
+    in_size = ends(frame)
+    every = pd.concat([in_size, points, dims])
     n, m, d, lowest = (every[name].to_numpy(np.float64) for name in ("n_train", "width", "dim", "lambda_min"))
     theirs, ours = n**3 * d**2.25 / lowest**2 / (m * d) ** 0.25, n**2 / (m * d)
     span = f"{len(every)} networks, {span_of(every, m='width', n='n_train', d='dim')}"
     in_n, in_d = against(points, "n_train", "scaled"), against(dims, "dim", "scaled")
-    size, earlier = exponents(widest(ends(frame)), "width", "loss.size", "floor")
+    size, earlier = exponents(widest(in_size), "width", "loss.size", "floor")
     return Evidence(
         (
             size,

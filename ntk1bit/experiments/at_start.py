@@ -14,6 +14,7 @@ from jaxtyping import Float
 from ntk1bit import kernels
 from ntk1bit.data import tasks
 from ntk1bit.experiments.experiment import Experiment
+from ntk1bit.kernels.effective import threshold_density
 from ntk1bit.networks import two_layer
 from ntk1bit.networks.quantizers import Scale, centred_scale, effective_weights
 from ntk1bit.networks.two_layer import Precision
@@ -297,6 +298,6 @@ def flip_noise(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], *, eta: 
     pull = (active * y) @ x
     pull -= pull.mean(axis=1, keepdims=True)
     jumps = 4 * s[:, None] ** 2 * (active @ x.astype(np.float64) ** 2) / len(x)
-    density = 1 / np.sqrt(2 * np.pi * (1 - 1 / dim))
+    density = threshold_density(dim)
     rate = float((np.abs(pull) * jumps).sum(axis=1).mean())
     return float(np.sqrt(eta / np.sqrt(width) * density * rate))

@@ -226,6 +226,22 @@ def kernel_ratio(
     return float(np.vdot(k / unit, h)) / size
 
 
+def threshold_density(dim: int) -> float:
+    """Return p_0, the density of c_k ~ N(0, 1 - 1/d) at its threshold 0; d >= 2."""
+    return float(1 / np.sqrt(2 * np.pi * (1 - 1 / dim)))
+
+
+def conditioned(
+    w: Float[np.ndarray, "b d"], mu: Float[np.ndarray, " b"], k: Int64[np.ndarray, " b"]
+) -> Float[np.ndarray, "b d"]:
+    """Condition neurons w ~ N(0, I_d) of means mu on c_k = 0 (this module's text, 5); return c."""
+    dim, rows = w.shape[1], np.arange(len(w))
+    others_mean = (dim * mu - w[rows, k]) / w.dtype.type(dim - 1)
+    c = w - others_mean[:, None]
+    c[rows, k] = 0
+    return c
+
+
 class _Neurons:
     """Sums the integrand of K_eff or K_lat over a block of random neurons; float32 products, float64 sums."""
 
@@ -239,7 +255,7 @@ class _Neurons:
         self.sum, self.sum2 = x.sum(axis=1), x2.sum(axis=1)
         self.mean2 = self.sum2 / self.dim
         self.inner_centred = (x @ x2.T - np.outer(self.sum, self.mean2)).astype(np.float64)
-        self.density = 1 / np.sqrt(2 * np.pi * (1 - 1 / self.dim))
+        self.density = threshold_density(self.dim)
 
     def kernel_sum(self, w: Float[np.ndarray, "b d"], k: Int64[np.ndarray, " b"]) -> Float[np.ndarray, "n n2"]:
         """Sum smooth + flips over the neurons `w`, the flip of neuron r being at coordinate k[r]."""
@@ -265,10 +281,7 @@ class _Neurons:
         self, w: Float[np.ndarray, "b d"], mu: Float[np.ndarray, " b"], k: Int64[np.ndarray, " b"]
     ) -> tuple[Float[np.ndarray, "b n"], Float[np.ndarray, "b n2"]]:
         """Condition the neurons on c_k = 0; return jump_k(x) and by what activation on x2 they move there."""
-        rows = np.arange(len(w))
-        others_mean = (self.dim * mu - w[rows, k]) / np.float32(self.dim - 1)
-        c = w - others_mean[:, None]
-        c[rows, k] = 0
+        rows, c = np.arange(len(w)), conditioned(w, mu, k)
         s = np.sqrt(np.einsum("rk,rk->r", c, c) / np.float32(self.dim)) if self.scale == "std" else np.abs(c).mean(1)
         q = np.copysign(np.float32(1), c)
         q[rows, k] = 0

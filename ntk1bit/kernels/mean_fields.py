@@ -44,14 +44,20 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 from numpy.typing import ArrayLike
 
-from ntk1bit.arguments import input_rows, number, whole
+from ntk1bit.arguments import input_rows, number, real_array, whole
 from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.compiling import compiled
 from ntk1bit.cores.backends import settings
 from ntk1bit.cores.threads import run_pieces, single_threaded_blas
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.kernels.dynamics import predict
-from ntk1bit.kernels.effective import effective_ntk
+from ntk1bit.kernels.effective import (
+    LEAST_SAMPLES,
+    conditioned,
+    effective_ntk,
+    symmetric_part,
+    threshold_density,
+)
 from ntk1bit.kernels.limits import limit_ntk
 from ntk1bit.networks.quantizers import SCALES, Scale, centred_scale
 from ntk1bit.networks.two_layer.network import ACTIVITIES, PRECISIONS, STRAIGHT_THROUGH, Activity, Precision
@@ -176,19 +182,14 @@ def mean_field(
     particles = whole("particles", particles, allowed="at least 12 for each replicate", least=POINTS * replicates)
     seed = whole("seed", seed, allowed="a non-negative integer", least=0)
 
-    limit = limit_ntk(problem.x, precision=precision, kappa=problem.kappa, scale=scale, seed=seed).value
-    largest = float(np.linalg.eigvalsh((limit + limit.T) / 2)[-1])
-    if not largest > 0:
-        raise InputError("the limit of H(0) is zero on these inputs, so nothing is learnt from them")
-    eta = eta_rel / largest
+    eta = limit_rate(problem.x, eta_rel, precision=precision, kappa=problem.kappa, scale=scale, seed=seed)
+    every = np.concatenate([problem.x, problem.x_test])
     if precision == "full":
-        every = np.concatenate([problem.x, problem.x_test])
         kernel = limit_ntk(every, problem.x, precision="full", kappa=problem.kappa).value
         return _of_kernels(problem, [kernel] * replicates, eta, steps)
     seeds = [int(one) for one in np.random.SeedSequence([seed, _STREAM]).generate_state(replicates)]
-    every = np.concatenate([problem.x, problem.x_test])
     types = max(1, particles // (POINTS * replicates))
-    samples = max(64, 4 * types)
+    samples = max(LEAST_SAMPLES, 4 * types)
     kernels = [
         effective_ntk(
             every, problem.x, kappa=problem.kappa, scale=scale, activity=activity, samples=samples, seed=one
@@ -229,10 +230,8 @@ class _Problem:
 def _checked(
     x: object, y: object, x_test: object, start: object, start_test: object, kappa: float, scale: Scale
 ) -> _Problem:
-    inputs = input_rows("x", x).astype(np.float64)
+    inputs = training_inputs(x, "the mean field")
     n, dim = inputs.shape
-    if n < 1 or dim < 2:
-        raise InputError(f"the mean field needs at least one input with at least 2 features, got shape {inputs.shape}")
     tests = input_rows("x_test", np.empty((0, dim)) if x_test is None else x_test).astype(np.float64)
     if tests.shape[1] != dim:
         raise InputError(f"x has {dim} features but x_test has {tests.shape[1]}; they must match")
@@ -244,11 +243,39 @@ def _checked(
     return _Problem(inputs, targets, tests, np.concatenate(before), kappa, scale)
 
 
+def training_inputs(x: object, what: str) -> Float[np.ndarray, "n d"]:
+    """Return inputs in float64 that can be trained on at infinite width.
+
+    Raises
+    ------
+    InputError
+        If they are no finite matrix with a row and two columns; `what` says who needs them.
+    """
+    inputs = input_rows("x", x).astype(np.float64)
+    if inputs.shape[0] < 1 or inputs.shape[1] < 2:
+        raise InputError(f"{what} needs at least one input with at least 2 features, got shape {inputs.shape}")
+    return inputs
+
+
+def limit_rate(
+    x: Float[np.ndarray, "n d"], eta_rel: float, *, precision: Precision, kappa: float, scale: Scale, seed: int
+) -> float:
+    """Return eta = eta_rel/lambda_max of the limit of H(0), by Monte Carlo in 1-bit precision.
+
+    Raises
+    ------
+    InputError
+        If that limit is 0.
+    """
+    limit = limit_ntk(x, precision=precision, kappa=kappa, scale=scale, seed=seed).value
+    largest = float(np.linalg.eigvalsh(symmetric_part(limit))[-1])
+    if not largest > 0:
+        raise InputError("the limit of H(0) is zero on these inputs, so nothing is learnt from them")
+    return eta_rel / largest
+
+
 def _values(name: str, values: object, size: int) -> Float[np.ndarray, " k"]:
-    try:
-        found = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} must be numbers, got {type(values).__name__}") from None
+    found = real_array(name, values).astype(np.float64)
     if found.shape != (size,) or not np.isfinite(found).all():
         raise InputError(f"{name} must be {size} finite numbers, one for each input, got shape {found.shape}")
     return found
@@ -343,11 +370,8 @@ def both_sides(
     w: Float[np.ndarray, "b d"], k: Int64[np.ndarray, " b"], x: Float[np.ndarray, "n d"], *, scale: Scale
 ) -> tuple[Float[np.ndarray, "b n"], Float[np.ndarray, "b n"]]:
     """Condition neurons w ~ N(0, I_d) on c_k = 0; return z^+ and z^- on the inputs (`kernels.effective`, 5)."""
-    dim, rows = w.shape[1], np.arange(len(w))
-    mu = w.mean(axis=1)
-    others = (dim * mu - w[rows, k]) / (dim - 1)
-    c = w - others[:, None]
-    c[rows, k] = 0
+    rows, mu = np.arange(len(w)), w.mean(axis=1)
+    c = conditioned(w, mu, k)
     s = np.sqrt((c**2).mean(axis=1)) if scale == "std" else np.abs(c).mean(axis=1)
     q = np.where(c >= 0, 1.0, -1.0)
     q[rows, k] = 0
@@ -360,11 +384,8 @@ def latent_side(
     w: Float[np.ndarray, "b d"], k: Int64[np.ndarray, " b"], x: Float[np.ndarray, "n d"]
 ) -> Bool[np.ndarray, "b n"]:
     """Condition neurons w ~ N(0, I_d) on c_k = 0; return 1[<w, x_i> >= 0]."""
-    dim, rows = w.shape[1], np.arange(len(w))
     mu = w.mean(axis=1)
-    c = w - ((dim * mu - w[rows, k]) / (dim - 1))[:, None]
-    c[rows, k] = 0
-    return (c + mu[:, None]) @ x.T >= 0
+    return (conditioned(w, mu, k) + mu[:, None]) @ x.T >= 0
 
 
 def _follow(
@@ -402,7 +423,7 @@ def _recursion(
     moved = np.zeros((followed, 2), np.int32)
     net = np.zeros(followed, np.float32)
     both = types.above + types.below
-    weight = 0.5 * dim / np.sqrt(2 * np.pi * (1 - 1 / dim)) / types.drawn
+    weight = 0.5 * dim * threshold_density(dim) / types.drawn
     total = np.zeros(n)
     outputs = np.empty((steps + 1, len(problem.start)))
     outputs[0] = problem.start
@@ -537,7 +558,7 @@ def mean_field_reference(
     jump = (kappa * a)[:, None] * (np.maximum(plus, 0) - np.maximum(minus, 0))
     tau = rng.uniform(-window, window, types)
     before = tau >= 0
-    density = dim * 2 * window / np.sqrt(2 * np.pi * (1 - 1 / dim)) / types
+    density = dim * 2 * window * threshold_density(dim) / types
     f, total = np.zeros((steps + 1, n)), np.zeros(n)
     for step in range(steps):
         move = eta * (f[step] - y)

@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike
 from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.arguments import number, real_array, whole
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.kernels.effective import effective_ntk
+from ntk1bit.kernels.effective import LEAST_SAMPLES, effective_ntk, threshold_density
 from ntk1bit.kernels.limits import checked_sampling, chunks
 from ntk1bit.kernels.mean_fields import both_sides, move_points
 from ntk1bit.networks.quantizers import SCALES, Scale
@@ -77,7 +77,7 @@ class OppositeInputs:
     def residuals(
         self, y: tuple[float, float], *, eta: float, steps: int, points: int = 200_000
     ) -> Float[np.ndarray, "t 2"]:
-        """Compute both residuals after 0..`steps` steps by the recursion, with `points` of tau to |y_1 + y_2|/k.
+        """Compute both residuals after 0..`steps` steps by the recursion, with `points` of tau to max |y|/k.
 
         Raises
         ------
@@ -145,7 +145,7 @@ def opposite_inputs(
     """
     require_choice("scale", scale, SCALES)
     kappa = checked_kappa(kappa)
-    samples, seed = checked_sampling(samples, seed, least=64)
+    samples, seed = checked_sampling(samples, seed, least=LEAST_SAMPLES)
     row = real_array("x", x).astype(np.float64)
     if row.ndim != 1 or len(row) < 3 or not np.isfinite(row).all() or not np.abs(row).max() > 0:
         raise InputError(f"x must be one input of 3 or more finite features, not all 0, got shape {row.shape}")
@@ -160,7 +160,7 @@ def opposite_inputs(
         plus, minus = (z[:, 0] for z in both_sides(rng.standard_normal((size, dim)), k, row[None], scale=scale))
         high, low = np.maximum(plus, minus), np.minimum(plus, minus)
         values.append(np.abs(row[k]) * np.where((high > 0) & (low < 0), high, 0))
-    each = np.concatenate(values) * kappa**2 * dim / np.sqrt(2 * np.pi * (1 - 1 / dim))
+    each = np.concatenate(values) * kappa**2 * dim * threshold_density(dim)
     return OppositeInputs(
         float(k_eff.value[0, 0]),
         float(each.mean()),

@@ -33,15 +33,14 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from ntk1bit.arguments import input_rows, number, whole
 from ntk1bit.arguments import kappa as checked_kappa
+from ntk1bit.arguments import number, whole
 from ntk1bit.compiling import compiled
 from ntk1bit.cores.backends import settings
 from ntk1bit.cores.threads import run_pieces
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.kernels.effective import effective_ntk
-from ntk1bit.kernels.limits import limit_ntk
-from ntk1bit.kernels.mean_fields import both_sides, latent_side, smooth_part
+from ntk1bit.kernels.effective import effective_ntk, threshold_density
+from ntk1bit.kernels.mean_fields import both_sides, latent_side, limit_rate, smooth_part, training_inputs
 from ntk1bit.networks.quantizers import SCALES, Scale
 from ntk1bit.networks.two_layer.network import ACTIVITIES, STRAIGHT_THROUGH, Activity, checked_targets
 from ntk1bit.printing import record
@@ -137,21 +136,15 @@ def floor_process(
     require_choice("scale", scale, SCALES)
     require_choice("activity", activity, ACTIVITIES)
     kappa = checked_kappa(kappa)
-    inputs = input_rows("x", x).astype(np.float64)
-    if len(inputs) < 1 or inputs.shape[1] < 2:
-        raise InputError(f"the floor needs at least one input with at least 2 features, got shape {inputs.shape}")
+    inputs = training_inputs(x, "the floor")
     eta_rel = number("eta_rel", eta_rel, allowed="a positive number", above=0.0)
     intensity = number("intensity", intensity, allowed="a positive number", above=0.0)
     replicates = whole("replicates", replicates, allowed="a whole number, 2 or more", least=2)
     steps = whole("steps", steps, allowed="a whole number, 8 or more", least=8)
     seed = whole("seed", seed, allowed="a non-negative integer", least=0)
-    limit = limit_ntk(inputs, kappa=kappa, scale=scale, seed=seed).value
-    largest = float(np.linalg.eigvalsh((limit + limit.T) / 2)[-1])
-    if not largest > 0:
-        raise InputError("the limit of H(0) is zero on these inputs, so nothing is learnt from them")
-    eta = eta_rel / largest
+    eta = limit_rate(inputs, eta_rel, precision="one_bit", kappa=kappa, scale=scale, seed=seed)
     rng = np.random.default_rng([seed, _STREAM, inputs.shape[1]])
-    smooth = np.zeros_like(limit)
+    smooth = np.zeros((len(inputs), len(inputs)))
     for _ in range(_SAMPLES // _CHUNK):
         w = rng.standard_normal((_CHUNK, inputs.shape[1]))
         smooth += smooth_part(inputs, w, scale, latent=activity == "latent") * (_CHUNK / _SAMPLES)
@@ -199,13 +192,13 @@ def _run(
 ) -> tuple[Float[np.ndarray, " t"], int]:
     """Return the losses norm(rho)^2/2 of one process, and the number of its thresholds.
 
-    Thresholds that nothing reached lie beyond the window; where
-    something near its edge moved, the window is doubled and the process drawn anew.
+    Thresholds that nothing reached lie beyond the window; where something near its edge moved, the window is doubled
+    and the process drawn anew.
     """
     x, kappa = problem.x, problem.kappa
     n, dim = x.shape
     window = _WINDOW
-    density = intensity * dim / np.sqrt(2 * np.pi * (1 - 1 / dim))
+    density = intensity * dim * threshold_density(dim)
     while window < _WIDEST:
         rng = np.random.default_rng([*seed, _STREAM, 1])
         count = int(rng.poisson(density * 2 * window))

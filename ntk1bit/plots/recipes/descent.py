@@ -106,8 +106,7 @@ def draw_oscillation(results: Results, sheet: Sheet = PLAIN) -> Figure:
     for which, words, colour, line in (("limit", r"$m = \infty$", "black", "--"), ("frozen", "frozen", GREY, "-.")):
         part = pick(curves, which=which).sort_values("step")
         left.plot(part["step"] + 1, part["loss"], color=colour, linestyle=line, linewidth=points(1.4), label=words)
-    left.set(xscale="log", yscale="log")
-    left.set(xlabel="step + 1", ylabel="training loss")
+    left.set(xscale="log", yscale="log", xlabel="step + 1", ylabel="training loss")
     legend(left, "lower left", size=6.4)
     panel(left, "random labels on the sphere")
 
