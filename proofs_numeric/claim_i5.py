@@ -12,7 +12,8 @@ deterministically. If the loss contracts by (1 - eta lambda/2) per step (Lemma I
 norm(r_0), the sum is at most 4 norm(r_0)/(eta lambda), and the claim follows for kappa <= 1. It stands or falls with
 the contraction, which a 1-bit network keeps only down to its floor: later its neurons go on wandering.
 
-**Experiment.** (*) and the claim at every network of four studies; the exponent of R in m on digits.
+**Experiment.** (*) and the claim at every network of five studies; the exponent of R in m on digits; how the looseness
+of the claim's bound goes with m, n and d.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.claims import Claim, Count, Evidence, IntervalWithin, NoFailures, Number, Reach
-from ntk1bit.claims.measures import exponent, select
+from ntk1bit.claims.measures import exponent, ratio_exponents, ratio_growth, ratio_labels, select
 from ntk1bit.estimators import movement
 from proofs_numeric.data import PRECISIONS, Data, networks_of
 from proofs_numeric.proof import Proof
 
+_GROWS = ("n_train", "dim")
 CLAIM = Claim(
     id="I.5",
     title="no neuron moves far",
@@ -45,11 +47,13 @@ CLAIM = Claim(
         "beyond.claim.full": "full-precision networks beyond the bound",
         **{f"radius.m.{one}": f"exponent in m of R, {words}" for one, words in PRECISIONS.items()},
         "looseness": "looseness of the bound",
+        **ratio_labels("shape", _GROWS),
     },
-    reach=Reach(looseness="looseness"),
+    reach=Reach(looseness="looseness", growth=ratio_growth("shape", _GROWS)),
     ranges="the constant 4 is the statement's own",
 )
-_STUDIES = ("digits", "floor", "functions", "gap-dims")
+_STUDIES = ("digits", "floor", "functions", "gap-dims", "gap-points")
+_SETTINGS = ("study", "task", "dim", "n_train", "init", "kappa", "precision")
 
 
 def evidence(data: Data) -> Evidence:
@@ -80,9 +84,11 @@ def evidence(data: Data) -> Evidence:
     moved = movement(data.frame("digits"))
     radii = {one: select(moved, init="paired", precision=one) for one in PRECISIONS}
     loose = (every["claim"] / every["radius"]).groupby([every["study"], every["precision"]]).median()
+    ratio = every.assign(ratio=every["radius"] / every["claim"]).loc[~every["diverged"]]
     return Evidence(
         (
             *measures,
+            *ratio_exponents(ratio, "width", _SETTINGS, _GROWS, "shape", span, "all"),
             *(exponent(radius, f"radius.m.{one}", "digits") for one, radius in radii.items()),
             Number("looseness", "median of bound / R, 1-bit on digits", loose["digits", "one_bit"], span, "digits"),
         ),

@@ -17,7 +17,7 @@ into the bound on lambda_min.
 wide a network it would take at the measured R. What is tested is the bound's shape, and lambda_min itself.
 
 **Experiment.** The constant is fitted on the networks of the smaller widths and tested on those of the larger ones,
-over digits, f1..f6 and the sphere at several d; and lambda_min(H(t))/lambda_min(H(0)) at the widest.
+over digits, f1..f6 and the sphere at several d and n; how the looseness goes with n and d beside m; and lambda_min(H(t))/lambda_min(H(0)) at the widest.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from proofs_numeric.data import DELTA, VACUITY, Data, highest, log_factor, netwo
 from proofs_numeric.proof import Proof
 
 _INITS = ("paired", "iid")
+_GROWS = ("n_train", "dim")
 
 CLAIM = Claim(
     id="G.5",
@@ -45,16 +46,16 @@ CLAIM = Claim(
         *bound_criteria("bound", 100),
         *(IntervalWithin(f"lambda.{init}", low=0.5) for init in _INITS),
     ),
-    labels=bound_labels("bound", "drift against C kappa^2 n^2 d R D/delta")
+    labels=bound_labels("bound", "drift against C kappa^2 n^2 d R D/delta", _GROWS)
     | {f"lambda.{init}": f"lowest lambda_min(H(t)) / lambda_min(H(0)), 1-bit, {init}" for init in _INITS}
     | {
         "premise.width": "width that would meet the premise",
         "premise.vacuity": VACUITY,
     },
-    reach=bound_reach("bound", width="premise.vacuity"),
+    reach=bound_reach("bound", _GROWS, width="premise.vacuity"),
     ranges=f"1/2, the statement's own; {BOUND_RANGES}",
 )
-_STUDIES = ("digits", "functions", "gap-dims")
+_STUDIES = ("digits", "functions", "gap-dims", "gap-points")
 
 
 def evidence(data: Data) -> Evidence:
@@ -75,6 +76,7 @@ def evidence(data: Data) -> Evidence:
         span=span,
         study="all",
         settings=("study", "task", "dim", "n_train", "init", "kappa"),
+        grows=_GROWS,
     )
     shift = kernel_shift(data.frame("digits"))
     ratios = [at(select(shift, init=init, precision="one_bit"), f"lambda.{init}", "digits") for init in _INITS]

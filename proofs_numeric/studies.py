@@ -287,6 +287,21 @@ def _gaps(size: Size) -> list[Study]:
             ),
         ),
         Study(
+            "gap-points",
+            "1-bit against full precision, both inits, against the number of points n",
+            SweepSpec(
+                widths=(min(1024, size.coarse[-1]),),
+                tasks=("sphere-linear",),
+                dims=(64,),
+                n_train=(16, 32, 64, 128, 256),
+                n_test=256,
+                inits=("iid", "paired"),
+                seeds=seeds,
+                steps=300,
+                checkpoints=20,
+            ),
+        ),
+        Study(
             "gap-kappas",
             "1-bit against full precision, both inits, against kappa",
             SweepSpec(

@@ -12,7 +12,8 @@ x>| is all that is left, and it grows with m. The conclusion survives in experim
 O(1/sqrt m) (Claim I.5), so the common part is sqrt(m) O(1/sqrt m) = O(1).
 
 **Experiment.** The largest |f - f'| over test inputs and recorded steps for every pair of networks; the constant is
-fitted on the smaller widths and tested on the larger ones; R is the larger of the two networks'.
+fitted on the smaller widths and tested on the larger ones; R is the larger of the two networks'. How the looseness
+goes with n and d beside m is measured as well.
 """
 
 from __future__ import annotations
@@ -34,21 +35,22 @@ from ntk1bit.estimators.against_width import recorded_steps
 from proofs_numeric.data import DELTA, Data, grouped, log_factor
 from proofs_numeric.proof import Proof
 
+_GROWS = ("n_train", "dim")
 CLAIM = Claim(
     id="5.2",
     title="the outputs of both networks stay close",
     statement="At all recorded steps and test inputs |f - f'| <= C kappa sqrt(log(m/delta)) d (D + R).",
     source="D25, Thm 5.2 (K.1)",
-    assumptions="iid start as in the theorem; kappa = 0.1..1, d = 8..512, digits.",
+    assumptions="iid start as in the theorem; kappa = 0.1..1, d = 8..512, n = 16..256, digits.",
     refuted_by="held-out pairs of networks beyond the fitted constant, or a gap that outgrows the bound",
     criteria=bound_criteria("bound", 100),
     context=(IntervalWithin("gap.m.digits.iid", high=-0.1),),
-    labels=bound_labels("bound", "largest gap against the bound")
+    labels=bound_labels("bound", "largest gap against the bound", _GROWS)
     | {"gap.m.digits.iid": "exponent in m of the largest gap, digits, iid"},
-    reach=bound_reach("bound"),
+    reach=bound_reach("bound", _GROWS),
     ranges=BOUND_RANGES,
 )
-_STUDIES = ("digits", "gap-dims", "gap-kappas")
+_STUDIES = ("digits", "gap-dims", "gap-points", "gap-kappas")
 
 
 def evidence(data: Data) -> Evidence:
@@ -68,6 +70,7 @@ def evidence(data: Data) -> Evidence:
         span=span,
         study="all",
         settings=("study", "task", "dim", "n_train", "kappa"),
+        grows=_GROWS,
     )
     digits = iid.loc[iid["study"] == "digits"]
     in_m = against(digits, "width", "largest_gap", meaning="largest |f - f'| over test inputs and steps")

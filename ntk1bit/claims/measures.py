@@ -255,25 +255,41 @@ def held_out_bound(
             span,
             study,
         ),
-        _shape(frame.assign(ratio=ratio), split, settings, f"{measure}.shape", span, study),
-        *(
-            _shape(
-                frame.assign(ratio=ratio),
-                one,
-                (split, *(other for other in settings if other != one)),
-                f"{measure}.shape.{SYMBOLS.get(one, one).lower()}",
-                span,
-                study,
-            )
-            for one in grows
-        ),
+        *ratio_exponents(frame.assign(ratio=ratio), split, settings, grows, f"{measure}.shape", span, study),
     )
 
 
-def _shape(
+def ratio_exponents(
+    frame: pd.DataFrame,
+    split: str,
+    settings: tuple[str, ...],
+    grows: tuple[str, ...],
+    measure: str,
+    span: str,
+    study: str,
+) -> tuple[IntervalEstimate, ...]:
+    """Return the exponents of column ``ratio``, measured over bound, in `split` and in each of `grows`.
+
+    Each is that within settings: rows that differ in nothing else but the seed. The first has the id `measure`, the
+    others that with their symbol, as in ``bound.shape.d``. Rows whose ratio has no logarithm are left out and counted.
+
+    Parameters
+    ----------
+    frame, split, settings, grows, span, study
+        As of `held_out_bound`.
+    measure
+        Id of the first exponent.
+    """
+    every = (split, *settings)
+    return tuple(
+        _exponent_within(frame, one, tuple(other for other in every if other != one), name, span, study)
+        for one, name in [(split, measure), *((one, f"{measure}.{SYMBOLS.get(one, one).lower()}") for one in grows)]
+    )
+
+
+def _exponent_within(
     frame: pd.DataFrame, split: str, settings: tuple[str, ...], measure: str, span: str, study: str
 ) -> IntervalEstimate:
-    """Return the exponent of the ratio in the split column, within settings; rows without a logarithm are counted."""
     usable = np.isfinite(frame["ratio"]) & (frame["ratio"] > 0)
     lost = int((~usable).sum())
     kept = frame.loc[usable]
@@ -295,15 +311,27 @@ def bound_criteria(measure: str, trials: int) -> tuple[Criterion, ...]:
 
 def bound_labels(measure: str, label: str, grows: tuple[str, ...] = ()) -> dict[str, str]:
     """Return the labels of the measures of `held_out_bound`."""
-    words = {"constant": "constant", "looseness": "looseness", "shape": "growth of the ratio with m"}
-    words |= {f"shape.{SYMBOLS[one].lower()}": f"growth of the ratio with {SYMBOLS[one]}" for one in grows}
-    return {measure: label} | {f"{measure}.{name}": f"{label}: {said}" for name, said in words.items()}
+    words = {"constant": "constant", "looseness": "looseness"}
+    return {measure: label} | {
+        f"{measure}.{name}": f"{label}: {said}" for name, said in (words | ratio_labels("shape", grows)).items()
+    }
+
+
+def ratio_labels(measure: str, grows: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return the labels of the measures of `ratio_exponents`."""
+    return {measure: "growth of the ratio with m"} | {
+        f"{measure}.{SYMBOLS[one].lower()}": f"growth of the ratio with {SYMBOLS[one]}" for one in grows
+    }
 
 
 def bound_reach(measure: str, grows: tuple[str, ...] = (), **others: Any) -> Reach:
     """Return the reach of a claim on a bound of `held_out_bound`: how loose it is, and how that goes."""
-    growth = {"m": f"{measure}.shape"} | {SYMBOLS[one]: f"{measure}.shape.{SYMBOLS[one].lower()}" for one in grows}
-    return Reach(looseness=f"{measure}.looseness", growth=growth, **others)
+    return Reach(looseness=f"{measure}.looseness", growth=ratio_growth(f"{measure}.shape", grows), **others)
+
+
+def ratio_growth(measure: str, grows: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return the ids of the measures of `ratio_exponents`, by the symbol of what each is an exponent in."""
+    return {"m": measure} | {SYMBOLS[one]: f"{measure}.{SYMBOLS[one].lower()}" for one in grows}
 
 
 def _symbol(one: AgainstWidth) -> str:

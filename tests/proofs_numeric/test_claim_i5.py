@@ -25,9 +25,10 @@ STUDIES = {
     "floor": {"task": "sphere-random", "kappa": 0.5},
     "functions": {"task": ("f1", "f2"), "n_train": 9, "seed": (0, 1, 2)},
     "gap-dims": {"dim": (8, 32), "kappa": 0.25, "n_train": 25, "seed": (0, 1, 2)},
+    "gap-points": {"n_train": (16, 36), "width": 256, "seed": (0, 1, 2)},
 }
 RESIDUALS = np.array([2.0, 1.0, 0.5])  # norm(r) at steps 0, 1 and 2, of which the first two are followed by a step
-TRIALS = 96 + 48 + 48 + 48  # networks of both precisions, seeds, widths, and what else varies
+TRIALS = 96 + 48 + 48 + 48 + 12  # networks of both precisions, seeds, widths, and what else varies
 LAMBDA = 0.3
 NOISE = 0.02
 
@@ -81,6 +82,16 @@ def test_neurons_beyond_the_claimed_bound_are_those_of_their_precision(share, fu
     assert failures(found, "beyond.steps") == (0, TRIALS)
 
 
+def test_how_the_looseness_goes_with_m_n_and_d_is_within_settings():
+    def law(frame):
+        return (frame["width"] / 64) ** -0.1 * (frame["n_train"] / 16) ** -0.6 * (frame["dim"] / 8) ** 0.2 / 3
+
+    found = moved(share_of_claim(law))
+    growth = {"m": -0.1, "n": -0.6, "d": 0.2}  # without noise: to the rounding of the planted columns
+    for symbol, measure in claim_i5.CLAIM.reach.growth.items():
+        assert value(found, measure) == pytest.approx(growth[symbol], abs=1e-6)
+
+
 def test_a_single_network_that_diverged_refutes_it():
     found = moved(share_of_claim(0.9), diverged=1)
     assert failures(found, "beyond.claim.one_bit") == (1, TRIALS // 2)
@@ -91,9 +102,9 @@ def test_networks_without_a_positive_lambda_say_nothing():
     def narrow_ones_beyond(frame):
         return share_of_claim(where(2.0, 0.5, width=64))(frame)
 
-    assert failures(moved(narrow_ones_beyond), "beyond.claim.one_bit") == (TRIALS // 8, TRIALS // 2)
+    assert failures(moved(narrow_ones_beyond), "beyond.claim.one_bit") == ((TRIALS - 12) // 8, TRIALS // 2)
     found = moved(narrow_ones_beyond, lowest=where(0.0, LAMBDA, width=64))
-    assert failures(found, "beyond.claim.one_bit") == (0, TRIALS // 2 - TRIALS // 8)
+    assert failures(found, "beyond.claim.one_bit") == (0, TRIALS // 2 - (TRIALS - 12) // 8)
 
 
 # weights in float32 are rounded: a thousandth and 1e-4 beyond the bound by the steps count as within it

@@ -15,8 +15,9 @@ STUDIES = {
     "digits": {"init": ("paired", "iid"), "n_train": 32, "seed": tuple(range(5))},
     "functions": {"task": ("f1", "f2"), "n_train": 9, "precision": "one_bit", "seed": tuple(range(10))},
     "gap-dims": {"dim": (8, 32), "kappa": 0.25, "n_train": 25, "precision": "one_bit", "seed": tuple(range(10))},
+    "gap-points": {"n_train": (16, 36), "width": 256, "precision": "one_bit", "seed": tuple(range(10))},
 }
-A_WIDTH = 2 * 5 + 4 * 10  # 1-bit networks at one width
+A_WIDTH = 2 * 5 + 4 * 10  # 1-bit networks at one width, beside those of gap-points
 HELD_OUT = 2 * A_WIDTH
 NOISE, NORM, LAMBDA, RADIUS = 0.02, 5.0, 0.3, 0.2
 PEAK = np.array([0.0, 1.0, 0.8])  # of what is largest at step 1 of 2
@@ -81,6 +82,13 @@ def test_growth_beside_the_bound_is_found_out(growth, outcome):
     error = slope_error(WIDTHS, 5 + 2 * 10, NOISE)  # of the others alone
     assert value(found, "bound.shape") == pytest.approx(growth, abs=3 * error)
     assert outcomes(lemma_g5.CLAIM, found)["bound.shape"] == outcome
+
+
+def test_how_the_looseness_goes_with_n_and_d_is_that_of_the_studies_that_vary_them():
+    found = moved(lambda f: 1e-3 * (f["n_train"] / 16) ** -0.7 * (f["dim"] / 8) ** -0.9)
+    assert value(found, "bound.shape.n") == pytest.approx(-0.7, abs=3 * slope_error((16, 36), 10, NOISE))
+    assert value(found, "bound.shape.d") == pytest.approx(-0.9, abs=3 * slope_error((8, 32), 10 * 4, NOISE))
+    assert value(found, "bound.shape") == pytest.approx(0.0, abs=3 * slope_error(WIDTHS, 5 + 2 * 10, NOISE))
 
 
 def test_single_networks_of_any_study_beyond_twice_what_was_seen_refute_it():

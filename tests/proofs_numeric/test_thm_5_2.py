@@ -27,6 +27,7 @@ SEEDS = tuple(range(10))
 STUDIES = {
     "digits": {"n_train": 32, "seed": SEEDS},
     "gap-dims": {"dim": (8, 32), "seed": SEEDS},
+    "gap-points": {"n_train": (16, 36), "width": 256, "seed": SEEDS},
     "gap-kappas": {"kappa": (0.1, 0.3), "seed": SEEDS},
 }
 HELD_OUT = 2 * 5 * len(SEEDS)  # pairs from an iid start at two widths
@@ -87,6 +88,13 @@ def test_growth_beside_the_bound_is_found_out(growth, outcome):
     found = thm_5_2.evidence(pairs(law, without="width == 64 and (dim == 8 or kappa == 0.1)"))
     assert value(found, "bound.shape") == pytest.approx(growth, abs=3 * slope_error(WIDTHS, 30, NOISE))
     assert outcomes(thm_5_2.CLAIM, found)["bound.shape"] == outcome
+
+
+def test_how_the_looseness_goes_with_n_and_d_is_that_of_the_studies_that_vary_them():
+    found = thm_5_2.evidence(pairs(lambda f: 1e-3 * (f["n_train"] / 16) ** 0.4 * (f["dim"] / 8) ** -1.2))
+    error = 3 * slope_error((16, 36), len(SEEDS), NOISE)
+    assert value(found, "bound.shape.n") == pytest.approx(0.4, abs=error)
+    assert value(found, "bound.shape.d") == pytest.approx(-1.2, abs=3 * slope_error((8, 32), 4 * len(SEEDS), NOISE))
 
 
 def test_single_pairs_beyond_twice_what_was_seen_refute_it():
