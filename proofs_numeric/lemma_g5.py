@@ -17,7 +17,8 @@ into the bound on lambda_min.
 wide a network it would take at the measured R. What is tested is the bound's shape, and lambda_min itself.
 
 **Experiment.** The constant is fitted on the networks of the smaller widths and tested on those of the larger ones,
-over digits, f1..f6 and the sphere at several d and n; how the looseness goes with n and d beside m; and lambda_min(H(t))/lambda_min(H(0)) at the widest.
+over digits, f1..f6 and the sphere at several d and n; how the looseness goes with n and d beside m; and
+lambda_min(H(t))/lambda_min(H(0)) at the widest.
 """
 
 from __future__ import annotations
