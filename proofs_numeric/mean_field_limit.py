@@ -45,9 +45,8 @@ from jaxtyping import Float
 
 from ntk1bit.claims import AtMost, Claim, Evidence, IntervalEstimate, IntervalWithin, Number
 from ntk1bit.claims.evidence import Measure
-from ntk1bit.claims.measures import against, estimated, exponent, seeds_interval
+from ntk1bit.claims.measures import against, exponent, means_ratio, seeds_interval
 from ntk1bit.experiments.mean_fields import captured
-from ntk1bit.statistics.intervals import student_quantile
 from proofs_numeric.data import Data, grouped, highest, rows
 from proofs_numeric.mean_field_studies import ETA_REL, LONG, RATES, SETTINGS, Setting
 from proofs_numeric.proof import Proof
@@ -382,16 +381,9 @@ def _over_limit(losses: pd.DataFrame, limit: pd.DataFrame, column: str, measure:
         float(np.polyfit(cell["width"].to_numpy(np.float64) ** -0.5, cell[column].to_numpy(np.float64), 1)[1])
         for _, cell in three.groupby("seed")
     ]
-    there = limit[column].to_numpy(np.float64)
-    value = np.mean(ends) / there.mean()
-    halves = [
-        student_quantile(len(one) - 1) * np.std(one, ddof=1) / math.sqrt(len(one)) / there.mean() * factor
-        for one, factor in ((ends, 1.0), (there, value))
-    ]
-    half = float(np.hypot(*halves))
     meaning = f"mean loss over steps {_MID[0]} to {_MID[1]}, extrapolated as a + b m^-1/2, over the limit's"
     span = f"m = {min(three['width'])}..{max(three['width'])}"
-    return estimated(measure, meaning, (value, value - half, value + half), len(ends), span, study)
+    return means_ratio(ends, limit[column], measure, meaning, span, study)
 
 
 def _curves(frame: pd.DataFrame, frozen: pd.DataFrame, limit: pd.DataFrame) -> pd.DataFrame:

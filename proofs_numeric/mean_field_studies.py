@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ntk1bit.experiments import ExperimentList, MeanFieldOnTask, OppositeNetworks, Specification, SweepSpec
+from ntk1bit.experiments import (
+    ExperimentList,
+    FloorOnTask,
+    MeanFieldOnTask,
+    OppositeNetworks,
+    OscillationOnTask,
+    Specification,
+    SpreadOnTask,
+    SweepSpec,
+)
 
 _FIRST = 300  # seeds below are those of other studies and of trial runs
 ETA_REL = 0.5
@@ -43,6 +52,39 @@ SETTINGS = (
     Setting("digits", "digits", 0, 64, "digits, n = 64"),
 )
 LONG = SETTINGS[0]  # followed to the time when its oscillation has passed
+SPREAD_SETTINGS = (
+    Setting("linear64", "sphere-linear", 64, 64, "a linear function, n = 64, d = 64"),
+    Setting("linear128", "sphere-linear", 128, 64, "a linear function, n = 64, d = 128"),
+    Setting("random64", "sphere-random", 64, 32, "random labels, n = 32, d = 64"),
+)
+PHASES, SPREADS = "phases", "spreads"
+PHASE_POINTS, PHASE_DIMS = (16, 32, 64, 128), (8, 16, 32, 64, 128)
+
+
+@dataclass(frozen=True)
+class FloorSetting:
+    """Random labels on the sphere, whose floor is held against that of the process."""
+
+    n_train: int
+    dim: int
+    eta_rel: float
+
+    @property
+    def name(self) -> str:
+        """What measures call it."""
+        return f"n{self.n_train}.d{self.dim}.{self.eta_rel:g}"
+
+    @property
+    def words(self) -> str:
+        """What it is."""
+        return f"n = {self.n_train}, d = {self.dim}, eta_rel = {self.eta_rel:g}"
+
+
+FLOORS = tuple(
+    FloorSetting(*one)
+    for one in ((16, 32, 0.25), (32, 64, 0.5), (32, 16, 0.5), (16, 32, 1.0), (64, 64, 0.5), (32, 32, 0.25))
+)
+AGED = FLOORS[:3]
 
 
 @dataclass(frozen=True)
@@ -56,13 +98,59 @@ class _Size:
     pair_dims: tuple[int, ...]
     pair_widths: tuple[int, ...]
     pair_seeds: int
+    floors: tuple[int, int, int, int, int, int]  # width, networks, steps; replicates and steps of a process; particles
+    aged: tuple[int, int]  # networks, steps
+    spread: tuple[int, int, int, int, int]  # width, networks, steps, test inputs, samples
+    phases: tuple[int, int, int, int]  # data sets, width, particles; values of n and of d
 
 
 _WIDE = (1024, 4096, 16384, 65536)
 _SIZES = {
-    "quick": _Size((64, 128, 256, 512), 5, 120, 400, 40_000, 512, (8, 16, 32), (256, 1024), 5),
-    "standard": _Size(_WIDE, 8, 120, 400, 4_000_000, 16384, (8, 16, 32), (16384, 65536, 262144), 5),
-    "thorough": _Size((*_WIDE, 262144), 16, 120, 400, 16_000_000, 65536, (8, 16, 32), (65536, 262144, 1048576), 8),
+    "quick": _Size(
+        widths=(64, 128, 256, 512),
+        seeds=5,
+        steps=120,
+        long=400,
+        particles=40_000,
+        at_rates=512,
+        pair_dims=(8, 16, 32),
+        pair_widths=(256, 1024),
+        pair_seeds=5,
+        floors=(256, 6, 60, 5, 60, 6000),
+        aged=(5, 120),
+        spread=(256, 5, 60, 16, 4000),
+        phases=(5, 256, 6000, 2),
+    ),
+    "standard": _Size(
+        widths=_WIDE,
+        seeds=8,
+        steps=120,
+        long=400,
+        particles=4_000_000,
+        at_rates=16384,
+        pair_dims=(8, 16, 32),
+        pair_widths=(16384, 65536, 262144),
+        pair_seeds=5,
+        floors=(4096, 256, 1500, 256, 1500, 200_000),
+        aged=(16, 4000),
+        spread=(4096, 32, 2000, 128, 400_000),
+        phases=(5, 16384, 400_000, 5),
+    ),
+    "thorough": _Size(
+        widths=(*_WIDE, 262144),
+        seeds=16,
+        steps=120,
+        long=400,
+        particles=16_000_000,
+        at_rates=65536,
+        pair_dims=(8, 16, 32),
+        pair_widths=(65536, 262144, 1048576),
+        pair_seeds=8,
+        floors=(16384, 1024, 3000, 1024, 3000, 1_000_000),
+        aged=(64, 16_000),
+        spread=(16384, 64, 4000, 256, 2_000_000),
+        phases=(10, 65536, 2_000_000, 5),
+    ),
 }
 
 
@@ -129,4 +217,57 @@ def mean_field_studies(preset: str) -> Iterator[tuple[str, str, Specification]]:
         "opposite-inputs",
         "1-bit networks on two opposite inputs, step by step, against width, d and rate",
         ExperimentList(tuple(pairs)),
+    )
+    yield from _predictions(size)
+
+
+def _predictions(size: _Size) -> Iterator[tuple[str, str, Specification]]:
+    width, networks, steps, replicates, process_steps, particles = size.floors
+    floor_seeds = tuple(range(_FIRST, _FIRST + networks))
+
+    def floor(one: FloorSetting, activity: str, seeds: tuple[int, ...], steps: int, settling: int = 0) -> FloorOnTask:
+        return FloorOnTask(
+            "sphere-random", one.dim, one.n_train, one.eta_rel, activity, width, seeds, steps, replicates,
+            process_steps, settling, particles,
+        )  # fmt: skip
+
+    yield (
+        "floors-frozen",
+        "floors of networks with frozen patterns beside those of a Poisson process",
+        ExperimentList(tuple(floor(one, "frozen", floor_seeds, steps) for one in FLOORS)),
+    )
+    count, long = size.aged
+    aged = [floor(one, "straight_through", floor_seeds[:count], long, long // 8) for one in AGED]
+    yield "floors-aged", "straight-through floors over time beside those of a process", ExperimentList(tuple(aged))
+    width, networks, steps, tests, samples = size.spread
+    for one in SPREAD_SETTINGS:
+        yield (
+            f"spread-{one.name}",
+            f"outputs of trained networks off their training inputs: {one.words}",
+            SweepSpec(
+                widths=(width,),
+                tasks=(one.task,),
+                dims=(one.dim,),
+                n_train=(one.n_train,),
+                n_test=tests,
+                inits=("paired",),
+                seeds=tuple(range(_FIRST, _FIRST + networks)),
+                steps=steps,
+                eta_rel=ETA_REL,
+                checkpoints=2,
+                activities=("straight_through", "frozen"),
+            ),
+        )
+    predicted = [SpreadOnTask(one.task, one.dim, one.n_train, tests, samples) for one in SPREAD_SETTINGS]
+    yield SPREADS, "means and variances of trained outputs, predicted", ExperimentList(tuple(predicted))
+    sets, width, particles, some = size.phases
+    data_seeds = tuple(range(_FIRST, _FIRST + sets))
+    phases = [
+        OscillationOnTask("sphere-random", dim, points, ETA_REL, data_seeds, 81, 120, width, particles)
+        for points, dim in itertools.product(PHASE_POINTS[:some], PHASE_DIMS[:some])
+    ]
+    yield (
+        PHASES,
+        "the alternating part of the loss over n and d, in the limit and in networks",
+        ExperimentList(tuple(phases)),
     )

@@ -177,6 +177,21 @@ def seeds_interval(
     return estimated(measure, meaning, student_interval(values), k, span, study, note, units)
 
 
+def means_ratio(
+    values: ArrayLike, reference: ArrayLike, measure: str, meaning: str, span: str, study: str
+) -> IntervalEstimate:
+    """Return the mean of one value a network over that of a reference, both with an error, drawn independently.
+
+    The interval has the relative half-widths of both means' Student-t intervals in quadrature: linear in them, so that
+    they should be small.
+    """
+    means = [np.asarray(one, dtype=np.float64) for one in (values, reference)]
+    (value, low, high), (below, *ends) = (student_interval(one) for one in means)
+    ratio = value / below
+    half = abs(ratio) * math.hypot((high - low) / 2 / value, (ends[1] - ends[0]) / 2 / below)
+    return estimated(measure, meaning, (ratio, ratio - half, ratio + half), len(means[0]), span, study)
+
+
 def held_out_bound(
     frame: pd.DataFrame,
     *,

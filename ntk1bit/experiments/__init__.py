@@ -16,7 +16,13 @@ from ntk1bit.experiments.kernel_spectra import KernelSpectra
 from ntk1bit.experiments.language import LanguageModel, PostTrained
 from ntk1bit.experiments.language_spec import LanguageSpec
 from ntk1bit.experiments.layer_variance import LayerVariance
-from ntk1bit.experiments.mean_fields import MeanFieldOnTask, OppositeNetworks
+from ntk1bit.experiments.mean_fields import (
+    FloorOnTask,
+    MeanFieldOnTask,
+    OppositeNetworks,
+    OscillationOnTask,
+    SpreadOnTask,
+)
 from ntk1bit.experiments.run import Run, open_run
 from ntk1bit.experiments.runner import Outcome, run_all
 from ntk1bit.experiments.sign_reversals import SignReversals
@@ -42,6 +48,7 @@ __all__ = [
     "ExperimentList",
     "FeedForward",
     "FlipProbability",
+    "FloorOnTask",
     "InputPairs",
     "KernelInBall",
     "KernelSpectra",
@@ -53,11 +60,13 @@ __all__ = [
     "LocalProcesses",
     "MeanFieldOnTask",
     "OppositeNetworks",
+    "OscillationOnTask",
     "Outcome",
     "PostTrained",
     "Run",
     "SignReversals",
     "Specification",
+    "SpreadOnTask",
     "StabilitySpec",
     "Stage",
     "StepInBall",

@@ -23,6 +23,7 @@ from ntk1bit.kernels.mean_fields import MeanField, mean_field
 from ntk1bit.kernels.opposite_pairs import OppositeInputs, opposite_inputs
 from ntk1bit.kernels.poisson_floor import FloorProcess, floor_process
 from ntk1bit.kernels.spectra import Decay, Spectrum, alignment, spectrum
+from ntk1bit.kernels.spreads import OutputSpread, output_spread
 from ntk1bit.old_names import missing_name
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "KernelEstimate",
     "MeanField",
     "OppositeInputs",
+    "OutputSpread",
     "Prediction",
     "Regression",
     "Spectrum",
@@ -49,6 +51,7 @@ __all__ = [
     "limit_ntk",
     "mean_field",
     "opposite_inputs",
+    "output_spread",
     "predict",
     "spectrum",
     "symmetric_part",
