@@ -314,7 +314,7 @@ class OscillationOnTask(Experiment):
             trained = two_layer.train(
                 task.x, task.y, start, eta_rel=self.eta_rel, steps=self.steps, record=range(self.first, self.steps + 1)
             )
-            away = trained.outputs - task.y
+            away = (trained.outputs - task.y)[trained.steps >= self.first]  # the start is always recorded
             between = (away[1:] + away[:-1]) / 2
             window = slice(self.first, self.steps)
             found.append(

@@ -157,7 +157,7 @@ def output_spread(
         flips += (reach[:, None] * _unlearnt(jump, weights, n) ** 2).sum(axis=0)
         moved = [
             _unlearnt(smooth_response(w, every, n, root, scale=scale), weights, n),
-            _unlearnt(_full_response(w, every, n, root_full), weights_full, n),
+            _unlearnt(full_response(w, every, n, root_full), weights_full, n),
         ]
         for total, values in zip(sums, (*moved, moved[0] - moved[1]), strict=True):
             total += values.sum(axis=0), (values**2).sum(axis=0)
@@ -218,7 +218,7 @@ def smooth_response(
     return active * (along * (moved * growth).sum(axis=1)[:, None] + np.outer(moved @ means, sums))
 
 
-def _full_response(
+def full_response(
     w: Float[np.ndarray, "b d"], x: Float[np.ndarray, "k d"], n: int, root: np.ndarray
 ) -> Float[np.ndarray, "b k"]:
     """Return H(x, X) . R of each neuron, for kappa = 1."""

@@ -10,9 +10,19 @@ import pytest
 
 from ntk1bit.data import tasks
 from ntk1bit.errors import InputError
-from ntk1bit.experiments import ExperimentList, MeanFieldOnTask, OppositeNetworks, Store, mean_fields, open_run
+from ntk1bit.experiments import (
+    ExperimentList,
+    FloorOnTask,
+    MeanFieldOnTask,
+    OppositeNetworks,
+    OscillationOnTask,
+    SpreadOnTask,
+    Store,
+    mean_fields,
+    open_run,
+)
 from ntk1bit.experiments.mean_fields import captured
-from ntk1bit.kernels import mean_field, opposite_inputs
+from ntk1bit.kernels import floor_process, limit_ntk, mean_field, opposite_inputs, output_spread
 from ntk1bit.networks import two_layer
 
 SCRATCH = Path("not used")
@@ -123,6 +133,62 @@ def test_stored_results_are_read_back_with_their_settings(tmp_path):
     for column in ("seed", "step", "apart", "total", "amplitude", "recursion"):
         assert np.array_equal(pair[column], expected[column])
     assert set(pair["width"]) == {256}
+
+
+@pytest.mark.parametrize(("activity", "settling"), [("frozen", 0), ("straight_through", 30)])
+def test_floors_are_those_of_the_trainer_and_of_the_process(activity, settling):
+    made = FloorOnTask("sphere-random", 6, 5, 0.5, activity, 128, (2, 9), 40, 3, 24, settling, 6000)
+    found = made.run(SCRATCH)
+    task = tasks.load("sphere-random", n_train=5, n_test=1, seed=0, dim=6)
+    networks = found.loc[found["source"] == "networks"]
+    assert list(zip(networks["seed"], networks["share"], strict=True)) == [*itertools.product((2, 9), (0.25, 0.5, 1.0))]
+    for seed, part in networks.groupby("seed"):
+        start = two_layer.init(128, 6, seed=int(str(seed)), init="paired")
+        loss = two_layer.train(task.x, task.y, start, eta_rel=0.5, activity=activity, steps=40).loss
+        # steps 8 to 10, 15 to 20 and 30 to 40: a quarter of ten, of twenty and of forty before each
+        expected = [128 * loss[first : last + 1].mean() for first, last in ((8, 10), (15, 20), (30, 40))]
+        assert part["level"].to_numpy() == pytest.approx(expected)
+    intensities = {"process": 1.0}
+    if settling:
+        settled = mean_field(task.x, task.y, eta_rel=0.5, steps=30, activity=activity, particles=6000)
+        intensities["carried"] = settled.near_threshold
+        assert settled.near_threshold > 1
+    assert set(found["source"]) == {"networks", *intensities}
+    for source, intensity in intensities.items():
+        part = found.loc[found["source"] == source]
+        expected = floor_process(
+            task.x, task.y, eta_rel=0.5, activity=activity, intensity=intensity, replicates=3, steps=24
+        )
+        assert part["level"].to_numpy() == pytest.approx(expected.levels)
+        assert part["seed"].tolist() == [0, 1, 2]
+        assert set(part["intensity"]) == {intensity}
+
+
+def test_what_alternates_is_that_of_the_limit_and_of_the_network_on_each_data_set():
+    found = OscillationOnTask("sphere-random", 6, 5, 0.5, (3, 4), 4, 9, 256, 6000).run(SCRATCH)
+    assert found["seed"].tolist() == [3, 4]
+    for seed, row in zip((3, 4), found.to_dict("records"), strict=True):
+        task = tasks.load("sphere-random", n_train=5, n_test=1, seed=seed, dim=6)
+        values = np.linalg.eigvalsh(limit_ntk(task.x, precision="full").value)
+        assert row["lambda_ratio"] == pytest.approx(values[0] / values[-1])
+        limit = mean_field(task.x, task.y, eta_rel=0.5, steps=9, particles=6000, seed=seed)
+        start = two_layer.init(256, 6, seed=seed, init="paired")
+        network = two_layer.train(task.x, task.y, start, eta_rel=0.5, steps=9, record=range(10)).outputs
+        for outputs, name in ((limit.replicates, "limit_{}"), (network[None], "{}")):
+            away = np.asarray(outputs, np.float64) - task.y
+            loss = [0.5 * (away[:, t] ** 2).sum(axis=1).mean() for t in range(4, 9)]
+            averaged = [0.125 * ((away[:, t] + away[:, t + 1]) ** 2).sum(axis=1).mean() for t in range(4, 9)]
+            assert row[name.format("loss")] == pytest.approx(np.mean(loss), rel=1e-6)  # float32 outputs
+            assert row[name.format("averaged")] == pytest.approx(np.mean(averaged), rel=1e-6)
+
+
+def test_the_spread_is_that_of_the_kernels_on_the_task():
+    found = SpreadOnTask("sphere-linear", 6, 5, 3, 2000).run(SCRATCH)
+    task = tasks.load("sphere-linear", n_train=5, n_test=3, seed=0, dim=6)
+    expected = output_spread(task.x, task.y, task.x_test, samples=2000)
+    assert found["index"].tolist() == [0, 1, 2]
+    assert set(found) == {"index", *vars(expected)}
+    assert all(np.array_equal(found[name], values) for name, values in vars(expected).items())
 
 
 def test_a_step_is_captured_if_signs_alternate_on_both_sides_of_it():

@@ -6,13 +6,33 @@ from typing import TypeVar
 
 import pytest
 
-from ntk1bit.experiments import Experiment, ExperimentList, MeanFieldOnTask, OppositeNetworks, SweepSpec
-from proofs_numeric import mean_field_limit
-from proofs_numeric.mean_field_studies import ETA_REL, LONG, RATES, SECOND, SETTINGS, mean_field_studies
+from ntk1bit.experiments import (
+    Experiment,
+    ExperimentList,
+    FloorOnTask,
+    MeanFieldOnTask,
+    OppositeNetworks,
+    OscillationOnTask,
+    SpreadOnTask,
+    SweepSpec,
+)
+from proofs_numeric import limit_predictions, mean_field_limit
+from proofs_numeric.mean_field_studies import (
+    AGED,
+    ETA_REL,
+    FLOORS,
+    LONG,
+    RATES,
+    SECOND,
+    SETTINGS,
+    SPREAD_SETTINGS,
+    mean_field_studies,
+)
 from proofs_numeric.studies import PRESETS, studies
 
 Kind = TypeVar("Kind", bound=Experiment)
 OF_SETTINGS = [f"limit-{setting.name}" for setting in SETTINGS]
+OF_SPREADS = [f"spread-{setting.name}" for setting in SPREAD_SETTINGS]
 OF_RATES = {f"limit-rate-{rate:g}": rate for rate in RATES if rate != ETA_REL}
 
 
@@ -44,8 +64,10 @@ def test_settings_are_told_apart_by_their_names_and_by_what_the_limit_is_found_b
 def test_names_are_unique_and_those_that_claims_read_and_all_studies_have(preset):
     names = [name for name, _, _ in mean_field_studies(preset)]
     assert len(set(names)) == len(names)
-    assert set(names) == {*OF_SETTINGS, *OF_RATES, "mean-fields", "opposite-inputs"}
-    assert set(names) == {name for one in mean_field_limit.PROOFS for name in one.studies}
+    of_predictions = {"floors-frozen", "floors-aged", *OF_SPREADS, "spreads", "phases"}
+    assert set(names) == {*OF_SETTINGS, *OF_RATES, "mean-fields", "opposite-inputs", *of_predictions}
+    claims = (*mean_field_limit.PROOFS, *limit_predictions.PROOFS)
+    assert set(names) == {name for one in claims for name in one.studies}
     there = studies(preset)
     assert all(there[name].specification == specification for name, specification in made(preset).items())
     assert all(specification.first_stage.experiments for specification in made(preset).values())
@@ -130,3 +152,41 @@ def test_seeds_are_not_those_of_other_studies():
     seeds = {seed for one in ours.values() if isinstance(one, SweepSpec) for seed in one.seeds}
     others = [one.specification for name, one in studies("standard").items() if name not in ours]
     assert not seeds & {seed for one in others if isinstance(one, SweepSpec) for seed in one.seeds}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(("study", "settings", "activity"), [
+    ("floors-frozen", FLOORS, "frozen"), ("floors-aged", AGED, "straight_through"),
+])  # fmt: skip
+def test_floors_have_every_setting_that_is_judged_and_enough_networks(preset, study, settings, activity):
+    every = experiments(preset, study, FloorOnTask)
+    assert [(one.n_train, one.dim, one.eta_rel) for one in every] == [
+        (one.n_train, one.dim, one.eta_rel) for one in settings
+    ]
+    assert {one.activity for one in every} == {activity}
+    assert all(len(one.seeds) >= 5 and one.replicates >= 5 for one in every)
+    assert all((one.settling > 0) == (activity == "straight_through") for one in every)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_spreads_are_predicted_for_the_inputs_that_networks_are_tested_on(preset):
+    predicted = experiments(preset, "spreads", SpreadOnTask)
+    for setting, known in zip(SPREAD_SETTINGS, predicted, strict=True):
+        spec = networks(preset, f"spread-{setting.name}")
+        assert (spec.tasks, spec.dims, spec.n_train) == ((known.task,), (known.dim,), (known.n_train,))
+        assert spec.n_test == known.n_test
+        assert spec.data_seed == 0  # that of the prediction
+        assert spec.inits == ("paired",)
+        assert set(spec.activities) == {"straight_through", "frozen"}
+        assert set(spec.precisions) == {"one_bit", "full"}
+        assert setting.dim >= 64  # where straight-through training's oscillation has passed
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_phases_are_a_grid_over_the_window_of_mid_training(preset):
+    every = experiments(preset, "phases", OscillationOnTask)
+    first, last = mean_field_limit._window(ETA_REL)
+    points, dims = ({getattr(one, name) for one in every} for name in ("n_train", "dim"))
+    assert len(every) == len(points) * len(dims) >= 4
+    assert {(one.first, one.steps, one.eta_rel) for one in every} == {(first, last, ETA_REL)}
+    assert all(len(one.data_seeds) >= 5 for one in every)
