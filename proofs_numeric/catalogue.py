@@ -50,6 +50,7 @@ MODULES = {  # id of a claim -> the module that holds it, in whose PROOFS it is
     "C11-aged": "limit_predictions",
     "C11-spread": "limit_predictions",
     "C11-phases": "limit_predictions",
+    "C11-layers": "effective_layers",
     "4.2": "thm_4_2",
     "4.2-powers": "thm_4_2_powers",
     "4.2-steps": "thm_4_2_powers",

@@ -17,6 +17,7 @@ from ntk1bit.experiments.deep_spec import DeepSimilaritySpec
 from ntk1bit.experiments.feed_forward import FeedForward
 from ntk1bit.experiments.input_pairs import THEOREM, InputPairs
 from ntk1bit.experiments.kernel_spectra import KernelSpectra
+from ntk1bit.experiments.layer_ratios import QUANTISERS, LayerRatios
 from ntk1bit.experiments.sign_reversals import SignReversals
 from ntk1bit.experiments.surrogate_kernels import SurrogateKernels
 
@@ -45,6 +46,7 @@ class _Size:
     surrogates: tuple[int, ...]  # widths
     spectra: int  # width
     reversals: tuple[int, ...]  # widths
+    ratios: tuple[tuple[int, ...], int]  # widths, networks
 
 
 _STANDARD = _Size(
@@ -63,6 +65,7 @@ _STANDARD = _Size(
     surrogates=(64, 256, 1024, 2048, 4096, 8192, 16384),
     spectra=65536,
     reversals=(512, 1024, 2048, 4096, 8192),
+    ratios=((256, 1024), 16),
 )
 _SIZES = {
     "quick": _Size(
@@ -81,6 +84,7 @@ _SIZES = {
         surrogates=(64, 128, 256, 512),
         spectra=4096,
         reversals=(64, 128, 256, 512),
+        ratios=((32,), 5),
     ),
     "standard": _STANDARD,
     "thorough": _Size(
@@ -99,6 +103,7 @@ _SIZES = {
         surrogates=(64, 256, 1024, 4096, 8192, 16384, 32768, 65536),
         spectra=262144,
         reversals=(1024, 4096, 8192, 16384, 32768),
+        ratios=((256, 1024, 4096), 32),
     ),
 }
 
@@ -120,6 +125,7 @@ def small_studies(preset: str) -> Iterator[tuple[str, str, Specification]]:
         _spectra(size, seeds),
     )
     yield "sign-reversals", "signs that flip back in 1-bit training, step by step", _reversals(size, seeds)
+    yield "layer-ratios", "how much of a straight-through step arrives, layer by layer", _ratios(size)
 
 
 def _pairs(size: _Size, seeds: tuple[int, ...]) -> Iterator[tuple[str, str, Specification]]:
@@ -236,3 +242,10 @@ def _reversals(size: _Size, seeds: tuple[int, ...]) -> Specification:
             for frozen in (False, True)
         )
     )
+
+
+def _ratios(size: _Size) -> Specification:
+    widths, networks = size.ratios
+    seeds = tuple(range(_FIRST, _FIRST + networks))
+    made = [LayerRatios(one, width, 16, 0.02 / math.sqrt(width), seeds) for one in QUANTISERS for width in widths]
+    return ExperimentList(tuple(made))

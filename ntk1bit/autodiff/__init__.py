@@ -9,18 +9,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ntk1bit.autodiff.arriving_steps import expected_ratio, step_ratios
     from ntk1bit.autodiff.infinite import infinite_ntk
     from ntk1bit.autodiff.layerwise import layerwise_ntk
     from ntk1bit.autodiff.tangent_kernel import linearize, ntk
 
 _MODULES = {
+    "expected_ratio": "arriving_steps",
     "infinite_ntk": "infinite",
     "layerwise_ntk": "layerwise",
     "linearize": "tangent_kernel",
     "ntk": "tangent_kernel",
+    "step_ratios": "arriving_steps",
 }
 
-__all__ = ["infinite_ntk", "layerwise_ntk", "linearize", "ntk"]
+__all__ = ["expected_ratio", "infinite_ntk", "layerwise_ntk", "linearize", "ntk", "step_ratios"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ from ntk1bit.experiments import ExperimentList, SweepSpec
 from ntk1bit.experiments.input_pairs import InputPairs
 from proofs_numeric import (
     c1_surrogates,
+    effective_layers,
     fig_2_3,
     prop_4_3_laws,
     prop_4_4_powers,
@@ -29,6 +30,7 @@ MODULES = (
     c1_surrogates,
     rival_spectrum,
     rival_flips,
+    effective_layers,
 )
 
 

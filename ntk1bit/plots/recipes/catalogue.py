@@ -14,7 +14,7 @@ from ntk1bit.plots.layout import Panels, Sheet, StyleName, read_sheet
 from ntk1bit.plots.legends import settle
 from ntk1bit.plots.palettes import Colours
 from ntk1bit.plots.recipes.deep import draw_functions, draw_scaling_law, draw_similarity
-from ntk1bit.plots.recipes.descent import draw_convergence, draw_oscillation, draw_terms
+from ntk1bit.plots.recipes.descent import draw_convergence, draw_oscillation, draw_phases, draw_terms
 from ntk1bit.plots.recipes.energy import draw_energy
 from ntk1bit.plots.recipes.feed_forward import draw_feed_forward
 from ntk1bit.plots.recipes.kernels import draw_drift, draw_flip_probability, draw_limits
@@ -31,6 +31,7 @@ _DRAW = {
     "drift": draw_drift,
     "convergence": draw_convergence,
     "oscillation": draw_oscillation,
+    "phases": draw_phases,
     "terms": draw_terms,
     "floor": draw_floor,
     "gap": draw_gap,

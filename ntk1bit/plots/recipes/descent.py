@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from ntk1bit.claims.results import Results
@@ -125,6 +126,37 @@ def draw_oscillation(results: Results, sheet: Sheet = PLAIN) -> Figure:
     right.set(xlabel="input dimension $d$", ylabel="$|r_1 - r_2|$ of the two-cycle")
     legend(right, "lower left", size=6.4)
     panel(right, f"two opposite inputs, $m$ = {ends(amplitudes, 'width')[1]:g}")
+    return figure
+
+
+def draw_phases(results: Results, sheet: Sheet = PLAIN) -> Figure:
+    """Draw which training oscillates: over n and d, and against the ratio of extreme eigenvalues of the kernel."""
+    figure, axes = sheet.figure(TEXTS["phases"]["panels"], (PAGE, 2.9), figure_title(results, "phases"))
+    left, right = axes["map"], axes["eigenvalues"]
+    table = stored_table(results, "C11-phases", "alternating part").sort_values("lambda_ratio")
+    limit, network = (np.array(values(table, name)) for name in ("limit", "network"))
+    norm = LogNorm(min(limit.min(), network.min()), max(limit.max(), network.max()))
+    how: dict[str, Any] = {"norm": norm, "cmap": "viridis", "lw": 0}
+    shades = left.scatter(table["dim"], table["n_train"], c=limit, s=points(15) ** 2, marker="s", **how)
+    left.scatter(
+        table["dim"], table["n_train"], c=network, s=points(6) ** 2, **how | {"lw": 0.4, "edgecolors": "white"}
+    )
+    log_axes(left, values(table, "dim"), y=False)
+    heights = sorted(set(values(table, "n_train")))
+    left.set_yscale("log")
+    left.set_yticks(heights, [f"{height:g}" for height in heights])
+    left.minorticks_off()
+    left.margins(0.12)
+    left.set(xlabel="input dimension $d$", ylabel="training points $n$")
+    figure.colorbar(shades, ax=left, label="alternating part of the loss / ($n$/2)", pad=0.02)
+    panel(left, "squares: the limit, dots: networks")
+    colour = precision_look("one_bit", palette=sheet.palette).colour
+    right.plot(table["lambda_ratio"], limit, color="black", linewidth=points(0.9), label=r"$m = \infty$")
+    right.plot(table["lambda_ratio"], network, "o", color=colour, markersize=points(4), label="1-bit networks")
+    right.set(xscale="log", yscale="log", ylabel="alternating part of the loss / ($n$/2)")
+    right.set_xlabel(r"$\lambda_{\min}/\lambda_{\max}$ of the kernel at infinite width")
+    legend(right, "lower left", size=6.8)
+    panel(right, "the same against eigenvalues")
     return figure
 
 

@@ -54,7 +54,7 @@ def entry(name: str, tables: dict[str, list[Row]], exponents: dict[str, float]) 
         | {"note": ""}
         for one, value in exponents.items()
     ]
-    ours = ("C0", "C1-K", "C11-swing", "C11-pair", "C2", "C2-law", "C3-paired", "C3b", "C4")
+    ours = ("C0", "C1-K", "C11-swing", "C11-pair", "C11-phases", "C2", "C2-law", "C3-paired", "C3b", "C4")
     source = (
         "ours" if name in ours else "W23, somewhere" if name.startswith(("C6", "C7", "C9", "C10")) else "D25, somewhere"
     )
@@ -147,9 +147,14 @@ def _c11() -> list[dict[str, Any]]:
         {"dim": d, "eta_rel": rate, "width": m, "amplitude": d**-0.5, "recursion": d**-0.5, "ratio": 0.97, "share": 0.5}
         for d, rate, m in itertools.product(DIMS, (0.25, 0.5), WIDTHS)
     ]
+    phases = [
+        {"n_train": n, "dim": d, "lambda_ratio": d / n / 4, "limit": n / d**2, "network": 1.1 * n / d**2}
+        for n, d in itertools.product((16, 32), (8, 16, 32))
+    ]
     return [
         entry("C11-swing", {"loss against time": curves}, {"loss.m": 0.0}),
         entry("C11-pair", {"amplitude": amplitude}, {"amplitude.d8.0.5": 0.97}),
+        entry("C11-phases", {"alternating part": phases}, {"factor": 1.1, "rank": -0.99}),
     ]
 
 
