@@ -46,6 +46,7 @@ MODULES = {  # id of a claim -> the module that holds it, in whose PROOFS it is
     "C11-late": "mean_field_limit",
     "C11-pair": "mean_field_limit",
     "C11-frozen": "mean_field_limit",
+    "C11-averaged": "averaged_outputs",
     "C11-floor": "limit_predictions",
     "C11-aged": "limit_predictions",
     "C11-spread": "limit_predictions",

@@ -108,6 +108,24 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
         "With the backward patterns frozen at the start training follows K_eff throughout, up to m^-1/4.",
     ),
     (
+        {"C11-phases": "supported"},
+        "How much training oscillates, by n and d, is what the limit says, and goes with lambda_min/lambda_max.",
+    ),
+    (
+        {"C11-floor": "supported"},
+        "The floor of networks with frozen patterns is that of a process without a fitted constant.",
+    ),
+    (
+        {"C11-spread": "supported"},
+        "How trained outputs scatter off their training inputs, and how far from full precision's they end, has a size "
+        "to which nothing is fitted.",
+    ),
+    (
+        {"C11-layers": "supported"},
+        "In deep networks, W23's BitLinear among them, each layer learns c times as fast as its straight-through "
+        "gradient says, c being jump times density.",
+    ),
+    (
         {"C1-surrogates": "supported", "C1-surrogates-size": "refuted"},
         "How the gradient of the sign is replaced changes the kernel at the start less than the bit does, but for a "
         "common factor, a learning rate; with that factor it changes it far more.",

@@ -218,6 +218,14 @@ def mean_field_studies(preset: str) -> Iterator[tuple[str, str, Specification]]:
         "1-bit networks on two opposite inputs, step by step, against width, d and rate",
         ExperimentList(tuple(pairs)),
     )
+    yield (
+        "averaged-digits",
+        "both precisions step by step on digits, outputs on training and test inputs, against width",
+        networks(
+            Setting("digits128", "digits", 0, 128, ""), size.steps, n_test=256, precisions=("one_bit", "full"),
+            activities=("straight_through",), widths=size.widths[:3],
+        ),
+    )  # fmt: skip
     yield from _predictions(size)
 
 

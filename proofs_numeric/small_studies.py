@@ -1,7 +1,7 @@
 """Cheap studies of D25's theorems and figures: small networks, seeds that no other study uses.
 
 A study is given as its name, its purpose and what is run, for `studies.studies` to make a `Study` of. All of them
-together take about seven minutes of two cores at `standard`, and a minute at `quick`.
+together take about eight minutes of two cores at `standard`, and a minute at `quick`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from ntk1bit.experiments import (
     SpreadOnTask,
     SweepSpec,
 )
-from proofs_numeric import limit_predictions, mean_field_limit
+from proofs_numeric import averaged_outputs, limit_predictions, mean_field_limit
 from proofs_numeric.mean_field_studies import (
     AGED,
     ETA_REL,
@@ -64,9 +64,9 @@ def test_settings_are_told_apart_by_their_names_and_by_what_the_limit_is_found_b
 def test_names_are_unique_and_those_that_claims_read_and_all_studies_have(preset):
     names = [name for name, _, _ in mean_field_studies(preset)]
     assert len(set(names)) == len(names)
-    of_predictions = {"floors-frozen", "floors-aged", *OF_SPREADS, "spreads", "phases"}
+    of_predictions = {"floors-frozen", "floors-aged", *OF_SPREADS, "spreads", "phases", "averaged-digits"}
     assert set(names) == {*OF_SETTINGS, *OF_RATES, "mean-fields", "opposite-inputs", *of_predictions}
-    claims = (*mean_field_limit.PROOFS, *limit_predictions.PROOFS)
+    claims = (*mean_field_limit.PROOFS, *limit_predictions.PROOFS, *averaged_outputs.PROOFS)
     assert set(names) == {name for one in claims for name in one.studies}
     there = studies(preset)
     assert all(there[name].specification == specification for name, specification in made(preset).items())
