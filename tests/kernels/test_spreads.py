@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 
@@ -131,4 +133,4 @@ def test_widths_and_precisions_out_of_range_are_refused():
     with pytest.raises(InputError, match="width"):
         found.gap(-1)
     with pytest.raises(InputError, match="precision"):
-        found.spread(64, "half")
+        found.spread(64, cast(Any, "half"))

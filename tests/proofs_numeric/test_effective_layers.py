@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from proofs_numeric import effective_layers as proof
-from tests.proofs_numeric.planted import combinations, outcomes, stored, where
+from tests.proofs_numeric.planted import Law, combinations, outcomes, stored, where
 from tests.proofs_numeric.values import value
 
 NOISE, SEEDS = 0.02, tuple(range(12))
 ERROR = 3 * NOISE / len(SEEDS) ** 0.5
 
 
-def ratios(share=1.0):
+def ratios(share: Law = 1.0):
     of = combinations(quantiser=("std", "absmean", "bitnet", "b158"), width=(64, 256), layer=(1, 2, 3), seed=SEEDS)
     of = of.assign(expected=0.5 + 0.1 * of["layer"])
     at_the_widest = where(share, 0.5, width=256)  # narrow ones are off, and do not count
