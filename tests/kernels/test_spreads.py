@@ -12,6 +12,7 @@ from ntk1bit.kernels import effective_ntk, kernel_regression, limit_ntk, output_
 from ntk1bit.kernels.mean_fields import both_sides, smooth_part
 from ntk1bit.kernels.spreads import flips_by_type, full_response, smooth_response
 from ntk1bit.networks import two_layer
+from ntk1bit.networks.two_layer import Activity, Precision
 
 RNG = np.random.default_rng(11)
 X = RNG.standard_normal((4, 8))
@@ -23,7 +24,7 @@ EVERY = np.concatenate([X, TEST])
 NETWORKS, WIDTH = 96, 2048
 
 
-def trained(precision, activity="straight_through"):
+def trained(precision: Precision, activity: Activity = "straight_through"):
     found = []
     for seed in range(NETWORKS):
         start = two_layer.init(WIDTH, 8, seed=seed, init="paired")
@@ -37,8 +38,8 @@ def test_means_spreads_and_gaps_are_those_of_trained_networks():
     one_bit, full = trained("one_bit", "frozen"), trained("full")
     # a standard deviation over 96 networks has a relative error of 1/sqrt(2 95) = 0.073 on one input, less over five
     close = 3 * 0.073
-    for outputs, precision, mean in ((one_bit, "one_bit", predicted.one_bit), (full, "full", predicted.full)):
-        spread = predicted.spread(WIDTH, precision)
+    spreads = predicted.spread(WIDTH), predicted.spread(WIDTH, "full")
+    for outputs, spread, mean in zip((one_bit, full), spreads, (predicted.one_bit, predicted.full), strict=True):
         measured = outputs.std(axis=0, ddof=1)
         assert np.sqrt((measured**2).mean()) == pytest.approx(np.sqrt((spread**2).mean()), rel=close)
         # three standard errors of the mean, and curvature of order spread^2 (variances are of order m^-1/2)
