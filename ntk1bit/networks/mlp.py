@@ -23,11 +23,11 @@ from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float, Int8, Integer
 
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.networks.quantizers import SCALES, Scale
-from ntk1bit.networks.straight_through import neuron_wise
+from ntk1bit.networks.straight_through import mean_and_size, neuron_wise
 from ntk1bit.networks.two_layer import PRECISIONS, Precision
 
 Parameterisation = Literal["standard", "ntk"]
@@ -179,6 +179,13 @@ def apply(spec: MLP, params: Params, x: Float[Any, "n inputs"]) -> Float[Array, 
         if place < spec.depth - 1:
             h = jax.nn.relu(h)
     return h[:, 0]
+
+
+def signs(spec: MLP, params: Params) -> list[Int8[Array, "neurons fan_in"]]:
+    """Return q = Sign(W_l - mu_l) of each 1-bit layer: what flips in training (D25, Def. D.3)."""
+    chosen = [layer["w"] for layer, one_bit in zip(params, spec.one_bit_layers, strict=True) if one_bit]
+    means = [mean_and_size(w, scale=spec.scale)[0] for w in chosen]
+    return [jnp.where(w >= mu, 1, -1).astype(jnp.int8) for w, mu in zip(chosen, means, strict=True)]
 
 
 def parameters(spec: MLP) -> int:
