@@ -102,7 +102,8 @@ def train(
         The steps that are recorded, in place of `training.recorded`; as in `descend`.
     look
         Called with the step and the parameters wherever something is recorded, as in `descend`: `following` makes one
-        that feeds monitors. Steps that a checkpoint has seen are not shown again.
+        that feeds monitors. The parameters are used again by the next step: what is kept of them must be a copy. Steps
+        that a checkpoint has seen are not shown again.
     checkpoint
         Where to resume from and to keep the state. Its identity says which network `init` and `apply` are (such as the
         `repr` of its specification); settings, seeds and data are added to it here.
@@ -148,7 +149,7 @@ def following(
     apply: Callable[[Any, Any], Any],
     x: Float[np.ndarray, "points d"],
     *,
-    signs: Callable[[Any], Any] | None = None,
+    weights: Callable[[Any], Any] | None = None,
 ) -> Callable[[int, Any], None]:
     """Return a `look` for `train` that feeds monitors: record every step (`Training.every` = 1, or `stops`).
 
@@ -160,25 +161,25 @@ def following(
         As in `train`.
     x
         The probe points, whose targets the monitors have.
-    signs
-        From parameters to the quantised weights, a list of arrays, such as `functools.partial(mlp.signs, network)`;
-        without it flips are not counted.
+    weights
+        From parameters to the quantised weights, a list of arrays: `functools.partial(mlp.quantised_weights, network)`
+        of an MLP. Without it flips are not counted.
 
     Raises
     ------
     InputError
         From the function returned, if there is not one monitor for each network.
     """
-    see = _seeing(apply, signs)
+    see = _seeing(apply, weights)
     points = jnp.asarray(x, dtype=float)
 
     def look(step: int, params: Any) -> None:
-        outputs, weights = see(params, points)
+        outputs, held = see(params, points)
         if len(outputs) != len(monitors):
             raise InputError(
                 f"there are {len(outputs)} networks side by side and {len(monitors)} monitors; give each its own"
             )
-        held = [np.asarray(one) for one in weights]
+        held = [np.asarray(one) for one in held]
         for place, (monitor, found) in enumerate(zip(monitors, np.asarray(outputs), strict=True)):
             monitor.update(found, [one[place] for one in held] if held else None, step=step)
 
@@ -236,11 +237,11 @@ def _mean_square(apply: Callable[[Any, Any], Any]) -> Callable[..., Any]:
 
 
 @functools.lru_cache(maxsize=8)
-def _seeing(apply: Callable[[Any, Any], Any], signs: Callable[[Any], Any] | None) -> Callable[..., Any]:
+def _seeing(apply: Callable[[Any, Any], Any], weights: Callable[[Any], Any] | None) -> Callable[..., Any]:
     """Return a function from the networks and points to outputs and quantised weights."""
 
     def one(params: Any, x: Array) -> tuple[Array, list[Array]]:
-        return apply(params, x), [] if signs is None else list(signs(params))
+        return apply(params, x), [] if weights is None else list(weights(params))
 
     return jax.jit(jax.vmap(one, in_axes=(0, None)))
 
