@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 REMEDIES = ("none", "latent", "freezing", "decay")
 ADAM_WIDTH = 256  # the width at which Adam has its rate; at width m it has 256/m of it
-_SPEED = 3e10  # floating-point operations per second of one core, of all a step computes
-_COMPILING = 4.0  # seconds for each cell
+_SPEED = 8e10  # floating-point operations per second of one core, of all a step computes
+_COMPILING = 6.0  # seconds for each cell
 
 
 @dataclass(frozen=True)
