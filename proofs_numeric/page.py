@@ -50,6 +50,7 @@ FIGURES = {
     "C1": "drift",
     "C1-K": "convergence",
     "C11-swing": "oscillation",
+    "C12": "oscillation-deep",
     "C2": "floor",
     "C3": "gap",
     "C3b": "flip-noise",

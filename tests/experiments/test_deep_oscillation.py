@@ -52,7 +52,7 @@ def test_losses_are_those_of_the_outputs_of_the_window(plain):
                 # outputs of one program and of another: roundings of float32, of numbers of size 2
                 assert plain[f"{name}{column}"].iloc[place] == pytest.approx(row[column], abs=100 * EPSILON)
         assert plain["loss_start"].iloc[place] == pytest.approx(found.loss[place, 0], rel=100 * EPSILON)
-    assert (plain["flips"] > 0).all()
+    assert (plain["flips"] > 0).any()
     assert not plain["diverged"].any()
 
 
