@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -147,11 +148,8 @@ class DeepOscillation(Experiment):
         InputError
             As `tasks.load` and `Training`.
         """
-        import functools
-
         import jax
 
-        from ntk1bit.networks import mlp
         from ntk1bit.training.descent import NEVER
         from ntk1bit.training.oscillation import Oscillation
         from ntk1bit.training.supervised import following, train
@@ -160,8 +158,7 @@ class DeepOscillation(Experiment):
         scaled = np.sqrt(task.dim)
         x, x_test = task.x * scaled, task.x_test * scaled
         network = self.network(task.dim)
-        apply = functools.partial(mlp.apply, network)
-        weights = functools.partial(mlp.quantised_weights, network)
+        init, apply, weights = _functions(network)
         monitors = [
             [Oscillation(y, window=self.window, last=self.window) for _ in self.seeds] for y in (task.y, task.y_test)
         ]
@@ -181,7 +178,7 @@ class DeepOscillation(Experiment):
         with Teller(scratch) as tell:
             tell(COMPILING, 0.0)
             found = train(
-                functools.partial(mlp.init, network),
+                init,
                 apply,
                 x,
                 task.y,
@@ -203,3 +200,12 @@ class DeepOscillation(Experiment):
 
 
 _OF_TRAINING = ("autocorrelation", "flips", "flipped", "returned")
+
+
+@functools.lru_cache(maxsize=8)
+def _functions(network: MLP) -> tuple[Any, Any, Any]:
+    """Return init, apply and quantised weights of a network, the same objects each time: code is compiled once."""
+    from ntk1bit.networks import mlp
+
+    init, apply, weights = (functools.partial(one, network) for one in (mlp.init, mlp.apply, mlp.quantised_weights))
+    return init, apply, weights

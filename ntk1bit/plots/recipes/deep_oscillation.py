@@ -57,7 +57,7 @@ def plot_autocorrelation(table: pd.DataFrame, *, ax: Axes, palette: Colours = No
             draw_series(pick(table, kind=kind, rate=rate), ax=ax, look=own, label="" if place else words)
     ax.axhline(0.0, color=GREY, linewidth=points(0.8))
     log_axes(ax, values(table, "width"), y=False)
-    ax.set(xlabel="width $m$", ylabel="lag-one autocorrelation", ylim=(-1.05, 1.05))
+    ax.set(xlabel="width $m$", ylabel="lag-one autocorrelation", ylim=(-1.05, 1.55), yticks=(-1, -0.5, 0, 0.5, 1))
     legend(ax, "upper left", size=6.4, ncols=2)
     return ax
 

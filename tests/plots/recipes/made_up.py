@@ -173,7 +173,7 @@ def _c12() -> list[dict[str, Any]]:
     turns = {"sgd": -0.7, "batches": -0.2, "momentum": 0.4, "adam": 0.3}
     table = [
         {"kind": kind, "rate": rate, "measure": "autocorrelation", "width": m, "seeds": 5}
-        | {"value": turns[kind] + rate, "low": turns[kind] + rate - 0.1, "high": turns[kind] + rate + 0.1}
+        | {"value": turns[kind] + rate / 9, "low": turns[kind] - 0.1, "high": turns[kind] + 0.2}
         for kind, both in rates.items()
         for rate in both
         for m in WIDTHS[:3]
