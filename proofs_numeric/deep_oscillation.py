@@ -304,7 +304,8 @@ def _shares(frame: pd.DataFrame, name: str, column: str) -> list[Measure]:
     kind, found = _BY_NAME[name], list[Measure]()
     for rate in kind.rates:
         last = _widest(_plain(frame, kind, rate))
-        found.append(_ratio(last[column] / last["loss"], _named(column, kind, rate), _SHARES[column], _where(last)))
+        share = pd.Series(last[column] / last["loss"])
+        found.append(_ratio(share, _named(column, kind, rate), _SHARES[column], _where(last)))
     return found
 
 
@@ -324,11 +325,10 @@ def _left(frame: pd.DataFrame, points: str, before: str) -> tuple[Measure, ...]:
 
 def _remedied(frame: pd.DataFrame, kind: Kind, plain: pd.DataFrame, before: str) -> list[tuple[str, pd.Series]]:
     """Return the loss with each remedy by seed; averages are taken of the networks without any other."""
-    averages = [(one, plain[f"{before}{one}"]) for one in ("averaged_last", "latents")]
     chosen = (frame["optimiser"] == kind.optimiser) & (frame["batch"] == kind.batch)
-    return averages + [
-        (one, frame.loc[chosen & (frame["remedy"] == one)].set_index("seed")[f"{before}loss"]) for one in kind.remedies
-    ]
+    averages = [(one, pd.Series(plain[f"{before}{one}"])) for one in ("averaged_last", "latents")]
+    by_remedy = {one: frame.loc[chosen & (frame["remedy"] == one)].set_index("seed") for one in kind.remedies}
+    return averages + [(one, pd.Series(found[f"{before}loss"])) for one, found in by_remedy.items()]
 
 
 def _against_width(frame: pd.DataFrame) -> pd.DataFrame:

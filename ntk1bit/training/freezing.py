@@ -89,7 +89,7 @@ def freezing(one_bit_layers: tuple[bool, ...], *, decay: float, threshold: float
             [jnp.zeros(w.shape, bool) for w in now],
         )
 
-    def update(updates: Any, state: FreezingState, params: Any = None) -> tuple[Any, FreezingState]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, FreezingState]:
         now = [_signs(w) for w in chosen(params)]
         frequencies = [
             decay * old + (1 - decay) * (before != after)

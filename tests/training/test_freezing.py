@@ -50,7 +50,8 @@ def test_it_is_the_plain_loop(threshold):
     expected, held = steps_of(turns, w, decay=0.8, threshold=threshold)
     transform = freezing(LAYERS, decay=0.8, threshold=threshold)
     params: Any = [{"w": jnp.ones((2, 2))}, {"w": jnp.asarray(w, jnp.float32), "b": jnp.zeros(4)}]
-    state = transform.init(params)
+    state: Any = transform.init(params)
+    updates: Any
     for turn, wanted in zip(turns, expected, strict=True):
         first = {"w": jnp.full((2, 2), 0.1)}
         given: Any = [first, {"w": jnp.asarray(turn, jnp.float32), "b": jnp.full(4, 0.2)}]
@@ -60,7 +61,7 @@ def test_it_is_the_plain_loop(threshold):
         params = jax.tree.map(lambda p, u: p - u, params, updates)
         # thirty steps of numbers of size 2 in float32
         assert np.abs(np.asarray(params[1]["w"]) - wanted).max() < 30 * 4 * EPSILON
-    assert np.array_equal(np.asarray(state.frozen[0]), held)  # pyright: ignore[reportAttributeAccessIssue]
+    assert np.array_equal(np.asarray(state.frozen[0]), held)
     assert 0 < held.sum() < held.size
 
 
