@@ -51,6 +51,7 @@ FIGURES = {
     "C1-K": "convergence",
     "C11-swing": "oscillation",
     "C11-phases": "phases",
+    "C12": "oscillation-deep",
     "C2": "floor",
     "C3": "gap",
     "C3b": "flip-noise",

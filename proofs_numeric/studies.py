@@ -21,6 +21,7 @@ from ntk1bit.experiments.layer_variance import DRAWS, INPUTS, LayerVariance
 from ntk1bit.statistics import ENOUGH_SEEDS
 from proofs_numeric.ball_experiments import ball_experiments
 from proofs_numeric.bitnet_studies import bitnet_studies
+from proofs_numeric.deep_oscillation_studies import deep_oscillation_studies
 from proofs_numeric.mean_field_studies import mean_field_studies
 from proofs_numeric.small_studies import small_studies
 
@@ -130,6 +131,7 @@ def studies(preset: str) -> dict[str, Study]:
         *(Study(*planned) for planned in small_studies(preset)),
         *(_measured(name, *planned) for name, planned in ball_experiments(preset).items()),
         *(Study(*planned) for planned in mean_field_studies(preset)),
+        *(Study(*planned) for planned in deep_oscillation_studies(preset)),
         *(Study(*planned) for planned in bitnet_studies(preset)),
     ]
     return {one.name: one for one in made}

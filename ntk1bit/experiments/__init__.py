@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ntk1bit.experiments.at_start import AtStart, FlipProbability, LimitDistances, LimitsInDim, StepNoise
 from ntk1bit.experiments.deep import DeepScaling, DeepSimilarity
+from ntk1bit.experiments.deep_oscillation import DeepOscillation
 from ntk1bit.experiments.deep_spec import DeepScalingSpec, DeepSimilaritySpec
 from ntk1bit.experiments.executors import LocalProcesses
 from ntk1bit.experiments.experiment import Experiment
@@ -40,6 +41,7 @@ from ntk1bit.old_names import missing_name
 
 __all__ = [
     "AtStart",
+    "DeepOscillation",
     "DeepScaling",
     "DeepScalingSpec",
     "DeepSimilarity",

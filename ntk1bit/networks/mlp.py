@@ -3,7 +3,8 @@
     h_0 = x,   h_l = relu(c_l Q_l(W_l) h_{l-1} + b_l),   f(x) = c_L Q_L(W_L) h_{L-1} + b_L
 
 Q_l is D25's neuron-wise quantiser with its straight-through estimator (`straight_through.neuron_wise`, Def. D.3 and
-Lemma F.3) where layer l is 1-bit, and the identity elsewhere. What is trained are the latent W_l, in full precision.
+Lemma F.3) where layer l is 1-bit, and the identity elsewhere; with levels ``"ternary"`` it is that of BitNet b1.58.
+What is trained are the latent W_l, in full precision.
 
 **Which layers are 1-bit.** In a ``"full"`` network none is. In a ``"one_bit"`` network all layers between the first
 and the last are, and these two as `first` and `last` say. Both are in full precision by default: the first sees a
@@ -23,14 +24,18 @@ from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float, Int8, Integer
 
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.networks.quantizers import SCALES, Scale
-from ntk1bit.networks.straight_through import neuron_wise
-from ntk1bit.networks.two_layer import PRECISIONS, Precision
+from ntk1bit.networks.straight_through import mean_and_size, neuron_wise, straight_through, ternary
+from ntk1bit.networks.two_layer import ACTIVITIES, PRECISIONS, Activity, Precision
+from ntk1bit.networks.two_layer.network import STRAIGHT_THROUGH
 
 Parameterisation = Literal["standard", "ntk"]
+Levels = Literal["signs", "ternary"]
+LEVELS: tuple[str, ...] = get_args(Levels)
+_ACTIVITIES = tuple(one for one in ACTIVITIES if one != "frozen")  # which would need the patterns of the start
 PARAMETERISATIONS: tuple[str, ...] = get_args(Parameterisation)
 Params = list[dict[str, Float[Array, "..."]]]
 
@@ -60,6 +65,12 @@ class MLP:
         Whether layers have biases, always in full precision.
     bias_deviation
         Standard deviation of the biases at the start; 0 starts them at 0.
+    levels
+        Of the weights of 1-bit layers: ``"signs"``, neuron by neuron, or ``"ternary"``, -1, 0 and 1 with one scale for
+        the layer (`straight_through.ternary`), of which `scale` is no part.
+    activity
+        Which neurons a gradient passes in a layer that is quantised: ``"straight_through"``, those that are active, or
+        ``"latent"``, those that would be with the latent weights, which takes one more product per layer.
 
     Raises
     ------
@@ -77,6 +88,8 @@ class MLP:
     gain: float = math.sqrt(2)
     biases: bool = True
     bias_deviation: float = 0.0
+    levels: Levels = "signs"
+    activity: Activity = STRAIGHT_THROUGH
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
@@ -89,6 +102,8 @@ class MLP:
             require_choice(what, given, PRECISIONS)
         require_choice("scale", self.scale, SCALES)
         require_choice("parameterisation", self.parameterisation, PARAMETERISATIONS)
+        require_choice("levels", self.levels, LEVELS)
+        require_choice("activity of an MLP", self.activity, _ACTIVITIES)
         if not (self.gain > 0 and math.isfinite(self.gain)):
             raise InputError(f"the gain of an MLP must be positive and finite, got {self.gain}")
         if not (self.bias_deviation >= 0 and math.isfinite(self.bias_deviation)):
@@ -170,15 +185,35 @@ def apply(spec: MLP, params: Params, x: Float[Any, "n inputs"]) -> Float[Array, 
         )
     h = jnp.asarray(x)
     for place, (layer, (fan_in, _), one_bit) in enumerate(zip(params, spec.sizes, spec.one_bit_layers, strict=True)):
-        w = neuron_wise(layer["w"], scale=spec.scale) if one_bit else layer["w"]
-        h = h @ w.T
-        if spec.parameterisation == "ntk":
-            h = h * (spec.gain / math.sqrt(fan_in))
-        if spec.biases:
-            h = h + layer["b"]
-        if place < spec.depth - 1:
-            h = jax.nn.relu(h)
+        w = _quantised(spec, layer["w"]) if one_bit else layer["w"]
+        factor = spec.gain / math.sqrt(fan_in) if spec.parameterisation == "ntk" else 1.0
+
+        def preactivations(w: Array, h: Array, layer: dict[str, Array] = layer, factor: float = factor) -> Array:
+            z = h @ w.T if factor == 1.0 else h @ w.T * factor
+            return z + layer["b"] if spec.biases else z
+
+        z = preactivations(w, h)
+        if place == spec.depth - 1:
+            h = z
+        elif one_bit and spec.activity == "latent":
+            active = jax.lax.stop_gradient(preactivations(layer["w"], h)) >= 0
+            h = straight_through(jax.nn.relu(z), jnp.where(active, z, 0))
+        else:
+            h = jax.nn.relu(z)
     return h[:, 0]
+
+
+def _quantised(spec: MLP, w: Float[Array, "m d"]) -> Float[Array, "m d"]:
+    return ternary(w) if spec.levels == "ternary" else neuron_wise(w, scale=spec.scale)
+
+
+def quantised_weights(spec: MLP, params: Params) -> list[Int8[Array, "neurons fan_in"]]:
+    """Return the levels of each 1-bit layer, what flips in training: Sign(W_l - mu_l) (D25, Def. D.3), or -1, 0, 1."""
+    chosen = [layer["w"] for layer, one_bit in zip(params, spec.one_bit_layers, strict=True) if one_bit]
+    if spec.levels == "ternary":
+        return [jnp.sign(ternary(w)).astype(jnp.int8) for w in chosen]
+    means = [mean_and_size(w, scale=spec.scale)[0] for w in chosen]
+    return [jnp.where(w >= mu, 1, -1).astype(jnp.int8) for w, mu in zip(chosen, means, strict=True)]
 
 
 def parameters(spec: MLP) -> int:

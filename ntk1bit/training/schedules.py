@@ -11,7 +11,7 @@ import optax
 
 from ntk1bit.errors import InputError, require_choice
 
-Optimiser = Literal["adam", "sgd"]
+Optimiser = Literal["adam", "sgd", "momentum"]
 Schedule = Literal["constant", "cosine", "linear"]
 OPTIMISERS: tuple[str, ...] = get_args(Optimiser)
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
@@ -30,9 +30,10 @@ class Training:
     batch
         Examples per mini-batch; None takes all examples at every step.
     optimiser
-        ``"adam"`` (epsilon = 1e-8) or ``"sgd"`` (no momentum).
+        ``"adam"`` (epsilon = 1e-8), ``"sgd"`` (no momentum), or ``"momentum"``, whose update is v <- beta1 v + gradient
+        (Polyak's heavy ball; where gradients are constant it is 1/(1 - beta1) times that of ``"sgd"``).
     beta1, beta2
-        Of Adam.
+        Of Adam; beta1 of momentum too.
     weight_decay
         Times the rate and the parameters, subtracted from all parameters at every step beside the optimiser's update
         (decoupled, Loshchilov and Hutter 2019).
@@ -73,7 +74,7 @@ class Training:
         require_choice("optimiser", self.optimiser, OPTIMISERS)
         require_choice("schedule", self.schedule, SCHEDULES)
         if not 0 <= self.beta1 < 1:
-            raise InputError(f"beta1 of Adam must be at least 0 and below 1, got {self.beta1}")
+            raise InputError(f"beta1 of Adam or momentum must be at least 0 and below 1, got {self.beta1}")
         if not 0 < self.beta2 < 1:
             raise InputError(f"beta2 of Adam must be between 0 and 1, got {self.beta2}")
         if not (self.weight_decay >= 0 and math.isfinite(self.weight_decay)):
@@ -117,5 +118,8 @@ def gradient_transform(
     optimiser: Optimiser, *, beta1: float, beta2: float, weight_decay: float
 ) -> optax.GradientTransformation:
     """Return what turns gradients into the updates that the rate multiplies; arguments as in `Training`."""
-    update = optax.scale_by_adam(b1=beta1, b2=beta2) if optimiser == "adam" else optax.identity()
+    if optimiser == "adam":
+        update = optax.scale_by_adam(b1=beta1, b2=beta2)
+    else:
+        update = optax.trace(beta1) if optimiser == "momentum" else optax.identity()
     return optax.chain(update, optax.add_decayed_weights(weight_decay)) if weight_decay else update

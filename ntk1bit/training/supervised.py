@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -26,6 +26,7 @@ from ntk1bit.errors import InputError
 from ntk1bit.printing import record
 from ntk1bit.training.checkpoints import Checkpoint, identity_digest
 from ntk1bit.training.descent import NEVER, Descent, descend
+from ntk1bit.training.oscillation import Oscillation
 from ntk1bit.training.schedules import Training
 
 _STREAM = 0x7A  # keeps the batches apart from the weights of the same seed
@@ -75,6 +76,8 @@ def train(
     x_test: Float[np.ndarray, "n_test d"] | None = None,
     y_test: Float[np.ndarray, " n_test"] | None = None,
     watch: Float[np.ndarray, "points d"] | None = None,
+    stops: Sequence[int] | None = None,
+    look: Callable[[int, Any], None] | None = None,
     checkpoint: Checkpoint | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> Trained:
@@ -95,6 +98,12 @@ def train(
         Points whose loss is recorded too.
     watch
         Points whose outputs are recorded.
+    stops
+        The steps that are recorded, in place of `training.recorded`; as in `descend`.
+    look
+        Called with the step and the parameters wherever something is recorded, as in `descend`: `following` makes one
+        that feeds monitors. The parameters are used again by the next step: what is kept of them must be a copy. Steps
+        that a checkpoint has seen are not shown again.
     checkpoint
         Where to resume from and to keep the state. Its identity says which network `init` and `apply` are (such as the
         `repr` of its specification); settings, seeds and data are added to it here.
@@ -115,7 +124,8 @@ def train(
     data = _checked(x, y, x_test, y_test, watch, training, seeds)
     evaluate = _evaluating(apply)
     if checkpoint is not None:
-        identity = identity_digest(training, tuple(map(int, seeds)), checkpoint.identity, *data)
+        chosen = () if stops is None else (tuple(stops),)
+        identity = identity_digest(training, tuple(map(int, seeds)), checkpoint.identity, *data, *chosen)
         checkpoint = dataclasses.replace(checkpoint, identity=identity)
     batch = training.batch
     ended = descend(
@@ -125,16 +135,60 @@ def train(
         data=data[:2],
         batches=None if batch is None else lambda steps: batches(seeds, steps, count=len(x), batch=batch),
         networks=len(seeds),
+        stops=stops,
+        look=look,
         observe=lambda params: evaluate(params, *data),
         checkpoint=checkpoint,
         progress=progress,
     )
-    return _trained(ended, training, seeds)
+    return _trained(ended, training, training.recorded if stops is None else stops, seeds)
 
 
-def _trained(ended: Descent, training: Training, seeds: tuple[int, ...]) -> Trained:
+def following(
+    monitors: Sequence[Oscillation],
+    apply: Callable[[Any, Any], Any],
+    x: Float[np.ndarray, "points d"],
+    *,
+    weights: Callable[[Any], Any] | None = None,
+) -> Callable[[int, Any], None]:
+    """Return a `look` for `train` that feeds monitors: record every step (`Training.every` = 1, or `stops`).
+
+    Parameters
+    ----------
+    monitors
+        One for each seed, in their order.
+    apply
+        As in `train`.
+    x
+        The probe points, whose targets the monitors have.
+    weights
+        From parameters to the quantised weights, a list of arrays: `functools.partial(mlp.quantised_weights, network)`
+        of an MLP. Without it flips are not counted.
+
+    Raises
+    ------
+    InputError
+        From the function returned, if there is not one monitor for each network.
+    """
+    see = _seeing(apply, weights)
+    points = jnp.asarray(x, dtype=float)
+
+    def look(step: int, params: Any) -> None:
+        outputs, held = see(params, points)
+        if len(outputs) != len(monitors):
+            raise InputError(
+                f"there are {len(outputs)} networks side by side and {len(monitors)} monitors; give each its own"
+            )
+        held = [np.asarray(one) for one in held]
+        for place, (monitor, found) in enumerate(zip(monitors, np.asarray(outputs), strict=True)):
+            monitor.update(found, [one[place] for one in held] if held else None, step=step)
+
+    return look
+
+
+def _trained(ended: Descent, training: Training, recorded: Sequence[int], seeds: tuple[int, ...]) -> Trained:
     """Put the records in order; those of a network that has diverged are NaN."""
-    steps = np.asarray(training.recorded)
+    steps = np.asarray(recorded)
     loss, test_loss, predictions = (np.asarray(one, dtype=np.float64).swapaxes(0, 1) for one in ended.records)
     diverged_at = ended.diverged_at[:, None]
     well = np.isfinite(loss) & ((diverged_at == NEVER) | (steps <= diverged_at))
@@ -180,6 +234,16 @@ def _mean_square(apply: Callable[[Any, Any], Any]) -> Callable[..., Any]:
         return jnp.mean((apply(params, xs) - ys) ** 2)
 
     return loss
+
+
+@functools.lru_cache(maxsize=8)
+def _seeing(apply: Callable[[Any, Any], Any], weights: Callable[[Any], Any] | None) -> Callable[..., Any]:
+    """Return a function from the networks and points to outputs and quantised weights."""
+
+    def one(params: Any, x: Array) -> tuple[Array, list[Array]]:
+        return apply(params, x), [] if weights is None else list(weights(params))
+
+    return jax.jit(jax.vmap(one, in_axes=(0, None)))
 
 
 @functools.lru_cache(maxsize=8)

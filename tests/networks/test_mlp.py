@@ -10,7 +10,7 @@ import pytest
 
 from ntk1bit import autodiff, kernels
 from ntk1bit.errors import InputError
-from ntk1bit.networks import quantizers, two_layer
+from ntk1bit.networks import mlp, quantizers, two_layer
 from ntk1bit.networks.mlp import MLP, apply, hidden_width, init, one_bit_share, parameters
 
 EPSILON = float(np.finfo(np.float32).eps)
@@ -169,3 +169,46 @@ def test_mistakes_are_told(untyped):
         hidden_width(5, 3, 4)
     with pytest.raises(InputError, match="depth"):
         hidden_width(5, 1, 400)
+
+
+@pytest.mark.parametrize("levels", ["signs", "ternary"])
+def test_quantised_weights_are_the_levels_of_the_layers_in_the_middle(levels):
+    spec = MLP(3, (6, 5, 4), levels=levels)
+    params = init(spec, 2)
+    found = mlp.quantised_weights(spec, params)
+    assert [one.shape for one in found] == [(5, 6), (4, 5)]
+    for one, layer in zip(found, params[1:3], strict=True):
+        w = np.asarray(layer["w"])
+        if levels == "signs":
+            expected = np.where(w >= w.mean(axis=1, keepdims=True), 1, -1)
+        else:
+            expected = np.clip(np.rint(w / np.abs(w).mean()), -1, 1)
+        assert np.array_equal(np.asarray(one), expected)
+
+
+def test_with_ternary_levels_the_network_has_one_scale_for_a_layer():
+    spec = MLP(3, (6, 5), biases=False, levels="ternary")
+    params = init(spec, 2)
+    x = np.random.default_rng(0).standard_normal((7, 3)).astype(np.float32)
+    w = [np.asarray(layer["w"], np.float64) for layer in params]
+    beta = np.abs(w[1]).mean()
+    h = np.maximum(x @ w[0].T, 0)
+    h = np.maximum(h @ (beta * np.clip(np.rint(w[1] / beta), -1, 1)).T, 0)
+    # sums of up to six products of numbers of size 1 in float32
+    assert np.asarray(apply(spec, params, x)) == pytest.approx((h @ w[2].T)[:, 0], abs=1e-5)
+
+
+def test_latent_activity_changes_the_gradient_alone_and_by_the_patterns_of_latent_weights():
+    one, other = (MLP(3, (16, 9), biases=False, activity=a) for a in ("straight_through", "latent"))
+    params = init(one, 1)
+    x = np.random.default_rng(0).standard_normal((7, 3)).astype(np.float32)
+    assert np.array_equal(apply(one, params, x), apply(other, params, x))
+    gradient: Any = jax.grad(lambda p: apply(other, p, x).sum())(params)
+    w = [np.asarray(layer["w"], np.float64) for layer in params]
+    h = np.maximum(x @ w[0].T, 0)
+    active = h @ w[1].T >= 0
+    z = h @ quantizers.effective_weights(w[1]).T
+    assert (active != (z >= 0)).any()
+    # d f/d W_2 = sum over inputs of w_3 1[latent active] h: float32 sums of seven products
+    assert np.asarray(gradient[1]["w"]) == pytest.approx((active * w[2]).T @ h, abs=1e-4)
+    assert np.asarray(gradient[2]["w"])[0] == pytest.approx(np.maximum(z, 0).sum(axis=0), abs=1e-4)

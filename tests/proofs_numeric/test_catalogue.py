@@ -31,6 +31,7 @@ EXPECTED = {
     *("C10-table4", "C10-stable", "C10-absmax-rate", "C10-rate", "C10-rate-size", "C10-flips", "C10-further"),
     *("C11", "C11-swing", "C11-late", "C11-pair", "C11-frozen", "C11-floor", "C11-aged", "C11-spread", "C11-phases"),
     *("C11-layers", "C11-averaged"),
+    *("C12", "C12-batches", "C12-momentum", "C12-averages", "C12-remedies", "C12-test"),
 }
 
 

@@ -15,8 +15,9 @@ from ntk1bit.networks import mlp
 from ntk1bit.networks.mlp import MLP
 from ntk1bit.training.checkpoints import Checkpoint
 from ntk1bit.training.descent import NEVER
+from ntk1bit.training.oscillation import Oscillation, oscillation_reference
 from ntk1bit.training.schedules import Training
-from ntk1bit.training.supervised import Trained, batch_of, train
+from ntk1bit.training.supervised import Trained, batch_of, following, train
 
 EPSILON = float(np.finfo(np.float32).eps)
 SPEC = MLP(2, (7, 5), bias_deviation=0.2)
@@ -33,7 +34,8 @@ def run(training: Training = SETTINGS, seeds: tuple[int, ...] = SEEDS, **options
 
 def plain(training: Training, seed: int) -> tuple[list[float], list[float]]:
     """One network, one step at a time, with optax's complete optimisers: (loss of the batch, of all points)."""
-    make = optax.adam if training.optimiser == "adam" else optax.sgd
+    momentum = {"momentum": training.beta1} if training.optimiser == "momentum" else {}
+    make = optax.adam if training.optimiser == "adam" else functools.partial(optax.sgd, **momentum)
     optimiser = make(lambda step: training.rate * training.lr_schedule(step))
     x, y = X.astype(np.float32), Y.astype(np.float32)
     params: Any = INIT(seed)
@@ -52,7 +54,12 @@ def plain(training: Training, seed: int) -> tuple[list[float], list[float]]:
 
 @pytest.mark.parametrize(
     "training",
-    [SETTINGS, Training(23, 0.02, every=10), Training(21, 0.1, optimiser="sgd", schedule="linear", last=0.1, every=7)],
+    [
+        SETTINGS,
+        Training(23, 0.02, every=10),
+        Training(21, 0.1, optimiser="sgd", schedule="linear", last=0.1, every=7),
+        Training(21, 0.02, batch=5, optimiser="momentum", beta1=0.8, schedule="constant", every=7),
+    ],
 )
 def test_many_seeds_at_once_are_the_plain_loop(training):
     found = run(training)
@@ -230,3 +237,50 @@ def test_mistakes_are_told(untyped):
         train(INIT, APPLY, X, Y[:-1], SETTINGS, seeds=(0,))
     with pytest.raises(InputError, match="of one dimension"):
         run(watch=np.zeros((3, 4)))
+
+
+def test_monitors_are_fed_after_every_recorded_step_and_change_nothing():
+    weights = functools.partial(mlp.quantised_weights, SPEC)
+    stops = (0, *range(30, 41))
+    monitors = [Oscillation(Y, window=11, last=3) for _ in SEEDS]
+    followed = run(stops=stops, watch=X, look=following(monitors, APPLY, X, weights=weights))
+    alone = run(stops=stops, watch=X)
+    assert np.array_equal(followed.predictions, alone.predictions)
+    assert followed.steps.tolist() == list(stops)
+    for place, monitor in enumerate(monitors):
+        frame = monitor.frame()
+        assert frame[["first_step", "last_step"]].to_numpy().tolist() == [[0, 0], [30, 40]]
+        reference = oscillation_reference(alone.predictions[place, 1:], Y, window=11, last=3).iloc[0]
+        # outputs are float32, evaluated by another compiled program: a few roundings of numbers of size 1
+        for column in ("loss", "averaged", "averaged_last"):
+            assert frame[column].iloc[1] == pytest.approx(reference[column], abs=10 * EPSILON)
+
+
+def test_signs_of_monitors_are_those_of_the_networks():
+    every = [stacked_signs(run(dataclasses.replace(SETTINGS, steps=40), stops=(0, 40)).params)]
+    seen: list[np.ndarray] = []
+    run(stops=(0, 40), look=lambda _, params: seen.append(stacked_signs(params)))
+    assert len(seen) == 2
+    assert np.array_equal(seen[1], every[0])
+    monitors = [Oscillation(Y, window=2) for _ in SEEDS]
+    look = following(monitors, APPLY, X, weights=functools.partial(mlp.quantised_weights, SPEC))
+    run(Training(1, 0.5, optimiser="sgd", schedule="constant"), look=look)
+    run_signs: list[np.ndarray] = []
+    run(
+        Training(1, 0.5, optimiser="sgd", schedule="constant"),
+        look=lambda _, params: run_signs.append(stacked_signs(params)),
+    )
+    share = (run_signs[0] != run_signs[1]).mean(axis=1)
+    assert share.max() > 0
+    assert [monitor.frame()["flips"].iloc[0] for monitor in monitors] == pytest.approx(share)
+
+
+def test_there_is_one_monitor_for_each_network():
+    with pytest.raises(InputError, match="3 networks side by side and 1 monitors"):
+        run(look=following([Oscillation(Y)], APPLY, X))
+
+
+def stacked_signs(params: Any) -> np.ndarray:
+    """The signs of the layer in the middle, whose rows are held against their means: (networks, weights)."""
+    w = np.asarray(params[1]["w"])
+    return np.where(w >= w.mean(axis=2, keepdims=True), 1, -1).reshape(len(w), -1)

@@ -14,6 +14,7 @@ from ntk1bit.plots.layout import Panels, Sheet, StyleName, read_sheet
 from ntk1bit.plots.legends import settle
 from ntk1bit.plots.palettes import Colours
 from ntk1bit.plots.recipes.deep import draw_functions, draw_scaling_law, draw_similarity
+from ntk1bit.plots.recipes.deep_oscillation import draw_deep_oscillation
 from ntk1bit.plots.recipes.descent import draw_convergence, draw_oscillation, draw_phases, draw_terms
 from ntk1bit.plots.recipes.energy import draw_energy
 from ntk1bit.plots.recipes.feed_forward import draw_feed_forward
@@ -32,6 +33,7 @@ _DRAW = {
     "convergence": draw_convergence,
     "oscillation": draw_oscillation,
     "phases": draw_phases,
+    "oscillation-deep": draw_deep_oscillation,
     "terms": draw_terms,
     "floor": draw_floor,
     "gap": draw_gap,

@@ -22,7 +22,22 @@ def document(**outcomes: str) -> dict[str, Any]:
     """Return a verdicts.json in which every claim is supported, but for those given (dots and dashes of ids as `_`)."""
     from . import made_up_deep
 
-    claims = [_c0(), _eq5(), _c1b(), _c1(), _c1_h(), _c1_k(), *_c11(), _c2(), _c2_law(), *_c3(), _c3b(), _c4(), _prop()]
+    claims = [
+        _c0(),
+        _eq5(),
+        _c1b(),
+        _c1(),
+        _c1_h(),
+        _c1_k(),
+        *_c11(),
+        *_c12(),
+        _c2(),
+        _c2_law(),
+        *_c3(),
+        _c3b(),
+        _c4(),
+        _prop(),
+    ]
     claims += made_up_deep.claims()
     for claim in claims:
         outcome = outcomes.get(claim["id"].replace(".", "_").replace("-", "_"), "supported")
@@ -54,7 +69,8 @@ def entry(name: str, tables: dict[str, list[Row]], exponents: dict[str, float]) 
         | {"note": ""}
         for one, value in exponents.items()
     ]
-    ours = ("C0", "C1-K", "C11-swing", "C11-pair", "C11-phases", "C2", "C2-law", "C3-paired", "C3b", "C4")
+    ours = ("C0", "C1-K", "C11-swing", "C11-pair", "C11-phases", "C12", "C12-remedies", "C2", "C2-law", "C3-paired")
+    ours = (*ours, "C3b", "C4")
     source = (
         "ours" if name in ours else "W23, somewhere" if name.startswith(("C6", "C7", "C9", "C10")) else "D25, somewhere"
     )
@@ -155,6 +171,30 @@ def _c11() -> list[dict[str, Any]]:
         entry("C11-swing", {"loss against time": curves}, {"loss.m": 0.0}),
         entry("C11-pair", {"amplitude": amplitude}, {"amplitude.d8.0.5": 0.97}),
         entry("C11-phases", {"alternating part": phases}, {"factor": 1.1, "rank": -0.99}),
+    ]
+
+
+def _c12() -> list[dict[str, Any]]:
+    rates = {"sgd": (0.4, 0.8), "batches": (0.4, 0.8), "momentum": (0.08, 0.04), "adam": (0.02, 0.01)}
+    turns = {"sgd": -0.7, "batches": -0.2, "momentum": 0.4, "adam": 0.3}
+    table = [
+        {"kind": kind, "rate": rate, "measure": "autocorrelation", "width": m, "seeds": 5}
+        | {"value": turns[kind] + rate / 9, "low": turns[kind] - 0.1, "high": turns[kind] + 0.2}
+        for kind, both in rates.items()
+        for rate in both
+        for m in WIDTHS[:3]
+    ]
+    left = {"averaged_last": 0.02, "latents": 0.2, "freezing": 0.05, "decay": 1.4, "latent": 3.0}
+    remedies = [
+        {"kind": kind, "remedy": remedy, "points": one, "value": v, "low": 0.8 * v, "high": 1.2 * v, "seeds": 5}
+        for kind in ("sgd", "adam")
+        for remedy, share in left.items()
+        if (kind, remedy) != ("adam", "latent")
+        for one, v in (("train", share), ("test", 1.0))
+    ]
+    return [
+        entry("C12", {"against width": table}, {"autocorrelation.sgd.0.4": -0.7}),
+        entry("C12-remedies", {"remedies": remedies}, {"train.sgd.freezing": 0.05}),
     ]
 
 

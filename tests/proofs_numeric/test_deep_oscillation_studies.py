@@ -1,0 +1,51 @@
+"""The study of deep networks: what is in it, which seeds it has, and what it costs."""
+
+from __future__ import annotations
+
+import pytest
+
+from ntk1bit.experiments import DeepOscillation, ExperimentList
+from proofs_numeric.deep_oscillation_studies import KINDS, deep_oscillation_studies
+from proofs_numeric.studies import PRESETS, studies
+
+TRIALS = {900, 901, 902}
+
+
+def experiments(preset: str) -> list[DeepOscillation]:
+    ((name, _, specification),) = deep_oscillation_studies(preset)
+    assert studies(preset)[name].specification == specification
+    assert isinstance(specification, ExperimentList)
+    found = [one for one in specification.experiments if isinstance(one, DeepOscillation)]
+    assert len(found) == len(specification.experiments) == len(set(found))
+    return found
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_kind_has_three_widths_two_rates_and_five_seeds_of_its_own(preset):
+    made = experiments(preset)
+    for kind in KINDS:
+        plain = [
+            one for one in made
+            if (one.optimiser, one.batch, one.remedy, one.levels) == (kind.optimiser, kind.batch, "none", "signs")
+        ]  # fmt: skip
+        assert {one.rate for one in plain} == set(kind.rates)
+        assert len({one.width for one in plain}) >= 3
+        assert len(plain) == len(kind.rates) * len({one.width for one in plain})
+        remedied = {one.remedy for one in made if (one.optimiser, one.batch) == (kind.optimiser, kind.batch)} - {"none"}
+        assert remedied == set(kind.remedies)
+    for one in made:
+        assert len(one.seeds) >= 5
+        assert not TRIALS & set(one.seeds)
+    assert len({one.seeds for one in made}) == 1  # remedies are held against networks of the same starts
+
+
+def test_remedies_have_the_width_rate_and_steps_of_networks_without():
+    made = experiments("standard")
+    plain = {(one.optimiser, one.batch, one.rate, one.width, one.steps) for one in made if one.remedy == "none"}
+    for one in made:
+        assert (one.optimiser, one.batch, one.rate, one.width, one.steps) in plain
+        assert one.width == 1024 or one.remedy == "none"
+
+
+def test_standard_takes_at_most_eight_minutes_of_two_cores():
+    assert sum(one.cost for one in experiments("standard")) < 960
