@@ -51,7 +51,7 @@ def test_standard_has_five_seeds_that_others_do_not_use_and_takes_minutes():
             assert min(specification.seeds) >= 20
         if isinstance(specification, ExperimentList):
             assert all(len(one.seeds) >= 5 and min(one.seeds) >= 20 for one in specification.experiments)  # pyright: ignore[reportAttributeAccessIssue]
-    assert total < 960  # eight minutes of two cores
+    assert total < 1200  # ten minutes of two cores
 
 
 def test_the_networks_at_the_theorems_rate_are_those_that_the_claim_speaks_of():
