@@ -7,18 +7,18 @@ residuals r_1 and r_2, S = r_1 + r_2, A = r_1 - r_2:
     S_{t+1} = (1 - alpha) S_t,     A_{t+1} = (1 - alpha) A_t + gamma (dN^+ - dN^-),     dN^a: net length come up.
 
 Lines start with density 1. Moves are two translations each, so densities stay sums of indicators of intervals, and with
-rational alpha, gamma and targets every number is rational: the recursion is followed without any error (`Fraction`).
+rational alpha, gamma and targets every number is rational: the recursion is followed without any error.
 
 **The trap.** After step t_0 put p_t = sum of A/2 over the steps since. The line of a = -1 has moved rigidly by p_t, that
-of a = +1 by -p_t, each point by at most q = sum over t >= t_0 of |S_t|/2 more or less. So with m^a(p) the length of
-line a in [-p, 0) at t_0 (less that in [0, -p) where p < 0), which grows with p,
+of a = +1 by -p_t, each point by at most q = sum over t >= t_0 of |S_t|/2 more or less. So with F^a(u) the length of
+line a in [0, u) at t_0 (less that in [u, 0) where u < 0), which grows with u,
 
-    A_t = A_{t_0} - 2 alpha p_t - gamma G_t,     m^-(p_t - q) - m^+(-p_t + q) <= G_t <= m^-(p_t + q) - m^+(-p_t - q),
+    A_t = A_{t_0} - 2 alpha p_t - gamma G_t,     F^+(p_t - q) - F^-(q - p_t) <= G_t <= F^+(p_t + q) - F^-(-p_t - q),
 
-exactly, and p_{t+1} = p_t + A_t/2. Let J_0 and J_1 be disjoint intervals of p, with densities constant at the places
-that they stand for, q more to both sides: D_0 and D_1 on both lines together. There p -> p_{t+1} is linear up to
-gamma D q/2, of slope 1 - alpha - gamma D/2. If it takes J_0 into J_1 and J_1 into J_0, p alternates between them for
-ever, and |A_t| >= 2 dist(J_0, J_1) for all t >= t_0. Descent with K_eff has A_t = (1 - alpha - gamma)^t A_0 -> 0.
+exactly, and p_{t+1} = p_t + A_t/2. So p_{t+1} is enclosed for p_t in an interval: cut it in parts, and take the ends
+of each for p and G. If disjoint intervals J_0, which holds 0, and J_1 are found such that J_0 is taken into J_1 and J_1
+into J_0, p alternates between them for ever, and |A_t| >= 2 dist(J_0, J_1) for all t >= t_0. Descent with K_eff has
+A_t = (1 - alpha - gamma)^t A_0 -> 0.
 
 **An input with rational numbers.** x = (2, -1, -1)/sqrt 6, d = 3, scale ``std``, kappa = 1: weights of zero mean have six
 equal sectors of signs, and k : C : K_eff(x, x) = 4 : 2 : 5 in units of 1/(3 sqrt 2 pi). So gamma = alpha/2 exactly, and
@@ -27,14 +27,20 @@ eta_rel = 3 sqrt 2 pi alpha/8, as the limit of H(0) is 1/2.
 
 from __future__ import annotations
 
+import bisect
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
+from ntk1bit.arguments import whole
 from ntk1bit.errors import InputError
 
 THREE_FEATURES = {"k": 4 / (3 * math.sqrt(2) * math.pi), "C": 2 / (3 * math.sqrt(2) * math.pi)}
 """k and C of x = (2, -1, -1)/sqrt 6, kappa = 1, scale ``std``."""
+
+_PARTS = 32  # that an interval of p is cut into
+_ROUNDS = 12  # in which J_0 and J_1 may grow
 
 
 @dataclass
@@ -49,13 +55,12 @@ class RelayLine:
         The intervals between.
     """
 
-    left: Fraction
-    right: Fraction
-    pieces: list[tuple[Fraction, Fraction]]
+    left: int
+    right: int
+    pieces: list[tuple[int, int]]
 
-    def move(self, above: Fraction, below: Fraction) -> Fraction:
+    def move(self, above: int, below: int) -> int:
         """Move points u >= 0 by `above` and others by `below`; return the net length that has come up through 0."""
-        zero = Fraction(0)
         high, low = [], []
         for first, last in self.pieces:
             if first >= 0:
@@ -63,36 +68,55 @@ class RelayLine:
             elif last <= 0:
                 low.append((first, last))
             else:
-                low.append((first, zero))
-                high.append((zero, last))
+                low.append((first, 0))
+                high.append((0, last))
         if self.left > 0:
-            high.append((zero, self.left))
+            high.append((0, self.left))
         if self.right < 0:
-            low.append((self.right, zero))
-        high_end, low_end = max(self.right, zero), min(self.left, zero)
-        up = max(low_end + below, zero) - max(-(high_end + above), zero)
-        up += sum(max(last + below, zero) - max(first + below, zero) for first, last in low)
-        up -= sum(max(-(first + above), zero) - max(-(last + above), zero) for first, last in high)
+            low.append((self.right, 0))
+        high_end, low_end = max(self.right, 0), min(self.left, 0)
+        up = max(low_end + below, 0) - max(-(high_end + above), 0)
+        up += sum(max(last + below, 0) - max(first + below, 0) for first, last in low)
+        up -= sum(max(-(first + above), 0) - max(-(last + above), 0) for first, last in high)
         self.left, self.right = low_end + below, high_end + above
         self.pieces = [(first + above, last + above) for first, last in high]
         self.pieces += [(first + below, last + below) for first, last in low]
         return up
 
-    def length(self, first: Fraction, last: Fraction) -> Fraction:
-        """Return the length in [first, last), overlaps counted each; negative for last < first."""
-        if last < first:
-            return -self.length(last, first)
-        zero = Fraction(0)
-        found = max(min(last, self.left) - first, zero) + max(last - max(first, self.right), zero)
-        return found + sum(max(min(last, end) - max(first, start), zero) for start, end in self.pieces)
+    def lengths(self) -> CumulativeLength:
+        """Return F(u), the length in [0, u), overlaps counted each, as a function."""
+        changes: dict[int, int] = {0: 0}
+        for at, change in (
+            (self.left, -1),
+            (self.right, 1),
+            *((first, 1) for first, _ in self.pieces),
+            *((last, -1) for _, last in self.pieces),
+        ):
+            changes[at] = changes.get(at, 0) + change
+        ends = sorted(changes)
+        densities = [1]  # before the first end there is the half-line alone
+        for at in ends:
+            densities.append(densities[-1] + changes[at])
+        values = [0]
+        for density, (first, last) in zip(densities[1:], pairwise(ends), strict=False):
+            values.append(values[-1] + density * (last - first))
+        zero = values[ends.index(0)]
+        return CumulativeLength(ends, [one - zero for one in values], densities)
 
-    def density(self, first: Fraction, last: Fraction) -> int | None:
-        """Return the density on [first, last], None where it is not constant there."""
-        ends = [self.left, self.right, *(end for piece in self.pieces for end in piece)]
-        if any(first <= end <= last for end in ends):
-            return None
-        inside = sum(start < first < end for start, end in self.pieces)
-        return inside + (last < self.left) + (first > self.right)
+
+@dataclass(frozen=True)
+class CumulativeLength:
+    """A piecewise linear function that grows: `values` at `ends`, with slopes `densities` before, between and after."""
+
+    ends: list[int]
+    values: list[int]
+    densities: list[int]
+
+    def __call__(self, u: int) -> int:
+        """Return its value at u."""
+        index = bisect.bisect_right(self.ends, u)
+        at = max(index - 1, 0)
+        return self.values[at] + self.densities[index] * (u - self.ends[at])
 
 
 @dataclass(frozen=True)
@@ -121,7 +145,7 @@ class CapturedCycle:
 
 
 class OppositeRecursion:
-    """The recursion on two opposite inputs, without rounding.
+    """The recursion on two opposite inputs, without rounding: whole multiples of a unit that is fine enough.
 
     Parameters
     ----------
@@ -129,6 +153,8 @@ class OppositeRecursion:
         y_1 and y_2; the start is ``paired``.
     alpha, gamma
         eta k and eta C, rational and positive, with alpha + gamma < 2: where descent with K_eff converges.
+    steps
+        The most that may be taken, >= 1.
 
     Raises
     ------
@@ -136,60 +162,80 @@ class OppositeRecursion:
         For other numbers.
     """
 
-    def __init__(self, targets: tuple[Fraction, Fraction], *, alpha: Fraction, gamma: Fraction) -> None:
+    def __init__(self, targets: tuple[Fraction, Fraction], *, alpha: Fraction, gamma: Fraction, steps: int) -> None:
         if not (alpha > 0 and gamma > 0 and alpha + gamma < 2):
             raise InputError(f"alpha and gamma must be positive with a sum below 2, got {alpha} and {gamma}")
+        self.steps = whole("steps", steps, allowed="a whole number, 1 or more", least=1)
+        first, second = Fraction(targets[0]), Fraction(targets[1])
         self.alpha, self.gamma = Fraction(alpha), Fraction(gamma)
-        self.total = -(Fraction(targets[0]) + Fraction(targets[1]))
-        self.apart = Fraction(targets[1]) - Fraction(targets[0])
+        self._divisor = math.lcm(self.alpha.denominator, (self.gamma / 2).denominator)
+        self._kept = int((1 - self.alpha) * self._divisor)
+        self._gained = int(self.gamma / 2 * self._divisor)
+        self.unit = Fraction(1, math.lcm(first.denominator, second.denominator) * self._divisor**steps)
+        self._first, self._second = int(-first / self.unit), int(-second / self.unit)
         self.step = 0
-        self._start = abs(self.apart)
-        zero = Fraction(0)
-        self.plus, self.minus = RelayLine(zero, zero, []), RelayLine(zero, zero, [])
+        self._start = abs(first - second)
+        self.plus, self.minus = RelayLine(0, 0, []), RelayLine(0, 0, [])
+
+    @property
+    def residuals(self) -> tuple[Fraction, Fraction]:
+        """r_1 and r_2."""
+        return self._first * self.unit, self._second * self.unit
 
     def advance(self) -> None:
-        """Take a step."""
-        first, second = (self.total + self.apart) / 2, (self.total - self.apart) / 2
-        up = self.plus.move(-first, second) - self.minus.move(first, -second)
-        self.total = (1 - self.alpha) * self.total
-        self.apart = (1 - self.alpha) * self.apart + self.gamma * up
+        """Take a step; the division is exact for as many as `steps`.
+
+        Raises
+        ------
+        InputError
+            After `steps` steps.
+        """
+        if self.step == self.steps:
+            raise InputError(f"the recursion was made for {self.steps} steps; make it for more")
+        first, second = self._first, self._second
+        gained = self._gained * (self.plus.move(-first, second) - self.minus.move(first, -second))
+        self._first = (self._kept * first + gained) // self._divisor
+        self._second = (self._kept * second - gained) // self._divisor
         self.step += 1
 
     def trapped(self) -> CapturedCycle | None:
         """Return what the trap proves from this step on; None if it proves nothing."""
-        alpha, gamma = self.alpha, self.gamma
-        q = abs(self.total) / 2 / (1 - abs(1 - alpha))
-        here, there = Fraction(0), self.apart / 2
-        slopes, slacks = [], []
-        for at in (here, there):
-            density = self._density(at, q)
-            if density is None:
-                return None
-            slopes.append(1 - alpha - gamma * density / 2)
-            slacks.append(gamma * density * q / 2)
-        shrinks = 1 - abs(slopes[0] * slopes[1])
-        if shrinks <= 0 or self.apart == 0:
-            return None
-        moved = self.minus.length(-there, Fraction(0)) - self.plus.length(there, Fraction(0))
-        back = (1 - alpha) * there + self.apart / 2 - gamma * moved / 2  # from `there`, where nothing else disturbs
-        # the two-cycle of p -> there + slopes[0] p and p -> back + slopes[1] (p - there): the fixed point of both
-        first = back / (1 - slopes[0] * slopes[1])
-        second = there + slopes[0] * first
-        width = max(abs(first), (abs(slopes[1]) * slacks[0] + slacks[1]) / shrinks)
-        other = abs(slopes[0]) * width + slacks[0]
-        if self._density(first, width + q) is None or self._density(second, other + q) is None:
-            return None
-        distance = abs(second - first)
-        if distance <= width + other:
-            return None
-        kernel = abs(1 - alpha - gamma) ** self.step * self._start
-        return CapturedCycle(self.step, 2 * (distance - width - other), 2 * (distance + width + other), kernel)
+        swept = abs(self.residuals[0] + self.residuals[1]) / 2 / (1 - abs(1 - self.alpha))
+        q = math.ceil(swept / self.unit)
+        plus, minus = self.plus.lengths(), self.minus.lengths()
 
-    def _density(self, at: Fraction, reach: Fraction) -> int | None:
-        """Return the density of both lines at what p = `at` brings to the threshold, `reach` to both sides."""
-        minus = self.minus.density(-at - reach, -at + reach)
-        plus = self.plus.density(at - reach, at + reach)
-        return None if minus is None or plus is None else minus + plus
+        def image(low: int, high: int) -> tuple[int, int]:
+            """Enclose p_{t+1} for p_t in [low, high]."""
+            cuts = [low + (high - low) * part // _PARTS for part in range(_PARTS)] + [high]
+            lowest, highest = [], []
+            for start, end in pairwise(cuts):
+                least = plus(start - q) - minus(q - start)
+                most = plus(end + q) - minus(-end - q)
+                ends = sorted((self._kept * start, self._kept * end))
+                lowest.append(ends[0] - self._gained * most)
+                highest.append(ends[1] - self._gained * least)
+            push = self._divisor * (self._first - self._second)
+            twice = 2 * self._divisor
+            return (2 * min(lowest) + push) // twice, -((-2 * max(highest) - push) // twice)
+
+        here, there = (0, 0), image(0, 0)
+        for _ in range(_ROUNDS):
+            back = image(*there)
+            wide = min(here[0], back[0]), max(here[1], back[1])
+            slack = 1 + (wide[1] - wide[0]) // 8
+            here = wide[0] - slack, wide[1] + slack
+            there = image(*here)
+            if here[0] <= there[1] and there[0] <= here[1]:
+                return None
+            back = image(*there)
+            if here[0] <= back[0] and back[1] <= here[1]:
+                break
+        else:
+            return None
+        distance = max(there[0] - here[1], here[0] - there[1])
+        furthest = max(there[1] - here[0], here[1] - there[0])
+        kernel = abs(1 - self.alpha - self.gamma) ** self.step * self._start
+        return CapturedCycle(self.step, 2 * distance * self.unit, 2 * furthest * self.unit, kernel)
 
 
 def certify_cycle(
@@ -212,7 +258,7 @@ def certify_cycle(
         If nothing is proved until then, as where the targets are equal (A stays 0) or equal and opposite (no weight is
         swept to its threshold, and the limit is descent with K_eff).
     """
-    recursion = OppositeRecursion(targets, alpha=alpha, gamma=gamma)
+    recursion = OppositeRecursion(targets, alpha=alpha, gamma=gamma, steps=latest)
     for _ in range(latest):
         recursion.advance()
         found = recursion.trapped()
