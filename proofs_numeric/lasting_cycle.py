@@ -27,7 +27,7 @@ from ntk1bit.kernels.opposite_pairs import OppositeInputs, opposite_inputs
 from proofs_numeric.data import Data
 from proofs_numeric.proof import Proof
 
-_MARGIN, _LATEST = Fraction(1, 8), 120
+_MARGIN, _LATEST = Fraction(1, 8), 80
 # d (3: exact), alpha = eta k, gamma = eta C, y_2 where y_1 = 1
 _CERTIFIED = (
     (3, Fraction(3, 5), Fraction(3, 10), Fraction(9, 10)),
