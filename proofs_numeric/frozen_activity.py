@@ -149,7 +149,10 @@ def evidence_lemmas(data: Data) -> Evidence:  # noqa: ARG001 - drawn here
                 Count(f"lemma.{one}", "settings", int(table[f"{one}_fails"].sum()), len(table), of, "checks")
                 for one in "bcd"
             ),
-            *(Number(f"sharp.{one}", "over settings", float(table[f"{one}_share"].max()), of, "checks") for one in "bcd"),
+            *(
+                Number(f"sharp.{one}", "over settings", float(table[f"{one}_share"].max()), of, "checks")
+                for one in "bcd"
+            ),
         ),
         {"lemmas": table},
     )

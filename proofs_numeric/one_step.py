@@ -109,9 +109,7 @@ def evidence(data: Data) -> Evidence:  # noqa: ARG001 - drawn here: it takes sec
     )
     in_eta = scatter.loc[scatter["width"] == _WIDTHS[1]]
     in_width = scatter.loc[scatter["eta_rel"] == _RATES[1]]
-    flips = [
-        flips_above(x, y, width, rate / largest) for width, rate in itertools.product((64, 1024), (1e-4, 1e-3))
-    ]
+    flips = [flips_above(x, y, width, rate / largest) for width, rate in itertools.product((64, 1024), (1e-4, 1e-3))]
     meaning = "standard deviation of r'Df"
     return Evidence(
         (
@@ -129,7 +127,9 @@ def evidence_rate(data: Data) -> Evidence:  # noqa: ARG001 - drawn here
     of = f"{_DATA_SETS} data sets"
     return Evidence(
         tuple(
-            seeds_interval([one[index] for one in found], f"rate.{name}", "n = 32, d = 16", of, "checks", units="data sets")
+            seeds_interval(
+                [one[index] for one in found], f"rate.{name}", "n = 32, d = 16", of, "checks", units="data sets"
+            )
             for index, name in ((0, "least"), (-1, "most"))
         )
     )

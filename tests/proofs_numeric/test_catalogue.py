@@ -30,6 +30,7 @@ EXPECTED = {
     *("C9", "C9-cost", "C9-int8", "C9-choices", "C9-ptq"),
     *("C10-table4", "C10-stable", "C10-absmax-rate", "C10-rate", "C10-rate-size", "C10-flips", "C10-further"),
     *("C11", "C11-swing", "C11-late", "C11-pair", "C11-frozen"),
+    *("T1", "T1-rate", "T2", "T3", "T3-lemmas", "T3-floor", "T4", "T5"),
 }
 
 
