@@ -37,7 +37,7 @@ CLAIM = Claim(
     id="T2",
     title="near the limit for fixed steps, not for all",
     statement="|f_t - F_t| <= C_t m^-1/4 sqrt(log 1/delta) at fixed t: densities at thresholds grow at most twofold "
-    "a step. Not uniformly in t: with equal targets on x and -x the limit has r_1 = r_2, and networks leave it by O(1).",
+    "a step. Not uniformly in t: with equal targets on x and -x the limit has r_1 = r_2; networks leave it by O(1).",
     source="ours",
     assumptions="std scale, paired start; networks of d = 16 at eta_rel = 0.5.",
     refuted_by="a density above 2^t, a recursion with equal targets that leaves r_1 = r_2, or |r_1 - r_2| of networks "

@@ -1,9 +1,9 @@
 r"""T3, T3-lemmas, T3-floor: with patterns frozen at the start, f_t is a function of R_t, close to descent with K_eff.
 
 **Statement.** docs/theorems.md, theorem 3. A network of scale ``std``, d >= 3, whose steps use the activations of the
-start, has f_t = Phi_m(R_t), R_t = eta sum over s < t of f_s - y. With probability 1 - delta, for all R of a ball at once,
+start, has f_t = Phi_m(R_t), R_t = eta sum over s < t of f_s - y. With probability 1 - delta, for all R of a ball,
 
-    |Phi_m(R)(x) - f_0(x) + K_eff(x, X) R|  <=  kappa sigma(rho) sqrt(2 log N) + O(log m/sqrt m)  =  O(m^-1/4 sqrt(log m))
+    |Phi_m(R)(x) - f_0(x) + K_eff(x, X) R| <= kappa sigma(rho) sqrt(2 log N) + O(log m/sqrt m) = O(m^-1/4 sqrt(log m))
 
 with the constants of `frozen_bounds`, N the points of a net. It replaces Lemma 4.1 and Theorem 4.2 for such training:
 the bound is one for all steps, and the loss ends at O(log^2 m (1 + log m/d)/m), whatever eta.
@@ -91,7 +91,8 @@ CLAIM_FLOOR = Claim(
     statement="With backward patterns frozen at the start the loss of late steps is O(log^2 m (1 + log m/d)/m), with a "
     "constant free of eta.",
     source="ours, docs/theorems.md",
-    assumptions=f"paired start, n = {_N}, d = {_DIM}, m = {_FLOOR_WIDTHS[0]} to {_FLOOR_WIDTHS[-1]}, eta_rel = 1/8 to 1.",
+    assumptions=f"paired start, n = {_N}, d = {_DIM}, m = {_FLOOR_WIDTHS[0]} to {_FLOOR_WIDTHS[-1]}, "
+    "eta_rel = 1/8 to 1.",
     refuted_by="a late loss that falls more slowly than log^2 m/m over these widths, or one that grows as eta falls",
     criteria=(
         *(IntervalWithin(f"late.m.{rate:g}", high=-0.66) for rate in _RATES),
@@ -101,7 +102,8 @@ CLAIM_FLOOR = Claim(
         **{f"late.m.{rate:g}": f"exponent in m of the late loss, eta_rel = {rate:g}" for rate in _RATES},
         "late.eta": "exponent in eta of the late loss",
     },
-    ranges="log^2 m/m falls as m^-0.66 from 64 to 4096; a constant of 1/eta would have a power of -1, of which -1/4 is a quarter",
+    ranges="log^2 m/m falls as m^-0.66 from 64 to 4096; a constant of 1/eta would have a power of -1, of which -1/4 "
+    "is a quarter",
 )
 
 

@@ -1,9 +1,9 @@
 r"""Explicit constants of theorem 3 (docs/theorems.md): 1-bit networks whose backward patterns are frozen at the start.
 
 Scale ``std``, d >= 3. The n training inputs have norm 1 and the matrix X of them spectral norm Lambda; R is in the ball
-of radius B of R^n. A neuron moves by v = epsilon g_R(w), epsilon = kappa/sqrt m, norm(v) <= rho = kappa Lambda B/sqrt m.
+of radius B of R^n. A neuron moves by v = epsilon g_R(w), epsilon = kappa/sqrt m, |v| <= rho = kappa Lambda B/sqrt m.
 
-    sigma(rho)  = 2 sqrt(2 p_0 rho + (2/pi) d rho^2/sqrt(1 - 2/d)) + 2 sqrt 2 rho         lemma B: rms change of an output
+    sigma(rho)  = 2 sqrt(2 p_0 rho + (2/pi) d rho^2/sqrt(1 - 2/d)) + 2 sqrt 2 rho      lemma B: rms change of an output
     pi(u, b)    = 4 p_0 u + (n + 1.2) b^2                          lemma C: a weight within u of its moved threshold
     C_b         = 7 + 7.3 d + 1.2 n sqrt d + 2.3 d^1.5             lemma D: norm of the mean's second order over rho^2
 

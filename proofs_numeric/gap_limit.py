@@ -1,12 +1,12 @@
 r"""T5: the generalisation difference of frozen 1-bit training has a limit that is not zero.
 
 **Statement.** docs/theorems.md, theorem 5. With backward patterns frozen at the start the outputs on a test input tend,
-as t and then m grow, to K_eff(x, X) K_eff^-1 y from a ``paired`` start, and full precision to H'(x, X) H'^-1 y. At fixed
-d the two differ: the gap falls as m^-1/4 towards an offset. From an ``iid`` start f and f' differ at the start, by
+as t and then m grow, to K_eff(x, X) K_eff^-1 y from a ``paired`` start, and full precision to H'(x, X) H'^-1 y. At
+fixed d the two differ: the gap falls as m^-1/4 towards an offset. From an ``iid`` start they differ at the start, by
 
-    E (f - f')^2 = kappa^2 E (relu(z) - relu(<w, x>))^2  ->  kappa^2 (1 - (sin t + (pi - t) cos t)/pi),   cos t = sqrt(2/pi)
+    E (f - f')^2 = kappa^2 E (relu(z) - relu(<w, x>))^2  ->  kappa^2 (1 - (sin t + (pi - t) cos t)/pi)
 
-as d grows, 0.1746 kappa^2, flat in m, and what of it the training inputs do not determine stays.
+as d grows, cos t = sqrt(2/pi), 0.1746 kappa^2, flat in m, and what of it the training inputs do not determine stays.
 
 **Experiment.** Both kernel regressions on data sets of the sphere, random labels, n = 16, on 200 test inputs. The start
 by drawing neurons at d = 512.
@@ -34,8 +34,8 @@ _BATCHES, _NEURONS, _LARGE = 10, 4000, 512
 CLAIM = Claim(
     id="T5",
     title="frozen patterns: the gap has a limit, not zero",
-    statement="The gap of frozen 1-bit training tends to that of kernel regression with K_eff and with H', an offset at "
-    "fixed d (paired); and E (f - f')^2 = 0.1746 kappa^2 at the start (iid, large d), at any width.",
+    statement="The gap of frozen 1-bit training tends to that of kernel regression with K_eff and with H', an offset "
+    "at fixed d (paired); and E (f - f')^2 = 0.1746 kappa^2 at the start (iid, large d), at any width.",
     source="ours; in place of D25, Theorem 5.2",
     assumptions=f"sphere, random labels, n = {_N}, d = 8 and 32, limits of both kernels.",
     refuted_by="an offset below a fiftieth of the size of f', or a start off 0.1746 by more than 0.01",

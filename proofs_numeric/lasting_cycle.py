@@ -49,8 +49,8 @@ CLAIM = Claim(
     "all steps from some t_0 on, at the rates and targets listed.",
     source="ours",
     assumptions="paired start, y_1 = 1; d = 3 with exact constants, d = 16 with rounded ones; eta_rel 1/4 to 1.",
-    refuted_by="a setting that is not certified, one certified that is descent with K_eff, constants off those of Monte "
-    "Carlo by five standard errors, or a recursion off that in floating point",
+    refuted_by="a setting that is not certified, one certified that is descent with K_eff, constants off those of "
+    "Monte Carlo by five standard errors, or a recursion off that in floating point",
     criteria=(
         NoFailures("uncertified", len(_CERTIFIED)),
         NoFailures("wrongly.certified", len(_REFUSED)),

@@ -45,8 +45,8 @@ CLAIM = Claim(
     "sqrt(eta) m^-1/4; with probability 1 - O(eta sqrt m) no sign flips.",
     source="ours; in place of D25, Lemma H.5",
     assumptions=f"std scale, kappa = 1, random labels on the sphere, n = {_N}, d = {_DIM}.",
-    refuted_by="a mean of C3 over eta r^T H r off its prediction by more than 0.05 at some width, another power of eta or "
-    "m in the scatter, or more flips than the bound",
+    refuted_by="a mean of C3 over eta r^T H r off its prediction by more than 0.05 at some width, another power of eta "
+    "or m in the scatter, or more flips than the bound",
     criteria=(
         *(IntervalWithin(f"c3.error.m{width}", -0.05, 0.05) for width, _ in _MEANS),
         IntervalWithin("scatter.eta", 0.45, 0.55),

@@ -10,8 +10,8 @@ Lines start with density 1. Moves are two translations each, so densities stay s
 rational alpha, gamma and targets every number is rational: the recursion is followed without any error.
 
 **The trap.** After step t_0 put p_t = sum of A/2 over the steps since. The line of a = -1 has moved rigidly by p_t,
-that of a = +1 by -p_t, each point by at most q = sum over t >= t_0 of |S_t|/2 more or less. So with F^a(u) the length of
-line a in [0, u) at t_0 (less that in [u, 0) where u < 0), which grows with u,
+that of a = +1 by -p_t, each point by at most q = sum over t >= t_0 of |S_t|/2 more or less. So with F^a(u) the length
+of line a in [0, u) at t_0 (less that in [u, 0) where u < 0), which grows with u,
 
     A_t = A_{t_0} - 2 alpha p_t - gamma G_t,     F^+(p_t - q) - F^-(q - p_t) <= G_t <= F^+(p_t + q) - F^-(-p_t - q),
 
@@ -21,8 +21,8 @@ into J_0, p alternates between them for ever, and |A_t| >= 2 dist(J_0, J_1) for 
 A_t = (1 - alpha - gamma)^t A_0 -> 0.
 
 **An input with rational numbers.** x = (2, -1, -1)/sqrt 6, d = 3, scale ``std``, kappa = 1: weights of zero mean have
-six equal sectors of signs, and k : C : K_eff(x, x) = 4 : 2 : 5 in units of 1/(3 sqrt 2 pi). So gamma = alpha/2 exactly, and
-eta_rel = 3 sqrt 2 pi alpha/8, as the limit of H(0) is 1/2.
+six equal sectors of signs, and k : C : K_eff(x, x) = 4 : 2 : 5 in units of 1/(3 sqrt 2 pi). So gamma = alpha/2
+exactly, and eta_rel = 3 sqrt 2 pi alpha/8, as the limit of H(0) is 1/2.
 """
 
 from __future__ import annotations
