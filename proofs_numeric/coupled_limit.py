@@ -97,7 +97,7 @@ def density_share(seed: int, *, adversary: bool) -> float:
     The adversary moves both sides of what overlaps densest, (-half, half), to each other by some of `half`.
     """
     rng = np.random.default_rng([seed, 58])
-    line = RelayLine(0, 0, [])
+    line = RelayLine()
     size, largest = 1 << 60, 0.0
     half = 2 * size
     for step in range(1, _STEPS + 1):

@@ -6,7 +6,7 @@ residuals r_1 and r_2, S = r_1 + r_2, A = r_1 - r_2:
     line of a = +1: points u >= 0 move by -r_1, points u < 0 by +r_2;     line of a = -1: by +r_1 and -r_2;
     S_{t+1} = (1 - alpha) S_t,     A_{t+1} = (1 - alpha) A_t + gamma (dN^+ - dN^-),     dN^a: net length come up.
 
-Lines start with density 1. Moves are two translations each, so densities stay sums of indicators of intervals, and with
+Lines start with density 1. Moves are two translations each, so densities stay piecewise constant, and with
 rational alpha, gamma and targets every number is rational: the recursion is followed without any error.
 
 **The trap.** After step t_0 put p_t = sum of A/2 over the steps since. The line of a = -1 has moved rigidly by p_t,
@@ -40,64 +40,43 @@ THREE_FEATURES = {"k": 4 / (3 * math.sqrt(2) * math.pi), "C": 2 / (3 * math.sqrt
 """k and C of x = (2, -1, -1)/sqrt 6, kappa = 1, scale ``std``."""
 
 _PARTS = 32  # that an interval of p is cut into
-_EVERY = 4  # steps at which the trap is tried
 _ROUNDS = 12  # in which J_0 and J_1 may grow
 
 
-@dataclass
 class RelayLine:
-    """A line of relays: intervals [low, high) of density 1 each, which may overlap, and two half-lines.
+    """A line of relays with a piecewise constant density, 1 at the start and far away.
 
     Attributes
     ----------
-    left, right
-        Ends of the half-lines (-infinity, left) and [right, infinity).
-    pieces
-        The intervals between.
+    changes
+        How much the density grows at each place where it changes. A step adds two such places at most.
     """
 
-    left: int
-    right: int
-    pieces: list[tuple[int, int]]
+    def __init__(self) -> None:
+        self.changes: dict[int, int] = {0: 0}
 
     def move(self, above: int, below: int) -> int:
         """Move points u >= 0 by `above` and others by `below`; return the net length that has come up through 0."""
-        high, low = [], []
-        for first, last in self.pieces:
-            if first >= 0:
-                high.append((first, last))
-            elif last <= 0:
-                low.append((first, last))
+        length = self.lengths()
+        up = -length(-below) if below > 0 else 0
+        down = length(-above) if above < 0 else 0
+        before = 1 + sum(change for at, change in self.changes.items() if at < 0)  # the density just below 0
+        moved: dict[int, int] = {}
+        for at, change in [*self.changes.items(), (0, before)]:
+            if at >= 0:
+                moved[at + above] = moved.get(at + above, 0) + change
             else:
-                low.append((first, 0))
-                high.append((0, last))
-        if self.left > 0:
-            high.append((0, self.left))
-        if self.right < 0:
-            low.append((self.right, 0))
-        high_end, low_end = max(self.right, 0), min(self.left, 0)
-        up = max(low_end + below, 0) - max(-(high_end + above), 0)
-        up += sum(max(last + below, 0) - max(first + below, 0) for first, last in low)
-        up -= sum(max(-(first + above), 0) - max(-(last + above), 0) for first, last in high)
-        self.left, self.right = low_end + below, high_end + above
-        self.pieces = [(first + above, last + above) for first, last in high]
-        self.pieces += [(first + below, last + below) for first, last in low]
-        return up
+                moved[at + below] = moved.get(at + below, 0) + change
+        moved[below] = moved.get(below, 0) - before
+        self.changes = {at: change for at, change in moved.items() if change} | {0: moved.get(0, 0)}
+        return up - down
 
     def lengths(self) -> CumulativeLength:
-        """Return F(u), the length in [0, u), overlaps counted each, as a function."""
-        changes: dict[int, int] = {0: 0}
-        for at, change in (
-            (self.left, -1),
-            (self.right, 1),
-            *((first, 1) for first, _ in self.pieces),
-            *((last, -1) for _, last in self.pieces),
-        ):
-            changes[at] = changes.get(at, 0) + change
-        ends = sorted(changes)
-        densities = [1]  # before the first end there is the half-line alone
+        """Return F(u), the length in [0, u), as often as it is covered, as a function."""
+        ends = sorted(self.changes)
+        densities = [1]
         for at in ends:
-            densities.append(densities[-1] + changes[at])
+            densities.append(densities[-1] + self.changes[at])
         values = [0]
         for density, (first, last) in zip(densities[1:], pairwise(ends), strict=False):
             values.append(values[-1] + density * (last - first))
@@ -176,7 +155,7 @@ class OppositeRecursion:
         self._first, self._second = int(-first / self.unit), int(-second / self.unit)
         self.step = 0
         self._start = abs(first - second)
-        self.plus, self.minus = RelayLine(0, 0, []), RelayLine(0, 0, [])
+        self.plus, self.minus = RelayLine(), RelayLine()
 
     @property
     def residuals(self) -> tuple[Fraction, Fraction]:
@@ -260,9 +239,9 @@ def certify_cycle(
         swept to its threshold, and the limit is descent with K_eff).
     """
     recursion = OppositeRecursion(targets, alpha=alpha, gamma=gamma, steps=latest)
-    for step in range(1, latest + 1):
+    for _ in range(latest):
         recursion.advance()
-        found = recursion.trapped() if step % _EVERY == 0 else None
+        found = recursion.trapped()
         if found is not None and found.most - found.least <= margin * found.most and found.least > found.kernel:
             return found
     raise InputError(f"no lasting cycle is proved within {latest} steps for targets {targets[0]} and {targets[1]}")
