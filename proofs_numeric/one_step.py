@@ -5,8 +5,8 @@ r"""T1, T1-rate: one straight-through step from a ``paired`` start, in place of 
     E C3 = eta r^T (H - sym K_eff) r + O(eta^2)  at every width m,        sd(r^T Delta f) = O(sqrt(eta) m^-1/4),
 
 so that a step concentrates on its mean, of size eta, only where eta sqrt m is large; where it is small a step flips no
-sign but with probability O(eta sqrt m). And C1 + C2 + C3 <= -c' eta r^T H r on average with c' the least generalised
-eigenvalue of (sym K_eff, H).
+sign but with probability O(eta sqrt m). And E C3 >= c' eta r^T H r - O(eta^2) for every r, with c' = 1 - the largest
+generalised eigenvalue of (sym K_eff, H): C3 is negligible for no residual.
 
 **Experiment.** Single pairs of neurons: with ``paired`` starts all pairs are independent and alike, so the mean and the
 variance of a step of m neurons are m/2 times those of a pair moved by kappa eta/sqrt m. n = 8 inputs on the sphere, d =
@@ -63,15 +63,15 @@ CLAIM = Claim(
 )
 CLAIM_RATE = Claim(
     id="T1-rate",
-    title="slowest direction of K_eff: about a tenth of H",
-    statement="c', the least generalised eigenvalue of (sym K_eff, H), is positive and far below sqrt(2/pi).",
+    title="C3 is at least about a tenth, whatever the residual",
+    statement="E C3 >= c' eta r^T H r for every r; c' = 1 - lambda_max(sym K_eff, H) is about 0.1, less than the 1 - "
+    "sqrt(2/pi) = 0.2 of large d.",
     source="ours",
     assumptions=f"inputs on the sphere, n = 32, d = 16, {_DATA_SETS} data sets.",
-    refuted_by="a mean of c' outside [0.02, 0.4]",
-    criteria=(IntervalWithin("rate.least", 0.02, 0.4),),
-    labels={"rate.least": "c' of (sym K_eff, H)", "rate.most": "largest eigenvalue of (sym K_eff, H)"},
-    ranges="half of sqrt(2/pi) = 0.8, our reading of 'far below'; 0.02 for 'positive', ten times what the error of the "
-    "estimate of K_eff makes",
+    refuted_by="a mean of c' outside [0.05, 0.2]",
+    criteria=(IntervalWithin("share.least", 0.05, 0.2),),
+    labels={"share.least": "c', least E C3 / (eta r'Hr)", "share.most": "largest E C3 / (eta r'Hr)"},
+    ranges="half of a trial run's 0.10, and 1 - sqrt(2/pi)",
 )
 
 
@@ -104,7 +104,7 @@ def evidence(data: Data) -> Evidence:  # noqa: ARG001 - drawn here: it takes sec
             for index, (width, rate) in enumerate(
                 [(_WIDTHS[1], rate) for rate in _RATES] + [(width, _RATES[1]) for width in _WIDTHS]
             )
-            for batch in range(6)
+            for batch in range(6, 22)
         ]
     )
     in_eta = scatter.loc[scatter["width"] == _WIDTHS[1]]
@@ -122,15 +122,15 @@ def evidence(data: Data) -> Evidence:  # noqa: ARG001 - drawn here: it takes sec
 
 
 def evidence_rate(data: Data) -> Evidence:  # noqa: ARG001 - drawn here
-    """Compute c' of each data set."""
-    found = [generalised_rates(seed) for seed in range(_DATA_SETS)]
+    """Compute the least and the largest share of C3 on each data set."""
+    found = [1 - generalised_rates(seed) for seed in range(_DATA_SETS, 2 * _DATA_SETS)]
     of = f"{_DATA_SETS} data sets"
     return Evidence(
         tuple(
             seeds_interval(
-                [one[index] for one in found], f"rate.{name}", "n = 32, d = 16", of, "checks", units="data sets"
+                [one[index] for one in found], f"share.{name}", "n = 32, d = 16", of, "checks", units="data sets"
             )
-            for index, name in ((0, "least"), (-1, "most"))
+            for index, name in ((-1, "least"), (0, "most"))
         )
     )
 
