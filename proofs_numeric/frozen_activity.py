@@ -14,7 +14,7 @@ plus sqrt 2 norm(v); B, the mean square of that; C, how often a weight lies near
 **Experiment.** n = 3 inputs on the sphere, d = 8, B = 1, ``paired`` starts, float64. The map against steps, at every
 step. The largest deviation over random R and over R that a search found for each network, against the bound, and its
 power of m. The loss of late steps against m and eta. The lemmas with random and with spiked inputs, over twelve
-settings each, frequencies by exact binomial tests.
+settings of A to C, four of D, frequencies by exact binomial tests.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _WIDTH, _NETWORKS, _TRIES = 256, 80, 40  # of the bound: without a failure 80 ne
 _WIDTHS, _SEEDS = (64, 256, 1024, 4096), 6  # of the exponent
 _FLOOR_WIDTHS, _RATES, _FLOOR_SEEDS = (64, 256, 1024, 4096), (0.25, 0.5, 1.0), 32
 _DRAWS = 10_000  # neurons at each setting of a lemma
+_CHUNKS, _CHUNK = 10, 100_000  # neurons of lemma D
 _EPS = float(np.finfo(np.float64).eps)
 
 CLAIM = Claim(
@@ -73,13 +74,13 @@ CLAIM_LEMMAS = Claim(
     statement="A: |z(w + v) - z(w)| <= 2 s sum_flipped |x_k| + sqrt 2 |v|. B: its mean square is at most sigma^2. "
     "C: P[a weight within u of its moved threshold] <= pi(u). D: the mean is off K_eff by at most C_b rho^2.",
     source="ours, docs/theorems.md",
-    assumptions="std scale, d = 3, 8, 32, random and spiked inputs, moves of 0.02 and 0.2.",
+    assumptions="std scale, d = 3, 8, 32, random and spiked inputs, moves of 0.02 and 0.2; D with d = 3, 0.002, 0.004.",
     refuted_by="a move of z beyond A, or a setting where B, C or D fails by more than its sampling error allows",
     criteria=(
         NoFailures("lemma.a", 100_000),
         NoFailures("lemma.b", 12),
         NoFailures("lemma.c", 12),
-        NoFailures("lemma.d", 12),
+        NoFailures("lemma.d", 4),
     ),
     labels={f"lemma.{one}": f"failures of lemma {one.upper()}" for one in "abcd"}
     | {f"sharp.{one}": f"largest share of the bound reached, lemma {one.upper()}" for one in "bcd"},
@@ -141,6 +142,10 @@ def evidence_lemmas(data: Data) -> Evidence:  # noqa: ARG001 - drawn here
             itertools.product(((3, 2), (8, 4), (32, 8)), (0.02, 0.2), (False, True))
         )
     ]
+    means = [
+        mean_setting(rho, spiked=spiked, seed=index)
+        for index, (rho, spiked) in enumerate(itertools.product((0.002, 0.004), (False, True)))
+    ]
     table = pd.DataFrame(rows)
     of = f"{len(table)} settings (d, n, rho, inputs)"
     broken, trials = int(table["a_failures"].sum()), int(table["a_trials"].sum())
@@ -149,12 +154,14 @@ def evidence_lemmas(data: Data) -> Evidence:  # noqa: ARG001 - drawn here
             Count("lemma.a", "pairs of neuron and move", broken, trials, of, "checks"),
             *(
                 Count(f"lemma.{one}", "settings", int(table[f"{one}_fails"].sum()), len(table), of, "checks")
-                for one in "bcd"
+                for one in "bc"
             ),
+            Count("lemma.d", "settings", int(sum(one["fails"] for one in means)), len(means), "rho, inputs", "checks"),
             *(
                 Number(f"sharp.{one}", "over settings", float(table[f"{one}_share"].max()), of, "checks")
-                for one in "bcd"
+                for one in "bc"
             ),
+            Count("lemma.d", "settings", int(sum(one["fails"] for one in means)), len(means), "rho, inputs", "checks"),
         ),
         {"lemmas": table},
     )
@@ -266,12 +273,9 @@ def late_loss(width: int, eta_rel: float, seed: int) -> float:
 
 
 def lemma_setting(dim: int, n: int, rho: float, *, spiked: bool, seed: int) -> dict[str, float]:
-    """Draw neurons, move them by v with norm(v) <= rho, and hold lemmas A to D against what is seen."""
+    """Draw neurons, move them by v with norm(v) <= rho, and hold lemmas A to C against what is seen."""
     rng = np.random.default_rng([seed, 55])
-    x = rng.standard_normal((n, dim))
-    if spiked:  # nearly all of an input in one feature: few flips that do much
-        x = 0.02 * x + np.eye(dim)[rng.integers(dim, size=n)]
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    x = _drawn_inputs(rng, dim, n, spiked=spiked)
     spectral = float(np.linalg.norm(x, 2))
     total = rng.standard_normal(n)
     total *= rho / spectral / np.linalg.norm(total)  # epsilon R
@@ -279,12 +283,12 @@ def lemma_setting(dim: int, n: int, rho: float, *, spiked: bool, seed: int) -> d
     z = pre_activations(w, x)
     move = ((z >= 0) * total) @ x
     c = w - w.mean(axis=1, keepdims=True)
-    plus, minus = (pre_activations(w + sign * move, x) for sign in (1, -1))
+    plus = pre_activations(w + move, x)
     moved_c = c + move - move.mean(axis=1, keepdims=True)
 
     s = np.sqrt((c**2).mean(axis=1))
     flipped = (moved_c >= 0) != (c >= 0)
-    allowed = 2 * s[:, None] * (flipped @ np.abs(x.T)) + np.sqrt(2) * np.linalg.norm(move, axis=1)[:, None]
+    allowed = largest_move(s, flipped, x, move)
     rounding = 8 * dim * _EPS * np.abs(w).max() * np.sqrt(dim)
 
     change = np.maximum(plus, 0) - np.maximum(z, 0)
@@ -298,11 +302,6 @@ def lemma_setting(dim: int, n: int, rho: float, *, spiked: bool, seed: int) -> d
     window = min(window_probability(dim, n, u, rho + u), 1.0)
     unlikely = min(binomtest(int(one), _DRAWS, window, alternative="greater").pvalue for one in near)
 
-    mean = (np.maximum(plus, 0) - np.maximum(minus, 0)) / 2
-    kernel = effective_ntk(x, samples=_DRAWS, seed=seed)
-    miss = np.abs(mean.mean(axis=0) - kernel.value @ total)
-    error = np.sqrt(mean.var(axis=0) / _DRAWS + kernel.standard_error**2 @ total**2)
-    most = second_order(dim, n) * rho**2
     return {
         "d": dim,
         "n": n,
@@ -314,9 +313,47 @@ def lemma_setting(dim: int, n: int, rho: float, *, spiked: bool, seed: int) -> d
         "b_share": float(square.max() / bound),
         "c_fails": float(unlikely < 1e-4 / 12 / dim),
         "c_share": float(near.max() / _DRAWS / window),
-        "d_fails": float((miss - 5 * error > most).any()),
-        "d_share": float(miss.max() / most),
     }
+
+
+def largest_move(
+    s: Float[np.ndarray, " m"],
+    flipped: Bool[np.ndarray, "m d"],
+    x: Float[np.ndarray, "n d"],
+    move: Float[np.ndarray, "m d"],
+) -> Float[np.ndarray, "m n"]:
+    """Return lemma A's bound, 2 s sum of |x_k| over signs that flip plus sqrt 2 norm(v)."""
+    return 2 * s[:, None] * (flipped @ np.abs(x.T)) + np.sqrt(2) * np.linalg.norm(move, axis=1)[:, None]
+
+
+def mean_setting(rho: float, *, spiked: bool, seed: int) -> dict[str, float]:
+    """Hold lemma D against the mean over so many neurons of d = 3 that K_eff wrong by half of itself would show.
+
+    Moves are so small that C_b rho^2 is a quarter of the mean itself, or half of it.
+    """
+    rng = np.random.default_rng([seed, 61])
+    x = _drawn_inputs(rng, 3, 2, spiked=spiked)
+    total = np.array([1.0, -0.5]) * rho / np.sqrt(1.25) / float(np.linalg.norm(x, 2))
+    first, second = np.zeros(2), np.zeros(2)
+    for _ in range(_CHUNKS):
+        w = rng.standard_normal((_CHUNK, 3))
+        move = ((pre_activations(w, x) >= 0) * total) @ x
+        plus, minus = (np.maximum(pre_activations(w + sign * move, x), 0) for sign in (1, -1))
+        half = (plus - minus) / 2
+        first += half.mean(axis=0) / _CHUNKS
+        second += (half**2).mean(axis=0) / _CHUNKS
+    kernel = effective_ntk(x, samples=_CHUNK, seed=seed)
+    miss = np.abs(first - kernel.value @ total)
+    error = np.sqrt((second - first**2) / (_CHUNKS * _CHUNK) + kernel.standard_error**2 @ total**2)
+    most = second_order(3, 2) * rho**2
+    return {"fails": float((miss - 5 * error > most).any()), "share": float(miss.max() / most)}
+
+
+def _drawn_inputs(rng: np.random.Generator, dim: int, n: int, *, spiked: bool) -> Float[np.ndarray, "n d"]:
+    x = rng.standard_normal((n, dim))
+    if spiked:  # nearly all of an input in one feature: few flips that do much
+        x = 0.02 * x + np.eye(dim)[rng.integers(dim, size=n)]
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
 @cache
