@@ -161,7 +161,7 @@ def evidence_lemmas(data: Data) -> Evidence:  # noqa: ARG001 - drawn here
                 Number(f"sharp.{one}", "over settings", float(table[f"{one}_share"].max()), of, "checks")
                 for one in "bc"
             ),
-            Count("lemma.d", "settings", int(sum(one["fails"] for one in means)), len(means), "rho, inputs", "checks"),
+            Number("sharp.d", "over settings", max(one["share"] for one in means), "rho, inputs", "checks"),
         ),
         {"lemmas": table},
     )
