@@ -88,7 +88,7 @@ CLAIM_LEMMAS = Claim(
 )
 CLAIM_FLOOR = Claim(
     id="T3-floor",
-    title="frozen patterns: the last loss, log^2 m/m at any rate",
+    title="frozen patterns: last loss log^2 m/m at any rate",
     statement="With backward patterns frozen at the start the loss of late steps is O(log^2 m (1 + log m/d)/m), with a "
     "constant free of eta.",
     source="ours, docs/theorems.md",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_a_cycle_that_is_proved_is_seen(second):
             assert found.least <= abs(apart) <= found.most
             signs.append(apart > 0)
         recursion.advance()
-    assert all(one != other for one, other in zip(signs, signs[1:], strict=False))
+    assert all(one != other for one, other in pairwise(signs))
     assert found.least > found.kernel >= abs(1 - alpha - gamma) ** found.since * abs(targets[0] - targets[1])
     assert 0 < found.apart <= float(found.least) / np.sqrt(2)
 

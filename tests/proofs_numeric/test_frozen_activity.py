@@ -23,7 +23,7 @@ def outcomes(claim, evidence) -> dict[str, str]:
 @pytest.fixture
 def fewer(monkeypatch):
     """So few draws that a test takes a second."""
-    for name, value in {"_DRAWS": 4000, "_WIDTHS": (64, 256), "_SEEDS": 5, "_CHUNKS": 1, "_CHUNK": 20_000}.items():
+    for name, value in {"_DRAWS": 4000, "_WIDTHS": (64, 128, 256), "_SEEDS": 5, "_CHUNKS": 1, "_CHUNK": 20_000}.items():
         monkeypatch.setattr(checks, name, value)
 
 

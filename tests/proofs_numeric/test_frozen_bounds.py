@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def test_the_leading_term_takes_over():
 
 def test_bounds_fall_with_width_and_grow_with_the_ball():
     bounds = [FrozenBounds(width=width, **SETTING) for width in (256, 1024, 4096)]
-    assert all(one.deviation > other.deviation for one, other in zip(bounds, bounds[1:], strict=False))
+    assert all(one.deviation > other.deviation for one, other in pairwise(bounds))
     assert FrozenBounds(width=1024, **(SETTING | {"radius": 2.0})).deviation > bounds[1].deviation
     assert FrozenBounds(width=1024, **(SETTING | {"delta": 0.01})).deviation > bounds[1].deviation
 
