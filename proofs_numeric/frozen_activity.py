@@ -3,7 +3,7 @@ r"""T3, T3-lemmas, T3-floor: with patterns frozen at the start, f_t is a functio
 **Statement.** docs/theorems.md, theorem 3. A network of scale ``std``, d >= 3, whose steps use the activations of the
 start, has f_t = Phi_m(R_t), R_t = eta sum over s < t of f_s - y. With probability 1 - delta, for all R of a ball,
 
-    |Phi_m(R)(x) - f_0(x) + K_eff(x, X) R| <= kappa sigma(rho) sqrt(2 log N) + O(log m/sqrt m) = O(m^-1/4 sqrt(log m))
+    |Phi_m(R)(x) - f_0(x) + K_eff(x, X) R| <= kappa sigma(rho) sqrt(2 log N) + O(m^-1/2 log^1.5 m) = O(m^-1/4 sqrt(log m))
 
 with the constants of `frozen_bounds`, N the points of a net. It replaces Lemma 4.1 and Theorem 4.2 for such training:
 the bound is one for all steps, and the loss ends at O(log^2 m (1 + log m/d)/m), whatever eta.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from ntk1bit.errors import InputError
 from proofs_numeric.frozen_bounds import FrozenBounds, largest_change, second_order, window_probability
 
-SETTING = {"n": 4, "dim": 16, "kappa": 1.0, "spectral": 1.2, "radius": 1.0, "inputs": 4, "delta": 0.05}
+BASE = FrozenBounds(n=4, dim=16, width=1024, kappa=1.0, spectral=1.2, radius=1.0, inputs=4, delta=0.05)
 
 
 def test_lemma_b_is_a_mean_over_neurons():
@@ -35,31 +36,31 @@ def test_small_moves_scatter_by_their_square_root():
 
 
 def test_the_leading_term_takes_over():
-    wide = FrozenBounds(width=2**80, **SETTING)
+    wide = replace(BASE, width=2**80)
     assert wide.deviation == pytest.approx(wide.leading, rel=0.01)
     constant = math.sqrt(8 / math.sqrt(2 * math.pi * 15 / 16) * 1.2 * 4)  # sqrt(8 p_0 kappa^3 Lambda B n)
-    wider = FrozenBounds(width=2**1000, **SETTING)
+    wider = replace(BASE, width=2**1000)
     # log(1 + 2 Z sqrt m) is half of log m but for log(2 Z), and log(8 M/delta)/n: 2 % of 693
     assert wider.leading == pytest.approx(constant * wider.width**-0.25 * math.sqrt(math.log(wider.width)), rel=0.02)
 
 
 def test_bounds_fall_with_width_and_grow_with_the_ball():
-    bounds = [FrozenBounds(width=width, **SETTING) for width in (256, 1024, 4096)]
+    bounds = [replace(BASE, width=width) for width in (256, 1024, 4096)]
     assert all(one.deviation > other.deviation for one, other in pairwise(bounds))
-    assert FrozenBounds(width=1024, **(SETTING | {"radius": 2.0})).deviation > bounds[1].deviation
-    assert FrozenBounds(width=1024, **(SETTING | {"delta": 0.01})).deviation > bounds[1].deviation
+    assert replace(BASE, radius=2.0).deviation > bounds[1].deviation
+    assert replace(BASE, delta=0.01).deviation > bounds[1].deviation
 
 
 def test_the_modulus_falls_with_distance_to_order_log_m_over_root_m():
-    bounds = FrozenBounds(width=2**90, **SETTING)
+    bounds = replace(BASE, width=2**90)
     assert bounds.modulus(1.0) > bounds.modulus(0.01) > bounds.modulus(0.0)
     ratio = bounds.modulus(1e-2) / bounds.modulus(1e-4)
     assert ratio == pytest.approx(10, rel=0.2)  # the root of the distance, until the rest counts
-    wider = FrozenBounds(width=2**92, **SETTING)
+    wider = replace(BASE, width=2**92)
     assert bounds.modulus(0.0) / wider.modulus(0.0) == pytest.approx(2, rel=0.1)  # logarithms move it by 92/90
 
 
 @pytest.mark.parametrize(("changes", "message"), [({"dim": 2}, "d >= 3"), ({"radius": 20.0}, "larger width")])
 def test_what_nothing_is_proved_of_is_refused(changes, message):
     with pytest.raises(InputError, match=message):
-        FrozenBounds(width=1024, **(SETTING | changes))
+        replace(BASE, **changes)
