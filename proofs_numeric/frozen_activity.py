@@ -3,9 +3,10 @@ r"""T3, T3-lemmas, T3-floor: with patterns frozen at the start, f_t is a functio
 **Statement.** docs/theorems.md, theorem 3. A network of scale ``std``, d >= 3, whose steps use the activations of the
 start, has f_t = Phi_m(R_t), R_t = eta sum over s < t of f_s - y. With probability 1 - delta, for all R of a ball,
 
-    |Phi_m(R)(x) - f_0(x) + K_eff(x, X) R| <= kappa sigma(rho) sqrt(2 log N) + O(m^-1/2 log^1.5 m) = O(m^-1/4 sqrt(log m))
+    |Phi_m(R)(x) - f_0(x) + K_eff(x, X) R| <= kappa sigma(rho) sqrt(2 log N) + O(m^-1/2 log^1.5 m)
 
-with the constants of `frozen_bounds`, N the points of a net. It replaces Lemma 4.1 and Theorem 4.2 for such training:
+which is O(m^-1/4 sqrt(log m)), with the constants of `frozen_bounds`, N the points of a net. It replaces Lemma 4.1 and
+Theorem 4.2 for such training:
 the bound is one for all steps, and the loss ends at O(log^2 m (1 + log m/d)/m), whatever eta.
 
 **T3-lemmas.** Its parts, each by itself: A, a pre-activation moves by at most 2 s sum |x_k| over the signs that flip,
@@ -148,17 +149,19 @@ def evidence_lemmas(data: Data) -> Evidence:  # noqa: ARG001 - drawn here
     ]
     table = pd.DataFrame(rows)
     of = f"{len(table)} settings (d, n, rho, inputs)"
-    broken, trials = int(table["a_failures"].sum()), int(table["a_trials"].sum())
+    broken, trials = (int(sum(one[name] for one in rows)) for name in ("a_failures", "a_trials"))
     return Evidence(
         (
             Count("lemma.a", "pairs of neuron and move", broken, trials, of, "checks"),
             *(
-                Count(f"lemma.{one}", "settings", int(table[f"{one}_fails"].sum()), len(table), of, "checks")
+                Count(
+                    f"lemma.{one}", "settings", int(sum(row[f"{one}_fails"] for row in rows)), len(table), of, "checks"
+                )
                 for one in "bc"
             ),
             Count("lemma.d", "settings", int(sum(one["fails"] for one in means)), len(means), "rho, inputs", "checks"),
             *(
-                Number(f"sharp.{one}", "over settings", float(table[f"{one}_share"].max()), of, "checks")
+                Number(f"sharp.{one}", "over settings", max(row[f"{one}_share"] for row in rows), of, "checks")
                 for one in "bc"
             ),
             Number("sharp.d", "over settings", max(one["share"] for one in means), "rho, inputs", "checks"),

@@ -90,16 +90,17 @@ def evidence(data: Data) -> Evidence:  # noqa: ARG001 - computed here: it takes 
         )
     table = pd.DataFrame(rows)
     wrong = sum(certified(Fraction(second), alpha, alpha / 2) is not None for alpha, second in _REFUSED)
-    outside = (table["complete_capture"] < table["least"]) | (table["complete_capture"] > table["most"])
+    missing = sum(math.isnan(one["apart"]) for one in rows)
+    outside = sum(not one["least"] <= one["complete_capture"] <= one["most"] for one in rows)
     of = f"{len(table)} settings"
     return Evidence(
         (
-            Count("uncertified", "settings", int(table["apart"].isna().sum()), len(table), of, "exact"),
+            Count("uncertified", "settings", missing, len(rows), of, "exact"),
             Count("wrongly.certified", "settings", wrong, len(_REFUSED), f"{len(_REFUSED)} settings", "exact"),
             Number("constants.off", "larger of both", constants_off(), "x = (2, -1, -1)/sqrt 6", "Monte Carlo"),
             Number("recursion.off", "largest over steps", recursion_off(), "alpha = 0.3, y = (1, 0.9)", "exact"),
-            Number("least", "Euclidean, both outputs", float(table["apart"].min()), of, "exact"),
-            Number("capture.off", "where capture is not complete", float(outside.sum()), of, "exact"),
+            Number("least", "Euclidean, both outputs", min(one["apart"] for one in rows), of, "exact"),
+            Number("capture.off", "where capture is not complete", float(outside), of, "exact"),
         ),
         {"certified": table},
     )

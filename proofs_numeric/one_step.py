@@ -166,7 +166,7 @@ def flips_above(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], width: 
         c, shift = (one - one.mean(axis=1, keepdims=True) for one in (w, move))
         flipped += bool((np.abs(c) <= np.abs(shift)).any())
     bound = min(width * x.shape[1] * threshold_density(x.shape[1]) * rho, 1.0)
-    return binomtest(flipped, networks, bound, alternative="greater").pvalue < 1e-4
+    return bool(binomtest(flipped, networks, bound, alternative="greater").pvalue < 1e-4)
 
 
 def _moves(
