@@ -32,6 +32,7 @@ EXPECTED = {
     *("C11", "C11-swing", "C11-late", "C11-pair", "C11-frozen", "C11-floor", "C11-aged", "C11-spread", "C11-phases"),
     *("C11-layers", "C11-averaged"),
     *("C12", "C12-batches", "C12-momentum", "C12-averages", "C12-remedies", "C12-test"),
+    *("T1", "T1-rate", "T2", "T3", "T3-lemmas", "T3-floor", "T4", "T5"),
 }
 
 
