@@ -89,7 +89,7 @@ def evidence(data: Data) -> Evidence:  # noqa: ARG001 - computed here
     )
 
 
-PROOFS = (Proof(CLAIM, (), evidence),)
+PROOFS = (Proof(CLAIM, (), evidence, draws=True),)
 
 
 def density_share(seed: int, *, adversary: bool) -> float:

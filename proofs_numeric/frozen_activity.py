@@ -199,9 +199,9 @@ def evidence_floor(data: Data) -> Evidence:  # noqa: ARG001 - drawn here
 
 
 PROOFS = (
-    Proof(CLAIM, (), evidence),
-    Proof(CLAIM_LEMMAS, (), evidence_lemmas),
-    Proof(CLAIM_FLOOR, (), evidence_floor),
+    Proof(CLAIM, (), evidence, draws=True),
+    Proof(CLAIM_LEMMAS, (), evidence_lemmas, draws=True),
+    Proof(CLAIM_FLOOR, (), evidence_floor, draws=True),
 )
 
 

@@ -78,7 +78,7 @@ def evidence(data: Data) -> Evidence:  # noqa: ARG001 - drawn here
     )
 
 
-PROOFS = (Proof(CLAIM, (), evidence),)
+PROOFS = (Proof(CLAIM, (), evidence, draws=True),)
 
 
 def start_limit() -> float:

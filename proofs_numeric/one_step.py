@@ -135,7 +135,7 @@ def evidence_rate(data: Data) -> Evidence:  # noqa: ARG001 - drawn here
     )
 
 
-PROOFS = (Proof(CLAIM, (), evidence), Proof(CLAIM_RATE, (), evidence_rate))
+PROOFS = (Proof(CLAIM, (), evidence, draws=True), Proof(CLAIM_RATE, (), evidence_rate, draws=True))
 
 
 def generalised_rates(seed: int) -> Float[np.ndarray, " n"]:

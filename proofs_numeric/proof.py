@@ -21,11 +21,14 @@ class Proof:
         Names of the studies it needs.
     evidence
         Makes the evidence of stored studies.
+    draws
+        Whether it draws or trains networks itself: then `recount` takes it as it is stored.
     """
 
     claim: Claim
     studies: tuple[str, ...]
     evidence: Callable[[Data], Evidence]
+    draws: bool = False
 
     @property
     def module(self) -> str:

@@ -60,7 +60,7 @@ def recount(results: Results, networks: pd.DataFrame) -> Results:
     stored = {entry.id: entry for entry in results.claims}
     claims = []
     for name, proof in proofs().items():
-        if name in from_losses or not proof.studies:
+        if name in from_losses or not (proof.studies or proof.draws):
             claims.append(judge(proof, data))
         elif name in stored:
             claims.append(judge_again(stored[name]))
