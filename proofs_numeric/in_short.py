@@ -126,6 +126,23 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
         "gradient says, c being jump times density.",
     ),
     (
+        {"C12": "supported"},
+        "The oscillation reaches deep networks: their outputs turn back at every step of full-batch descent, too.",
+    ),
+    (
+        {"C12-averages": "supported"},
+        "In deep networks, with momentum and with Adam too, most of the late training loss is gone from the mean of a "
+        "hundred outputs.",
+    ),
+    (
+        {"T4": "supported"},
+        "On two opposite inputs it is proved, in whole numbers, that the limit stays away from descent with K_eff for ever.",
+    ),
+    (
+        {"T3-lemmas": "supported", "T3-floor": "supported"},
+        "With frozen patterns what D25 set out to prove has a proof, with constants, about K_eff in place of H.",
+    ),
+    (
         {"C1-surrogates": "supported", "C1-surrogates-size": "refuted"},
         "How the gradient of the sign is replaced changes the kernel at the start less than the bit does, but for a "
         "common factor, a learning rate; with that factor it changes it far more.",
