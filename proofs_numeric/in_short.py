@@ -136,7 +136,8 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     ),
     (
         {"T4": "supported"},
-        "On two opposite inputs it is proved, in whole numbers, that the limit stays away from descent with K_eff for ever.",
+        "On two opposite inputs it is proved, in whole numbers, that the limit stays away from descent with K_eff for "
+        "ever.",
     ),
     (
         {"T3-lemmas": "supported", "T3-floor": "supported"},
