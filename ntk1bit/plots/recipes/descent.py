@@ -151,7 +151,8 @@ def draw_phases(results: Results, sheet: Sheet = PLAIN) -> Figure:
     figure.colorbar(shades, ax=left, label="alternating part of the loss / ($n$/2)", pad=0.02)
     panel(left, "squares: the limit, dots: networks")
     colour = precision_look("one_bit", palette=sheet.palette).colour
-    right.plot(table["lambda_ratio"], limit, color="black", linewidth=points(0.9), label=r"$m = \infty$")
+    squares: dict[str, Any] = {"color": "black", "markerfacecolor": "none", "markersize": points(6)}
+    right.plot(table["lambda_ratio"], limit, "s", label=r"$m = \infty$", **squares)
     right.plot(table["lambda_ratio"], network, "o", color=colour, markersize=points(4), label="1-bit networks")
     right.set(xscale="log", yscale="log", ylabel="alternating part of the loss / ($n$/2)")
     right.set_xlabel(r"$\lambda_{\min}/\lambda_{\max}$ of the kernel at infinite width")
