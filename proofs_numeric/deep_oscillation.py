@@ -13,7 +13,7 @@ away.
 
 **C12-batches.** Batches of 32 of 128 points add noise, which does not hide it: autocorrelation stays below 0.
 
-**C12-momentum.** A heavy ball answers a residual over 1/(1 - beta1) = 10 steps, so that a weight driven back to its
+**C12-momentum.** A heavy ball answers a residual over ten steps, 1/(1 - beta1), so that a weight driven back to its
 threshold overshoots it for several: the oscillation is of a longer period, with an autocorrelation above 0, and two
 averaged outputs keep most of the loss. There is no derivation of the period, nor one for Adam, which is measured
 beside.

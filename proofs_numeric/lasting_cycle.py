@@ -44,7 +44,7 @@ _POINTS = 20_000  # of the recursion in floating point, to max |y|/k
 
 CLAIM = Claim(
     id="T4",
-    title="two opposite inputs: a cycle that never ends, proved",
+    title="two opposite inputs: an endless cycle, proved",
     statement="On x and -x of mean zero the limit of 1-bit training stays a constant away from descent with K_eff at "
     "all steps from some t_0 on, at the rates and targets listed.",
     source="ours",

@@ -97,7 +97,7 @@ CLAIM_AGED = Claim(
 )
 CLAIM_SPREAD = Claim(
     id="C11-spread",
-    title="spread and gap have a size that nothing is fitted to",
+    title="spread and gap have a size without a fit",
     statement="The scatter of trained 1-bit networks' outputs on test inputs, and their difference to full precision, "
     "have the size that flips, neurons and two kernel regressions give.",
     source="ours",

@@ -83,6 +83,8 @@ def test_numbers_of_a_derivation_are_those_of_the_studies_that_were_run(results)
     """Seen: 3000 steps in a derivation whose studies had run 10,000 and 4000."""
     found = 0
     for name, proof in proofs().items():
+        if proof.draws:  # its numbers are constants of its own module
+            continue
         studies = {study for one in proofs().values() if one.module == proof.module for study in one.studies}
         words = " ".join((argument(proof), proof.claim.statement, proof.claim.assumptions)).replace(",000", "000")
         known = set(numbers([results.studies[study].settings for study in studies]))
