@@ -79,7 +79,8 @@ def evidence(data: Data) -> Evidence:
     middle = counted.loc[counted["dim"] == dims[len(dims) // 2]]
     meaning = "share of neurons changed"
     in_radius = against(middle, "radius", "rate", meaning=f"{meaning}, d = {middle['dim'].iloc[0]}")
-    at_radius = counted.loc[counted["radius"] == counted["radius"].median()]
+    radii = sorted(set(counted["radius"]))
+    at_radius = counted.loc[counted["radius"] == radii[len(radii) // 2]]
     in_dim = against(at_radius, "dim", "rate", meaning=meaning)
     of = f"{meaning}, over the bound"
     ratio_in_radius, ratio_in_dim = (

@@ -161,7 +161,7 @@ def _plot_points(table: pd.DataFrame, is_open: np.ndarray, look: Look, ax: Axes,
 
 
 def plot_predictions(frame: pd.DataFrame, *, ax: Axes, palette: Colours = None) -> Axes:
-    """Draw, for the widest network, how far its training outputs are from the predictions of H(0) and of K_eff.
+    """Draw, for the widest network, how far its training outputs are from predictions of H(0) and of K_eff or K_lat.
 
     Parameters
     ----------
@@ -173,9 +173,11 @@ def plot_predictions(frame: pd.DataFrame, *, ax: Axes, palette: Colours = None) 
         As `palettes.read_palette`.
     """
     widest = frame.loc[(frame["width"] == frame["width"].max()) & frame["from_h"].notna() & (frame["step"] > 0)]
+    one_bit = widest.loc[widest["precision"] == "one_bit"]
+    latent = "activity" in one_bit and set(one_bit["activity"]) == {"latent"}
     for precision, column, name, style in (
         ("one_bit", "from_h", "1-bit, from H", "--"),
-        ("one_bit", "from_k_eff", "1-bit, from $K_{eff}$", "-"),
+        ("one_bit", "from_k_eff", f"1-bit, from {_effective(latent=latent)}", "-"),
         ("full", "from_h", "full precision, from H", ":"),
     ):
         by_step = widest.loc[widest["precision"] == precision].groupby("step")[column]
@@ -190,6 +192,11 @@ def plot_predictions(frame: pd.DataFrame, *, ax: Axes, palette: Colours = None) 
     label_logs(ax)
     legend(ax, "lower left", size=6.8)
     return ax
+
+
+def _effective(*, latent: bool) -> str:
+    """Name the kernel that a 1-bit network's steps follow at first: that of latent patterns is another one."""
+    return "$K_{lat}$" if latent else "$K_{eff}$"
 
 
 def law_text(fit: PowerFit) -> str:
@@ -277,7 +284,8 @@ def _fill(ax: Axes, name: str, frame: pd.DataFrame, palette: Palette) -> list[st
         title, label = "gap between 1-bit and full precision", "RMS of f - f' on test inputs"
     else:
         found = distance_to_predictions(frame)
-        words = [each.quantity.replace("K_eff", "$K_{eff}$") for each in found]
+        of = [_effective(latent=each.settings.get("activity") == "latent") for each in found]
+        words = [each.quantity.replace("K_eff", kernel) for each, kernel in zip(found, of, strict=True)]
         names = [
             Formula(f"{PRECISION_NAME[each.settings['precision']]}, {word}")
             for each, word in zip(found, words, strict=True)

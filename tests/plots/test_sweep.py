@@ -55,6 +55,19 @@ def test_widths_that_have_not_converged_have_open_markers(ax):
     assert list(filled[0].get_xdata()) == [64, 128, 256]
 
 
+@pytest.mark.parametrize(("activity", "kernel"), [
+    ("straight_through", "$K_{eff}$"), ("frozen", "$K_{eff}$"), ("latent", "$K_{lat}$"),
+])  # fmt: skip
+def test_predictions_are_named_after_the_kernel_of_the_activity(ax, activity, kernel):
+    frame = run_frame(cell, precisions=("one_bit", "full"))
+    frame = frame.assign(from_h=0.2, from_k_eff=np.where(frame["precision"] == "one_bit", 0.1, np.nan))
+    one_bit = frame["precision"] == "one_bit"
+    frame["activity"] = np.where(one_bit, activity, "straight_through")  # as full precision has it
+    plots.plot_predictions(frame, ax=ax)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["1-bit, from H", f"1-bit, from {kernel}", "full precision, from H"]
+
+
 def test_nothing_to_show_is_said(ax):
     plots.plot_against_width([], ax=ax)
     assert ax.texts[0].get_text() == "nothing to show"
