@@ -19,6 +19,7 @@ from ntk1bit.experiments import (
 )
 
 _FIRST = 300  # seeds below are those of other studies and of trial runs
+_AFRESH = 10_000  # of floors that a first run, of seeds from 300 on, could not tell
 ETA_REL = 0.5
 RATES = (0.125, 0.25, 0.5)
 SECOND = 0.9  # y_2 of two opposite inputs; y_1 is 1
@@ -63,11 +64,20 @@ PHASE_POINTS, PHASE_DIMS = (16, 32, 64, 128), (8, 16, 32, 64, 128)
 
 @dataclass(frozen=True)
 class FloorSetting:
-    """Random labels on the sphere, whose floor is held against that of the process."""
+    """Random labels on the sphere, whose floor is held against that of the process.
+
+    Attributes
+    ----------
+    n_train, dim, eta_rel
+        As in a sweep.
+    afresh
+        How many times as many networks and processes as elsewhere, all of them others; 0 for as many.
+    """
 
     n_train: int
     dim: int
     eta_rel: float
+    afresh: int = 0
 
     @property
     def name(self) -> str:
@@ -82,7 +92,7 @@ class FloorSetting:
 
 FLOORS = tuple(
     FloorSetting(*one)
-    for one in ((16, 32, 0.25), (32, 64, 0.5), (32, 16, 0.5), (16, 32, 1.0), (64, 64, 0.5), (32, 32, 0.25))
+    for one in ((16, 32, 0.25), (32, 64, 0.5), (32, 16, 0.5, 4), (16, 32, 1.0, 4), (64, 64, 0.5), (32, 32, 0.25))
 )
 AGED = FLOORS[:3]
 
@@ -234,9 +244,13 @@ def _predictions(size: _Size) -> Iterator[tuple[str, str, Specification]]:
     floor_seeds = tuple(range(_FIRST, _FIRST + networks))
 
     def floor(one: FloorSetting, activity: str, seeds: tuple[int, ...], steps: int, settling: int = 0) -> FloorOnTask:
+        processes, seed = replicates, 0
+        if one.afresh and activity == "frozen":
+            seeds, seed = tuple(range(_AFRESH, _AFRESH + one.afresh * len(seeds))), _AFRESH
+            processes *= one.afresh
         return FloorOnTask(
-            "sphere-random", one.dim, one.n_train, one.eta_rel, activity, width, seeds, steps, replicates,
-            process_steps, settling, particles,
+            "sphere-random", one.dim, one.n_train, one.eta_rel, activity, width, seeds, steps, processes,
+            process_steps, settling, particles, seed,
         )  # fmt: skip
 
     yield (

@@ -187,9 +187,12 @@ class FloorOnTask(Experiment):
         Steps of a mean field, whose density at thresholds is the intensity of a second process; 0 for none.
     particles
         As in `mean_field`.
+    process_seed
+        `seed` of `floor_process`.
     """
 
     KIND: ClassVar[str] = "floor-on-task"
+    LATER: ClassVar[tuple[str, ...]] = ("process_seed",)
 
     task: str
     dim: int
@@ -203,6 +206,7 @@ class FloorOnTask(Experiment):
     process_steps: int
     settling: int = 0
     particles: int = 200_000
+    process_seed: int = 0
 
     @property
     def cost(self) -> float:
@@ -253,6 +257,7 @@ class FloorOnTask(Experiment):
                 intensity=intensity,
                 replicates=self.replicates,
                 steps=self.process_steps,
+                seed=self.process_seed,
             )
             found += [(source, seed, 1.0, float(level), intensity) for seed, level in enumerate(process.levels)]
         return pd.DataFrame(found, columns=["source", "seed", "share", "level", "intensity"])

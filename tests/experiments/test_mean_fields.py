@@ -164,6 +164,19 @@ def test_floors_are_those_of_the_trainer_and_of_the_process(activity, settling):
         assert set(part["intensity"]) == {intensity}
 
 
+def test_the_process_of_a_floor_is_drawn_by_its_seed_and_keys_of_the_first_are_what_they_were():
+    made = [FloorOnTask("sphere-random", 6, 5, 0.5, "frozen", 64, (2,), 4, 3, 24, process_seed=seed) for seed in (0, 7)]
+    assert "process_seed" not in made[0].stored_settings
+    assert made[1].stored_settings["process_seed"] == 7
+    task = tasks.load("sphere-random", n_train=5, n_test=1, seed=0, dim=6)
+    for one in made:
+        found = one.run(SCRATCH)
+        expected = floor_process(
+            task.x, task.y, eta_rel=0.5, activity="frozen", replicates=3, steps=24, seed=one.process_seed
+        )
+        assert found.loc[found["source"] == "process", "level"].to_numpy() == pytest.approx(expected.levels)
+
+
 def test_what_alternates_is_that_of_the_limit_and_of_the_network_on_each_data_set():
     found = OscillationOnTask("sphere-random", 6, 5, 0.5, (3, 4), 4, 9, 256, 6000).run(SCRATCH)
     assert found["seed"].tolist() == [3, 4]

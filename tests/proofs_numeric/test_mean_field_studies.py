@@ -166,6 +166,13 @@ def test_floors_have_every_setting_that_is_judged_and_enough_networks(preset, st
     assert {one.activity for one in every} == {activity}
     assert all(len(one.seeds) >= 5 and one.replicates >= 5 for one in every)
     assert all((one.settling > 0) == (activity == "straight_through") for one in every)
+    seen = {seed for one in every if not one.process_seed for seed in one.seeds}
+    for one, setting in zip(every, settings, strict=True):
+        assert bool(one.process_seed) == (setting.afresh > 0 and activity == "frozen")
+        if one.process_seed:
+            assert not seen & set(one.seeds)
+            assert len(one.seeds) == setting.afresh * len(every[0].seeds)
+            assert one.replicates == setting.afresh * every[0].replicates
 
 
 @pytest.mark.parametrize("preset", PRESETS)
