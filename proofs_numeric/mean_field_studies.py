@@ -90,9 +90,13 @@ class FloorSetting:
         return f"n = {self.n_train}, d = {self.dim}, eta_rel = {self.eta_rel:g}"
 
 
-FLOORS = tuple(
-    FloorSetting(*one)
-    for one in ((16, 32, 0.25), (32, 64, 0.5), (32, 16, 0.5, 4), (16, 32, 1.0, 4), (64, 64, 0.5), (32, 32, 0.25))
+FLOORS = (
+    FloorSetting(16, 32, 0.25),
+    FloorSetting(32, 64, 0.5),
+    FloorSetting(32, 16, 0.5, afresh=4),
+    FloorSetting(16, 32, 1.0, afresh=4),
+    FloorSetting(64, 64, 0.5),
+    FloorSetting(32, 32, 0.25),
 )
 AGED = FLOORS[:3]
 
