@@ -135,7 +135,8 @@ def draw_phases(results: Results, sheet: Sheet = PLAIN) -> Figure:
     left, right = axes["map"], axes["eigenvalues"]
     table = stored_table(results, "C11-phases", "alternating part").sort_values("lambda_ratio")
     limit, network = (np.array(values(table, name)) for name in ("limit", "network"))
-    norm = LogNorm(min(limit.min(), network.min()), max(limit.max(), network.max()))
+    norm_ends = min(limit.min(), network.min()), max(limit.max(), network.max())
+    norm = LogNorm(*norm_ends)
     how: dict[str, Any] = {"norm": norm, "cmap": "viridis", "lw": 0}
     shades = left.scatter(table["dim"], table["n_train"], c=limit, s=points(15) ** 2, marker="s", **how)
     left.scatter(
@@ -148,7 +149,12 @@ def draw_phases(results: Results, sheet: Sheet = PLAIN) -> Figure:
     left.minorticks_off()
     left.margins(0.12)
     left.set(xlabel="input dimension $d$", ylabel="training points $n$")
-    figure.colorbar(shades, ax=left, label="alternating part of the loss / ($n$/2)", pad=0.02)
+    low, high = (int(np.log10(end)) for end in norm_ends)
+    for power in range(high, low, -2):
+        colour = shades.cmap(norm(10.0**power))
+        left.plot([], [], "s", color=colour, markersize=points(7), label=f"$10^{{{power}}}$")
+    stretch(left, above=0.25)
+    legend(left, "upper left", size=6.4, ncol=4)
     panel(left, "squares: the limit, dots: networks")
     colour = precision_look("one_bit", palette=sheet.palette).colour
     squares: dict[str, Any] = {"color": "black", "markerfacecolor": "none", "markersize": points(6)}
