@@ -66,9 +66,7 @@ def evidence(data: Data) -> Evidence:
 def averages(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each width, seed and number k of outputs that are averaged: training loss, gap and test loss.
 
-    The loss of a mean is the mean of the losses less half of the squared distances to the mean, so that no targets are
-    needed: 1/2 |mean f_t - y|^2 = mean 1/2 |f_t - y|^2 - 1/2 mean |f_t - mean f_t|^2. All are means over the steps at
-    which the k outputs can begin; pairs of which a network diverged are left out, as evidence against `seeds` shows.
+    All are means over the steps at which the k outputs can begin. Pairs of which a network diverged are left out.
     """
     frame = frame.loc[(frame["step"] >= _FIRST) & (frame["step"] <= _LAST)].sort_values("step")
     found = []
@@ -84,21 +82,28 @@ def averages(frame: pd.DataFrame) -> pd.DataFrame:
         for k in _OVER:
             gap = np.sqrt(np.mean((_means(g, k) - _means(g_full, k)) ** 2))
             losses = [
-                _means(one_bit[name].to_numpy(np.float64)[:, None], k)[:, 0] - _scatter(values, k) / 2
+                averaged_losses(values, one_bit[name].to_numpy(np.float64), k)
                 for name, values in (("loss", f), ("test_loss", g))
             ]
             found.append((width, seed, k, *(float(one.mean()) for one in losses), float(gap)))
     return pd.DataFrame(found, columns=["width", "seed", "over", "loss", "test", "gap"])
 
 
-def _means(values: Float[np.ndarray, "t n"], k: int) -> Float[np.ndarray, "u n"]:
+def averaged_losses(
+    outputs: Float[np.ndarray, "t n"], losses: Float[np.ndarray, " t"], k: int
+) -> Float[np.ndarray, " u"]:
+    """Return the losses of means of k successive outputs from those of each, without the targets, u = t - k + 1.
+
+    The loss of a mean is the mean of the losses less half of the mean squared distance to the mean: 1/2 |mean f_t -
+    y|^2 = mean 1/2 |f_t - y|^2 - 1/2 mean |f_t - mean f_t|^2.
+    """
+    windows = sliding_window_view(outputs, k, axis=0)
+    scatter = ((windows - windows.mean(axis=-1, keepdims=True)) ** 2).mean(axis=-1).sum(axis=1)
+    return _means(losses, k) - scatter / 2
+
+
+def _means(values: Float[np.ndarray, "t ..."], k: int) -> Float[np.ndarray, "u ..."]:
     return sliding_window_view(values, k, axis=0).mean(axis=-1)
-
-
-def _scatter(values: Float[np.ndarray, "t n"], k: int) -> Float[np.ndarray, " u"]:
-    """Return the mean squared distance of k successive outputs to their mean."""
-    windows = sliding_window_view(values, k, axis=0)
-    return ((windows - windows.mean(axis=-1, keepdims=True)) ** 2).mean(axis=-1).sum(axis=1)
 
 
 PROOFS = (Proof(CLAIM, (STUDY,), evidence),)

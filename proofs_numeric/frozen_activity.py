@@ -32,6 +32,7 @@ from ntk1bit.claims import AtMost, Claim, Count, Evidence, FailureRateBelow, Int
 from ntk1bit.claims.measures import against, exponent
 from ntk1bit.kernels.effective import effective_ntk
 from ntk1bit.networks import two_layer
+from ntk1bit.networks.quantizers import effective_weights
 from proofs_numeric.data import DELTA, Data
 from proofs_numeric.frozen_bounds import FrozenBounds, largest_change, second_order, window_probability
 from proofs_numeric.proof import Proof
@@ -206,11 +207,8 @@ PROOFS = (
 
 
 def pre_activations(w: Float[np.ndarray, "m d"], x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "m n"]:
-    """Return z_r(x_i), scale ``std``, plainly."""
-    mu = w.mean(axis=1, keepdims=True)
-    c = w - mu
-    s = np.sqrt((c**2).mean(axis=1, keepdims=True))
-    return s * (np.where(c >= 0, 1.0, -1.0) @ x.T) + mu * x.sum(axis=1)
+    """Return z_r(x_i), scale ``std``."""
+    return effective_weights(w) @ x.T
 
 
 def paired_start(width: int, dim: int, seed: int) -> tuple[Float[np.ndarray, "m d"], Float[np.ndarray, " m"]]:

@@ -22,6 +22,7 @@ from jaxtyping import Float
 from ntk1bit.claims import Claim, Evidence, IntervalWithin
 from ntk1bit.claims.measures import seeds_interval
 from ntk1bit.data import tasks
+from ntk1bit.kernels.dynamics import kernel_regression
 from ntk1bit.kernels.effective import effective_ntk
 from ntk1bit.kernels.limits import limit_ntk
 from proofs_numeric.data import Data
@@ -110,4 +111,4 @@ def offset(dim: int, seed: int) -> float:
 def regression(kernel: Float[np.ndarray, "k n"], y: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n_test"]:
     """Return K(x, X) K(X, X)^-1 y on the inputs of all rows but the first n."""
     n = len(y)
-    return kernel[n:] @ np.linalg.solve(kernel[:n], y)
+    return kernel_regression(kernel[:n], y, kernel_test=kernel[n:]).test

@@ -33,7 +33,7 @@ have four times as many others.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
@@ -43,6 +43,7 @@ from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin
 from ntk1bit.claims.evidence import Measure, Number
 from ntk1bit.claims.measures import estimated, means_ratio, seeds_interval
 from ntk1bit.estimators.against_width import recorded_steps
+from ntk1bit.kernels import OutputSpread
 from ntk1bit.statistics.intervals import root_mean_square_interval, student_interval
 from proofs_numeric.data import Data, grouped, highest
 from proofs_numeric.mean_field_studies import (
@@ -60,7 +61,6 @@ _FLOORS, _AGED = "floors-frozen", "floors-aged"
 _TIMES = {0.25: "a quarter", 0.5: "half", 1.0: "all"}
 _ACTIVITIES = {"frozen": "frozen", "straight_through": "straight-through"}
 _SPREADS = tuple(setting.name for setting in SPREAD_SETTINGS)
-_COLUMNS = ("one_bit", "full", "flips", "neurons", "neurons_full", "neurons_apart")
 _LEAST = 1e-3  # of the alternating part per input, below which networks have noise of their own
 _FACTOR = 1.25
 
@@ -175,28 +175,30 @@ def evidence_spread(data: Data) -> Evidence:
         name, study = setting.name, f"spread-{setting.name}"
         frame = recorded_steps(data.frame(study))
         last = frame.loc[frame["step"] == highest(frame["step"])]
-        width = highest(last["width"])
-        known = _predicted(data, setting, width)
-        where = f"m = {width:g}, {known.inputs} test inputs"
+        width = int(highest(last["width"]))
+        known = _predicted(data, setting)
+        expected = {"spread": _root(known.spread(width)), "gap": _root(known.gap(width))}
+        where = f"m = {width}, {len(known.flips)} test inputs"
         full = _outputs(last, "full", "straight_through")
-        measures.append(_spread(full, known.full, f"spread.{name}.full", where, study))
+        measures.append(_spread(full, _root(known.spread(width, "full")), f"spread.{name}.full", where, study))
         for activity in _ACTIVITIES:
             outputs = _outputs(last, "one_bit", activity)
             gaps = {seed: _root(f - full[seed]) for seed, f in outputs.items() if seed in full}
             found = (
-                _spread(outputs, known.one_bit, f"spread.{name}.{activity}", where, study),
-                _over(gaps, known.gap, f"gap.{name}.{activity}", "root mean square of f - f'", where, study),
+                _spread(outputs, expected["spread"], f"spread.{name}.{activity}", where, study),
+                _over(gaps, expected["gap"], f"gap.{name}.{activity}", "root mean square of f - f'", where, study),
             )
             measures += found
             tables += [
                 (name, activity, what, one.value * size, size)
-                for one, what, size in zip(found, ("spread", "gap"), (known.one_bit, known.gap), strict=True)
+                for one, (what, size) in zip(found, expected.items(), strict=True)
             ]
             if activity == "straight_through":
                 size = _root(np.stack([*full.values()]))
                 relative = [gap / size for gap in gaps.values()]
                 measures.append(seeds_interval(relative, f"gap.relative.{name}", "of a network", where, study))
-        measures.append(Number(f"offset.{name}", "as predicted", (known.offset / known.gap) ** 2, where, SPREADS))
+        offset = (_root(known.one_bit - known.full) / expected["gap"]) ** 2
+        measures.append(Number(f"offset.{name}", "as predicted", offset, where, SPREADS))
     columns = ["setting", "activity", "quantity", "measured", "predicted"]
     return Evidence(tuple(measures), {"spread and gap": pd.DataFrame(tables, columns=columns)})
 
@@ -263,33 +265,10 @@ def _levels(frame: pd.DataFrame, settings: tuple[FloorSetting, ...]) -> pd.DataF
     return pd.DataFrame(parts, columns=columns)
 
 
-@dataclass(frozen=True)
-class _Sizes:
-    """Root mean squares over test inputs of what `output_spread` predicts at a width."""
-
-    inputs: int
-    one_bit: float
-    full: float
-    gap: float
-    offset: float
-
-
-def _predicted(data: Data, setting: Setting, width: float) -> _Sizes:
+def _predicted(data: Data, setting: Setting) -> OutputSpread:
     every = data.frame(SPREADS)
     here = (every["task"] == setting.task) & (every["dim"] == setting.dim) & (every["n_train"] == setting.n_train)
-    known = {one: every.loc[here, one].to_numpy(np.float64) for one in _COLUMNS}
-    flips, one_bit, full, apart = (
-        float(known[one].mean()) for one in ("flips", "neurons", "neurons_full", "neurons_apart")
-    )
-    flips /= math.sqrt(width)
-    offset = _root(known["one_bit"] - known["full"])
-    return _Sizes(
-        len(known["flips"]),
-        math.sqrt(flips + one_bit / width),
-        math.sqrt(full / width),
-        math.sqrt(offset**2 + flips + apart / width),
-        offset,
-    )
+    return OutputSpread(**{one.name: every.loc[here, one.name].to_numpy(np.float64) for one in fields(OutputSpread)})
 
 
 def _outputs(frame: pd.DataFrame, precision: str, activity: str) -> dict[int, np.ndarray]:

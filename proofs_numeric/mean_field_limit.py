@@ -47,6 +47,7 @@ from ntk1bit.claims import AtMost, Claim, Evidence, IntervalEstimate, IntervalWi
 from ntk1bit.claims.evidence import Measure
 from ntk1bit.claims.measures import against, exponent, means_ratio, seeds_interval
 from ntk1bit.experiments.mean_fields import captured
+from proofs_numeric.averaged_outputs import averaged_losses
 from proofs_numeric.data import Data, grouped, highest, rows
 from proofs_numeric.mean_field_studies import ETA_REL, LONG, RATES, SETTINGS, Setting
 from proofs_numeric.proof import Proof
@@ -355,14 +356,13 @@ def _distances(frame: pd.DataFrame, limit: pd.DataFrame, *, largest: bool = Fals
 def _losses(frame: pd.DataFrame, window: tuple[int, int]) -> pd.DataFrame:
     """Return of each network, over a window of steps, the mean loss of outputs and of means of two, and how they turn.
 
-    Targets are not stored: the loss of an average is that of both outputs less 1/8 of their squared difference, since
-    |(u + v)/2|^2 = (|u|^2 + |v|^2)/2 - |u - v|^2/4. The autocorrelation is that of f_t less its mean over the window.
+    The autocorrelation is that of f_t less its mean over the window.
     """
     found = []
     for _, cell in _between(frame, window).groupby(["width", "seed"]):
         width, seed = cell["width"].iloc[0], cell["seed"].iloc[0]
         f, loss = _outputs(cell), cell["loss"].to_numpy(np.float64)
-        averaged = (loss[1:] + loss[:-1]) / 2 - (np.diff(f, axis=0) ** 2).sum(axis=1) / 8
+        averaged = averaged_losses(f, loss, 2)
         away = f - f.mean(axis=0)
         turns = float((away[1:] * away[:-1]).sum() / (away**2).sum()) if (f != f[0]).any() else math.nan
         found.append((width, seed, loss.mean(), averaged.mean(), turns))

@@ -67,6 +67,7 @@ class LayerRatios(Experiment):
         from ntk1bit.autodiff.arriving_steps import expected_ratio, step_ratios
 
         f = network(self.quantiser)
+        gradients = jax.jit(jax.grad(lambda params, x, r: jnp.vdot(r, f(params, x))))
         found = []
         for seed in self.seeds:
             for_x, for_r, *for_weights = jax.random.split(jax.random.key(seed), 6)
@@ -78,7 +79,7 @@ class LayerRatios(Experiment):
                 for key, size in zip(for_weights, sizes, strict=True)
             ]
             ratios = step_ratios(f, params, x, r, move=self.move, parameters=lambda path: path != "3")
-            gradient = jax.jit(jax.grad(lambda params, x, r: jnp.vdot(r, f(params, x))))(params, x, r)
+            gradient = gradients(params, x, r)
             for layer in range(3):
                 expected = expected_ratio(QUANTISERS[self.quantiser], gradient[layer])
                 found.append((seed, layer + 1, ratios[str(layer)], expected))

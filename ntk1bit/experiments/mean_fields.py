@@ -13,7 +13,7 @@ from jaxtyping import Float
 from ntk1bit.data import tasks
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.kernels.limits import limit_ntk
-from ntk1bit.kernels.mean_fields import mean_field
+from ntk1bit.kernels.mean_fields import averaged_loss, mean_field
 from ntk1bit.kernels.opposite_pairs import opposite_inputs
 from ntk1bit.kernels.poisson_floor import floor_process
 from ntk1bit.kernels.spreads import output_spread
@@ -319,8 +319,7 @@ class OscillationOnTask(Experiment):
             trained = two_layer.train(
                 task.x, task.y, start, eta_rel=self.eta_rel, steps=self.steps, record=range(self.first, self.steps + 1)
             )
-            away = (trained.outputs - task.y)[trained.steps >= self.first]  # the start is always recorded
-            between = (away[1:] + away[:-1]) / 2
+            outputs = trained.outputs[trained.steps >= self.first]  # the start is always recorded
             window = slice(self.first, self.steps)
             found.append(
                 (
@@ -328,8 +327,8 @@ class OscillationOnTask(Experiment):
                     float(values[0] / values[-1]),
                     float(limit.loss()[:, window].mean()),
                     float(limit.loss(2)[:, window].mean()),
-                    float(0.5 * (away[:-1] ** 2).sum(axis=1).mean()),
-                    float(0.5 * (between**2).sum(axis=1).mean()),
+                    float(averaged_loss(outputs[:-1], task.y, 1).mean()),
+                    float(averaged_loss(outputs, task.y, 2).mean()),
                 )
             )
         return pd.DataFrame(found, columns=["seed", "lambda_ratio", "limit_loss", "limit_averaged", "loss", "averaged"])

@@ -112,10 +112,21 @@ class MeanField:
 
         Entry t is that of the mean of F_t to F_{t + over - 1}. With 2 an oscillation of period two is gone.
         """
-        over = whole("over", over, allowed="a whole number, 1 or more", least=1)
-        kept = self.replicates.shape[1] - over + 1
-        mean = sum(self.replicates[:, shift : shift + kept] for shift in range(over)) / over
-        return 0.5 * ((mean - self.y) ** 2).sum(axis=2)
+        return averaged_loss(self.replicates, self.y, over)
+
+
+def averaged_loss(outputs: Float[np.ndarray, "*r t n"], y: Float[np.ndarray, " n"], over: int) -> np.ndarray:
+    """Return 1/2 |f - y|^2 of the mean of `over` successive outputs, (*r, t - over + 1).
+
+    Raises
+    ------
+    InputError
+        If `over` is below 1.
+    """
+    over = whole("over", over, allowed="a whole number, 1 or more", least=1)
+    kept = outputs.shape[-2] - over + 1
+    mean = sum(outputs[..., shift : shift + kept, :] for shift in range(over)) / over
+    return 0.5 * ((mean - y) ** 2).sum(axis=-1)
 
 
 def mean_field(
@@ -351,19 +362,31 @@ def draw_types(
     rng = np.random.default_rng([seed, _STREAM, x.shape[1]])
     n, dim = x.shape
     every = np.concatenate([x, x_test])
-    centred = x - x.mean(axis=1, keepdims=True)
     above, below, jump = [], [], []
     for first in range(0, count, _CHUNK):
         size = min(_CHUNK, count - first)
         k = (rng.integers(dim) + np.arange(size)) % dim
-        plus, minus = both_sides(rng.standard_normal((size, dim)), k, every, scale=scale)
-        active, inactive = (plus[:, :n] >= 0), (minus[:, :n] >= 0)
-        force = -kappa * centred.T[k]
-        kept = ((active != inactive) & (force != 0)).any(axis=1)
-        above.append((active * force)[kept].astype(np.float32))
-        below.append((inactive * force)[kept].astype(np.float32))
-        jump.append((kappa * (np.maximum(plus, 0) - np.maximum(minus, 0)))[kept].astype(np.float32))
+        sides = forces_and_jumps(rng.standard_normal((size, dim)), k, every, n, kappa=kappa, scale=scale)
+        kept = (sides[0] != sides[1]).any(axis=1)
+        for part, one in zip((above, below, jump), sides, strict=True):
+            part.append(one[kept].astype(np.float32))
     return _Types(np.concatenate(above), np.concatenate(below), np.concatenate(jump), count)
+
+
+def forces_and_jumps(
+    w: Float[np.ndarray, "b d"],
+    k: Int64[np.ndarray, " b"],
+    x: Float[np.ndarray, "k d"],
+    n: int,
+    *,
+    kappa: float,
+    scale: Scale,
+) -> tuple[Float[np.ndarray, "b n"], Float[np.ndarray, "b n"], Float[np.ndarray, "b k"]]:
+    """Return V^+ and V^- on the first n inputs, those that train, and kappa (relu(z^+) - relu(z^-)) on all."""
+    plus, minus = both_sides(w, k, x, scale=scale)
+    force = -kappa * (x[:n] - x[:n].mean(axis=1, keepdims=True)).T[k]
+    jump = kappa * (np.maximum(plus, 0) - np.maximum(minus, 0))
+    return (plus[:, :n] >= 0) * force, (minus[:, :n] >= 0) * force, jump
 
 
 def both_sides(
@@ -574,15 +597,21 @@ def smooth_part(
     x: Float[np.ndarray, "n d"], w: Float[np.ndarray, "b d"], scale: Scale, *, latent: bool
 ) -> Float[np.ndarray, "n n"]:
     """Estimate smooth(x, x') of `kernels.effective` (3) from neurons w, plainly."""
+    along, active, growth = smooth_factors(x, w, scale, moved_along=x)
+    moved = (w @ x.T >= 0).astype(np.float64) if latent else active
+    first = (active * along).T @ (moved * growth)
+    return (first + np.outer(x.sum(axis=1), x.mean(axis=1)) * (active.T @ moved)) / len(w)
+
+
+def smooth_factors(
+    x: Float[np.ndarray, "k d"], w: Float[np.ndarray, "b d"], scale: Scale, *, moved_along: Float[np.ndarray, "n d"]
+) -> tuple[Float[np.ndarray, "b k"], Float[np.ndarray, "b k"], Float[np.ndarray, "b n"]]:
+    """Return <q, x> and 1[z(x) >= 0] of neurons w, and s', how their scale grows along other inputs."""
     c, s, mu = centred_scale(w, scale=scale)
     q = np.where(c >= 0, 1.0, -1.0)
-    means = x.mean(axis=1)
-    z = s[:, None] * (q @ x.T) + mu[:, None] * x.sum(axis=1)
+    along = q @ x.T
+    active = (s[:, None] * along + mu[:, None] * x.sum(axis=1) >= 0).astype(np.float64)
     if scale == "std":
-        growth = (c @ x.T) / (x.shape[1] * s)[:, None]
-    else:
-        growth = (q @ x.T - np.outer(q.sum(axis=1), means)) / x.shape[1]
-    active = (z >= 0).astype(np.float64)
-    moved = (w @ x.T >= 0).astype(np.float64) if latent else active
-    first = (active * (q @ x.T)).T @ (moved * growth)
-    return (first + np.outer(x.sum(axis=1), means) * (active.T @ moved)) / len(w)
+        return along, active, (c @ moved_along.T) / (x.shape[1] * s)[:, None]
+    growth = (q @ moved_along.T - np.outer(q.sum(axis=1), moved_along.mean(axis=1))) / x.shape[1]
+    return along, active, growth

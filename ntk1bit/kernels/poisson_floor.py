@@ -40,7 +40,7 @@ from ntk1bit.cores.backends import settings
 from ntk1bit.cores.threads import run_pieces
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.kernels.effective import effective_ntk, threshold_density
-from ntk1bit.kernels.mean_fields import both_sides, latent_side, limit_rate, smooth_part, training_inputs
+from ntk1bit.kernels.mean_fields import forces_and_jumps, latent_side, limit_rate, smooth_part, training_inputs
 from ntk1bit.networks.quantizers import SCALES, Scale
 from ntk1bit.networks.two_layer.network import ACTIVITIES, STRAIGHT_THROUGH, Activity, checked_targets
 from ntk1bit.printing import record
@@ -203,20 +203,18 @@ def _run(
         rng = np.random.default_rng([*seed, _STREAM, 1])
         count = int(rng.poisson(density * 2 * window))
         k, w = rng.integers(dim, size=count), rng.standard_normal((count, dim))
-        plus, minus = both_sides(w, k, x, scale=problem.scale)
-        force = -kappa * (x - x.mean(axis=1, keepdims=True)).T[k]
-        above, below = (plus >= 0) * force, (minus >= 0) * force
+        above, below, jump = forces_and_jumps(w, k, x, n, kappa=kappa, scale=problem.scale)
         if activity == "latent":
-            above = below = latent_side(w, k, x) * force
+            above = below = latent_side(w, k, x) * (-kappa * (x - x.mean(axis=1, keepdims=True)).T[k])
         a = np.where(rng.random(count) < 0.5, -1.0, 1.0)[:, None]
         above, below = a * above, a * below
         if activity == "frozen":  # a population for either side, each with its own force whatever its state
             sides = np.concatenate([above, below])
             there = np.concatenate([above @ problem.root < 0, below @ problem.root > 0])
             above = below = sides[there]
-            a, plus, minus = (np.concatenate([one, one])[there] for one in (a, plus, minus))
+            a, jump = (np.concatenate([one, one])[there] for one in (a, jump))
         sigma = rng.uniform(-window, window, len(above))
-        jump = kappa * a * (np.maximum(plus, 0) - np.maximum(minus, 0))
+        jump = a * jump
         start = _FAR * kappa * rng.standard_normal(n) / np.sqrt(n)
         losses = np.empty(steps + 1)
         reached = settle(sigma, above, below, jump, problem.smooth, start, eta, losses)

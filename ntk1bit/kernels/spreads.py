@@ -41,8 +41,8 @@ from ntk1bit.arguments import kappa as checked_kappa
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.kernels.effective import LEAST_SAMPLES, effective_ntk, threshold_density
 from ntk1bit.kernels.limits import checked_sampling, limit_ntk
-from ntk1bit.kernels.mean_fields import both_sides, training_inputs
-from ntk1bit.networks.quantizers import SCALES, Scale, centred_scale
+from ntk1bit.kernels.mean_fields import forces_and_jumps, smooth_factors, training_inputs
+from ntk1bit.networks.quantizers import SCALES, Scale
 from ntk1bit.networks.two_layer.network import PRECISIONS, Precision, checked_targets
 from ntk1bit.printing import record
 
@@ -116,7 +116,7 @@ def output_spread(
     kappa, scale
         As in `networks.two_layer.outputs`.
     samples
-        Neurons drawn for each of the expectations, >= 64.
+        Neurons drawn for each of the expectations, >= 512.
     seed
         Non-negative integer.
 
@@ -196,26 +196,19 @@ def flips_by_type(
     w: Float[np.ndarray, "b d"], k: np.ndarray, x: Float[np.ndarray, "k d"], n: int, root: np.ndarray, *, scale: Scale
 ) -> tuple[Float[np.ndarray, "b k"], Float[np.ndarray, " b"]]:
     """Return jumps (z^+)_+ - (z^-)_+ on all inputs and (|V^+ . R| + |V^- . R|)/2, for kappa = 1; the first n train."""
-    plus, minus = both_sides(w, k, x, scale=scale)
-    force = (x[:n] - x[:n].mean(axis=1, keepdims=True)).T[k] * root
-    above, below = (np.abs(((side[:, :n] >= 0) * force).sum(axis=1)) for side in (plus, minus))
-    return np.maximum(plus, 0) - np.maximum(minus, 0), (above + below) / 2
+    above, below, jump = forces_and_jumps(w, k, x, n, kappa=1.0, scale=scale)
+    return jump, (np.abs(above @ root) + np.abs(below @ root)) / 2
 
 
 def smooth_response(
     w: Float[np.ndarray, "b d"], x: Float[np.ndarray, "k d"], n: int, root: np.ndarray, *, scale: Scale
 ) -> Float[np.ndarray, "b k"]:
     """Return smooth(x, X) . R of each neuron (`kernels.effective`, 3), for kappa = 1."""
-    c, s, mu = centred_scale(w, scale=scale)
-    q = np.where(c >= 0, 1.0, -1.0)
-    along, sums, means = q @ x.T, x.sum(axis=1), x[:n].mean(axis=1)
-    active = s[:, None] * along + mu[:, None] * sums >= 0
-    if scale == "std":
-        growth = (c @ x[:n].T) / (x.shape[1] * s)[:, None]
-    else:
-        growth = (along[:, :n] - np.outer(q.sum(axis=1), means)) / x.shape[1]
+    along, active, growth = smooth_factors(x, w, scale, moved_along=x[:n])
     moved = active[:, :n] * root
-    return active * (along * (moved * growth).sum(axis=1)[:, None] + np.outer(moved @ means, sums))
+    return active * (
+        along * (moved * growth).sum(axis=1)[:, None] + np.outer(moved @ x[:n].mean(axis=1), x.sum(axis=1))
+    )
 
 
 def full_response(

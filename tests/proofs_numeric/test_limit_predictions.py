@@ -135,6 +135,7 @@ def outputs(spreads: dict[str, float], gaps: dict[str, float]):
             inputs.assign(
                 one_bit=OFFSET + inputs["index"],
                 full=inputs["index"],
+                error=0.0,
                 flips=FLIPS,
                 neurons=NEURONS,
                 neurons_full=FULL,
