@@ -32,9 +32,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
-from ntk1bit.arguments import number
+from ntk1bit.arguments import number, real_array
 from ntk1bit.autodiff.explanations import explained
 from ntk1bit.autodiff.parameters import split_parameters
 from ntk1bit.errors import InputError
@@ -84,11 +85,14 @@ def step_ratios(
     Raises
     ------
     InputError
-        If the parameters are none, `move` is not positive, or outputs do not have the shape of `r`.
+        If the parameters are none, `move` is not positive, `r` is not of finite numbers, or outputs have another shape.
     """
     move = number("move", move, allowed="a positive number", above=0.0)
     split, trained, frozen = split_parameters(params, parameters)
-    weights = jnp.asarray(r)
+    given = real_array("r", r)
+    if not np.isfinite(given).all():
+        raise InputError("r contains NaN or infinity; it must hold finite numbers, one for each output")
+    weights = jnp.asarray(given)
     with explained("f cannot be evaluated on these parameters and inputs"):
         shape = jax.eval_shape(f, params, x).shape
     if shape != weights.shape:

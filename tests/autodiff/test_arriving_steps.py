@@ -105,6 +105,9 @@ def test_what_cannot_be_measured_is_refused():
 
     with pytest.raises(InputError, match="r must have the shape of the outputs"):
         step_ratios(f, jnp.ones(400), X, R[:3])
+    for r in ("ab", [1.0, 1.0, 1.0, 1.0, 1.0, math.nan]):
+        with pytest.raises(InputError, match=r"^r "):
+            step_ratios(f, jnp.ones(400), X, r)
     with pytest.raises(InputError, match="move"):
         step_ratios(f, jnp.ones(400), X, R, move=0.0)
     with pytest.raises(InputError, match="no quantiser is called 'half'"):
