@@ -18,6 +18,7 @@ import pytest
 
 from ntk1bit.experiments import SweepSpec, open_run
 from tests.experiments.clusters import Cluster, sweep, written
+from tests.experiments.worker_processes import workers_among
 
 COMMAND = [sys.executable, "-m", "ntk1bit", "sweep", "--widths", "64..1024", "--seeds", "4", "--steps", "150"]
 KILLS = 20
@@ -122,11 +123,7 @@ def rounds(tmp_path: Path, count: int) -> Counter[str]:
 
 def kill_one(processes: list[psutil.Process], rng: random.Random) -> None:
     """Kill one of the processes that experiments run in."""
-    found = []
-    for one in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if "spawn_main" in " ".join(one.cmdline()):
-                found.append(one)
+    found = workers_among(processes)
     if found:  # a sweep that has ended has none
         rng.choice(found).kill()
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from ntk1bit.experiments.executors import TRIES, ExecutorLostError, LocalProcess
 from ntk1bit.experiments.runner import compute, predicted_memory, require_memory
 from ntk1bit.experiments.store import Store
 from tests.experiments.fatal import Fatal, Vandal
+from tests.experiments.worker_processes import workers_among
 
 SPEC = SweepSpec(widths=(8, 64, 600), seeds=(0, 1), steps=30, n_train=(16,), n_test=9)
 
@@ -175,7 +177,7 @@ def at_work(process):
     workers = []
 
     def both():
-        workers[:] = [one for one in psutil.Process(process.pid).children() if "spawn_main" in " ".join(one.cmdline())]
+        workers[:] = workers_among(psutil.Process(process.pid).children())
         return len(workers) == 2
 
     wait_for(both)
@@ -313,11 +315,9 @@ def test_processes_that_are_killed_from_outside_cost_nothing():
         futures = [pool.submit(_slowly, number) for number in range(12)]
         for _ in range(3):
             wait(futures, timeout=1.5, return_when=FIRST_COMPLETED)
-            children = psutil.Process().children(recursive=True)
-            for child in children:
-                if "spawn_main" in " ".join(child.cmdline()):
-                    child.kill()
-                    break
+            for worker in workers_among(psutil.Process().children(recursive=True))[:1]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    worker.kill()
         assert [future.result(timeout=120) for future in futures] == list(range(12))
 
 
