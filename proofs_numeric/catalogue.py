@@ -44,6 +44,7 @@ MODULES = {  # id of a claim -> the module that holds it, in whose PROOFS it is
     "C11": "mean_field_limit",
     "C11-swing": "mean_field_limit",
     "C11-late": "mean_field_limit",
+    "C11-gain": "mean_field_limit",
     "C11-pair": "mean_field_limit",
     "C11-frozen": "mean_field_limit",
     "C11-averaged": "averaged_outputs",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ntk1bit.experiments import (
+    AlternatingGain,
     ExperimentList,
     FloorOnTask,
     MeanFieldOnTask,
@@ -19,7 +20,7 @@ from ntk1bit.experiments import (
 )
 
 _FIRST = 300  # seeds below are those of other studies and of trial runs
-_AFRESH = 10_000  # of floors that a first run, of seeds from 300 on, could not tell
+_AFRESH = 10_000  # of what a first run, of seeds from 300 on, could not tell
 ETA_REL = 0.5
 RATES = (0.125, 0.25, 0.5)
 SECOND = 0.9  # y_2 of two opposite inputs; y_1 is 1
@@ -37,6 +38,10 @@ class Setting:
         As in a sweep; dim 0 for the task's own.
     words
         What it is.
+    eta_rel
+        As in a sweep.
+    share
+        Of the networks that C11 asks for at most: losses of some settings scatter more than others.
     """
 
     name: str
@@ -44,13 +49,20 @@ class Setting:
     dim: int
     n_train: int
     words: str
+    eta_rel: float = ETA_REL
+    share: float = 0.2
 
 
 SETTINGS = (
-    Setting("sphere16", "sphere-random", 16, 32, "random labels, n = 32, d = 16"),
-    Setting("sphere32", "sphere-random", 32, 64, "random labels, n = 64, d = 32"),
+    Setting("sphere16", "sphere-random", 16, 32, "random labels, n = 32, d = 16", share=1.0),
+    Setting("sphere32", "sphere-random", 32, 64, "random labels, n = 64, d = 32", share=0.5),
     Setting("sphere64", "sphere-random", 64, 32, "random labels, n = 32, d = 64"),
     Setting("digits", "digits", 0, 64, "digits, n = 64"),
+)
+SIX = (
+    *SETTINGS,
+    Setting("sphere32wide", "sphere-random", 32, 128, "random labels, n = 128, d = 32, eta_rel = 0.25", 0.25),
+    Setting("sphere256", "sphere-random", 256, 16, "random labels, n = 16, d = 256, eta_rel = 1", 1.0),
 )
 LONG = SETTINGS[0]  # followed to the time when its oscillation has passed
 SPREAD_SETTINGS = (
@@ -58,7 +70,8 @@ SPREAD_SETTINGS = (
     Setting("linear128", "sphere-linear", 128, 64, "a linear function, n = 64, d = 128"),
     Setting("random64", "sphere-random", 64, 32, "random labels, n = 32, d = 64"),
 )
-PHASES, SPREADS = "phases", "spreads"
+PHASES, SPREADS, GAINS = "phases", "spreads", "alternating-gains"
+GAIN_STEPS = (5, 10, 20, 40, 60, *range(82, 120, 4))
 PHASE_POINTS, PHASE_DIMS = (16, 32, 64, 128), (8, 16, 32, 64, 128)
 
 
@@ -105,6 +118,7 @@ AGED = FLOORS[:3]
 class _Size:
     widths: tuple[int, ...]
     seeds: int
+    fresh: int
     steps: int
     long: int
     particles: int
@@ -123,6 +137,7 @@ _SIZES = {
     "quick": _Size(
         widths=(64, 128, 256, 512),
         seeds=5,
+        fresh=5,
         steps=120,
         long=400,
         particles=40_000,
@@ -138,13 +153,14 @@ _SIZES = {
     "standard": _Size(
         widths=_WIDE,
         seeds=8,
+        fresh=160,
         steps=120,
         long=400,
         particles=4_000_000,
         at_rates=16384,
         pair_dims=(8, 16, 32),
         pair_widths=(16384, 65536, 262144),
-        pair_seeds=5,
+        pair_seeds=12,
         floors=(4096, 256, 1500, 256, 1500, 200_000),
         aged=(16, 4000),
         spread=(4096, 32, 2000, 128, 400_000),
@@ -153,13 +169,14 @@ _SIZES = {
     "thorough": _Size(
         widths=(*_WIDE, 262144),
         seeds=16,
+        fresh=320,
         steps=120,
         long=400,
         particles=16_000_000,
         at_rates=65536,
         pair_dims=(8, 16, 32),
         pair_widths=(65536, 262144, 1048576),
-        pair_seeds=8,
+        pair_seeds=24,
         floors=(16384, 1024, 3000, 1024, 3000, 1_000_000),
         aged=(64, 16_000),
         spread=(16384, 64, 4000, 256, 2_000_000),
@@ -200,6 +217,17 @@ def mean_field_studies(preset: str) -> Iterator[tuple[str, str, Specification]]:
             f"1-bit networks step by step, both activities, against width: {setting.words}",
             networks(setting, steps_of[setting.name]),
         )
+    fresh_steps = {setting.name: round(size.steps * max(1.0, ETA_REL / setting.eta_rel)) for setting in SIX}
+    for setting in SIX:
+        count = max(5, round(size.fresh * setting.share))
+        yield (
+            f"limit-fresh-{setting.name}",
+            f"other 1-bit networks, and more, step by step: {setting.words}",
+            networks(
+                setting, fresh_steps[setting.name], eta_rel=setting.eta_rel, activities=("straight_through",),
+                seeds=tuple(range(_AFRESH, _AFRESH + count)),
+            ),
+        )  # fmt: skip
     for rate in RATES:
         if rate != ETA_REL:
             yield (
@@ -216,21 +244,37 @@ def mean_field_studies(preset: str) -> Iterator[tuple[str, str, Specification]]:
             for setting, activity in itertools.product(SETTINGS, ("straight_through", "frozen"))
         ),
         *(
+            limits(setting, fresh_steps[setting.name], "straight_through", setting.eta_rel)
+            for setting in SIX
+            if setting not in SETTINGS
+        ),
+        *(
             limits(LONG, round(size.steps * ETA_REL / rate), "straight_through", rate)
             for rate in RATES
             if rate != ETA_REL
         ),
     ]
     yield "mean-fields", "the limit of 1-bit training at infinite width, step by step", ExperimentList(tuple(made))
-    pair_seeds = tuple(range(_FIRST, _FIRST + size.pair_seeds))
+    pair_seeds = tuple(range(_AFRESH, _AFRESH + size.pair_seeds))
     pairs = [
-        OppositeNetworks(dim, SECOND, eta_rel, width, 200, pair_seeds)
+        OppositeNetworks(dim, SECOND, eta_rel, width, 240, pair_seeds)
         for dim, eta_rel, width in itertools.product(size.pair_dims, (0.25, 0.5), size.pair_widths)
     ]
     yield (
         "opposite-inputs",
         "1-bit networks on two opposite inputs, step by step, against width, d and rate",
         ExperimentList(tuple(pairs)),
+    )
+    gain_seeds = tuple(range(_FIRST, _FIRST + size.seeds))
+    yield (
+        GAINS,
+        "how a residual is answered along the direction that alternates, step by step",
+        ExperimentList(
+            tuple(
+                AlternatingGain(one.task, one.dim, one.n_train, one.eta_rel, width, gain_seeds, GAIN_STEPS)
+                for one, width in itertools.product(SETTINGS, size.widths)
+            )
+        ),
     )
     yield (
         "averaged-digits",

@@ -5,6 +5,7 @@ Every kind of experiment and of specification is imported here, so that `open_ru
 
 from typing import TYPE_CHECKING
 
+from ntk1bit.experiments.alternating_gains import AlternatingGain
 from ntk1bit.experiments.at_start import AtStart, FlipProbability, LimitDistances, LimitsInDim, StepNoise
 from ntk1bit.experiments.deep import DeepScaling, DeepSimilarity
 from ntk1bit.experiments.deep_oscillation import DeepOscillation
@@ -40,6 +41,7 @@ from ntk1bit.experiments.within_ball import KernelInBall, WeightsInBall
 from ntk1bit.old_names import missing_name
 
 __all__ = [
+    "AlternatingGain",
     "AtStart",
     "DeepOscillation",
     "DeepScaling",

@@ -372,13 +372,15 @@ class SpreadOnTask(Experiment):
         return pd.DataFrame({"index": np.arange(self.n_test), **columns})
 
 
-def captured(apart: Float[np.ndarray, " t"], around: int = 10) -> np.ndarray:
-    """Say of each step whether the difference of residuals alternates in sign from `around` steps before to after.
+def first_capture(apart: Float[np.ndarray, " t"], changes: int = 20) -> tuple[int, int]:
+    """Return the first stretch over which a number alternates in sign, as the steps of its beginning and its end.
 
-    The rule for a stretch of the two-cycle: lapses, and whatever is within `around` steps of one, are not counted.
+    It begins where `changes` changes of sign follow each other, and ends with the step before the first that has the
+    sign of the one before, or with the last step there is. Both are 0 if it never begins.
     """
-    alternates = np.append(apart[1:] * apart[:-1] < 0, False)  # between t and t + 1
-    wanted = np.zeros(len(apart), dtype=bool)
-    for t in range(around, len(apart) - around):
-        wanted[t] = alternates[t - around : t + around].all()
-    return wanted
+    turns = apart[1:] * apart[:-1] < 0  # between t and t + 1
+    for first in range(len(turns) - changes + 1):
+        if turns[first : first + changes].all():
+            lapses = np.flatnonzero(~turns[first:])
+            return first, first + int(lapses[0]) if len(lapses) else len(turns)
+    return 0, 0
