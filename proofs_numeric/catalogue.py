@@ -59,6 +59,7 @@ MODULES = {  # id of a claim -> the module that holds it, in whose PROOFS it is
     "C12-averages": "deep_oscillation",
     "C12-remedies": "deep_oscillation",
     "C12-test": "deep_oscillation",
+    "C12-language": "deep_oscillation",
     "T1": "one_step",
     "T1-rate": "one_step",
     "T2": "coupled_limit",

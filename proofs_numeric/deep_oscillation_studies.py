@@ -1,12 +1,13 @@
-"""The study of whether deep quantised networks oscillate: optimisers, rates, widths and remedies."""
+"""The studies of whether deep quantised networks oscillate: MLPs by optimiser, rate, width and remedy; Transformers."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ntk1bit.experiments import DeepOscillation, ExperimentList, Specification
+from ntk1bit.experiments import DeepOscillation, ExperimentList, LanguageOscillation, Specification
 
 _FIRST = 400  # seeds of trial runs were 900 to 902
 BATCH = 32
@@ -44,23 +45,28 @@ KINDS = (
 )
 
 
+ARMS = ("full", "bitnet", "b158")
+LANGUAGE_RATES = {"sgd": 0.25, "momentum": 0.05, "adam": 0.003}  # of Transformers
+
+
 @dataclass(frozen=True)
 class _Size:
     widths: tuple[int, ...]
     steps: int
     window: int
     seeds: int
+    language: tuple[tuple[int, ...], int, int]  # of Transformers: widths, steps, window
 
 
 _SIZES = {
-    "quick": _Size((16, 32, 64), 60, 20, 5),
-    "standard": _Size((64, 256, 1024), 800, 100, 5),
-    "thorough": _Size((64, 256, 1024, 2048), 1600, 100, 8),
+    "quick": _Size((16, 32, 64), 60, 20, 5, ((8, 16, 32), 40, 20)),
+    "standard": _Size((64, 256, 1024), 800, 100, 5, ((32, 64, 128), 600, 100)),
+    "thorough": _Size((64, 256, 1024, 2048), 1600, 100, 8, ((32, 64, 128, 256), 1200, 100)),
 }
 
 
 def deep_oscillation_studies(preset: str) -> Iterator[tuple[str, str, Specification]]:
-    """Give the name, the purpose and the specification of this study."""
+    """Give the name, the purpose and the specification of each of these studies."""
     size = _SIZES[preset]
     seeds = tuple(range(_FIRST, _FIRST + size.seeds))
 
@@ -75,4 +81,14 @@ def deep_oscillation_studies(preset: str) -> Iterator[tuple[str, str, Specificat
         "oscillation-deep",
         "MLPs of three layers on digits, followed late in training, by optimiser, rate, width and remedy",
         ExperimentList((*plain, *remedied, ternary)),
+    )
+    language_widths, steps, window = size.language
+    transformers = [
+        LanguageOscillation(arm, width, optimiser, rate, steps, window, seeds)
+        for arm, width, (optimiser, rate) in itertools.product(ARMS, language_widths, LANGUAGE_RATES.items())
+    ]
+    yield (
+        "oscillation-language",
+        "Transformers that learn a few windows of a text by heart, by arm, width and optimiser",
+        ExperimentList(tuple(transformers)),
     )

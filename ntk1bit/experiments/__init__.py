@@ -16,6 +16,7 @@ from ntk1bit.experiments.feed_forward import FeedForward
 from ntk1bit.experiments.input_pairs import InputPairs
 from ntk1bit.experiments.kernel_spectra import KernelSpectra
 from ntk1bit.experiments.language import LanguageModel, PostTrained
+from ntk1bit.experiments.language_oscillation import LanguageOscillation
 from ntk1bit.experiments.language_spec import LanguageSpec
 from ntk1bit.experiments.layer_variance import LayerVariance
 from ntk1bit.experiments.mean_fields import (
@@ -57,6 +58,7 @@ __all__ = [
     "KernelInBall",
     "KernelSpectra",
     "LanguageModel",
+    "LanguageOscillation",
     "LanguageSpec",
     "LayerVariance",
     "LimitDistances",

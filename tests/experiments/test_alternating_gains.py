@@ -48,7 +48,7 @@ def test_it_is_what_two_steps_by_hand_differ_by(tmp_path):
 
 
 def test_early_in_training_it_is_that_of_k_eff(tmp_path):
-    """At step 3 few weights have met their threshold twice; sixteen networks of 65536 neurons scatter by some tenths."""
+    """At step 3 few weights have met their threshold twice; gains of networks of 65536 neurons scatter by tenths."""
     found = experiment(width=65536, seeds=tuple(range(16)), at=(3,)).run(tmp_path / "a")
     ratio = found["gain"] / found["by_kernel"]
     assert ratio.mean() == pytest.approx(1.0, abs=3 * ratio.std() / 4 + 0.25)

@@ -21,7 +21,7 @@ from ntk1bit.experiments import (
     mean_fields,
     open_run,
 )
-from ntk1bit.experiments.mean_fields import captured
+from ntk1bit.experiments.mean_fields import first_capture
 from ntk1bit.kernels import floor_process, limit_ntk, mean_field, opposite_inputs, output_spread
 from ntk1bit.networks import two_layer
 
@@ -204,32 +204,29 @@ def test_the_spread_is_that_of_the_kernels_on_the_task():
     assert all(np.array_equal(found[name], values) for name, values in vars(expected).items())
 
 
-def test_a_step_is_captured_if_signs_alternate_on_both_sides_of_it():
-    signal = 0.7 * (-1.0) ** np.arange(60)
-    assert np.flatnonzero(captured(signal)).tolist() == [*range(10, 50)]
-    assert np.flatnonzero(captured(signal, 3)).tolist() == [*range(3, 57)]
-    assert captured(signal, 0).all()
-
-
-def test_a_lapse_and_what_is_near_it_are_left_out():
-    """Steps 30 and 31 have one sign: no step from 21 to 40 has ten alternating ones on both sides."""
+def test_the_first_stretch_is_of_the_steps_that_alternate_until_the_first_lapse():
+    """Steps 30 and 31 have one sign, and so have the first six."""
     signal = (-1.0) ** np.arange(60)
     signal[31:] *= -1
-    assert np.flatnonzero(captured(signal)).tolist() == [*range(10, 21), *range(41, 50)]
-    assert np.flatnonzero(captured(signal, 2)).tolist() == [*range(2, 29), *range(33, 58)]
+    signal[:6] = signal[6]
+    assert first_capture(signal) == (6, 30)
+    assert first_capture(signal, 24) == (6, 30)
+    assert first_capture(signal, 25) == (31, 59)
+
+
+def test_a_stretch_without_a_lapse_ends_with_the_last_step():
+    assert first_capture(0.7 * (-1.0) ** np.arange(60)) == (0, 59)
 
 
 @pytest.mark.parametrize("signal", [np.ones(60), -np.arange(1.0, 61.0), np.zeros(60), (-1.0) ** np.arange(20)])
-def test_constant_signs_zeros_and_what_is_too_short_are_not_captured(signal):
-    found = captured(signal)
-    assert found.shape == signal.shape
-    assert not found.any()
+def test_constant_signs_zeros_and_what_is_too_short_are_no_stretch(signal):
+    assert first_capture(signal) == (0, 0)
 
 
-def test_a_zero_breaks_the_alternation():
+def test_a_zero_ends_a_stretch():
     signal = (-1.0) ** np.arange(60)
     signal[30] = 0.0
-    assert np.flatnonzero(captured(signal)).tolist() == [*range(10, 20), *range(41, 50)]
+    assert first_capture(signal) == (0, 29)
 
 
 @pytest.mark.parametrize(("changed", "words"), [

@@ -25,6 +25,7 @@ from proofs_numeric.mean_field_studies import (
     RATES,
     SECOND,
     SETTINGS,
+    SIX,
     SPREAD_SETTINGS,
     mean_field_studies,
 )
@@ -32,6 +33,7 @@ from proofs_numeric.studies import PRESETS, studies
 
 Kind = TypeVar("Kind", bound=Experiment)
 OF_SETTINGS = [f"limit-{setting.name}" for setting in SETTINGS]
+OF_SIX = {f"limit-fresh-{setting.name}": setting for setting in SIX}
 OF_SPREADS = [f"spread-{setting.name}" for setting in SPREAD_SETTINGS]
 OF_RATES = {f"limit-rate-{rate:g}": rate for rate in RATES if rate != ETA_REL}
 
@@ -55,8 +57,8 @@ def experiments(preset: str, name: str, kind: type[Kind]) -> list[Kind]:
 
 
 def test_settings_are_told_apart_by_their_names_and_by_what_the_limit_is_found_by():
-    assert len({setting.name for setting in SETTINGS}) == len(SETTINGS)
-    assert len({(setting.task, setting.dim, setting.n_train) for setting in SETTINGS}) == len(SETTINGS)
+    assert len({setting.name for setting in SIX}) == len(SIX)
+    assert len({(setting.task, setting.dim, setting.n_train) for setting in SIX}) == len(SIX)
     assert LONG in SETTINGS
 
 
@@ -65,7 +67,8 @@ def test_names_are_unique_and_those_that_claims_read_and_all_studies_have(preset
     names = [name for name, _, _ in mean_field_studies(preset)]
     assert len(set(names)) == len(names)
     of_predictions = {"floors-frozen", "floors-aged", *OF_SPREADS, "spreads", "phases", "averaged-digits"}
-    assert set(names) == {*OF_SETTINGS, *OF_RATES, "mean-fields", "opposite-inputs", *of_predictions}
+    of_predictions |= {"alternating-gains"}
+    assert set(names) == {*OF_SETTINGS, *OF_SIX, *OF_RATES, "mean-fields", "opposite-inputs", *of_predictions}
     claims = (*mean_field_limit.PROOFS, *limit_predictions.PROOFS, *averaged_outputs.PROOFS)
     assert set(names) == {name for one in claims for name in one.studies}
     there = studies(preset)
@@ -83,9 +86,23 @@ def test_networks_have_the_setting_both_activities_and_outputs_at_all_steps(pres
         assert set(spec.activities) == {"straight_through", "frozen"}
         assert len(spec.widths) >= 4
         assert len(spec.seeds) >= 5
-    for name in (*OF_SETTINGS, *OF_RATES):
+    for name in (*OF_SETTINGS, *OF_SIX, *OF_RATES):
         spec = networks(preset, name)
         assert spec.checkpoints == spec.steps + 1
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_networks_that_the_limit_is_judged_by_are_others(preset):
+    first = {seed for name in OF_SETTINGS for seed in networks(preset, name).seeds}
+    for name, setting in OF_SIX.items():
+        spec = networks(preset, name)
+        assert (spec.tasks, spec.n_train, spec.eta_rel) == ((setting.task,), (setting.n_train,), setting.eta_rel)
+        assert spec.dims == ((setting.dim,) if setting.dim else ())
+        assert spec.activities == ("straight_through",)
+        assert len(spec.seeds) >= 5
+        assert not first & set(spec.seeds)
+        assert len(spec.widths) >= 4
+        assert spec.steps >= max(100, mean_field_limit._window(setting.eta_rel)[1])
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -127,6 +144,12 @@ def test_the_limit_is_computed_once_for_what_networks_are_held_against(preset):
             ]
             assert [one.steps for one in found] == [spec.steps]
             assert all(one.replicates >= 5 for one in found)  # an interval over them needs five
+    for name, setting in OF_SIX.items():
+        here = [
+            one for one in every if (one.task, one.dim, one.n_train) == (setting.task, setting.dim, setting.n_train)
+        ]
+        (found,) = (one for one in here if (one.activity, one.eta_rel) == ("straight_through", setting.eta_rel))
+        assert found.steps >= networks(preset, name).steps
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -137,7 +160,7 @@ def test_opposite_inputs_have_every_dimension_and_rate_that_is_judged(preset):
     judged = {criterion.measure for criterion in mean_field_limit.CLAIM_PAIR.criteria} - {"recursion.off"}
     assert judged == {f"amplitude.d{one.dim}.{one.eta_rel:g}" for one in every if one.width == widest}
     assert all(len(one.seeds) >= 5 and one.second == SECOND != 1 for one in every)
-    assert all(one.steps > 4 * 10 for one in every)  # a captured step has ten steps on both sides
+    assert all(one.steps > 4 * 20 for one in every)  # a captured network alternates for twenty
 
 
 def test_widths_grow_from_preset_to_preset_and_cited_ones_are_wide():
