@@ -36,6 +36,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntk1bit.arguments import number, real_array
+from ntk1bit.autodiff import programs
 from ntk1bit.autodiff.explanations import explained
 from ntk1bit.autodiff.parameters import split_parameters
 from ntk1bit.errors import InputError
@@ -98,11 +99,12 @@ def step_ratios(
     if shape != weights.shape:
         raise InputError(f"r must have the shape of the outputs, {shape}, got {weights.shape}")
 
-    @jax.jit
-    def weighted(arrays: tuple[jax.Array, ...]) -> jax.Array:
-        return jnp.vdot(weights, f(split.join(arrays, frozen), x))
+    def weighted(at: Any, frozen: Any, weights: jax.Array, inputs: Any) -> jax.Array:
+        return jnp.vdot(weights, f(split.join(at, frozen), inputs))
 
-    gradient = jax.jit(jax.grad(weighted))(trained)
+    rest = (frozen, weights, x)
+    value = _compiled(weighted, trained, *rest)
+    gradient = _compiled(jax.grad(weighted), trained, *rest)(trained, *rest)
     found = {}
     for place, (path, g, array) in enumerate(zip(split.paths, gradient, trained, strict=True)):
         square = float(jnp.vdot(g, g))
@@ -112,10 +114,23 @@ def step_ratios(
             continue
         epsilon = move * (size if size > 0 else 1.0) / math.sqrt(square)
         ends = [
-            float(weighted((*trained[:place], array + sign * epsilon * g, *trained[place + 1 :]))) for sign in (1, -1)
+            float(value((*trained[:place], array + sign * epsilon * g, *trained[place + 1 :]), *rest)[0])
+            for sign in (1, -1)
         ]
         found[path] = (ends[0] - ends[1]) / (2 * epsilon * square)
     return found
+
+
+def _compiled(function: Callable[..., Any], *args: Any) -> Callable[..., list[jax.Array]]:
+    """Compile a function, or find what was compiled for one of the same program; it returns its leaves as a list."""
+    program = programs.trace(function, *args)
+
+    def make() -> Callable[..., list[jax.Array]]:
+        held = programs.opened(program)
+        return jax.jit(lambda constants, given: programs.evaluate(held, (), [*constants, *given]))
+
+    run = programs.kept(("step", program.key), make)
+    return lambda *given: run(program.constants, jax.tree.leaves(given))
 
 
 def expected_ratio(quantiser: str, gradient: Float[Any, "m d"]) -> float:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntk1bit.autodiff import expected_ratio, step_ratios
+from ntk1bit.autodiff import expected_ratio, programs, step_ratios
 from ntk1bit.autodiff.arriving_steps import PASSED
 from ntk1bit.errors import InputError
 from ntk1bit.networks.straight_through import neuron_wise, tensor_wise, ternary
@@ -112,3 +112,14 @@ def test_what_cannot_be_measured_is_refused():
         step_ratios(f, jnp.ones(400), X, R, move=0.0)
     with pytest.raises(InputError, match="no quantiser is called 'half'"):
         expected_ratio("half", jnp.ones((2, 2)))
+
+
+def test_a_second_network_of_the_same_program_compiles_nothing():
+    def f(params, x):
+        return (x @ neuron_wise(params["w"]).T).mean(axis=1)
+
+    first = step_ratios(f, {"w": W}, X, R)
+    made = list(programs._kept)
+    second = step_ratios(lambda params, x: f(params, x), {"w": 2 * W}, X + 1.0, R)
+    assert list(programs._kept) == made
+    assert first != second  # arrays are arguments of what was compiled, not part of it
