@@ -179,7 +179,9 @@ as_it_should_be = functools.cache(in_setting)
 def test_networks_that_tend_to_the_limit_support_it():
     found = proof.evidence(limit_study())
     assert outcomes(proof.CLAIM, found) == OF_LIMIT
-    averaged = {f"averaged.over_limit.{name}": "supported" for name in LASTING}
+    averaged = {
+        f"{what}.{name}": "supported" for what in ("averaged.over_limit", "loss.two_widest") for name in LASTING
+    }
     off = {f"outputs.off.{name}": "refuted" if name in LASTING else "supported" for name in ALL}
     assert context(proof.CLAIM, found) == averaged | off
     for name in ALL:  # planted networks of lasting settings are far off between step 20 and mid-training: 30 and 100
@@ -244,6 +246,9 @@ def test_the_loss_of_averaged_outputs_is_told_beside_the_verdict():
 def test_the_loss_is_extrapolated_over_the_three_widest_widths():
     narrow = where(5.0, SWING, width=1024)
     found = proof.evidence(limit_study("sphere32", swing=mid(narrow)))
+    fourth = proof.evidence(limit_study("sphere32", swing=mid(where(2.0, SWING, width=4096))))
+    assert value(fourth, "loss.over_limit.sphere32") < 0.9
+    assert value(fourth, "loss.two_widest.sphere32") == value(found, "loss.two_widest.sphere32")
     assert value(found, "loss.over_limit.sphere32") == pytest.approx(1.0, abs=at_infinity(LOSS) + APART**2)
 
 
