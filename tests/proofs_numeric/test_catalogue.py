@@ -10,7 +10,7 @@ import pytest
 from ntk1bit.errors import InputError
 from ntk1bit.experiments import SweepSpec
 from proofs_numeric.catalogue import MODULES, choose, proofs
-from proofs_numeric.mean_field_studies import SETTINGS
+from proofs_numeric.mean_field_studies import SETTINGS, SIX
 from proofs_numeric.page import FIGURES, argument
 from proofs_numeric.studies import PRESETS, studies
 
@@ -29,9 +29,20 @@ EXPECTED = {
     *("C8", "C8-one", "C8-kept"),
     *("C9", "C9-cost", "C9-int8", "C9-choices", "C9-ptq"),
     *("C10-table4", "C10-stable", "C10-absmax-rate", "C10-rate", "C10-rate-size", "C10-flips", "C10-further"),
-    *("C11", "C11-swing", "C11-late", "C11-pair", "C11-frozen", "C11-floor", "C11-aged", "C11-spread", "C11-phases"),
+    *(
+        "C11",
+        "C11-swing",
+        "C11-late",
+        "C11-gain",
+        "C11-pair",
+        "C11-frozen",
+        "C11-floor",
+        "C11-aged",
+        "C11-spread",
+        "C11-phases",
+    ),
     *("C11-layers", "C11-averaged"),
-    *("C12", "C12-batches", "C12-momentum", "C12-averages", "C12-remedies", "C12-test"),
+    *("C12", "C12-batches", "C12-momentum", "C12-averages", "C12-remedies", "C12-test", "C12-language"),
     *("T1", "T1-rate", "T2", "T3", "T3-lemmas", "T3-floor", "T4", "T5"),
 }
 
@@ -52,7 +63,11 @@ def test_every_study_that_a_claim_names_exists_and_none_is_idle(preset):
 def test_the_cited_presets_have_enough_seeds_and_the_widths_asked_for():
     for preset, widest in (("standard", 16384), ("thorough", 65536)):
         every = {name: one.specification for name, one in studies(preset).items()}
-        for name in ("mid-training", *(f"limit-{setting.name}" for setting in SETTINGS)):
+        for name in (
+            "mid-training",
+            *(f"limit-{setting.name}" for setting in SETTINGS),
+            *(f"limit-fresh-{setting.name}" for setting in SIX),
+        ):
             short = every.pop(name)  # of few steps, so that it can be wider
             assert isinstance(short, SweepSpec)
             assert len(short.seeds) >= 5
