@@ -35,6 +35,7 @@ from ntk1bit.experiments.step_within_ball import StepInBall
 from ntk1bit.experiments.store import Store
 from ntk1bit.experiments.surrogate_kernels import SurrogateKernels
 from ntk1bit.experiments.sweep import SweepSpec
+from ntk1bit.experiments.transformer_kernels import TransformerKernels
 from ntk1bit.experiments.two_layer import TwoLayer
 from ntk1bit.experiments.two_layer_jax import TwoLayerJax
 from ntk1bit.experiments.update_flips import UpdateFlips
@@ -80,6 +81,7 @@ __all__ = [
     "Store",
     "SurrogateKernels",
     "SweepSpec",
+    "TransformerKernels",
     "TwoLayer",
     "TwoLayerJax",
     "UpdateFlips",
