@@ -122,7 +122,7 @@ def module_ntk(
     evaluate
         How outputs are computed, ``evaluate(network, x)`` -> (n,) or (n, outputs), for a network that takes several
         arguments or returns more: ``lambda network, x: network(x["tokens"], x["mask"])[:, -1]``. By default the network
-        is called on x: whole, or one input at a time by `vmap`; which is found by trying (Equinox: one at a time first).
+        is called on x: whole, or one input at a time by `vmap`; which is found by trying (Equinox: the latter first).
     method, trace_outputs, memory_budget, progress
         As for `ntk`. PyTorch has Jacobians only, in blocks of inputs and outputs.
 
@@ -150,9 +150,7 @@ def module_ntk(
         from ntk1bit.autodiff.frameworks.torch_kernels import torch_ntk
 
         opened = _open_torch(module, params, state, parameters, evaluate)
-        return torch_ntk(
-            opened, x, x2, trace_outputs=trace_outputs, memory_budget=memory_budget, progress=progress
-        )
+        return torch_ntk(opened, x, x2, trace_outputs=trace_outputs, memory_budget=memory_budget, progress=progress)
     network, function = _open_jax(module, library, x, params=params, state=state, evaluate=evaluate)
     return ntk(
         function.f,

@@ -60,9 +60,7 @@ class Split(NamedTuple):
         return tuple(_as_trained(leaf, kind) for kind, leaf in chosen if kind in ("trained", "complex"))
 
 
-def split_parameters(
-    params: Any, parameters: Selection
-) -> tuple[Split, tuple[jax.Array, ...], tuple[jax.Array, ...]]:
+def split_parameters(params: Any, parameters: Selection) -> tuple[Split, tuple[jax.Array, ...], tuple[jax.Array, ...]]:
     """Separate the parameters to differentiate by from everything else in a pytree.
 
     Raises
@@ -118,7 +116,7 @@ def chooser(parameters: Selection, paths: Sequence[str]) -> Callable[[str], bool
         If it is something else, or a pattern fits no path.
     """
     if parameters is None:
-        return lambda path: True
+        return lambda _: True
     if callable(parameters):
         return parameters
     patterns = [parameters] if isinstance(parameters, str) else parameters

@@ -122,9 +122,7 @@ def _wide(x: Tensor) -> Tensor:
 
 def _matrix(w: Tensor) -> Tensor:
     if w.ndim != 2:
-        raise InputError(
-            f"a quantiser of weights needs a matrix with at least one entry, got shape {tuple(w.shape)}"
-        )
+        raise InputError(f"a quantiser of weights needs a matrix with at least one entry, got shape {tuple(w.shape)}")
     return w
 
 

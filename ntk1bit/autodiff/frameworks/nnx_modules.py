@@ -19,7 +19,7 @@ class QuantizedNnx(nnx.Module):
     Attributes
     ----------
     module
-        With the latent weights, which are trained. What a call changes besides, such as batch statistics, is kept in it.
+        With the latent weights, which are trained; it also keeps what a call changes besides, such as batch statistics.
     quantiser
         What they go through.
     """

@@ -32,7 +32,9 @@ def open_function(f: Callable[..., Any], params: Any) -> OpenedNetwork:
         If there are no parameters.
     """
     if params is None:
-        raise InputError("a function f(params, x) needs params=...; a network that holds its own is an object of a library")
+        raise InputError(
+            "a function f(params, x) needs params=...; a network that holds its own is an object of a library"
+        )
     quantiser = f.quantiser if isinstance(f, QuantizedFunction) else None
 
     def bind(p: Any) -> Callable[..., Any]:

@@ -73,9 +73,7 @@ class WeightQuantiser:
         leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
         named = [(path_name(path), leaf) for path, leaf in leaves]
         paths = set(self.choose([(path, leaf.shape) for path, leaf in named if is_float_array(leaf)]))
-        return treedef.unflatten(
-            self.array(path, leaf, neurons) if path in paths else leaf for path, leaf in named
-        )
+        return treedef.unflatten(self.array(path, leaf, neurons) if path in paths else leaf for path, leaf in named)
 
     def choose(self, arrays: Sequence[tuple[str, tuple[int, ...]]]) -> list[str]:
         """Return the paths of those arrays of floats, given with their shapes, that are weights and chosen.
@@ -90,7 +88,9 @@ class WeightQuantiser:
         found = [path for path in weights if chosen(path)]
         if not found:
             there_are = ", ".join(path or "a single leaf" for path, _ in arrays) or "none at all"
-            raise InputError(f"no weights to quantise are selected (arrays of two axes or more); there are: {there_are}")
+            raise InputError(
+                f"no weights to quantise are selected (arrays of two axes or more); there are: {there_are}"
+            )
         return found
 
     def array(self, path: str, w: Array, neurons: Neurons) -> Array:
