@@ -200,8 +200,8 @@ def judge_rows(
     if (others > rounding).any():
         raise InputError(
             f"{network} mixes the rows of x, {network}[:1] is not {network.replace('x)', 'x[:1])')} (batch "
-            "normalisation while training, attention or a maximum over the batch?): each output must depend on its own input only; "
-            f"freeze the batch statistics (evaluation mode: {remedy}"
+            "normalisation while training, attention or a maximum over the batch?): each output must depend on its own "
+            f"input only; freeze the batch statistics (evaluation mode: {remedy}"
         )
     if n > 1 and (place > max(rounding, 10 * tipped)).all():
         raise InputError(

@@ -79,7 +79,7 @@ def ternary(x: Float[Array, " *shape"], *, surrogate: Passing = "identity") -> F
             lambda: _shares(matrix, jnp.abs(matrix).mean()),
         )
 
-    return of_matrix(x.reshape(1, -1)).reshape(x.shape)
+    return of_matrix(x if x.ndim == 2 else x.reshape(1, -1)).reshape(x.shape)
 
 
 def int8(x: Float[Array, "... d"], *, surrogate: Passing = "identity") -> Float[Array, "... d"]:

@@ -1,4 +1,4 @@
-"""PyTorch modules as functions of (trained parameters, x): which arrays are which, and is training off?
+"""PyTorch modules as functions of (trained parameters, x): which arrays are which, and what mode they are in.
 
 Importing this module imports PyTorch, which is optional: ``pip install 'ntk1bit[torch]'``.
 """
