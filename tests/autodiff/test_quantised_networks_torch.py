@@ -40,7 +40,7 @@ def test_the_module_given_stays_and_records_say_what_was_done():
         "0.weight (one_bit: signs, a scale and a mean for each neuron (D25, Def. D.3); surrogate identity)",
     )
     assert sorted(path for path, _ in record.parameters) == ["0.bias", "0.weight", "2.bias", "2.weight"]
-    with pytest.raises(InputError, match="no weights to quantise|fits no array"):
+    with pytest.raises(InputError, match=r"no weights to quantise|fits no array"):
         quantize(quantize(module, "one_bit"), "one_bit")
 
 

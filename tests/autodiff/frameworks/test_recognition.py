@@ -24,7 +24,7 @@ def test_what_has_been_imported_is_recognised():
 
 @pytest.mark.parametrize("module", [3, None, np.ones(2), eqx.nn.Linear])
 def test_what_is_no_network_is_refused(module):
-    with pytest.raises(InputError, match="no network: .*give an Equinox, Flax"):
+    with pytest.raises(InputError, match=r"no network: .*give an Equinox, Flax"):
         library_of(module)
 
 
