@@ -126,12 +126,10 @@ def open_torch(module: Module, parameters: Selection, evaluate: Callable[[Any, A
     shown = {plain_name(name): name for name in everything}
     wanted = {name: everything[own] for name, own in shown.items() if everything[own].requires_grad}
     chosen = _chooser(parameters, list(wanted))
-    trained = {name: array.detach() for name, array in wanted.items() if chosen(name) and array.is_floating_point()}
+    trained = {name: array.detach() for name, array in wanted.items() if chosen(name)}
     if not trained:
         held = "; all have requires_grad=False" if everything and not wanted else ""
-        raise InputError(
-            f"no floating-point parameter is selected; there are: {', '.join(shown) or 'none at all'}{held}"
-        )
+        raise InputError(f"no parameter is selected; there are: {', '.join(shown) or 'none at all'}{held}")
     frozen = {name: everything[own].detach() for name, own in shown.items() if name not in trained}
     buffers = {name: array.detach().clone() for name, array in module.named_buffers()}
     _refuse_numbers(trained, {**frozen, **buffers})
