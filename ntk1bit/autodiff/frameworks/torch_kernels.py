@@ -144,13 +144,15 @@ def way_of_rows(opened: OpenedTorch, x: Any, width: int) -> tuple[Rows, str]:
     Raises
     ------
     InputError
-        If they cannot be taken at all.
+        If they cannot be taken at all, or are random.
     """
     one, first = rows.take(x, slice(0, 1)), slice(0, 1)
     try:
         rows_together(opened, one, width, first)
     except Exception as error:  # whatever torch.func raises for a module that it was not written for
         reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if "random operation" in reason:  # row by row it would be noise
+            raise InputError("the module draws random numbers; switch dropout and noise off: module.eval()") from error
         with explained("the module cannot be differentiated"):
             rows_one_by_one(opened, one, width, first)
         return rows_one_by_one, f"on one input at a time, by torch.autograd.grad (torch.func: {reason[:120]})"

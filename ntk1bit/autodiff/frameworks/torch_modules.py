@@ -232,7 +232,7 @@ def _refuse_training(module: Module) -> None:
 
 def _refuse_numbers(trained: dict[str, Tensor], others: dict[str, Tensor]) -> None:
     for name, array in {**trained, **others}.items():
-        if array.is_complex():
+        if array.is_complex() and name in trained:
             raise InputError(
                 f"parameter {name!r} is complex; hold its real and imaginary parts instead, torch.view_as_real"
             )

@@ -93,6 +93,19 @@ def test_a_function_that_torch_func_refuses_goes_row_by_row():
     np.testing.assert_allclose(module_ntk(module, X), reference(module, X), rtol=1e-12)
 
 
+def test_a_mask_that_two_calls_do_not_tell_is_found_by_vmap():
+    class Rare(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return nn.functional.dropout(self.linear(x), p=1e-9, training=True)
+
+    with pytest.raises(InputError, match="draws random numbers"):
+        module_ntk(Rare(), X)
+
+
 def test_a_budget_too_small_for_one_row_is_said():
     with pytest.warns(UserWarning, match="one row of the Jacobian needs"):
         found = module_ntk(small(), X, memory_budget=100)
