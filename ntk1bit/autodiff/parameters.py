@@ -160,6 +160,15 @@ def is_float_array(leaf: Any) -> bool:
     return bool(jnp.issubdtype(leaf.dtype, jnp.inexact))
 
 
+def as_traced(params: Any) -> Any:
+    """Return a pytree whose NumPy arrays of numbers are arrays of JAX, which can be indexed by traced ones."""
+
+    def array(leaf: Any) -> Any:
+        return jnp.asarray(leaf) if isinstance(leaf, np.ndarray) and leaf.dtype.kind not in _NO_NUMBERS else leaf
+
+    return jax.tree.map(array, params)
+
+
 def path_name(path: Sequence[Any]) -> str:
     """Return the keys, indices and names that lead to a leaf, joined by ``/``."""
     return "/".join(_key_name(key) for key in path)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ntk1bit.autodiff import ntk, step_ratios
-from ntk1bit.autodiff.parameters import chooser, fits, is_float_array, path_name
+from ntk1bit.autodiff.parameters import as_traced, chooser, fits, is_float_array, path_name
 from ntk1bit.errors import InputError
 
 PATHS = ["blocks/0/attention/query/weight", "blocks/1/attention/out/bias", "blocks/1/mlp/weight", "head/weight"]
@@ -74,3 +74,5 @@ def test_names_and_kinds_of_leaves():
     leaves, _ = jax.tree_util.tree_flatten_with_path({"a": [np.ones(2), np.ones(2, int), "text", np.array("text")]})
     assert [path_name(path) for path, _ in leaves] == ["a/0", "a/1", "a/2", "a/3"]
     assert [is_float_array(leaf) for _, leaf in leaves] == [True, False, False, False]
+    tree = as_traced([np.ones(2), np.array("text"), 3])
+    assert [isinstance(leaf, jax.Array) for leaf in tree] == [True, False, False]

@@ -36,7 +36,7 @@ def argument(name, w):
 @pytest.mark.parametrize("surrogate", PASSING)
 def test_values_are_those_of_straight_through_and_slopes_those_of_the_surrogate(quantiser, surrogate):
     name = quantiser.__name__
-    plain = {"int8": straight_through.absmax}.get(name, getattr(straight_through, name))
+    plain = straight_through.absmax if name == "int8" else getattr(straight_through, name)
     value, slope = jax.jvp(lambda w: quantiser(w, surrogate=surrogate), (W,), (jnp.ones_like(W),))
     assert np.array_equal(value, plain(W))
     u, end = argument(name, np.asarray(W, np.float64))
@@ -52,7 +52,7 @@ def test_vmap_vjp_and_jvp_agree(quantiser, surrogate):
 
     both = jnp.stack([W, 2 * W + 0.1])
     forward, backward = jax.vmap(jax.jacfwd(f))(both), jax.vmap(jax.jacrev(f))(both)
-    np.testing.assert_allclose(forward, backward, rtol=1e-6)
+    np.testing.assert_allclose(forward, backward, rtol=1e-5, atol=1e-6)  # float32: tanh, forwards and backwards
     np.testing.assert_allclose(jax.lax.map(f, both), jax.vmap(f)(both), rtol=1e-6)  # sums in another order
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from ntk1bit.autodiff import rows
 from ntk1bit.autodiff.explanations import explained
 from ntk1bit.autodiff.frameworks.opened import OpenedNetwork
+from ntk1bit.autodiff.parameters import as_traced
 from ntk1bit.errors import InputError
 
 Evaluate = Callable[[Any, Any], Any]  # from a network with its parameters, and a batch, to outputs
@@ -59,12 +60,13 @@ def batch_function(network: OpenedNetwork, inputs: Any, evaluate: Evaluate | Non
     InputError
         If it can be called neither way, or both ways with different outputs.
     """
+    params = as_traced(network.params)
     if evaluate is not None:
 
         def told(params: Any, x: Any) -> Any:
             return evaluate(network.bind(params), x)
 
-        return BatchFunction(told, "by the function evaluate", _tried(told, network.params, inputs))
+        return BatchFunction(told, "by the function evaluate", _tried(told, params, inputs))
 
     def together(params: Any, x: Any) -> Any:
         return network.bind(params)(x)
@@ -77,12 +79,12 @@ def batch_function(network: OpenedNetwork, inputs: Any, evaluate: Evaluate | Non
     found, problems = [], []
     for f, how in ways:
         try:
-            found.append(BatchFunction(f, how, _tried(f, network.params, inputs)))
+            found.append(BatchFunction(f, how, _tried(f, params, inputs)))
         except InputError as problem:
             problems.append(str(problem))
     if not found:
         raise InputError(f"{problems[0]}; {_ADVICE}" if problems[0].startswith("the network") else problems[0])
-    if network.one_input and len(found) == 2 and not _agree(found, network.params, inputs):
+    if network.one_input and len(found) == 2 and not _agree(found, params, inputs):
         raise InputError(f"the network takes one input as well as a batch, with different outputs; {_ADVICE}")
     return found[0]
 
