@@ -169,9 +169,9 @@ def as_traced(params: Any) -> Any:
     return jax.tree.map(array, params)
 
 
-def path_name(path: Sequence[Any]) -> str:
+def path_name(keys: Sequence[Any]) -> str:
     """Return the keys, indices and names that lead to a leaf, joined by ``/``."""
-    return "/".join(_key_name(key) for key in path)
+    return "/".join(_key_name(key) for key in keys)
 
 
 def _refuse_statistics(params: Any, named: Sequence[tuple[str, Any]]) -> None:

@@ -70,6 +70,7 @@ def torch_ntk(
     other = None if x2 is None or x2 is x else read_tensors("x2", x2, opened)
     if other is not None:
         _match(inputs, other)
+        other = None if rows.equal_inputs(inputs, other) else other
     with _exactly():
         outputs = check_module(opened, inputs if other is None or rows.count(inputs) > 1 else other)
         width = int(np.prod(outputs))
