@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from ntk1bit.autodiff import module_ntk, quantize
+from ntk1bit.autodiff.frameworks.weight_quantiser import Bits
+from ntk1bit.networks.array_quantizers import Passing
 
-BITS = ("one_bit", "one_bit_tensor", "ternary", "int8")
+BITS: tuple[Bits, ...] = ("one_bit", "one_bit_tensor", "ternary", "int8")
+SURROGATES: tuple[Passing, ...] = ("identity", "clipped", "tanh")
 FAMILIES = ("dense", "conv", "attention", "scan", "tied", "layernorm")
 
 
@@ -102,7 +105,7 @@ def draw(family: str, seed: int) -> tuple[Any, Any, dict[str, Any]]:
     rng = np.random.default_rng([11, seed, FAMILIES.index(family)])
     module, x, given = globals()[family](rng, jax.random.key(seed))
     if seed % 2:
-        module = quantize(module, str(rng.choice(BITS)), surrogate=str(rng.choice(["identity", "clipped", "tanh"])))
+        module = quantize(module, BITS[rng.integers(4)], surrogate=SURROGATES[rng.integers(3)])
     return module, x, given
 
 

@@ -49,7 +49,7 @@ def test_what_ntk_takes_is_passed_on():
 @pytest.mark.usefixtures("untyped")
 def test_mistakes_are_named():
     with pytest.raises(InputError, match="unknown method"):
-        module_ntk(f, X, params=PARAMS, method="jacobain")
+        module_ntk(module=f, x=X, params=PARAMS, method="jacobain")
     with pytest.raises(InputError, match="x contains NaN"):
         module_ntk(f, X * np.nan, params=PARAMS)
     with pytest.raises(InputError, match="zero"):

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from ntk1bit.autodiff import module_ntk, quantize
+from ntk1bit.autodiff.frameworks.weight_quantiser import Bits
+from ntk1bit.networks.array_quantizers import Passing
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
-BITS = ("one_bit", "one_bit_tensor", "ternary", "int8")
+BITS: tuple[Bits, ...] = ("one_bit", "one_bit_tensor", "ternary", "int8")
+SURROGATES: tuple[Passing, ...] = ("identity", "clipped", "tanh")
 
 
 class Called(nn.Module):
@@ -84,7 +87,7 @@ def relative_error(family, seed):
     module, x = family(rng)
     module = module.double().eval()
     if seed % 2 and family is not scan:
-        module = quantize(module, str(rng.choice(BITS)), surrogate=str(rng.choice(["identity", "clipped", "tanh"])))
+        module = quantize(module, BITS[rng.integers(4)], surrogate=SURROGATES[rng.integers(3)])
     parameters = list(module.parameters())
     inputs = torch.tensor(x)
     value = module(inputs)

@@ -53,7 +53,7 @@ def test_surrogates_move_the_kernel_and_not_the_outputs():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: quantize(eqx.nn.MLP(4, 2, 6, 1, key=KEY), "two_bit"), "unknown kind of weights"),
+        (lambda: quantize(module=f, bits="two_bit"), "unknown kind of weights"),
         (lambda: quantize(eqx.nn.MLP(4, 2, 6, 1, key=KEY), "one_bit", parameters="head/*"), "'head/\\*' fits no"),
         (lambda: quantize(eqx.nn.LayerNorm(4), "one_bit"), "no weights to quantise"),
         (lambda: quantize(quantize(f, "one_bit"), "one_bit"), "quantised already"),
