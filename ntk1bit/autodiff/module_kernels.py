@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,9 +22,6 @@ from ntk1bit.autodiff.frameworks.recognition import Library, library_of, open_ne
 from ntk1bit.autodiff.parameters import Selection, split_parameters
 from ntk1bit.autodiff.tangent_kernel import METHODS, Method, ntk
 from ntk1bit.errors import InputError, require_choice
-
-if TYPE_CHECKING:
-    from ntk1bit.autodiff.frameworks.torch_modules import OpenedTorch
 
 
 @dataclass(frozen=True)
@@ -214,7 +211,8 @@ def _open_jax(
     return network, batch_function(network, rows.read_inputs("x", x), evaluate)
 
 
-def _open_torch(module: Any, params: Any, state: Any, parameters: Selection, evaluate: Evaluate | None) -> OpenedTorch:
+def _open_torch(module: Any, params: Any, state: Any, parameters: Selection, evaluate: Evaluate | None) -> Any:
+    """Return an `OpenedTorch`, whose module is imported for PyTorch only."""
     if params is not None or state is not None:
         raise InputError("a PyTorch module holds its own parameters and buffers; leave params and state out")
     from ntk1bit.autodiff.frameworks.torch_modules import open_torch

@@ -41,6 +41,7 @@ def test_a_double_star_stands_for_no_step_too_and_a_star_for_exactly_one():
     assert not fits("A/b", "a/b")
 
 
+@pytest.mark.usefixtures("untyped")
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [

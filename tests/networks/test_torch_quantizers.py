@@ -72,6 +72,7 @@ def test_values_are_exact_and_dtypes_stay():
     assert torch_quantizers.neuron_wise(torch.full((1, 3), 0.1))[0].tolist() == pytest.approx([0.1] * 3)
 
 
+@pytest.mark.usefixtures("untyped")
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -93,7 +93,7 @@ class WeightQuantiser:
             )
         return found
 
-    def array(self, path: str, w: Array, neurons: Neurons) -> Array:
+    def array(self, path: str, w: Any, neurons: Neurons) -> Array:
         """Return one array of weights, quantised."""
         w = jnp.asarray(w)
         order, leading = neuron_axes(path, w.ndim, self.neurons or neurons)
