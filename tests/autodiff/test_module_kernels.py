@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -10,6 +12,10 @@ from ntk1bit.errors import InputError
 from .random_networks_jax import FAMILIES, draw, relative_error
 
 X = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
+
+
+def unknown() -> Any:
+    return "jacobain"
 
 
 def f(p, x):
@@ -49,7 +55,7 @@ def test_what_ntk_takes_is_passed_on():
 @pytest.mark.usefixtures("untyped")
 def test_mistakes_are_named():
     with pytest.raises(InputError, match="unknown method"):
-        module_ntk(module=f, x=X, params=PARAMS, method="jacobain")
+        module_ntk(module=f, x=X, params=PARAMS, method=unknown())
     with pytest.raises(InputError, match="x contains NaN"):
         module_ntk(f, X * np.nan, params=PARAMS)
     with pytest.raises(InputError, match="zero"):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import numpy as np
@@ -11,6 +13,10 @@ from ntk1bit.networks.straight_through import neuron_wise
 
 X = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
 KEY = jax.random.key(0)
+
+
+def unknown() -> Any:
+    return "two_bit"
 
 
 def f(p, x):
@@ -53,7 +59,7 @@ def test_surrogates_move_the_kernel_and_not_the_outputs():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: quantize(module=f, bits="two_bit"), "unknown kind of weights"),
+        (lambda: quantize(module=f, bits=unknown()), "unknown kind of weights"),
         (lambda: quantize(eqx.nn.MLP(4, 2, 6, 1, key=KEY), "one_bit", parameters="head/*"), "'head/\\*' fits no"),
         (lambda: quantize(eqx.nn.LayerNorm(4), "one_bit"), "no weights to quantise"),
         (lambda: quantize(quantize(f, "one_bit"), "one_bit"), "quantised already"),

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,11 @@ from ntk1bit.autodiff.frameworks.weight_quantiser import BITS, WeightQuantiser, 
 from ntk1bit.errors import InputError
 from ntk1bit.networks import quantizers
 
-UNKNOWN: Any = json.loads('"nonsense"')  # what no type checker sees through
 RNG = np.random.default_rng(0)
+
+
+def unknown() -> Any:
+    return "nonsense"
 
 
 def reference(bits, rows):
@@ -77,9 +79,9 @@ def test_a_choice_of_weights_and_of_the_axis():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: WeightQuantiser(UNKNOWN), "unknown kind of weights 'nonsense'"),
-        (lambda: WeightQuantiser("one_bit", UNKNOWN), "unknown surrogate"),
-        (lambda: WeightQuantiser("one_bit", neurons=UNKNOWN), "unknown neurons"),
+        (lambda: WeightQuantiser(unknown()), "unknown kind of weights 'nonsense'"),
+        (lambda: WeightQuantiser("one_bit", unknown()), "unknown surrogate"),
+        (lambda: WeightQuantiser("one_bit", neurons=unknown()), "unknown neurons"),
         (lambda: WeightQuantiser("one_bit")({"b": np.ones(3)}, "last"), "no weights to quantise.*there are: b"),
         (lambda: WeightQuantiser("one_bit", parameters="c")({"b": np.ones((3, 2))}, "last"), "'c' fits no array"),
     ],
