@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 RUN ?= runs/digits
 
-.PHONY: help setup sweep verify recount test test-typed test-cores test-slow test-long lint types check clean
+.PHONY: help setup sweep verify recount test test-typed test-cores test-slow test-long test-torch lint types check clean
 
 help:            ## show what can be made
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,11 @@ test-slow: setup ## the slow tests: random kills, statistical coverage
 
 test-long: setup ## the longest tests: fifty rounds of kills, thousands of damages and command lines
 	$(QUICKLY) $(PYTEST) -m long
+
+test-torch: setup ## tests of PyTorch networks, which is installed for them (200 MB); all other tests pass without it
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[torch]'
+	$(QUICKLY) $(PYTEST) -m 'not long' $$(grep -rl 'importorskip("torch")' tests --include='test_*.py')
+	$(QUICKLY) $(PYTEST) tests/test_documents.py -k pytorch
 
 lint: setup      ## style
 	$(BIN)/ruff check .

@@ -36,6 +36,7 @@ K = x @ x.T + np.eye(6, dtype=np.float32)
 K_test, y = K[:2], np.ones(6)
 """,
 }
+NEEDS = {"docs/pytorch.md": "torch"}  # what is optional
 SLOW = {"docs/language.md"}  # trains nine Transformers
 
 
@@ -80,6 +81,8 @@ def run_blocks(name: str) -> None:
 @pytest.mark.usefixtures("untyped")
 @pytest.mark.parametrize("name", [name for name in NAMES if python_blocks(name) and name not in SLOW])
 def test_examples_run(name, folder, monkeypatch, capsys):
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     monkeypatch.chdir(folder)
     run_blocks(name)
     capsys.readouterr()

@@ -23,13 +23,15 @@ TREES = ("ntk1bit", "proofs_numeric", "benchmarks")
 ORDER = (*(f"ntk1bit.{name}" for name in ntk1bit.PACKAGES[:-1]), "proofs_numeric", "benchmarks", "ntk1bit.cli")
 
 # Modules that import by name, and what for. JAX takes a second to load, which `import ntk1bit.autodiff` does not pay;
-# neural-tangents is optional; two modules of JAX lack types; doctor loads every BLAS so that it can describe it; claims
-# bring in the networks and estimators of their evidence, so only those asked for are imported.
+# neural-tangents and PyTorch are optional; two modules of JAX lack types; doctor loads every BLAS so that it can
+# describe it; claims bring in the networks and estimators of their evidence, so only those asked for are imported.
 BY_NAME = {
     "ntk1bit/__init__.py",
     "ntk1bit/autodiff/__init__.py",
+    "ntk1bit/autodiff/frameworks/torch_modules.py",
     "ntk1bit/autodiff/infinite.py",
     "ntk1bit/cli/doctor.py",
+    "ntk1bit/networks/torch_quantizers.py",
     "proofs_numeric/catalogue.py",
 }
 

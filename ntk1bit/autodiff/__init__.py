@@ -1,5 +1,7 @@
 """The neural tangent kernel of any JAX function: exact, in blocks, layer by layer, with its gradients checked.
 
+`module_ntk` takes networks of Equinox, Flax, Haiku and PyTorch as they are.
+
 JAX is imported when a function of this package is first used.
 """
 
@@ -12,18 +14,35 @@ if TYPE_CHECKING:
     from ntk1bit.autodiff.arriving_steps import expected_ratio, step_ratios
     from ntk1bit.autodiff.infinite import infinite_ntk
     from ntk1bit.autodiff.layerwise import layerwise_ntk
+    from ntk1bit.autodiff.module_kernels import KernelRecord, describe_module, module_ntk
+    from ntk1bit.autodiff.quantised_networks import quantize
     from ntk1bit.autodiff.tangent_kernel import linearize, ntk
 
 _MODULES = {
+    "KernelRecord": "module_kernels",
+    "describe_module": "module_kernels",
     "expected_ratio": "arriving_steps",
     "infinite_ntk": "infinite",
     "layerwise_ntk": "layerwise",
     "linearize": "tangent_kernel",
+    "module_ntk": "module_kernels",
     "ntk": "tangent_kernel",
+    "quantize": "quantised_networks",
     "step_ratios": "arriving_steps",
 }
 
-__all__ = ["expected_ratio", "infinite_ntk", "layerwise_ntk", "linearize", "ntk", "step_ratios"]
+__all__ = [
+    "KernelRecord",
+    "describe_module",
+    "expected_ratio",
+    "infinite_ntk",
+    "layerwise_ntk",
+    "linearize",
+    "module_ntk",
+    "ntk",
+    "quantize",
+    "step_ratios",
+]
 
 
 def __getattr__(name: str) -> Any:

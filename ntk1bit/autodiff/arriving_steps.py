@@ -38,7 +38,7 @@ from jaxtyping import Float
 from ntk1bit.arguments import number, real_array
 from ntk1bit.autodiff import programs
 from ntk1bit.autodiff.explanations import explained
-from ntk1bit.autodiff.parameters import split_parameters
+from ntk1bit.autodiff.parameters import Selection, split_parameters
 from ntk1bit.errors import InputError
 from ntk1bit.kernels.effective import SLOWDOWN
 
@@ -58,7 +58,7 @@ def step_ratios(
     r: Any,
     *,
     move: float = 0.003,
-    parameters: Callable[[str], bool] | None = None,
+    parameters: Selection = None,
 ) -> dict[str, float]:
     """Measure c of each array of parameters: how much of a straight-through step arrives.
 
@@ -77,7 +77,8 @@ def step_ratios(
         d inputs sees by about sqrt(d) times as much, which should be small beside 1. The noise of one network is about
         one over the root of the number of flips, which are about `move` of all weights.
     parameters
-        Which arrays, by their path, such as ``lambda path: path.endswith("weight")``; all by default.
+        Which arrays, by their path, as for `autodiff.ntk`: ``"**/weight"``, a list of patterns or a function; all by
+        default.
 
     Returns
     -------

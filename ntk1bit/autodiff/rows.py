@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Inexact
 
 from ntk1bit.autodiff.explanations import VMAP
 from ntk1bit.autodiff.programs import Program, evaluate, finite, kept, opened
@@ -38,7 +39,7 @@ def read_inputs(name: str, x: Any) -> Any:
         If something in it is no array of numbers, has no rows, contains NaN or infinity, or does not fit the number of
         rows of the rest.
     """
-    tree = jax.tree.map(lambda leaf: _numbers(name, leaf), x if _is_tree(x) else _Leaf(x))
+    tree = jax.tree.map(lambda leaf: _numbers(name, leaf), x if is_tree(x) else _Leaf(x))
     leaves = jax.tree.leaves(tree)
     if not leaves:
         raise InputError(f"{name} holds no array; it needs at least one input on its first axis")
@@ -156,27 +157,57 @@ def check_rows_apart(together: Program, alone: Program, parameters: tuple[Any, .
     mixed, single, shaken = (
         np.asarray(array, np.float64) for array in run(together.constants, alone.constants, parameters, rows)
     )
+    judge_rows(mixed, single, shaken, float(jnp.finfo(alone.jaxpr.outvars[0].aval.dtype).eps))
+
+
+def judge_rows(
+    mixed: Inexact[np.ndarray, "several n ..."],
+    single: Inexact[np.ndarray, "n ..."],
+    shaken: Inexact[np.ndarray, "n ..."],
+    resolution: float,
+    *,
+    network: str = "f(params, x)",
+    remedy: str = f"docs/networks.md), or write the network for one input and wrap it as {VMAP}",
+) -> None:
+    """Judge outputs of a few rows; see `check_rows_apart`.
+
+    Parameters
+    ----------
+    mixed
+        Of all rows together, and then of n copies of each.
+    single, shaken
+        Of each row alone; with inputs and parameters changed in their last bits.
+    resolution
+        Of the outputs, relative.
+    network, remedy
+        For messages: what it is called, and the end of what to do.
+
+    Raises
+    ------
+    InputError
+        If rows influence each other, a row gives something else at another place in the batch, or an output is NaN.
+    """
+    n = len(single)
     if np.isnan(single).any():
-        raise InputError("f(params, x) is NaN; check the parameters, f, and (in jnp.take) indices beyond a table")
+        raise InputError(f"{network} is NaN; check the parameters, f, and (in jnp.take) indices beyond a table")
     at = np.arange(n)
     with np.errstate(invalid="ignore"):
         scale = np.abs(single[np.isfinite(single)]).max(initial=0.0)
-        rounding = float(jnp.finfo(alone.jaxpr.outvars[0].aval.dtype).eps) ** 0.5 * scale
+        rounding = resolution**0.5 * scale
         others = _distance(mixed[0], mixed[1:][at, at])
         place = _distance(mixed[1:], single[:, None]).reshape(n, n, -1).max(axis=(1, 2))
         tipped = _distance(single, shaken).max(initial=0.0)
     if (others > rounding).any():
         raise InputError(
-            "f(params, x) mixes the rows of x, f(params, x)[:1] is not f(params, x[:1]) (batch normalisation while "
-            "training, attention or a maximum over the batch?): each output must depend on its own input only; freeze "
-            "the batch statistics (evaluation mode: docs/networks.md), or write the network for one input and wrap it "
-            f"as {VMAP}"
+            f"{network} mixes the rows of x, {network}[:1] is not {network.replace('x)', 'x[:1])')} (batch "
+            "normalisation while training, attention or a maximum over the batch?): each output must depend on its own "
+            f"input only; freeze the batch statistics (evaluation mode: {remedy}"
         )
     if n > 1 and (place > max(rounding, 10 * tipped)).all():
         raise InputError(
-            "f(params, x) gives a row something else at another place in the batch (a dropout mask or noise of the "
+            f"{network} gives a row something else at another place in the batch (a dropout mask or noise of the "
             "batch's shape?): each output must depend on its own input only; switch dropout off (evaluation mode: "
-            f"docs/networks.md), or write the network for one input and wrap it as {VMAP}"
+            f"{remedy}"
         )
 
 
@@ -203,7 +234,8 @@ class _Leaf:
         self.value = value
 
 
-def _is_tree(x: Any) -> bool:
+def is_tree(x: Any) -> bool:
+    """Say whether inputs are a pytree of arrays as they are; lists of numbers are to become one array."""
     if isinstance(x, list) or (isinstance(x, tuple) and not hasattr(x, "_fields")):
         return isinstance(x, tuple) and any(getattr(item, "ndim", 0) > 0 for item in x)
     return True

@@ -30,7 +30,7 @@ from ntk1bit.autodiff.blocks import Plan
 from ntk1bit.autodiff.derivatives import Network
 from ntk1bit.autodiff.explanations import VMAP, explained
 from ntk1bit.autodiff.missing_gradients.gradient_paths import check_gradient_paths, telling_rows, zero_jacobian_error
-from ntk1bit.autodiff.parameters import Split, split_parameters
+from ntk1bit.autodiff.parameters import Selection, Split, split_parameters
 from ntk1bit.autodiff.programs import Program
 from ntk1bit.errors import InputError, require_choice
 
@@ -51,7 +51,7 @@ def ntk(
     *,
     method: Method = "auto",
     trace_outputs: bool = True,
-    parameters: Callable[[str], bool] | None = None,
+    parameters: Selection = None,
     memory_budget: Any = 1 << 30,
     progress: Callable[[str, float], None] | None = None,
 ) -> Inexact[np.ndarray, "n n2 ..."]:
@@ -77,8 +77,9 @@ def ntk(
         If true, the mean over outputs of J_o(x) J_o(x')^T, (n, n2), as neural-tangents' `trace_axes=(-1,)`. If false,
         (n, n2, outputs, outputs), or (n, n2) for a function with one number per input.
     parameters
-        Chooses the parameters by path, as in ``lambda path: path.startswith("layers/0/")``; all by default. A path is
-        the keys, indices or attribute names that lead to the leaf, joined by ``/``.
+        Chooses the parameters by path: a pattern such as ``"layers/0/**"`` (``*`` is one step or part of it, ``**`` any
+        number of them), a list of those, or a function, ``lambda path: path.startswith("layers/0/")``; all by default.
+        A path is the keys, indices or attribute names that lead to the leaf, joined by ``/``.
     memory_budget
         Bytes that blocks of Jacobian (or pulled-back vectors) may take together with the activations and copies made
         while forming them, by the compiler's account; parameters, inputs and the kernel come on top, and compiling.
@@ -92,10 +93,10 @@ def ntk(
     Raises
     ------
     InputError
-        If an option is unknown, shapes do not match, inputs or parameters are not finite, the filter selects nothing,
-        JAX cannot trace or differentiate `f`, outputs are complex, integers or NaN, rows influence each other (tried on
-        three of them), or a Jacobian is zero because something without a derivative (a bare `sign`) stands between
-        parameters and output.
+        If an option is unknown, shapes do not match, inputs or parameters are not finite, the filter or a pattern
+        selects nothing, JAX cannot trace or differentiate `f`, outputs are complex, integers or NaN, rows influence
+        each other (tried on three of them), or a Jacobian is zero because something without a derivative (a bare
+        `sign`) stands between parameters and output.
 
     Warns
     -----

