@@ -189,9 +189,11 @@ def _functions() -> tuple[Any, Any, Any]:
 
 def _by_path(params: Any) -> dict[str, Any]:
     """Return the arrays of parameters by their paths, as `autodiff` writes these."""
-    from jax.tree_util import keystr, tree_leaves_with_path
+    from jax.tree_util import tree_leaves_with_path
 
-    return {keystr(path, simple=True, separator="/"): leaf for path, leaf in tree_leaves_with_path(params)}
+    from ntk1bit.autodiff.parameters import path_name
+
+    return {path_name(path): leaf for path, leaf in tree_leaves_with_path(params)}
 
 
 def _arriving(f: Any, params: Any, x: Any, y: Any, arm: str) -> dict[str, float]:
