@@ -18,6 +18,7 @@ from ntk1bit.kernels.effective import (
     symmetric_part,
 )
 from ntk1bit.kernels.empirical import empirical_ntk
+from ntk1bit.kernels.joint import class_kernels, joint_matrix
 from ntk1bit.kernels.limits import KernelEstimate, gaussian_limit_ntk, limit_ntk
 from ntk1bit.kernels.mean_fields import MeanField, mean_field
 from ntk1bit.kernels.opposite_pairs import OppositeInputs, opposite_inputs
@@ -41,11 +42,13 @@ __all__ = [
     "alignment",
     "asymmetry",
     "certified_lambda_min",
+    "class_kernels",
     "effective_ntk",
     "empirical_ntk",
     "floor_process",
     "gaussian_effective_ntk",
     "gaussian_limit_ntk",
+    "joint_matrix",
     "kernel_ratio",
     "kernel_regression",
     "limit_ntk",
