@@ -115,6 +115,14 @@ class Products:
         for block in self.blocks(blocks.inputs):
             yield block, self.push(directions, block)
 
+    def operations(self) -> float:
+        """Return the floating-point operations of J u for one vector and one input, by the compiler's count."""
+        arrays = (self.network.trained, self.network.frozen, self.network.program.constants)
+        one = rows.take(self.inputs, slice(1))
+        directions = tuple(jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype) for leaf in self.network.trained)
+        counted = self._push.run.lower((), *arrays, one, directions).cost_analysis() or {}
+        return float(counted.get("flops", 0.0))
+
     def _plan(self, vectors: int) -> Blocks:
         each = _KEPT_DIRECTIONS * self.vector_bytes
         together = max(1, min(vectors, self.budget // (2 * each)))

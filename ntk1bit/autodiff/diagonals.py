@@ -59,6 +59,13 @@ def ntk_diagonal(
     budget = int(number("memory_budget", memory_budget, allowed="a positive number of bytes", least=1.0))
     network, inputs, _, _ = examine(f, params, x, parameters=parameters)
     trace = bool(trace_outputs) or not network.outputs
+    return diagonal_blocks(network, inputs, budget, trace=trace, progress=progress)
+
+
+def diagonal_blocks(
+    network: Network, inputs: Any, budget: int, *, trace: bool, progress: Callable[[str, float], None] | None = None
+) -> Inexact[np.ndarray, "n ..."]:
+    """Compute the diagonal of a network that has been examined; see `ntk_diagonal`."""
     code, n = compiled(network, "jacobian", inputs), rows.count(inputs)
     size = jacobian_rows(network, inputs, budget)
     parts, report = [], progress or unheard

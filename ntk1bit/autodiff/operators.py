@@ -18,6 +18,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from ntk1bit.arguments import number
 from ntk1bit.autodiff.block_products import Products
+from ntk1bit.autodiff.diagonals import diagonal_blocks
 from ntk1bit.autodiff.examination import Function, Params, examine
 from ntk1bit.errors import InputError
 
@@ -90,11 +91,18 @@ class NtkOperator(LinearOperator):
     def _matvec(self, x: Inexact[np.ndarray, ...]) -> Float[np.ndarray, " size"]:
         return self._matmat(np.asarray(x).reshape(-1, 1))[:, 0]
 
-    def _adjoint(self) -> NtkOperator:
-        return self
+    # K is symmetric, so its adjoint is itself
+    def _rmatvec(self, x: Inexact[np.ndarray, ...]) -> Float[np.ndarray, " size"]:
+        return self._matvec(x)
 
-    def _transpose(self) -> NtkOperator:
-        return self
+    def _rmatmat(self, X: Inexact[np.ndarray, "size columns"]) -> Float[np.ndarray, "size columns"]:  # noqa: N803
+        return self._matmat(X)
+
+    def diagonal(self) -> Float[np.ndarray, " size"]:
+        """Return the diagonal, computed exactly from Jacobians of blocks of inputs."""
+        own = self.products
+        blocks = diagonal_blocks(own.network, own.inputs, own.budget, trace=self.trace)
+        return (blocks if self.trace else np.einsum("ioo->io", blocks)).astype(np.float64).reshape(-1)
 
 
 def ntk_operator(

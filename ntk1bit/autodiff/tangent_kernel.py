@@ -165,11 +165,16 @@ def _planned(
     first, second = "jacobian", "vector_products"
     if method == second or (method == "auto" and budget < _COPIES * _MIN_ROWS * network.row_bytes):
         first, second = second, first
-    chosen, chosen_plan = first, plan(first)
-    if method == "auto" and chosen_plan.needed > budget:
+    try:
+        chosen, chosen_plan = first, plan(first)
+    except InputError:  # f has a custom_vjp, of which only a Jacobian can be formed
+        if method != "auto" or first == "jacobian":
+            raise
+        chosen, chosen_plan = second, plan(second)
+    if method == "auto" and chosen_plan.needed > budget and chosen == first:
         try:
             other = plan(second)
-        except InputError:  # f has a custom_vjp, of which only a Jacobian can be formed
+        except InputError:  # the same
             other = chosen_plan
         if other.needed < chosen_plan.needed:
             chosen, chosen_plan = second, other

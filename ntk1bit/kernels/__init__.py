@@ -1,10 +1,12 @@
 """Kernels of two-layer networks, their limits and spectra, the dynamics they predict, and the limit of 1-bit training.
 
-The kernel of any JAX function is in `ntk1bit.autodiff`.
+The kernel of any JAX function is in `ntk1bit.autodiff`. What serves kernels of thousands of points is imported when it
+is first used, as it loads pandas and SciPy's sparse solvers.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from ntk1bit.kernels.certified import CertifiedBound, certified_lambda_min
@@ -27,40 +29,82 @@ from ntk1bit.kernels.spectra import Decay, Spectrum, alignment, spectrum
 from ntk1bit.kernels.spreads import OutputSpread, output_spread
 from ntk1bit.old_names import missing_name
 
+if TYPE_CHECKING:
+    from ntk1bit.kernels.kernel_forms import Kernel
+    from ntk1bit.kernels.large_spectra import (
+        AlignmentEstimate,
+        SpectralDensity,
+        SpectrumEnds,
+        TraceEstimate,
+        estimated_alignment,
+        lanczos_ends,
+        spectral_density,
+        stochastic_trace,
+    )
+    from ntk1bit.kernels.nystrom import nystrom_factor
+
+_MODULES = {
+    "AlignmentEstimate": "large_spectra",
+    "Kernel": "kernel_forms",
+    "SpectralDensity": "large_spectra",
+    "SpectrumEnds": "large_spectra",
+    "TraceEstimate": "large_spectra",
+    "estimated_alignment": "large_spectra",
+    "lanczos_ends": "large_spectra",
+    "nystrom_factor": "nystrom",
+    "spectral_density": "large_spectra",
+    "stochastic_trace": "large_spectra",
+}
+
 __all__ = [
     "SLOWDOWN",
+    "AlignmentEstimate",
     "CertifiedBound",
     "Decay",
     "FloorProcess",
+    "Kernel",
     "KernelEstimate",
     "MeanField",
     "OppositeInputs",
     "OutputSpread",
     "Prediction",
     "Regression",
+    "SpectralDensity",
     "Spectrum",
+    "SpectrumEnds",
+    "TraceEstimate",
     "alignment",
     "asymmetry",
     "certified_lambda_min",
     "class_kernels",
     "effective_ntk",
     "empirical_ntk",
+    "estimated_alignment",
     "floor_process",
     "gaussian_effective_ntk",
     "gaussian_limit_ntk",
     "joint_matrix",
     "kernel_ratio",
     "kernel_regression",
+    "lanczos_ends",
     "limit_ntk",
     "mean_field",
+    "nystrom_factor",
     "opposite_inputs",
     "output_spread",
     "predict",
+    "spectral_density",
     "spectrum",
+    "stochastic_trace",
     "symmetric_part",
 ]
 
 if not TYPE_CHECKING:  # to type checkers an unknown name stays unknown
 
     def __getattr__(name: str) -> object:
+        if name in _MODULES:
+            return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
         raise missing_name(__name__, name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_MODULES})
