@@ -10,20 +10,45 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ntk1bit.autodiff.arriving_steps import expected_ratio, step_ratios
+    from ntk1bit.autodiff.diagonals import ntk_diagonal
     from ntk1bit.autodiff.infinite import infinite_ntk
     from ntk1bit.autodiff.layerwise import layerwise_ntk
+    from ntk1bit.autodiff.losses import LossKernel, loss_kernel, loss_operator
+    from ntk1bit.autodiff.operators import NtkOperator, ntk_operator
+    from ntk1bit.autodiff.projections import gradient_features
     from ntk1bit.autodiff.tangent_kernel import linearize, ntk
 
 _MODULES = {
+    "LossKernel": "losses",
+    "NtkOperator": "operators",
     "expected_ratio": "arriving_steps",
+    "gradient_features": "projections",
     "infinite_ntk": "infinite",
     "layerwise_ntk": "layerwise",
     "linearize": "tangent_kernel",
+    "loss_kernel": "losses",
+    "loss_operator": "losses",
     "ntk": "tangent_kernel",
+    "ntk_diagonal": "diagonals",
+    "ntk_operator": "operators",
     "step_ratios": "arriving_steps",
 }
 
-__all__ = ["expected_ratio", "infinite_ntk", "layerwise_ntk", "linearize", "ntk", "step_ratios"]
+__all__ = [
+    "LossKernel",
+    "NtkOperator",
+    "expected_ratio",
+    "gradient_features",
+    "infinite_ntk",
+    "layerwise_ntk",
+    "linearize",
+    "loss_kernel",
+    "loss_operator",
+    "ntk",
+    "ntk_diagonal",
+    "ntk_operator",
+    "step_ratios",
+]
 
 
 def __getattr__(name: str) -> Any:

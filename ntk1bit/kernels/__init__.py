@@ -33,11 +33,13 @@ if TYPE_CHECKING:
     from ntk1bit.kernels.kernel_forms import Kernel
     from ntk1bit.kernels.large_spectra import (
         AlignmentEstimate,
+        RefinedEigenvalues,
         SpectralDensity,
         SpectrumEnds,
         TraceEstimate,
         estimated_alignment,
         lanczos_ends,
+        refined_eigenvalues,
         spectral_density,
         stochastic_trace,
     )
@@ -46,12 +48,14 @@ if TYPE_CHECKING:
 _MODULES = {
     "AlignmentEstimate": "large_spectra",
     "Kernel": "kernel_forms",
+    "RefinedEigenvalues": "large_spectra",
     "SpectralDensity": "large_spectra",
     "SpectrumEnds": "large_spectra",
     "TraceEstimate": "large_spectra",
     "estimated_alignment": "large_spectra",
     "lanczos_ends": "large_spectra",
     "nystrom_factor": "nystrom",
+    "refined_eigenvalues": "large_spectra",
     "spectral_density": "large_spectra",
     "stochastic_trace": "large_spectra",
 }
@@ -68,6 +72,7 @@ __all__ = [
     "OppositeInputs",
     "OutputSpread",
     "Prediction",
+    "RefinedEigenvalues",
     "Regression",
     "SpectralDensity",
     "Spectrum",
@@ -93,6 +98,7 @@ __all__ = [
     "opposite_inputs",
     "output_spread",
     "predict",
+    "refined_eigenvalues",
     "spectral_density",
     "spectrum",
     "stochastic_trace",

@@ -28,7 +28,7 @@ from ntk1bit.files import writable_file, write_whole
 from ntk1bit.kernels.joint import as_matrix
 from ntk1bit.kernels.precision import spacing
 from ntk1bit.kernels.spectra import require_symmetric
-from ntk1bit.printing import number, short_lines
+from ntk1bit.printing import MOST_LINES, number, short_lines, side_by_side
 
 Form = Literal["matrix", "factor", "operator"]
 _ENDINGS = (".npz",)
@@ -187,14 +187,14 @@ class Kernel:
         known: dict[str, object] = {"form": self.form, "rows": self.size, "shape": str(tuple(held.shape))}
         if self.diagonal is not None:
             known["trace"] = float(self.diagonal.sum())
-        known |= {**self.about, **self.quality}
+        known |= {**self.quality, **self.about}
         return pd.DataFrame({"quantity": list(known), "value": pd.Series(list(known.values()), dtype=object)})
 
     def __repr__(self) -> str:
         """Say in at most ten lines what it holds and where it comes from."""
         rows = self.to_frame().itertuples(index=False)
-        lines = [f"{name}: {_shown(value)}" for name, value in list(rows)[3:]]
-        return short_lines([f"Kernel of {self.size} rows, held as {self.form}", *lines])
+        entries = [f"{name} {_shown(value)}" for name, value in list(rows)[3:]]
+        return short_lines([f"Kernel of {self.size} rows, held as {self.form}", *side_by_side(entries, MOST_LINES - 1)])
 
     def _repr_html_(self) -> str:
         """Return what is known of it as a table, for notebooks."""
