@@ -33,7 +33,7 @@ from ntk1bit.kernels.kernel_forms import Kernel, Multiplier, SymmetricOperator, 
 from ntk1bit.kernels.precision import finite, power_of_four
 from ntk1bit.printing import number, record, short_lines
 
-_SMALL = 64  # points up to which all eigenvalues are computed
+_SMALL = 500  # rows up to which all entries are multiplied out: Lanczos takes more products than that
 _PROBES = 16  # vectors multiplied at once
 
 
@@ -216,7 +216,7 @@ def lanczos_ends(
     Returns
     -------
     SpectrumEnds
-        Kernels of up to 64 points are decomposed whole.
+        Kernels of up to 500 rows are decomposed whole.
 
     Raises
     ------
@@ -263,8 +263,8 @@ def refined_eigenvalues(
     """Correct the largest eigenvalues of a sketch by products with the kernel that it stands for (Rayleigh and Ritz).
 
     A projection onto D random directions has eigenvalues with relative errors of sqrt(2/D), but its eigenvectors span
-    nearly the right space, and in a space Ritz values err by the square of its angle to the right one. So 2 `count`
-    products with the kernel do what many times more directions would.
+    nearly the right space, and in a space Ritz values err by the square of its angle to the right one. So 4 `count`
+    products with the kernel, half of them to turn the space further, do what many times more directions would.
 
     Parameters
     ----------
@@ -292,7 +292,7 @@ def refined_eigenvalues(
     else:
         start = np.random.default_rng(seed).standard_normal(k.size)
         (_, vectors), _ = _outermost(_Counted(s), wanted, max(1e-4, 16 * s.eps), start, shift=None)
-    basis = np.linalg.qr(vectors)[0]
+    basis = np.linalg.qr(k @ vectors)[0]  # a step nearer to the leading space
     image = k @ basis
     core = basis.T @ image
     values, mixed = np.linalg.eigh((core + core.T) / 2)
