@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -28,11 +28,13 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from ntk1bit.arguments import number as checked_number
 from ntk1bit.arguments import whole
-from ntk1bit.errors import InputError
+from ntk1bit.errors import InputError, require_choice
 from ntk1bit.kernels.kernel_forms import Kernel, Multiplier, SymmetricOperator, checked_seed, multiplier, random_signs
 from ntk1bit.kernels.precision import finite, power_of_four
 from ntk1bit.printing import number, record, short_lines
 
+End = Literal["both", "largest", "smallest"]
+ENDS: tuple[str, ...] = get_args(End)
 _SMALL = 500  # rows up to which all entries are multiplied out: Lanczos takes more products than that
 _PROBES = 16  # vectors multiplied at once
 
@@ -73,6 +75,7 @@ class SpectrumEnds:
                 ("largest", self.largest, self.largest_residuals),
                 ("smallest", self.smallest, self.smallest_residuals),
             )
+            if len(values)
         ]
         return short_lines([f"SpectrumEnds, rounding {number(self.rounding, 2)}", *lines, *filter(None, [self.note])])
 
@@ -197,7 +200,12 @@ class SpectralDensity:
 
 
 def lanczos_ends(
-    kernel: Kernel | LinearOperator | ArrayLike, *, count: int = 4, tolerance: float = 1e-6, seed: int = 0
+    kernel: Kernel | LinearOperator | ArrayLike,
+    *,
+    count: int = 4,
+    end: End = "both",
+    tolerance: float = 1e-6,
+    seed: int = 0,
 ) -> SpectrumEnds:
     """Compute the largest and the smallest eigenvalues of a symmetric kernel from products.
 
@@ -207,6 +215,8 @@ def lanczos_ends(
         Any form; products of a `LinearOperator` are taken to be rounded as its `computed_in` says, float64 by default.
     count
         Eigenvalues at each end.
+    end
+        ``"largest"`` or ``"smallest"`` for one of them, the other is then empty.
     tolerance
         Residual to iterate to, in units of lambda_max, for *both* ends: the small end is computed as the large one of
         lambda_max - K. It is never less than 16 eps of the products.
@@ -228,20 +238,23 @@ def lanczos_ends(
     Lehoucq, Sorensen and Yang 1998 (ARPACK).
     """
     k, seed = multiplier(kernel), checked_seed(seed)
+    require_choice("end", end, ENDS)
     count = min(whole("count", count, allowed="a whole number of at least 1", least=1), k.size)
     tolerance = checked_number("tolerance", tolerance, allowed="a number from 0 to 0.1", least=0.0, most=0.1)
     if k.size <= max(_SMALL, 2 * count + 2):
-        return _all_at_once(k, count)
+        return _all_at_once(k, count, end)
     counted = _Counted(k)
     tolerance = max(tolerance, 16 * k.eps)
     start = np.random.default_rng(seed).standard_normal(k.size)
     if not np.any(counted(start)):  # ARPACK refuses a start that K sends to 0
-        zeros = np.zeros(count)
-        return SpectrumEnds(zeros, zeros, zeros, zeros, 0.0, counted.products)
-    top, notes = _outermost(counted, count, tolerance, start, shift=None)
+        above, below = (np.zeros(count if end in (one, "both") else 0) for one in ("largest", "smallest"))
+        return SpectrumEnds(above, below, above, below, 0.0, counted.products)
+    # lambda_max is needed for the small end as well
+    top, notes = _outermost(counted, count if end != "smallest" else 1, tolerance, start, shift=None)
     scale = float(np.abs(top[0]).max())
-    bottom, more = _outermost(counted, count, tolerance, start, shift=scale)
-    _, vectors = zip(top, bottom, strict=True)
+    vectors, more = [top[1] if end != "smallest" else top[1][:, :0], top[1][:, :0]], ""
+    if end != "largest":
+        (_, vectors[1]), more = _outermost(counted, count, tolerance, start, shift=scale)
     basis = np.concatenate(vectors, axis=1)
     image = counted.several(basis)
     gram = basis.T @ image
@@ -442,13 +455,15 @@ def _outermost(
     return (values, vectors), ""
 
 
-def _all_at_once(k: Multiplier, count: int) -> SpectrumEnds:
+def _all_at_once(k: Multiplier, count: int, end: str) -> SpectrumEnds:
     entries = k @ np.eye(k.size)
     values, vectors = np.linalg.eigh((entries + entries.T) / 2)
     residuals = np.linalg.norm(entries @ vectors - vectors * values, axis=0)
     rounding = max(float(np.abs(entries - entries.T).max()), k.eps * float(np.abs(values).max()))
     values, residuals = values[::-1], residuals[::-1]
-    return SpectrumEnds(values[:count], values[-count:], residuals[:count], residuals[-count:], rounding, k.size)
+    above = slice(count if end != "smallest" else 0)
+    below = slice(k.size - (count if end != "largest" else 0), None)
+    return SpectrumEnds(values[above], values[below], residuals[above], residuals[below], rounding, k.size)
 
 
 def _lanczos(

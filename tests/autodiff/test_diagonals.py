@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -40,7 +42,7 @@ def test_one_output_and_chosen_parameters():
     def f(params, x):
         return mlp(params, x)[:, 0]
 
-    chosen = {"parameters": lambda path: path == "a", "trace_outputs": False}
+    chosen: dict[str, Any] = {"parameters": lambda path: path == "a", "trace_outputs": False}
     np.testing.assert_allclose(ntk_diagonal(f, PARAMS, X, **chosen), np.diag(ntk(f, PARAMS, X, **chosen)), rtol=1e-5)
 
 

@@ -56,9 +56,9 @@ def test_the_operator_multiplies_by_the_kernel(loss):
     matrix = joint_matrix(loss_kernel(mlp, PARAMS, X, loss=loss).loss)
     operator = loss_operator(mlp, PARAMS, X, loss=loss)
     v = RNG.standard_normal((N * K, 2))
-    within = 1e-5 * np.linalg.norm(matrix, 2)
-    np.testing.assert_allclose(operator @ v, matrix @ v, atol=within)
-    np.testing.assert_allclose(operator @ v[:, 0], matrix @ v[:, 0], atol=within)
+    within = 1e-5 * float(np.linalg.norm(matrix, 2))
+    np.testing.assert_allclose(np.asarray(operator @ v), matrix @ v, atol=within)
+    np.testing.assert_allclose(np.asarray(operator @ v[:, 0]), matrix @ v[:, 0], atol=within)
     np.testing.assert_allclose(operator.diagonal(), np.diag(matrix), atol=within)
     factor = nystrom_factor(operator, N * K)
     assert factor.about["loss"] == loss

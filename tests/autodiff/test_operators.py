@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,9 +53,9 @@ def test_products_are_those_of_the_entries(f, trace, budget):
     assert operator.computed_in == np.float32
     vectors = np.random.default_rng(1).standard_normal((len(matrix), 4))
     # float32: sums of some hundred terms of the size of norm(K) norm(v)
-    within = 1e-5 * np.linalg.norm(matrix, 2)
-    np.testing.assert_allclose(operator @ vectors, matrix @ vectors, atol=within)
-    np.testing.assert_allclose(operator @ vectors[:, 0], matrix @ vectors[:, 0], atol=within)
+    within = 1e-5 * float(np.linalg.norm(matrix, 2))
+    np.testing.assert_allclose(np.asarray(operator @ vectors), matrix @ vectors, atol=within)
+    np.testing.assert_allclose(np.asarray(operator @ vectors[:, 0]), matrix @ vectors[:, 0], atol=within)
     np.testing.assert_allclose(operator.T @ vectors[:, 1], matrix @ vectors[:, 1], atol=within)
     np.testing.assert_allclose(operator.diagonal(), np.diag(matrix), rtol=1e-5)
 
@@ -70,10 +72,10 @@ def test_inputs_that_are_trees_and_chosen_parameters():
         return mlp(params, x["left"]) + x["right"]
 
     x = {"left": X, "right": np.ones((N, K), np.float32)}
-    chosen = {"parameters": lambda path: path == "b"}
+    chosen: dict[str, Any] = {"parameters": lambda path: path == "b"}
     operator = ntk_operator(f, PARAMS, x, memory_budget=20_000, **chosen)
     v = np.ones(N)
-    np.testing.assert_allclose(operator @ v, ntk(f, PARAMS, x, **chosen) @ v, rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(operator @ v), ntk(f, PARAMS, x, **chosen) @ v, rtol=1e-5)
     assert operator.about["parameters"] == "b"
     assert operator.about["parameter_count"] == 48
 

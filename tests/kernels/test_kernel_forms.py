@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -19,9 +21,9 @@ def test_all_forms_say_the_same():
     for kernel, form in zip(forms, ("matrix", "factor", "operator"), strict=True):
         assert (kernel.form, kernel.size) == (form, 6)
         np.testing.assert_allclose(kernel.dense(), ENTRIES, atol=1e-14)
-        np.testing.assert_allclose(kernel.as_operator() @ v, ENTRIES @ v, atol=1e-13)
-        np.testing.assert_allclose(kernel.as_operator() @ v[:, 0], ENTRIES @ v[:, 0], atol=1e-13)
-        np.testing.assert_allclose(kernel.as_operator().T @ v, ENTRIES @ v, atol=1e-13)
+        np.testing.assert_allclose(np.asarray(kernel.as_operator() @ v), ENTRIES @ v, atol=1e-13)
+        np.testing.assert_allclose(np.asarray(kernel.as_operator() @ v[:, 0]), ENTRIES @ v[:, 0], atol=1e-13)
+        np.testing.assert_allclose(np.asarray(kernel.as_operator().T @ v), ENTRIES @ v, atol=1e-13)
 
 
 def test_several_outputs_are_joined():
@@ -62,7 +64,7 @@ def test_what_it_says_of_itself():
 
 
 def test_mistakes_are_named(tmp_path):
-    for given, message in (
+    mistakes: list[tuple[dict[str, Any], str]] = [
         ({}, "one of them; got none"),
         ({"matrix": ENTRIES, "factor": FACTOR}, "one of them"),
         ({"matrix": np.ones((2, 3))}, r"matrix of a kernel cannot have shape \(2, 3\)"),
@@ -71,7 +73,8 @@ def test_mistakes_are_named(tmp_path):
         ({"operator": aslinearoperator(np.ones((2, 3)))}, "cannot have shape"),
         ({"factor": np.ones((2, 2), complex)}, "real numbers"),
         ({"factor": FACTOR, "diagonal": np.ones(2)}, "diagonal of a kernel of 6 rows"),
-    ):
+    ]
+    for given, message in mistakes:
         with pytest.raises(InputError, match=message):
             Kernel(**given)
     with pytest.raises(InputError, match="operator is a program"):

@@ -53,13 +53,20 @@ def test_ends_are_those_of_the_spectrum(large):
     assert found.note == ""
     assert found.rounding < 1e-14
     assert found.products < 600
+    for part in (kernel, kernel[:9, :9]):  # one end alone
+        both = lanczos_ends(part, count=2)
+        above, below = lanczos_ends(part, count=2, end="largest"), lanczos_ends(part, count=2, end="smallest")
+        np.testing.assert_allclose(above.largest, both.largest, rtol=1e-9)
+        np.testing.assert_allclose(below.smallest, both.smallest, rtol=1e-6)
+        assert len(above.smallest) == len(below.largest) == 0
+        assert "smallest" not in repr(above)
 
 
 def test_ends_that_are_out_of_reach_are_refused():
     """Eigenvalues 1e-13 apart, to a tolerance of 1e-14, are beyond the steps that Lanczos takes."""
     values = np.concatenate([np.linspace(1, 2, 600), 3 + 1e-13 * np.arange(5), np.linspace(0, 1e-7, 400)])
     kernel = kernel_of(values)
-    with pytest.raises(InputError, match="found none of 3 eigenvalues .* give a larger tolerance"):
+    with pytest.raises(InputError, match=r"found none of 3 eigenvalues .* give a larger tolerance"):
         lanczos_ends(kernel, count=3, tolerance=1e-14)
     assert lanczos_ends(kernel, count=3, tolerance=1e-5).largest[0] == pytest.approx(3, abs=1e-9)
 

@@ -26,6 +26,7 @@ def test_the_residual_bounds_the_error(rank):
     assert bound == pytest.approx(np.trace(error), abs=1e-12)
     assert np.linalg.eigvalsh(error)[0] > -1e-12  # what is left out is positive semi-definite, to the shift's rounding
     assert np.linalg.norm(error, 2) <= bound + 1e-12
+    assert found.factor is not None
     sizes = np.square(found.factor).sum(axis=0)
     assert (sizes <= values[:rank] + 1e-12).all()
     assert (values[:rank] <= sizes + bound + 1e-12).all()
