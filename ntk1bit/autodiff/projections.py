@@ -201,6 +201,7 @@ def _by_jacobians(products: Products, directions: _Directions) -> Iterator[_Bloc
             values = np.asarray(_contracted(jacobian, directions(some)))
             share = (block.start + (block.stop - block.start) * some.stop / directions.count) / products.count
             yield block, some, values, share
+        del jacobian  # before the next ones are formed
 
 
 @jax.jit

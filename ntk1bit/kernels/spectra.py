@@ -198,7 +198,7 @@ def alignment(
 
 def require_symmetric(
     kernel: Float[np.ndarray, "n n ..."] | ArrayLike, computed_in: Dtype | None = None
-) -> tuple[Float[np.ndarray, "n n"], float]:
+) -> tuple[Float[np.ndarray, "m m"], float]:
     """Return the symmetric part, in float64, of a kernel that is symmetric up to rounding, and that rounding's eps.
 
     Parameters

@@ -63,6 +63,7 @@ def test_what_it_says_of_itself():
     assert "&lt;lambda&gt;" in page
 
 
+@pytest.mark.usefixtures("untyped")
 def test_mistakes_are_named(tmp_path):
     mistakes: list[tuple[dict[str, Any], str]] = [
         ({}, "one of them; got none"),
