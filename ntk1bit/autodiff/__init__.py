@@ -1,6 +1,7 @@
 """The neural tangent kernel of any JAX function: exact, in blocks, layer by layer, with its gradients checked.
 
-JAX is imported when a function of this package is first used.
+For thousands of inputs: as an operator, by random projections, or its diagonal alone; and the kernel of a loss. JAX is
+imported when a function of this package is first used.
 """
 
 from __future__ import annotations

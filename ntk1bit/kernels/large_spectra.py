@@ -219,7 +219,8 @@ def lanczos_ends(
         ``"largest"`` or ``"smallest"`` for one of them, the other is then empty.
     tolerance
         Residual to iterate to, in units of lambda_max, for *both* ends: the small end is computed as the large one of
-        lambda_max - K. It is never less than 16 eps of the products.
+        lambda_max - K, so an eigenvalue below `tolerance` lambda_max is known to be that small, and no better. It is
+        never less than 16 eps of the products.
     seed
         Of the start.
 
