@@ -116,7 +116,7 @@ def scale(*, n: int = 50_000) -> None:
 def memory(*, budget: int = 512 << 20) -> None:
     """Measure how much memory each function adds at its peak: compiling, directions and results included."""
     print(f"\nbudget {budget / 2**20:.0f} MiB; 1,000 inputs, 1,122,312 parameters\n")
-    print("| what | peak added, MiB | over the budget |")
+    print("| what | peak added, MiB | share of the budget |")
     print("|---|---|---|")
     for name in TASKS:
         queue = multiprocessing.get_context("spawn").Queue()
