@@ -22,9 +22,9 @@ TREES = ("ntk1bit", "proofs_numeric", "benchmarks")
 # proofs_numeric stands between reports and the command line; benchmarks may use every package but cli.
 ORDER = (*(f"ntk1bit.{name}" for name in ntk1bit.PACKAGES[:-1]), "proofs_numeric", "benchmarks", "ntk1bit.cli")
 
-# Modules that import by name, and what for. JAX takes a second to load, which `import ntk1bit.autodiff` does not pay, nor
-# `import ntk1bit.kernels` for pandas and SciPy's sparse solvers; neural-tangents is optional; two modules of JAX lack
-# types; doctor loads every BLAS so that it can describe it; claims bring in the networks and estimators of their
+# Modules that import by name, and what for. JAX takes a second to load, which `import ntk1bit.autodiff` does not pay,
+# nor `import ntk1bit.kernels` for pandas and SciPy's sparse solvers; neural-tangents is optional; two modules of JAX
+# lack types; doctor loads every BLAS so that it can describe it; claims bring in the networks and estimators of their
 # evidence, so only those asked for are imported.
 BY_NAME = {
     "ntk1bit/__init__.py",
