@@ -34,29 +34,28 @@ if TYPE_CHECKING:
     from ntk1bit.kernels.large_spectra import (
         AlignmentEstimate,
         RefinedEigenvalues,
-        SpectralDensity,
         SpectrumEnds,
         TraceEstimate,
         estimated_alignment,
         lanczos_ends,
         refined_eigenvalues,
-        spectral_density,
         stochastic_trace,
     )
     from ntk1bit.kernels.nystrom import nystrom_factor
+    from ntk1bit.kernels.spectral_densities import SpectralDensity, spectral_density
 
 _MODULES = {
     "AlignmentEstimate": "large_spectra",
     "Kernel": "kernel_forms",
     "RefinedEigenvalues": "large_spectra",
-    "SpectralDensity": "large_spectra",
+    "SpectralDensity": "spectral_densities",
     "SpectrumEnds": "large_spectra",
     "TraceEstimate": "large_spectra",
     "estimated_alignment": "large_spectra",
     "lanczos_ends": "large_spectra",
     "nystrom_factor": "nystrom",
     "refined_eigenvalues": "large_spectra",
-    "spectral_density": "large_spectra",
+    "spectral_density": "spectral_densities",
     "stochastic_trace": "large_spectra",
 }
 

@@ -300,5 +300,15 @@ def checked_seed(seed: object) -> int:
     return whole("seed", seed, allowed="a whole number from 0 to 2^32 - 1", least=0, most=2**32 - 1)
 
 
+def checked_probes(probes: object) -> int:
+    """Return a number of probes, at least 2, so that they have a scatter."""
+    return whole("probes", probes, allowed="a whole number of at least 2", least=2)
+
+
+def standard_error(values: Float[np.ndarray, " p"]) -> float:
+    """Return the standard error of the mean of independent values."""
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
 def _shown(value: object) -> str:
     return number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""What products K v alone say of a kernel's spectrum: its ends, its trace, its density, its alignment with targets.
+"""What products K v alone say of a kernel's spectrum: its ends, its trace, its alignment with targets.
 
 For kernels of thousands of points, as operators or factors (`ntk1bit.kernels.kernel_forms`); each function has its
 plain reference in `ntk1bit.kernels.spectra`, which decomposes entries.
@@ -6,9 +6,6 @@ plain reference in `ntk1bit.kernels.spectra`, which decomposes entries.
 - *Ends*: Lanczos (ARPACK, `scipy.sparse.linalg.eigsh`). For a unit vector v and theta = v^T K v some eigenvalue lies
   within norm(K v - theta v) of theta (Parlett 1998, theorem 4.5.1), and theta lies between the ends of the spectrum.
 - *Traces*: for probes z of independent signs E[z^T K z] = trace K and E[norm(K z)^2] = trace K^2 (Hutchinson 1990).
-- *Density*: s steps of Lanczos from z give nodes theta_j and weights w_j with sum_j w_j g(theta_j) = z^T g(K) z/n
-  exactly for polynomials g of degree below 2 s, so means over probes estimate trace g(K)/n (Golub and Meurant 2010;
-  Ubaru, Chen and Saad 2017).
 
 Standard errors are those of means over probes; a spectrum with one dominant eigenvalue makes them large for trace K^2,
 of relative size sqrt(2/probes).
@@ -16,20 +13,27 @@ of relative size sqrt(2/probes).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy.linalg import eigh_tridiagonal
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from ntk1bit.arguments import number as checked_number
 from ntk1bit.arguments import whole
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.kernels.kernel_forms import Kernel, Multiplier, SymmetricOperator, checked_seed, multiplier, random_signs
+from ntk1bit.kernels.kernel_forms import (
+    Kernel,
+    Multiplier,
+    SymmetricOperator,
+    checked_probes,
+    checked_seed,
+    multiplier,
+    random_signs,
+    standard_error,
+)
 from ntk1bit.kernels.precision import finite, power_of_four
 from ntk1bit.printing import number, record, short_lines
 
@@ -130,73 +134,6 @@ class AlignmentEstimate(NamedTuple):
 
     value: float
     standard_error: float
-
-
-@dataclass(frozen=True, eq=False)
-class SpectralDensity:
-    """Where the eigenvalues of a kernel lie, as estimated from several probes.
-
-    Attributes
-    ----------
-    nodes, weights
-        (probes, steps): of each probe, points and the shares of eigenvalues at them, which sum to 1.
-    size
-        Number of eigenvalues n.
-    seed
-        Of the probes.
-    """
-
-    nodes: Float[np.ndarray, "probes steps"]
-    weights: Float[np.ndarray, "probes steps"]
-    size: int
-    seed: int
-
-    def trace_of(self, function: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float]:
-        """Return trace g(K), the sum of g over all eigenvalues, and its standard error.
-
-        Parameters
-        ----------
-        function
-            g, from an array of eigenvalues to one of the same shape.
-        """
-        sums = (self.weights * function(self.nodes)).sum(axis=1)
-        return self.size * float(sums.mean()), self.size * _standard_error(sums)
-
-    def share_below(self, at: ArrayLike) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
-        """Return the share of eigenvalues up to each point, and its standard error.
-
-        Only jumps of the estimate between nodes are seen, so a share is uncertain by the weight of a node as well.
-        """
-        points = np.atleast_1d(finite("at", at))
-        shares = np.stack([(self.weights * (self.nodes <= point)).sum(axis=1) for point in points], axis=1)
-        return shares.mean(axis=0), shares.std(axis=0, ddof=1) / np.sqrt(len(shares))
-
-    def density(
-        self, at: ArrayLike, *, width: float
-    ) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
-        """Return the density of eigenvalues, smoothed by a Gaussian of standard deviation `width`, and its error."""
-        width = checked_number("width", width, allowed="a positive number", above=0.0)
-        points = np.atleast_1d(finite("at", at))
-        z = (points[:, None, None] - self.nodes) / width
-        values = (self.weights * np.exp(-(z**2) / 2)).sum(axis=2) / (width * np.sqrt(2 * np.pi))
-        return values.mean(axis=1), values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
-
-    @property
-    def effective_rank(self) -> float:
-        """Exponential of the entropy of lambda_k/trace, as `Spectrum.effective_rank`."""
-        trace = self.trace_of(lambda values: np.clip(values, 0.0, None))[0]
-        if not trace > 0:
-            return 0.0
-
-        def entropy(values: np.ndarray) -> np.ndarray:
-            share = np.clip(values, 0.0, None) / trace
-            return -share * np.log(np.where(share > 0, share, 1.0))
-
-        return float(np.exp(self.trace_of(entropy)[0]))
-
-    def __repr__(self) -> str:
-        """Describe what it holds in at most ten lines: arrays by shape and range."""
-        return record(self)
 
 
 def lanczos_ends(
@@ -337,41 +274,8 @@ def stochastic_trace(kernel: Kernel | LinearOperator | ArrayLike, *, probes: int
     ratios = np.array([a / b if b > 0 else 0.0 for a, b in left_out])
     spread = float(np.sqrt((len(ratios) - 1) / len(ratios) * ((ratios - ratios.mean()) ** 2).sum()))
     ratio = total**2 / square if square > 0 else 0.0
-    errors = _standard_error(forms), _standard_error(squares)
+    errors = standard_error(forms), standard_error(squares)
     return TraceEstimate(total, errors[0], square, errors[1], ratio, spread, len(forms), checked_seed(seed))
-
-
-def spectral_density(
-    kernel: Kernel | LinearOperator | ArrayLike, *, probes: int = 16, steps: int = 50, seed: int = 0
-) -> SpectralDensity:
-    """Estimate where the eigenvalues of a symmetric kernel lie, by stochastic Lanczos quadrature.
-
-    Parameters
-    ----------
-    kernel
-        Any form.
-    probes
-        Starts of random signs, at least 2; their scatter gives standard errors.
-    steps
-        Products for each; as many points represent the spectrum. All vectors of one probe are kept, 8 n steps bytes.
-    seed
-        Of the signs.
-
-    Raises
-    ------
-    InputError
-        If the kernel is no real square matrix, or products are not finite.
-    """
-    k = multiplier(kernel)
-    probes = _checked_probes(probes)
-    steps = min(whole("steps", steps, allowed="a whole number of at least 1", least=1), k.size)
-    nodes, weights = np.zeros((probes, steps)), np.zeros((probes, steps))
-    signs = random_signs(k.size, probes, checked_seed(seed))
-    for row in range(probes):
-        diagonal, beside = _lanczos(k, signs[:, row] / np.sqrt(k.size), steps)
-        values, vectors = eigh_tridiagonal(diagonal, beside)
-        nodes[row, : len(values)], weights[row, : len(values)] = values, vectors[0] ** 2
-    return SpectralDensity(nodes, weights, k.size, checked_seed(seed))
 
 
 def estimated_alignment(
@@ -413,7 +317,7 @@ def estimated_alignment(
     if not (square > 0 and size > 0):
         raise InputError("the alignment of a zero kernel or of zero targets is not defined")
     value = forms / (np.sqrt(square) * size)
-    return AlignmentEstimate(value, abs(value) * _standard_error(squares) / (2 * square))
+    return AlignmentEstimate(value, abs(value) * standard_error(squares) / (2 * square))
 
 
 class _Counted:
@@ -467,30 +371,9 @@ def _all_at_once(k: Multiplier, count: int, end: str) -> SpectrumEnds:
     return SpectrumEnds(values[above], values[below], residuals[above], residuals[below], rounding, k.size)
 
 
-def _lanczos(
-    k: Multiplier, start: Float[np.ndarray, " n"], steps: int
-) -> tuple[Float[np.ndarray, " s"], Float[np.ndarray, " s_less_1"]]:
-    """Return the tridiagonal matrix of up to `steps` steps from a unit vector, kept orthogonal to all before."""
-    basis = np.zeros((steps, len(start)))
-    basis[0] = start
-    diagonal, beside = [], []
-    for step in range(steps):
-        image = k @ basis[step]
-        diagonal.append(float(basis[step] @ image))
-        for _ in range(2):  # twice is enough (Parlett 1998, section 6.9)
-            image = image - basis[: step + 1].T @ (basis[: step + 1] @ image)
-        size = float(np.linalg.norm(image))
-        # what is left of a space that K does not leave is rounding
-        if step + 1 == steps or size <= 16 * k.eps * max(map(abs, diagonal)) * np.sqrt(step + 1):
-            break
-        beside.append(size)
-        basis[step + 1] = image / size
-    return np.array(diagonal), np.array(beside)
-
-
 def _probed(k: Multiplier, probes: int, seed: int) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
     """Return z^T K z and norm(K z)^2 of every probe."""
-    signs = random_signs(k.size, _checked_probes(probes), checked_seed(seed))
+    signs = random_signs(k.size, checked_probes(probes), checked_seed(seed))
     forms, squares = [], []
     for start in range(0, signs.shape[1], _PROBES):
         some = signs[:, start : start + _PROBES]
@@ -498,11 +381,3 @@ def _probed(k: Multiplier, probes: int, seed: int) -> tuple[Float[np.ndarray, " 
         forms.append((some * image).sum(axis=0))
         squares.append((image * image).sum(axis=0))
     return np.concatenate(forms), np.concatenate(squares)
-
-
-def _checked_probes(probes: object) -> int:
-    return whole("probes", probes, allowed="a whole number of at least 2", least=2)
-
-
-def _standard_error(values: Float[np.ndarray, " p"]) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values)))

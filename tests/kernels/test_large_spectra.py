@@ -11,7 +11,6 @@ from ntk1bit.kernels import (
     estimated_alignment,
     lanczos_ends,
     refined_eigenvalues,
-    spectral_density,
     spectrum,
     stochastic_trace,
 )
@@ -102,39 +101,13 @@ def test_traces_are_within_their_errors(decaying):
     # t with 23 degrees of freedom and a skewed sum: root mean squares near 1 over 40 seeds
     assert (np.sqrt(np.mean(np.square(off), axis=0)) < 1.6).all()
     assert (np.sqrt(np.mean(np.square(off), axis=0)) > 0.6).all()
-    again = stochastic_trace(kernel, probes=24, seed=3)
-    assert again == stochastic_trace(aslinearoperator(kernel), probes=24, seed=3)._replace() or again.seed == 3
+    same = stochastic_trace(aslinearoperator(kernel), probes=24, seed=39)
+    np.testing.assert_allclose(same, found, rtol=1e-12)  # the last of the seeds: another form, the same probes
 
 
 def test_traces_of_the_identity_are_exact():
     found = stochastic_trace(np.eye(9), probes=3)
     assert (found.trace, found.trace_error, found.square, found.participation) == (9, 0, 9, 9)
-
-
-def test_density_counts_eigenvalues(decaying):
-    kernel, values = decaying
-    found = spectral_density(kernel, probes=30, steps=40)
-    np.testing.assert_allclose(found.weights.sum(axis=1), 1, rtol=1e-12)
-    total, error = found.trace_of(lambda v: v)
-    assert abs(total - values.sum()) < 4 * error
-    logarithms, error = found.trace_of(lambda v: np.log(1 + 100 * np.clip(v, 0, None)))
-    assert abs(logarithms - np.log(1 + 100 * values).sum()) < 4 * error
-    share, error = found.share_below([0.5 * (values[9] + values[10]), 2.0])
-    assert abs(share[0] - (N - 10) / N) < 4 * error[0] + 1 / N  # and a node's weight
-    assert share[1] == pytest.approx(1)
-    rank = spectrum(kernel).effective_rank
-    assert abs(found.effective_rank / rank - 1) < 0.25  # by trace and entropy, each of a few per cent over 30 probes
-    at = np.linspace(-1, 2, 3001)
-    density, _ = found.density(at, width=0.05)
-    assert np.trapezoid(density, at) == pytest.approx(1, abs=1e-3)
-
-
-def test_density_of_few_distinct_eigenvalues_is_exact():
-    """Lanczos finds two distinct eigenvalues in two steps, and stops."""
-    values = np.repeat([1.0, 3.0], [30, 10])
-    found = spectral_density(np.diag(values), probes=4, steps=20)
-    assert np.count_nonzero(found.weights > 1e-12, axis=1).max() == 2
-    np.testing.assert_allclose(found.share_below(2.0)[0], 0.75, atol=1e-12)
 
 
 def test_alignment_without_entries(decaying):
@@ -172,7 +145,6 @@ def test_mistakes_are_named():
         (lambda: lanczos_ends(np.eye(3), tolerance=2), "tolerance must be"),
         (lambda: stochastic_trace(bad), "NaN or infinity"),
         (lambda: stochastic_trace(np.eye(3), probes=1), "probes must be"),
-        (lambda: spectral_density(np.eye(3), steps=0), "steps must be"),
         (lambda: estimated_alignment(np.eye(3), np.ones(4)), "do not match"),
         (lambda: estimated_alignment(np.eye(3), np.zeros(3)), "not defined"),
     ):
