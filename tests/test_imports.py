@@ -22,9 +22,10 @@ TREES = ("ntk1bit", "proofs_numeric", "benchmarks")
 # proofs_numeric stands between reports and the command line; benchmarks may use every package but cli.
 ORDER = (*(f"ntk1bit.{name}" for name in ntk1bit.PACKAGES[:-1]), "proofs_numeric", "benchmarks", "ntk1bit.cli")
 
-# Modules that import by name, and what for. JAX takes a second to load, which `import ntk1bit.autodiff` does not pay;
-# neural-tangents and PyTorch are optional; two modules of JAX lack types; doctor loads every BLAS so that it can
-# describe it; claims bring in the networks and estimators of their evidence, so only those asked for are imported.
+# Modules that import by name, and what for. JAX takes a second to load, which `import ntk1bit.autodiff` does not pay,
+# nor `import ntk1bit.kernels` for pandas and SciPy's sparse solvers; neural-tangents and PyTorch are optional; two
+# modules of JAX lack types; doctor loads every BLAS so that it can describe it; claims bring in the networks and
+# estimators of their evidence, so only those asked for are imported.
 BY_NAME = {
     "ntk1bit/__init__.py",
     "ntk1bit/autodiff/__init__.py",
@@ -32,6 +33,7 @@ BY_NAME = {
     "ntk1bit/autodiff/infinite.py",
     "ntk1bit/cli/doctor.py",
     "ntk1bit/networks/torch_quantizers.py",
+    "ntk1bit/kernels/__init__.py",
     "proofs_numeric/catalogue.py",
 }
 

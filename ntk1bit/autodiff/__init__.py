@@ -3,6 +3,8 @@
 `module_ntk` takes networks of Equinox, Flax, Haiku and PyTorch as they are.
 
 JAX is imported when a function of this package is first used.
+For thousands of inputs: as an operator, by random projections, or its diagonal alone; and the kernel of a loss. JAX is
+imported when a function of this package is first used.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ntk1bit.autodiff.arriving_steps import expected_ratio, step_ratios
+    from ntk1bit.autodiff.diagonals import ntk_diagonal
     from ntk1bit.autodiff.infinite import infinite_ntk
     from ntk1bit.autodiff.layerwise import layerwise_ntk
     from ntk1bit.autodiff.module_kernels import KernelRecord, describe_module, module_ntk
@@ -20,26 +23,40 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "KernelRecord": "module_kernels",
+    "LossKernel": "losses",
+    "NtkOperator": "operators",
     "describe_module": "module_kernels",
     "expected_ratio": "arriving_steps",
+    "gradient_features": "projections",
     "infinite_ntk": "infinite",
     "layerwise_ntk": "layerwise",
     "linearize": "tangent_kernel",
+    "loss_kernel": "losses",
+    "loss_operator": "losses",
     "module_ntk": "module_kernels",
     "ntk": "tangent_kernel",
+    "ntk_diagonal": "diagonals",
+    "ntk_operator": "operators",
     "quantize": "quantised_networks",
     "step_ratios": "arriving_steps",
 }
 
 __all__ = [
     "KernelRecord",
+    "LossKernel",
+    "NtkOperator",
     "describe_module",
     "expected_ratio",
+    "gradient_features",
     "infinite_ntk",
     "layerwise_ntk",
     "linearize",
+    "loss_kernel",
+    "loss_operator",
     "module_ntk",
     "ntk",
+    "ntk_diagonal",
+    "ntk_operator",
     "quantize",
     "step_ratios",
 ]

@@ -131,9 +131,10 @@ def single_function(network: Network) -> Callable[..., Any]:
     def make() -> Callable[..., Any]:
         program = programs.clipped(programs.opened(network.program))
 
-        def f(trained: Any, inputs: jax.Array, frozen: Any, constants: Any) -> jax.Array:
-            def row(one: jax.Array) -> jax.Array:
-                return programs.evaluate(program, (), [*constants, *trained, *frozen, one[None]])[0][0]
+        def f(trained: Any, inputs: Any, frozen: Any, constants: Any) -> jax.Array:
+            def row(one: Any) -> jax.Array:
+                flat = [leaf[None] for leaf in jax.tree.leaves(one)]
+                return programs.evaluate(program, (), [*constants, *trained, *frozen, *flat])[0][0]
 
             return jax.vmap(row)(inputs)
 

@@ -25,19 +25,17 @@ import numpy as np
 from jaxtyping import Inexact
 
 from ntk1bit.arguments import number
-from ntk1bit.autodiff import blocks, derivatives, programs, rows
+from ntk1bit.autodiff import blocks, derivatives
 from ntk1bit.autodiff.blocks import Plan
 from ntk1bit.autodiff.derivatives import Network
-from ntk1bit.autodiff.explanations import VMAP, explained
-from ntk1bit.autodiff.missing_gradients.gradient_paths import check_gradient_paths, telling_rows, zero_jacobian_error
-from ntk1bit.autodiff.parameters import Selection, Split, split_parameters
-from ntk1bit.autodiff.programs import Program
+from ntk1bit.autodiff.examination import Function, Params, examine
+from ntk1bit.autodiff.explanations import explained
+from ntk1bit.autodiff.missing_gradients.gradient_paths import zero_jacobian_error
+from ntk1bit.autodiff.parameters import Selection, split_parameters
 from ntk1bit.errors import InputError, require_choice
 
 Method = Literal["auto", "jacobian", "vector_products", "structured"]
 METHODS: tuple[str, ...] = get_args(Method)
-Params = Any
-Function = Callable[[Any, Any], Any]
 
 _COPIES = 3  # two blocks of Jacobian, and the compiler's working copy of the one being formed
 _MIN_ROWS = 8  # with fewer Jacobian rows than this in the budget, vector products are the better choice
@@ -110,19 +108,7 @@ def ntk(
     """
     require_choice("method", method, METHODS)
     budget = int(number("memory_budget", memory_budget, allowed="a positive number of bytes", least=1.0))
-    inputs = rows.read_inputs("x", x)
-    other = None if x2 is None or x2 is x else rows.read_inputs("x2", x2)
-    if other is not None:
-        inputs, other = rows.match_inputs(inputs, other)
-        other = None if rows.equal_inputs(inputs, other) else other
-    split, trained, frozen = split_parameters(params, parameters)
-    examined = _Examined(f, split, trained, frozen)
-    program = examined.trace(rows.shapes(inputs, 1))
-    few = rows.few(inputs if other is None or rows.count(inputs) > 1 else other)
-    rows.check_rows_apart(examined.trace(rows.shapes(few)), program, (*trained, *frozen), few)
-    outputs = tuple(program.jaxpr.outvars[0].aval.shape[1:])
-    network = Network(program, trained, frozen, outputs, rows.shapes(inputs, 1))
-    examined.check_gradients(network, inputs)
+    network, inputs, other, paths = examine(f, params, x, x2, parameters=parameters)
     trace = bool(trace_outputs) or not network.outputs
     if method == "structured":
         kernel = _by_structure(network, inputs, other, trace)
@@ -132,7 +118,7 @@ def ntk(
         kernel = run(network, plan, inputs, other, trace=trace, progress=progress)
     sides = [inputs] if other is None else [inputs, other]
     if not np.any(kernel) and not all(derivatives.has_gradient(network, side) for side in sides):
-        raise zero_jacobian_error(split.paths)
+        raise zero_jacobian_error(paths)
     if not np.isfinite(kernel).all():
         raise InputError("the NTK contains NaN or infinity; check the parameters and f at these inputs")
     return kernel
@@ -167,92 +153,6 @@ def linearize(f: Function, params: Params) -> Function:
     return linearized
 
 
-class _Known:
-    """What is known of a program: whether gradients get through."""
-
-    sound = False
-
-
-class _Examined:
-    """A function at its parameters, before anything is computed: what it returns and whether gradients get through."""
-
-    def __init__(self, f: Function, split: Split, trained: Any, frozen: Any) -> None:
-        self.f, self.split = f, split
-        self.trained, self.frozen = rows.shapes((trained, frozen))
-
-    def __call__(self, trained: Any, frozen: Any, inputs: Any) -> jax.Array:
-        value = self.f(self.split.join(trained, frozen), inputs)
-        n = rows.count(inputs)
-        if not hasattr(value, "dtype") or len(value.shape) not in (1, 2) or value.shape[0] != n:
-            given = getattr(value, "shape", type(value).__name__)
-            number = "one input" if n == 1 else f"{n} inputs"
-            hint = _pair_hint(value) or self._hint(inputs, given)
-            raise InputError(f"f(params, x) must return (n,) or (n, outputs); for {number} it returned {given}{hint}")
-        if not value.size:
-            raise InputError(f"f(params, x) returns no numbers, but shape {value.shape}")
-        if jnp.iscomplexobj(value):
-            raise InputError(
-                "f(params, x) returns complex numbers; return their real and imaginary parts as outputs, "
-                "jnp.stack([z.real, z.imag], axis=-1), or a real function of them"
-            )
-        if not jnp.issubdtype(value.dtype, jnp.floating):
-            raise InputError(
-                f"f(params, x) returns {value.dtype}, which has no derivative; return the outputs as floats"
-            )
-        return jnp.asarray(value)
-
-    def trace(self, inputs: Any) -> Program:
-        """Trace f at inputs of these shapes."""
-        shapes = ", ".join(str(leaf.shape) for leaf in jax.tree.leaves(inputs))
-        with explained(f"f(params, x) fails for x of shape {shapes}", lambda: self._hint(inputs)):
-            return programs.trace(self, self.trained, self.frozen, inputs)
-
-    def check_gradients(self, network: Network, inputs: Any) -> None:
-        """Check that gradients get through, by this program's numbers too where an operation on the way may jump.
-
-        A program in which none was missing counts as sound at other parameters as well; one that lacks some is told of
-        at every call.
-        """
-        with explained("f cannot be differentiated"):
-            known = programs.kept(("gradients", network.key, self.split.paths), _Known)
-            if not known.sound:
-                at = (network.trained, (network.frozen, telling_rows(inputs)))
-                known.sound = check_gradient_paths(self, *at, self.split.paths)
-
-    def _hint(self, inputs: Any, given: Any = None) -> str:
-        """Say what is likely meant: a network of one input, or inputs that lack an axis."""
-        leaves, treedef = jax.tree.flatten(inputs)
-        single = [jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype) for leaf in leaves]
-        try:
-            value = jax.eval_shape(
-                lambda t, z, *one: self.f(self.split.join(t, z), treedef.unflatten(one)),
-                self.trained,
-                self.frozen,
-                *single,
-            )
-            takes_one = not value.shape or (len(value.shape) == 1 and value.shape != given)
-        except Exception:  # whatever f raises for a thing it was not written for
-            takes_one = False
-        if takes_one:
-            return f"; this looks like a network of one input: wrap it as {VMAP}"
-        if any(leaf.ndim == 1 for leaf in leaves):
-            return (
-                "; x of shape (n,) is n inputs of one number: write x[:, None] for one feature, x[None] for one input"
-            )
-        return ""
-
-
-def _pair_hint(value: Any) -> str:
-    """Say what to do with outputs that come with a state, as those of networks with batch statistics do."""
-    first = value[0] if isinstance(value, tuple | list) and len(value) > 1 else None
-    if not hasattr(first, "shape"):
-        return ""
-    return (
-        f" of {len(value)}, which looks like (outputs, state), as of a network with batch statistics: run it in "
-        "evaluation mode and return the outputs alone, lambda p, x: f(p, x)[0]; see docs/networks.md"
-    )
-
-
 def _planned(
     network: Network, x: Any, x2: Any | None, method: str, budget: int, trace: bool
 ) -> tuple[Literal["jacobian", "vector_products"], Plan]:
@@ -266,11 +166,16 @@ def _planned(
     first, second = "jacobian", "vector_products"
     if method == second or (method == "auto" and budget < _COPIES * _MIN_ROWS * network.row_bytes):
         first, second = second, first
-    chosen, chosen_plan = first, plan(first)
-    if method == "auto" and chosen_plan.needed > budget:
+    try:
+        chosen, chosen_plan = first, plan(first)
+    except InputError:  # f has a custom_vjp, of which only a Jacobian can be formed
+        if method != "auto" or first == "jacobian":
+            raise
+        chosen, chosen_plan = second, plan(second)
+    if method == "auto" and chosen_plan.needed > budget and chosen == first:
         try:
             other = plan(second)
-        except InputError:  # f has a custom_vjp, of which only a Jacobian can be formed
+        except InputError:  # the same
             other = chosen_plan
         if other.needed < chosen_plan.needed:
             chosen, chosen_plan = second, other

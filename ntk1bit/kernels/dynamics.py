@@ -28,6 +28,7 @@ from numpy.typing import ArrayLike
 
 from ntk1bit.arguments import number, require_memory, whole_numbers
 from ntk1bit.errors import InputError
+from ntk1bit.kernels.joint import separated
 from ntk1bit.kernels.precision import Dtype, finite, kernel_entries, symmetric_within, unresolved
 from ntk1bit.kernels.spectra import asymmetry_of, halved_sum
 from ntk1bit.printing import record
@@ -68,12 +69,12 @@ class Regression(NamedTuple):
 
 
 def predict(
-    kernel: Float[np.ndarray, "n n"] | ArrayLike,
+    kernel: Float[np.ndarray, "n n ..."] | ArrayLike,
     y: Float[np.ndarray, "n ..."] | ArrayLike,
     *,
     eta: float,
     steps: int | Sequence[int] | ArrayLike,
-    kernel_test: Float[np.ndarray, "n_test n"] | ArrayLike | None = None,
+    kernel_test: Float[np.ndarray, "n_test n ..."] | ArrayLike | None = None,
     f0: Float[np.ndarray, "n ..."] | ArrayLike | None = None,
     f0_test: Float[np.ndarray, "n_test ..."] | ArrayLike | None = None,
     computed_in: Dtype | None = None,
@@ -83,7 +84,9 @@ def predict(
     Parameters
     ----------
     kernel
-        (n, n): entry (i, j) is the response at x_i to a residual at x_j. Symmetric or not.
+        (n, n): entry (i, j) is the response at x_i to a residual at x_j. Symmetric or not. For k outputs that do not
+        share one: (n, n, k, k), in which all outputs move each other (n k unknowns), or (n, n, k), a kernel for each
+        (`ntk1bit.kernels.joint`).
     y
         (n,) targets, or (n, k) for k outputs.
     eta
@@ -92,7 +95,7 @@ def predict(
         A number of steps T, for all of 0..T; or the steps wanted, increasing (checkpoints), up to 2^63 - 1. Far apart
         checkpoints cost little more than near ones.
     kernel_test
-        (n_test, n): response at test points; none by default.
+        (n_test, n): response at test points, (n_test, n, k, k) or (n_test, n, k) with such kernels; none by default.
     f0, f0_test
         Outputs at step 0, in the form of `y`; zero by default.
     computed_in
@@ -110,8 +113,14 @@ def predict(
         If shapes do not match, numbers are not finite and real, eta is not positive, steps are no whole numbers,
         negative or not increasing, or the outputs asked for do not fit into memory.
     """
-    problem = _Problem.checked(kernel, y, kernel_test, f0, f0_test, computed_in)
     eta = number("eta", eta, allowed="a positive number", above=0.0)
+    several = separated(kernel, y, kernel_test, f0, f0_test)
+    parts = [_predicted(_Problem.checked(*one, computed_in), eta, steps) for one in several.problems]
+    train, test = (several.together([part[at] for part in parts]) for at in (1, 2))
+    return Prediction(parts[0].steps, train, test)
+
+
+def _predicted(problem: _Problem, eta: float, steps: int | Sequence[int] | ArrayLike) -> Prediction:
     at = _steps(steps, width=problem.residual.size + problem.f0_test.size)
     n, horizon = len(problem.residual), int(at[-1])
     cheap = horizon <= 8 * max(n, 1) * max(horizon, 1).bit_length()
@@ -123,10 +132,10 @@ def predict(
 
 
 def kernel_regression(
-    kernel: Float[np.ndarray, "n n"] | ArrayLike,
+    kernel: Float[np.ndarray, "n n ..."] | ArrayLike,
     y: Float[np.ndarray, "n ..."] | ArrayLike,
     *,
-    kernel_test: Float[np.ndarray, "n_test n"] | ArrayLike | None = None,
+    kernel_test: Float[np.ndarray, "n_test n ..."] | ArrayLike | None = None,
     ridge: float = 0.0,
     f0: Float[np.ndarray, "n ..."] | ArrayLike | None = None,
     f0_test: Float[np.ndarray, "n_test ..."] | ArrayLike | None = None,
@@ -136,15 +145,20 @@ def kernel_regression(
 
     With `ridge = 0` this is the limit of `predict` for t -> infinity (when that converges); a symmetric kernel may be
     singular, and the pseudo-inverse is then taken, as descent never leaves the kernel's range. What counts as singular
-    follows `computed_in`, as for `predict`.
+    follows `computed_in`, and kernels of several outputs may be given, as for `predict`.
 
     Raises
     ------
     InputError
         As for `predict`; also for a negative ridge, or a singular kernel that is not symmetric.
     """
-    problem = _Problem.checked(kernel, y, kernel_test, f0, f0_test, computed_in)
     ridge = number("ridge", ridge, allowed="0 or a positive number", least=0.0)
+    several = separated(kernel, y, kernel_test, f0, f0_test)
+    parts = [_regressed(_Problem.checked(*one, computed_in), ridge) for one in several.problems]
+    return Regression(several.together([part.train for part in parts]), several.together([part.test for part in parts]))
+
+
+def _regressed(problem: _Problem, ridge: float) -> Regression:
     start = problem.y + problem.residual
     if problem.symmetric:
         values, vectors = np.linalg.eigh(halved_sum(problem.kernel))

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from ntk1bit.arguments import whole
 from ntk1bit.errors import InputError
+from ntk1bit.kernels.joint import as_matrix, separated
 from ntk1bit.kernels.precision import (
     Dtype,
     finite,
@@ -127,13 +128,14 @@ class Spectrum:
         return Decay(-slope, float(np.exp(size.mean() - slope * rank.mean())), error, first, last)
 
 
-def spectrum(kernel: Float[np.ndarray, "n n"] | ArrayLike, *, computed_in: Dtype | None = None) -> Spectrum:
+def spectrum(kernel: Float[np.ndarray, "n n ..."] | ArrayLike, *, computed_in: Dtype | None = None) -> Spectrum:
     """Decompose a symmetric positive semi-definite kernel.
 
     Parameters
     ----------
     kernel
-        (n, n), any type of real numbers.
+        (n, n), any type of real numbers; or (n, n, k, k) of k outputs, which counts as the matrix (n k, n k) of all of
+        them, output o of input i at i k + o (`ntk1bit.kernels.joint`).
     computed_in
         The dtype in which the kernel was made, to whose rounding it is symmetric and positive semi-definite; by default
         its own, and float32 for a float64 array that holds float32 numbers only (see `ntk1bit.kernels.precision`).
@@ -160,7 +162,7 @@ def spectrum(kernel: Float[np.ndarray, "n n"] | ArrayLike, *, computed_in: Dtype
 
 
 def alignment(
-    kernel: Float[np.ndarray, "n n"] | ArrayLike,
+    kernel: Float[np.ndarray, "n n ..."] | ArrayLike,
     y: Float[np.ndarray, "n ..."] | ArrayLike,
     *,
     computed_in: Dtype | None = None,
@@ -172,15 +174,19 @@ def alignment(
     kernel, computed_in
         As for `spectrum`; it need not be positive semi-definite.
     y
-        (n,) targets, or (n, outputs).
+        (n,) targets, or (n, outputs): for a kernel of several outputs the two, as one vector, belong together.
 
     Raises
     ------
     InputError
         If the kernel is not symmetric and finite, the targets do not match it, or either is zero.
     """
-    h, _ = require_symmetric(kernel, computed_in)
-    y64 = _targets("targets", y, h.shape[0])
+    several = separated(kernel, y, None, None, None)
+    if several.each:
+        raise InputError("the alignment of a kernel for each output is that of each: give kernel[..., o] and y[:, o]")
+    matrix, targets, *_ = several.problems[0]
+    h, _ = require_symmetric(matrix, computed_in)
+    y64 = _targets("targets", targets, h.shape[0])
     # scaled by powers of four, which is exact: squares stay in range
     h = h / power_of_four(float(np.abs(h).max()))
     y64 = y64 / power_of_four(float(np.abs(y64).max(initial=0.0)))
@@ -191,8 +197,8 @@ def alignment(
 
 
 def require_symmetric(
-    kernel: Float[np.ndarray, "n n"] | ArrayLike, computed_in: Dtype | None = None
-) -> tuple[Float[np.ndarray, "n n"], float]:
+    kernel: Float[np.ndarray, "n n ..."] | ArrayLike, computed_in: Dtype | None = None
+) -> tuple[Float[np.ndarray, "m m"], float]:
     """Return the symmetric part, in float64, of a kernel that is symmetric up to rounding, and that rounding's eps.
 
     Parameters
@@ -205,7 +211,7 @@ def require_symmetric(
     InputError
         If it is not square, empty, complex or not finite, or if entries differ by more than 64 eps of the largest one.
     """
-    h, eps = kernel_entries("the kernel", kernel, computed_in)
+    h, eps = kernel_entries("the kernel", as_matrix(kernel), computed_in)
     if h.shape[0] != h.shape[1] or h.shape[0] == 0:
         raise InputError(f"a square kernel with at least one row is needed, got shape {h.shape}")
     gap = asymmetry_of(h)

@@ -326,3 +326,21 @@ def test_a_diverged_network_is_named():
 def test_importing_the_package_does_not_import_jax():
     code = "import sys, ntk1bit.autodiff as a; assert 'ntk' in dir(a); sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_small_budget_takes_jacobians_where_there_is_no_forward_mode():
+    """Vector products would be the choice, but cannot be formed."""
+
+    @jax.custom_vjp
+    def straight(w):
+        return jnp.sign(w)
+
+    straight.defvjp(lambda w: (jnp.sign(w), None), lambda _, g: (g,))
+
+    def f(params, x):
+        return jnp.tanh(x @ straight(params))
+
+    w, x = np.linspace(-1, 1, 12).reshape(4, 3).astype(np.float32), sphere(5, 4)
+    with pytest.warns(UserWarning, match="method 'jacobian' needs"):
+        small = ntk(f, w, x, memory_budget=100)
+    np.testing.assert_allclose(small, ntk(f, w, x), rtol=1e-5, atol=1e-6)

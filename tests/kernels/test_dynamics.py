@@ -373,7 +373,7 @@ def test_no_points_at_all():
         ({"y": np.ones((3, 2)), "f0_test": None}, "f0 has shape"),
         ({"f0": np.full(3, np.nan)}, "f0 contains NaN"),
         ({"kernel_test": np.full((2, 3), np.inf)}, "kernel_test contains NaN"),
-        ({"kernel": np.ones((3, 3, 2, 2))}, "kernel must be a matrix"),
+        ({"kernel": np.ones((3, 3, 2, 2))}, r"y has shape \(3,\), but a kernel of shape .* calls for \(3, 2\)"),
         ({"computed_in": int}, "computed_in must be"),
     ],
 )

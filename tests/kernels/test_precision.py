@@ -103,7 +103,7 @@ def test_kernels_of_every_dtype_give_what_float64_gives(name, dtype):
         (np.array([[1, None], [None, 1]], dtype=object), "object entries"),
         (np.array([[1.0, np.inf], [np.inf, 1.0]]), "NaN or infinity"),
         (np.full((2, 2), np.nan, dtype=np.float32), "NaN or infinity"),
-        (np.ones((2, 2, 1, 1)), "must be a matrix"),
+        (np.ones((2, 2, 1, 1, 1)), "must be a matrix"),
         (np.ones(2), "must be a matrix"),
         ([[1.0], [1.0, 2.0]], "cannot be read"),
     ],
