@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ntk1bit.training.schedules import Training
 
 ADAM_WIDTH = 64  # the width at which Adam has its rate; at width m it has 64/m of it
-_SPEED = 2e10  # floating-point operations per second of one core
+_SPEED = 6e10  # floating-point operations per second of one core, of all a step computes
 _COMPILING = 8.0
 
 

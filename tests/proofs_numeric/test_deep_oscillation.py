@@ -12,7 +12,7 @@ import pytest
 from proofs_numeric import deep_oscillation as proof
 from proofs_numeric.data import Data
 from proofs_numeric.deep_oscillation_studies import KINDS
-from tests.proofs_numeric.planted import combinations, outcomes, slope_error
+from tests.proofs_numeric.planted import combinations, evaluate, outcomes, slope_error, where
 from tests.proofs_numeric.values import value
 
 WIDTHS, SEEDS = (64, 256, 1024), tuple(range(5))
@@ -96,7 +96,7 @@ EVERY = {one.claim.id: one for one in proof.PROOFS}
 @pytest.mark.parametrize("name", EVERY)
 def test_what_the_claims_say_supports_them(name):
     one = EVERY[name]
-    found = one.evidence(as_it_should_be())
+    found = one.evidence(language_study() if one.claim is proof.CLAIM_LANGUAGE else as_it_should_be())
     assert set(outcomes(one.claim, found).values()) == {"supported"}
     assert one.claim.judge(found).outcome == "supported"
     assert set(one.claim.labels) == {measure.id for measure in found.measures}
@@ -173,3 +173,46 @@ def test_the_table_of_remedies_has_both_kinds_of_points():
     assert set(table["points"]) == {"train", "test"}
     one = table.loc[(table["kind"] == "adam") & (table["remedy"] == "freezing")].set_index("points")
     assert one["value"].to_dict() == pytest.approx({"train": 0.1, "test": 1.05}, rel=RATIO)
+
+
+def language_study(*, left=0.5, scatter=-3.0):
+    """Losses of Transformers above the least; averages leave a share `left` of that, at every width."""
+    of = combinations(arm=proof.ARMS, optimiser=tuple(proof.LANGUAGE_RATES), width=(32, 64, 128), seed=tuple(range(5)))
+    taken = (of["width"] / 128.0) ** scatter * 0.1 * np.exp(0.01 * of["noise"])
+    share = np.asarray(evaluate(left, of))
+    of = of.assign(
+        least=0.02, averaged_last=0.02 + taken * share / (1 - share), autocorrelation=-0.4 + 0.01 * of["noise"]
+    )
+    of["loss"] = of["averaged_last"] + taken
+    of["averaged"] = (of["loss"] + of["averaged_last"]) / 2
+    return Data(
+        Path("nowhere"),
+        frames={"oscillation-language": of.assign(test_loss=2.0, test_averaged_last=1.9, flips=0.001)},
+    )
+
+
+OF_LANGUAGE = {
+    f"averaged_last.{arm}.{one}": "supported" for arm in ("bitnet", "b158") for one in ("sgd", "momentum", "adam")
+}
+
+
+def test_what_averages_take_of_transformers_is_above_the_least_loss():
+    found = proof.evidence_language(language_study())
+    assert outcomes(proof.CLAIM_LANGUAGE, found) == OF_LANGUAGE
+    for arm in proof.ARMS:
+        assert value(found, f"averaged_last.{arm}.sgd") == pytest.approx(0.5)
+        assert value(found, f"averaged.{arm}.sgd") == pytest.approx(0.75)
+        assert value(found, f"test.{arm}.sgd") == pytest.approx(0.95)
+        # three widths, five networks each; weights of widths are estimated, which may double the error
+        assert value(found, f"scatter.m.{arm}.adam") == pytest.approx(-3.0, abs=6 * 0.01 / (10**0.5 * np.log(2)))
+
+
+@pytest.mark.parametrize("arm", ["bitnet", "b158"])
+def test_more_than_three_quarters_left_of_one_kind_refutes_it_there(arm):
+    found = proof.evidence_language(language_study(left=where(0.9, 0.5, arm=arm, optimiser="adam")))
+    assert outcomes(proof.CLAIM_LANGUAGE, found) == OF_LANGUAGE | {f"averaged_last.{arm}.adam": "refuted"}
+
+
+def test_full_precision_decides_nothing():
+    found = proof.evidence_language(language_study(left=where(0.99, 0.5, arm="full")))
+    assert outcomes(proof.CLAIM_LANGUAGE, found) == OF_LANGUAGE

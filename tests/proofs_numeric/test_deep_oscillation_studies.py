@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from ntk1bit.experiments import DeepOscillation, ExperimentList
-from proofs_numeric.deep_oscillation_studies import KINDS, deep_oscillation_studies
+from ntk1bit.experiments import DeepOscillation, ExperimentList, LanguageOscillation
+from proofs_numeric.deep_oscillation_studies import ARMS, KINDS, LANGUAGE_RATES, deep_oscillation_studies
 from proofs_numeric.studies import PRESETS, studies
 
 TRIALS = {900, 901, 902}
 
 
 def experiments(preset: str) -> list[DeepOscillation]:
-    ((name, _, specification),) = deep_oscillation_studies(preset)
+    ((name, _, specification),) = (one for one in deep_oscillation_studies(preset) if one[0] == "oscillation-deep")
     assert studies(preset)[name].specification == specification
     assert isinstance(specification, ExperimentList)
     found = [one for one in specification.experiments if isinstance(one, DeepOscillation)]
@@ -49,3 +49,21 @@ def test_remedies_have_the_width_rate_and_steps_of_networks_without():
 
 def test_standard_takes_at_most_eight_minutes_of_two_cores():
     assert sum(one.cost for one in experiments("standard")) < 960
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_transformers_have_all_arms_optimisers_and_widths_with_seeds_of_their_own(preset):
+    (specification,) = (one for name, _, one in deep_oscillation_studies(preset) if name == "oscillation-language")
+    assert isinstance(specification, ExperimentList)
+    made = [one for one in specification.experiments if isinstance(one, LanguageOscillation)]
+    assert len(made) == len(specification.experiments) == len(set(made))
+    widths = {one.width for one in made}
+    assert len(widths) >= 3
+    assert len(made) == len(ARMS) * len(LANGUAGE_RATES) * len(widths)
+    assert {(one.optimiser, one.rate) for one in made} == set(LANGUAGE_RATES.items())
+    for one in made:
+        assert len(one.seeds) >= 5
+        assert not TRIALS & set(one.seeds)
+        assert one.window <= one.steps
+    if preset == "standard":
+        assert sum(one.cost for one in made) < 1500
