@@ -26,6 +26,7 @@ RIGHT = math.pi / 2
 BASE_ANGLE, BASE_DIM, BASE_POINTS = 0.8, 32, 8  # what is held where another of the three is varied
 RATE_DELTA, RATE_EPS = 0.1, 0.01  # of the networks at the theorem's own rate
 _FIRST = 40  # seeds below are those of other studies and of trial runs
+_OTHERS = 200  # of Transformers' kernels, whose first five networks, from 40 on, could not tell
 _AFRESH = 60  # of layer ratios, whose first 16 networks, from 40 on, could not tell
 
 
@@ -53,7 +54,7 @@ class _Size:
     spectra: int  # width
     reversals: tuple[int, ...]  # widths
     ratios: tuple[tuple[int, ...], int]  # widths, networks
-    transformers: tuple[tuple[int, ...], tuple[int, ...]]  # widths, steps
+    transformers: tuple[tuple[int, ...], tuple[int, ...], int]  # widths, steps, networks
 
 
 _STANDARD = _Size(
@@ -73,7 +74,7 @@ _STANDARD = _Size(
     spectra=65536,
     reversals=(512, 1024, 2048, 4096, 8192),
     ratios=((256, 1024), 48),
-    transformers=((32, 64, 128, 256, 512), _STEPS),
+    transformers=((32, 64, 128, 256, 512), _STEPS, 15),
 )
 _SIZES = {
     "quick": _Size(
@@ -93,7 +94,7 @@ _SIZES = {
         spectra=4096,
         reversals=(64, 128, 256, 512),
         ratios=((32,), 5),
-        transformers=((8, 16, 32), (1, 5, 10)),
+        transformers=((8, 16, 32), (1, 5, 10), 5),
     ),
     "standard": _STANDARD,
     "thorough": _Size(
@@ -113,7 +114,7 @@ _SIZES = {
         spectra=262144,
         reversals=(1024, 4096, 8192, 16384, 32768),
         ratios=((256, 1024, 4096), 64),
-        transformers=((32, 64, 128, 256, 512, 1024), _STEPS),
+        transformers=((32, 64, 128, 256, 512, 1024), _STEPS, 30),
     ),
 }
 
@@ -136,9 +137,9 @@ def small_studies(preset: str) -> Iterator[tuple[str, str, Specification]]:
     )
     yield "sign-reversals", "signs that flip back in 1-bit training, step by step", _reversals(size, seeds)
     yield "layer-ratios", "how much of a straight-through step arrives, layer by layer", _ratios(size)
-    widths, steps = size.transformers
+    widths, steps, count = size.transformers
     kernels = [
-        TransformerKernels(arm, width, 0.5, steps, tuple(range(_FIRST, _FIRST + 5)))
+        TransformerKernels(arm, width, 0.5, steps, tuple(range(_OTHERS, _OTHERS + count)))
         for arm in TRANSFORMER_ARMS
         for width in widths
     ]
