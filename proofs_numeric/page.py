@@ -62,6 +62,7 @@ FIGURES = {
     "C6": "bitnet",
     "C7": "energy",
     "C9": "bitnet-as-written",
+    "C13": "transformer-kernels",
 }
 
 _LONGEST_TABLE = 42  # rows; longer tables are in verdicts.json only

@@ -109,19 +109,27 @@ def evidence(data: Data) -> Evidence:
     ends = frame.loc[frame["step"] == highest(frame["step"])]
     starts = frame.loc[frame["step"] == 0]
     measures: list[Measure] = []
+    tables = []
     for arm in TRANSFORMER_ARMS:
         of_arm = ends.loc[ends["arm"] == arm]
         one = against(of_arm, "width", "drift", meaning=f"drift of the kernel after {highest(frame['step']):g} steps")
         last, first = (_widest(part.loc[part["arm"] == arm]) for part in (ends, starts))
         where = f"m = {highest(frame['width']):g}"
         turned = last["alignment"] / first["alignment"]
+        tables.append(rows(one.table, arm=arm))
         measures += [
             exponent(one, f"drift.m.{arm}", STUDY),
             seeds_interval(last["drift"], f"drift.{arm}", "relative Frobenius distance", where, STUDY),
             seeds_interval(turned, f"alignment.{arm}", "y'Ky/(n norm(K)), after over before", where, STUDY),
         ]
     columns = ["loss", "drift", "alignment", "lambda_max", "lambda_min", "share", "ratio", "arriving"]
-    return Evidence(tuple(measures), {"kernels of Transformers": grouped(frame, ["arm", "width", "step"], columns)})
+    return Evidence(
+        tuple(measures),
+        {
+            "drift against width": pd.concat(tables, ignore_index=True),
+            "kernels of Transformers": grouped(frame, ["arm", "width", "step"], columns),
+        },
+    )
 
 
 def evidence_precision(data: Data) -> Evidence:
@@ -161,10 +169,14 @@ def evidence_steps(data: Data) -> Evidence:
             ("share", "of the trace"),
         ):
             measures.append(seeds_interval(last[column], f"{column}.{arm}", words, where, STUDY))
-    bitnet = starts.loc[starts["arm"] == "bitnet"]
-    for column, words in (("ratio", "mean factor of the matrices"), ("share", "part of the matrices in the trace")):
-        measures.append(exponent(against(bitnet, "width", column, meaning=words), f"{column}.m.bitnet", STUDY))
-    return Evidence(tuple(measures), {})
+    tables = []
+    words = {"ratio": "mean factor of the matrices", "share": "part of the matrices in the trace"}
+    for arm, column in itertools.product(TRANSFORMER_ARMS, words):
+        one = against(starts.loc[starts["arm"] == arm], "width", column, meaning=words[column])
+        tables.append(rows(one.table, arm=arm, measure=column))
+        if arm == "bitnet":
+            measures.append(exponent(one, f"{column}.m.bitnet", STUDY))
+    return Evidence(tuple(measures), {"at the start": pd.concat(tables, ignore_index=True)})
 
 
 def drift_at(cell: pd.DataFrame, share: float = _QUARTER) -> float:

@@ -23,6 +23,7 @@ from ntk1bit.plots.recipes.language import draw_as_written, draw_bitnet
 from ntk1bit.plots.recipes.losses import draw_floor, draw_scaling
 from ntk1bit.plots.recipes.outputs import draw_flip_noise, draw_gap
 from ntk1bit.plots.recipes.recipe import TEXTS, Drawn, Recipe
+from ntk1bit.plots.recipes.transformer_kernels import draw_transformer_kernels
 from ntk1bit.plots.recipes.verdicts import draw_verdicts
 
 _DRAW = {
@@ -45,6 +46,7 @@ _DRAW = {
     "deep-similarity": draw_similarity,
     "bitnet": draw_bitnet,
     "bitnet-as-written": draw_as_written,
+    "transformer-kernels": draw_transformer_kernels,
     "energy": draw_energy,
 }
 RECIPES = {

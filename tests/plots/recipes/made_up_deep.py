@@ -15,7 +15,21 @@ W23_ARMS = {"fp16-preln": 1.0, "bitnet": 1.1, "absmax-w8a8": 1.01, "smoothquant-
 
 def claims() -> list[dict[str, Any]]:
     """Return the entries of claims on deep networks, Transformers and energy."""
-    return [_feed_forward(), *_deep(), *_bitnet(), *_as_written(), _c7(), _c7_table()]
+    return [_feed_forward(), *_deep(), *_bitnet(), *_as_written(), *_c13(), _c7(), _c7_table()]
+
+
+def _c13() -> list[dict[str, Any]]:
+    arms = ("full", "bitnet", "b158")
+    drift = power({"arm": arms, "width": WIDTHS}, lambda r: (2 + arms.index(r["arm"])) / r["width"])
+    factor = {"full": 1.0, "b158": 0.588}
+    at_start = power(
+        {"arm": arms, "measure": ("ratio", "share"), "width": WIDTHS},
+        lambda r: factor.get(r["arm"], r["width"] ** 0.5) if r["measure"] == "ratio" else 0.5,
+    )
+    return [
+        entry("C13", {"drift against width": drift}, {f"drift.m.{arm}": -1.0 for arm in arms}),
+        entry("C13-steps", {"at the start": at_start}, {"ratio.m.bitnet": 0.5}),
+    ]
 
 
 def _feed_forward() -> dict[str, Any]:
