@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from ntk1bit.autodiff.infinite import infinite_ntk
     from ntk1bit.autodiff.kernel_watch import KernelWatch
     from ntk1bit.autodiff.layerwise import layerwise_ntk
+    from ntk1bit.autodiff.losses import LossKernel, loss_kernel, loss_operator
     from ntk1bit.autodiff.module_kernels import KernelRecord, describe_module, module_ntk
+    from ntk1bit.autodiff.operators import NtkOperator, ntk_operator
+    from ntk1bit.autodiff.projections import gradient_features
     from ntk1bit.autodiff.quantised_networks import quantize
     from ntk1bit.autodiff.surrogate_distances import surrogate_sensitivity
     from ntk1bit.autodiff.tangent_kernel import linearize, ntk

@@ -16,7 +16,7 @@ from ntk1bit.arguments import number
 from ntk1bit.autodiff import blocks, derivatives, rows
 from ntk1bit.autodiff.examination import examine
 from ntk1bit.autodiff.frameworks.jax_calls import BatchFunction, Evaluate, batch_function
-from ntk1bit.autodiff.frameworks.recognition import library_of, open_network
+from ntk1bit.autodiff.frameworks.recognition import Library, library_of, open_network
 from ntk1bit.autodiff.missing_gradients.gradient_paths import zero_jacobian_error
 from ntk1bit.autodiff.parameters import Selection, chooser
 from ntk1bit.errors import InputError
@@ -87,7 +87,7 @@ class GroupKernels:
         evaluate: Evaluate | None = None,
         memory_budget: Any = 1 << 30,
     ) -> None:
-        self.library = library_of(module)
+        self.library: Library = library_of(module)
         self.sizes: dict[str, int] = {}
         self.left_out: tuple[str, ...] = ()
         self.computed_in: Any = None

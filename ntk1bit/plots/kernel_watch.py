@@ -14,7 +14,7 @@ from ntk1bit.autodiff.group_kernels import ALL
 from ntk1bit.autodiff.kernel_watch import COLUMNS
 from ntk1bit.errors import InputError
 from ntk1bit.estimators.columns import require_columns
-from ntk1bit.plots.axes import draw_series
+from ntk1bit.plots.axes import corner_text, draw_series
 from ntk1bit.plots.figures import PAGE, write_figure
 from ntk1bit.plots.layout import Panels, StyleName, panel, read_sheet
 from ntk1bit.plots.legends import legend, settle
@@ -72,9 +72,7 @@ def draw_kernel_watch(
             axes[column].set(xlabel="step", ylabel=label)
             axes[column].xaxis.set_major_locator(MaxNLocator(4, integer=True))
             panel(axes[column], title)
-        shown = axes[sheet.chosen(PANELS)[0]]
-        if shown.lines:
-            legend(shown, "upper left")
+        legend(axes[sheet.chosen(PANELS)[0]], "upper left")
         settle(figure)
         return write_figure(figure, path)
 
@@ -95,14 +93,13 @@ def _lines(frame: pd.DataFrame, column: str, ax: Axes, looks: dict[str, Look]) -
         table = pick(frame, layer=name)
         if not np.isfinite(values(table, column)).any():
             missing.append(name)
-            continue
-        draw_series(table, ax=ax, look=look, x="step", y=column, label=_label(name, layers))
-    if missing:
-        which = ", ".join(literal(name, letters=_LETTERS) for name in missing) if len(missing) < 3 else len(missing)
-        text = "not defined" if not ax.lines else f"not defined: {which}"
-        middle = {"ha": "center", "va": "center"} if not ax.lines else {"ha": "right", "va": "top"}
-        place = (0.5, 0.5) if not ax.lines else (0.98, 0.98)
-        ax.text(*place, text, transform=ax.transAxes, fontsize=points(7), **middle)
+        draw_series(table, ax=ax, look=look, x="step", y=column, label=_label(name, layers))  # in the legend anyway
+    if len(missing) == len(looks):
+        ax.text(0.5, 0.5, "not defined", transform=ax.transAxes, ha="center", va="center", fontsize=points(7))
+    elif missing:
+        named = ", ".join(literal(name, letters=_LETTERS) for name in missing)
+        which = named if len(missing) < 3 else f"{len(missing)} layers"
+        corner_text(ax, f"not defined: {which}", right=True)
 
 
 def _label(name: str, layers: list[str]) -> str:
