@@ -187,7 +187,7 @@ class KernelWatch:
         latest = self._rows[-layers:]
         n = len(self._first[ALL])
         lines = [
-            f"KernelWatch({number(len(self._rows) // layers)} looks at {n} inputs; after step {self._looked}, drift, "
+            f"KernelWatch(looks: {len(self._rows) // layers}, inputs: {n}; after step {self._looked}, drift, "
             "alignment, effective rank:"
         ]
         for row in latest[: _SHOWN + 1]:

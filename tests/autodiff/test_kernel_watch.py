@@ -85,7 +85,7 @@ def test_every_measure_is_that_of_the_kernels_written_out():
                 # float32 kernels: 1e-6 of their size, and differences of two of them
                 assert row[measure] == pytest.approx(value, rel=2e-4, abs=2e-6, nan_ok=True), (step, name, measure)
         before = step
-    assert frame["drift"].max() > 0.05  # it moves
+    assert np.max(frame["drift"]) > 0.05  # it moves
     sizes = frame.loc[frame["step"] == 7].set_index("layer")["parameters"]
     assert sizes.to_dict() == {"all": 24, "first": 18, "last": 6}
     for name, (first, last) in watch.kernels.items():
@@ -102,10 +102,10 @@ def test_targets_of_several_outputs_and_none():
     watch.update(p)
     k = np.asarray(watch.kernels["all"].first, np.float64)
     expected = np.sum(k * (y @ y.T)) / (np.linalg.norm(k) * np.linalg.norm(y @ y.T))
-    assert watch.frame()["alignment"][0] == pytest.approx(expected, rel=1e-6)  # the same float32 kernel
+    assert watch.frame()["alignment"].tolist()[0] == pytest.approx(expected, rel=1e-6)  # the same float32 kernel
     without = KernelWatch(f, X)
     without.update(p)
-    assert without.frame()["alignment"].isna().all()
+    assert np.isnan(without.frame()["alignment"].to_numpy()).all()
 
 
 def test_looks_are_some_steps_apart_and_only_they_cost_anything():
@@ -142,7 +142,7 @@ def test_a_layer_that_begins_at_zero_has_no_drift():
     assert first["effective_rank"].iloc[0] == 0
     assert first["drift_last"].isna().tolist() == [True, True, False]
     assert first["effective_rank"].iloc[2] > 1
-    assert watch.frame().set_index("layer").loc["all", "drift"].notna().all()
+    assert np.isfinite(np.asarray(watch.frame().set_index("layer").loc["all", "drift"])).all()
 
 
 def test_16_bits_are_judged_by_their_own_rounding():
@@ -151,7 +151,7 @@ def test_16_bits_are_judged_by_their_own_rounding():
     watch.update(p)
     assert watch.kernels["all"].first.dtype == np.float32
     # 8 bits of mantissa: the kernel is off by some 2^-8 of its size
-    assert watch.frame()["trace"][0] == pytest.approx(np.trace(kernels(p)["all"]), rel=0.03)
+    assert watch.frame()["trace"].tolist()[0] == pytest.approx(np.trace(kernels(p)["all"]), rel=0.03)
 
 
 def test_it_is_described_in_a_few_lines():
@@ -159,7 +159,7 @@ def test_it_is_described_in_a_few_lines():
     assert repr(watch) == "KernelWatch(no look yet)"
     watch.update(start(), step=4)
     lines = repr(watch).splitlines()
-    assert lines[0] == "KernelWatch(1 looks at 9 inputs; after step 4, drift, alignment, effective rank:"
+    assert lines[0] == "KernelWatch(looks: 1, inputs: 9; after step 4, drift, alignment, effective rank:"
     assert [line.split(":")[0].strip() for line in lines[1:]] == ["all", "hidden", "in no layer"]
     many = KernelWatch(lambda p, x: sum(x @ leaf for leaf in p), X)
     many.update([np.ones(3, np.float32)] * 12)

@@ -51,7 +51,7 @@ def test_a_module_and_estimators_of_ones_own():
     mlp = eqx.nn.MLP(5, 1, 8, 1, key=jax.random.key(0))
     frame = surrogate_sensitivity(mlp, X, surrogates=["identity", "tanh"], bits="ternary")
     assert len(frame) == 3
-    assert (frame["distance"] > 0.01).all()
+    assert min(frame["distance"]) > 0.01
 
     rng = np.random.default_rng(1)
     params = {"w": rng.standard_normal((5, 48)).astype(np.float32), "a": rng.standard_normal(48).astype(np.float32)}
