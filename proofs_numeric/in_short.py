@@ -145,17 +145,13 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
     ),
     (
         {"C13": "supported"},
-        "The kernel of a small Transformer moves the less the wider it is, about as one over the width: in full "
-        "precision, with BitLinear and with ternary weights.",
+        "The kernel of a small Transformer moves the less the wider it is: in full precision, with BitLinear and with "
+        "ternary weights.",
     ),
     (
-        {
-            "C13-steps": "inconclusive",
-            "C13-steps/arriving.bitnet": "supported",
-            "C13-steps/arriving.b158": "supported",
-        },
+        {"C13-steps": "supported"},
         "With W23's own gradient a step of BitLinear's matrices does sqrt(2/pi)/sigma times what that says, sigma "
-        "being the size of their weights; with which power of the width that grows takes more networks to tell.",
+        "being the size of their weights: the wider, the more.",
     ),
     (
         {"T4": "supported"},

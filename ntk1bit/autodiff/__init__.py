@@ -16,16 +16,19 @@ if TYPE_CHECKING:
     from ntk1bit.autodiff.arriving_steps import expected_ratio, step_ratios
     from ntk1bit.autodiff.diagonals import ntk_diagonal
     from ntk1bit.autodiff.infinite import infinite_ntk
+    from ntk1bit.autodiff.kernel_watch import KernelWatch
     from ntk1bit.autodiff.layerwise import layerwise_ntk
     from ntk1bit.autodiff.losses import LossKernel, loss_kernel, loss_operator
     from ntk1bit.autodiff.module_kernels import KernelRecord, describe_module, module_ntk
     from ntk1bit.autodiff.operators import NtkOperator, ntk_operator
     from ntk1bit.autodiff.projections import gradient_features
     from ntk1bit.autodiff.quantised_networks import quantize
+    from ntk1bit.autodiff.surrogate_distances import surrogate_sensitivity
     from ntk1bit.autodiff.tangent_kernel import linearize, ntk
 
 _MODULES = {
     "KernelRecord": "module_kernels",
+    "KernelWatch": "kernel_watch",
     "LossKernel": "losses",
     "NtkOperator": "operators",
     "describe_module": "module_kernels",
@@ -42,10 +45,12 @@ _MODULES = {
     "ntk_operator": "operators",
     "quantize": "quantised_networks",
     "step_ratios": "arriving_steps",
+    "surrogate_sensitivity": "surrogate_distances",
 }
 
 __all__ = [
     "KernelRecord",
+    "KernelWatch",
     "LossKernel",
     "NtkOperator",
     "describe_module",
@@ -62,6 +67,7 @@ __all__ = [
     "ntk_operator",
     "quantize",
     "step_ratios",
+    "surrogate_sensitivity",
 ]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -39,6 +40,17 @@ class Plan(NamedTuple):
     needed: int
 
 
+def warn_of_budget(method: str, plan: Plan, budget: int, *, stacklevel: int) -> None:
+    """Say so if even the smallest block exceeds the budget."""
+    if plan.needed > budget:
+        warnings.warn(
+            f"memory_budget is {budget / 2**20:.1f} MiB, but method {method!r} needs "
+            f"{plan.needed / 2**20:.1f} MiB for the smallest block, activations included; it will take that",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
+
+
 def plan_jacobian(network: Network, x: Any, x2: Any | None, budget: int) -> Plan:
     """Choose how many Jacobians to hold and to form at once; one, if the budget is too small even for that."""
     code = compiled(network, "jacobian", x)
@@ -69,18 +81,37 @@ def by_jacobian(
     network: Network, plan: Plan, x: Any, x2: Any | None, *, trace: bool, progress: Callable[[str, float], None] | None
 ) -> Inexact[np.ndarray, "n n2 ..."]:
     """Multiply Jacobians block by block; of the kernel of x with itself, only what lies on or below the diagonal."""
+    everything = [range(len(network.trained))]
+    (kernel,) = by_jacobian_in_parts(network, plan, x, x2, everything, trace=trace, progress=progress)
+    return kernel
+
+
+def by_jacobian_in_parts(
+    network: Network,
+    plan: Plan,
+    x: Any,
+    x2: Any | None,
+    parts: Sequence[Sequence[int]],
+    *,
+    trace: bool,
+    progress: Callable[[str, float], None] | None = None,
+) -> list[Inexact[np.ndarray, "n n2 ..."]]:
+    """Return a kernel for each part of the parameters, named by their places, from Jacobians that are formed once.
+
+    What `by_jacobian` returns is the sum over parts that hold each parameter once.
+    """
     left = _cut(rows.count(x), plan.rows)
     right = left if x2 is None else _cut(rows.count(x2), plan.rows)
     pairs = [(i, j) for j in right for i in left if x2 is not None or i.start >= j.start]
-    kernel = _empty(network, rows.count(x), rows.count(x if x2 is None else x2), trace)
+    kernels = [_empty(network, rows.count(x), rows.count(x if x2 is None else x2), trace) for _ in parts]
 
     def jacobian(inputs: Any, at: slice) -> tuple[jax.Array, ...]:
-        parts: list[list[jax.Array]] = []
+        formed: list[list[jax.Array]] = []
         for start in range(at.start, at.stop, plan.part):
             value, *leaves = plan.code(network, rows.take(inputs, slice(start, min(start + plan.part, at.stop))))
             _check_value(value, start)
-            parts.append(leaves)
-        return tuple(parts[0]) if len(parts) == 1 else tuple(map(jnp.concatenate, zip(*parts, strict=True)))
+            formed.append(leaves)
+        return tuple(formed[0]) if len(formed) == 1 else tuple(map(jnp.concatenate, zip(*formed, strict=True)))
 
     held: slice | None = None
     right_block: tuple[jax.Array, ...] = ()
@@ -89,11 +120,13 @@ def by_jacobian(
             right_block = ()  # before the next one is formed: two blocks are all the budget allows
             held, right_block = j, jacobian(x if x2 is None else x2, j)
         left_block = right_block if x2 is None and i == j else jacobian(x, i)
-        kernel[i, j] = np.asarray(_contract(left_block, right_block, -network.width if trace else network.width))
+        for kernel, part in zip(kernels, parts, strict=True):
+            both = ([block[place] for place in part] for block in (left_block, right_block))
+            kernel[i, j] = np.asarray(_contract(*both, -network.width if trace else network.width))
         del left_block
         if progress is not None:
             progress(f"block {done} of {len(pairs)}", done / len(pairs))
-    return _shaped(network, mirrored(kernel) if x2 is None else kernel, trace)
+    return [_shaped(network, mirrored(kernel) if x2 is None else kernel, trace) for kernel in kernels]
 
 
 def plan_vector_products(network: Network, x: Any, x2: Any | None, budget: int, *, trace: bool) -> Plan:

@@ -15,7 +15,6 @@ layers' inputs be tapped has a faster way still: `ntk1bit.autodiff.layerwise`.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
@@ -179,13 +178,7 @@ def _planned(
             other = chosen_plan
         if other.needed < chosen_plan.needed:
             chosen, chosen_plan = second, other
-    if chosen_plan.needed > budget:
-        warnings.warn(
-            f"memory_budget is {budget / 2**20:.1f} MiB, but method {chosen!r} needs "
-            f"{chosen_plan.needed / 2**20:.1f} MiB for the smallest block, activations included; it will take that",
-            UserWarning,
-            stacklevel=3,
-        )
+    blocks.warn_of_budget(chosen, chosen_plan, budget, stacklevel=4)
     return ("jacobian" if chosen == "jacobian" else "vector_products"), chosen_plan
 
 

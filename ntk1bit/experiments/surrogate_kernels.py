@@ -15,7 +15,7 @@ from ntk1bit.cores.threads import single_threaded_blas
 from ntk1bit.errors import InputError
 from ntk1bit.experiments.on_data_sets import OnDataSets
 from ntk1bit.kernels.empirical import empirical_ntk
-from ntk1bit.kernels.surrogates import surrogate_ntk
+from ntk1bit.kernels.surrogates import distance, shape, surrogate_ntk
 from ntk1bit.networks import two_layer
 
 SURROGATES = ("identity", "clipped", "tanh")  # whose pairs are compared
@@ -94,16 +94,6 @@ class SurrogateKernels(OnDataSets):
         names = {name for pair in PAIRS for name in pair} - {"full"}
         kernels = {name: surrogate_ntk(x, weights, surrogate=name) for name in sorted(names)}
         return kernels | {"full": empirical_ntk(x, weights, precision="full")}
-
-
-def distance(a: Float[np.ndarray, "n n"], b: Float[np.ndarray, "n n"]) -> float:
-    """Return norm_F(A - B)/sqrt(norm_F(A) norm_F(B)), which is the same whichever of the two comes first."""
-    return float(np.linalg.norm(a - b) / np.sqrt(np.linalg.norm(a) * np.linalg.norm(b)))
-
-
-def shape(a: Float[np.ndarray, "n n"], b: Float[np.ndarray, "n n"]) -> float:
-    """Return min_c norm_F(A - c B)/norm_F(A): the sine of the angle between them, whichever comes first."""
-    return float(np.linalg.norm(a - np.vdot(a, b) / np.vdot(b, b) * b) / np.linalg.norm(a))
 
 
 def limit_squares(

@@ -5,7 +5,8 @@ g(0) = 1. D25 takes g = 1, so that d z_r(x)/d w_rk = x_k (Lemma F.3). Any other 
 
     H_ij = kappa^2 (1/m) sum_r 1[z_r(x_i) >= 0] 1[z_r(x_j) >= 0] sum_k g(u_rk)^2 x_ik x_jk
 
-in place of `empirical.empirical_ntk`. The outputs, and so the activations, are the same under all of them.
+in place of `empirical.empirical_ntk`. The outputs, and so the activations, are the same under all of them. How far two
+kernels lie apart is said by `distance`, and after the best common factor by `shape`.
 """
 
 from __future__ import annotations
@@ -119,6 +120,16 @@ def surrogate_ntk_reference(
     jacobian = factor * weights.a[None, :, None] * slopes * active.T[:, :, None] * inputs[:, None, :]
     flat = jacobian.reshape(len(inputs), -1)
     return flat @ flat.T
+
+
+def distance(a: Float[np.ndarray, "n n"], b: Float[np.ndarray, "n n"]) -> float:
+    """Return norm_F(A - B)/sqrt(norm_F(A) norm_F(B)), which is the same whichever of the two comes first."""
+    return float(np.linalg.norm(a - b) / np.sqrt(np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+def shape(a: Float[np.ndarray, "n n"], b: Float[np.ndarray, "n n"]) -> float:
+    """Return min_c norm_F(A - c B)/norm_F(A): the sine of the angle between them, whichever comes first."""
+    return float(np.linalg.norm(a - np.vdot(a, b) / np.vdot(b, b) * b) / np.linalg.norm(a))
 
 
 def _inputs_and_patterns(

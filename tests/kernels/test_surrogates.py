@@ -9,7 +9,15 @@ import pytest
 
 from ntk1bit import autodiff, kernels
 from ntk1bit.errors import InputError
-from ntk1bit.kernels.surrogates import SLOPES, STEEP, surrogate_ntk, surrogate_ntk_reference, surrogate_slopes
+from ntk1bit.kernels.surrogates import (
+    SLOPES,
+    STEEP,
+    distance,
+    shape,
+    surrogate_ntk,
+    surrogate_ntk_reference,
+    surrogate_slopes,
+)
 from ntk1bit.networks import two_layer
 from ntk1bit.networks.quantizers import SURROGATES, Surrogate
 from ntk1bit.networks.straight_through import mean_and_size, neuron_wise, straight_through
@@ -112,3 +120,15 @@ def test_mistakes_are_told(function):
         function(x, weights, surrogate="tanh", kappa=0.0)
     with pytest.raises(InputError, match="features"):
         function(x[:, :2], weights, surrogate="tanh")
+
+
+def test_a_common_factor_is_a_distance_and_no_change_of_shape():
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((5, 5))
+    assert distance(a, 4 * a) == pytest.approx(3 / 2)  # (4 - 1)/sqrt(4 1)
+    assert shape(a, 4 * a) == pytest.approx(0, abs=1e-15)
+    b = rng.standard_normal((5, 5))
+    assert distance(a, b) == pytest.approx(distance(b, a))
+    assert shape(a, b) == pytest.approx(shape(b, a))
+    best = min(np.linalg.norm(a - c * b) / np.linalg.norm(a) for c in np.linspace(-2, 2, 4001))
+    assert shape(a, b) == pytest.approx(best, rel=1e-5)  # at the minimum a step of 1e-3 changes 1e-6/2 of it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -18,6 +18,7 @@ from ntk1bit.errors import InputError
 
 Evaluate = Callable[[Any, Any], Any]  # from a network with its parameters, and a batch, to outputs
 _BATCHES = (2, 5)  # inputs: what works for both, with an output for each, is no accident of shapes
+_TOLD = "by the function evaluate"
 _ADVICE = "say how it is called: evaluate=lambda network, x: ..., which returns (n,) or (n, outputs)"
 
 
@@ -40,7 +41,9 @@ class BatchFunction:
     outputs: tuple[int, ...]
 
 
-def batch_function(network: OpenedNetwork, inputs: Any, evaluate: Evaluate | None) -> BatchFunction:
+def batch_function(
+    network: OpenedNetwork, inputs: Any, evaluate: Evaluate | None, *, like: BatchFunction | None = None
+) -> BatchFunction:
     """Return a network as a function of (params, batch).
 
     A library's own way is tried first. Where that is one input at a time, and the network takes a batch as well, both
@@ -54,6 +57,8 @@ def batch_function(network: OpenedNetwork, inputs: Any, evaluate: Evaluate | Non
         A pytree of arrays with the batch on the first axes, as `rows.read_inputs` returns it.
     evaluate
         How it is to be called, None to try.
+    like
+        What was found of this network at other parameters: it is called in the same way, and nothing is tried.
 
     Raises
     ------
@@ -66,7 +71,7 @@ def batch_function(network: OpenedNetwork, inputs: Any, evaluate: Evaluate | Non
         def told(params: Any, x: Any) -> Any:
             return evaluate(network.bind(params), x)
 
-        return BatchFunction(told, "by the function evaluate", _tried(told, params, inputs))
+        return replace(like, f=told) if like else BatchFunction(told, _TOLD, _tried(told, params, inputs))
 
     def together(params: Any, x: Any) -> Any:
         return network.bind(params)(x)
@@ -75,6 +80,9 @@ def batch_function(network: OpenedNetwork, inputs: Any, evaluate: Evaluate | Non
         return jax.vmap(network.bind(params))(x)
 
     ways = [(together, "on the batch"), (one_by_one, "on one input at a time, by jax.vmap")]
+    if like is not None:
+        (same,) = [f for f, how in ways if how == like.how]
+        return replace(like, f=same)
     ways = ways[::-1] if network.one_input else ways
     found, problems = [], []
     for f, how in ways:

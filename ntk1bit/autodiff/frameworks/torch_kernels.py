@@ -11,7 +11,7 @@ import contextlib
 import functools
 import itertools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -77,15 +77,74 @@ def torch_ntk(
         way, _ = way_of_rows(opened, inputs, width)
         units = _units(opened, inputs, budget)
         trace = trace_outputs or not outputs
-        kernel = _kernel(opened, way, inputs, other, width, units, trace=trace, progress=progress)
+        everything = [list(opened.trained)]
+        (kernel,) = _kernels(opened, way, inputs, other, width, units, everything, trace=trace, progress=progress)
         if not kernel.any() and not all(has_gradient(opened, one) for one in (inputs, other) if one is not None):
-            raise InputError(
-                f"the Jacobian of {', '.join(opened.trained)} is zero at every input: the network is dead there (no "
-                f"active neuron, a zero output layer); if a quantiser is the cause, {ADVICE}"
-            )
+            raise _dead(opened)
     if not np.isfinite(kernel).all():
         raise InputError("the NTK contains NaN or infinity; check the parameters and the module at these inputs")
     return kernel if trace else kernel.reshape(*kernel.shape[:2], *outputs, *outputs)
+
+
+class TorchPass(NamedTuple):
+    """What a module has passed, so that its kernel at other parameters needs no checks.
+
+    Attributes
+    ----------
+    outputs
+        Shape of an output for one input.
+    way
+        How rows of the Jacobian are taken.
+    units
+        Rows of the Jacobian at once.
+    """
+
+    outputs: tuple[int, ...]
+    way: Rows
+    units: int
+
+
+def check_torch(opened: OpenedTorch, inputs: Any, memory_budget: int) -> TorchPass:
+    """Make the checks of `torch_ntk`, on tensors as `read_tensors` returns them; errors and warnings are those."""
+    with _exactly():
+        outputs = check_module(opened, inputs)
+        way, _ = way_of_rows(opened, inputs, int(np.prod(outputs)))
+        return TorchPass(outputs, way, _units(opened, inputs, memory_budget))
+
+
+def torch_kernels_in_parts(
+    opened: OpenedTorch, inputs: Any, passed: TorchPass, parts: Sequence[Sequence[str]]
+) -> list[Inexact[np.ndarray, "n n"]]:
+    """Return the kernel, a mean over outputs, of each part of the parameters, by their names.
+
+    Raises
+    ------
+    InputError
+        If an output is NaN.
+    """
+    with _exactly():
+        width = int(np.prod(passed.outputs))
+        return _kernels(opened, passed.way, inputs, None, width, passed.units, parts, trace=True)
+
+
+def refuse_dead(opened: OpenedTorch, inputs: Any) -> None:
+    """Refuse a module none of whose parameters has a gradient at any of these inputs.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    with _exactly():
+        if not has_gradient(opened, inputs):
+            raise _dead(opened)
+
+
+def _dead(opened: OpenedTorch) -> InputError:
+    return InputError(
+        f"the Jacobian of {', '.join(opened.trained)} is zero at every input: the network is dead there (no "
+        f"active neuron, a zero output layer); if a quantiser is the cause, {ADVICE}"
+    )
 
 
 def describe_torch(opened: OpenedTorch, x: Any) -> tuple[str, tuple[int, ...], str]:
@@ -198,18 +257,22 @@ def rows_one_by_one(opened: OpenedTorch, x: Any, width: int, outputs: slice) -> 
     return torch.stack(values), {name: torch.cat(part).reshape(*shape, -1) for name, part in parts.items()}
 
 
-def _kernel(
+def _kernels(
     opened: OpenedTorch,
     way: Rows,
     x: Any,
     x2: Any | None,
     width: int,
     units: int,
+    parts: Sequence[Sequence[str]],
     *,
     trace: bool,
-    progress: Callable[[str, float], None] | None,
-) -> np.ndarray:
-    """Multiply blocks of the Jacobian; of the kernel of x with itself, only what lies on or below the diagonal."""
+    progress: Callable[[str, float], None] | None = None,
+) -> list[np.ndarray]:
+    """Multiply blocks of the Jacobian; of the kernel of x with itself, only what lies on or below the diagonal.
+
+    A kernel for each part of the parameters, from Jacobians that are formed once.
+    """
     other = x if x2 is None else x2
     left, right = _pieces(rows.count(x), width, units), _pieces(rows.count(other), width, units)
     pairs = [
@@ -219,7 +282,7 @@ def _kernel(
     ]
     shape = (rows.count(x), rows.count(other))
     dtype = np.dtype(str(_kernel_dtype(opened)).removeprefix("torch."))
-    kernel = np.zeros(shape if trace else (*shape, width, width), dtype)
+    kernels = [np.zeros(shape if trace else (*shape, width, width), dtype) for _ in parts]
 
     def jacobian(inputs: Any, piece: Piece) -> Jacobian:
         with explained("the module cannot be differentiated"):
@@ -233,15 +296,16 @@ def _kernel(
             second = {}  # before the next one is formed: two blocks are all the budget allows
             held, second = two, jacobian(other, two)
         first = second if x2 is None and one == two else jacobian(x, one)
-        block = _product(first, second, _kernel_dtype(opened), trace=trace)
-        if trace:
-            kernel[one.inputs, two.inputs] += block / width
-        else:
-            kernel[one.inputs, two.inputs, one.outputs, two.outputs] = block
+        for kernel, part in zip(kernels, parts, strict=True):
+            block = _product({name: first[name] for name in part}, second, _kernel_dtype(opened), trace=trace)
+            if trace:
+                kernel[one.inputs, two.inputs] += block / width
+            else:
+                kernel[one.inputs, two.inputs, one.outputs, two.outputs] = block
         del first
         if progress is not None:
             progress(f"block {done} of {len(pairs)}", done / len(pairs))
-    return blocks.mirrored(kernel) if x2 is None else kernel
+    return [blocks.mirrored(kernel) if x2 is None else kernel for kernel in kernels]
 
 
 def _product(first: Jacobian, second: Jacobian, dtype: Any, *, trace: bool) -> np.ndarray:

@@ -169,7 +169,7 @@ def quantized_module(module: Module, quantiser: WeightQuantiser) -> tuple[Module
             if not _in_parametrisation(home_name):
                 places.setdefault(first.setdefault(id(array), path), []).append((home, name))
     shapes = {path.replace(".", "/"): tuple(getattr(*homes[0]).shape) for path, homes in places.items()}
-    rule = replace(quantiser, parameters=_slashed(quantiser.parameters))
+    rule = replace(quantiser, parameters=slashed(quantiser.parameters))
     chosen = set(rule.choose(list(shapes.items())))
     for path, homes in places.items():
         for home, name in homes if path.replace(".", "/") in chosen else ():
@@ -195,11 +195,11 @@ def _axes(home: Module, array: Tensor, path: str, quantiser: WeightQuantiser) ->
 
 def _chooser(parameters: Selection, names: list[str]) -> Callable[[str], bool]:
     """Return what chooses among names with dots: functions see these, patterns may have dots or slashes."""
-    fits = chooser(_slashed(parameters), [name.replace(".", "/") for name in names])
+    fits = chooser(slashed(parameters), [name.replace(".", "/") for name in names])
     return lambda name: fits(name.replace(".", "/"))
 
 
-def _slashed(parameters: Selection) -> Selection:
+def slashed(parameters: Selection) -> Selection:
     """Return the selection for paths with slashes that this one is for names with dots."""
     if isinstance(parameters, str):
         return parameters.replace(".", "/")
