@@ -22,7 +22,7 @@ def experiment(**more):
 def test_a_row_for_each_network_and_step(tmp_path):
     found = experiment().run(tmp_path / "a")
     assert found[["seed", "step"]].to_numpy().tolist() == [[seed, step] for seed in (1, 2) for step in AT]
-    assert (found[["change", "by_kernel"]] > 0).all().all()
+    assert (found[["change", "by_kernel"]].to_numpy() > 0).all()
     alone = experiment(seeds=(2,)).run(tmp_path / "b")
     assert alone["gain"].tolist() == found.loc[found["seed"] == 2, "gain"].tolist()
 
@@ -41,7 +41,7 @@ def test_it_is_what_two_steps_by_hand_differ_by(tmp_path):
     ]
     found = experiment(seeds=(1,)).run(tmp_path / "a").iloc[0]
     # float32 networks on both sides; outputs of order 1 with rounding of 1e-6, divided by 2 h
-    assert found["gain"] == pytest.approx(v @ (ends[0] - ends[1]) / (2 * h), abs=1e-5 / h)
+    assert found["gain"] == pytest.approx(v @ (ends[0] - ends[1]) / (2 * h), abs=float(1e-5 / h))
     kernel = effective_ntk(task.x, samples=100_000).value
     assert found["by_kernel"] == pytest.approx(run.eta * v @ kernel @ v)
     assert found["change"] == pytest.approx(np.linalg.norm(change))
@@ -50,8 +50,8 @@ def test_it_is_what_two_steps_by_hand_differ_by(tmp_path):
 def test_early_in_training_it_is_that_of_k_eff(tmp_path):
     """At step 3 few weights have met their threshold twice; gains of networks of 65536 neurons scatter by tenths."""
     found = experiment(width=65536, seeds=tuple(range(16)), at=(3,)).run(tmp_path / "a")
-    ratio = found["gain"] / found["by_kernel"]
-    assert ratio.mean() == pytest.approx(1.0, abs=3 * ratio.std() / 4 + 0.25)
+    ratio = found["gain"].to_numpy() / found["by_kernel"].to_numpy()
+    assert ratio.mean() == pytest.approx(1.0, abs=float(3 * ratio.std() / 4 + 0.25))
     assert ratio.mean() < 1.5
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -27,12 +29,13 @@ def test_losses_are_those_of_the_logits_of_the_window(tmp_path):
     windows = np.asarray(texts.training_batch(corpus.train, seed=4, step=0, batch=3, context=6), np.int32)
     tests = np.asarray(texts.validation_windows(corpus.validation, context=6, count=4), np.int32)
     model = transformer(Shape(1, 8, heads=1, vocabulary=corpus.vocabulary, context=6), arm="bitnet", seed=4)
+    learned = jnp.asarray(windows)
     step = jax.jit(
-        lambda m: jax.tree.map(lambda a, g: a - 0.1 * g, m, jax.grad(lambda m: losses(m, windows).mean())(m))
+        lambda m: jax.tree.map(lambda a, g: a - 0.1 * g, m, jax.grad(lambda m: losses(m, learned).mean())(m))
     )
     logits, of_tests, signs = [], [], []
     _, levels = _functions("bitnet")
-    assert found["loss_start"].iloc[1] == pytest.approx(float(losses(model, windows).mean()), rel=100 * EPSILON)
+    assert found["loss_start"].iloc[1] == pytest.approx(float(losses(model, learned).mean()), rel=100 * EPSILON)
     for _ in range(12):
         model = step(model)
         logits.append(np.asarray(model(windows[:, :-1]), np.float64))
@@ -44,12 +47,10 @@ def test_losses_are_those_of_the_logits_of_the_window(tmp_path):
         singles = [mean_cross_entropy(one, of[:, 1:]) for one in kept]
         twos = [mean_cross_entropy((a + b) / 2, of[:, 1:]) for a, b in itertools.pairwise(kept)]
         # two programs of one network: roundings of float32, which descent of 12 steps may double at each step
-        close = {"rel": 2**12 * EPSILON}
-        assert row[f"{name}loss"] == pytest.approx(np.mean(singles), **close)
-        assert row[f"{name}averaged"] == pytest.approx(np.mean(twos), **close)
-        assert row[f"{name}averaged_last"] == pytest.approx(
-            mean_cross_entropy(np.mean(kept, axis=0), of[:, 1:]), **close
-        )
+        close = functools.partial(pytest.approx, rel=2**12 * EPSILON)
+        assert row[f"{name}loss"] == close(np.mean(singles))
+        assert row[f"{name}averaged"] == close(np.mean(twos))
+        assert row[f"{name}averaged_last"] == close(mean_cross_entropy(np.mean(kept, axis=0), of[:, 1:]))
     seen = oscillation_reference(
         np.array(logits[-5:]), np.zeros(logits[0].shape), np.array(signs[-5:]), window=5, last=5
     ).iloc[0]
@@ -81,8 +82,8 @@ def test_the_least_loss_is_the_entropy_after_equal_beginnings():
 def test_cross_entropy_is_that_of_the_network():
     model = transformer(Shape(1, 8, heads=1, vocabulary=9, context=4), arm="full", seed=0)
     windows = np.random.default_rng(0).integers(9, size=(3, 5))
-    logits = np.asarray(model(windows[:, :-1]), np.float64)
-    expected = float(losses(model, windows).mean())
+    logits = np.asarray(model(jnp.asarray(windows[:, :-1])), np.float64)
+    expected = float(losses(model, jnp.asarray(windows)).mean())
     assert mean_cross_entropy(logits, windows[:, 1:]) == pytest.approx(expected, rel=100 * EPSILON)
 
 

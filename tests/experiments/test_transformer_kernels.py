@@ -29,9 +29,9 @@ def test_kernels_and_losses_are_those_of_descent_by_hand(found):
     f = functools.partial(_outputs, static=static, v=v)
     first = ntk(f, params, x)
     eta, start = 0.5 / np.linalg.eigvalsh(first)[-1], f(params, x)
-    for step in range(3):
-        if step == 1:
-            after_one = ntk(f, params, x)
+    kernels = []
+    for _ in range(3):
+        kernels.append(ntk(f, params, x))
         gradient = jax.grad(lambda at: 0.5 * jnp.sum((f(at, x) - start - y) ** 2))(params)
         params = jax.tree.map(lambda a, g: a - eta * g, params, gradient)
     kernel = np.asarray(ntk(f, params, x), np.float64)
@@ -43,7 +43,7 @@ def test_kernels_and_losses_are_those_of_descent_by_hand(found):
     assert rows.loc[3, "loss"] == close(float(0.5 * jnp.sum((f(params, x) - start - y) ** 2)))
     assert rows.loc[3, "lambda_max"] == close(float(np.linalg.eigvalsh(kernel)[-1]))
     assert rows.loc[3, "alignment"] == close(float(y @ kernel @ y / (6 * np.linalg.norm(kernel))))
-    for step, at in ((1, after_one), (3, kernel)):  # a difference of kernels: rounding of either over their distance
+    for step, at in ((1, kernels[1]), (3, kernel)):  # a difference of kernels: rounding of either over their distance
         apart = np.linalg.norm(at - first) / np.linalg.norm(first)
         assert rows.loc[step, "drift"] == pytest.approx(float(apart), abs=1000 * EPSILON)
     assert rows.loc[0, "drift"] == 0

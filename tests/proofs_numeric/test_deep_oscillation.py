@@ -12,7 +12,7 @@ import pytest
 from proofs_numeric import deep_oscillation as proof
 from proofs_numeric.data import Data
 from proofs_numeric.deep_oscillation_studies import KINDS
-from tests.proofs_numeric.planted import combinations, evaluate, outcomes, slope_error, where
+from tests.proofs_numeric.planted import Law, combinations, evaluate, outcomes, slope_error, where
 from tests.proofs_numeric.values import value
 
 WIDTHS, SEEDS = (64, 256, 1024), tuple(range(5))
@@ -175,7 +175,7 @@ def test_the_table_of_remedies_has_both_kinds_of_points():
     assert one["value"].to_dict() == pytest.approx({"train": 0.1, "test": 1.05}, rel=RATIO)
 
 
-def language_study(*, left=0.5, scatter=-3.0):
+def language_study(*, left: Law = 0.5, scatter=-3.0):
     """Losses of Transformers above the least; averages leave a share `left` of that, at every width."""
     of = combinations(arm=proof.ARMS, optimiser=tuple(proof.LANGUAGE_RATES), width=(32, 64, 128), seed=tuple(range(5)))
     taken = (of["width"] / 128.0) ** scatter * 0.1 * np.exp(0.01 * of["noise"])

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ntk1bit.experiments import TransformerKernels
 from proofs_numeric import transformer_kernels as proof
 from proofs_numeric.small_studies import TRANSFORMER_ARMS
 from proofs_numeric.studies import PRESETS, studies
-from tests.proofs_numeric.planted import combinations, evaluate, outcomes, power, slope_error, stored, where
+from tests.proofs_numeric.planted import Law, combinations, evaluate, outcomes, power, slope_error, stored, where
 from tests.proofs_numeric.values import value
 
 WIDTHS, SEEDS, STEPS = (32, 64, 128, 256, 512), tuple(range(16)), (0, 10, 20, 40, 100)
@@ -19,7 +20,7 @@ OFF = 6 * slope_error(WIDTHS, len(SEEDS), NOISE)
 LOSSES = {0: 16.0, 10: 8.0, 20: 2.0, 40: 0.5, 100: 0.01}  # a quarter of the start, 4, is half way to step 20 in log
 
 
-def study(drift=None, *, ratio=None, arriving=1.0, share=0.5):
+def study(drift: Law | None = None, *, ratio: Law | None = None, arriving: Law = 1.0, share: Law = 0.5):
     """Drifts at the end by a law; before, they grow with the step; ratios at the start."""
     of = combinations(arm=TRANSFORMER_ARMS, width=WIDTHS, seed=SEEDS)
     law = power(-1.0) if drift is None else drift
@@ -99,7 +100,9 @@ def test_steps_that_are_not_refute_it(changed, refuted):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_study_has_all_arms_at_the_same_widths_and_starts(preset):
-    every = studies(preset)["transformer-kernels"].specification.first_stage.experiments
+    of = studies(preset)["transformer-kernels"].specification.first_stage.experiments
+    every = [one for one in of if isinstance(one, TransformerKernels)]
+    assert len(every) == len(of)
     by_arm = {arm: {(one.width, one.seeds, one.at) for one in every if one.arm == arm} for arm in TRANSFORMER_ARMS}
     assert len({frozenset(one) for one in by_arm.values()}) == 1
     assert len(every) == len(TRANSFORMER_ARMS) * len(by_arm["full"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -42,7 +44,7 @@ def draw_transformer_kernels(results: Results, sheet: Sheet = PLAIN) -> Figure:
     return figure
 
 
-def _plot(table: pd.DataFrame, names: dict[str, str], label: str, *, ax: Axes, palette: Colours) -> None:
+def _plot(table: pd.DataFrame, names: Mapping[str, str], label: str, *, ax: Axes, palette: Colours) -> None:
     """Draw a series for each kind of weights against width."""
     colours = read_palette(palette)
     for arm, (_, look) in _ARMS.items():

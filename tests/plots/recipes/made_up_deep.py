@@ -24,7 +24,7 @@ def _c13() -> list[dict[str, Any]]:
     factor = {"full": 1.0, "b158": 0.588}
     at_start = power(
         {"arm": arms, "measure": ("ratio", "share"), "width": WIDTHS},
-        lambda r: factor.get(r["arm"], r["width"] ** 0.5) if r["measure"] == "ratio" else 0.5,
+        lambda r: (factor[r["arm"]] if r["arm"] in factor else r["width"] ** 0.5) if r["measure"] == "ratio" else 0.5,
     )
     return [
         entry("C13", {"drift against width": drift}, {f"drift.m.{arm}": -1.0 for arm in arms}),
