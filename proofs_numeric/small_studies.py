@@ -20,18 +20,12 @@ from ntk1bit.experiments.kernel_spectra import KernelSpectra
 from ntk1bit.experiments.layer_ratios import QUANTISERS, LayerRatios
 from ntk1bit.experiments.sign_reversals import SignReversals
 from ntk1bit.experiments.surrogate_kernels import SurrogateKernels
-from ntk1bit.experiments.transformer_kernels import TransformerKernels
 
 RIGHT = math.pi / 2
 BASE_ANGLE, BASE_DIM, BASE_POINTS = 0.8, 32, 8  # what is held where another of the three is varied
 RATE_DELTA, RATE_EPS = 0.1, 0.01  # of the networks at the theorem's own rate
 _FIRST = 40  # seeds below are those of other studies and of trial runs
-_OTHERS = 200  # of Transformers' kernels, whose first five networks, from 40 on, could not tell
 _AFRESH = 60  # of layer ratios, whose first 16 networks, from 40 on, could not tell
-
-
-TRANSFORMER_ARMS = ("full", "bitnet", "b158")
-_STEPS = (1, 2, 5, 10, 20, 30, 40, 50, 60, 80, 100)  # of Transformers' kernels
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,6 @@ class _Size:
     spectra: int  # width
     reversals: tuple[int, ...]  # widths
     ratios: tuple[tuple[int, ...], int]  # widths, networks
-    transformers: tuple[tuple[int, ...], tuple[int, ...], int]  # widths, steps, networks
 
 
 _STANDARD = _Size(
@@ -74,7 +67,6 @@ _STANDARD = _Size(
     spectra=65536,
     reversals=(512, 1024, 2048, 4096, 8192),
     ratios=((256, 1024), 48),
-    transformers=((32, 64, 128, 256, 512), _STEPS, 15),
 )
 _SIZES = {
     "quick": _Size(
@@ -94,7 +86,6 @@ _SIZES = {
         spectra=4096,
         reversals=(64, 128, 256, 512),
         ratios=((32,), 5),
-        transformers=((8, 16, 32), (1, 5, 10), 5),
     ),
     "standard": _STANDARD,
     "thorough": _Size(
@@ -114,7 +105,6 @@ _SIZES = {
         spectra=262144,
         reversals=(1024, 4096, 8192, 16384, 32768),
         ratios=((256, 1024, 4096), 64),
-        transformers=((32, 64, 128, 256, 512, 1024), _STEPS, 30),
     ),
 }
 
@@ -137,17 +127,6 @@ def small_studies(preset: str) -> Iterator[tuple[str, str, Specification]]:
     )
     yield "sign-reversals", "signs that flip back in 1-bit training, step by step", _reversals(size, seeds)
     yield "layer-ratios", "how much of a straight-through step arrives, layer by layer", _ratios(size)
-    widths, steps, count = size.transformers
-    kernels = [
-        TransformerKernels(arm, width, 0.5, steps, tuple(range(_OTHERS, _OTHERS + count)))
-        for arm in TRANSFORMER_ARMS
-        for width in widths
-    ]
-    yield (
-        "transformer-kernels",
-        "kernels of Transformers as they train, by arm and width",
-        ExperimentList(tuple(kernels)),
-    )
 
 
 def _pairs(size: _Size, seeds: tuple[int, ...]) -> Iterator[tuple[str, str, Specification]]:

@@ -24,6 +24,7 @@ from proofs_numeric.bitnet_studies import bitnet_studies
 from proofs_numeric.deep_oscillation_studies import deep_oscillation_studies
 from proofs_numeric.mean_field_studies import mean_field_studies
 from proofs_numeric.small_studies import small_studies
+from proofs_numeric.transformer_studies import transformer_studies
 
 PRESETS = ("quick", "standard", "thorough")
 RATES = (0.125, 0.25, 0.5, 1.0)  # eta_rel of the floor studies
@@ -132,6 +133,7 @@ def studies(preset: str) -> dict[str, Study]:
         *(_measured(name, *planned) for name, planned in ball_experiments(preset).items()),
         *(Study(*planned) for planned in mean_field_studies(preset)),
         *(Study(*planned) for planned in deep_oscillation_studies(preset)),
+        *(Study(*planned) for planned in transformer_studies(preset)),
         *(Study(*planned) for planned in bitnet_studies(preset)),
     ]
     return {one.name: one for one in made}

@@ -40,11 +40,11 @@ from ntk1bit.claims import Claim, Evidence, IntervalWithin
 from ntk1bit.claims.evidence import Measure
 from ntk1bit.claims.measures import against, exponent, seeds_interval
 from proofs_numeric.data import Data, grouped, highest, rows
+from proofs_numeric.deep_oscillation_studies import ARMS
 from proofs_numeric.proof import Proof
-from proofs_numeric.small_studies import TRANSFORMER_ARMS
 
 STUDY = "transformer-kernels"
-_QUANTISED = TRANSFORMER_ARMS[1:]
+_QUANTISED = ARMS[1:]
 _QUARTER = 0.25
 
 CLAIM = Claim(
@@ -55,11 +55,11 @@ CLAIM = Claim(
     source="ours",
     assumptions="Two layers, random targets on 32 windows of text, standard parameterisation, eta_rel = 0.5.",
     refuted_by="an exponent of the drift in width above -0.25",
-    criteria=tuple(IntervalWithin(f"drift.m.{arm}", high=-0.25) for arm in TRANSFORMER_ARMS),
+    criteria=tuple(IntervalWithin(f"drift.m.{arm}", high=-0.25) for arm in ARMS),
     labels={
-        **{f"drift.m.{arm}": f"exponent of the drift in m, {arm}" for arm in TRANSFORMER_ARMS},
-        **{f"drift.{arm}": f"drift of the widest, {arm}" for arm in TRANSFORMER_ARMS},
-        **{f"alignment.{arm}": f"alignment with the targets, end over start, {arm}" for arm in TRANSFORMER_ARMS},
+        **{f"drift.m.{arm}": f"exponent of the drift in m, {arm}" for arm in ARMS},
+        **{f"drift.{arm}": f"drift of the widest, {arm}" for arm in ARMS},
+        **{f"alignment.{arm}": f"alignment with the targets, end over start, {arm}" for arm in ARMS},
     },
     ranges="-0.25, that of flip noise in two-layer networks, half of the -0.5 of smooth ones",
 )
@@ -93,10 +93,10 @@ CLAIM_STEPS = Claim(
         IntervalWithin("ratio.m.bitnet", 0.4, 0.6),
     ),
     labels={
-        **{f"arriving.{arm}": f"factor over expected, {arm}" for arm in TRANSFORMER_ARMS},
-        **{f"ratio.{arm}": f"factor, mean over matrices, {arm}" for arm in TRANSFORMER_ARMS},
+        **{f"arriving.{arm}": f"factor over expected, {arm}" for arm in ARMS},
+        **{f"ratio.{arm}": f"factor, mean over matrices, {arm}" for arm in ARMS},
         "ratio.m.bitnet": "exponent of BitLinear's factor in m",
-        **{f"share.{arm}": f"part of the matrices in the kernel, {arm}" for arm in TRANSFORMER_ARMS},
+        **{f"share.{arm}": f"part of the matrices in the kernel, {arm}" for arm in ARMS},
         "share.m.bitnet": "exponent of that part in m, BitLinear",
     },
     ranges="0.1 around the 1/2 that is expected; 15 %: a tenth, and what the correlations of attention may add",
@@ -110,7 +110,7 @@ def evidence(data: Data) -> Evidence:
     starts = frame.loc[frame["step"] == 0]
     measures: list[Measure] = []
     tables = []
-    for arm in TRANSFORMER_ARMS:
+    for arm in ARMS:
         of_arm = ends.loc[ends["arm"] == arm]
         one = against(of_arm, "width", "drift", meaning=f"drift of the kernel after {highest(frame['step']):g} steps")
         last, first = (_widest(part.loc[part["arm"] == arm]) for part in (ends, starts))
@@ -143,7 +143,7 @@ def evidence_precision(data: Data) -> Evidence:
     measures: list[Measure] = []
     tables = []
     for arm in _QUANTISED:
-        factors = wide.assign(factor=wide[arm] / wide[TRANSFORMER_ARMS[0]]).reset_index()
+        factors = wide.assign(factor=wide[arm] / wide[ARMS[0]]).reset_index()
         one = against(factors, "width", "factor", meaning="drift over that in full precision, at a quarter of the loss")
         last = _widest(factors)
         where = f"m = {highest(frame['width']):g}"
@@ -160,7 +160,7 @@ def evidence_steps(data: Data) -> Evidence:
     frame = data.frame(STUDY)
     starts = frame.loc[frame["step"] == 0]
     measures: list[Measure] = []
-    for arm in TRANSFORMER_ARMS:
+    for arm in ARMS:
         last = _widest(starts.loc[starts["arm"] == arm])
         where = f"m = {highest(starts['width']):g}"
         for column, words in (
@@ -171,7 +171,7 @@ def evidence_steps(data: Data) -> Evidence:
             measures.append(seeds_interval(last[column], f"{column}.{arm}", words, where, STUDY))
     tables = []
     words = {"ratio": "mean factor of the matrices", "share": "part of the matrices in the trace"}
-    for arm, column in itertools.product(TRANSFORMER_ARMS, words):
+    for arm, column in itertools.product(ARMS, words):
         one = against(starts.loc[starts["arm"] == arm], "width", column, meaning=words[column])
         tables.append(rows(one.table, arm=arm, measure=column))
         if arm == "bitnet":

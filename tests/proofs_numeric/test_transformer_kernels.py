@@ -6,10 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntk1bit.experiments import TransformerKernels
 from proofs_numeric import transformer_kernels as proof
-from proofs_numeric.small_studies import TRANSFORMER_ARMS
-from proofs_numeric.studies import PRESETS, studies
+from proofs_numeric.deep_oscillation_studies import ARMS
 from tests.proofs_numeric.planted import Law, combinations, evaluate, outcomes, power, slope_error, stored, where
 from tests.proofs_numeric.values import value
 
@@ -22,7 +20,7 @@ LOSSES = {0: 16.0, 10: 8.0, 20: 2.0, 40: 0.5, 100: 0.01}  # a quarter of the sta
 
 def study(drift: Law | None = None, *, ratio: Law | None = None, arriving: Law = 1.0, share: Law = 0.5):
     """Drifts at the end by a law; before, they grow with the step; ratios at the start."""
-    of = combinations(arm=TRANSFORMER_ARMS, width=WIDTHS, seed=SEEDS)
+    of = combinations(arm=ARMS, width=WIDTHS, seed=SEEDS)
     law = power(-1.0) if drift is None else drift
     size = np.asarray(evaluate(law, of)) * np.exp(NOISE * of["noise"])
     laws = {"ratio": power(0.5) if ratio is None else ratio, "arriving": arriving, "share": share}
@@ -39,20 +37,20 @@ def study(drift: Law | None = None, *, ratio: Law | None = None, arriving: Law =
     return stored({"transformer-kernels": pd.DataFrame(frame.sample(frac=1.0, random_state=0))})
 
 
-ALL = {f"drift.m.{arm}": "supported" for arm in TRANSFORMER_ARMS}
-BOTH = {f"factor.m.{arm}": "supported" for arm in TRANSFORMER_ARMS[1:]}
+ALL = {f"drift.m.{arm}": "supported" for arm in ARMS}
+BOTH = {f"factor.m.{arm}": "supported" for arm in ARMS[1:]}
 OF_STEPS = {"arriving.bitnet": "supported", "arriving.b158": "supported", "ratio.m.bitnet": "supported"}
 
 
 def test_drifts_that_fall_with_width_support_it():
     found = proof.evidence(study())
     assert outcomes(proof.CLAIM, found) == ALL
-    for arm in TRANSFORMER_ARMS:
+    for arm in ARMS:
         assert value(found, f"drift.m.{arm}") == pytest.approx(-1.0, abs=OFF)
         assert value(found, f"alignment.{arm}") == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize("arm", TRANSFORMER_ARMS)
+@pytest.mark.parametrize("arm", ARMS)
 @pytest.mark.parametrize(("exponent", "outcome"), [(0.0, "refuted"), (-0.2, "refuted"), (-0.3, "supported")])
 def test_the_exponent_of_each_arm_decides_for_itself(arm, exponent, outcome):
     law = where(power(exponent), power(-1.0), arm=arm)
@@ -96,16 +94,3 @@ def test_steps_as_expected_support_it():
 def test_steps_that_are_not_refute_it(changed, refuted):
     found = proof.evidence_steps(study(**changed))
     assert outcomes(proof.CLAIM_STEPS, found) == OF_STEPS | {refuted: "refuted"}
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_the_study_has_all_arms_at_the_same_widths_and_starts(preset):
-    of = studies(preset)["transformer-kernels"].specification.first_stage.experiments
-    every = [one for one in of if isinstance(one, TransformerKernels)]
-    assert len(every) == len(of)
-    by_arm = {arm: {(one.width, one.seeds, one.at) for one in every if one.arm == arm} for arm in TRANSFORMER_ARMS}
-    assert len({frozenset(one) for one in by_arm.values()}) == 1
-    assert len(every) == len(TRANSFORMER_ARMS) * len(by_arm["full"])
-    assert all(len(one.seeds) >= 5 for one in every)
-    if preset != "quick":
-        assert len({one.width for one in every}) >= 5
