@@ -19,7 +19,7 @@ from ntk1bit.plots.recipes.recipe import TEXTS, figure_title, stored_table, with
 from ntk1bit.plots.tables import pick, values
 
 _ARMS = {
-    "full": ("full precision", Look(BLUE, "s", "--")),
+    "full": ("full", Look(BLUE, "s", "--")),
     "bitnet": ("BitLinear", Look(ORANGE, "o")),
     "b158": ("ternary", Look(GREEN, "D", ":")),
 }
@@ -36,7 +36,7 @@ def draw_transformer_kernels(results: Results, sheet: Sheet = PLAIN) -> Figure:
     panel(axes["drift"], "kernel after 100 steps")
     plain = {arm: words for arm, (words, _) in _ARMS.items()}
     for name, measure, label, words in (
-        ("factor", "ratio", "change over what the gradient says", "what a step does"),
+        ("factor", "ratio", "change over the gradient's", "what a step does"),
         ("part", "share", "part of the trace of the kernel", "matrices in the kernel"),
     ):
         _plot(pick(at_start, measure=measure), plain, label, ax=axes[name], palette=sheet.palette)
