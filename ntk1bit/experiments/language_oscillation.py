@@ -15,7 +15,7 @@ from ntk1bit.data import text as texts
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.telling import COMPILING, Teller
-from ntk1bit.networks.transformer_shape import FLOAT_ARMS, TRAINED_ARMS, Arm, Shape, Size
+from ntk1bit.networks.transformer_shape import FLOAT_ARMS, TRAINED_ARMS, Arm, Size, plain_shape
 
 if TYPE_CHECKING:
     from ntk1bit.networks.transformer import Transformer
@@ -128,13 +128,7 @@ class LanguageOscillation(Experiment):
 
         corpus = texts.load(self.text)
         tests = texts.validation_windows(corpus.validation, context=self.context, count=self.tests)
-        shape = Shape(
-            self.layers,
-            self.width,
-            heads=Size(self.layers, self.width).default_heads,
-            vocabulary=corpus.vocabulary,
-            context=self.context,
-        )
+        shape = plain_shape(self.layers, self.width, vocabulary=corpus.vocabulary, context=self.context)
         stops = (0, *range(self.steps - self.window + 1, self.steps + 1))
         outputs, levels = _functions(self.arm)
         found = []

@@ -24,7 +24,7 @@ from ntk1bit.data import text as texts
 from ntk1bit.errors import require_choice
 from ntk1bit.experiments.experiment import Experiment
 from ntk1bit.experiments.telling import COMPILING, Teller
-from ntk1bit.networks.transformer_shape import TRAINED_ARMS, Arm, Shape, Size, layer_of
+from ntk1bit.networks.transformer_shape import TRAINED_ARMS, Arm, Size, layer_of, plain_shape
 
 _STREAM = 0x7C  # keeps targets and v apart from the windows and the weights of the same seed
 _SPEED, _COMPILING = 6e10, 15.0  # operations per second of one core, and seconds
@@ -88,6 +88,8 @@ class TransformerKernels(Experiment):
         feed-forward parts; of these matrices, means of c (`autodiff.step_ratios`), `ratio`, and of c over what is
         expected (this module's text), `arriving`.
         """
+        from ntk1bit.autodiff.kernel_watch import relative_distance
+
         step, loss, kernels = _functions()
         found = []
         with Teller(scratch) as tell:
@@ -102,13 +104,13 @@ class TransformerKernels(Experiment):
                 data = (static, x, v, f(now, x), np.float32(y))
                 for t in range(max(self.at) + 1):
                     if t in (0, *self.at):
-                        kernel = np.asarray(kernels(now, static, x, v)[0], np.float64)
+                        kernel = np.asarray(kernels(now, static, x, v)[0], np.float64) if t else first
                         values = np.linalg.eigvalsh(kernel)
                         row = {
                             "seed": seed,
                             "step": t,
                             "loss": float(loss(now, *data)),
-                            "drift": float(np.linalg.norm(kernel - first) / np.linalg.norm(first)),
+                            "drift": relative_distance(kernel, first),
                             "alignment": float(y @ kernel @ y / (self.n_train * np.linalg.norm(kernel))),
                             "lambda_max": float(values[-1]),
                             "lambda_min": float(values[0]),
@@ -128,13 +130,7 @@ class TransformerKernels(Experiment):
         from ntk1bit.networks.transformer import transformer
 
         corpus = texts.load(self.text)
-        shape = Shape(
-            self.layers,
-            self.width,
-            heads=Size(self.layers, self.width).default_heads,
-            vocabulary=corpus.vocabulary,
-            context=self.context,
-        )
+        shape = plain_shape(self.layers, self.width, vocabulary=corpus.vocabulary, context=self.context)
         rng = np.random.default_rng([seed, _STREAM])
         y = rng.choice([-1.0, 1.0], self.n_train)
         v = jnp.asarray(rng.choice([-1.0, 1.0], corpus.vocabulary) / corpus.vocabulary**0.5, jnp.float32)

@@ -129,3 +129,14 @@ class Shape(Size):
                 f"width must be an even multiple of heads (rotary positions), got width {self.width} and "
                 f"{self.heads} heads"
             )
+
+
+def plain_shape(layers: int, width: int, *, vocabulary: int, context: int) -> Shape:
+    """Return the shape of a Transformer of this size with the usual heads, activation and tied head.
+
+    Raises
+    ------
+    InputError
+        As `Shape`.
+    """
+    return Shape(layers, width, heads=Size(layers, width).default_heads, vocabulary=vocabulary, context=context)

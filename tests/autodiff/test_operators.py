@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from ntk1bit.autodiff import ntk, ntk_operator
 from ntk1bit.errors import InputError
 from ntk1bit.kernels import joint_matrix, lanczos_ends, nystrom_factor
+from tests.autodiff.tanh_networks import mlp, straight_through
 
 N, D, K = 23, 5, 3
 RNG = np.random.default_rng(0)
@@ -18,22 +18,6 @@ PARAMS = {
     "a": jnp.asarray(RNG.standard_normal((D, 16)), jnp.float32),
     "b": jnp.asarray(RNG.standard_normal((16, K)) / 4, jnp.float32),
 }
-
-
-@jax.custom_vjp
-def one_bit(w):
-    return jnp.sign(w)
-
-
-one_bit.defvjp(lambda w: (jnp.sign(w), None), lambda _, g: (g,))
-
-
-def mlp(params, x):
-    return jnp.tanh(x @ params["a"]) @ params["b"]
-
-
-def straight_through(params, x):
-    return jnp.tanh(x @ one_bit(params["a"])) @ params["b"]
 
 
 def single(params, x):

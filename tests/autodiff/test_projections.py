@@ -9,6 +9,7 @@ from ntk1bit.autodiff import gradient_features, ntk
 from ntk1bit.autodiff.projections import _Directions
 from ntk1bit.errors import InputError
 from ntk1bit.kernels import Kernel, joint_matrix
+from tests.autodiff.tanh_networks import mlp, straight_through
 
 N, D, K = 13, 4, 2
 RNG = np.random.default_rng(0)
@@ -17,22 +18,6 @@ PARAMS = {
     "a": jnp.asarray(RNG.standard_normal((D, 8)), jnp.float32),
     "b": jnp.asarray(RNG.standard_normal((8, K)) / 3, jnp.float32),
 }
-
-
-@jax.custom_vjp
-def one_bit(w):
-    return jnp.sign(w)
-
-
-one_bit.defvjp(lambda w: (jnp.sign(w), None), lambda _, g: (g,))
-
-
-def mlp(params, x):
-    return jnp.tanh(x @ params["a"]) @ params["b"]
-
-
-def straight_through(params, x):
-    return jnp.tanh(x @ one_bit(params["a"])) @ params["b"]
 
 
 def columns(kernel: Kernel) -> np.ndarray:

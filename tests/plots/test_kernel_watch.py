@@ -1,5 +1,7 @@
 """The figure of a watch of a kernel: what it shows, and what it says of layers whose measures are not defined."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,22 +26,8 @@ def seen(layers=("blocks/0", "head"), *, missing=(), targets=True):
 
 
 @pytest.fixture
-def drawn(monkeypatch, tmp_path):
-    """Draw and return the figure itself, having written it."""
-    kept = []
-
-    def write(figure, path):
-        kept.append(figure)
-        return real_write(figure, path)
-
-    real_write = kernel_watch.write_figure
-    monkeypatch.setattr(kernel_watch, "write_figure", write)
-
-    def draw(frame, **asked):
-        assert draw_kernel_watch(frame, tmp_path / "seen.svg", **asked).stat().st_size > 1000
-        return kept[-1]
-
-    return draw
+def drawn(figure_of):
+    return functools.partial(figure_of, kernel_watch, draw_kernel_watch)
 
 
 def lines_of(figure, place):

@@ -1,5 +1,7 @@
 """The figure of a monitor: what it shows, what it says of zeros and of weights that nobody counted."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -22,22 +24,8 @@ def monitor(*, weights=True, still=False):
 
 
 @pytest.fixture
-def drawn(monkeypatch, tmp_path):
-    """Draw and return the figure itself, having written it."""
-    kept = []
-
-    def write(figure, path):
-        kept.append(figure)
-        return oscillation_write(figure, path)
-
-    oscillation_write = oscillation.write_figure
-    monkeypatch.setattr(oscillation, "write_figure", write)
-
-    def draw(frame, **asked):
-        assert draw_oscillation(frame, tmp_path / "seen.svg", **asked).stat().st_size > 1000
-        return kept[-1]
-
-    return draw
+def drawn(figure_of):
+    return functools.partial(figure_of, oscillation, draw_oscillation)
 
 
 def lines_of(figure, place):
