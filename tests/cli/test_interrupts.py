@@ -43,7 +43,7 @@ def test_ctrl_c_twice_ends_in_one_line_that_says_how_to_go_on(tmp_path, command)
             os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.3)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     told = [line for line in errors.splitlines() if not line.startswith("[")]  # of progress, on a slow machine
     assert len(told) == 1, errors
     assert told[0].startswith("note: stopped; what is finished is in ")
@@ -66,3 +66,57 @@ def test_signals_are_heard_once_and_put_back():
     finally:
         for one, handler in zip((signal.SIGINT, signal.SIGTERM), found, strict=True):
             signal.signal(one, handler)
+
+
+class RaisesAtItsEnd:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+        for _ in range(100):
+            pass  # the handler runs between two steps of Python, here and not after the end
+
+
+DROPPED = {  # where Python drops an exception, or remembers it to its end
+    "where an object ends": RaisesAtItsEnd,
+    "in text": lambda: exec("import signal\nsignal.raise_signal(signal.SIGINT)\nfor i in range(9): pass"),
+}
+
+
+def interrupted_after(call, reached):
+    call()
+    reached.append(True)
+    time.sleep(60)  # Ctrl-C ends it
+
+
+@pytest.mark.parametrize("where", DROPPED)
+def test_an_interrupt_is_not_lost(where, monkeypatch):
+    told, reached = [], []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    found = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with pytest.raises(KeyboardInterrupt), interruptible():
+            interrupted_after(DROPPED[where], reached)
+        assert reached
+        assert not told
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        assert sys.unraisablehook == told.append
+    finally:
+        for one, handler in zip((signal.SIGINT, signal.SIGTERM), found, strict=True):
+            signal.signal(one, handler)
+
+
+def test_what_else_is_dropped_is_told(monkeypatch):
+    class Wrong:
+        def __del__(self):
+            raise ValueError("dropped")
+
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    found = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with interruptible():
+            Wrong()
+    finally:
+        signal.signal(signal.SIGINT, found)
+    assert [one.exc_type for one in told] == [ValueError]
