@@ -85,12 +85,15 @@ class FloorSetting:
         As in a sweep.
     afresh
         How many times as many networks and processes as elsewhere, all of them others; 0 for as many.
+    wider
+        How many times as wide; then networks and processes are others once more.
     """
 
     n_train: int
     dim: int
     eta_rel: float
     afresh: int = 0
+    wider: int = 1
 
     @property
     def name(self) -> str:
@@ -107,7 +110,7 @@ FLOORS = (
     FloorSetting(16, 32, 0.25),
     FloorSetting(32, 64, 0.5),
     FloorSetting(32, 16, 0.5, afresh=4),
-    FloorSetting(16, 32, 1.0, afresh=4),
+    FloorSetting(16, 32, 1.0, afresh=4, wider=4),
     FloorSetting(64, 64, 0.5),
     FloorSetting(32, 32, 0.25),
 )
@@ -294,10 +297,11 @@ def _predictions(size: _Size) -> Iterator[tuple[str, str, Specification]]:
     def floor(one: FloorSetting, activity: str, seeds: tuple[int, ...], steps: int, settling: int = 0) -> FloorOnTask:
         processes, seed = replicates, 0
         if one.afresh and activity == "frozen":
-            seeds, seed = tuple(range(_AFRESH, _AFRESH + one.afresh * len(seeds))), _AFRESH
+            seed = _AFRESH if one.wider == 1 else 2 * _AFRESH
+            seeds = tuple(range(seed, seed + one.afresh * len(seeds)))
             processes *= one.afresh
         return FloorOnTask(
-            "sphere-random", one.dim, one.n_train, one.eta_rel, activity, width, seeds, steps, processes,
+            "sphere-random", one.dim, one.n_train, one.eta_rel, activity, one.wider * width, seeds, steps, processes,
             process_steps, settling, particles, seed,
         )  # fmt: skip
 
