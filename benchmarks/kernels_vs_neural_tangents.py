@@ -62,18 +62,15 @@ def contestants(contest: str) -> tuple[str, dict[str, Callable[[], np.ndarray]]]
     sizes = [DIM, 968, 968, 1]
     params = [jnp.asarray(rng.standard_normal(s).astype(np.float32)) for s in itertools.pairwise(sizes)]
 
-    def forward(p: Any, h: Any, tap: Callable[..., Any]) -> Any:
+    def mlp(p: Any, inputs: Any) -> Any:
+        h = inputs
         for i, w in enumerate(p):
-            h = h / np.float32(np.sqrt(w.shape[0]))
-            z = tap(h, h @ w)
+            z = h @ w / np.float32(np.sqrt(w.shape[0]))
             h = jax.nn.relu(z) if i + 1 < len(p) else z
         return h
 
-    def mlp(p: Any, inputs: Any) -> Any:
-        return forward(p, inputs, lambda _, z: z)
-
     return "3-layer MLP, 999,944 parameters", {
-        "layerwise_ntk": lambda: autodiff.layerwise_ntk(forward, params, on_device),
+        "ntk": lambda: autodiff.ntk(mlp, params, on_device),
         "ntk, jacobian": lambda: autodiff.ntk(mlp, params, on_device, method="jacobian", memory_budget=5 << 29),
         **{
             f"neural-tangents, {name.lower()}": theirs(mlp, params, name)

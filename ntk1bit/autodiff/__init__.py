@@ -1,8 +1,6 @@
 """The neural tangent kernel of any JAX function: exact, in blocks, layer by layer, with its gradients checked.
 
 `module_ntk` takes networks of Equinox, Flax, Haiku and PyTorch as they are.
-
-JAX is imported when a function of this package is first used.
 For thousands of inputs: as an operator, by random projections, or its diagonal alone; and the kernel of a loss. JAX is
 imported when a function of this package is first used.
 """
@@ -12,12 +10,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ntk1bit.old_names import missing_name
+
 if TYPE_CHECKING:
     from ntk1bit.autodiff.arriving_steps import expected_ratio, step_ratios
     from ntk1bit.autodiff.diagonals import ntk_diagonal
     from ntk1bit.autodiff.infinite import infinite_ntk
     from ntk1bit.autodiff.kernel_watch import KernelWatch
-    from ntk1bit.autodiff.layerwise import layerwise_ntk
     from ntk1bit.autodiff.losses import LossKernel, loss_kernel, loss_operator
     from ntk1bit.autodiff.module_kernels import KernelRecord, describe_module, module_ntk
     from ntk1bit.autodiff.operators import NtkOperator, ntk_operator
@@ -35,7 +34,6 @@ _MODULES = {
     "expected_ratio": "arriving_steps",
     "gradient_features": "projections",
     "infinite_ntk": "infinite",
-    "layerwise_ntk": "layerwise",
     "linearize": "tangent_kernel",
     "loss_kernel": "losses",
     "loss_operator": "losses",
@@ -57,7 +55,6 @@ __all__ = [
     "expected_ratio",
     "gradient_features",
     "infinite_ntk",
-    "layerwise_ntk",
     "linearize",
     "loss_kernel",
     "loss_operator",
@@ -74,7 +71,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise missing_name(__name__, name)
 
 
 def __dir__() -> list[str]:

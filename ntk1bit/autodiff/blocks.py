@@ -14,9 +14,13 @@ from jaxtyping import Inexact
 
 from ntk1bit.autodiff import programs, rows
 from ntk1bit.autodiff.derivatives import Code, Network, compiled
+from ntk1bit.autodiff.row_gradients import Part, Parts, held_bytes, inner_products, row_gradients
 from ntk1bit.errors import InputError
 
-_COPIES = 3  # the first guess: two blocks of Jacobian, and the compiler's working copy of the one being formed
+_COPIES = 3  # the first guess: pulled-back vectors, those pushed forward, and the compiler's working copy
+_BLOCK = 128  # inputs whose gradients are multiplied at once: enough for products of matrices to run at full speed
+_SMALL = 64 << 20  # bytes of gradients that are multiplied at once in any case
+_HELD = 0.75  # of the budget, at the most, for gradients that are held; the rest is for those being formed
 
 
 class Plan(NamedTuple):
@@ -27,17 +31,23 @@ class Plan(NamedTuple):
     code
         What is run.
     rows
-        Inputs whose Jacobians are held, or that are pulled back, at once.
+        Inputs whose gradients are held, or that are pulled back, at once.
     part
-        Inputs of a block whose Jacobians are formed at once; or through which one call pushes forward.
+        Inputs whose gradients are formed at once; or through which one call pushes forward.
     needed
         Bytes at the most, parameters, inputs and the kernel itself not counted.
+    outputs
+        Of how many outputs gradients are held at once.
+    block
+        Inputs whose gradients lie in one array.
     """
 
     code: Code
     rows: int
     part: int
     needed: int
+    outputs: int = 0
+    block: int = 0
 
 
 def warn_of_budget(method: str, plan: Plan, budget: int, *, stacklevel: int) -> None:
@@ -51,30 +61,35 @@ def warn_of_budget(method: str, plan: Plan, budget: int, *, stacklevel: int) -> 
         )
 
 
-def plan_jacobian(network: Network, x: Any, x2: Any | None, budget: int) -> Plan:
-    """Choose how many Jacobians to hold and to form at once; one, if the budget is too small even for that."""
-    code = compiled(network, "jacobian", x)
-    longer = x if x2 is None or rows.count(x) >= rows.count(x2) else x2
-    whole, row = rows.count(longer), network.row_bytes
-    single = x2 is None and (_COPIES - 1) * whole * row <= budget
-    size = whole if single else max(1, min(whole, budget // (_COPIES * row)))
-    formed = 0
-    for part in code.guesses(size, budget):
-        formed = code.bytes(network, budget, part, rows.take(longer, slice(part)))
-        if part == size and formed + (0 if single else size * row) <= budget:
-            return Plan(code, size, size, formed + (0 if single else size * row))
-        if part == 1 or formed <= budget / 2:
-            size = part
+def plan_jacobian(network: Network, x: Any, x2: Any | None, budget: int, *, trace: bool, factors: bool = True) -> Plan:
+    """Choose how many gradients to hold and to form at once; one, if the budget is too small even for that.
+
+    Of a kernel that is a mean over outputs, gradients of fewer outputs are held rather than of fewer inputs: where not
+    all inputs are held, most gradients are formed several times, and another output costs only one more pass forwards.
+    """
+    code = row_gradients(network, x, trace=trace, factors=factors)
+    side = x if x2 is None else x2
+    whole, passes = rows.count(side), 1
+
+    def size(passes: int) -> tuple[int, int]:
+        outputs = -(-network.width // passes)
+        return outputs, max(1, held_bytes(network, code, x, outputs))
+
+    outputs, row = size(passes)
+    while trace and outputs > 1 and whole * row > _HELD * budget:
+        passes = min(2 * passes, network.width)
+        outputs, row = size(passes)
+    directions = _directions(network, outputs, 0)
+    block = max(1, min(whole, max(_BLOCK, _SMALL // row), int((1 - _HELD) / 3 * budget) // row))
+    part, formed = 1, 0
+    for part in code.guesses(block, budget):
+        formed = code.bytes(network, budget, part, rows.take(side, slice(part)), directions)
+        if whole * row + formed <= budget or formed <= budget / 2:
             break
-    left = budget - formed  # for blocks that are put together from parts: one copy more
-    if x2 is None and 2 * whole * row <= left:
-        return Plan(code, whole, size, formed + 2 * whole * row)
-    block = left // (3 * row)
-    return (
-        Plan(code, block, size, formed + 3 * block * row)
-        if block > size
-        else Plan(code, size, size, formed + size * row)
-    )
+    beside = formed + (block if x2 is None and whole <= block else 2 * block) * row  # a block, and its parts
+    held = max(1, (budget - beside) // row)
+    held = whole if held >= whole else max(block, held // block * block)
+    return Plan(code, held, part, beside + held * row, outputs, block)
 
 
 def by_jacobian(
@@ -100,32 +115,53 @@ def by_jacobian_in_parts(
 
     What `by_jacobian` returns is the sum over parts that hold each parameter once.
     """
-    left = _cut(rows.count(x), plan.rows)
-    right = left if x2 is None else _cut(rows.count(x2), plan.rows)
-    pairs = [(i, j) for j in right for i in left if x2 is not None or i.start >= j.start]
-    kernels = [_empty(network, rows.count(x), rows.count(x if x2 is None else x2), trace) for _ in parts]
+    side = x if x2 is None else x2
+    panels = [_cut(panel, plan.block) for panel in _cut(slice(0, rows.count(side)), plan.rows)]
+    streamed = _cut(slice(0, rows.count(x)), plan.block)
+    kernels = [_empty(network, rows.count(x), rows.count(side), trace) for _ in parts]
 
-    def jacobian(inputs: Any, at: slice) -> tuple[jax.Array, ...]:
-        formed: list[list[jax.Array]] = []
-        for start in range(at.start, at.stop, plan.part):
-            value, *leaves = plan.code(network, rows.take(inputs, slice(start, min(start + plan.part, at.stop))))
-            _check_value(value, start)
-            formed.append(leaves)
-        return tuple(formed[0]) if len(formed) == 1 else tuple(map(jnp.concatenate, zip(*formed, strict=True)))
+    def gradients(inputs: Any, at: slice, directions: jax.Array) -> Parts:
+        formed: list[Parts] = []
+        for some in _cut(at, plan.part):
+            value, found = plan.code(network, rows.take(inputs, some), directions)
+            _check_value(value, some.start)
+            formed.append(found)
+        return formed[0] if len(formed) == 1 else jax.tree.map(lambda *ones: jnp.concatenate(ones), *formed)
 
-    held: slice | None = None
-    right_block: tuple[jax.Array, ...] = ()
-    for done, (i, j) in enumerate(pairs, start=1):
-        if held != j:
-            right_block = ()  # before the next one is formed: two blocks are all the budget allows
-            held, right_block = j, jacobian(x if x2 is None else x2, j)
-        left_block = right_block if x2 is None and i == j else jacobian(x, i)
+    def multiply(i: slice, left: Parts, j: slice, right: Parts) -> None:
         for kernel, part in zip(kernels, parts, strict=True):
-            both = ([block[place] for place in part] for block in (left_block, right_block))
-            kernel[i, j] = np.asarray(_contract(*both, -network.width if trace else network.width))
-        del left_block
+            both = (tuple(one for place in part for one in block[place]) for block in (left, right))
+            kernel[i, j] += np.asarray(_contract(*both, plan.outputs, trace))
+
+    starts = range(0, network.width, plan.outputs)
+    steps = [
+        (start, panel, [i for i in streamed if x2 is not None or i.start >= panel[-1].stop])
+        for start in starts
+        for panel in panels
+    ]
+    total, done = sum(len(panel) + len(others) for _, panel, others in steps), 0
+
+    def told() -> None:
+        nonlocal done
+        done += 1
         if progress is not None:
-            progress(f"block {done} of {len(pairs)}", done / len(pairs))
+            progress(f"block {done} of {total}", done / total)
+
+    for start, panel, others in steps:
+        directions = _directions(network, plan.outputs, start)
+        held: list[tuple[slice, Parts]] = []
+        for j in panel:
+            held.append((j, gradients(side, j, directions)))
+            for earlier, right in held if x2 is None else ():
+                multiply(j, held[-1][1], earlier, right)
+            told()
+        for i in others:
+            left = gradients(x, i, directions)
+            for j, right in held:
+                multiply(i, left, j, right)
+            told()
+    for kernel in kernels if trace else ():
+        kernel /= network.width
     return [_shaped(network, mirrored(kernel) if x2 is None else kernel, trace) for kernel in kernels]
 
 
@@ -157,8 +193,8 @@ def by_vector_products(
     kernel = _empty(network, rows.count(x), rows.count(other), trace)
     pairs = [
         (i, j)
-        for j in _cut(rows.count(other), plan.rows)
-        for i in _cut(rows.count(x), plan.part)
+        for j in _cut(slice(0, rows.count(other)), plan.rows)
+        for i in _cut(slice(0, rows.count(x)), plan.part)
         if x2 is not None or i.stop > j.start
     ]
     for done, (i, j) in enumerate(pairs, start=1):
@@ -177,7 +213,7 @@ def mirrored(kernel: Inexact[np.ndarray, "n n ..."]) -> Inexact[np.ndarray, "n n
     Rounding differs between the two ways of multiplying a pair of Jacobians, and by more between the two ways of
     pulling one of a pair back and pushing it forward through the other.
     """
-    for k in _cut(len(kernel), 256):
+    for k in _cut(slice(0, len(kernel)), 256):
         block = kernel[k, k]
         below = np.tri(len(block), dtype=bool).reshape(len(block), len(block), *(1,) * (block.ndim - 2))
         kernel[k, k] = np.where(below, block, _transposed(block))
@@ -188,18 +224,14 @@ def mirrored(kernel: Inexact[np.ndarray, "n n ..."]) -> Inexact[np.ndarray, "n n
     return kernel
 
 
-@functools.partial(jax.jit, static_argnums=2)
-def _contract(left: Any, right: Any, width: int) -> jax.Array:
-    """Return J J'^T of Jacobians (b, outputs * size) a parameter.
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _contract(left: tuple[Part, ...], right: tuple[Part, ...], outputs: int, trace: bool) -> jax.Array:
+    return inner_products(left, right, outputs, trace=trace) if left else jnp.zeros(())
 
-    (b, b2, outputs, outputs); or, if `width` is negative, (b, b2), averaged over as many outputs.
-    """
-    pairs = list(zip(left, right, strict=True))
-    with jax.default_matmul_precision("highest"):
-        if width < 0:
-            return functools.reduce(jnp.add, [a @ b.T for a, b in pairs]) / -width
-        split = [(a.reshape(len(a), width, -1), b.reshape(len(b), width, -1)) for a, b in pairs]
-        return functools.reduce(jnp.add, [jnp.einsum("iop,jqp->ijoq", a, b) for a, b in split])
+
+def _directions(network: Network, outputs: int, start: int) -> jax.Array:
+    """Return the unit vectors of so many outputs from one on, and zeros beyond the last."""
+    return jnp.eye(outputs, network.width, start, dtype=network.program.jaxpr.outvars[0].aval.dtype)
 
 
 def _check_value(value: jax.Array, start: int) -> None:
@@ -224,5 +256,5 @@ def _transposed(block: Any) -> Any:
     return block.T if block.ndim == 2 else block.transpose(1, 0, 3, 2)
 
 
-def _cut(length: int, size: int) -> list[slice]:
-    return [slice(start, min(start + size, length)) for start in range(0, length, size)]
+def _cut(whole: slice, size: int) -> list[slice]:
+    return [slice(start, min(start + size, whole.stop)) for start in range(whole.start, whole.stop, size)]

@@ -19,7 +19,7 @@ from ntk1bit.autodiff import programs, rows
 from ntk1bit.autodiff.explanations import explained
 from ntk1bit.autodiff.programs import Program
 
-_SLACK = 2  # transposed copies, which the compiler makes beside the arrays of the program
+SLACK = 2  # transposed copies, which the compiler makes beside the arrays of the program
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +174,7 @@ def compiled(network: Network, kind: str, *inputs: Any) -> Code:
             block = jnp.einsum("nboo->nb", columns) / columns.shape[-1] if traced else columns
             return value[:, 0], value2[0], block
 
-        bound = _SLACK * programs.all_arrays(program.jaxpr)
+        bound = SLACK * programs.all_arrays(program.jaxpr)
         run = jax.jit(jacobian if kind == "jacobian" else products)
         return Code(run, program.constants, bound, programs.largest_array(program.jaxpr), {})
 

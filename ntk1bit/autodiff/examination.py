@@ -82,18 +82,28 @@ def examine(
     if other is not None:
         inputs, other = rows.match_inputs(inputs, other)
         other = None if rows.equal_inputs(inputs, other) else other
+    examined, network = _traced(f, params, inputs, parameters)
+    examination = Examination(network, inputs, other, examined.split.paths)
+    if passed is not None and examination.passed == passed:
+        return examination
+    few = rows.few(inputs if other is None or rows.count(inputs) > 1 else other)
+    arrays = (*network.trained, *network.frozen)
+    rows.check_rows_apart(examined.trace(rows.shapes(few)), network.program, arrays, few)
+    examined.check_gradients(network, inputs)
+    return examination
+
+
+def unexamined(f: Function, params: Params, x: Any, parameters: Selection = None) -> Network:
+    """Return the network of `examine` as it is traced, with nothing tried."""
+    return _traced(f, params, rows.read_inputs("x", x), parameters)[1]
+
+
+def _traced(f: Function, params: Params, inputs: Any, parameters: Selection) -> tuple[_Examined, Network]:
     split, trained, frozen = split_parameters(params, parameters)
     examined = _Examined(f, split, trained, frozen)
     program = examined.trace(rows.shapes(inputs, 1))
     outputs = tuple(program.jaxpr.outvars[0].aval.shape[1:])
-    network = Network(program, trained, frozen, outputs, rows.shapes(inputs, 1))
-    examination = Examination(network, inputs, other, split.paths)
-    if passed is not None and examination.passed == passed:
-        return examination
-    few = rows.few(inputs if other is None or rows.count(inputs) > 1 else other)
-    rows.check_rows_apart(examined.trace(rows.shapes(few)), program, (*trained, *frozen), few)
-    examined.check_gradients(network, inputs)
-    return examination
+    return examined, Network(program, trained, frozen, outputs, rows.shapes(inputs, 1))
 
 
 class _Known:

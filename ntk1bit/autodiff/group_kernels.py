@@ -139,7 +139,7 @@ class GroupKernels:
         self._x = rows.read_inputs("x", self._x)
         function = batch_function(opened, self._x, self._evaluate, like=self._like)
         found = examine(function.f, opened.params, self._x, parameters=self._parameters, passed=self._passed)
-        plan = blocks.plan_jacobian(found.network, found.inputs, None, self._budget)
+        plan = blocks.plan_jacobian(found.network, found.inputs, None, self._budget, trace=True)
         new = found.passed != self._passed
         if new:
             self._divide({path: int(leaf.size) for path, leaf in zip(found.paths, found.network.trained, strict=True)})

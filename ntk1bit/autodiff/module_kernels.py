@@ -16,10 +16,12 @@ import numpy as np
 from jaxtyping import Inexact
 
 from ntk1bit.autodiff import rows
+from ntk1bit.autodiff.examination import unexamined
 from ntk1bit.autodiff.frameworks.jax_calls import BatchFunction, Evaluate, batch_function
 from ntk1bit.autodiff.frameworks.opened import OpenedNetwork
 from ntk1bit.autodiff.frameworks.recognition import Library, library_of, open_network
 from ntk1bit.autodiff.parameters import Selection, split_parameters
+from ntk1bit.autodiff.row_gradients import held_forms
 from ntk1bit.autodiff.tangent_kernel import METHODS, Method, ntk
 from ntk1bit.errors import InputError, require_choice
 
@@ -49,6 +51,9 @@ class KernelRecord:
     quantisers
         What weights go through, as far as `quantize` or a parametrisation of PyTorch says so; estimators inside the
         network's own code are not seen.
+    in_factors
+        Paths of arrays whose gradients are held as inputs and back-propagated signals of a layer, which is less work
+        than the Jacobian that others take (`ntk1bit.autodiff.row_gradients`); none in PyTorch.
     """
 
     framework: str
@@ -60,6 +65,7 @@ class KernelRecord:
     mode: tuple[str, ...]
     dtype: str
     quantisers: tuple[str, ...]
+    in_factors: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -71,6 +77,7 @@ class KernelRecord:
         traced = "one number" if not self.outputs else f"{self.outputs[0]} outputs"
         if self.outputs:
             traced += ", the mean over them" if self.trace_outputs else ", a block for each pair of inputs"
+        factors = tuple((path, size) for path, size in self.parameters if path in self.in_factors)
         lines = [
             f"NTK of: {self.framework}, called {self.called}",
             f"by: {self.count} parameters in {_listed(self.parameters)}",
@@ -78,6 +85,7 @@ class KernelRecord:
             f"outputs: {traced}; dtype {self.dtype}",
             f"mode: {'; '.join(self.mode) or 'nothing to switch'}",
             f"quantisers: {'; '.join(self.quantisers) or 'none known'}",
+            f"by layer, without a Jacobian: {_listed(factors) or 'none'}",
         ]
         return "\n".join(lines)
 
@@ -190,6 +198,7 @@ def describe_module(
     network, function = _open_jax(module, library, x, params=params, state=state, evaluate=evaluate)
     split, arrays, _ = split_parameters(network.params, parameters)
     everything, every_array, _ = split_parameters(network.params, "**")
+    forms = held_forms(unexamined(function.f, network.params, x, parameters), trace=trace_outputs)
     sizes = {path: int(np.size(leaf)) for path, leaf in zip(everything.paths, every_array, strict=True)}
     return KernelRecord(
         network.framework,
@@ -201,6 +210,7 @@ def describe_module(
         network.mode,
         str(jnp.result_type(*arrays)),
         () if network.quantiser is None else (str(network.quantiser),),
+        tuple(path for path, form in zip(split.paths, forms, strict=True) if form == "factors"),
     )
 
 

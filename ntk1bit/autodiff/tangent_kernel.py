@@ -2,19 +2,21 @@
 
     Theta(x, x') = J(x) J(x')^T,   J(x) = d f(params, x)/d params,
 
-by automatic differentiation, so straight-through estimators inside `f` count as their surrogate says. Two ways, both
-without neural-tangents and both in blocks that keep to a memory budget (`ntk1bit.autodiff.blocks`):
+by automatic differentiation, so straight-through estimators inside `f` count as their surrogate says. Three ways, all
+without neural-tangents and in blocks that keep to a memory budget (`ntk1bit.autodiff.blocks`):
 
-- ``"jacobian"``: Jacobians of blocks of inputs, multiplied. Never more than two blocks exist at once.
+- ``"layers"``: gradients of each array in the form that takes least: for a layer that is used at few positions, its
+  inputs and back-propagated signals, found in the traced program (`ntk1bit.autodiff.row_gradients`); else a matrix.
+- ``"jacobian"``: Jacobians as JAX forms them, multiplied; the plain reference of the first.
 - ``"vector_products"``: one pull-back J(x')^T e for each input and output, pushed forward through f for all x at once;
   no Jacobian exists, only as many parameter-shaped vectors as fit.
 
-``"structured"`` hands over to neural-tangents' structured derivatives, where that is installed. A network that lets its
-layers' inputs be tapped has a faster way still: `ntk1bit.autodiff.layerwise`.
+``"structured"`` hands over to neural-tangents' structured derivatives, where that is installed.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
@@ -24,7 +26,7 @@ import numpy as np
 from jaxtyping import Inexact
 
 from ntk1bit.arguments import number
-from ntk1bit.autodiff import blocks, derivatives
+from ntk1bit.autodiff import blocks, derivatives, rows
 from ntk1bit.autodiff.blocks import Plan
 from ntk1bit.autodiff.derivatives import Network
 from ntk1bit.autodiff.examination import Function, Params, examine
@@ -33,11 +35,10 @@ from ntk1bit.autodiff.missing_gradients.gradient_paths import zero_jacobian_erro
 from ntk1bit.autodiff.parameters import Selection, split_parameters
 from ntk1bit.errors import InputError, require_choice
 
-Method = Literal["auto", "jacobian", "vector_products", "structured"]
+Method = Literal["auto", "layers", "jacobian", "vector_products", "structured"]
 METHODS: tuple[str, ...] = get_args(Method)
 
-_COPIES = 3  # two blocks of Jacobian, and the compiler's working copy of the one being formed
-_MIN_ROWS = 8  # with fewer Jacobian rows than this in the budget, vector products are the better choice
+_MIN_ROWS = 8  # with fewer inputs' gradients than this in the budget, vector products are the better choice
 
 
 def ntk(
@@ -68,8 +69,8 @@ def ntk(
         pytree with the batch on the first axis of each array. `x2` defaults to `x`; the kernel of x with itself is
         symmetric to the last bit.
     method
-        ``"jacobian"``, ``"vector_products"``, ``"structured"``, or ``"auto"``: the first if at least 8 rows of the
-        Jacobian fit the budget, else the second.
+        ``"layers"``, ``"jacobian"``, ``"vector_products"``, ``"structured"``, or ``"auto"``: the first if gradients of
+        at least 8 inputs fit the budget, else ``"vector_products"``.
     trace_outputs
         If true, the mean over outputs of J_o(x) J_o(x')^T, (n, n2), as neural-tangents' `trace_axes=(-1,)`. If false,
         (n, n2, outputs, outputs), or (n, n2) for a function with one number per input.
@@ -113,7 +114,7 @@ def ntk(
         kernel = _by_structure(network, inputs, other, trace)
     else:
         method, plan = _planned(network, inputs, other, method, budget, trace)
-        run = blocks.by_jacobian if method == "jacobian" else blocks.by_vector_products
+        run = blocks.by_vector_products if method == "vector_products" else blocks.by_jacobian
         kernel = run(network, plan, inputs, other, trace=trace, progress=progress)
     sides = [inputs] if other is None else [inputs, other]
     if not np.any(kernel) and not all(derivatives.has_gradient(network, side) for side in sides):
@@ -154,32 +155,24 @@ def linearize(f: Function, params: Params) -> Function:
 
 def _planned(
     network: Network, x: Any, x2: Any | None, method: str, budget: int, trace: bool
-) -> tuple[Literal["jacobian", "vector_products"], Plan]:
+) -> tuple[Literal["layers", "jacobian", "vector_products"], Plan]:
     """Choose a method, and blocks for which the budget suffices; say so if there are none."""
 
-    def plan(method: str) -> Plan:
-        if method == "jacobian":
-            return blocks.plan_jacobian(network, x, x2, budget)
+    def products() -> Plan:
         return blocks.plan_vector_products(network, x, x2, budget, trace=trace)
 
-    first, second = "jacobian", "vector_products"
-    if method == second or (method == "auto" and budget < _COPIES * _MIN_ROWS * network.row_bytes):
-        first, second = second, first
-    try:
-        chosen, chosen_plan = first, plan(first)
-    except InputError:  # f has a custom_vjp, of which only a Jacobian can be formed
-        if method != "auto" or first == "jacobian":
-            raise
-        chosen, chosen_plan = second, plan(second)
-    if method == "auto" and chosen_plan.needed > budget and chosen == first:
-        try:
-            other = plan(second)
-        except InputError:  # the same
-            other = chosen_plan
-        if other.needed < chosen_plan.needed:
-            chosen, chosen_plan = second, other
-    blocks.warn_of_budget(chosen, chosen_plan, budget, stacklevel=4)
-    return ("jacobian" if chosen == "jacobian" else "vector_products"), chosen_plan
+    if method == "vector_products":
+        chosen, plan = "vector_products", products()
+    else:
+        chosen = "jacobian" if method == "jacobian" else "layers"
+        plan = blocks.plan_jacobian(network, x, x2, budget, trace=trace, factors=chosen == "layers")
+    if method == "auto" and (plan.needed > budget or plan.rows < min(_MIN_ROWS, rows.count(x))):
+        with contextlib.suppress(InputError):  # f has a custom_vjp, of which only gradients can be formed
+            other = products()
+            if other.needed <= max(budget, plan.needed):
+                chosen, plan = "vector_products", other
+    blocks.warn_of_budget(chosen, plan, budget, stacklevel=4)
+    return chosen, plan
 
 
 def _by_structure(network: Network, x: Any, x2: Any | None, trace: bool) -> Inexact[np.ndarray, "n n2 ..."]:

@@ -14,7 +14,7 @@ import pytest
 
 from ntk1bit.autodiff import blocks, derivatives, ntk
 
-METHODS: list[Literal["jacobian", "vector_products"]] = ["jacobian", "vector_products"]
+METHODS: list[Literal["layers", "jacobian", "vector_products"]] = ["layers", "jacobian", "vector_products"]
 RNG = np.random.default_rng(0)
 PARAMS = {
     "conv": RNG.standard_normal((3, 3, 1, 4)).astype(np.float32),
@@ -74,18 +74,23 @@ def test_an_ample_budget_asks_the_compiler_nothing(monkeypatch):
 
 def test_auto_changes_to_vector_products_when_rows_do_not_fit(monkeypatch):
     monkeypatch.setattr(blocks, "by_jacobian", None)
-    row = sum(leaf.size for leaf in PARAMS.values()) * 3 * 4
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert ntk(conv, PARAMS, X, memory_budget=15 * row).shape == (9, 9)
+        assert ntk(conv, PARAMS, X, trace_outputs=False, memory_budget=12_000).shape == (9, 9, 3, 3)
 
 
 @pytest.mark.parametrize("trace", [True, False])
-@pytest.mark.parametrize(("rows", "part"), [(9, 9), (9, 4), (4, 4), (5, 2), (1, 1)])
-def test_however_a_kernel_is_cut_up_it_is_the_same(rows, part, trace, monkeypatch):
+@pytest.mark.parametrize("outputs", [3, 2, 1])
+@pytest.mark.parametrize(("rows", "block", "part"), [(9, 9, 9), (9, 9, 4), (9, 4, 4), (4, 4, 3), (6, 3, 2), (1, 1, 1)])
+def test_however_a_kernel_is_cut_up_it_is_the_same(rows, block, part, outputs, trace, monkeypatch):
     honest = blocks.plan_jacobian
     expected = ntk(conv, PARAMS, X, trace_outputs=trace), ntk(conv, PARAMS, X, X[:7], trace_outputs=trace)
-    monkeypatch.setattr(blocks, "plan_jacobian", lambda *args: honest(*args)._replace(rows=rows, part=part))
+
+    def cut(*args, **options):
+        plan = honest(*args, **options)._replace(rows=rows, block=block, part=part)
+        return plan._replace(outputs=outputs) if trace else plan
+
+    monkeypatch.setattr(blocks, "plan_jacobian", cut)
     calls = []
     found = ntk(conv, PARAMS, X, trace_outputs=trace, progress=lambda _, share: calls.append(share))
     assert calls == [(k + 1) / len(calls) for k in range(len(calls))]

@@ -341,6 +341,6 @@ def test_a_small_budget_takes_jacobians_where_there_is_no_forward_mode():
         return jnp.tanh(x @ straight(params))
 
     w, x = np.linspace(-1, 1, 12).reshape(4, 3).astype(np.float32), sphere(5, 4)
-    with pytest.warns(UserWarning, match="method 'jacobian' needs"):
+    with pytest.warns(UserWarning, match="method 'layers' needs"):
         small = ntk(f, w, x, memory_budget=100)
     np.testing.assert_allclose(small, ntk(f, w, x), rtol=1e-5, atol=1e-6)
