@@ -53,7 +53,7 @@ class KernelRecord:
         network's own code are not seen.
     in_factors
         Paths of arrays whose gradients are held as inputs and back-propagated signals of a layer, which is less work
-        than the Jacobian that others take (`ntk1bit.autodiff.row_gradients`); none in PyTorch.
+        than the Jacobian that others take (`ntk1bit.autodiff.row_gradients`).
     """
 
     framework: str
@@ -129,7 +129,7 @@ def module_ntk(
         arguments or returns more: ``lambda network, x: network(x["tokens"], x["mask"])[:, -1]``. By default the network
         is called on x: whole, or one input at a time by `vmap`; which is found by trying (Equinox: the latter first).
     method, trace_outputs, memory_budget, progress
-        As for `ntk`. PyTorch has Jacobians only, in blocks of inputs and outputs.
+        As for `ntk`. PyTorch has ``"layers"`` (``"auto"``) and ``"jacobian"``, in blocks of inputs and outputs.
 
     Returns
     -------
@@ -150,12 +150,20 @@ def module_ntk(
     library = library_of(module)
     if library == "torch":
         require_choice("method", method, METHODS)
-        if method not in ("auto", "jacobian"):
-            raise InputError(f"method {method!r} is for JAX; PyTorch networks have 'jacobian' (or 'auto') only")
+        if method not in ("auto", "layers", "jacobian"):
+            raise InputError(f"method {method!r} is for JAX; PyTorch networks have 'layers' (or 'auto') and 'jacobian'")
         from ntk1bit.autodiff.frameworks.torch_kernels import torch_ntk
 
         opened = _open_torch(module, params, state, parameters, evaluate)
-        return torch_ntk(opened, x, x2, trace_outputs=trace_outputs, memory_budget=memory_budget, progress=progress)
+        return torch_ntk(
+            opened,
+            x,
+            x2,
+            layers=method != "jacobian",
+            trace_outputs=trace_outputs,
+            memory_budget=memory_budget,
+            progress=progress,
+        )
     network, function = _open_jax(module, library, x, params=params, state=state, evaluate=evaluate)
     return ntk(
         function.f,
@@ -189,11 +197,11 @@ def describe_module(
         from ntk1bit.autodiff.frameworks.torch_kernels import describe_torch
 
         opened = _open_torch(module, params, state, parameters, evaluate)
-        called, outputs, dtype = describe_torch(opened, x)
+        called, outputs, dtype, factored = describe_torch(opened, x, trace=trace_outputs)
         trained = tuple((name, array.numel()) for name, array in opened.trained.items())
         rest = tuple((name, array.numel()) for name, array in opened.frozen.items() if array.is_floating_point())
         return KernelRecord(
-            "PyTorch", called, trained, rest, outputs, trace_outputs, opened.mode, dtype, opened.quantisers
+            "PyTorch", called, trained, rest, outputs, trace_outputs, opened.mode, dtype, opened.quantisers, factored
         )
     network, function = _open_jax(module, library, x, params=params, state=state, evaluate=evaluate)
     split, arrays, _ = split_parameters(network.params, parameters)

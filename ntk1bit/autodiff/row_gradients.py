@@ -134,7 +134,10 @@ class _Form(NamedTuple):
         pulled = {place for origin in found.origins if not origin.kept_apart for place in origin.pieces}
         used = {place: uses for place, uses in enumerate(found.uses) if uses and factors}
         factored = {
-            place for place, uses in used.items() if place not in pulled and _is_worth_it(uses, network.width, trace)
+            place
+            for place, uses in used.items()
+            if place not in pulled
+            and is_worth_it(sum(use.positions for use in uses), uses[0].form, network.width, trace=trace)
         }
         by_hand = {place for place, uses in used.items() if uses[0].windows and place not in factored}
         return cls(found, frozenset(factored), frozenset(by_hand))
@@ -246,10 +249,19 @@ class _Prepared(NamedTuple):
     scales: dict[tuple[int, int], jax.Array]
 
 
-def _is_worth_it(uses: Sequence[Use], outputs: int, trace: bool) -> bool:
-    """Whether inner products of gradients take fewer operations by factors, and factors hold no more numbers."""
-    fan_in, fan_out, lookup = uses[0].form
-    positions = sum(use.positions for use in uses)
+def is_worth_it(positions: int, form: tuple[int, int, bool], outputs: int, *, trace: bool) -> bool:
+    """Whether inner products of gradients take fewer operations by factors, and factors hold no more numbers.
+
+    Parameters
+    ----------
+    positions
+        Of all uses of a weight together.
+    form
+        `Use.form`: length of a row h and of a row of the result; whether rows of a table are looked up.
+    outputs, trace
+        How many outputs there are, and whether only the mean over them is asked for.
+    """
+    fan_in, fan_out, lookup = form
     compared = 1 if lookup else fan_in
     size = fan_in * fan_out
     if positions == 1:

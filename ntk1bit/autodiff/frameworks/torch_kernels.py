@@ -1,4 +1,6 @@
-"""The NTK of a PyTorch module by its Jacobians, in blocks of inputs and outputs that keep to a memory budget.
+"""The NTK of a PyTorch module in blocks of inputs and outputs that keep to a memory budget.
+
+Gradients are taken layer by layer as far as that can be (`torch_layers`), and as rows of the Jacobian else.
 
 Rows of the Jacobian come from `torch.func`, `vmap` over inputs of pull-backs of the outputs of a block. Where that
 cannot go (an `autograd.Function` without `setup_context` or a rule for `vmap`, control flow by values), each row is
@@ -28,11 +30,10 @@ from ntk1bit.autodiff.frameworks.torch_checks import (
     has_gradient,
     output_shape,
 )
+from ntk1bit.autodiff.frameworks.torch_layers import Jacobian, Rows, TorchFactors, by_layer, product
 from ntk1bit.autodiff.frameworks.torch_modules import OpenedTorch, Tensor, torch
 from ntk1bit.errors import InputError
 
-Jacobian = dict[str, Any]  # (b, c, entries) for each parameter: b inputs, c outputs
-Rows = Callable[[OpenedTorch, Any, int, slice], tuple[Any, Jacobian]]
 _COPIES = 3  # two blocks of Jacobian, and a copy of the one being formed
 _SAVED = 2  # times what a forward pass keeps for the backward pass: itself, and gradients by it
 
@@ -49,6 +50,7 @@ def torch_ntk(
     x: Any,
     x2: Any = None,
     *,
+    layers: bool = True,
     trace_outputs: bool = True,
     memory_budget: Any = 1 << 30,
     progress: Callable[[str, float], None] | None = None,
@@ -74,9 +76,11 @@ def torch_ntk(
     with _exactly():
         outputs = check_module(opened, inputs if other is None or rows.count(inputs) > 1 else other)
         width = int(np.prod(outputs))
-        way, _ = way_of_rows(opened, inputs, width)
-        units = _units(opened, inputs, budget)
         trace = trace_outputs or not outputs
+        way, _ = way_of_rows(opened, inputs, width)
+        if layers:
+            way, _ = by_layer(opened, inputs, width, way, trace=trace)
+        units = _units(opened, inputs, budget, way, width)
         everything = [list(opened.trained)]
         (kernel,) = _kernels(opened, way, inputs, other, width, units, everything, trace=trace, progress=progress)
         if not kernel.any() and not all(has_gradient(opened, one) for one in (inputs, other) if one is not None):
@@ -108,8 +112,9 @@ def check_torch(opened: OpenedTorch, inputs: Any, memory_budget: int) -> TorchPa
     """Make the checks of `torch_ntk`, on tensors as `read_tensors` returns them; errors and warnings are those."""
     with _exactly():
         outputs = check_module(opened, inputs)
-        way, _ = way_of_rows(opened, inputs, int(np.prod(outputs)))
-        return TorchPass(outputs, way, _units(opened, inputs, memory_budget))
+        width = int(np.prod(outputs))
+        way, _ = by_layer(opened, inputs, width, way_of_rows(opened, inputs, width)[0], trace=True)
+        return TorchPass(outputs, way, _units(opened, inputs, memory_budget, way, width))
 
 
 def torch_kernels_in_parts(
@@ -147,8 +152,8 @@ def _dead(opened: OpenedTorch) -> InputError:
     )
 
 
-def describe_torch(opened: OpenedTorch, x: Any) -> tuple[str, tuple[int, ...], str]:
-    """Return how a module is called and its rows are taken, the shape of an output, and the kernel's dtype.
+def describe_torch(opened: OpenedTorch, x: Any, *, trace: bool) -> tuple[str, tuple[int, ...], str, tuple[str, ...]]:
+    """Return how a module is called, the shape of an output, the kernel's dtype, and what is held in factors.
 
     Raises
     ------
@@ -158,8 +163,10 @@ def describe_torch(opened: OpenedTorch, x: Any) -> tuple[str, tuple[int, ...], s
     few = rows.few(read_tensors("x", x, opened))
     with _exactly():
         outputs = output_shape(opened, few)
-        _, how = way_of_rows(opened, few, int(np.prod(outputs)))
-    return how, outputs, str(_kernel_dtype(opened)).removeprefix("torch.")
+        width = int(np.prod(outputs))
+        way, how = way_of_rows(opened, few, width)
+        _, factored = by_layer(opened, few, width, way, trace=trace or not outputs)
+    return how, outputs, str(_kernel_dtype(opened)).removeprefix("torch."), factored
 
 
 def read_tensors(name: str, x: Any, opened: OpenedTorch) -> Any:
@@ -310,10 +317,7 @@ def _kernels(
 
 def _product(first: Jacobian, second: Jacobian, dtype: Any, *, trace: bool) -> np.ndarray:
     """Return J J'^T, (b, b2) summed over the outputs of both, or (b, b2, c, c2)."""
-    parts = []
-    for name, a in first.items():
-        a, b = a.to(dtype), second[name].to(dtype)
-        parts.append(a.flatten(1) @ b.flatten(1).T if trace else torch.einsum("iop,jqp->ijoq", a, b))
+    parts = [product(a, second[name], dtype, trace=trace) for name, a in first.items()]
     return functools.reduce(torch.add, parts).cpu().numpy()
 
 
@@ -328,9 +332,11 @@ def _pieces(n: int, width: int, units: int) -> list[Piece]:
     ]
 
 
-def _units(opened: OpenedTorch, x: Any, budget: int) -> int:
-    """Return how many rows of the Jacobian fit the budget at once, and say so if not even one does."""
-    size = sum(array.numel() * array.element_size() for array in opened.trained.values())
+def _units(opened: OpenedTorch, x: Any, budget: int, way: Rows, width: int) -> int:
+    """Return how many gradients of an output fit the budget at once, and say so if not even one does."""
+    _, found = way(opened, rows.take(x, slice(0, 1)), width, slice(0, 1))
+    numbers = sum(one.size if isinstance(one, TorchFactors) else one.numel() for one in found.values())
+    size = numbers * torch.finfo(opened.dtype).bits // 8
     each = _COPIES * size + _SAVED * _saved(opened, rows.take(x, slice(0, 1)))
     if each > budget:
         warnings.warn(
