@@ -38,6 +38,7 @@ def test_a_record_says_what_a_kernel_is_of():
         "outputs: 2 outputs, the mean over them; dtype float32",
         "mode: nothing to switch",
         "quantisers: none known",
+        "by layer, without a Jacobian: w (6)",
     ]
 
 
