@@ -57,15 +57,14 @@ class _Size:
     steps: int
     window: int
     seeds: int
-    language: tuple[
-        tuple[int, ...], int, int
-    ]  # of Transformers: widths, of which the second has remedies; steps, window
+    language: tuple[tuple[int, ...], int, int]  # of Transformers: widths, steps, window
+    remedied: int  # Transformers with each remedy, of the second of these widths
 
 
 _SIZES = {
-    "quick": _Size((16, 32, 64), 60, 20, 5, ((8, 16, 32), 40, 20)),
-    "standard": _Size((64, 256, 1024), 800, 100, 5, ((32, 64, 128), 600, 100)),
-    "thorough": _Size((64, 256, 1024, 2048), 1600, 100, 8, ((32, 64, 128, 256), 1200, 100)),
+    "quick": _Size((16, 32, 64), 60, 20, 5, ((8, 16, 32), 40, 20), 5),
+    "standard": _Size((64, 256, 1024), 800, 100, 5, ((32, 64, 128), 600, 100), 10),
+    "thorough": _Size((64, 256, 1024, 2048), 1600, 100, 8, ((32, 64, 128, 256), 1200, 100), 16),
 }
 
 
@@ -92,7 +91,7 @@ def deep_oscillation_studies(preset: str) -> Iterator[tuple[str, str, Specificat
         for arm, width, (optimiser, rate) in itertools.product(ARMS, language_widths, LANGUAGE_RATES.items())
     ]
     transformers += [
-        dataclasses.replace(one, remedy=remedy)
+        dataclasses.replace(one, remedy=remedy, seeds=tuple(range(_FIRST, _FIRST + size.remedied)))
         for one in transformers
         if one.width == language_widths[1]
         for remedy in LANGUAGE_REMEDIES.get(one.arm, ())

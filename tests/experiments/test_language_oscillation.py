@@ -127,7 +127,7 @@ def test_a_network_that_diverges_before_the_window_is_said_to(tmp_path):
     found = LanguageOscillation(
         "full", 8, "sgd", 1e30, 9, 3, (1,), layers=1, windows=2, context=4, tests=2, remedy="latents"
     ).run(tmp_path / "a")
-    assert found["diverged"].all()
+    assert found["diverged"].to_numpy().all()
     assert found[["loss", "test_loss", "latents", "test_latents"]].isna().to_numpy().all()
 
 

@@ -62,10 +62,11 @@ def test_the_mean_of_weights_is_that_of_all_of_them():
     for one in every:
         assert mean.mean is None
         mean.add({"w": jnp.asarray(one["w"], jnp.float32), "b": [jnp.asarray(one["b"][0], jnp.float32)]})
+    found: Any = mean.mean
     # nine numbers of size up to 3, rounded, divided and added in float32
     close = 9 * 3 * EPSILON
-    assert np.asarray(mean.mean["w"]) == pytest.approx(np.mean([one["w"] for one in every], axis=0), abs=close)
-    assert np.asarray(mean.mean["b"][0]) == pytest.approx(np.mean([one["b"][0] for one in every], axis=0), abs=close)
+    assert np.asarray(found["w"]) == pytest.approx(np.mean([one["w"] for one in every], axis=0), abs=close)
+    assert np.asarray(found["b"][0]) == pytest.approx(np.mean([one["b"][0] for one in every], axis=0), abs=close)
 
 
 def test_a_monitor_that_saw_nothing_has_a_row_without_numbers():

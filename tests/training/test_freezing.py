@@ -91,8 +91,9 @@ def test_of_bit_linear_it_is_the_plain_loop_with_a_mean_for_each_group_of_inputs
     transform = freezing(None, decay=0.8, threshold=0.3)
     params: Any = {"first": made, "second": [ternary, jnp.ones(3)]}
     state: Any = transform.init(params)
+    updates: Any
     for turn, wanted in zip(turns, expected, strict=True):
-        given = jax.tree.map(lambda a: jnp.full_like(a, 0.1), params)
+        given: Any = jax.tree.map(lambda a: jnp.full_like(a, 0.1), params)
         given = eqx.tree_at(lambda one: one["first"].weight, given, jnp.asarray(turn, jnp.float32))
         updates, state = transform.update(given, state, params)
         for a, b in zip(jax.tree.leaves(updates["second"]), jax.tree.leaves(given["second"]), strict=True):
