@@ -62,11 +62,10 @@ import itertools
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from ntk1bit.claims import Claim, Evidence, IntervalEstimate, IntervalWithin
 from ntk1bit.claims.evidence import Measure
-from ntk1bit.claims.measures import against, estimated, exponent, seeds_interval
+from ntk1bit.claims.measures import against, exponent, seeds_interval, seeds_ratio
 from ntk1bit.statistics import geometric_interval, student_interval
 from proofs_numeric.data import Data, grouped, highest, rows
 from proofs_numeric.deep_oscillation_studies import ARMS, KINDS, LANGUAGE_RATES, Kind
@@ -77,7 +76,7 @@ _BY_NAME = {kind.name: kind for kind in KINDS}
 _RATED = tuple((kind, rate) for kind in KINDS for rate in kind.rates)
 _SHARES = {"averaged": "of two averaged outputs", "averaged_last": "of the mean of all outputs of the window"}
 _CURES, _NO_CURES = ("averaged_last", "latents", "freezing"), ("latent", "decay")
-_WORDS = {
+WORDS = {
     "averaged": "two averaged outputs",
     "averaged_last": "averaged outputs",
     "latents": "averaged latent weights",
@@ -193,7 +192,7 @@ CLAIM_REMEDIES = Claim(
         *(IntervalWithin(f"train.sgd.{one}", low=0.5) for one in _NO_CURES),
     ),
     labels={
-        f"train.{kind.name}.{one}": f"training loss left by {_WORDS[one]}, {kind.words}"
+        f"train.{kind.name}.{one}": f"training loss left by {WORDS[one]}, {kind.words}"
         for kind in KINDS
         if kind.remedies
         for one in ("averaged_last", "latents", *kind.remedies)
@@ -212,7 +211,7 @@ CLAIM_TEST = Claim(
         IntervalWithin(f"test.{kind.name}.{one}", 0.9, 1.1) for kind in KINDS if kind.remedies for one in _CURES
     ),
     labels={
-        f"test.{kind.name}.{one}": f"test loss left by {_WORDS[one]}, {kind.words}"
+        f"test.{kind.name}.{one}": f"test loss left by {WORDS[one]}, {kind.words}"
         for kind in KINDS
         if kind.remedies
         for one in ("averaged_last", "latents", *kind.remedies)
@@ -258,7 +257,7 @@ def evidence(data: Data) -> Evidence:
     where = _where(ternary)
     measures += [
         seeds_interval(ternary["autocorrelation"], "autocorrelation.ternary", "over the last steps", where, _STUDY),
-        _ratio(ternary["averaged"] / ternary["loss"], "averaged.ternary", _SHARES["averaged"], where),
+        seeds_ratio(ternary["averaged"] / ternary["loss"], "averaged.ternary", _SHARES["averaged"], where, _STUDY),
     ]
     return Evidence(tuple(measures), {"against width": _against_width(frame)})
 
@@ -300,6 +299,7 @@ def evidence_test(data: Data) -> Evidence:
 def evidence_language(data: Data) -> Evidence:
     """Judge what averages leave of the training loss of Transformers, above the least there can be."""
     frame = data.frame(_LANGUAGE)
+    frame = frame.loc[frame["remedy"] == "none"]
     measures: list[Measure] = []
     tables = []
     for arm, optimiser in itertools.product(ARMS, LANGUAGE_RATES):
@@ -350,14 +350,6 @@ def _where(frame: pd.DataFrame) -> str:
     return f"m = {highest(frame['width']):g}"
 
 
-def _ratio(values: pd.Series | Float[np.ndarray, " k"], measure: str, meaning: str, where: str) -> IntervalEstimate:
-    """Return the geometric mean of one ratio per network, those without one left out."""
-    every = np.asarray(values, np.float64)
-    kept = every[np.isfinite(every)]
-    note = f"{len(every) - len(kept)} of {len(every)} networks diverged" if len(kept) < len(every) else ""
-    return estimated(measure, meaning, geometric_interval(kept), len(kept), where, _STUDY, note)
-
-
 def _autocorrelations(frame: pd.DataFrame, name: str) -> list[Measure]:
     kind, found = _BY_NAME[name], list[Measure]()
     for rate in kind.rates:
@@ -373,7 +365,7 @@ def _shares(frame: pd.DataFrame, name: str, column: str) -> list[Measure]:
     for rate in kind.rates:
         last = _widest(_plain(frame, kind, rate))
         share = pd.Series(last[column] / last["loss"])
-        found.append(_ratio(share, _named(column, kind, rate), _SHARES[column], _where(last)))
+        found.append(seeds_ratio(share, _named(column, kind, rate), _SHARES[column], _where(last), _STUDY))
     return found
 
 
@@ -387,7 +379,8 @@ def _left(frame: pd.DataFrame, points: str, before: str) -> tuple[Measure, ...]:
         for remedy, loss in _remedied(frame, kind, plain, before):
             meaning = f"loss on {points} points over that without, networks of one seed"
             where = f"{_where(plain)}, rate {kind.rates[0]:g}"
-            found.append(_ratio(loss / plain[f"{before}loss"], f"{points}.{kind.name}.{remedy}", meaning, where))
+            measure = f"{points}.{kind.name}.{remedy}"
+            found.append(seeds_ratio(loss / plain[f"{before}loss"], measure, meaning, where, _STUDY))
     return tuple(found)
 
 

@@ -1,7 +1,8 @@
-"""The studies of whether deep quantised networks oscillate: MLPs by optimiser, rate, width and remedy; Transformers."""
+"""The studies of whether deep quantised networks oscillate: MLPs and Transformers, and remedies of both."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ KINDS = (
 
 ARMS = ("full", "bitnet", "b158")
 LANGUAGE_RATES = {"sgd": 0.25, "momentum": 0.05, "adam": 0.003}  # of Transformers
+LANGUAGE_REMEDIES = {"bitnet": ("latents", "freezing", "decay"), "b158": ("latents", "decay")}
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,13 @@ class _Size:
     window: int
     seeds: int
     language: tuple[tuple[int, ...], int, int]  # of Transformers: widths, steps, window
+    remedied: int  # Transformers with each remedy, of the second of these widths
 
 
 _SIZES = {
-    "quick": _Size((16, 32, 64), 60, 20, 5, ((8, 16, 32), 40, 20)),
-    "standard": _Size((64, 256, 1024), 800, 100, 5, ((32, 64, 128), 600, 100)),
-    "thorough": _Size((64, 256, 1024, 2048), 1600, 100, 8, ((32, 64, 128, 256), 1200, 100)),
+    "quick": _Size((16, 32, 64), 60, 20, 5, ((8, 16, 32), 40, 20), 5),
+    "standard": _Size((64, 256, 1024), 800, 100, 5, ((32, 64, 128), 600, 100), 10),
+    "thorough": _Size((64, 256, 1024, 2048), 1600, 100, 8, ((32, 64, 128, 256), 1200, 100), 16),
 }
 
 
@@ -87,8 +90,14 @@ def deep_oscillation_studies(preset: str) -> Iterator[tuple[str, str, Specificat
         LanguageOscillation(arm, width, optimiser, rate, steps, window, seeds)
         for arm, width, (optimiser, rate) in itertools.product(ARMS, language_widths, LANGUAGE_RATES.items())
     ]
+    transformers += [
+        dataclasses.replace(one, remedy=remedy, seeds=tuple(range(_FIRST, _FIRST + size.remedied)))
+        for one in transformers
+        if one.width == language_widths[1]
+        for remedy in LANGUAGE_REMEDIES.get(one.arm, ())
+    ]
     yield (
         "oscillation-language",
-        "Transformers that learn a few windows of a text by heart, by arm, width and optimiser",
+        "Transformers that learn a few windows of a text by heart, by arm, width, optimiser and remedy",
         ExperimentList(tuple(transformers)),
     )

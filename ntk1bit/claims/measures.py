@@ -17,7 +17,7 @@ from ntk1bit.claims.standing import Reach
 from ntk1bit.errors import InputError
 from ntk1bit.estimators.against_width import AgainstWidth, estimate_against, seed_columns, seed_samples
 from ntk1bit.estimators.columns import require_columns
-from ntk1bit.statistics import MeanOf, Statistic, cluster_slope, student_interval
+from ntk1bit.statistics import MeanOf, Statistic, cluster_slope, geometric_interval, student_interval
 from ntk1bit.statistics.jackknife import NETWORKS
 
 SLACK = 2.0  # a fitted constant is twice the largest ratio seen: the least a bound "up to a constant" must allow
@@ -175,6 +175,22 @@ def seeds_interval(
     if k < 2:
         note = _joined("one seed: no interval" if k else "no seed: no value", note)
     return estimated(measure, meaning, student_interval(values), k, span, study, note, units)
+
+
+def seeds_ratio(values: ArrayLike, measure: str, meaning: str, span: str, study: str) -> IntervalEstimate:
+    """Return the geometric mean of one ratio of losses per network with its interval.
+
+    Those of networks that diverged, which are not finite, are left out, and ratios below 0; the note counts them.
+    """
+    every = np.asarray(values, dtype=np.float64)
+    finite = every[np.isfinite(every)]
+    kept = finite[finite >= 0]
+    lost, below = len(every) - len(finite), len(finite) - len(kept)
+    note = _joined(
+        f"{lost} of {len(every)} networks diverged" if lost else "",
+        f"{below} of {len(every)} ratios below 0 are left out" if below else "",
+    )
+    return estimated(measure, meaning, geometric_interval(kept), len(kept), span, study, note)
 
 
 def means_ratio(

@@ -11,8 +11,18 @@ import numpy as np
 import pandas as pd
 
 from ntk1bit.data import tasks
-from ntk1bit.errors import InputError, require_choice
+from ntk1bit.errors import require_choice
 from ntk1bit.experiments.experiment import Experiment
+from ntk1bit.experiments.remedies import (
+    LOSSES,
+    OF_TRAINING,
+    WeightsMean,
+    last_windows,
+    remedied_training,
+    require_freezable,
+    require_window,
+    window_stops,
+)
 from ntk1bit.experiments.telling import COMPILING, Teller
 
 if TYPE_CHECKING:
@@ -80,10 +90,8 @@ class DeepOscillation(Experiment):
         """Refuse what cannot be trained."""
         super().__post_init__()
         require_choice("remedy", self.remedy, REMEDIES)
-        if not 2 <= self.window <= self.steps:
-            raise InputError(f"window must be from 2 to the {self.steps} steps of the training, got {self.window}")
-        if self.remedy == "freezing" and self.levels != "signs":
-            raise InputError(f"freezing is of signs, not of {self.levels} weights; take another remedy")
+        require_window(self.window, self.steps)
+        require_freezable(self.remedy, self.levels, signs=self.levels == "signs")
 
     @property
     def label(self) -> str:
@@ -118,19 +126,14 @@ class DeepOscillation(Experiment):
 
     def training(self, network: MLP) -> Training:
         """Return how it is trained."""
-        from ntk1bit.training.freezing import FreezingTraining
-        from ntk1bit.training.schedules import Training
-
-        settings: dict[str, Any] = {
-            "steps": self.steps,
-            "rate": self.rate * (ADAM_WIDTH / self.width if self.optimiser == "adam" else 1.0),
-            "batch": self.batch or None,
-            "optimiser": self.optimiser,
-            "schedule": "linear" if self.remedy == "decay" else "constant",
-        }
-        if self.remedy == "freezing":
-            return FreezingTraining(**settings, one_bit_layers=network.one_bit_layers)
-        return Training(**settings)
+        return remedied_training(
+            self.remedy,
+            network.one_bit_layers,
+            steps=self.steps,
+            rate=self.rate * (ADAM_WIDTH / self.width if self.optimiser == "adam" else 1.0),
+            batch=self.batch or None,
+            optimiser=self.optimiser,
+        )
 
     def run(self, scratch: Path) -> pd.DataFrame:
         """Compute the result; it is short and keeps no checkpoint.
@@ -166,14 +169,13 @@ class DeepOscillation(Experiment):
             following(monitors[0], apply, x, weights=weights),
             following(monitors[1], apply, x_test),
         ]
-        mean: list[Any] = []  # of the latent weights so far; each is a new array, since those of a step are used again
+        latents = WeightsMean(self.window)
 
         def look(step: int, params: Any) -> None:
             if step > 0:
                 for follow in followers:
                     follow(step, params)
-                part = jax.tree.map(lambda a: a / self.window, params)
-                mean[:] = [jax.tree.map(lambda a, b: a + b, mean[0], part) if mean else part]
+                latents.add(params)
 
         with Teller(scratch) as tell:
             tell(COMPILING, 0.0)
@@ -184,22 +186,21 @@ class DeepOscillation(Experiment):
                 task.y,
                 self.training(network),
                 seeds=self.seeds,
-                stops=(0, *range(self.steps - self.window + 1, self.steps + 1)),
+                stops=window_stops(self.window, self.steps),
                 look=look,
                 progress=tell,
             )
         outputs = jax.jit(jax.vmap(apply, in_axes=(0, None)))
         columns: dict[str, Any] = {"seed": self.seeds, "loss_start": found.loss[:, 0]}
         for name, of, inputs, y in (("", monitors[0], x, task.y), ("test_", monitors[1], x_test, task.y_test)):
-            ends = pd.concat([monitor.frame().iloc[[-1]] for monitor in of], ignore_index=True)
-            kept = ["loss", "averaged", "averaged_last", *([] if name else _OF_TRAINING)]
+            ends = last_windows(of)
+            kept = LOSSES if name else (*LOSSES, *OF_TRAINING)
             columns |= {f"{name}{one}": ends[one].to_numpy() for one in kept}
-            away = np.asarray(outputs(mean[0], np.asarray(inputs, np.float32)), np.float64) - y
-            columns[f"{name}latents"] = (away**2).mean(axis=1)
+            columns[f"{name}latents"] = np.nan
+            if latents.mean is not None:
+                away = np.asarray(outputs(latents.mean, np.asarray(inputs, np.float32)), np.float64) - y
+                columns[f"{name}latents"] = (away**2).mean(axis=1)
         return pd.DataFrame(columns).assign(diverged=found.diverged_at != NEVER)
-
-
-_OF_TRAINING = ("autocorrelation", "flips", "flipped", "returned")
 
 
 @functools.lru_cache(maxsize=8)

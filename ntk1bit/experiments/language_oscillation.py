@@ -1,4 +1,4 @@
-"""Whether Transformers oscillate late in training on a text that they can learn by heart, and what averages leave."""
+"""Whether Transformers oscillate late in training on a text that they learn by heart, and what remedies leave of it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,26 @@ import pandas as pd
 from jaxtyping import Float, Integer
 
 from ntk1bit.data import text as texts
-from ntk1bit.errors import InputError, require_choice
+from ntk1bit.errors import require_choice
 from ntk1bit.experiments.experiment import Experiment
+from ntk1bit.experiments.remedies import (
+    LOSSES,
+    OF_TRAINING,
+    WeightsMean,
+    last_windows,
+    remedied_training,
+    require_freezable,
+    require_window,
+    window_stops,
+)
 from ntk1bit.experiments.telling import COMPILING, Teller
-from ntk1bit.networks.transformer_shape import FLOAT_ARMS, TRAINED_ARMS, Arm, Size, plain_shape
+from ntk1bit.networks.transformer_shape import FLOAT_ARMS, SIGNED_ARMS, TRAINED_ARMS, Arm, Size, layer_of, plain_shape
 
 if TYPE_CHECKING:
     from ntk1bit.networks.transformer import Transformer
     from ntk1bit.training.schedules import Training
 
+REMEDIES = ("none", "latents", "freezing", "decay")
 ADAM_WIDTH = 64  # the width at which Adam has its rate; at width m it has 64/m of it
 _SPEED = 6e10  # floating-point operations per second of one core, of all a step computes
 _COMPILING = 8.0
@@ -46,15 +57,21 @@ class LanguageOscillation(Experiment):
         How many windows of the text each network learns, and the characters of one that are predicted.
     tests
         Windows of the validation text.
+    remedy
+        ``"none"``; ``"latents"``: the same training, and the mean of its weights over the window is measured too;
+        ``"freezing"`` of weights that oscillate (`training.freezing`); ``"decay"``: the rate falls to 0 along a
+        straight line. The latent activity of `DeepOscillation` has no meaning here: GELU has no pattern of neurons
+        that are on or off.
 
     Raises
     ------
     InputError
-        If a name is unknown, or the window is not from 2 to the steps.
+        If a name is unknown, the window is not from 2 to the steps, or weights that are no signs are to be frozen.
     """
 
     KIND: ClassVar[str] = "language-oscillation"
     LENGTH: ClassVar[str] = "steps"
+    LATER: ClassVar[tuple[str, ...]] = ("remedy",)
 
     arm: str
     width: int
@@ -68,18 +85,20 @@ class LanguageOscillation(Experiment):
     windows: int = 16
     context: int = 32
     tests: int = 64
+    remedy: str = "none"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
         super().__post_init__()
         require_choice("arm", self.arm, TRAINED_ARMS)
-        if not 2 <= self.window <= self.steps:
-            raise InputError(f"window must be from 2 to the {self.steps} steps of the training, got {self.window}")
+        require_choice("remedy", self.remedy, REMEDIES)
+        require_window(self.window, self.steps)
+        require_freezable(self.remedy, self.arm, signs=layer_of(cast(Arm, self.arm)) in SIGNED_ARMS)
 
     @property
     def label(self) -> str:
-        """Arm, size and optimiser."""
-        return f"oscillation, {self.arm} {self.layers}x{self.width}, {self.optimiser}"
+        """Arm, size, optimiser and remedy."""
+        return f"oscillation, {self.arm} {self.layers}x{self.width}, {self.optimiser}, {self.remedy}"
 
     @property
     def cost(self) -> float:
@@ -97,10 +116,8 @@ class LanguageOscillation(Experiment):
     @property
     def training(self) -> Training:
         """How it is trained."""
-        from ntk1bit.training.schedules import Training
-
         rate = self.rate * (ADAM_WIDTH / self.width if self.optimiser == "adam" else 1.0)
-        return Training(self.steps, rate, optimiser=cast(Any, self.optimiser), schedule="constant")
+        return remedied_training(self.remedy, None, steps=self.steps, rate=rate, optimiser=self.optimiser)
 
     def run(self, scratch: Path) -> pd.DataFrame:
         """Compute the result; it is short and keeps no checkpoint.
@@ -113,7 +130,8 @@ class LanguageOscillation(Experiment):
         character can have there (scales per tensor let BitLinear see a little more). The first three of the validation
         windows with ``test_`` before them. `autocorrelation`, of the logits on the windows learned, `flips`, `flipped`
         and `returned` as in `training.Oscillation`, the last three NaN in full precision; `loss_start` before training;
-        `diverged`.
+        `diverged`. With a remedy also `latents` and `test_latents`, of the network whose weights, latent ones and all
+        others, are the mean over the window.
 
         Raises
         ------
@@ -129,7 +147,6 @@ class LanguageOscillation(Experiment):
         corpus = texts.load(self.text)
         tests = texts.validation_windows(corpus.validation, context=self.context, count=self.tests)
         shape = plain_shape(self.layers, self.width, vocabulary=corpus.vocabulary, context=self.context)
-        stops = (0, *range(self.steps - self.window + 1, self.steps + 1))
         outputs, levels = _functions(self.arm)
         found = []
         with Teller(scratch) as tell:
@@ -143,25 +160,33 @@ class LanguageOscillation(Experiment):
                     Oscillation(one[:, 1:], window=self.window, last=self.window, loss=mean_cross_entropy)
                     for one in sets
                 ]
+                latents = WeightsMean(self.window)
 
-                def look(step: int, model: Any, sets: Any = sets, monitors: Any = monitors) -> None:
+                def look(
+                    step: int, model: Any, sets: Any = sets, monitors: Any = monitors, latents: Any = latents
+                ) -> None:
                     if step > 0:
                         for one, monitor in zip(sets, monitors, strict=True):
                             held = levels(model) if monitor is monitors[0] and levels is not None else None
                             monitor.update(outputs(model, one), held, step=step)
+                        if self.remedy != "none":
+                            latents.add(model)
 
                 ended = descend(
                     _loss,
                     transformer(shape, arm=cast(Arm, self.arm), seed=seed),
                     self.training,
                     data=(jnp.asarray(sets[0]),),
-                    stops=stops,
+                    stops=window_stops(self.window, self.steps),
                     look=look,
                     progress=lambda words, share, place=place: tell(words, (place + share) / len(self.seeds)),
                 )
-                ends, of_tests = (monitor.frame().iloc[-1] for monitor in monitors)
-                row = {name: ends[name] for name in (*_LOSSES, *_OF_TRAINING)}
-                row |= {f"test_{name}": of_tests[name] for name in _LOSSES}
+                ends, of_tests = (last_windows([monitor]).iloc[0] for monitor in monitors)
+                row = {name: ends[name] for name in (*LOSSES, *OF_TRAINING)}
+                row |= {f"test_{name}": of_tests[name] for name in LOSSES}
+                if self.remedy != "none":
+                    for name, one in zip(("latents", "test_latents"), sets, strict=True):
+                        row[name] = _loss_of(outputs, latents.mean, one)
                 found.append(
                     {"seed": seed, "loss_start": float(ended.losses[0]), "least": least_loss(sets[0])}
                     | row
@@ -170,7 +195,8 @@ class LanguageOscillation(Experiment):
         return pd.DataFrame(found)
 
 
-_LOSSES, _OF_TRAINING = ("loss", "averaged", "averaged_last"), ("autocorrelation", "flips", "flipped", "returned")
+def _loss_of(outputs: Any, model: Transformer | None, windows: Integer[np.ndarray, "b t1"]) -> float:
+    return np.nan if model is None else mean_cross_entropy(np.asarray(outputs(model, windows)), windows[:, 1:])
 
 
 def mean_cross_entropy(logits: Float[np.ndarray, "b t vocabulary"], tokens: Integer[np.ndarray, "b t"]) -> float:

@@ -22,6 +22,7 @@ Arm = Literal[  # model variants; see `networks.bitlinear`
 ARMS: tuple[str, ...] = get_args(Arm)
 AFTER_TRAINING: tuple[str, ...] = ("int8-absmax", "sign-ptq")  # quantise what a float arm has trained
 TRAINED_ARMS: tuple[str, ...] = tuple(arm for arm in ARMS if arm not in AFTER_TRAINING)
+SIGNED_ARMS: tuple[str, ...] = ("bitnet", "elastic")  # layers whose weights are signs in training
 FLOAT_ARMS: tuple[str, ...] = ("full", "full-preln", "fp16", "fp16-preln")  # their weights are not quantised
 _HEAD_WIDTH = 16  # entries of a head wherever it divides the width: several heads even in the smallest model
 _MOST_WIDTH, _MOST_LAYERS = 16384, 256

@@ -17,6 +17,7 @@ from ntk1bit.claims.measures import (
     exponent,
     held_out_bound,
     seeds_interval,
+    seeds_ratio,
     select,
 )
 from ntk1bit.errors import InputError
@@ -128,6 +129,16 @@ def test_intervals_of_signed_values_are_students():
     assert found.high == pytest.approx(4.303 / np.sqrt(3), rel=1e-3)  # t_{0.975}(2) times s = 1 over sqrt 3
     assert np.isnan(seeds_interval(np.array([2.0]), "v", "", "", "").low)
     assert np.isnan(seeds_interval(np.array([]), "v", "", "", "").value)
+
+
+def test_ratios_have_a_geometric_mean_and_what_is_left_out_is_counted():
+    found = seeds_ratio(np.array([0.5, 2.0, 1.0]), "v", "", "", "")
+    assert (found.value, found.seeds, found.note) == (pytest.approx(1.0), 3, "")
+    # t_{0.975}(2) times s = log 2 over sqrt 3, in logarithms
+    assert found.high == pytest.approx(np.exp(4.303 * np.log(2) / np.sqrt(3)), rel=1e-3)
+    found = seeds_ratio(np.array([0.5, np.nan, 2.0, np.inf, -0.1]), "v", "", "", "")
+    assert (found.value, found.seeds) == (pytest.approx(1.0), 2)
+    assert found.note.startswith("2 of 5 networks diverged; 1 of 5 ratios below 0 are left out")
 
 
 def bounded(growth):

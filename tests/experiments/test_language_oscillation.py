@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 from ntk1bit.data import text as texts
 from ntk1bit.errors import InputError
 from ntk1bit.experiments import LanguageOscillation
-from ntk1bit.experiments.language_oscillation import _functions, least_loss, mean_cross_entropy
+from ntk1bit.experiments.language_oscillation import REMEDIES, _functions, _loss, least_loss, mean_cross_entropy
 from ntk1bit.networks.transformer import losses, transformer
 from ntk1bit.networks.transformer_shape import Shape
+from ntk1bit.training.descent import descend
+from ntk1bit.training.freezing import FreezingTraining
 from ntk1bit.training.oscillation import oscillation_reference
 
 SMALL = LanguageOscillation("bitnet", 8, "sgd", 0.1, 12, 5, (3, 4), layers=1, windows=3, context=6, tests=4)
@@ -61,6 +66,71 @@ def test_losses_are_those_of_the_logits_of_the_window(tmp_path):
     assert set(np.unique(signs)) <= {-1, 1}
 
 
+MOVING = dataclasses.replace(SMALL, rate=0.5, steps=40, window=10)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> dict[str, pd.DataFrame]:
+    """With each remedy, of the same starts."""
+    scratch = tmp_path_factory.mktemp("cells") / "key"
+    return {one: dataclasses.replace(MOVING, remedy=one).run(scratch) for one in REMEDIES}
+
+
+@pytest.mark.parametrize("name", ["latents", "decay"])
+def test_averaged_latents_are_those_of_a_plain_loop(name, results):
+    corpus = texts.load("pydoc")
+    windows = np.asarray(texts.training_batch(corpus.train, seed=4, step=0, batch=3, context=6), np.int32)
+    tests = np.asarray(texts.validation_windows(corpus.validation, context=6, count=4), np.int32)
+    model: Any = transformer(Shape(1, 8, heads=1, vocabulary=corpus.vocabulary, context=6), arm="bitnet", seed=4)
+    seen: list[Any] = []
+    one = dataclasses.replace(MOVING, remedy=name)
+    descend(_loss, model, one.training, data=(jnp.asarray(windows),), stops=tuple(range(41)), look=lambda step, model: (
+        seen.append(jax.tree.map(np.array, model)) if step > 30 else None
+    ))  # fmt: skip
+    assert len(seen) == 10
+    mean = jax.tree.map(lambda *of: jnp.asarray(np.mean(np.asarray(of, np.float64), axis=0), jnp.float32), *seen)
+    for column, of in (("latents", windows), ("test_latents", tests)):
+        expected = float(losses(mean, jnp.asarray(of)).mean())
+        # sums of ten float32 in another order; a weight of the mean at its threshold might go either way, none does
+        assert results[name][column].iloc[1] == pytest.approx(expected, rel=1000 * EPSILON)
+
+
+def test_every_remedy_does_something_and_averaging_changes_no_training(results):
+    plain, averaged = results["none"], results["latents"]
+    assert "latents" not in plain  # results of before had none
+    pd.testing.assert_frame_equal(averaged[list(plain)], plain)
+    assert (averaged["latents"] != averaged["loss"]).all()
+    for name in ("freezing", "decay"):
+        assert np.isfinite(results[name][["loss", "latents", "test_loss", "test_latents"]].to_numpy()).all()
+        assert (results[name]["loss"] != plain["loss"]).all()
+        assert (results[name]["loss_start"] == plain["loss_start"]).all()
+
+
+def test_without_a_remedy_keys_are_those_of_before_there_were_any():
+    assert SMALL.key == "f3b90cae7c4268779105"
+    assert len({dataclasses.replace(SMALL, remedy=one).key for one in REMEDIES}) == len(REMEDIES)
+
+
+def test_remedies_are_in_the_training():
+    for remedy, schedule in (
+        ("none", "constant"),
+        ("latents", "constant"),
+        ("freezing", "constant"),
+        ("decay", "linear"),
+    ):
+        training = dataclasses.replace(SMALL, remedy=remedy).training
+        assert training.schedule == schedule
+        assert isinstance(training, FreezingTraining) == (remedy == "freezing")
+
+
+def test_a_network_that_diverges_before_the_window_is_said_to(tmp_path):
+    found = LanguageOscillation(
+        "full", 8, "sgd", 1e30, 9, 3, (1,), layers=1, windows=2, context=4, tests=2, remedy="latents"
+    ).run(tmp_path / "a")
+    assert found["diverged"].to_numpy().all()
+    assert found[["loss", "test_loss", "latents", "test_latents"]].isna().to_numpy().all()
+
+
 def test_full_precision_has_no_flips_and_ternary_weights_have_zeros(tmp_path):
     found = LanguageOscillation("full", 8, "adam", 0.01, 4, 3, (1,), layers=1, windows=2, context=4, tests=2).run(
         tmp_path / "a"
@@ -92,5 +162,11 @@ def test_mistakes_are_told():
         LanguageOscillation("sign", 8, "sgd", 0.1, 4, 2, (0,))
     with pytest.raises(InputError, match="from 2 to the 4 steps"):
         LanguageOscillation("full", 8, "sgd", 0.1, 4, 5, (0,))
+    with pytest.raises(InputError, match="remedy"):
+        dataclasses.replace(SMALL, remedy="latent")
+    for arm in ("full", "b158"):
+        with pytest.raises(InputError, match=f"freezing is of signs, not of {arm} weights"):
+            dataclasses.replace(SMALL, arm=arm, remedy="freezing")
+    assert dataclasses.replace(SMALL, arm="bitnet-preln", remedy="freezing").remedy == "freezing"
     assert SMALL.training.rate == 0.1
     assert LanguageOscillation("full", 128, "adam", 0.1, 4, 2, (0,)).training.rate == pytest.approx(0.05)

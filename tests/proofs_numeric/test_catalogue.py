@@ -43,6 +43,7 @@ EXPECTED = {
     ),
     *("C11-layers", "C11-averaged"),
     *("C12", "C12-batches", "C12-momentum", "C12-averages", "C12-remedies", "C12-test", "C12-language"),
+    *("C12-language-remedies", "C12-language-test"),
     *("C13", "C13-precision", "C13-steps"),
     *("T1", "T1-rate", "T2", "T3", "T3-lemmas", "T3-floor", "T4", "T5"),
 }

@@ -187,7 +187,7 @@ def language_study(*, left: Law = 0.5, scatter=-3.0):
     of["averaged"] = (of["loss"] + of["averaged_last"]) / 2
     return Data(
         Path("nowhere"),
-        frames={"oscillation-language": of.assign(test_loss=2.0, test_averaged_last=1.9, flips=0.001)},
+        frames={"oscillation-language": of.assign(test_loss=2.0, test_averaged_last=1.9, flips=0.001, remedy="none")},
     )
 
 
@@ -211,6 +211,14 @@ def test_what_averages_take_of_transformers_is_above_the_least_loss():
 def test_more_than_three_quarters_left_of_one_kind_refutes_it_there(arm):
     found = proof.evidence_language(language_study(left=where(0.9, 0.5, arm=arm, optimiser="adam")))
     assert outcomes(proof.CLAIM_LANGUAGE, found) == OF_LANGUAGE | {f"averaged_last.{arm}.adam": "refuted"}
+
+
+def test_networks_with_a_remedy_are_not_counted():
+    data = language_study()
+    plain = data.frame("oscillation-language")
+    remedied = plain.assign(remedy="decay", averaged_last=plain["loss"])
+    both = Data(Path("nowhere"), frames={"oscillation-language": pd.concat([plain, remedied], ignore_index=True)})
+    assert proof.evidence_language(both).measures == proof.evidence_language(data).measures
 
 
 def test_full_precision_decides_nothing():

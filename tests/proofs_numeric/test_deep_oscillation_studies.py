@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+
 import pytest
 
 from ntk1bit.experiments import DeepOscillation, ExperimentList, LanguageOscillation
-from proofs_numeric.deep_oscillation_studies import ARMS, KINDS, LANGUAGE_RATES, deep_oscillation_studies
+from proofs_numeric.deep_oscillation_studies import (
+    ARMS,
+    KINDS,
+    LANGUAGE_RATES,
+    LANGUAGE_REMEDIES,
+    deep_oscillation_studies,
+)
 from proofs_numeric.studies import PRESETS, studies
 
 TRIALS = {900, 901, 902}
@@ -55,15 +64,29 @@ def test_standard_takes_at_most_eight_minutes_of_two_cores():
 def test_transformers_have_all_arms_optimisers_and_widths_with_seeds_of_their_own(preset):
     (specification,) = (one for name, _, one in deep_oscillation_studies(preset) if name == "oscillation-language")
     assert isinstance(specification, ExperimentList)
-    made = [one for one in specification.experiments if isinstance(one, LanguageOscillation)]
-    assert len(made) == len(specification.experiments) == len(set(made))
+    every = [one for one in specification.experiments if isinstance(one, LanguageOscillation)]
+    assert len(every) == len(specification.experiments) == len(set(every))
+    made = [one for one in every if one.remedy == "none"]
+    remedied = [one for one in every if one.remedy != "none"]
+    tried = sorted((one.arm, one.optimiser, one.remedy) for one in remedied)
+    assert tried == sorted(
+        (arm, optimiser, one)
+        for arm, remedies in LANGUAGE_REMEDIES.items()
+        for one, optimiser in itertools.product(remedies, LANGUAGE_RATES)
+    )
+    assert {one.width for one in remedied} == {sorted({one.width for one in made})[1]}
+    for one in remedied:  # of the same starts and steps as those without, and perhaps more of them
+        (plain,) = {two for two in made if dataclasses.replace(one, remedy="none", seeds=two.seeds) == two}
+        assert one.seeds[: len(plain.seeds)] == plain.seeds
+    assert len({one.seeds for one in remedied}) == 1
     widths = {one.width for one in made}
     assert len(widths) >= 3
     assert len(made) == len(ARMS) * len(LANGUAGE_RATES) * len(widths)
     assert {(one.optimiser, one.rate) for one in made} == set(LANGUAGE_RATES.items())
-    for one in made:
+    for one in every:
         assert len(one.seeds) >= 5
         assert not TRIALS & set(one.seeds)
         assert one.window <= one.steps
     if preset == "standard":
         assert sum(one.cost for one in made) < 1500
+        assert sum(one.cost for one in remedied) < 1440  # twelve minutes of two cores

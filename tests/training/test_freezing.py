@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,11 @@ import pytest
 
 from ntk1bit.errors import InputError
 from ntk1bit.networks import mlp
+from ntk1bit.networks.bitlinear import projection
+from ntk1bit.networks.bitlinear_form import BitLinearForm
 from ntk1bit.networks.mlp import MLP
+from ntk1bit.networks.transformer import transformer
+from ntk1bit.networks.transformer_shape import Shape
 from ntk1bit.training.freezing import FreezingTraining, freezing
 from ntk1bit.training.schedules import Training
 from ntk1bit.training.supervised import train
@@ -23,20 +28,27 @@ LAYERS = (False, True)
 
 
 def steps_of(
-    updates: list[np.ndarray], w: np.ndarray, *, decay: float, threshold: float
+    updates: list[np.ndarray], w: np.ndarray, shared: np.ndarray, *, decay: float, threshold: float
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """The weights after each step and what is frozen in the end, by the definitions, weight by weight."""
-    before, often, frozen = w >= w.mean(axis=1, keepdims=True), np.zeros_like(w), np.zeros(w.shape, bool)
+    """The weights after each step and what is frozen in the end, by the definitions, weight by weight.
+
+    Weights with the same number in `shared` have a mean in common.
+    """
+
+    def signs(w: np.ndarray) -> np.ndarray:
+        means = np.array([w[shared == one].mean() for one in range(shared.max() + 1)])
+        return w >= means[shared]
+
+    before, often, frozen = signs(w), np.zeros_like(w), np.zeros(w.shape, bool)
     found = []
     for update in updates:
-        now = w >= w.mean(axis=1, keepdims=True)
+        now = signs(w)
         often = decay * often + (1 - decay) * (now != before)
         frozen = frozen | (often > threshold)
         w = w.copy()
-        for r in range(len(w)):
-            free = [update[r, k] for k in range(w.shape[1]) if not frozen[r, k]]
-            for k in range(w.shape[1]):
-                w[r, k] -= (np.mean(free) if free else 0.0) if frozen[r, k] else update[r, k]
+        for place in np.ndindex(w.shape):
+            free = update[(shared == shared[place]) & ~frozen]
+            w[place] -= (free.mean() if free.size else 0.0) if frozen[place] else update[place]
         before = now
         found.append(w)
     return found, frozen
@@ -47,7 +59,8 @@ def test_it_is_the_plain_loop(threshold):
     rng = np.random.default_rng(0)
     w = rng.standard_normal((4, 6))
     turns = [np.sign(w) * (-1.0) ** t * 1.5 + 0.3 * rng.standard_normal(w.shape) for t in range(30)]
-    expected, held = steps_of(turns, w, decay=0.8, threshold=threshold)
+    neurons = np.repeat(np.arange(4), 6).reshape(4, 6)
+    expected, held = steps_of(turns, w, neurons, decay=0.8, threshold=threshold)
     transform = freezing(LAYERS, decay=0.8, threshold=threshold)
     params: Any = [{"w": jnp.ones((2, 2))}, {"w": jnp.asarray(w, jnp.float32), "b": jnp.zeros(4)}]
     state: Any = transform.init(params)
@@ -63,6 +76,58 @@ def test_it_is_the_plain_loop(threshold):
         assert np.abs(np.asarray(params[1]["w"]) - wanted).max() < 30 * 4 * EPSILON
     assert np.array_equal(np.asarray(state.frozen[0]), held)
     assert 0 < held.sum() < held.size
+
+
+@pytest.mark.parametrize("arm", ["bitnet", "elastic"])
+@pytest.mark.parametrize("groups", [1, 3])
+def test_of_bit_linear_it_is_the_plain_loop_with_a_mean_for_each_group_of_inputs(groups, arm):
+    made = projection(6, 4, key=jax.random.key(0), arm=arm, form=BitLinearForm(groups=groups))
+    ternary = projection(6, 4, key=jax.random.key(1), arm="b158")
+    w = np.asarray(made.weight, np.float64)
+    rng = np.random.default_rng(0)
+    turns = [np.sign(w) * (-1.0) ** t * 1.5 + 0.3 * rng.standard_normal(w.shape) for t in range(30)]
+    inputs = np.zeros((4, 6), int) if arm == "elastic" else np.tile(np.repeat(np.arange(groups), 6 // groups), (4, 1))
+    expected, held = steps_of(turns, w, inputs, decay=0.8, threshold=0.3)
+    transform = freezing(None, decay=0.8, threshold=0.3)
+    params: Any = {"first": made, "second": [ternary, jnp.ones(3)]}
+    state: Any = transform.init(params)
+    updates: Any
+    for turn, wanted in zip(turns, expected, strict=True):
+        given: Any = jax.tree.map(lambda a: jnp.full_like(a, 0.1), params)
+        given = eqx.tree_at(lambda one: one["first"].weight, given, jnp.asarray(turn, jnp.float32))
+        updates, state = transform.update(given, state, params)
+        for a, b in zip(jax.tree.leaves(updates["second"]), jax.tree.leaves(given["second"]), strict=True):
+            assert np.array_equal(a, b)  # thresholds of ternary weights are no shift: they do not freeze
+        params = jax.tree.map(lambda p, u: p - u, params, updates)
+        # thirty steps of numbers of size 2 in float32
+        assert np.abs(np.asarray(params["first"].weight) - wanted).max() < 30 * 4 * EPSILON
+    assert held.sum() == np.sum(state.frozen[0])
+    assert 0 < held.sum() < held.size
+
+
+def test_frozen_weights_of_a_transformer_keep_their_signs():
+    model: Any = transformer(Shape(1, 8, heads=1, vocabulary=5, context=4), seed=0)
+    transform = freezing(None, decay=0.5, threshold=0.4)  # frozen with the first flip
+    state: Any = transform.init(model)
+    rng = np.random.default_rng(0)
+    kept: list[Any] = []
+    for _ in range(30):
+        noise = jax.tree.map(lambda a: jnp.asarray(0.1 * rng.standard_normal(a.shape), a.dtype), model)
+        updates, state = transform.update(noise, state, model)
+        for (frozen, signs), now in zip(kept, state.signs, strict=False):
+            assert np.array_equal(np.asarray(now)[frozen], signs[frozen])
+        kept = [(np.asarray(f), np.asarray(s)) for f, s in zip(state.frozen, state.signs, strict=True)]
+        model = jax.tree.map(lambda p, u: p - u, model, updates)
+    assert len(kept) == 6  # all projections of the one block
+    assert all(frozen.any() for frozen, _ in kept)
+
+
+def test_a_transformer_without_signs_has_nothing_to_freeze():
+    training = FreezingTraining(5, 0.1, one_bit_layers=None)
+    for arm in ("full", "b158"):
+        model: Any = transformer(Shape(1, 8, heads=1, vocabulary=5, context=4), arm=arm, seed=0)
+        with pytest.raises(InputError, match="no 1-bit layer"):
+            training.gradient_transform.init(model)
 
 
 SPEC = MLP(3, (24, 24), parameterisation="ntk", biases=False)
