@@ -103,7 +103,8 @@ def test_every_remedy_does_something_and_averaging_changes_no_training(results):
     for name in ("freezing", "decay"):
         assert np.isfinite(results[name][["loss", "latents", "test_loss", "test_latents"]].to_numpy()).all()
         assert (results[name]["loss"] != plain["loss"]).all()
-        assert (results[name]["loss_start"] == plain["loss_start"]).all()
+        starts = results[name]["loss_start"].to_numpy()  # another program of the same networks
+        assert starts == pytest.approx(plain["loss_start"].to_numpy(), rel=100 * EPSILON)
 
 
 def test_without_a_remedy_keys_are_those_of_before_there_were_any():
