@@ -8,8 +8,9 @@ Full-batch gradient descent on a loss L summed over inputs, with g_t the gradien
     trained           theta_{t+1} = theta_t - eta dL/dtheta, f_t = f(theta_t)
 
 The second is what a kernel says if it is formed anew at each step, so that f_t - q_t is what single steps do beyond
-their own kernel, added up, and f_t - p_t has the motion of the kernel in it as well. With norms over all inputs and
-outputs,
+their own kernel, added up. f_t - p_t has the motion of the kernel in it as well; but p_t goes by residuals of its own,
+so it corrects itself: whatever descends to y gets there, and a kernel that says too much of each step may still be near
+in the end. With norms over all inputs and outputs,
 
 - **error** = norm(p_t - f_t)/norm(f_t - f_0), and **error_reformed** with q_t: 1 is what the prediction that nothing
   moves has, and beyond 1 that one is better;
@@ -18,8 +19,9 @@ outputs,
 - **ratio** = <g_{t-1}, d_t>/<g_{t-1}, -eta K_{t-1} g_{t-1}>: how much of a step arrives, along the gradient.
 
 Two different things agree or do not. **At the start** the kernel is right about a network's *first* step if `ratio` is
-1 there: of a quantised array it is c of `autodiff.step_ratios`, for any width. **In training** `error` says how long
-that lasts. The first is no evidence of the second: the ratio averages over flips that the error adds up.
+1 there; for small steps that is c of each quantised array, which `autodiff.step_ratios` measures. **In training**
+`error`, and `local` of the later steps, say how long that lasts. The first is no evidence of the second: `ratio` is one
+number along the residual, an average over flips, and leaves open what they do across it, and how the kernel moves.
 """
 
 from __future__ import annotations
