@@ -24,7 +24,7 @@ from ntk1bit.kernels import joint_matrix, predict, spectrum
 Outputs = Float[np.ndarray, "steps n ..."]
 
 
-class Descent(NamedTuple):
+class RecordedDescent(NamedTuple):
     """A training of T steps.
 
     Attributes
@@ -54,7 +54,7 @@ def trained_outputs(
     steps: int,
     flips: WeightSigns,
     tell: Callable[[str, float], None],
-) -> Descent:
+) -> RecordedDescent:
     """Train by gradient descent, and record.
 
     Parameters
@@ -109,7 +109,7 @@ def trained_outputs(
         tell(f"step {t}", t / steps)
     each = np.array(shares)
     each[0, 0] = math.nan
-    return Descent(np.stack(held), np.stack(said[:-1]), each[:, 0], each[:, 1])
+    return RecordedDescent(np.stack(held), np.stack(said[:-1]), each[:, 0], each[:, 1])
 
 
 def predicted_outputs(

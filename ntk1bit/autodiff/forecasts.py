@@ -41,7 +41,7 @@ from ntk1bit.arguments import number, whole
 from ntk1bit.autodiff import rows
 from ntk1bit.autodiff.arriving_steps import step_ratios
 from ntk1bit.autodiff.descents import (
-    Descent,
+    RecordedDescent,
     Outputs,
     kernel_matrix,
     largest_eigenvalue,
@@ -299,7 +299,13 @@ def predict_then_train(
 
 
 def _table(
-    loss: LossName, kernel: np.ndarray, eta: float, targets: np.ndarray, run: Descent, guess: Outputs, reformed: Outputs
+    loss: LossName,
+    kernel: np.ndarray,
+    eta: float,
+    targets: np.ndarray,
+    run: RecordedDescent,
+    guess: Outputs,
+    reformed: Outputs,
 ) -> pd.DataFrame:
     n, steps = len(targets), len(run.said)
     own, matrix = run.outputs[:, :n], kernel_matrix(kernel)
