@@ -207,6 +207,7 @@ COLUMNS = (
     "error of steps 11 to 20",
     "re-formed, step 20",
     "single steps, 11 to 20",
+    "growth, step 20",
     "flips, %",
     "fall of the loss over the predicted one",
 )
@@ -238,6 +239,7 @@ def row(name: str, found: list[TrainingForecast]) -> str:
         (geometric_interval, [one.error_between(half, STEPS) for one in found]),
         (geometric_interval, each(lambda frame: frame["error_reformed"][STEPS])),
         (geometric_interval, each(lambda frame: frame["local"][half + 1 :].median())),
+        (geometric_interval, each(lambda frame: frame["growth"][STEPS])),
         (student_interval, each(lambda frame: 100 * frame["flips_since_start"][STEPS])),
         (student_interval, each(_fall)),
     )

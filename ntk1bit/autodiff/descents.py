@@ -38,7 +38,7 @@ class RecordedDescent(NamedTuple):
     """
 
     outputs: Outputs
-    said: Outputs
+    said: Float[np.ndarray, "moves n ..."]
     flips: Float[np.ndarray, " steps"]
     flips_since_start: Float[np.ndarray, " steps"]
 
@@ -172,23 +172,41 @@ def largest_eigenvalue(kernel: np.ndarray) -> float:
     return float(spectrum(kernel).eigenvalues[0])
 
 
-def read_rate(eta: float | None, eta_rel: float | None, kernel: np.ndarray) -> float:
-    """Return the learning rate, given as it is or in units of 1/lambda_max(K_0); 0.5 of these if neither.
+class Rate(NamedTuple):
+    """A learning rate as it was given: absolute, or in units of 1/lambda_max(K_0)."""
+
+    value: float
+    relative: bool
+
+    def absolute(self, largest: float) -> float:
+        """Return the rate for a kernel with this largest eigenvalue.
+
+        Raises
+        ------
+        InputError
+            If the unit is asked for, and the kernel is zero.
+        """
+        if not self.relative:
+            return self.value
+        if not largest > 0:
+            raise InputError("the kernel at the start is zero, so that eta_rel has no unit; give the rate as eta=...")
+        return self.value / largest
+
+
+def read_rate(eta: float | None, eta_rel: float | None) -> Rate:
+    """Return the rate that one of both gives, or 0.5 in units of 1/lambda_max(K_0).
 
     Raises
     ------
     InputError
-        If both are given, one is not positive, or the kernel is zero, which has no such unit.
+        If both are given, or one is not positive.
     """
     if eta is not None and eta_rel is not None:
         raise InputError("give eta, a learning rate, or eta_rel, one in units of 1/lambda_max, not both")
     if eta is not None:
-        return number("eta", eta, allowed="a positive number", above=0.0)
-    relative = number("eta_rel", 0.5 if eta_rel is None else eta_rel, allowed="a positive number", above=0.0)
-    largest = largest_eigenvalue(kernel)
-    if not largest > 0:
-        raise InputError("the kernel at the start is zero, so that eta_rel has no unit; give the rate as eta=...")
-    return relative / largest
+        return Rate(number("eta", eta, allowed="a positive number", above=0.0), relative=False)
+    relative = 0.5 if eta_rel is None else eta_rel
+    return Rate(number("eta_rel", relative, allowed="a positive number", above=0.0), relative=True)
 
 
 def read_targets(y: Any, outputs: Any, loss: LossName) -> Float[np.ndarray, "n ..."]:

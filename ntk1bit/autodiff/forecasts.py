@@ -16,7 +16,9 @@ in the end. With norms over all inputs and outputs,
   moves has, and beyond 1 that one is better;
 - **local** = norm(d_t + eta K_{t-1} g_{t-1})/norm(d_t) of a single step d_t = f_t - f_{t-1}, and **local_start** with
   K_0: 1 is again nothing moves;
-- **ratio** = <g_{t-1}, d_t>/<g_{t-1}, -eta K_{t-1} g_{t-1}>: how much of a step arrives, along the gradient.
+- **ratio** = <g_{t-1}, d_t>/<g_{t-1}, -eta K_{t-1} g_{t-1}>: how much of a step arrives, along the gradient;
+- **growth** = <g_{t-1}, K_{t-1} g_{t-1}>/<g_{t-1}, K_0 g_{t-1}>: what has become of the kernel there. Of what K_0 says,
+  ratio times growth arrives, and may be near 1 where neither is.
 
 Two different things agree or do not. **At the start** the kernel is right about a network's *first* step if `ratio` is
 1 there; for small steps that is c of each quantised array, which `autodiff.step_ratios` measures. **In training**
@@ -26,7 +28,6 @@ number along the residual, an average over flips, and leaves open what they do a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -41,18 +42,17 @@ from ntk1bit.arguments import number, whole
 from ntk1bit.autodiff import rows
 from ntk1bit.autodiff.arriving_steps import step_ratios
 from ntk1bit.autodiff.descents import (
-    RecordedDescent,
     Outputs,
-    kernel_matrix,
     largest_eigenvalue,
     predicted_outputs,
     read_rate,
     read_targets,
     trained_outputs,
 )
+from ntk1bit.autodiff.forecast_measures import measured_steps, relative_norms
 from ntk1bit.autodiff.frameworks.jax_calls import Evaluate, batch_function
 from ntk1bit.autodiff.frameworks.recognition import library_of, open_network
-from ntk1bit.autodiff.losses import LOSSES, LossName, loss_value, output_gradient
+from ntk1bit.autodiff.losses import LOSSES, LossName, output_gradient
 from ntk1bit.autodiff.parameters import Selection, split_parameters
 from ntk1bit.autodiff.tangent_kernel import ntk
 from ntk1bit.autodiff.weight_signs import Signs, weight_signs
@@ -60,22 +60,6 @@ from ntk1bit.errors import InputError, require_choice
 from ntk1bit.printing import number as written
 from ntk1bit.printing import short_lines, unheard
 
-COLUMNS = (
-    "step",
-    "moved",
-    "error",
-    "error_reformed",
-    "local",
-    "local_start",
-    "ratio",
-    "flips",
-    "flips_since_start",
-    "loss",
-    "loss_predicted",
-    "moved_test",
-    "error_test",
-    "error_reformed_test",
-)
 HOLDS = 0.1  # an error up to which a prediction is said to hold, unless a caller says otherwise
 
 
@@ -106,9 +90,9 @@ class TrainingForecast:
     trained: Outputs
     predicted: Outputs
     reformed: Outputs
-    trained_test: Outputs
-    predicted_test: Outputs
-    reformed_test: Outputs
+    trained_test: Float[np.ndarray, "steps n_test ..."]
+    predicted_test: Float[np.ndarray, "steps n_test ..."]
+    reformed_test: Float[np.ndarray, "steps n_test ..."]
     arriving: dict[str, float]
     counted: str
     _rows: pd.DataFrame
@@ -118,11 +102,11 @@ class TrainingForecast:
 
         Returns
         -------
-        `step`; `moved`, the root mean square of f_t - f_0; `error`, `error_reformed`, `local`, `local_start` and
-        `ratio` as this module defines them; `flips` and `flips_since_start`, the share of `counted` that differs from
-        the step before and from the start; `loss` of f_t and `loss_predicted` of p_t; `moved_test`, `error_test` and
-        `error_reformed_test` on test inputs. NaN: what is of a step at step 0, of a movement where there is none, and
-        of test inputs where there are none. Infinity or NaN: what is of a training or a prediction that diverged.
+        `step`; `moved`, the root mean square of f_t - f_0; `error`, `error_reformed`, `local`, `local_start`, `ratio`
+        and `growth` as this module defines them; `flips` and `flips_since_start`, the share of `counted` that differs
+        from the step before and from the start; `loss` of f_t and `loss_predicted` of p_t; `moved_test`, `error_test`
+        and `error_reformed_test` on test inputs. NaN: what is of a step at step 0, of a movement where there is none,
+        and of test inputs where there are none. Infinity or NaN: what is of a training or a prediction that diverged.
         """
         return self._rows.copy()
 
@@ -159,7 +143,7 @@ class TrainingForecast:
         with np.errstate(invalid="ignore"):
             moved = self.trained[last] - self.trained[first]
             apart = self.predicted[last] - self.predicted[first] - moved
-            return float(_share(apart[None], moved[None])[0])
+            return float(relative_norms(apart[None], moved[None])[0])
 
     def __repr__(self) -> str:
         """Say what agrees at the start and what in training, apart."""
@@ -253,23 +237,18 @@ def predict_then_train(
     """
     steps = whole("steps", steps, allowed="a whole number, 1 or more", least=1)
     require_choice("loss", loss, LOSSES)
+    given = read_rate(eta, eta_rel)
     tell = unheard if progress is None else progress
     library = library_of(module)
     if library == "torch":
         raise InputError("predict_then_train takes JAX networks, and this one is of PyTorch; module_ntk takes both")
     network = open_network(module, library, params=params, state=state)
-    inputs = rows.read_inputs("x", x)
+    inputs, test = rows.read_inputs("x", x), None
     f = batch_function(network, inputs, evaluate).f
     every, n = inputs, rows.count(inputs)
-    settings: dict[str, Any] = {"trace_outputs": False, "parameters": parameters, "memory_budget": memory_budget}
-    kernel = ntk(f, network.params, inputs, **settings)
-    kernel_test = None
     if x_test is not None:
         inputs, test = rows.match_inputs(inputs, rows.read_inputs("x_test", x_test))
         every = jax.tree.map(lambda *parts: jnp.concatenate(parts), inputs, test)
-        kernel_test = ntk(f, network.params, test, inputs, **settings)
-    tell("kernel at the start", 0.0)
-    rate = read_rate(eta, eta_rel, kernel)
     split, trained, frozen = split_parameters(network.params, parameters)
 
     def outputs_of(trained: Any, frozen: Any, x: Any) -> jax.Array:
@@ -277,6 +256,12 @@ def predict_then_train(
 
     targets = read_targets(y, jax.eval_shape(outputs_of, trained, frozen, inputs), loss)
     flips = weight_signs(network, library, split, (trained, frozen), signs)
+    settings: dict[str, Any] = {"trace_outputs": False, "parameters": parameters, "memory_budget": memory_budget}
+    kernel = ntk(f, network.params, inputs, **settings)
+    kernel_test = None if test is None else ntk(f, network.params, test, inputs, **settings)
+    largest = largest_eigenvalue(kernel)
+    rate = given.absolute(largest)
+    tell("kernel at the start", 0.0)
     run = trained_outputs(outputs_of, loss, (trained, frozen), targets, rate, every, n, steps, flips, tell)
     first = run.outputs[0]
     guess = predicted_outputs(loss, kernel, kernel_test, targets, first[:n], first[n:], rate, steps)
@@ -284,7 +269,7 @@ def predict_then_train(
     gradient = output_gradient(loss, first[:n], targets)
     return TrainingForecast(
         eta=rate,
-        eta_rel=rate * largest_eigenvalue(kernel),
+        eta_rel=rate * largest,
         loss=loss,
         trained=run.outputs[:, :n],
         predicted=guess[:, :n],
@@ -294,53 +279,5 @@ def predict_then_train(
         reformed_test=reformed[:, n:],
         arriving=step_ratios(f, network.params, inputs, gradient, move=move, parameters=parameters),
         counted=flips.counted,
-        _rows=_table(loss, kernel, rate, targets, run, guess, reformed),
+        _rows=measured_steps(loss, kernel, rate, targets, run, guess, reformed),
     )
-
-
-def _table(
-    loss: LossName,
-    kernel: np.ndarray,
-    eta: float,
-    targets: np.ndarray,
-    run: RecordedDescent,
-    guess: Outputs,
-    reformed: Outputs,
-) -> pd.DataFrame:
-    n, steps = len(targets), len(run.said)
-    own, matrix = run.outputs[:, :n], kernel_matrix(kernel)
-    nothing = [math.nan]
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        change, said = np.diff(own, axis=0), run.said[:, :n]
-        gradients = [output_gradient(loss, one, targets) for one in own[:-1]]
-        by_start = [-eta * (matrix @ g.reshape(-1)).reshape(g.shape) for g in gradients]
-        along = [(float(np.vdot(g, d)), float(np.vdot(g, s))) for g, d, s in zip(gradients, change, said, strict=True)]
-        columns: dict[str, Any] = {
-            "step": np.arange(steps + 1),
-            "moved": _norms(own - own[0]) / math.sqrt(own[0].size),
-            "error": _share(guess[:, :n] - own, own - own[0]),
-            "error_reformed": _share(reformed[:, :n] - own, own - own[0]),
-            "local": np.concatenate([nothing, _share(change - said, change)]),
-            "local_start": np.concatenate([nothing, _share(change - np.stack(by_start), change)]),
-            "ratio": np.array(nothing + [a / s if s else math.nan for a, s in along]),
-            "flips": run.flips,
-            "flips_since_start": run.flips_since_start,
-            "loss": [float(loss_value(loss, jnp.asarray(f), jnp.asarray(targets))) for f in own],
-            "loss_predicted": [float(loss_value(loss, jnp.asarray(p), jnp.asarray(targets))) for p in guess[:, :n]],
-        }
-        test = run.outputs[:, n:]
-        moved = test - test[0]
-        columns["moved_test"] = _norms(moved) / math.sqrt(test[0].size) if test.size else math.nan
-        columns["error_test"] = _share(guess[:, n:] - test, moved)
-        columns["error_reformed_test"] = _share(reformed[:, n:] - test, moved)
-    return pd.DataFrame(columns, columns=list(COLUMNS))
-
-
-def _norms(arrays: Outputs) -> Float[np.ndarray, " steps"]:
-    return np.linalg.norm(arrays.reshape(len(arrays), -1), axis=1)
-
-
-def _share(apart: Outputs, whole: Outputs) -> Float[np.ndarray, " steps"]:
-    """Return the norm of one over that of the other for each step, NaN where nothing moved."""
-    size = _norms(whole)
-    return np.where(size > 0, _norms(apart) / size, math.nan)

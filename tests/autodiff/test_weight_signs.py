@@ -8,7 +8,7 @@ import pytest
 
 from ntk1bit.autodiff import quantize
 from ntk1bit.autodiff.frameworks.recognition import library_of, open_network
-from ntk1bit.autodiff.frameworks.weight_quantiser import WeightQuantiser
+from ntk1bit.autodiff.frameworks.weight_quantiser import Bits, WeightQuantiser
 from ntk1bit.autodiff.parameters import split_parameters
 from ntk1bit.autodiff.weight_signs import flipped, latent_signs, quantised_integers, weight_signs
 from ntk1bit.networks.quantizers import quantize_activations, quantize_neurons, quantize_tensor, quantize_ternary
@@ -22,9 +22,11 @@ INTEGERS = {
     "int8": lambda w: quantize_activations(w).q,
 }
 
+BITS: tuple[Bits, ...] = ("one_bit", "one_bit_tensor", "ternary", "int8")
+
 
 @pytest.mark.parametrize("neurons", ["first", "last"])
-@pytest.mark.parametrize("bits", INTEGERS)
+@pytest.mark.parametrize("bits", BITS)
 def test_integers_are_those_of_the_quantiser(bits, neurons):
     given = {"w": jnp.asarray(W if neurons == "first" else W.T), "bias": jnp.ones((2, 2))}
     (found,) = quantised_integers(WeightQuantiser(bits), given, neurons)
@@ -40,7 +42,7 @@ def test_convolutions_have_a_scale_for_each_neuron():
 
 
 def test_a_neuron_of_equal_weights_does_not_flip():
-    for bits in INTEGERS:
+    for bits in BITS:
         one, other = (
             quantised_integers(WeightQuantiser(bits), {"w": jnp.full((2, 3), size)}, "first") for size in (0.5, 0.7)
         )
