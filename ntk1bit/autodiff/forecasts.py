@@ -193,7 +193,8 @@ def predict_then_train(
     ----------
     module, x, params, state, parameters, evaluate, memory_budget
         As for `module_ntk`; JAX networks only. The network is left as it is: a copy of its parameters is trained, in
-        evaluation mode, by the gradient of the loss that JAX's automatic differentiation gives.
+        evaluation mode, by the gradient of the loss that JAX's automatic differentiation gives. Parameters of 16 bits
+        are trained in 16 bits, where small steps round to none.
     y
         Targets, of the shape of the outputs: (n,) or (n, outputs). For ``"cross_entropy"`` probabilities of classes
         (one-hot, say), for ``"logistic"`` numbers from 0 to 1.
