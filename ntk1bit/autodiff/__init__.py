@@ -15,6 +15,7 @@ from ntk1bit.old_names import missing_name
 if TYPE_CHECKING:
     from ntk1bit.autodiff.arriving_steps import expected_ratio, step_ratios
     from ntk1bit.autodiff.diagonals import ntk_diagonal
+    from ntk1bit.autodiff.forecasts import TrainingForecast, predict_then_train
     from ntk1bit.autodiff.infinite import infinite_ntk
     from ntk1bit.autodiff.kernel_watch import KernelWatch
     from ntk1bit.autodiff.losses import LossKernel, loss_kernel, loss_operator
@@ -30,6 +31,7 @@ _MODULES = {
     "KernelWatch": "kernel_watch",
     "LossKernel": "losses",
     "NtkOperator": "operators",
+    "TrainingForecast": "forecasts",
     "describe_module": "module_kernels",
     "expected_ratio": "arriving_steps",
     "gradient_features": "projections",
@@ -41,6 +43,7 @@ _MODULES = {
     "ntk": "tangent_kernel",
     "ntk_diagonal": "diagonals",
     "ntk_operator": "operators",
+    "predict_then_train": "forecasts",
     "quantize": "quantised_networks",
     "step_ratios": "arriving_steps",
     "surrogate_sensitivity": "surrogate_distances",
@@ -51,6 +54,7 @@ __all__ = [
     "KernelWatch",
     "LossKernel",
     "NtkOperator",
+    "TrainingForecast",
     "describe_module",
     "expected_ratio",
     "gradient_features",
@@ -62,6 +66,7 @@ __all__ = [
     "ntk",
     "ntk_diagonal",
     "ntk_operator",
+    "predict_then_train",
     "quantize",
     "step_ratios",
     "surrogate_sensitivity",

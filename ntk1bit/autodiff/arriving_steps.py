@@ -96,7 +96,7 @@ def step_ratios(
         raise InputError("r contains NaN or infinity; it must hold finite numbers, one for each output")
     weights = jnp.asarray(given)
     with explained("f cannot be evaluated on these parameters and inputs"):
-        shape = jax.eval_shape(f, params, x).shape
+        shape = jax.eval_shape(lambda at, frozen, x: f(split.join(at, frozen), x), trained, frozen, x).shape
     if shape != weights.shape:
         raise InputError(f"r must have the shape of the outputs, {shape}, got {weights.shape}")
 
@@ -104,8 +104,8 @@ def step_ratios(
         return jnp.vdot(weights, f(split.join(at, frozen), inputs))
 
     rest = (frozen, weights, x)
-    value = _compiled(weighted, trained, *rest)
-    gradient = _compiled(jax.grad(weighted), trained, *rest)(trained, *rest)
+    value = programs.compiled("step", weighted, trained, *rest)
+    gradient = programs.compiled("step", jax.grad(weighted), trained, *rest)(trained, *rest)
     found = {}
     for place, (path, g, array) in enumerate(zip(split.paths, gradient, trained, strict=True)):
         square = float(jnp.vdot(g, g))
@@ -120,18 +120,6 @@ def step_ratios(
         ]
         found[path] = (ends[0] - ends[1]) / (2 * epsilon * square)
     return found
-
-
-def _compiled(function: Callable[..., Any], *args: Any) -> Callable[..., list[jax.Array]]:
-    """Compile a function, or find what was compiled for one of the same program; it returns its leaves as a list."""
-    program = programs.trace(function, *args)
-
-    def make() -> Callable[..., list[jax.Array]]:
-        held = programs.opened(program)
-        return jax.jit(lambda constants, given: programs.evaluate(held, (), [*constants, *given]))
-
-    run = programs.kept(("step", program.key), make)
-    return lambda *given: run(program.constants, jax.tree.leaves(given))
 
 
 def expected_ratio(quantiser: str, gradient: Float[Any, "m d"]) -> float:

@@ -22,9 +22,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Inexact
+from jaxtyping import Array, Float, Inexact
+from scipy import special
 
 from ntk1bit.autodiff import rows
 from ntk1bit.autodiff.diagonals import diagonal_blocks
@@ -129,6 +131,29 @@ def loss_operator(
     factors = _factors(f, params, x, loss, parameters)
     outputs = ntk_operator(f, params, x, trace_outputs=False, parameters=parameters, memory_budget=memory_budget)
     return LossOperator(outputs, factors.astype(np.float64), loss)
+
+
+def loss_value(loss: LossName, outputs: Float[Array, "n ..."], y: Float[Array, "n ..."]) -> Float[Array, ""]:
+    """Return a loss of outputs f, summed over inputs (and outputs): a function of JAX arrays, to be differentiated.
+
+    1/2 norm(f - y)^2; - sum_o y_o log softmax(f)_o; log(1 + exp(f)) - y f.
+    """
+    if loss == "squared":
+        return 0.5 * jnp.sum((outputs - y) ** 2)
+    if loss == "cross_entropy":
+        return -jnp.sum(y * jax.nn.log_softmax(outputs, axis=-1))
+    return jnp.sum(jax.nn.softplus(outputs) - y * outputs)
+
+
+def output_gradient(
+    loss: LossName, outputs: Float[np.ndarray, "n ..."], y: Float[np.ndarray, "n ..."]
+) -> Float[np.ndarray, "n ..."]:
+    """Return the gradient of `loss_value` by outputs, in closed form and in the dtype of NumPy arrays."""
+    if loss == "squared":
+        return outputs - y
+    if loss == "cross_entropy":
+        return special.softmax(outputs, axis=-1) * y.sum(axis=-1, keepdims=True) - y
+    return special.expit(outputs) - y
 
 
 class LossOperator(SymmetricOperator):

@@ -101,6 +101,21 @@ def kept(key: Hashable, make: Callable[[], _Made]) -> _Made:
     return made
 
 
+def compiled(kind: str, function: Callable[..., Any], *args: Any) -> Callable[..., list[jax.Array]]:
+    """Compile a function, or find what was compiled for one of the same program; it returns its leaves as a list.
+
+    Derivatives that the function itself takes are part of what is traced; what is returned is not to be differentiated.
+    """
+    program = trace(function, *args)
+
+    def make() -> Callable[..., list[jax.Array]]:
+        held = opened(program)
+        return jax.jit(lambda constants, given: evaluate(held, (), [*constants, *given]))
+
+    run = kept((kind, program.key), make)
+    return lambda *given: run(program.constants, jax.tree.leaves(given))
+
+
 def clipped(jaxpr: Any) -> Any:
     """Return the program with its reads beyond the end of an array made explicit.
 

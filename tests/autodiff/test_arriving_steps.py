@@ -99,6 +99,15 @@ def test_arrays_are_chosen_by_their_path_and_those_without_gradient_have_none():
     assert set(step_ratios(f, params, X, R, parameters=lambda path: path == "used")) == {"used"}
 
 
+def test_parameters_may_hold_functions_beside_arrays():
+    def f(params, x):
+        return params["activation"](x @ params["w"])
+
+    found = step_ratios(f, {"w": jnp.ones(400) / 400, "activation": jnp.tanh}, X, R)
+    assert set(found) == {"w"}
+    assert found["w"] == pytest.approx(1.0, abs=2e-3)  # as above
+
+
 def test_what_cannot_be_measured_is_refused():
     def f(w, x):
         return x @ w

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ntk1bit.autodiff import loss_kernel, loss_operator, ntk
+from ntk1bit.autodiff.losses import loss_value, output_gradient
 from ntk1bit.errors import InputError
 from ntk1bit.kernels import joint_matrix, nystrom_factor, spectrum
 
@@ -90,3 +91,17 @@ def test_mistakes_are_named():
         loss_kernel(mlp, PARAMS, X, loss="hinge")  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="unknown loss"):
         loss_operator(mlp, PARAMS, X, loss="hinge")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_gradient_of_a_loss_is_that_of_its_value(loss):
+    f = RNG.standard_normal((N, K))
+    y = np.eye(K)[np.arange(N) % K]
+    found = output_gradient(loss, f, y)
+    expected = jax.grad(lambda f: loss_value(loss, f, jnp.asarray(y, f.dtype)))(jnp.asarray(f, jnp.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)  # float32: probabilities of size 1
+    assert found.dtype == np.float64
+    curved = jax.hessian(lambda f: loss_value(loss, f[None], jnp.asarray(y[:1], f.dtype)))(
+        jnp.asarray(f[0], jnp.float32)
+    )
+    np.testing.assert_allclose(curved, jax.hessian(LOSSES[loss])(jnp.asarray(f[0], jnp.float32)), atol=1e-6)

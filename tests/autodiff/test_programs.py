@@ -266,3 +266,18 @@ def test_a_loop_that_is_not_differentiated_may_be_of_any_kind():
     expected = 3 * h @ h.T
     # float32 sums of products, which cancel in some entries: off by roundings of the largest
     np.testing.assert_allclose(ntk(f, W, X), expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+
+
+def test_a_compiled_function_is_found_again_by_its_program_and_reads_captured_arrays_anew():
+    def capturing(scale):
+        array = jnp.full(3, scale)
+        return lambda w, x: {"product": x @ w * array, "gradient": jax.grad(lambda w: (x @ w).sum())(w)}
+
+    run = programs.compiled("test", capturing(2.0), jnp.asarray(W), jnp.asarray(X))
+    gradient, product = run(jnp.asarray(W), jnp.asarray(X))  # leaves in the order of their keys
+    np.testing.assert_allclose(product, 2 * X @ W, rtol=1e-5, atol=1e-6)  # float32
+    np.testing.assert_allclose(gradient, np.repeat(X.sum(axis=0)[:, None], 3, axis=1), rtol=1e-5, atol=1e-6)
+    held = list(programs._kept)
+    again = programs.compiled("test", capturing(3.0), jnp.asarray(W), jnp.asarray(X))
+    assert list(programs._kept) == held
+    np.testing.assert_allclose(again(jnp.asarray(W), jnp.asarray(X))[1], 3 * X @ W, rtol=1e-5, atol=1e-6)
