@@ -77,6 +77,30 @@ def examine(
     MissingGradientWarning
         If part of what parameters do to the output is not in the gradient.
     """
+    examined, examination = _read(f, params, x, x2, parameters)
+    if passed is not None and examination.passed == passed:
+        return examination
+    network, inputs, other, _ = examination
+    few = rows.few(inputs if other is None or rows.count(inputs) > 1 else other)
+    together = examined.trace(rows.shapes(few))
+    rows.check_rows_apart(together, network.program, (*network.trained, *network.frozen), few)
+    examined.check_gradients(network, inputs)
+    return examination
+
+
+def unexamined(f: Function, params: Params, x: Any, x2: Any = None, *, parameters: Selection = None) -> Examination:
+    """Return what `examine` does, of a network that it has passed elsewhere: rows and gradients are not tried here.
+
+    Raises
+    ------
+    InputError
+        If shapes or numbers are not as `ntk` asks for.
+    """
+    return _read(f, params, x, x2, parameters)[1]
+
+
+def _read(f: Function, params: Params, x: Any, x2: Any, parameters: Selection) -> tuple[_Examined, Examination]:
+    """Read parameters and inputs, and trace the function of one input."""
     inputs = rows.read_inputs("x", x)
     other = None if x2 is None or x2 is x else rows.read_inputs("x2", x2)
     if other is not None:
@@ -87,13 +111,7 @@ def examine(
     program = examined.trace(rows.shapes(inputs, 1))
     outputs = tuple(program.jaxpr.outvars[0].aval.shape[1:])
     network = Network(program, trained, frozen, outputs, rows.shapes(inputs, 1))
-    examination = Examination(network, inputs, other, split.paths)
-    if passed is not None and examination.passed == passed:
-        return examination
-    few = rows.few(inputs if other is None or rows.count(inputs) > 1 else other)
-    rows.check_rows_apart(examined.trace(rows.shapes(few)), program, (*trained, *frozen), few)
-    examined.check_gradients(network, inputs)
-    return examination
+    return examined, Examination(network, inputs, other, split.paths)
 
 
 class _Known:
