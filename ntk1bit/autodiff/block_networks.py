@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,7 @@ _ARGUMENTS = ("module", "params", "state", "parameters", "evaluate")  # of `modu
 _ADDRESS = re.compile(r"0x[0-9a-f]+")  # of a Python function, in the text of a program
 
 
+@runtime_checkable
 class KernelBlocks(Protocol):
     """A network that has passed the checks of its kernel, here or elsewhere."""
 
