@@ -54,10 +54,10 @@ def processes():
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-@pytest.mark.parametrize("block", [1, 4, 7, 50])
+@pytest.mark.parametrize("block", [1, 3, 5, 50])
 @pytest.mark.parametrize("trace", [True, False])
 def test_blocks_of_any_size_make_the_whole_kernel(maker, block, trace):
-    make, x, x2 = MAKERS[maker], inputs(7), inputs(5, seed=1)
+    make, x, x2 = MAKERS[maker], inputs(5), inputs(3, seed=1)
     # float32: sums of at most 136 products, in another order
     close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
     own = ntk_on_workers(make, x, executor=Here(), block=block, trace_outputs=trace)
