@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from ntk1bit.autodiff import programs, rows
 from ntk1bit.autodiff.derivatives import Network
 from ntk1bit.autodiff.explanations import VMAP, explained
-from ntk1bit.autodiff.missing_gradients.gradient_paths import check_gradient_paths, telling_rows
+from ntk1bit.autodiff.missing_gradients.gradient_paths import missing_gradients_of, telling_rows, warn_of_missing
 from ntk1bit.autodiff.parameters import Selection, Split, split_parameters
 from ntk1bit.autodiff.programs import Program
 from ntk1bit.errors import InputError
@@ -115,9 +115,11 @@ def _read(f: Function, params: Params, x: Any, x2: Any, parameters: Selection) -
 
 
 class _Known:
-    """What is known of a program: whether gradients get through."""
+    """What is known of a program: whether gradients get through, and if not, what was found last, at which numbers."""
 
     sound = False
+    numbers: Hashable = None
+    missing = ""
 
 
 class _Examined:
@@ -157,14 +159,20 @@ class _Examined:
     def check_gradients(self, network: Network, inputs: Any) -> None:
         """Check that gradients get through, by this program's numbers too where an operation on the way may jump.
 
-        A program in which none was missing counts as sound at other parameters as well; one that lacks some is told of
-        at every call.
+        A program in which none was missing counts as sound at other parameters as well. One that lacks some is told of
+        at every call; it is tried again, which takes long, unless the numbers are those of the last time to the last
+        bit: at others it may lack less or more.
         """
         with explained("f cannot be differentiated"):
             known = programs.kept(("gradients", network.key, self.split.paths), _Known)
-            if not known.sound:
-                at = (network.trained, (network.frozen, telling_rows(inputs)))
-                known.sound = check_gradient_paths(self, *at, self.split.paths)
+            if known.sound:
+                return
+            at = (network.trained, (network.frozen, telling_rows(inputs)))
+            numbers = programs.contents(jax.tree.leaves((*at, network.program.constants)))
+            if known.numbers != numbers:
+                known.missing = missing_gradients_of(self, *at, self.split.paths)
+                known.numbers, known.sound = numbers, not known.missing
+            warn_of_missing(known.missing)
 
     def _hint(self, inputs: Any, given: Any = None) -> str:
         """Say what is likely meant: a network of one input, or inputs that lack an axis."""
