@@ -11,10 +11,10 @@ import itertools
 import pickle
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent import futures
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,30 +133,20 @@ def ntk_on_workers(
     settings = _settings(opened.network, method, budget, trace)
     kernel = _empty(opened, trace)
     pairs = _pairs(opened, size)
-    sent = _sent(make)
-    if len(sent) > _CARRIED:
-        warnings.warn(
-            f"make carries {len(sent) / 2**20:.1f} MiB, which travel with each of {len(pairs)} pairs of blocks; let it "
-            "read arrays from a file",
-            UserWarning,
-            stacklevel=2,
-        )
+    sent = _sent(make, len(pairs))
     with _kept_in(folder, opened, settings, size) as kept:
         missing = [pair for pair in pairs if not _found(kernel, pair, kept)]
         if kept is not None and kept.damaged:
             warnings.warn(f"{kept.damaged} damaged blocks in {folder} were set aside", UserWarning, stacklevel=2)
-        said: set[str] = set()
-        for done, (pair, block_of_kernel, heard) in enumerate(
-            _computed(executor, sent, opened, settings, missing), start=len(pairs) - len(missing) + 1
-        ):
-            kernel[pair] = block_of_kernel
-            if kept is not None:
-                kept.write(pair.name, block_of_kernel)
-            for words in sorted({*heard} - said):
-                warnings.warn(words, UserWarning, stacklevel=2)
-            said |= {*heard}
-            if progress is not None:
-                progress(f"block {done} of {len(pairs)}", done / len(pairs))
+        with closing(_computed(executor, sent, opened, settings, missing)) as ended:
+            for done, (pair, found, heard) in enumerate(ended, start=len(pairs) - len(missing) + 1):
+                kernel[pair] = found
+                if kept is not None:
+                    kept.write(pair.name, found)
+                for words in heard:
+                    warnings.warn(words, UserWarning, stacklevel=2)
+                if progress is not None:
+                    progress(f"block {done} of {len(pairs)}", done / len(pairs))
     if not np.any(kernel):
         opened.network.refuse_dead(opened.x, opened.x2)
     if not np.isfinite(kernel).all():
@@ -183,7 +173,7 @@ def block_by_block(
 
 
 _place = threading.Lock()  # of this process: an executor may have several threads, and warnings belong to all of them
-_held: dict[str, KernelBlocks] = {}  # the network made last, by its fingerprint
+_held: dict[tuple[str, str, int], KernelBlocks] = {}  # the network made last, by its fingerprint, method and budget
 
 
 def compute_block(
@@ -207,7 +197,8 @@ def compute_block(
     """
     with _place, _jax_settings(settings), warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        if settings.fingerprint not in _held:
+        held_as = settings.fingerprint, settings.method, settings.budget
+        if held_as not in _held:
             made = open_blocks(
                 _arrived(sent)(), x, x2, method=settings.method, budget=settings.budget, examined=True
             ).network
@@ -217,8 +208,8 @@ def compute_block(
                     "file, another version of a library?); it must return the same everywhere, to the last bit"
                 )
             _held.clear()
-            _held[settings.fingerprint] = made
-        kernel = _held[settings.fingerprint].block(x, x2, trace=settings.trace)
+            _held[held_as] = made
+        kernel = _held[held_as].block(x, x2, trace=settings.trace)
     return kernel, [str(one.message) for one in heard if issubclass(one.category, UserWarning)]
 
 
@@ -239,9 +230,12 @@ def _jax_settings(settings: _Settings) -> Iterator[None]:
 
 def _computed(
     executor: Executor, sent: bytes, opened: OpenedBlocks, settings: _Settings, pairs: list[_Pair]
-) -> Iterator[tuple[_Pair, np.ndarray, list[str]]]:
-    """Have pairs computed, and yield each as it ends; whatever ends this early cancels those that have not begun."""
-    waiting, begun = iter(pairs), dict[Future[Any], _Pair]()
+) -> Generator[tuple[_Pair, np.ndarray, list[str]], None, None]:
+    """Have pairs computed, and yield each as it ends, with what is warned of for the first time.
+
+    Whatever ends this early cancels those that have not begun.
+    """
+    waiting, begun, said = iter(pairs), dict[Future[Any], _Pair](), set[str]()
     other = opened.x if opened.x2 is None else opened.x2
     try:
         while True:
@@ -258,7 +252,8 @@ def _computed(
                 pair = begun.pop(future)
                 with _told(pair):
                     found, heard = future.result()
-                yield pair, found, heard
+                yield pair, found, sorted({*heard} - said)
+                said |= {*heard}
     finally:
         for future in begun:
             future.cancel()
@@ -281,12 +276,20 @@ def _told(pair: _Pair) -> Iterator[None]:
         raise InputError(f"{pair} failed on a worker: {type(problem).__name__}: {_line(problem)}; {_KEPT}") from None
 
 
-def _sent(make: Make) -> bytes:
+def _sent(make: Make, pairs: int) -> bytes:
     """Pickle what makes the network: here, so that a function that cannot be sent is refused before anything begins."""
     try:
-        return pickle.dumps(make)
+        sent = pickle.dumps(make)
     except Exception as problem:  # whatever is in a partial
         raise InputError(f"make cannot be sent to workers: {_line(problem)}; {_TO_BE_FOUND}") from None
+    if len(sent) > _CARRIED:
+        warnings.warn(
+            f"make carries {len(sent) / 2**20:.1f} MiB, which travel with each of {pairs} pairs of blocks; let it read "
+            "arrays from a file",
+            UserWarning,
+            stacklevel=3,
+        )
+    return sent
 
 
 def _arrived(sent: bytes) -> Make:

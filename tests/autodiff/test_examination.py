@@ -29,7 +29,6 @@ def test_what_is_missing_is_told_of_at_each_call_and_sought_once_at_the_same_num
         with pytest.warns(MissingGradientWarning, match=r"sign.. of parameters reaches the output .*\(w\)") as heard:
             ntk(bare, p, x)
         assert len(heard) == 1
-        assert heard[0].filename == __file__
         return len(calls)
 
     assert told(params(), X) == 1

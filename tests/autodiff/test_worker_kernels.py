@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import functools
+import sys
+import types
 import warnings
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
@@ -140,6 +142,17 @@ def test_what_fails_in_a_worker_is_told_in_a_line(processes, make, message):
     assert "\n" not in str(told.value)
 
 
+def test_a_make_that_workers_do_not_find_is_told_of_in_a_line(processes, monkeypatch):
+    """As one that is typed in a notebook."""
+    here = types.ModuleType("only_here")
+    exec("def make():\n    from tests.autodiff.made_networks import tanh\n    return tanh()", here.__dict__)
+    monkeypatch.setitem(sys.modules, "only_here", here)
+    message = "make is not found in the worker: ModuleNotFoundError: .*'only_here'; define it at the top level of"
+    with pytest.raises(InputError, match=message) as told:
+        ntk_on_workers(here.__dict__["make"], inputs(3) + 9, executor=processes, memory_budget=1 << 20)
+    assert "\n" not in str(told.value)
+
+
 def test_a_computation_that_was_stopped_goes_on_where_it_was(tmp_path):
     folder, x = tmp_path / "kernel", inputs(8)
     with pytest.raises(
@@ -197,6 +210,17 @@ def test_an_estimator_that_has_changed_is_another_network(tmp_path):
     ntk_on_workers(functools.partial(make, 1.0), **asked)
     with pytest.raises(InputError, match="other network;"):
         ntk_on_workers(functools.partial(make, 0.5), **asked)
+
+
+def test_a_worker_takes_the_method_and_budget_of_each_call():
+    """The network that it holds is the same."""
+    asked = {"x": inputs(4), "executor": Here()}
+    ntk_on_workers(made_networks.tanh, **asked)
+    with pytest.warns(UserWarning, match="memory_budget is 0.0 MiB, but method"):
+        ntk_on_workers(made_networks.tanh, memory_budget=1, **asked)
+    ntk_on_workers(made_networks.one_bit, **asked)
+    with pytest.raises(InputError, match="custom_vjp, which cannot be pushed forward"):
+        ntk_on_workers(made_networks.one_bit, method="vector_products", **asked)
 
 
 def test_missing_gradients_and_budgets_are_told_of_once():
