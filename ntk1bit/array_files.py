@@ -31,6 +31,7 @@ _HEADERS: dict[tuple[int, int], Callable[..., tuple[tuple[int, ...], bool, np.dt
     (2, 0): npy.read_array_header_2_0,
 }
 _Read = TypeVar("_Read")
+_Stream = IO[bytes] | io.BufferedIOBase  # a member of an archive is the latter, and no IO but for type checkers
 
 
 class ArrayFileError(Exception):
@@ -157,7 +158,7 @@ def _members(listed: list[zipfile.ZipInfo], size: int, compressed: bool) -> dict
     return members
 
 
-def _header(stream: IO[bytes], size: int) -> Header:
+def _header(stream: _Stream, size: int) -> Header:
     """Read the header at the beginning of `size` bytes, and hold it against their number."""
     beginning = io.BytesIO(stream.read(min(size, _LONGEST)))
     try:
@@ -189,7 +190,7 @@ def _checked(array: Shaped[np.ndarray, ...]) -> Shaped[np.ndarray, ...]:
     return native
 
 
-def _quietly(read: Callable[..., _Read], stream: IO[bytes]) -> _Read:
+def _quietly(read: Callable[..., _Read], stream: _Stream) -> _Read:
     """Read without NumPy's warnings of how old a file is."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

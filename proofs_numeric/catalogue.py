@@ -5,9 +5,10 @@ A claim's module is imported when the claim is chosen: it brings in the networks
 
 from __future__ import annotations
 
+import difflib
 from importlib import import_module
 
-from ntk1bit.errors import require_choice
+from ntk1bit.errors import InputError
 from proofs_numeric.proof import Proof
 
 MODULES = {  # id of a claim -> the module that holds it, in whose PROOFS it is
@@ -133,6 +134,7 @@ MODULES = {  # id of a claim -> the module that holds it, in whose PROOFS it is
     "RIVAL-flips": "rival_flips",
     "RIVAL-inertia": "rival_flips",
 }
+_NEAR = 3  # claims that are named in place of one that there is not
 
 
 def proofs() -> dict[str, Proof]:
@@ -151,7 +153,11 @@ def choose(names: list[str]) -> dict[str, Proof]:
     by_lower = {name.lower(): name for name in MODULES}
     chosen = {}
     for given in names or MODULES:
-        name = by_lower.get(given.lower()) or require_choice("claim", given, MODULES)
+        name = by_lower.get(given.lower())
+        if name is None:
+            near = [by_lower[one] for one in difflib.get_close_matches(given.lower(), by_lower, n=_NEAR, cutoff=0.4)]
+            hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
+            raise InputError(f"unknown claim {given!r}{hint}; ntk1bit verify --list lists all {len(MODULES)}")
         module = import_module(f"proofs_numeric.{MODULES[name]}")
         chosen[name] = next(one for one in module.PROOFS if one.claim.id == name)
     return chosen

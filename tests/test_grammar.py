@@ -162,7 +162,7 @@ def test_doctor_lists_what_is_always_needed_apart_from_what_is_optional(capsys):
 # ------------------------------------------------------------------------------------------------- the library
 
 KEYWORDS = {"precision", "kappa", "scale", "seed", "jobs", "threads", "progress", "executor"}
-NETWORKS = {"f", "forward", "apply", "params", "network", "module"}  # they come before x, as in JAX itself
+NETWORKS = {"f", "forward", "apply", "params", "network", "module", "make"}  # they come before x, as in JAX itself
 
 
 def test_data_come_first_and_settings_are_keywords():

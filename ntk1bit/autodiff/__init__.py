@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ntk1bit.autodiff.quantised_networks import quantize
     from ntk1bit.autodiff.surrogate_distances import surrogate_sensitivity
     from ntk1bit.autodiff.tangent_kernel import linearize, ntk
+    from ntk1bit.autodiff.worker_kernels import ntk_on_workers
 
 _MODULES = {
     "KernelRecord": "module_kernels",
@@ -42,6 +43,7 @@ _MODULES = {
     "module_ntk": "module_kernels",
     "ntk": "tangent_kernel",
     "ntk_diagonal": "diagonals",
+    "ntk_on_workers": "worker_kernels",
     "ntk_operator": "operators",
     "predict_then_train": "forecasts",
     "quantize": "quantised_networks",
@@ -65,6 +67,7 @@ __all__ = [
     "module_ntk",
     "ntk",
     "ntk_diagonal",
+    "ntk_on_workers",
     "ntk_operator",
     "predict_then_train",
     "quantize",

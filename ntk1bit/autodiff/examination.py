@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from ntk1bit.autodiff import programs, rows
 from ntk1bit.autodiff.derivatives import Network
 from ntk1bit.autodiff.explanations import VMAP, explained
-from ntk1bit.autodiff.missing_gradients.gradient_paths import check_gradient_paths, telling_rows
+from ntk1bit.autodiff.missing_gradients.gradient_paths import missing_gradients_of, telling_rows, warn_of_missing
 from ntk1bit.autodiff.parameters import Selection, Split, split_parameters
 from ntk1bit.autodiff.programs import Program
 from ntk1bit.errors import InputError
@@ -77,39 +77,49 @@ def examine(
     MissingGradientWarning
         If part of what parameters do to the output is not in the gradient.
     """
+    examined, examination = _read(f, params, x, x2, parameters)
+    if passed is not None and examination.passed == passed:
+        return examination
+    network, inputs, other, _ = examination
+    few = rows.few(inputs if other is None or rows.count(inputs) > 1 else other)
+    together = examined.trace(rows.shapes(few))
+    rows.check_rows_apart(together, network.program, (*network.trained, *network.frozen), few)
+    examined.check_gradients(network, inputs)
+    return examination
+
+
+def unexamined(f: Function, params: Params, x: Any, x2: Any = None, *, parameters: Selection = None) -> Examination:
+    """Return what `examine` does, of a network that it has passed elsewhere: rows and gradients are not tried here.
+
+    Raises
+    ------
+    InputError
+        If shapes or numbers are not as `ntk` asks for.
+    """
+    return _read(f, params, x, x2, parameters)[1]
+
+
+def _read(f: Function, params: Params, x: Any, x2: Any, parameters: Selection) -> tuple[_Examined, Examination]:
+    """Read parameters and inputs, and trace the function of one input."""
     inputs = rows.read_inputs("x", x)
     other = None if x2 is None or x2 is x else rows.read_inputs("x2", x2)
     if other is not None:
         inputs, other = rows.match_inputs(inputs, other)
         other = None if rows.equal_inputs(inputs, other) else other
-    examined, network = _traced(f, params, inputs, parameters)
-    examination = Examination(network, inputs, other, examined.split.paths)
-    if passed is not None and examination.passed == passed:
-        return examination
-    few = rows.few(inputs if other is None or rows.count(inputs) > 1 else other)
-    arrays = (*network.trained, *network.frozen)
-    rows.check_rows_apart(examined.trace(rows.shapes(few)), network.program, arrays, few)
-    examined.check_gradients(network, inputs)
-    return examination
-
-
-def unexamined(f: Function, params: Params, x: Any, parameters: Selection = None) -> Network:
-    """Return the network of `examine` as it is traced, with nothing tried."""
-    return _traced(f, params, rows.read_inputs("x", x), parameters)[1]
-
-
-def _traced(f: Function, params: Params, inputs: Any, parameters: Selection) -> tuple[_Examined, Network]:
     split, trained, frozen = split_parameters(params, parameters)
     examined = _Examined(f, split, trained, frozen)
     program = examined.trace(rows.shapes(inputs, 1))
     outputs = tuple(program.jaxpr.outvars[0].aval.shape[1:])
-    return examined, Network(program, trained, frozen, outputs, rows.shapes(inputs, 1))
+    network = Network(program, trained, frozen, outputs, rows.shapes(inputs, 1))
+    return examined, Examination(network, inputs, other, split.paths)
 
 
 class _Known:
-    """What is known of a program: whether gradients get through."""
+    """What is known of a program: whether gradients get through, and if not, what was found last, at which numbers."""
 
     sound = False
+    numbers: Hashable = None
+    missing = ""
 
 
 class _Examined:
@@ -149,14 +159,20 @@ class _Examined:
     def check_gradients(self, network: Network, inputs: Any) -> None:
         """Check that gradients get through, by this program's numbers too where an operation on the way may jump.
 
-        A program in which none was missing counts as sound at other parameters as well; one that lacks some is told of
-        at every call.
+        A program in which none was missing counts as sound at other parameters as well. One that lacks some is told of
+        at every call; it is tried again, which takes long, unless the numbers are those of the last time to the last
+        bit: at others it may lack less or more.
         """
         with explained("f cannot be differentiated"):
             known = programs.kept(("gradients", network.key, self.split.paths), _Known)
-            if not known.sound:
-                at = (network.trained, (network.frozen, telling_rows(inputs)))
-                known.sound = check_gradient_paths(self, *at, self.split.paths)
+            if known.sound:
+                return
+            at = (network.trained, (network.frozen, telling_rows(inputs)))
+            numbers = programs.contents(jax.tree.leaves((*at, network.program.constants)))
+            if known.numbers != numbers:
+                known.missing = missing_gradients_of(self, *at, self.split.paths)
+                known.numbers, known.sound = numbers, not known.missing
+            warn_of_missing(known.missing)
 
     def _hint(self, inputs: Any, given: Any = None) -> str:
         """Say what is likely meant: a network of one input, or inputs that lack an axis."""

@@ -206,7 +206,7 @@ def describe_module(
     network, function = _open_jax(module, library, x, params=params, state=state, evaluate=evaluate)
     split, arrays, _ = split_parameters(network.params, parameters)
     everything, every_array, _ = split_parameters(network.params, "**")
-    forms = held_forms(unexamined(function.f, network.params, x, parameters), trace=trace_outputs)
+    forms = held_forms(unexamined(function.f, network.params, x, parameters=parameters).network, trace=trace_outputs)
     sizes = {path: int(np.size(leaf)) for path, leaf in zip(everything.paths, every_array, strict=True)}
     return KernelRecord(
         network.framework,

@@ -87,6 +87,11 @@ def contents(arrays: Iterable[Any]) -> Hashable:
     return tuple(_digest(array) for array in arrays)
 
 
+def digest(*parts: Any) -> str:
+    """Return a digest of plain values (numbers, text, bytes, tuples of them), the same in every process."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
 def kept(key: Hashable, make: Callable[[], _Made]) -> _Made:
     """Return what was made under this key, or make it; the 64 used last are kept."""
     with _lock:

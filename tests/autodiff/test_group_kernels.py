@@ -155,7 +155,7 @@ def test_a_program_is_checked_and_compiled_once(monkeypatch):
 
         monkeypatch.setattr(home, attribute, counted)
 
-    counting(examination, "check_gradient_paths", "gradients")
+    counting(examination, "missing_gradients_of", "gradients")
     counting(jax_calls, "_tried", "calls tried")
     scale = {"by": 1.25}
 

@@ -95,8 +95,21 @@ def test_every_proof_reads_as_a_section():
 def test_claims_are_found_whatever_the_case_and_mistakes_are_told():
     assert list(choose(["c1B", "eq.5"])) == ["C1b", "Eq.5"]
     assert len(choose([])) == len(EXPECTED)
-    with pytest.raises(InputError, match="did you mean 'C1b'"):
-        choose(["C1bb"])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("C1bb", "unknown claim 'C1bb' .did you mean 'C1b' or .*; ntk1bit verify --list lists all"),
+        ("c11-flor", "did you mean 'C11-floor' or "),
+        ("?!", "unknown claim '.!'; ntk1bit verify --list lists all"),
+    ],
+)
+def test_an_unknown_claim_is_told_the_nearest_ones(given, message):
+    with pytest.raises(InputError, match=message) as told:
+        choose([given])
+    named = [name for name in MODULES if repr(name) in str(told.value)]
+    assert len(named) <= 3  # not all that there are
 
 
 def test_a_claim_brings_in_its_own_module_only():

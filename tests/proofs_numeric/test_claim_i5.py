@@ -107,6 +107,16 @@ def test_networks_without_a_positive_lambda_say_nothing():
     assert failures(found, "beyond.claim.one_bit") == (0, TRIALS // 2 - (TRIALS - 12) // 8)
 
 
+def test_without_any_positive_lambda_the_claim_is_undecided():
+    found = moved(share_of_claim(0.5), lowest=0.0)
+    assert set(outcomes(claim_i5.CLAIM, found).values()) == {"inconclusive"}
+    assert value(found, "radius.m.one_bit") == pytest.approx(-0.5, abs=1e-6)  # no noise: rounding of planted columns
+    only_full = moved(share_of_claim(0.5), lowest=where(LAMBDA, 0.0, precision="full"))
+    assert failures(only_full, "beyond.claim.full") == (0, TRIALS // 2)
+    assert outcomes(claim_i5.CLAIM, only_full)["beyond.claim.one_bit"] == "inconclusive"
+    assert only_full.get("looseness") is None
+
+
 # weights in float32 are rounded: a thousandth and 1e-4 beyond the bound by the steps count as within it
 @pytest.mark.parametrize(("factor", "beyond"), [(0.97, 0), (1 + 5e-4, 0), (1.1, 1)])
 def test_neurons_that_move_more_than_their_steps_refute_it(factor, beyond):

@@ -71,7 +71,7 @@ def torch_ntk(
     inputs = read_tensors("x", x, opened)
     other = None if x2 is None or x2 is x else read_tensors("x2", x2, opened)
     if other is not None:
-        _match(inputs, other)
+        match_tensors(inputs, other)
         other = None if rows.equal_inputs(inputs, other) else other
     with _exactly():
         outputs = check_module(opened, inputs if other is None or rows.count(inputs) > 1 else other)
@@ -132,6 +132,47 @@ def torch_kernels_in_parts(
         return _kernels(opened, passed.way, inputs, None, width, passed.units, parts, trace=True)
 
 
+def torch_block(
+    opened: OpenedTorch, inputs: Any, other: Any | None, passed: TorchPass, *, trace: bool
+) -> Inexact[np.ndarray, "n n2 ..."]:
+    """Return the kernel of tensors as `read_tensors` returns them; of `inputs` with themselves if `other` is None.
+
+    Raises
+    ------
+    InputError
+        If an output is NaN.
+    """
+    width, trace = int(np.prod(passed.outputs)), trace or not passed.outputs
+    everything = [list(opened.trained)]
+    with _exactly():
+        (kernel,) = _kernels(opened, passed.way, inputs, other, width, passed.units, everything, trace=trace)
+    return kernel if trace else kernel.reshape(*kernel.shape[:2], *passed.outputs, *passed.outputs)
+
+
+def match_tensors(x: Any, x2: Any) -> None:
+    """Check that two sets of inputs are of the same form.
+
+    Raises
+    ------
+    InputError
+        If they are not.
+    """
+    if jax.tree.structure(x) != jax.tree.structure(x2):
+        raise InputError(
+            f"x and x2 have the forms {jax.tree.structure(x)} and {jax.tree.structure(x2)}; they must match"
+        )
+    for one, other in zip(jax.tree.leaves(x), jax.tree.leaves(x2), strict=True):
+        if one.shape[1:] != other.shape[1:]:
+            raise InputError(
+                f"x and x2 have inputs of shapes {tuple(one.shape[1:])} and {tuple(other.shape[1:])}; they must match"
+            )
+
+
+def kernel_dtype(opened: OpenedTorch) -> Any:
+    """Return the dtype of products: that of the parameters, or float32 for 16 bits, which NumPy lacks in part."""
+    return opened.dtype if opened.dtype in (torch.float32, torch.float64) else torch.float32
+
+
 def refuse_dead(opened: OpenedTorch, inputs: Any) -> None:
     """Refuse a module none of whose parameters has a gradient at any of these inputs.
 
@@ -166,7 +207,7 @@ def describe_torch(opened: OpenedTorch, x: Any, *, trace: bool) -> tuple[str, tu
         width = int(np.prod(outputs))
         way, how = way_of_rows(opened, few, width)
         _, factored = by_layer(opened, few, width, way, trace=trace or not outputs)
-    return how, outputs, str(_kernel_dtype(opened)).removeprefix("torch."), factored
+    return how, outputs, str(kernel_dtype(opened)).removeprefix("torch."), factored
 
 
 def read_tensors(name: str, x: Any, opened: OpenedTorch) -> Any:
@@ -288,7 +329,7 @@ def _kernels(
         if (not trace or one.outputs == two.outputs) and (x2 is not None or one.inputs.start >= two.inputs.start)
     ]
     shape = (rows.count(x), rows.count(other))
-    dtype = np.dtype(str(_kernel_dtype(opened)).removeprefix("torch."))
+    dtype = np.dtype(str(kernel_dtype(opened)).removeprefix("torch."))
     kernels = [np.zeros(shape if trace else (*shape, width, width), dtype) for _ in parts]
 
     def jacobian(inputs: Any, piece: Piece) -> Jacobian:
@@ -304,7 +345,7 @@ def _kernels(
             held, second = two, jacobian(other, two)
         first = second if x2 is None and one == two else jacobian(x, one)
         for kernel, part in zip(kernels, parts, strict=True):
-            block = _product({name: first[name] for name in part}, second, _kernel_dtype(opened), trace=trace)
+            block = _product({name: first[name] for name in part}, second, kernel_dtype(opened), trace=trace)
             if trace:
                 kernel[one.inputs, two.inputs] += block / width
             else:
@@ -362,23 +403,6 @@ def _saved(opened: OpenedTorch, one: Any) -> int:
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept):
         opened(leaves, one)
     return sum(sizes.values())
-
-
-def _kernel_dtype(opened: OpenedTorch) -> Any:
-    """Return the dtype of products: that of the parameters, or float32 for 16 bits, which NumPy lacks in part."""
-    return opened.dtype if opened.dtype in (torch.float32, torch.float64) else torch.float32
-
-
-def _match(x: Any, x2: Any) -> None:
-    if jax.tree.structure(x) != jax.tree.structure(x2):
-        raise InputError(
-            f"x and x2 have the forms {jax.tree.structure(x)} and {jax.tree.structure(x2)}; they must match"
-        )
-    for one, other in zip(jax.tree.leaves(x), jax.tree.leaves(x2), strict=True):
-        if one.shape[1:] != other.shape[1:]:
-            raise InputError(
-                f"x and x2 have inputs of shapes {tuple(one.shape[1:])} and {tuple(other.shape[1:])}; they must match"
-            )
 
 
 @contextlib.contextmanager

@@ -71,12 +71,28 @@ def check_gradient_paths(f: Callable[..., Any], params: Any, rest: Sequence[Any]
     MissingGradientWarning
         If the output jumps as parameters move, while another path still carries a gradient.
     """
+    missing = missing_gradients_of(f, params, rest, paths)
+    warn_of_missing(missing)
+    return not missing
+
+
+def missing_gradients_of(f: Callable[..., Any], params: Any, rest: Sequence[Any], paths: Sequence[str]) -> str:
+    """Return in words what `check_gradient_paths` warns of, empty where nothing is missing; arguments and errors alike.
+
+    The words are about these numbers: whether an output jumps is tried with them.
+    """
     traced = jax.make_jaxpr(f)(params, *rest)
     followed = _follow(traced, params, rest, paths)
     numbers = jax.tree.leaves((params, rest))
     if not followed.steps or any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in numbers):
-        return True
+        return ""
     return _try_numbers(traced, followed, params, rest, paths)
+
+
+def warn_of_missing(words: str) -> None:
+    """Warn the caller outside this package, if there is anything to say."""
+    if words:
+        warnings.warn(words, MissingGradientWarning, stacklevel=_outside())
 
 
 class _Followed(NamedTuple):
@@ -110,29 +126,26 @@ def _follow(traced: Any, params: Any, rest: Sequence[Any], paths: Sequence[str])
     return _Followed(tuple(index for index in range(len(paths)) if index in value | differentiated), steps)
 
 
-def _try_numbers(traced: Any, followed: _Followed, params: Any, rest: Sequence[Any], paths: Sequence[str]) -> bool:
+def _try_numbers(traced: Any, followed: _Followed, params: Any, rest: Sequence[Any], paths: Sequence[str]) -> str:
     steps = followed.steps
     moved = tuple(jnp.asarray(leaf) for leaf in params)
     probe = Probe(traced, moved, tuple(jax.tree.leaves(rest)), cross_zero=POLES.isdisjoint(steps))
     together = probe.jumps()
     if not (together.found or together.unclear):
-        return True
+        return ""
     alone = {index: probe.jumps([index]) for index in followed.reaching}
     blocked = [paths[index] for index, jumps in alone.items() if jumps.found and jumps.flat]
     if blocked:
         raise _blocked_error(blocked, steps)
     partly = [paths[index] for index, jumps in alone.items() if jumps.found]
     if not partly and not together.found:
-        return True
+        return ""
     partly = partly or [paths[index] for index in followed.reaching]
     names = ", ".join(path or "params" for path in partly)
-    warnings.warn(
+    return (
         f"{_cause(steps)} of parameters reaches the output without a derivative ({names}): the output "
-        f"jumps where the gradient says that it stays, and this is the NTK of the remaining paths only; {_ADVICE}",
-        MissingGradientWarning,
-        stacklevel=_outside(),
+        f"jumps where the gradient says that it stays, and this is the NTK of the remaining paths only; {_ADVICE}"
     )
-    return False
 
 
 def telling_rows(x: Any) -> Any:
