@@ -55,7 +55,7 @@ from ntk1bit.autodiff.frameworks.recognition import library_of, open_network
 from ntk1bit.autodiff.losses import LOSSES, LossName, output_gradient
 from ntk1bit.autodiff.parameters import Selection, split_parameters
 from ntk1bit.autodiff.tangent_kernel import ntk
-from ntk1bit.autodiff.weight_signs import Signs, weight_signs
+from ntk1bit.autodiff.weight_signs import Signs, counted_signs
 from ntk1bit.errors import InputError, require_choice
 from ntk1bit.printing import number as written
 from ntk1bit.printing import short_lines, unheard
@@ -256,7 +256,7 @@ def predict_then_train(
         return f(split.join(trained, frozen), x)
 
     targets = read_targets(y, jax.eval_shape(outputs_of, trained, frozen, inputs), loss)
-    flips = weight_signs(network, library, split, (trained, frozen), signs)
+    flips = counted_signs(network, library, split, (trained, frozen), signs)
     settings: dict[str, Any] = {"trace_outputs": False, "parameters": parameters, "memory_budget": memory_budget}
     kernel = ntk(f, network.params, inputs, **settings)
     kernel_test = None if test is None else ntk(f, network.params, test, inputs, **settings)

@@ -45,7 +45,7 @@ class WeightSigns:
     size: int
 
 
-def weight_signs(
+def counted_signs(
     network: OpenedNetwork, library: Library, split: Split, arrays: Any, signs: Signs | None
 ) -> WeightSigns:
     """Say what counts as flips of a network with these parameters.

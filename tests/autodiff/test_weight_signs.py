@@ -10,7 +10,7 @@ from ntk1bit.autodiff import quantize
 from ntk1bit.autodiff.frameworks.recognition import library_of, open_network
 from ntk1bit.autodiff.frameworks.weight_quantiser import Bits, WeightQuantiser
 from ntk1bit.autodiff.parameters import split_parameters
-from ntk1bit.autodiff.weight_signs import flipped, latent_signs, quantised_integers, weight_signs
+from ntk1bit.autodiff.weight_signs import counted_signs, flipped, latent_signs, quantised_integers
 from ntk1bit.networks.quantizers import quantize_activations, quantize_neurons, quantize_tensor, quantize_ternary
 
 W = np.random.default_rng(0).standard_normal((7, 5)).astype(np.float32) + 0.2  # rows are neurons
@@ -55,7 +55,7 @@ def test_what_is_counted_is_said():
     def counted(module, signs=None):
         network = open_network(module, library_of(module), params=None, state=None)
         split, *arrays = split_parameters(network.params, None)
-        found = weight_signs(network, library_of(module), split, tuple(arrays), signs)
+        found = counted_signs(network, library_of(module), split, tuple(arrays), signs)
         return found, found.read(*arrays)
 
     found, integers = counted(quantize(mlp, "ternary"))
