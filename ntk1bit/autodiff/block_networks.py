@@ -15,16 +15,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Inexact
 
-from ntk1bit.autodiff import blocks, derivatives, programs, rows
+from ntk1bit.autodiff import derivatives, programs, rows
 from ntk1bit.autodiff.derivatives import Network
 from ntk1bit.autodiff.examination import Examination, examine, unexamined
 from ntk1bit.autodiff.frameworks.jax_calls import batch_function
 from ntk1bit.autodiff.frameworks.recognition import Library, library_of, open_network
 from ntk1bit.autodiff.missing_gradients.gradient_paths import zero_jacobian_error
-from ntk1bit.autodiff.tangent_kernel import _planned
+from ntk1bit.autodiff.tangent_kernel import Method, entries
 from ntk1bit.errors import InputError, require_choice
 
-METHODS = ("auto", "jacobian", "vector_products")
+METHODS: tuple[Method, ...] = ("auto", "layers", "jacobian", "vector_products")
 _ARGUMENTS = ("module", "params", "state", "parameters", "evaluate")  # of `module_ntk`
 _ADDRESS = re.compile(r"0x[0-9a-f]+")  # of a Python function, in the text of a program
 
@@ -70,7 +70,9 @@ class OpenedBlocks(NamedTuple):
     x2: Any
 
 
-def open_blocks(made: Any, x: Any, x2: Any = None, *, method: str, budget: int, examined: bool = False) -> OpenedBlocks:
+def open_blocks(
+    made: Any, x: Any, x2: Any = None, *, method: Method, budget: int, examined: bool = False
+) -> OpenedBlocks:
     """Open a network for its kernel at these inputs.
 
     Parameters
@@ -127,7 +129,7 @@ class JaxBlocks:
         As of `open_blocks`.
     """
 
-    def __init__(self, network: Network, paths: tuple[str, ...], *, method: str, budget: int) -> None:
+    def __init__(self, network: Network, paths: tuple[str, ...], *, method: Method, budget: int) -> None:
         self._network, self._paths = network, paths
         self._method, self._budget = method, budget
         self.outputs = network.outputs
@@ -148,9 +150,7 @@ class JaxBlocks:
         """See `KernelBlocks`."""
         inputs, other = jax.tree.map(jnp.asarray, (x, x2))
         trace = trace or not self.outputs
-        method, plan = _planned(self._network, inputs, other, self._method, self._budget, trace)
-        run = blocks.by_vector_products if method == "vector_products" else blocks.by_jacobian
-        return run(self._network, plan, inputs, other, trace=trace, progress=None)
+        return entries(self._network, inputs, other, method=self._method, budget=self._budget, trace=trace)
 
     def refuse_dead(self, x: Any, x2: Any) -> None:
         """See `KernelBlocks`."""

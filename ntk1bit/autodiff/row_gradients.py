@@ -25,7 +25,7 @@ from ntk1bit.autodiff import programs, rows
 from ntk1bit.autodiff.derivatives import SLACK, Code, Network
 from ntk1bit.autodiff.equations import as_function
 from ntk1bit.autodiff.explanations import explained
-from ntk1bit.autodiff.weight_uses import Split, Use, split
+from ntk1bit.autodiff.weight_uses import SplitNetwork, Use, split
 
 _WORTH = 2  # how many times fewer operations products of factors must take: products of matrices run faster
 _PAIRS = 1 << 24  # numbers that products of factors take at a time
@@ -121,7 +121,7 @@ class _Form(NamedTuple):
         Places of weights whose matrices are formed from factors.
     """
 
-    split: Split
+    split: SplitNetwork
     factored: frozenset[int]
     by_hand: frozenset[int]
 

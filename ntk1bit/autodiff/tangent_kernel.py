@@ -113,9 +113,7 @@ def ntk(
     if method == "structured":
         kernel = _by_structure(network, inputs, other, trace)
     else:
-        method, plan = _planned(network, inputs, other, method, budget, trace)
-        run = blocks.by_vector_products if method == "vector_products" else blocks.by_jacobian
-        kernel = run(network, plan, inputs, other, trace=trace, progress=progress)
+        kernel = entries(network, inputs, other, method=method, budget=budget, trace=trace, progress=progress)
     sides = [inputs] if other is None else [inputs, other]
     if not np.any(kernel) and not all(derivatives.has_gradient(network, side) for side in sides):
         raise zero_jacobian_error(paths)
@@ -153,10 +151,20 @@ def linearize(f: Function, params: Params) -> Function:
     return linearized
 
 
-def _planned(
-    network: Network, x: Any, x2: Any | None, method: str, budget: int, trace: bool
-) -> tuple[Literal["layers", "jacobian", "vector_products"], Plan]:
-    """Choose a method, and blocks for which the budget suffices; say so if there are none."""
+def entries(
+    network: Network,
+    x: Any,
+    x2: Any | None,
+    *,
+    method: Method,
+    budget: int,
+    trace: bool,
+    progress: Callable[[str, float], None] | None = None,
+) -> Inexact[np.ndarray, "n n2 ..."]:
+    """Compute the entries of the kernel of a network that has been examined, by any method but ``"structured"``.
+
+    Choose blocks for which the budget suffices, and say so if there are none.
+    """
 
     def products() -> Plan:
         return blocks.plan_vector_products(network, x, x2, budget, trace=trace)
@@ -172,7 +180,8 @@ def _planned(
             if other.needed <= max(budget, plan.needed):
                 chosen, plan = "vector_products", other
     blocks.warn_of_budget(chosen, plan, budget, stacklevel=4)
-    return chosen, plan
+    run = blocks.by_vector_products if chosen == "vector_products" else blocks.by_jacobian
+    return run(network, plan, x, x2, trace=trace, progress=progress)
 
 
 def _by_structure(network: Network, x: Any, x2: Any | None, trace: bool) -> Inexact[np.ndarray, "n n2 ..."]:

@@ -132,7 +132,7 @@ class Origin(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitNetwork:
     """A network as weights that are made without the input, and a function of them and the input.
 
     Attributes
@@ -173,8 +173,8 @@ class Split:
         return self.output.val if is_literal(self.output) else given[self.output]
 
 
-def split(jaxpr: Any, counts: tuple[int, int, int, int], *, unroll: bool = True) -> Split:
-    """Split a program at what does not depend on the input.
+def split(jaxpr: Any, counts: tuple[int, int, int, int], *, unroll: bool = True) -> SplitNetwork:
+    """SplitNetwork a program at what does not depend on the input.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def split(jaxpr: Any, counts: tuple[int, int, int, int], *, unroll: bool = True)
     others = tuple(var for var in handed if var not in weights)
     uses = tuple(() if jnp.iscomplexobj(var.aval) else _uses(var, after, output) for var in weights)
     program = jaxpr.replace(eqns=list(before), invars=[*groups[0], *groups[1], *groups[2]], outvars=list(weights))
-    return Split(before, after, groups, output, weights, others, uses, _origins(program, counts))
+    return SplitNetwork(before, after, groups, output, weights, others, uses, _origins(program, counts))
 
 
 def _shapes(variables: Iterable[Any]) -> list[jax.ShapeDtypeStruct]:

@@ -28,6 +28,7 @@ from ntk1bit.autodiff import blocks, programs, rows
 from ntk1bit.autodiff.block_files import BlockFolder, open_folder
 from ntk1bit.autodiff.block_networks import METHODS, KernelBlocks, OpenedBlocks, open_blocks
 from ntk1bit.autodiff.module_kernels import module_ntk
+from ntk1bit.autodiff.tangent_kernel import Method
 from ntk1bit.errors import InputError, require_choice
 
 Make = Callable[[], Mapping[str, Any]]
@@ -56,7 +57,7 @@ class _Settings(NamedTuple):
     """What a worker is told beside the inputs of a pair."""
 
     fingerprint: str
-    method: str
+    method: Method
     budget: int
     trace: bool
     x64: bool
@@ -70,7 +71,7 @@ def ntk_on_workers(
     *,
     executor: Executor,
     block: int = 256,
-    method: str = "auto",
+    method: Method = "auto",
     trace_outputs: bool = True,
     memory_budget: Any = 1 << 30,
     folder: Path | str | None = None,
@@ -213,7 +214,7 @@ def compute_block(
     return kernel, [str(one.message) for one in heard if issubclass(one.category, UserWarning)]
 
 
-def _settings(network: KernelBlocks, method: str, budget: int, trace: bool) -> _Settings:
+def _settings(network: KernelBlocks, method: Method, budget: int, trace: bool) -> _Settings:
     config: Any = jax.config
     return _Settings(
         network.fingerprint(), method, budget, trace, config.jax_enable_x64, config.jax_default_matmul_precision

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from ntk1bit.autodiff import weight_uses
-from ntk1bit.autodiff.weight_uses import Split
+from ntk1bit.autodiff.weight_uses import SplitNetwork
 
 W = np.arange(1.0, 13.0, dtype=np.float32).reshape(4, 3)
 
 
-def of(f, params, row=4) -> Split:
-    """Split f(params, x) for one input of so many numbers."""
+def of(f, params, row=4) -> SplitNetwork:
+    """SplitNetwork f(params, x) for one input of so many numbers."""
     leaves, treedef = jax.tree.flatten(params)
     shapes = [*leaves, jnp.zeros((1, row))]
     jaxpr = jax.make_jaxpr(lambda *given: f(treedef.unflatten(given[:-1]), given[-1]))(*shapes).jaxpr

@@ -49,7 +49,7 @@ class TorchFactors(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class HookedLayer:
     """A layer whose gradients are made of its inputs and signals.
 
     Attributes
@@ -174,7 +174,7 @@ def _of_factors(first: TorchFactors, second: TorchFactors, dtype: Any, *, trace:
     return (alike * torch.einsum("itk,jsk->ijts", a, b)).sum((2, 3))
 
 
-def _layers(opened: OpenedTorch) -> list[Layer]:
+def _layers(opened: OpenedTorch) -> list[HookedLayer]:
     """Return the layers of known kinds that hold trained arrays of their own."""
     shown = {own: name for name, own in opened.names.items() if name in opened.trained}
     found = []
@@ -187,7 +187,7 @@ def _layers(opened: OpenedTorch) -> list[Layer]:
             plain = f"{path}.parametrizations.{part}.original" if path else f"parametrizations.{part}.original"
             named[part] = shown.get(inner) or shown.get(plain)
         if named["weight"] or named["bias"]:
-            found.append(Layer(module, named["weight"], named["bias"]))
+            found.append(HookedLayer(module, named["weight"], named["bias"]))
     return found
 
 
@@ -201,7 +201,7 @@ def _is_known(module: Module) -> bool:
 
 
 @contextlib.contextmanager
-def _noted(layers: Sequence[Layer]) -> Iterator[dict[int, list[tuple[Tensor, Tensor]]]]:
+def _noted(layers: Sequence[HookedLayer]) -> Iterator[dict[int, list[tuple[Tensor, Tensor]]]]:
     """Note what goes into layers, and what comes out."""
     seen: dict[int, list[tuple[Tensor, Tensor]]] = {place: [] for place in range(len(layers))}
 
@@ -217,7 +217,7 @@ def _noted(layers: Sequence[Layer]) -> Iterator[dict[int, list[tuple[Tensor, Ten
 
 
 def _taken(
-    opened: OpenedTorch, x: Any, width: int, outputs: slice, layers: Sequence[Layer], factored: frozenset[str]
+    opened: OpenedTorch, x: Any, width: int, outputs: slice, layers: Sequence[HookedLayer], factored: frozenset[str]
 ) -> tuple[Tensor, Jacobian]:
     """Return outputs (b, width) and gradients by the layers' arrays; those that were not used are left out."""
     count = rows.count(x)
@@ -251,7 +251,7 @@ def _taken(
     return values.detach(), found
 
 
-def _positions(opened: OpenedTorch, few: Any, layer: Layer) -> int:
+def _positions(opened: OpenedTorch, few: Any, layer: HookedLayer) -> int:
     with _noted([layer]) as seen, torch.no_grad():
         opened(opened.trained, few)
     return sum(layer.factors(given, result[:, None]).signals.shape[2] for given, result in seen[0])
