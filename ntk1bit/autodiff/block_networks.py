@@ -131,7 +131,8 @@ class JaxBlocks:
 
     def __init__(self, network: Network, paths: tuple[str, ...], *, method: Method, budget: int) -> None:
         self._network, self._paths = network, paths
-        self._method, self._budget = method, budget
+        self._method: Method = method
+        self._budget = budget
         self.outputs = network.outputs
         self.dtype = np.dtype(jnp.result_type(*network.trained))
 
