@@ -1,9 +1,9 @@
 """Kernels of a convolutional network and a Transformer: layer by layer, by Jacobians, and neural-tangents 0.6.5.
 
-Run `python -m benchmarks.layer_kernels [n]` (256 inputs; some 12 minutes on two cores), which prints the table of
-docs/kernels.md. Every contestant runs in processes of its own, in turn, twice: the least of four times after
-compiling, and how far the process's peak rises above what it holds with code compiled and the allocator emptied. Ours
-are held to a budget of 1 GiB. A contestant that cannot handle the network, or for which 20 GB do not suffice, is marked so.
+Run `python -m benchmarks.layer_kernels [n]` (256 inputs; some 12 minutes on two cores), which prints the tables of
+docs/kernels.md. Every contestant runs in processes of its own, in turn, twice: the least of four times after compiling,
+and how far the process's peak rises above what it holds with code compiled and the allocator emptied. Ours are held to
+a budget of 1 GiB. A contestant that cannot handle the network, or for which 20 GB do not suffice, is marked so.
 """
 
 from __future__ import annotations
