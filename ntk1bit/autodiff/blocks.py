@@ -19,6 +19,7 @@ from ntk1bit.errors import InputError
 
 _COPIES = 3  # the first guess: pulled-back vectors, those pushed forward, and the compiler's working copy
 _BLOCK = 128  # inputs whose gradients are multiplied at once: enough for products of matrices to run at full speed
+_LEAST = 32  # inputs whose gradients are multiplied at once, if they must be put together from parts
 _SMALL = 64 << 20  # bytes of gradients that are multiplied at once in any case
 _HELD = 0.75  # of the budget, at the most, for gradients that are held; the rest is for those being formed
 
@@ -80,13 +81,17 @@ def plan_jacobian(network: Network, x: Any, x2: Any | None, budget: int, *, trac
         passes = min(2 * passes, network.width)
         outputs, row = size(passes)
     directions = _directions(network, outputs, 0)
-    block = max(1, min(whole, max(_BLOCK, _SMALL // row), int((1 - _HELD) / 3 * budget) // row))
-    part, formed = 1, 0
+    block, part, formed = min(whole, max(_BLOCK, _SMALL // row)), 1, 0
     for part in code.guesses(block, budget):
         formed = code.bytes(network, budget, part, rows.take(side, slice(part)), directions)
-        if whole * row + formed <= budget or formed <= budget / 2:
+        if whole * row + formed <= budget or formed <= (1 - _HELD) * budget:
             break
-    beside = formed + (block if x2 is None and whole <= block else 2 * block) * row  # a block, and its parts
+    beside = formed
+    if part >= min(block, _LEAST):
+        block = part
+    else:  # put together from parts
+        block = max(part, min(block, (budget - formed) // (4 * row)))
+        beside += 2 * block * row
     held = max(1, (budget - beside) // row)
     held = whole if held >= whole else max(block, held // block * block)
     return Plan(code, held, part, beside + held * row, outputs, block)
