@@ -86,12 +86,11 @@ def plan_jacobian(network: Network, x: Any, x2: Any | None, budget: int, *, trac
         formed = code.bytes(network, budget, part, rows.take(side, slice(part)), directions)
         if whole * row + formed <= budget or formed <= (1 - _HELD) * budget:
             break
-    beside = formed
-    if part >= min(block, _LEAST):
-        block = part
+    together = min(block, (budget - formed) // (4 * row))
+    if part >= min(block, _LEAST) or together <= part:
+        block, beside = part, formed
     else:  # put together from parts
-        block = max(part, min(block, (budget - formed) // (4 * row)))
-        beside += 2 * block * row
+        block, beside = together, formed + 2 * together * row
     held = max(1, (budget - beside) // row)
     held = whole if held >= whole else max(block, held // block * block)
     return Plan(code, held, part, beside + held * row, outputs, block)
