@@ -1,10 +1,15 @@
-"""q S^T for int8 inputs by dot products of bytes (AVX-512 VNNI), where the processor has them.
+"""q S^T and q T^T for int8 inputs by dot products of bytes (AVX-512 VNNI), where the processor has them.
 
 `vpdpbusd` adds four products of an unsigned and a signed byte to each of 16 int32. Shifted right by k and masked with
 0x01010101, a vector of 16 packed words is the bytes 0 or 1 of columns k, 8 + k, 16 + k and 24 + k of 16 rows. So two
 operations expand 64 weights for all inputs of a tile, and one more multiplies them with an input. With bits B,
 
     y[i, r] = 2 sum_k B[r, k] q[i, k] - sum_k q[i, k].
+
+Of ternary weights T both planes are first joined to codes T + 1 of 2 bits, half of the columns in a word, which are
+expanded to bytes 0, 1 or 2 in the same way: five more operations for 512 weights, and
+
+    y[i, r] = sum_k (T[r, k] + 1) q[i, k] - sum_k q[i, k].
 
 The bytes of q are dealt into that order once (`_deal`), so that one broadcast reads the four that belong together.
 """
@@ -23,6 +28,7 @@ from ntk1bit.compiling import compiled
 from ntk1bit.cores.backends import settings
 from ntk1bit.cores.bits import WORD, PackedSigns
 from ntk1bit.cores.simd import Vector, call_llvm, operation, pointer_to, splat
+from ntk1bit.cores.ternary import PackedTernary, two_bit_codes
 from ntk1bit.cores.threads import run_pieces
 
 _NS = 1 / 400  # of one product of a byte and a bit, roughly
@@ -42,9 +48,10 @@ def suits_byte_dots(n: int, rows: int) -> bool:
     return 7 * n * rows <= 5 * lanes * (rows + 1000)
 
 
-def multiply_bytes(q: Int8[np.ndarray, "n d"], p: PackedSigns, out: Int32[np.ndarray, "n m"]) -> None:
-    """Write `q @ S.T` to `out`, exactly, for d < 2^24."""
-    n, depth = len(q), len(p.words) * WORD
+def multiply_bytes(q: Int8[np.ndarray, "n d"], p: PackedSigns | PackedTernary, out: Int32[np.ndarray, "n m"]) -> None:
+    """Write `q @ S.T` or `q @ T.T` to `out`, exactly, for d < 2^24."""
+    planes = (p.words,) if isinstance(p, PackedSigns) else (p.planes[0], p.planes[1])
+    n, depth = len(q), len(planes[0]) * WORD
     dealt = np.empty((n, depth), dtype=np.int8)
     totals = np.empty(n, dtype=np.int32)
     _deal(q, dealt, totals)
@@ -54,7 +61,7 @@ def multiply_bytes(q: Int8[np.ndarray, "n d"], p: PackedSigns, out: Int32[np.nda
 
     def piece(index: int) -> None:
         start = index * rows
-        _multiply(groups, totals, p.words, start, min(start + rows, p.rows), out)
+        _multiply(groups, totals, planes, start, min(start + rows, p.rows), out)
 
     run_pieces(piece, -(-p.rows // rows), threads=settings().threads, work_ns=n * depth * p.rows * _NS)
 
@@ -80,33 +87,33 @@ def _deal(q, dealt, totals):
 
 @compiled
 @no_type_check
-def _multiply(q, totals, words, start, stop, out):
+def _multiply(q, totals, planes, start, stop, out):
     n = len(q)
     i = 0
     while i + 8 <= n:
         row = start
         while row + 16 < stop:
-            dot_tile(q, i, totals, words, row, stop, out, 2, 8)
+            dot_tile(q, i, totals, planes, row, stop, out, 2, 8)
             row += 32
         if row < stop:
-            dot_tile(q, i, totals, words, row, stop, out, 1, 8)
+            dot_tile(q, i, totals, planes, row, stop, out, 1, 8)
         i += 8
     if i + 4 <= n:
         row = start
         while row + 48 < stop:
-            dot_tile(q, i, totals, words, row, stop, out, 4, 4)
+            dot_tile(q, i, totals, planes, row, stop, out, 4, 4)
             row += 64
         while row < stop:
-            dot_tile(q, i, totals, words, row, stop, out, 1, 4)
+            dot_tile(q, i, totals, planes, row, stop, out, 1, 4)
             row += 16
         i += 4
     while i < n:
         row = start
         while row + 112 < stop:
-            dot_tile(q, i, totals, words, row, stop, out, 8, 1)
+            dot_tile(q, i, totals, planes, row, stop, out, 8, 1)
             row += 128
         while row < stop:
-            dot_tile(q, i, totals, words, row, stop, out, 1, 1)
+            dot_tile(q, i, totals, planes, row, stop, out, 1, 1)
             row += 16
         i += 1
 
@@ -131,7 +138,7 @@ def deal(_typing, source, _at, target, _to):
 
 @operation
 @no_type_check
-def dot_tile(_typing, q, _first, totals, words, _row, _stop, out, panels, inputs):
+def dot_tile(_typing, q, _first, totals, planes, _row, _stop, out, panels, inputs):
     """Write y of inputs first.. and rows row.. below stop to `out`: `panels` panels of 16 rows, `inputs` inputs.
 
     Parameters
@@ -140,8 +147,8 @@ def dot_tile(_typing, q, _first, totals, words, _row, _stop, out, panels, inputs
         (n, 8 words per row) int32: the bytes of `_deal`.
     totals
         (n,) sums of the inputs.
-    words
-        (words per row, padded rows) packed bits.
+    planes
+        (words per row, padded rows) packed bits: one array of signs, or two of a ternary matrix.
     out
         (n, m).
     panels, inputs
@@ -150,17 +157,19 @@ def dot_tile(_typing, q, _first, totals, words, _row, _stop, out, panels, inputs
     if not (isinstance(panels, types.IntegerLiteral) and isinstance(inputs, types.IntegerLiteral)):
         return None
     vector = Vector(types.int32)
+    words, signs = planes.dtype, planes.count == 1
     tile = [(panel, i) for i in range(inputs.literal_value) for panel in range(panels.literal_value)]
 
     def codegen(context, builder, _signature, args):
-        q_array, first, totals_array, words_array, row, stop, out_array, _, _ = args
+        q_array, first, totals_array, plane_arrays, row, stop, out_array, _, _ = args
         i64 = functools.partial(ir.Constant, _I64)
 
         def shape(kind, array, axis):
             return builder.extract_value(context.make_array(kind)(context, builder, array).shape, axis)
 
-        q_stride, depth = shape(q, q_array, 1), shape(words, words_array, 0)
-        rows, columns = shape(words, words_array, 1), shape(out, out_array, 1)
+        arrays = [builder.extract_value(plane_arrays, number) for number in range(planes.count)]
+        q_stride, depth = shape(q, q_array, 1), shape(words, arrays[0], 0)
+        rows, columns = shape(words, arrays[0], 1), shape(out, out_array, 1)
         zero = ir.Constant(vector.llvm, None)
         before = builder.block
         body, after = builder.append_basic_block("tile"), builder.append_basic_block("tile.end")
@@ -176,20 +185,23 @@ def dot_tile(_typing, q, _first, totals, words, _row, _stop, out, panels, inputs
         found = []
         for panel in range(panels.literal_value):
             at = builder.add(here, i64(16 * panel))
-            found.append(builder.load(pointer_to(context, builder, words, words_array, at, vector.llvm), align=4))
-        now = dict(sums)
-        ones = ir.Constant(vector.llvm, [0x01010101] * vector.lanes)
-        for k in range(8):
-            bits = [
-                builder.and_(builder.lshr(word, ir.Constant(vector.llvm, [k] * vector.lanes)), ones) for word in found
+            loaded = [
+                builder.load(pointer_to(context, builder, words, array, at, vector.llvm), align=4) for array in arrays
             ]
+            found.append(loaded if signs else two_bit_codes(builder, vector, *loaded))
+        now = dict(sums)
+        field = ir.Constant(vector.llvm, [0x01010101 if signs else 0x03030303] * vector.lanes)
+        for k in range(8):
+            which, places = (0, k) if signs else (k % 2, k // 2 * 2)
+            places = ir.Constant(vector.llvm, [places] * vector.lanes)
+            weights = [builder.and_(builder.lshr(each[which], places), field) for each in found]
             for i in range(inputs.literal_value):
                 at = builder.add(builder.mul(builder.add(first, i64(i)), q_stride), builder.mul(index, i64(8)))
                 at = builder.add(at, i64(k))
                 four = builder.load(pointer_to(context, builder, q, q_array, at, _I32), align=4)
                 repeated = splat(builder, vector, four)
                 for panel in range(panels.literal_value):
-                    operands = [now[panel, i], bits[panel], repeated]
+                    operands = [now[panel, i], weights[panel], repeated]
                     now[panel, i] = call_llvm(builder, "llvm.x86.avx512.vpdpbusd.512", vector.llvm, operands)
         following = builder.add(index, i64(1))
         index.add_incoming(following, body)
@@ -204,8 +216,8 @@ def dot_tile(_typing, q, _first, totals, words, _row, _stop, out, panels, inputs
             mask = builder.icmp_signed("<", lane, left)
             number = builder.add(first, i64(i))
             total = builder.load(pointer_to(context, builder, totals, totals_array, number, _I32))
-            twice = builder.shl(now[panel, i], ir.Constant(vector.llvm, [1] * vector.lanes))
-            value = builder.sub(twice, splat(builder, vector, total))
+            scaled = builder.shl(now[panel, i], ir.Constant(vector.llvm, [int(signs)] * vector.lanes))
+            value = builder.sub(scaled, splat(builder, vector, total))
             at = builder.add(builder.mul(number, columns), at_row)
             pointer = pointer_to(context, builder, out, out_array, at, vector.llvm)
             call_llvm(
@@ -217,4 +229,4 @@ def dot_tile(_typing, q, _first, totals, words, _row, _stop, out, panels, inputs
         return context.get_dummy_value()
 
     i64 = types.int64
-    return types.void(q, i64, totals, words, i64, i64, out, panels, inputs), codegen
+    return types.void(q, i64, totals, planes, i64, i64, out, panels, inputs), codegen

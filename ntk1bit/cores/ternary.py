@@ -1,0 +1,162 @@
+"""Matrices of -1, 0 and +1: two planes of bits in the layout of `bits`, 2 bits an entry, and what kernels make of them.
+
+Plane 0 has a 1 where the entry is +1, plane 1 where it is -1, so t = plus - minus and padding is 0. Two other forms of
+32 columns are made in registers, from 16 rows at a time:
+
+- codes of 2 bits, t + 1 in {0, 1, 2}: those of the even columns in one word, of the odd columns in another. Byte b of the
+  word shifted right by 2 j and masked with 3 is column 8 b + 2 j (+ 1), as `byte_dots` wants bytes;
+- codes of 4 entries, a number of base 3 from 0 to 80 in each byte: byte b stands for columns 8 b + {0, 2, 4, 6} (+ 1), with
+  the last of them in the highest place. Tables of 81 sums are looked up by them (`ternary_lookup`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import Float32, Int8, Shaped, UInt32
+from llvmlite import ir
+from numba import types
+
+from ntk1bit.cores.bits import PackedBits, pack_bits, packed_shape, unpack_bits
+from ntk1bit.cores.simd import operation
+from ntk1bit.cores.unpacking import unpacked_rows
+from ntk1bit.errors import InputError
+from ntk1bit.printing import record
+
+
+@dataclass(frozen=True, eq=False)
+class PackedTernary:
+    """A matrix (m, d) of -1, 0 and +1, 2 bits an entry. Float32 takes 16 times its memory.
+
+    Attributes
+    ----------
+    planes
+        (2, ceil(d/32), 16 ceil(m/16)) uint32, C-contiguous: where the entry is +1, and where it is -1, each in the layout
+        of `PackedBits.words`. No bit is 1 in both; padding bits are 0.
+    rows, columns
+        m and d.
+    """
+
+    planes: UInt32[np.ndarray, "2 words_a_row padded_rows"]
+    rows: int
+    columns: int
+
+    def __repr__(self) -> str:
+        """Describe what it holds in at most ten lines: arrays by shape and range."""
+        return record(self)
+
+    def __post_init__(self) -> None:
+        """Refuse planes that cannot be a matrix of this shape."""
+        expected = (2, *packed_shape(self.rows, self.columns))
+        planes = self.planes
+        if planes.shape != expected or planes.dtype != np.uint32 or not planes.flags.c_contiguous:
+            raise InputError(
+                f"a packed ternary {self.rows} x {self.columns} matrix needs C-contiguous uint32 planes of shape {expected}, "
+                f"got {planes.dtype} of shape {planes.shape}"
+            )
+        if (planes[0] & planes[1]).any():
+            raise InputError("planes of a ternary matrix must not both be 1 in a place: an entry would be +1 and -1")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.rows, self.columns
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the planes: rows x columns / 4 when both are whole panels and words."""
+        return self.planes.nbytes
+
+    @property
+    def sparsity(self) -> float:
+        """Share of entries that are 0, from 0 to 1; 0 of a matrix without entries."""
+        entries = self.rows * self.columns
+        return 1 - int(np.bitwise_count(self.planes).sum(dtype=np.int64)) / entries if entries else 0.0
+
+    def __eq__(self, other: object) -> bool:
+        """Compare shape and every entry."""
+        if not isinstance(other, PackedTernary):
+            return NotImplemented
+        return self.shape == other.shape and bool(np.array_equal(self.planes, other.planes))
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType] (arrays inside: compares by value, cannot be a key)
+
+
+def pack_ternary(t: Shaped[np.ndarray, "m d"]) -> PackedTernary:
+    """Pack a matrix of -1, 0 and +1, two bits each.
+
+    Parameters
+    ----------
+    t
+        (m, d): any real dtype with entries -1, 0 and +1 only.
+
+    Returns
+    -------
+    PackedTernary
+
+    Raises
+    ------
+    InputError
+        If `t` is not a matrix or has any other entry, NaN included.
+    """
+    if t.ndim != 2:
+        raise InputError(f"ternary entries must be a matrix (m, d), got shape {t.shape}")
+    if t.dtype.kind not in "iuf":
+        raise InputError(f"ternary entries must be numbers -1, 0 and +1, got dtype {t.dtype}")
+    plus, minus = t == 1, t == -1
+    if not (plus | minus | (t == 0)).all():
+        raise InputError("ternary entries must all be -1, 0 or +1; quantise first, as `networks.quantize_ternary` does")
+    return PackedTernary(np.stack([pack_bits(plus).words, pack_bits(minus).words]), *t.shape)
+
+
+def unpack_ternary(p: PackedTernary) -> Int8[np.ndarray, "m d"]:
+    """Return the (m, d) matrix of -1, 0 and +1 that was packed, int8."""
+    plus, minus = (unpack_bits(plane).view(np.int8) for plane in bit_matrices(p))
+    return plus - minus
+
+
+def bit_matrices(p: PackedTernary) -> tuple[PackedBits, PackedBits]:
+    """Return where entries are +1, and where they are -1, without a copy."""
+    return PackedBits(p.planes[0], *p.shape), PackedBits(p.planes[1], *p.shape)
+
+
+def unpacked_ternary_rows(p: PackedTernary, start: int, stop: int) -> Float32[np.ndarray, "block d"]:
+    """Return rows start..stop as float32."""
+    plus, minus = (unpacked_rows(plane, start, stop, low=0.0, high=1.0) for plane in bit_matrices(p))
+    return plus - minus
+
+
+def two_bit_codes(builder, vector, plus, minus):
+    """Write the code that turns words of both planes into codes of 2 bits: of even columns, and of odd columns."""
+
+    def repeated(value):
+        return ir.Constant(vector.llvm, [value] * vector.lanes)
+
+    low, high, one = repeated(0x55555555), repeated(0xAAAAAAAA), repeated(1)
+    neither = builder.not_(builder.or_(plus, minus))
+    even = builder.or_(builder.and_(neither, low), builder.and_(builder.shl(plus, one), high))
+    odd = builder.or_(builder.and_(builder.lshr(neither, one), low), builder.and_(plus, high))
+    return even, odd
+
+
+@operation
+@no_type_check
+def base_three_codes(_typing, plus, minus, odd):
+    """Return the codes of 4 entries of the even (`odd` 0) or odd (1) columns of 16 rows, a byte each."""
+    if not isinstance(odd, types.IntegerLiteral):
+        return None
+
+    def codegen(_context, builder, _signature, args):
+        def repeated(value):
+            return ir.Constant(plus.llvm, [value] * plus.lanes)
+
+        pairs = two_bit_codes(builder, plus, args[0], args[1])[odd.literal_value]
+        # Fields of base 4 become base 3: a + 4 b less b, in each half byte, and c + 16 d less 7 d in each byte.
+        second = builder.and_(builder.lshr(pairs, repeated(2)), repeated(0x33333333))
+        halves = builder.sub(pairs, second)
+        upper = builder.and_(builder.lshr(halves, repeated(4)), repeated(0x0F0F0F0F))
+        return builder.add(builder.sub(halves, builder.shl(upper, repeated(3))), upper)
+
+    return plus(plus, minus, odd), codegen
