@@ -1,7 +1,13 @@
-"""Matrices of -1, 0 and +1: two planes of bits in the layout of `bits`, 2 bits an entry, and what kernels make of them.
+"""Matrices of -1, 0 and +1: two planes of bits, 2 bits an entry, and what kernels make of them.
 
-Plane 0 has a 1 where the entry is +1, plane 1 where it is -1, so t = plus - minus and padding is 0. Two other forms of
-32 columns are made in registers, from 16 rows at a time:
+Plane 0 has a 1 where the entry is +1, plane 1 where it is -1, so t = plus - minus and padding is 0. Each has the layout of
+`bits`, with the planes of a panel of 16 rows side by side: entry (r, k) is bit `k % 32` of the 32-bit words
+
+    planes[k // 32, r // 16, plane, r % 16],        planes.shape = (ceil(d / 32), ceil(m / 16), 2, 16), C order:
+
+so that kernels of a few rows read one run of memory for 32 columns; a product with one input is bound by reading.
+
+Two other forms of 32 columns are made in registers, from 16 rows at a time:
 
 - codes of 2 bits, t + 1 in {0, 1, 2}: those of the even columns in one word, of the odd columns in another. Byte b of the
   word shifted right by 2 j and masked with 3 is column 8 b + 2 j (+ 1), as `byte_dots` wants bytes;
@@ -15,13 +21,12 @@ from dataclasses import dataclass
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Float32, Int8, Shaped, UInt32
+from jaxtyping import Int8, Shaped, UInt32
 from llvmlite import ir
 from numba import types
 
-from ntk1bit.cores.bits import PackedBits, pack_bits, packed_shape, unpack_bits
+from ntk1bit.cores.bits import PANEL, PackedBits, pack_bits, packed_shape, unpack_bits
 from ntk1bit.cores.simd import operation
-from ntk1bit.cores.unpacking import unpacked_rows
 from ntk1bit.errors import InputError
 from ntk1bit.printing import record
 
@@ -33,13 +38,13 @@ class PackedTernary:
     Attributes
     ----------
     planes
-        (2, ceil(d/32), 16 ceil(m/16)) uint32, C-contiguous: where the entry is +1, and where it is -1, each in the layout
-        of `PackedBits.words`. No bit is 1 in both; padding bits are 0.
+        (ceil(d/32), ceil(m/16), 2, 16) uint32, C-contiguous; the layout is described at the top of this module. No bit
+        is 1 in both planes; padding bits are 0.
     rows, columns
         m and d.
     """
 
-    planes: UInt32[np.ndarray, "2 words_a_row padded_rows"]
+    planes: UInt32[np.ndarray, "words_a_row panels 2 16"]
     rows: int
     columns: int
 
@@ -49,14 +54,15 @@ class PackedTernary:
 
     def __post_init__(self) -> None:
         """Refuse planes that cannot be a matrix of this shape."""
-        expected = (2, *packed_shape(self.rows, self.columns))
+        words, padded = packed_shape(self.rows, self.columns)
+        expected = (words, padded // PANEL, 2, PANEL)
         planes = self.planes
         if planes.shape != expected or planes.dtype != np.uint32 or not planes.flags.c_contiguous:
             raise InputError(
-                f"a packed ternary {self.rows} x {self.columns} matrix needs C-contiguous uint32 planes of shape {expected}, "
-                f"got {planes.dtype} of shape {planes.shape}"
+                f"a packed ternary {self.rows} x {self.columns} matrix needs C-contiguous uint32 planes of shape "
+                f"{expected}, got {planes.dtype} of shape {planes.shape}"
             )
-        if (planes[0] & planes[1]).any():
+        if (planes[:, :, 0] & planes[:, :, 1]).any():
             raise InputError("planes of a ternary matrix must not both be 1 in a place: an entry would be +1 and -1")
 
     @property
@@ -108,7 +114,9 @@ def pack_ternary(t: Shaped[np.ndarray, "m d"]) -> PackedTernary:
     plus, minus = t == 1, t == -1
     if not (plus | minus | (t == 0)).all():
         raise InputError("ternary entries must all be -1, 0 or +1; quantise first, as `networks.quantize_ternary` does")
-    return PackedTernary(np.stack([pack_bits(plus).words, pack_bits(minus).words]), *t.shape)
+    words, rows = packed_shape(*t.shape)
+    both = [pack_bits(plane).words.reshape(words, rows // PANEL, PANEL) for plane in (plus, minus)]
+    return PackedTernary(np.stack(both, axis=2), *t.shape)
 
 
 def unpack_ternary(p: PackedTernary) -> Int8[np.ndarray, "m d"]:
@@ -118,14 +126,9 @@ def unpack_ternary(p: PackedTernary) -> Int8[np.ndarray, "m d"]:
 
 
 def bit_matrices(p: PackedTernary) -> tuple[PackedBits, PackedBits]:
-    """Return where entries are +1, and where they are -1, without a copy."""
-    return PackedBits(p.planes[0], *p.shape), PackedBits(p.planes[1], *p.shape)
-
-
-def unpacked_ternary_rows(p: PackedTernary, start: int, stop: int) -> Float32[np.ndarray, "block d"]:
-    """Return rows start..stop as float32."""
-    plus, minus = (unpacked_rows(plane, start, stop, low=0.0, high=1.0) for plane in bit_matrices(p))
-    return plus - minus
+    """Return where entries are +1, and where they are -1, as copies."""
+    plus, minus = (p.planes[:, :, plane].reshape(packed_shape(*p.shape)) for plane in range(2))
+    return PackedBits(plus, *p.shape), PackedBits(minus, *p.shape)
 
 
 def two_bit_codes(builder, vector, plus, minus):

@@ -24,15 +24,15 @@ ENTRIES = 648  # table entries for 32 columns: 8 x 3^4
 
 @inlined()
 @no_type_check
-def sum_ternary_rows(columns, group, plus, minus, start, stop, codes, tables, acc):
+def sum_ternary_rows(columns, group, planes, start, stop, codes, tables, acc):
     """Write the sums of rows start..stop over all words to `acc`, one vector a row; float32.
 
     Parameters
     ----------
     columns
         (groups, depth, lanes) from `lookup.columns_of`; `group` says which.
-    plus, minus
-        Both planes, (words per row, padded rows).
+    planes
+        `PackedTernary.planes`.
     codes
         Scratch for two words a row, uint32, rows padded to 16.
     tables
@@ -42,29 +42,29 @@ def sum_ternary_rows(columns, group, plus, minus, start, stop, codes, tables, ac
     """
     size = (stop - start) * lanes(acc)
     part = acc[size:]
-    words = len(plus)
-    accumulate_ternary(columns, group, plus, minus, 0, min(CHUNK, words), start, stop, codes, tables, acc)
+    words = len(planes)
+    accumulate_ternary(columns, group, planes, 0, min(CHUNK, words), start, stop, codes, tables, acc)
     for chunk in range(CHUNK, words, CHUNK):
         until = min(chunk + CHUNK, words)
-        accumulate_ternary(columns, group, plus, minus, chunk, until, start, stop, codes, tables, part)
+        accumulate_ternary(columns, group, planes, chunk, until, start, stop, codes, tables, part)
         for at in range(0, size, lanes(acc)):
             store(acc, at, add(load(acc, at), load(part, at)))
 
 
 @inlined()
 @no_type_check
-def accumulate_ternary(columns, group, plus, minus, from_word, to_word, start, stop, codes, tables, acc):
+def accumulate_ternary(columns, group, planes, from_word, to_word, start, stop, codes, tables, acc):
     """Write the sums of rows start..stop over words from_word..to_word to `acc`; see `sum_ternary_rows`."""
     width = lanes(columns)
     count = stop - start
     odd = len(codes) >> 1
     for index in range(from_word, to_word):
-        first = index * plus.shape[1] + start
+        first = 2 * (index * planes.shape[1] * 16 + start)
         for row in range(0, count, 16):
-            ones, minus_ones = load(plus, first + row), load(minus, first + row)
-            store(codes, row, base_three_codes(ones, minus_ones, 0))
-            store(codes, odd + row, base_three_codes(ones, minus_ones, 1))
-        at = (group * len(plus) + index) * 32 * width
+            plus, minus = load(planes, first + 2 * row), load(planes, first + 2 * row + 16)
+            store(codes, row, base_three_codes(plus, minus, 0))
+            store(codes, odd + row, base_three_codes(plus, minus, 1))
+        at = (group * len(planes) + index) * 32 * width
         for byte in range(4):
             _tabulate(columns, at + 8 * byte * width, tables, 81 * byte * width)
             _tabulate(columns, at + (8 * byte + 1) * width, tables, 81 * (byte + 4) * width)
