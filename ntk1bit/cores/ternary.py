@@ -25,7 +25,7 @@ from jaxtyping import Int8, Shaped, UInt32
 from llvmlite import ir
 from numba import types
 
-from ntk1bit.cores.bits import PANEL, PackedBits, pack_bits, packed_shape, unpack_bits
+from ntk1bit.cores.bits import PANEL, PackedBits, pack_bits, packed_shape, unpack_rows
 from ntk1bit.cores.simd import operation
 from ntk1bit.errors import InputError
 from ntk1bit.printing import record
@@ -121,14 +121,18 @@ def pack_ternary(t: Shaped[np.ndarray, "m d"]) -> PackedTernary:
 
 def unpack_ternary(p: PackedTernary) -> Int8[np.ndarray, "m d"]:
     """Return the (m, d) matrix of -1, 0 and +1 that was packed, int8."""
-    plus, minus = (unpack_bits(plane).view(np.int8) for plane in bit_matrices(p))
-    return plus - minus
+    return unpack_ternary_rows(p, 0, p.rows)
 
 
-def bit_matrices(p: PackedTernary) -> tuple[PackedBits, PackedBits]:
-    """Return where entries are +1, and where they are -1, as copies."""
-    plus, minus = (p.planes[:, :, plane].reshape(packed_shape(*p.shape)) for plane in range(2))
-    return PackedBits(plus, *p.shape), PackedBits(minus, *p.shape)
+def unpack_ternary_rows(p: PackedTernary, start: int, stop: int) -> Int8[np.ndarray, "block d"]:
+    """Return rows start..stop of the matrix that was packed, int8."""
+    first, last = start // PANEL, -(-stop // PANEL)
+    rows = (last - first) * PANEL
+    both = np.ascontiguousarray(np.moveaxis(p.planes[:, first:last], 2, 0)).reshape(2, len(p.planes), rows)
+    plus, minus = (
+        unpack_rows(PackedBits(words, rows, p.columns), start - first * PANEL, stop - first * PANEL) for words in both
+    )
+    return plus.view(np.int8) - minus.view(np.int8)
 
 
 def two_bit_codes(builder, vector, plus, minus):
