@@ -26,7 +26,7 @@ from llvmlite import ir
 from numba import types
 
 from ntk1bit.cores.bits import PANEL, PackedBits, pack_bits, packed_shape, unpack_rows
-from ntk1bit.cores.simd import operation
+from ntk1bit.cores.simd import Vector, operation
 from ntk1bit.errors import InputError
 from ntk1bit.printing import record
 
@@ -150,20 +150,25 @@ def two_bit_codes(builder, vector, plus, minus):
 
 @operation
 @no_type_check
-def base_three_codes(_typing, plus, minus, odd):
-    """Return the codes of 4 entries of the even (`odd` 0) or odd (1) columns of 16 rows, a byte each."""
-    if not isinstance(odd, types.IntegerLiteral):
+def base_three_codes(_typing, plus, minus, half):
+    """Return codes of 4 entries, a byte each: of the lower (`half` 0) or upper (1) 8 of 16 rows, even columns first."""
+    if not isinstance(half, types.IntegerLiteral):
         return None
+    long = Vector(types.uint64)
 
     def codegen(_context, builder, _signature, args):
         def repeated(value):
             return ir.Constant(plus.llvm, [value] * plus.lanes)
 
-        pairs = two_bit_codes(builder, plus, args[0], args[1])[odd.literal_value]
+        rows = range(8 * half.literal_value, 8 * half.literal_value + 8)
+        order = [row + at for row in rows for at in (0, 16)]
+        order = ir.Constant(ir.VectorType(ir.IntType(32), 16), order)
+        pairs = builder.shuffle_vector(*two_bit_codes(builder, plus, args[0], args[1]), order)
         # Fields of base 4 become base 3: a + 4 b less b, in each half byte, and c + 16 d less 7 d in each byte.
         second = builder.and_(builder.lshr(pairs, repeated(2)), repeated(0x33333333))
         halves = builder.sub(pairs, second)
         upper = builder.and_(builder.lshr(halves, repeated(4)), repeated(0x0F0F0F0F))
-        return builder.add(builder.sub(halves, builder.shl(upper, repeated(3))), upper)
+        codes = builder.add(builder.sub(halves, builder.shl(upper, repeated(3))), upper)
+        return builder.bitcast(codes, long.llvm)
 
-    return plus(plus, minus, odd), codegen
+    return long(plus, minus, half), codegen

@@ -34,7 +34,7 @@ def sum_ternary_rows(columns, group, planes, start, stop, codes, tables, acc):
     planes
         `PackedTernary.planes`.
     codes
-        Scratch for two words a row, uint32, rows padded to 16.
+        Scratch for a uint64 a row, rows padded to 16.
     tables
         Scratch for `ENTRIES` vectors.
     acc
@@ -57,30 +57,29 @@ def accumulate_ternary(columns, group, planes, from_word, to_word, start, stop, 
     """Write the sums of rows start..stop over words from_word..to_word to `acc`; see `sum_ternary_rows`."""
     width = lanes(columns)
     count = stop - start
-    odd = len(codes) >> 1
     for index in range(from_word, to_word):
         first = 2 * (index * planes.shape[1] * 16 + start)
         for row in range(0, count, 16):
             plus, minus = load(planes, first + 2 * row), load(planes, first + 2 * row + 16)
             store(codes, row, base_three_codes(plus, minus, 0))
-            store(codes, odd + row, base_three_codes(plus, minus, 1))
+            store(codes, row + 8, base_three_codes(plus, minus, 1))
         at = (group * len(planes) + index) * 32 * width
         for byte in range(4):
             _tabulate(columns, at + 8 * byte * width, tables, 81 * byte * width)
             _tabulate(columns, at + (8 * byte + 1) * width, tables, 81 * (byte + 4) * width)
         if index == from_word:
             for row in range(count):
-                store(acc, row * width, _look_up(tables, read(codes, row), read(codes, odd + row)))
+                store(acc, row * width, _look_up(tables, read(codes, row)))
         else:
             for row in range(count):
-                found = _look_up(tables, read(codes, row), read(codes, odd + row))
+                found = _look_up(tables, read(codes, row))
                 store(acc, row * width, add(load(acc, row * width), found))
 
 
 @inlined()
 @no_type_check
-def _look_up(tables, even, odd):
-    return add(_sum_four(tables, 0, even), _sum_four(tables, 4 * 81 * lanes(tables), odd))
+def _look_up(tables, code):
+    return add(_sum_four(tables, 0, code), _sum_four(tables, 4 * 81 * lanes(tables), code >> 32))
 
 
 @inlined()
@@ -93,7 +92,7 @@ def _sum_four(tables, base, code):
     )
     high = add(
         load(tables, base + (162 + ((code >> 16) & 255)) * width),
-        load(tables, base + (243 + (code >> 24)) * width),
+        load(tables, base + (243 + ((code >> 24) & 255)) * width),
     )
     return add(low, high)
 

@@ -83,7 +83,7 @@ def _by_lookup(x: Float32[np.ndarray, "n d"], p: PackedTernary, out: Float32[np.
     def piece(index: int) -> None:
         block, split = divmod(index, splits)
         start = block * ROWS
-        codes = aligned_empty(2 * -(-rows // PANEL) * PANEL, np.uint32)
+        codes = aligned_empty(-(-rows // PANEL) * PANEL, np.uint64)
         tables = aligned_empty(ENTRIES * width, np.float32)
         acc = aligned_empty(2 * rows * width, np.float32)
         groups_here = (split * together, min((split + 1) * together, groups))

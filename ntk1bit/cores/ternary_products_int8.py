@@ -98,7 +98,7 @@ def _by_lookup(q: Int8[np.ndarray, "n d"], p: PackedTernary, out: Int32[np.ndarr
         start = block * ROWS
         stop = min(start + ROWS, p.rows)
         groups_here = (split * together, min((split + 1) * together, groups))
-        codes = aligned_empty(2 * -(-rows // PANEL) * PANEL, np.uint32)
+        codes = aligned_empty(-(-rows // PANEL) * PANEL, np.uint64)
         tables = aligned_empty(ENTRIES * lanes, np.int16)
         acc = aligned_empty(rows * lanes, np.int16)
         sums = aligned_empty(rows * lanes, np.int32)
