@@ -168,7 +168,7 @@ def dot_tile(_typing, q, _first, totals, words, _row, _stop, out, panels, inputs
     totals
         (n,) sums of the inputs.
     words
-        (words per row, padded rows) of signs, or (words per row, panels, 2, 16) of a ternary matrix; at most `_LONGEST`.
+        (words per row, padded rows) of signs or (words per row, panels, 2, 16) of a ternary matrix; at most `_LONGEST`.
     out
         (n, m).
     panels, inputs
@@ -178,7 +178,7 @@ def dot_tile(_typing, q, _first, totals, words, _row, _stop, out, panels, inputs
         return None
     vector = Vector(types.int32)
     bits = 1 if words.ndim == 2 else 2
-    # With one input, weights stay where they are in their byte, 4 times 1, 2, 4 ... as large, and have sums of their own.
+    # With one input, weights stay at their place in the byte, up to 64 times as large, and each place has its own sums.
     fields = range(4 if inputs.literal_value == 1 else 1)
     outputs = [(panel, i) for i in range(inputs.literal_value) for panel in range(panels.literal_value)]
     tile = [(*place, field) for place in outputs for field in fields]

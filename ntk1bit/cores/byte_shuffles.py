@@ -1,4 +1,4 @@
-"""q S^T and q T^T for a few int8 inputs: neurons in the lanes, tables of 16 sums looked up by byte shuffles (AVX2, NEON).
+"""q S^T and q T^T for a few int8 inputs: neurons in the lanes, 16 sums looked up by byte shuffles (AVX2, NEON).
 
 With bits B, y[i, r] = 2 sum_k B[r, k] q[i, k] - sum_k q[i, k]. Four bits are half a byte, and 4 inputs have 16 sums. A
 byte shuffle (`vpshufb`, `tbl`) looks 16 such halves up in a table of 16 bytes, so a table of the lowest 6 bits of the
@@ -147,7 +147,7 @@ def _multiply_ternary(tables, row, planes, start, stop, order, acc, out, first):
 @inlined()
 @no_type_check
 def _sum_words(tables, row, words, chunk, until, at, stride, apart):
-    """Return the sums of 64 neurons over some words, in even and in odd places; their panels are `apart` words apart."""
+    """Return the sums of 64 neurons over some words, in even and in odd places; panels are `apart` words apart."""
     even = odd = widen(zeros(tables), 0)
     for pair in range(chunk, until, _PAIR):
         high = zeros(tables)

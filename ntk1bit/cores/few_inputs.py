@@ -3,8 +3,8 @@
 With one input a table in memory would be used too seldom to be worth filling. Here tables are registers that all
 neurons use before the next 32 inputs are tabulated. With AVX-512 a pair of registers holds the 32 sums of 5 inputs
 under all signs and `vpermi2ps` looks 16 neurons up at once; with AVX2 one register holds the 8 sums of 3 inputs and
-`vpermps` looks 8 neurons up. The limit is one permutation a cycle. For ternary weights tables are of 0 and 1, and looked
-up twice: where weights are +1, and where they are -1. 0 times an input that is not finite is in them, so it shows.
+`vpermps` looks 8 neurons up. The limit is one permutation a cycle. Ternary weights look the sums of some inputs up
+twice: where they are +1, and where they are -1. 0 times an input that is not finite is part of them, so it shows.
 """
 
 from __future__ import annotations
@@ -272,7 +272,7 @@ def shift_right(_typing, vector, _count):
 
 @operation
 @no_type_check
-def weighted(_typing, vector, bit, low):
+def weighted(_typing, vector, bit, _low):
     """Multiply the float32 lanes whose number has a 0 in binary place `bit`, a literal, by `low`."""
     if not isinstance(bit, types.IntegerLiteral):
         return None

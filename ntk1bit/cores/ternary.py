@@ -1,7 +1,7 @@
 """Matrices of -1, 0 and +1: two planes of bits, 2 bits an entry, and what kernels make of them.
 
-Plane 0 has a 1 where the entry is +1, plane 1 where it is -1, so t = plus - minus and padding is 0. Each has the layout of
-`bits`, with the planes of a panel of 16 rows side by side: entry (r, k) is bit `k % 32` of the 32-bit words
+Plane 0 has a 1 where the entry is +1, plane 1 where it is -1, so t = plus - minus and padding is 0. Each has the layout
+of `bits`, with the planes of a panel of 16 rows side by side: entry (r, k) is bit `k % 32` of the 32-bit words
 
     planes[k // 32, r // 16, plane, r % 16],        planes.shape = (ceil(d / 32), ceil(m / 16), 2, 16), C order:
 
@@ -9,10 +9,13 @@ so that kernels of a few rows read one run of memory for 32 columns; a product w
 
 Two other forms of 32 columns are made in registers, from 16 rows at a time:
 
-- codes of 2 bits, t + 1 in {0, 1, 2}: those of the even columns in one word, of the odd columns in another. Byte b of the
-  word shifted right by 2 j and masked with 3 is column 8 b + 2 j (+ 1), as `byte_dots` wants bytes;
-- codes of 4 entries, a number of base 3 from 0 to 80 in each byte: byte b stands for columns 8 b + {0, 2, 4, 6} (+ 1), with
-  the last of them in the highest place. Tables of 81 sums are looked up by them (`ternary_lookup`).
+- codes of 2 bits, t + 1 in {0, 1, 2}: those of the even columns in one word, of the odd columns in another. Byte b of
+  the word shifted right by 2 j and masked with 3 is column 8 b + 2 j (+ 1), as `byte_dots` wants bytes;
+- codes of 4 entries, a number of base 3 from 0 to 80 in each byte: byte b stands for columns 8 b + {0, 2, 4, 6} (+ 1),
+  with the last of them in the highest place. Tables of 81 sums are looked up by them (`ternary_lookup`).
+
+1.6 bits an entry (5 in a byte) would save a fifth of the memory, but unpacking to bytes would cost more operations than
+the product with one input has, and five entries have 243 sums, four tables of which do not fit the first-level cache.
 """
 
 from __future__ import annotations

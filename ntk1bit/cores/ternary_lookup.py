@@ -2,9 +2,10 @@
 
     acc[r, :] = sum_k T[r, k] C[k, :],    T in {-1, 0, +1}
 
-All 81 sums of 4 rows of C are tabulated; eight such tables, 41 KB, serve 32 columns with eight look-ups, where two planes
-of bits would need twelve. Sums are those of the entries that are not 0, in float32 without cancellation, and a
-number that is not finite shows in all sums of its input, as in the plain product.
+All 81 sums of 4 rows of C are tabulated; eight such tables, 41 KB, serve 32 columns with eight look-ups, where two
+planes of bits would need twelve. Sums are those of the entries that are not 0, in float32 without cancellation, and a
+number that is not finite shows in all sums of its input, as in the plain product. Half as many tables, 21 KB, for half
+as many columns at a time were measured to take a sixth longer with a first-level cache of 48 KB.
 """
 
 from __future__ import annotations

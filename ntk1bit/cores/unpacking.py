@@ -43,10 +43,11 @@ def multiply_by_blocks(
         start = index * ROWS
         stop = min(start + ROWS, out.shape[1])
         weights = rows_of(start, stop)
-        np.matmul(x[:, :_COLUMNS], weights[:, :_COLUMNS].T, out=out[:, start:stop])
-        for first in range(_COLUMNS, x.shape[1], _COLUMNS):
-            part = slice(first, first + _COLUMNS)
-            out[:, start:stop] += x[:, part] @ weights[:, part].T
+        with np.errstate(all="ignore"):  # as quiet as the kernels about 0 times infinity
+            np.matmul(x[:, :_COLUMNS], weights[:, :_COLUMNS].T, out=out[:, start:stop])
+            for first in range(_COLUMNS, x.shape[1], _COLUMNS):
+                part = slice(first, first + _COLUMNS)
+                out[:, start:stop] += x[:, part] @ weights[:, part].T
 
     work = out.size * x.shape[1] / 30
     with single_threaded_blas():
