@@ -49,10 +49,11 @@ def _race(options: argparse.Namespace) -> int:
         return 2
     if not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
         print(
-            "two_bit_matmul races onnxruntime and is left out; to have it: pip install 'ntk1bit[bench]'",
+            "two_bit_matmul and two_bit_ternary race onnxruntime and are left out; to have them: "
+            "pip install 'ntk1bit[bench]'",
             file=sys.stderr,
         )
-        pairs = [pair for pair in pairs if pair.product != "two_bit_matmul"]
+        pairs = [pair for pair in pairs if not pair.product.startswith("two_bit")]
         if not pairs:
             return 2
     machine = _machine()  # after the races are imported: they load every BLAS they use

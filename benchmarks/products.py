@@ -28,6 +28,10 @@ def _signs(sizes: Sizes, rng: np.random.Generator) -> cores.PackedSigns:
     return cores.pack_signs(rng.random((sizes.m, sizes.d)) < 0.5)
 
 
+def _ternary(sizes: Sizes, rng: np.random.Generator) -> cores.PackedTernary:
+    return cores.pack_ternary(rng.integers(-1, 2, (sizes.m, sizes.d)))
+
+
 def _sgemms(x: np.ndarray, s: np.ndarray) -> dict[str, Callable[[], object]]:
     """Return X S^T by sgemm in every layout of operands and result."""
     xt, st = np.ascontiguousarray(x.T), np.ascontiguousarray(s.T)
@@ -64,23 +68,68 @@ def sign_matmul_int8(sizes: Sizes, rng: np.random.Generator) -> Contest:
     return Contest(lambda: cores.sign_matmul_int8(q, p, out=out), rivals, p.nbytes, s.nbytes)
 
 
-def two_bit_matmul(sizes: Sizes, rng: np.random.Generator) -> Contest:
-    """Race int8 Q S^T against onnxruntime's product with weights of two bits (MatMulNBits, inputs rounded to int8).
+def two_bit_matmul(sizes: Sizes, rng: np.random.Generator, *, ternary: bool = False) -> Contest:
+    """Race int8 Q S^T, or Q T^T, against onnxruntime's product with two-bit weights (MatMulNBits, int8 inputs).
 
     It knows the processor by itself, so this is a race on the processor as it is, whatever the cores are told.
     """
     from benchmarks.two_bits import two_bit_product
 
     q = rng.integers(-127, 128, (sizes.n, sizes.d)).astype(np.int8)
-    p = _signs(sizes, rng)
-    s = cores.unpack_signs(p)
-    rival = two_bit_product(q.astype(np.float32), s, threads=cores.settings().threads)
-    out = cores.sign_matmul_int8(q, p)
+    out = np.empty((sizes.n, sizes.m), dtype=np.int32)
+    if ternary:
+        t = _ternary(sizes, rng)
+        entries, memory = cores.unpack_ternary(t), t.nbytes
+        ours = functools.partial(cores.ternary_matmul_int8, q, t, out=out)
+    else:
+        s = _signs(sizes, rng)
+        entries, memory = cores.unpack_signs(s), s.nbytes
+        ours = functools.partial(cores.sign_matmul_int8, q, s, out=out)
+    rival = two_bit_product(q.astype(np.float32), entries, threads=cores.settings().threads)
+    ours()
     exact = out.astype(np.float32)
     # Both factors of a term are rounded to 8 bits at most, and inputs again by block: 1 % of the largest entry.
     np.testing.assert_allclose(rival(), exact, rtol=0, atol=0.01 * float(np.abs(exact).max()))
-    rivals = {"onnxruntime, 2 bits": rival}
-    return Contest(lambda: cores.sign_matmul_int8(q, p, out=out), rivals, p.nbytes, 2 * p.nbytes)
+    return Contest(ours, {"onnxruntime, 2 bits": rival}, memory, entries.size // 4)
+
+
+def ternary_matmul(sizes: Sizes, rng: np.random.Generator) -> Contest:
+    """Race float32 X T^T, T of -1, 0 and +1 equally often."""
+    x = rng.standard_normal((sizes.n, sizes.d), dtype=np.float32)
+    p = _ternary(sizes, rng)
+    t = cores.unpack_ternary(p).astype(np.float32)
+    out = cores.ternary_matmul(x, p)
+    _agree(out, x @ t.T)
+    return Contest(lambda: cores.ternary_matmul(x, p, out=out), _sgemms(x, t), p.nbytes, t.nbytes)
+
+
+def ternary_matmul_int8(sizes: Sizes, rng: np.random.Generator) -> Contest:
+    """Race int8 Q T^T against float32 sgemm."""
+    q = rng.integers(-127, 128, (sizes.n, sizes.d)).astype(np.int8)
+    p = _ternary(sizes, rng)
+    t = cores.unpack_ternary(p).astype(np.float32)
+    out = cores.ternary_matmul_int8(q, p)
+    np.testing.assert_array_equal(out, q.astype(np.float32) @ t.T)
+    rivals = _sgemms(q.astype(np.float32), t)
+    return Contest(lambda: cores.ternary_matmul_int8(q, p, out=out), rivals, p.nbytes, t.nbytes)
+
+
+def ternary_to_signs(sizes: Sizes, rng: np.random.Generator) -> Contest:
+    """Compare float32 X T^T with X S^T, which has half the memory to read."""
+    x = rng.standard_normal((sizes.n, sizes.d), dtype=np.float32)
+    p, s = _ternary(sizes, rng), _signs(sizes, rng)
+    out = np.empty((sizes.n, sizes.m), dtype=np.float32)
+    rivals = {"sign_matmul": lambda: cores.sign_matmul(x, s, out=out)}
+    return Contest(lambda: cores.ternary_matmul(x, p, out=out), rivals, p.nbytes, s.nbytes)
+
+
+def ternary_to_signs_int8(sizes: Sizes, rng: np.random.Generator) -> Contest:
+    """Compare int8 Q T^T with Q S^T, which has half the memory to read."""
+    q = rng.integers(-127, 128, (sizes.n, sizes.d)).astype(np.int8)
+    p, s = _ternary(sizes, rng), _signs(sizes, rng)
+    out = np.empty((sizes.n, sizes.m), dtype=np.int32)
+    rivals = {"sign_matmul_int8": lambda: cores.sign_matmul_int8(q, s, out=out)}
+    return Contest(lambda: cores.ternary_matmul_int8(q, p, out=out), rivals, p.nbytes, s.nbytes)
 
 
 def forward(sizes: Sizes, rng: np.random.Generator, *, one_bit: bool) -> Contest:
@@ -185,6 +234,7 @@ def kernel(sizes: Sizes, rng: np.random.Generator) -> Contest:
 
 
 FORWARD_ONE_BIT = functools.partial(forward, one_bit=True)
+TWO_BIT_TERNARY = functools.partial(two_bit_matmul, ternary=True)
 FORWARD_FULL = functools.partial(forward, one_bit=False)
 PAIRS = (
     Pair("sign_matmul", Sizes(512, 512, 16384), sign_matmul, goals(avx512=2.5, avx2=2.8)),
@@ -202,6 +252,15 @@ PAIRS = (
     Pair("two_bit_matmul", Sizes(512, 4096, 4096), two_bit_matmul),
     Pair("two_bit_matmul", Sizes(64, 4096, 4096), two_bit_matmul),
     Pair("two_bit_matmul", Sizes(1, 4096, 4096), two_bit_matmul),
+    *(Pair("two_bit_ternary", Sizes(n, 4096, 4096), TWO_BIT_TERNARY) for n in (512, 64, 1)),
+    *(Pair("ternary_matmul", Sizes(n, 4096, 4096), ternary_matmul) for n in (512, 16, 1)),
+    *(Pair("ternary_matmul_int8", Sizes(n, 4096, 4096), ternary_matmul_int8) for n in (512, 16, 1)),
+    *(Pair("ternary_to_signs", Sizes(n, 4096, m), ternary_to_signs) for m in (4096, 14336) for n in (512, 16, 1)),
+    *(
+        Pair("ternary_to_signs_int8", Sizes(n, 4096, m), ternary_to_signs_int8, goals(avx512=goal))
+        for m in (4096, 14336)
+        for n, goal in ((512, 1 / 1.2), (16, 1 / 1.2), (1, 1 / 1.3))
+    ),
     Pair("forward_one_bit", Sizes(512, 64, 16384), FORWARD_ONE_BIT, goals(avx512=3.5, avx2=5)),
     Pair("forward_one_bit", Sizes(256, 64, 1024), FORWARD_ONE_BIT),
     Pair("forward_one_bit", Sizes(1024, 784, 8192), FORWARD_ONE_BIT, goals(avx2=3)),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from benchmarks.rounds import Result
 
 _HEADER = (
-    f"{'product':<18}{'n, d, m':>19} {'threads':>7} {'ours ms':>9} {'rival ms':>9} {'ratio':>7} {'quartiles':>13} "
+    f"{'product':<22}{'n, d, m':>19} {'threads':>7} {'ours ms':>9} {'rival ms':>9} {'ratio':>7} {'quartiles':>13} "
 )
 _HEADER += f"{'goal':>5} {'bytes':>12}  fastest rival"
 _COLOURS = {1: "#0072B2", 2: "#D55E00"}  # Okabe and Ito's blue and vermilion
@@ -28,12 +28,12 @@ def header() -> str:
 def row(result: Result) -> str:
     """Return one line of the table; a missed goal is marked."""
     missed = result.goal is not None and result.ratio < result.goal
-    goal = "" if result.goal is None else f"{result.goal:g}"
+    goal = "" if result.goal is None else f"{result.goal:.3g}"
     size = ", ".join(map(str, result.sizes))
     share = f"1/{result.rival_bytes / result.ours_bytes:.1f}"
     spread = f"{result.ratio_low:.2f}-{result.ratio_high:.2f}"
     return (
-        f"{result.product:<18}{size:>19} {result.threads:>7} {result.ours_ms:>9.3f} {result.rival_ms:>9.3f} "
+        f"{result.product:<22}{size:>19} {result.threads:>7} {result.ours_ms:>9.3f} {result.rival_ms:>9.3f} "
         f"{result.ratio:>7.2f} {spread:>13} {goal:>5} {share:>12}  {result.rival}{'  MISSED' if missed else ''}"
     )
 

@@ -13,11 +13,11 @@ _INT8 = 4  # its name for the accuracy level that rounds inputs to int8, the fas
 
 
 def two_bit_product(x: np.ndarray, s: np.ndarray, *, threads: int) -> Callable[[], np.ndarray]:
-    """Return a call that multiplies x (n, d) float32 with s (m, d) of -1 and +1: x s^T, (n, m) float32."""
+    """Return a call that multiplies x (n, d) float32 with s (m, d) of -1, 0 and +1: x s^T, (n, m) float32."""
     more = -x.shape[1] % _BLOCK  # columns to whole blocks, where the inputs are 0
     x, s = np.pad(x, ((0, 0), (0, more))), np.pad(s, ((0, 0), (0, more)))
     (n, d), m = x.shape, len(s)
-    codes = np.where(s > 0, 2, 0).astype(np.uint8).reshape(m, d // _BLOCK, _BLOCK // 4, 4)  # less a zero point of 1
+    codes = (s + 1).astype(np.uint8).reshape(m, d // _BLOCK, _BLOCK // 4, 4)  # less a zero point of 1
     packed = (codes << np.array([0, 2, 4, 6], dtype=np.uint8)).sum(axis=-1, dtype=np.uint8)
     zeros = np.full((m, -(-d // _BLOCK * 2 // 8)), 0b01010101, dtype=np.uint8)
     constants = {"b": packed, "scales": np.ones((m, d // _BLOCK), dtype=np.float32), "zeros": zeros}

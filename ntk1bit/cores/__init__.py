@@ -37,6 +37,9 @@ from ntk1bit.cores.masked_products import masked_product, masked_product_referen
 from ntk1bit.cores.neurons import PackedNeurons, pack_neurons, pack_neurons_reference
 from ntk1bit.cores.sign_products import sign_matmul, sign_matmul_reference
 from ntk1bit.cores.sign_products_int8 import sign_matmul_int8, sign_matmul_int8_reference
+from ntk1bit.cores.ternary import PackedTernary, pack_ternary, unpack_ternary
+from ntk1bit.cores.ternary_products import ternary_matmul, ternary_matmul_reference
+from ntk1bit.cores.ternary_products_int8 import ternary_matmul_int8, ternary_matmul_int8_reference
 from ntk1bit.old_names import missing_name
 
 __all__ = [
@@ -48,6 +51,7 @@ __all__ = [
     "PackedBits",
     "PackedNeurons",
     "PackedSigns",
+    "PackedTernary",
     "available_backends",
     "bit_gram",
     "bit_gram_reference",
@@ -70,6 +74,7 @@ __all__ = [
     "pack_neurons",
     "pack_neurons_reference",
     "pack_signs",
+    "pack_ternary",
     "seconds_compiling",
     "settings",
     "sign_matmul",
@@ -77,8 +82,13 @@ __all__ = [
     "sign_matmul_int8_reference",
     "sign_matmul_reference",
     "sum_of_halves",
+    "ternary_matmul",
+    "ternary_matmul_int8",
+    "ternary_matmul_int8_reference",
+    "ternary_matmul_reference",
     "unpack_bits",
     "unpack_signs",
+    "unpack_ternary",
     "using",
 ]
 

@@ -1,13 +1,15 @@
-"""q S^T for a handful of int8 inputs: neurons in the lanes, tables of 16 sums looked up by byte shuffles (AVX2, NEON).
+"""q S^T and q T^T for a few int8 inputs: neurons in the lanes, 16 sums looked up by byte shuffles (AVX2, NEON).
 
 With bits B, y[i, r] = 2 sum_k B[r, k] q[i, k] - sum_k q[i, k]. Four bits are half a byte, and 4 inputs have 16 sums. A
 byte shuffle (`vpshufb`, `tbl`) looks 16 such halves up in a table of 16 bytes, so a table of the lowest 6 bits of the
 sums and one of what is above give the sums of 4 inputs for as many neurons as a register has bytes. Both are added as
-bytes for as long as they fit (4 and 16 look-ups), then in 16 bits, those in even and in odd places apart.
+bytes for as long as they fit (4 and 16 look-ups), then in 16 bits, those in even and in odd places apart. Of ternary
+weights the tables, built once, are looked up for both planes, and the sums subtracted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import no_type_check
 
 import numpy as np
@@ -17,8 +19,9 @@ from numba import types
 
 from ntk1bit.compiling import compiled, inlined
 from ntk1bit.cores.backends import cpu_features, settings
-from ntk1bit.cores.bits import WORD, PackedSigns, pad_columns
-from ntk1bit.cores.simd import Vector, add, call_llvm, load, operation, pointer_to, store, widen, zeros
+from ntk1bit.cores.bits import PANEL, WORD, PackedSigns, pad_columns
+from ntk1bit.cores.simd import Vector, add, call_llvm, load, operation, pointer_to, store, subtract, widen, zeros
+from ntk1bit.cores.ternary import PackedTernary
 from ntk1bit.cores.threads import aligned_empty, run_pieces
 
 _ROWS = 4096  # neurons per piece; their sums stay in the first-level cache
@@ -42,29 +45,56 @@ _ORDER = _order()
 
 def multiply_by_shuffles(q: Int8[np.ndarray, "n d"], p: PackedSigns, out: Int32[np.ndarray, "n m"]) -> None:
     """Write `q @ S.T` to `out`, exactly, for d < 2^24, one input at a time."""
-    row_words = len(p.words)
     totals = q.sum(axis=1, dtype=np.int32)
-    tables = np.empty((len(q), row_words * 8, 32), dtype=np.int8)
-    _tabulate(pad_columns(q, row_words * WORD), tables)
+    tables = _tables(q, len(p.words))
     whole = p.rows // _TOGETHER * _TOGETHER
     rest = pad_columns(p.words[:, whole:], _TOGETHER)
-    blocks = -(-whole // _ROWS)
+
+    def multiply(row: int, start: int, stop: int) -> None:
+        acc = aligned_empty(_ROWS, np.int32)
+        if start < whole:
+            _multiply(tables, row, p.words, start, stop, _ORDER, acc, totals, out, start)
+        else:
+            _multiply(tables, row, rest, 0, stop - whole, _ORDER, acc, totals, out, whole)
+
+    _by_pieces(multiply, len(q), p.rows, work_ns=len(q) * p.words.size * 0.5)
+
+
+def multiply_ternary_by_shuffles(q: Int8[np.ndarray, "n d"], p: PackedTernary, out: Int32[np.ndarray, "n m"]) -> None:
+    """Write `q @ T.T` to `out`, exactly, for d < 2^24, one input at a time."""
+    words = len(p.planes)
+    tables = _tables(q, words)
+    whole = p.rows // _TOGETHER * _TOGETHER
+    rest = np.zeros((words, _TOGETHER // PANEL, 2, PANEL), dtype=np.uint32)
+    rest[:, : p.planes.shape[1] - whole // PANEL] = p.planes[:, whole // PANEL :]
+
+    def multiply(row: int, start: int, stop: int) -> None:
+        acc = aligned_empty(_ROWS, np.int32)
+        if start < whole:
+            _multiply_ternary(tables, row, p.planes, start, stop, _ORDER, acc, out, start)
+        else:
+            _multiply_ternary(tables, row, rest, 0, stop - whole, _ORDER, acc, out, whole)
+
+    _by_pieces(multiply, len(q), p.rows, work_ns=len(q) * p.planes.size * 0.5)
+
+
+def _tables(q: Int8[np.ndarray, "n d"], row_words: int) -> Int8[np.ndarray, "n groups 32"]:
+    tables = np.empty((len(q), row_words * 8, 32), dtype=np.int8)
+    _tabulate(pad_columns(q, row_words * WORD), tables)
+    return tables
+
+
+def _by_pieces(multiply: Callable[[int, int, int], None], n: int, m: int, *, work_ns: float) -> None:
+    """Call `multiply(input, start, stop)` for blocks of neurons and, if the last do not fill a vector, for these."""
+    whole = m // _TOGETHER * _TOGETHER
+    blocks = [(start, min(start + _ROWS, whole)) for start in range(0, whole, _ROWS)]
+    blocks += [(whole, m)] if whole < m else []
 
     def piece(index: int) -> None:
-        block, row = divmod(index, len(q))
-        acc = aligned_empty(_ROWS, np.int32)
-        if block < blocks:
-            start = block * _ROWS
-            _multiply(tables, row, p.words, start, min(start + _ROWS, whole), _ORDER, acc, totals, out, start)
-        else:
-            _multiply(tables, row, rest, 0, p.rows - whole, _ORDER, acc, totals, out, whole)
+        block, row = divmod(index, n)
+        multiply(row, *blocks[block])
 
-    run_pieces(
-        piece,
-        (blocks + (whole < p.rows)) * len(q),
-        threads=settings().threads,
-        work_ns=len(q) * p.words.size * 0.5,
-    )
+    run_pieces(piece, len(blocks) * n, threads=settings().threads, work_ns=work_ns)
 
 
 @compiled
@@ -83,29 +113,64 @@ def _multiply(tables, row, words, start, stop, order, acc, totals, out, first):
     for at in range(0, padded, 16):
         store(acc, at, zeros(acc))
     for chunk in range(0, len(words), _CHUNK):
+        until = min(chunk + _CHUNK, len(words))
         for at in range(0, padded, 64):
-            even = odd = widen(zeros(tables), 0)
-            for pair in range(chunk, min(chunk + _CHUNK, len(words)), _PAIR):
-                high = zeros(tables)
-                for index in range(pair, min(pair + _PAIR, len(words))):
-                    here = index * stride + start + at
-                    table = (row * tables.shape[1] + 8 * index) * 32
-                    a, b = load(words, here), load(words, here + 16)
-                    c, d = load(words, here + 32), load(words, here + 48)
-                    low, high = _look_up(tables, table, byte_of(a, b, c, d, 0), byte_of(a, b, c, d, 1), high)
-                    even, odd = add(even, places(low, 0, 0)), add(odd, places(low, 1, 0))
-                    low, high = _look_up(tables, table + 128, byte_of(a, b, c, d, 2), byte_of(a, b, c, d, 3), high)
-                    even, odd = add(even, places(low, 0, 0)), add(odd, places(low, 1, 0))
-                even, odd = add(even, places(high, 0, 6)), add(odd, places(high, 1, 6))
-            store(acc, at, add(load(acc, at), widen(even, 0)))
-            store(acc, at + 16, add(load(acc, at + 16), widen(even, 1)))
-            store(acc, at + 32, add(load(acc, at + 32), widen(odd, 0)))
-            store(acc, at + 48, add(load(acc, at + 48), widen(odd, 1)))
+            even, odd = _sum_words(tables, row, words, chunk, until, start + at, stride, 16)
+            _add_widened(acc, at, even, odd)
     for at in range(0, padded, 64):
         for index in range(64):
             neuron = at + order[index]
             if neuron < stop - start:
                 out[row, first + neuron] = 2 * acc[at + index] - totals[row]
+
+
+@compiled
+@no_type_check
+def _multiply_ternary(tables, row, planes, start, stop, order, acc, out, first):
+    stride = planes.shape[1] * 32
+    padded = (stop - start + 63) >> 6 << 6
+    for at in range(0, padded, 16):
+        store(acc, at, zeros(acc))
+    for chunk in range(0, len(planes), _CHUNK):
+        until = min(chunk + _CHUNK, len(planes))
+        for at in range(0, padded, 64):
+            even, odd = _sum_words(tables, row, planes, chunk, until, 2 * (start + at), stride, 32)
+            less_even, less_odd = _sum_words(tables, row, planes, chunk, until, 2 * (start + at) + 16, stride, 32)
+            _add_widened(acc, at, subtract(even, less_even), subtract(odd, less_odd))
+    for at in range(0, padded, 64):
+        for index in range(64):
+            neuron = at + order[index]
+            if neuron < stop - start:
+                out[row, first + neuron] = acc[at + index]
+
+
+@inlined()
+@no_type_check
+def _sum_words(tables, row, words, chunk, until, at, stride, apart):
+    """Return the sums of 64 neurons over some words, in even and in odd places; panels are `apart` words apart."""
+    even = odd = widen(zeros(tables), 0)
+    for pair in range(chunk, until, _PAIR):
+        high = zeros(tables)
+        for index in range(pair, min(pair + _PAIR, until)):
+            here = index * stride + at
+            table = (row * tables.shape[1] + 8 * index) * 32
+            a, b = load(words, here), load(words, here + apart)
+            c, d = load(words, here + 2 * apart), load(words, here + 3 * apart)
+            low, high = _look_up(tables, table, byte_of(a, b, c, d, 0), byte_of(a, b, c, d, 1), high)
+            even, odd = add(even, places(low, 0, 0)), add(odd, places(low, 1, 0))
+            low, high = _look_up(tables, table + 128, byte_of(a, b, c, d, 2), byte_of(a, b, c, d, 3), high)
+            even, odd = add(even, places(low, 0, 0)), add(odd, places(low, 1, 0))
+        even, odd = add(even, places(high, 0, 6)), add(odd, places(high, 1, 6))
+    return even, odd
+
+
+@inlined()
+@no_type_check
+def _add_widened(acc, at, even, odd):
+    store(acc, at, add(load(acc, at), widen(even, 0)))
+    store(acc, at + 16, add(load(acc, at + 16), widen(even, 1)))
+    store(acc, at + 32, add(load(acc, at + 32), widen(odd, 0)))
+    store(acc, at + 48, add(load(acc, at + 48), widen(odd, 1)))
 
 
 @inlined()

@@ -17,10 +17,8 @@ from ntk1bit.cores.checks import require_array, require_output
 from ntk1bit.cores.few_inputs import multiply_few
 from ntk1bit.cores.lookup import ENTRIES, columns_of, split_groups, streams, sum_rows, write_turned
 from ntk1bit.cores.lookup import ROWS as LOOKUP_ROWS
-from ntk1bit.cores.threads import aligned_empty, run_pieces, single_threaded_blas
-from ntk1bit.cores.unpacking import ROWS, unpacked_rows
-
-_COLUMNS = 256  # columns BLAS sums in one go: its rounding grows with their square root if it adds them in order
+from ntk1bit.cores.threads import aligned_empty, run_pieces
+from ntk1bit.cores.unpacking import multiply_by_blocks, unpacked_rows
 
 
 def sign_matmul(
@@ -58,7 +56,7 @@ def sign_matmul(
         return out
     backend = settings().backend
     if backend == "blas":
-        _by_blas(x, p, out)
+        multiply_by_blocks(x, lambda start, stop: unpacked_rows(p, start, stop, low=-1.0, high=1.0), out)
     elif len(x) <= ways(backend).few_floats:
         multiply_few(x, p, out)
     else:
@@ -99,18 +97,3 @@ def _multiply(columns, words, start, stop, from_group, to_group, tables, acc, ou
     for group in range(from_group, to_group):
         sum_rows(columns, group, words, start, stop, tables, acc, True)
         write_turned(acc, stop - start, out, group * 16, start, streaming)
-
-
-def _by_blas(x: Float32[np.ndarray, "n d"], p: PackedSigns, out: Float32[np.ndarray, "n m"]) -> None:
-    def piece(index: int) -> None:
-        start = index * ROWS
-        stop = min(start + ROWS, p.rows)
-        signs = unpacked_rows(p, start, stop, low=-1.0, high=1.0)
-        np.matmul(x[:, :_COLUMNS], signs[:, :_COLUMNS].T, out=out[:, start:stop])
-        for first in range(_COLUMNS, p.columns, _COLUMNS):
-            part = slice(first, first + _COLUMNS)
-            out[:, start:stop] += x[:, part] @ signs[:, part].T
-
-    work = x.shape[0] * p.rows * p.columns / 30
-    with single_threaded_blas():
-        run_pieces(piece, -(-p.rows // ROWS), threads=settings().threads, work_ns=work)

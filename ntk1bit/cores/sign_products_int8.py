@@ -5,12 +5,13 @@ y[i, r] = sum_k S[r, k] q[i, k],    S in {-1, +1}, in int32 (|y| <= 128 d needs 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Int8, Int32
+from jaxtyping import Float32, Int8, Int32
 
-from ntk1bit.compiling import compiled
+from ntk1bit.compiling import compiled, inlined
 from ntk1bit.cores.backends import settings, ways
 from ntk1bit.cores.bits import WORD, PackedSigns, unpack_signs
 from ntk1bit.cores.byte_dots import multiply_bytes, suits_byte_dots
@@ -24,7 +25,7 @@ from ntk1bit.cores.threads import aligned_empty, run_pieces, single_threaded_bla
 from ntk1bit.cores.unpacking import ROWS, unpacked_rows
 from ntk1bit.errors import InputError
 
-_EXACT = 1 << 16  # columns whose float32 sums of int8 stay below 2^23 and are exact
+EXACT = 1 << 16  # columns whose float32 sums of int8 stay below 2^23 and are exact
 _INT16_WORDS = 8  # words whose sums fit int16: 8 x 32 x 127 = 32512
 _INT16_WORDS_WITH_128 = 6  # where -128 occurs: 8 x 32 x 128 would not fit, and tables go two words at a time
 _LARGEST_DIM = 1 << 24  # beyond it 128 d does not fit int32
@@ -54,8 +55,7 @@ def sign_matmul_int8(
         If dtypes or shapes do not match or d is too large for int32.
     """
     q = require_array("q", q, np.int8, ("n", p.columns))
-    if p.columns >= _LARGEST_DIM:
-        raise InputError(f"sums of {p.columns} int8 values do not fit int32; split the columns into parts below 2^24")
+    require_sums_in_int32(p.columns)
     shape = (q.shape[0], p.rows)
     if out is None:
         out = aligned_empty(shape[0] * shape[1], np.int32).reshape(shape)
@@ -67,12 +67,12 @@ def sign_matmul_int8(
     backend = settings().backend
     way = ways(backend)
     if backend == "blas":
-        _by_blas(q, p, out)
+        multiply_exactly_by_blocks(q, lambda start, stop: unpacked_rows(p, start, stop, low=-1.0, high=1.0), out)
     elif way.byte_dots and suits_byte_dots(*shape):
         multiply_bytes(q, p, out)
     elif len(q) <= way.few_bytes:
         multiply_by_shuffles(q, p, out)
-    elif len(q) <= way.bytes_as_floats and p.columns <= _EXACT:
+    elif len(q) <= way.bytes_as_floats and p.columns <= EXACT:
         out[...] = sign_matmul(q.astype(np.float32), p)
     else:
         _by_lookup(q, p, out)
@@ -90,7 +90,7 @@ def _by_lookup(q: Int8[np.ndarray, "n d"], p: PackedSigns, out: Int32[np.ndarray
     row_words = depth // WORD
     rows = min(LOOKUP_ROWS, p.rows)
     streaming = streams(out)
-    flush = _INT16_WORDS_WITH_128 if q.min() == -128 else _INT16_WORDS
+    flush = words_in_int16(q)
     together = split_groups(groups, rows, row_words)
     splits = -(-groups // together)
 
@@ -116,32 +116,55 @@ def _multiply(columns, words, start, stop, from_group, to_group, flush, tables, 
         for chunk in range(0, len(words), flush):
             until = min(chunk + flush, len(words))
             accumulate(columns, group, words, chunk, until, start, stop, tables, acc, True)
-            for row in range(count):
-                found = load(acc, row * 32)
-                low, high = row * 16, (count + row) * 16
-                if chunk == 0:
-                    store(sums, low, widen(found, 0))
-                    store(sums, high, widen(found, 1))
-                else:
-                    store(sums, low, add(load(sums, low), widen(found, 0)))
-                    store(sums, high, add(load(sums, high), widen(found, 1)))
+            add_widened(acc, count, sums, chunk == 0)
         write_turned(sums, count, out, group * 32, start, streaming)
         if group * 32 + 16 < out.shape[0]:
             write_turned(sums[count * 16 :], count, out, group * 32 + 16, start, streaming)
 
 
-def _by_blas(q: Int8[np.ndarray, "n d"], p: PackedSigns, out: Int32[np.ndarray, "n m"]) -> None:
+@inlined()
+@no_type_check
+def add_widened(acc, count, sums, first):
+    """Add int16 sums of `count` rows and 32 inputs to int32 ones, or write them if they are the first."""
+    for row in range(count):
+        found = load(acc, row * 32)
+        low, high = row * 16, (count + row) * 16
+        if first:
+            store(sums, low, widen(found, 0))
+            store(sums, high, widen(found, 1))
+        else:
+            store(sums, low, add(load(sums, low), widen(found, 0)))
+            store(sums, high, add(load(sums, high), widen(found, 1)))
+
+
+def require_sums_in_int32(columns: int) -> None:
+    """Refuse products whose sums may not fit int32."""
+    if columns >= _LARGEST_DIM:
+        raise InputError(f"sums of {columns} int8 values do not fit int32; split the columns into parts below 2^24")
+
+
+def words_in_int16(q: Int8[np.ndarray, "n d"]) -> int:
+    """Return how many words of weights -1, 0 and +1 have sums that fit int16."""
+    return _INT16_WORDS_WITH_128 if q.min() == -128 else _INT16_WORDS
+
+
+def multiply_exactly_by_blocks(
+    q: Int8[np.ndarray, "n d"],
+    rows_of: Callable[[int, int], Float32[np.ndarray, "block d"]],
+    out: Int32[np.ndarray, "n m"],
+) -> None:
+    """Write `q @ W.T` to `out` by BLAS, `rows_of(start, stop)` being rows of W; exact for entries -1, 0 and +1."""
     x = q.astype(np.float32)
 
     def piece(index: int) -> None:
         start = index * ROWS
-        stop = min(start + ROWS, p.rows)
-        signs = unpacked_rows(p, start, stop, low=-1.0, high=1.0)
-        out[:, start:stop] = x[:, :_EXACT] @ signs[:, :_EXACT].T
-        for first in range(_EXACT, p.columns, _EXACT):
-            part = slice(first, first + _EXACT)
-            out[:, start:stop] += (x[:, part] @ signs[:, part].T).astype(np.int32)
+        stop = min(start + ROWS, out.shape[1])
+        weights = rows_of(start, stop)
+        out[:, start:stop] = x[:, :EXACT] @ weights[:, :EXACT].T
+        for first in range(EXACT, q.shape[1], EXACT):
+            part = slice(first, first + EXACT)
+            out[:, start:stop] += (x[:, part] @ weights[:, part].T).astype(np.int32)
 
-    work = q.shape[0] * p.rows * p.columns / 30
+    work = out.size * q.shape[1] / 30
     with single_threaded_blas():
-        run_pieces(piece, -(-p.rows // ROWS), threads=settings().threads, work_ns=work)
+        run_pieces(piece, -(-out.shape[1] // ROWS), threads=settings().threads, work_ns=work)

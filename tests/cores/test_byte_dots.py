@@ -29,26 +29,36 @@ def inputs(n, d, m):
     return rng.integers(-128, 128, (n, d)).astype(np.int8), cores.pack_signs(rng.random((m, d)) < 0.5)
 
 
+def ternary(m, d):
+    return cores.pack_ternary(np.random.default_rng([m, d]).integers(-1, 2, (m, d)))
+
+
 @needs_bytes
 @pytest.mark.parametrize(("n", "d", "m"), SHAPES)
 def test_byte_products_are_exact_and_write_nothing_else(n, d, m):
     q, p = inputs(n, d, m)
-    around = np.full(n * m + 32, 12345, dtype=np.int32)
-    byte_dots.multiply_bytes(q, p, around[16:-16].reshape(n, m))
-    np.testing.assert_array_equal(around[16:-16].reshape(n, m), cores.sign_matmul_int8_reference(q, p))
-    assert (around[:16] == 12345).all()
-    assert (around[-16:] == 12345).all()
+    for weights, expected in (
+        (p, cores.sign_matmul_int8_reference(q, p)),
+        (t := ternary(m, d), cores.ternary_matmul_int8_reference(q, t)),
+    ):
+        around = np.full(n * m + 32, 12345, dtype=np.int32)
+        byte_dots.multiply_bytes(q, weights, around[16:-16].reshape(n, m))
+        np.testing.assert_array_equal(around[16:-16].reshape(n, m), expected)
+        assert (around[:16] == 12345).all()
+        assert (around[-16:] == 12345).all()
 
 
 @needs_bytes
 @pytest.mark.parametrize("value", [-128, 127])
-def test_the_ends_of_int8_on_long_rows(value):
-    d = 40_000
+@pytest.mark.parametrize("d", [40_000, (1 << 18) - 1, (1 << 18) + 33])  # 2^18 columns at a time
+def test_the_ends_of_int8_on_long_rows(value, d):
     q = np.full((3, d), value, dtype=np.int8)
     signs = np.ones((2, d), dtype=bool)
     signs[1] = False
     out = np.empty((3, 2), dtype=np.int32)
     byte_dots.multiply_bytes(q, cores.pack_signs(signs), out)
+    np.testing.assert_array_equal(out, [[d * value, -d * value]] * 3)
+    byte_dots.multiply_bytes(q, cores.pack_ternary(np.where(signs, np.int8(1), np.int8(-1))), out)
     np.testing.assert_array_equal(out, [[d * value, -d * value]] * 3)
 
 

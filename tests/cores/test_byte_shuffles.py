@@ -23,12 +23,16 @@ SHAPES = [
 def test_sums_are_exact_and_nothing_else_is_written(n, d, m):
     rng = np.random.default_rng([n, d, m])
     q = rng.integers(-128, 128, (n, d)).astype(np.int8)
-    p = cores.pack_signs(rng.random((m, d)) < 0.5)
-    around = np.full(n * m + 32, 12345, dtype=np.int32)
-    byte_shuffles.multiply_by_shuffles(q, p, around[16:-16].reshape(n, m))
-    np.testing.assert_array_equal(around[16:-16].reshape(n, m), cores.sign_matmul_int8_reference(q, p))
-    assert (around[:16] == 12345).all()
-    assert (around[-16:] == 12345).all()
+    p, t = cores.pack_signs(rng.random((m, d)) < 0.5), cores.pack_ternary(rng.integers(-1, 2, (m, d)))
+    for multiply, expected in (
+        (lambda out: byte_shuffles.multiply_by_shuffles(q, p, out), cores.sign_matmul_int8_reference(q, p)),
+        (lambda out: byte_shuffles.multiply_ternary_by_shuffles(q, t, out), cores.ternary_matmul_int8_reference(q, t)),
+    ):
+        around = np.full(n * m + 32, 12345, dtype=np.int32)
+        multiply(around[16:-16].reshape(n, m))
+        np.testing.assert_array_equal(around[16:-16].reshape(n, m), expected)
+        assert (around[:16] == 12345).all()
+        assert (around[-16:] == 12345).all()
 
 
 @pytest.mark.parametrize("value", [-128, 127])
@@ -37,6 +41,9 @@ def test_the_ends_of_int8_on_long_rows(value):
     signs = np.stack([np.ones(d, dtype=bool), np.zeros(d, dtype=bool)])
     out = np.empty((3, 2), dtype=np.int32)
     byte_shuffles.multiply_by_shuffles(np.full((3, d), value, dtype=np.int8), cores.pack_signs(signs), out)
+    np.testing.assert_array_equal(out, [[d * value, -d * value]] * 3)
+    t = cores.pack_ternary(np.where(signs, np.int8(1), np.int8(-1)))
+    byte_shuffles.multiply_ternary_by_shuffles(np.full((3, d), value, dtype=np.int8), t, out)
     np.testing.assert_array_equal(out, [[d * value, -d * value]] * 3)
 
 

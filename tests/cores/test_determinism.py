@@ -25,6 +25,7 @@ def digest_of_everything(backend: str, threads: int, *, few: bool = True) -> str
     w = rng.standard_normal((m, d)).astype(np.float32)
     a = np.where(rng.random(m) < 0.5, -1, 1).astype(np.float32)
     q = rng.integers(-128, 128, (n, d)).astype(np.int8)
+    ternary = cores.pack_ternary(rng.integers(-1, 2, (m, d)))
     found = hashlib.sha256()
     with cores.using(backend=backend, threads=threads):
         neurons = cores.pack_neurons(w)
@@ -33,10 +34,14 @@ def digest_of_everything(backend: str, threads: int, *, few: bool = True) -> str
         for array in (
             cores.sign_matmul(x[: 3 * few], neurons.signs),
             cores.sign_matmul_int8(q[: 3 * few], neurons.signs),
+            cores.ternary_matmul(x[: 3 * few], ternary),
+            cores.ternary_matmul_int8(q[: 3 * few], ternary),
             *(neurons.signs.words, neurons.s, neurons.mu, moved.signs.words, moved.s, moved.mu, w),
             *(one_bit.active.words, one_bit.total, full.active.words, full.total),
             cores.sign_matmul(x, neurons.signs),
             cores.sign_matmul_int8(q, neurons.signs),
+            cores.ternary_matmul(x, ternary),
+            cores.ternary_matmul_int8(q, ternary),
             cores.masked_product(one_bit.active, x),
             cores.bit_gram(one_bit.active),
             cores.bit_gram(one_bit.active, full.active),
