@@ -29,13 +29,13 @@ from ntk1bit.packed.mapped_tensors import (
     MOST_TENSORS,
     MappedTensors,
     TensorPlace,
-    TernaryTensor,
     as_numbers,
     count_entries,
     map_file,
     refuse,
     widened,
 )
+from ntk1bit.packed.ternary_weights import TernaryTensor
 
 SUFFIX = ".gguf"
 TERNARY = ("TQ1_0", "TQ2_0", "I2_S")

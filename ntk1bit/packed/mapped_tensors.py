@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-from jaxtyping import Float32, Int8, Shaped, UInt8
+from jaxtyping import Float32, Shaped, UInt8
 
 from ntk1bit.errors import InputError
 
@@ -44,50 +44,6 @@ class TensorPlace:
     stop: int
 
 
-@dataclasses.dataclass(frozen=True)
-class TernaryTensor:
-    """Weights -1, 0 and +1 with their scales.
-
-    Attributes
-    ----------
-    codes
-        int8 entries in {-1, 0, 1}.
-    scale
-        float32, without axes for the whole matrix, or with a column for each block of equally many entries of a row.
-    """
-
-    codes: Int8[np.ndarray, "rows columns"]
-    scale: Float32[np.ndarray, ""] | Float32[np.ndarray, "rows blocks"]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Rows (outputs) and columns (inputs)."""
-        return self.codes.shape
-
-    @property
-    def zeros(self) -> float:
-        """Share of weights that are zero."""
-        return 1.0 - np.count_nonzero(self.codes) / max(self.codes.size, 1)
-
-    def dequantised(self) -> Float32[np.ndarray, "rows columns"]:
-        """Return scale times code in float32, one rounding per entry (none where the scale has one per block)."""
-        codes = self.codes.astype(np.float32)
-        if self.scale.ndim == 0:
-            return self.scale * codes
-        blocks = codes.reshape(*self.scale.shape, -1)
-        return (self.scale[..., None] * blocks).reshape(codes.shape)
-
-    def with_one_scale(self) -> TernaryTensor:
-        """Return the same weights with one scale, where all blocks that are not zero throughout have the same."""
-        if self.scale.ndim == 0:
-            return self
-        used = self.codes.reshape(*self.scale.shape, -1).any(axis=-1)
-        found = np.unique(self.scale[used])
-        if len(found) > 1:
-            return self
-        return TernaryTensor(self.codes, np.array(found[0] if len(found) else 0, np.float32))
-
-
 class MappedTensors:
     """The tensors of one file by name; `bytes_of` maps their bytes.
 
@@ -113,6 +69,11 @@ class MappedTensors:
         self.path, self.metadata = path, metadata
         self._content = content
         self._places = {place.name: place for place in places}
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return len(self._content)
 
     @property
     def names(self) -> list[str]:
