@@ -5,20 +5,19 @@
     h  += D( RMS( act(G RMS h) * (U RMS h) ) )
     logits = RMS(h) E^T  or  RMS(h) W_head^T
 
-RMS x = g x/sqrt(mean x^2 + eps). A projection with ternary weights C s (codes and scale) rounds each row of its inputs to
-8 bits, q = clip(round(127 x/max |x|), -128, 127), and gives (q C^T) s max |x|/127 (`BitLinear` and `AutoBitLinear` of
-`transformers.integrations.bitnet`). Products of whole numbers are exact; all else is in float64. Queries and keys are
-rotated by their position, component i with component i + (head width)/2; several heads of queries share one of keys.
+RMS x = g x/sqrt(mean x^2 + eps). A projection with ternary weights C s (codes and scale) rounds each row of its inputs
+to 8 bits, q = clip(round(127 x/max |x|), -128, 127), and gives (q C^T) s max |x|/127 (`BitLinear` and `AutoBitLinear`
+of `transformers.integrations.bitnet`). Products of whole numbers are exact; all else is in float64. Queries and keys
+are rotated by their position, component i with i + (head width)/2; several heads of queries share one of keys.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Integer
+from jaxtyping import Float32, Float64, Integer
 
 from ntk1bit.arguments import require_spare, whole_numbers
 from ntk1bit.errors import InputError
@@ -193,11 +192,15 @@ def perplexity(
 def _project(
     x: Float64[np.ndarray, "n inputs"], weights: TernaryTensor | Float32[np.ndarray, "outputs inputs"]
 ) -> Float64[np.ndarray, "n outputs"]:
-    """Apply a projection; inputs of ternary ones are rounded to 8 bits from float32, as the published code does."""
+    """Apply a projection; inputs of ternary ones are rounded to 8 bits from float32, as the published code does.
+
+    PyTorch computes 127/m as (1/m) 127, which decides what a number half-way between two whole ones is rounded to.
+    """
     if not isinstance(weights, TernaryTensor):
         return _dense(x, weights)
     narrow = x.astype(np.float32)
-    steps = np.float32(127) / np.maximum(np.abs(narrow).max(axis=1, keepdims=True), _SMALLEST_MAXIMUM)
+    largest = np.maximum(np.abs(narrow).max(axis=1, keepdims=True), _SMALLEST_MAXIMUM)
+    steps = np.float32(1) / largest * np.float32(127)
     rounded = np.clip(np.rint(narrow * steps), -128, 127)
     if weights.scale.ndim == 0:
         return _whole_product(rounded, weights.codes) * float(weights.scale) / steps.astype(np.float64)

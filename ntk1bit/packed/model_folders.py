@@ -107,6 +107,16 @@ class _Tensors:
             )
         self.taken.add(name)
 
+    def require_place(self, name: str, shape: tuple[int, ...]) -> None:
+        """Check that a tensor is there with its shape, or as rows packed four to a byte."""
+        place = self.file(name).place(name)
+        packed = (shape[0] // 4, *shape[1:]) if len(shape) == 2 and place.kind == "U8" else shape
+        if place.shape != packed:
+            raise InputError(
+                f"{str(self.file(name).path)!r}: tensor {name!r} is {place.kind} of shape {place.shape}, and the "
+                f"configuration asks for {packed}"
+            )
+
     def floats(self, name: str, shape: tuple[int, ...]) -> Float32[np.ndarray, ...]:
         """Read a tensor of floats as float32 and check that all are finite."""
         array = np.ascontiguousarray(self.take(name, shape, _FLOATS).astype(np.float32, copy=False))
@@ -150,8 +160,10 @@ def _read_folder(folder: Path) -> Imported:
     def weights(layer: int, name: str) -> _Weights:
         return _folder_weights(tensors, f"model.layers.{layer}.{_HF_NAMES[name]}", shape.projection(name), form)
 
-    names = {name: f"model.layers.{{}}.{_HF_NAMES[name]}.weight" for name in NORMS}
-    model = _assemble(shape, tensors, weights, names, "model.embed_tokens", "model.norm", "lm_head")
+    norms, projections = (
+        {name: f"model.layers.{{}}.{_HF_NAMES[name]}.weight" for name in names} for names in (NORMS, PROJECTIONS)
+    )
+    model = _assemble(shape, tensors, weights, norms, projections, "model.embed_tokens", "model.norm", "lm_head")
     return Imported(model, form, tensors.left_out())
 
 
@@ -171,8 +183,10 @@ def _read_gguf(path: Path) -> Imported:
             dense.append(full)
         return floats if found is None else found
 
-    names = {name: f"blk.{{}}.{_GGUF_NAMES[name]}.weight" for name in NORMS}
-    model = _assemble(shape, tensors, weights, names, "token_embd", "output_norm", "output")
+    norms, projections = (
+        {name: f"blk.{{}}.{_GGUF_NAMES[name]}.weight" for name in names} for names in (NORMS, PROJECTIONS)
+    )
+    model = _assemble(shape, tensors, weights, norms, projections, "token_embd", "output_norm", "output")
     notes = tensors.left_out()
     if dense:
         notes.append(f"{len(dense)} projections are not ternary and their inputs not rounded: {', '.join(dense[:5])}")
@@ -185,19 +199,25 @@ def _assemble(
     tensors: _Tensors,
     weights: Callable[[int, str], _Weights],
     norms: dict[str, str],
+    projections: dict[str, str],
     embedding: str,
     norm: str,
     head: str,
 ) -> ImportedModel:
     """Put the network together once memory for all of it is found to be there."""
+    tables = [embedding] if shape.tied else [embedding, head]
+    vectors = {f"{norm}.weight": shape.width}
+    for layer in range(shape.layers):
+        vectors |= {full.format(layer): shape.norm(name) for name, full in norms.items()}
+        for name, full in projections.items():  # all is looked for before anything is read
+            tensors.require_place(full.format(layer), shape.projection(name))
+    for name in tables:
+        tensors.require_place(f"{name}.weight", (shape.vocabulary, shape.width))
+    for name, size in vectors.items():
+        tensors.require_place(name, (size,))
     per_layer = sum(out * inputs for out, inputs in map(shape.projection, PROJECTIONS))
-    kept = 4 * shape.vocabulary * shape.width * (1 if shape.tied else 2) + shape.layers * per_layer
-    first = tensors.file(f"{embedding}.weight")
-    if kept > 16 * sum({id(file): file.size for file in tensors.files.values()}.values()):
-        raise InputError(
-            f"{str(first.path)!r}: the configuration asks for a network of {kept / 1e9:.3g} GB, far more than its files"
-        )
-    require_spare("this network", 1.5 * kept, instead="use a machine with more memory")
+    kept = 4 * shape.vocabulary * shape.width * len(tables) + shape.layers * per_layer
+    require_spare("this network", 3 * kept // 2, instead="use a machine with more memory")
     table = tensors.floats(f"{embedding}.weight", (shape.vocabulary, shape.width))
     return ImportedModel(
         shape=shape,
@@ -373,8 +393,8 @@ def _shape(**told: Any) -> ImportedShape:
     sizes["head_width"] = whole("head_width of the configuration", each, allowed="an even number", least=2, most=2**16)
     if sizes["head_width"] % 2 or sizes["heads"] % sizes["key_heads"]:
         raise InputError(
-            f"heads of {sizes['head_width']} components, {sizes['heads']} of queries and {sizes['key_heads']} of keys: the "
-            "first must be even, and the last divide the second"
+            f"heads of {sizes['head_width']} components, {sizes['heads']} of queries, {sizes['key_heads']} of keys: "
+            "the first must be even, and the last divide the second"
         )
     if type(told["tied"]) is not bool:
         raise InputError("tie_word_embeddings of the configuration must be true or false")

@@ -1,8 +1,9 @@
 """Ternary weights as codes -1, 0, +1 with scales, and the forms in which checkpoints of BitNet b1.58 hold them.
 
-Packed (`pack_weights` of `transformers.integrations.bitnet`): codes plus 1, two bits each, four rows to a byte: of R packed
-rows, row i holds rows i, R + i, 2R + i and 3R + i, the first in the lowest bits. Masters: the weights that training
-moves, of which W = clip(round(W/s), -1, 1) s with s = mean |W| is used (`WeightQuant` there; Ma et al. 2024, Eqs. 1 to 3).
+Packed (`pack_weights` of `transformers.integrations.bitnet`): codes plus 1, two bits each, four rows to a byte: of R
+packed rows, row i holds rows i, R + i, 2R + i and 3R + i, the first in the lowest bits. Masters: the weights that
+training moves, of which W = clip(round(W/s), -1, 1) s with s = mean |W| is used (`WeightQuant` there; Ma et al. 2024,
+Eqs. 1 to 3).
 """
 
 from __future__ import annotations
