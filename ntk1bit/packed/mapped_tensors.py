@@ -98,7 +98,7 @@ class MappedTensors:
         return self._content[place.start : place.stop]
 
 
-def map_file(path: Path, what: str) -> UInt8[np.ndarray, " n"]:
+def map_file(path: Path | str, what: str) -> UInt8[np.ndarray, " n"]:
     """Map all bytes of a file into memory, read-only.
 
     Raises
@@ -106,6 +106,7 @@ def map_file(path: Path, what: str) -> UInt8[np.ndarray, " n"]:
     InputError
         If it cannot be opened, or is no file, or empty.
     """
+    path = Path(path)
     try:
         if not path.is_file():
             raise InputError(f"there is no {what} {str(path)!r}; give the path of one")
@@ -116,7 +117,7 @@ def map_file(path: Path, what: str) -> UInt8[np.ndarray, " n"]:
         raise InputError(f"cannot read {str(path)!r}: {problem.strerror or problem}") from None
 
 
-def refuse(path: Path, what: str, why: str) -> NoReturn:
+def refuse(path: Path | str, what: str, why: str) -> NoReturn:
     """Raise the `InputError` of a file that is damaged or of another kind."""
     why = " ".join(why.split())
     raise InputError(f"{str(path)!r} is not a whole {what}: {why[:300]}; fetch it again")

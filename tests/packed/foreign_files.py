@@ -93,6 +93,18 @@ def tq2_0_bytes(codes: np.ndarray, scale: float) -> bytes:
     return out
 
 
+def tq1_0_bytes(codes: np.ndarray, scale: float) -> bytes:
+    """Pack as `quantize_row_tq1_0` of ggml does: 160 entries in 32 bytes, 80 in 16, 16 in 4; first digits weigh most."""
+    out = b""
+    for block in (codes.reshape(-1, 256) + 1).tolist():
+        for start, size, digits in ((0, 32, 5), (160, 16, 5), (240, 4, 4)):
+            for place in range(size):
+                value = sum(block[start + size * k + place] * 3 ** (4 - k) for k in range(digits))
+                out += bytes([-(-value * 256 // 243)])
+        out += np.array(scale, "<f2").tobytes()
+    return out
+
+
 def packed_rows(codes: np.ndarray) -> np.ndarray:
     """Pack as `pack_weights` of transformers does, row by row: rows i, i + R, i + 2R and i + 3R share a byte."""
     rows = -(-len(codes) // 4)

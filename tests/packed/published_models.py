@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .foreign_files import bfloat16, gguf_bytes, i2_s_bytes, packed_rows, safetensors_bytes, tq2_0_bytes
+from .foreign_files import bfloat16, gguf_bytes, i2_s_bytes, packed_rows, safetensors_bytes, tq1_0_bytes, tq2_0_bytes
 
 FORMS = ("autobitlinear, offline", "autobitlinear, online", "bitlinear", "floats")
 PROJECTIONS = {
@@ -139,7 +139,12 @@ def write_gguf(model: Published, path: Path, kind: str, **changes: object) -> Pa
     for name, tensor in model.tensors.items():
         if name in model.scales:
             scale = model.scales[name]
-            pack = {"I2_S": i2_s_bytes, "TQ2_0": tq2_0_bytes, "F16": lambda c, s: (c * s).astype("<f2").tobytes()}[kind]
+            pack = {
+                "I2_S": i2_s_bytes,
+                "TQ1_0": tq1_0_bytes,
+                "TQ2_0": tq2_0_bytes,
+                "F16": lambda c, s: (c * s).astype("<f2").tobytes(),
+            }[kind]
             tensors[gguf_name(name)] = (kind, tensor.shape, pack(tensor, scale))
         elif tensor.ndim == 2:
             tensors[gguf_name(name)] = ("F16", tensor.shape, tensor.astype("<f2").tobytes())

@@ -10,7 +10,7 @@ import pytest
 from ntk1bit.packed.gguf_files import open_gguf, read_tensor, read_ternary
 from tests.refusals import refusal_within
 
-from .foreign_files import bfloat16, damaged, gguf_bytes, i2_s_bytes, pair, refusal_of, text, tq2_0_bytes
+from .foreign_files import bfloat16, damaged, gguf_bytes, i2_s_bytes, pair, refusal_of, text, tq1_0_bytes, tq2_0_bytes
 
 ALLOWANCE = 1_000_000  # bytes beside twice the file's size: modules, messages and a few objects
 PAIRS = {"general.architecture": "bitnet", "n": 3, "rate": 0.5, "yes": True, "tokens": ["a", "bc", ""]}
@@ -29,6 +29,7 @@ def some_file() -> bytes:
         "brain": ("BF16", (10,), bfloat16(numbers.reshape(-1)).tobytes()),
         "i2": ("I2_S", codes.shape, i2_s_bytes(codes, 0.37)),
         "tq2": ("TQ2_0", codes.shape, tq2_0_bytes(codes, 0.37)),
+        "tq1": ("TQ1_0", codes.shape, tq1_0_bytes(codes, 0.37)),
     }
     return gguf_bytes(tensors, PAIRS)
 
@@ -51,7 +52,8 @@ def test_tensors_and_key_values_come_back_as_they_were_written(tmp_path):
     np.testing.assert_array_equal(read["norm"], numbers)
     np.testing.assert_array_equal(read["half"], numbers.astype(np.float16))
     np.testing.assert_array_equal(bfloat16(read["brain"]), bfloat16(numbers.reshape(-1)))
-    for name, scale in (("i2", np.float32(0.37)), ("tq2", np.float32(np.float16(0.37)))):
+    half = np.float32(np.float16(0.37))
+    for name, scale in (("i2", np.float32(0.37)), ("tq2", half), ("tq1", half)):
         ternary = read_ternary(file, name)
         np.testing.assert_array_equal(ternary.codes, some_codes())
         assert (ternary.scale == scale).all()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from .published_models import FORMS, published, write_folder
 
@@ -28,21 +29,18 @@ def tokens_of(seed: int, vocabulary: int) -> np.ndarray:
 
 def transformers_logits(folder: Path, tokens: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return the logits in float32, and the inputs of every projection in the order in which they run."""
-    import safetensors.torch
-    import torch
-    import torch._dynamo
-    from transformers import BitNetConfig, BitNetForCausalLM
-    from transformers.integrations import bitnet
-    from transformers.utils.quantization_config import BitNetQuantConfig
-
-    torch._dynamo.config.disable = True  # a function of three operations is not worth compiling
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    bitnet = pytest.importorskip("transformers.integrations.bitnet")
+    pytest.importorskip("torch._dynamo").config.disable = True  # a few operations are not worth compiling
     told = json.loads((folder / "config.json").read_text())
     form: dict[str, Any] | None = told.pop("quantization_config", None)
-    network = BitNetForCausalLM(BitNetConfig(**told, bos_token_id=0, eos_token_id=1)).float().eval()
-    stored = safetensors.torch.load_file(folder / "model.safetensors")
+    network = (
+        transformers.BitNetForCausalLM(transformers.BitNetConfig(**told, bos_token_id=0, eos_token_id=1)).float().eval()
+    )
+    stored = pytest.importorskip("safetensors.torch").load_file(folder / "model.safetensors")
     inputs: list[np.ndarray] = []
     if form is not None:
-        chosen = BitNetQuantConfig(**{name: one for name, one in form.items() if name != "quant_method"})
+        chosen = transformers.BitNetQuantConfig(**{name: one for name, one in form.items() if name != "quant_method"})
         bitnet.replace_with_bitnet_linear(network, modules_to_not_convert=["lm_head"], quantization_config=chosen)
     for name, tensor in stored.items():
         module, _, last = name.rpartition(".")
