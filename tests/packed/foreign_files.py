@@ -94,7 +94,7 @@ def tq2_0_bytes(codes: np.ndarray, scale: float) -> bytes:
 
 
 def tq1_0_bytes(codes: np.ndarray, scale: float) -> bytes:
-    """Pack as `quantize_row_tq1_0` of ggml does: 160 entries in 32 bytes, 80 in 16, 16 in 4; first digits weigh most."""
+    """Pack as `quantize_row_tq1_0` of ggml does: 160 entries in 32 bytes, 80 in 16, 16 in 4, first digits high."""
     out = b""
     for block in (codes.reshape(-1, 256) + 1).tolist():
         for start, size, digits in ((0, 32, 5), (160, 16, 5), (240, 4, 4)):
