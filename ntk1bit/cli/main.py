@@ -21,6 +21,7 @@ from ntk1bit.cli.energy import energy
 from ntk1bit.cli.environment import check_environment
 from ntk1bit.cli.fit import fit
 from ntk1bit.cli.generate import generate
+from ntk1bit.cli.import_model import import_model
 from ntk1bit.cli.interrupts import interruptible
 from ntk1bit.cli.measures import measures
 from ntk1bit.cli.ntk import ntk
@@ -47,10 +48,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 for command in (
-    sweep, plan, summary, plot, report, fit, ntk, verify, measures, train_lm, generate, deep, energy, bench, doctor,
+    sweep, plan, summary, plot, report, fit, ntk, verify, measures, train_lm, generate, import_model, deep, energy,
+    bench, doctor,
 ):  # fmt: skip
     # the first line of the docstring, whole: typer would cut it at the width of a line and at the first full stop
-    app.command(short_help=(command.__doc__ or "").partition("\n")[0])(command)
+    name = "import" if command is import_model else None  # no function may be called so
+    app.command(name, short_help=(command.__doc__ or "").partition("\n")[0])(command)
 
 
 @app.callback(invoke_without_command=True)
