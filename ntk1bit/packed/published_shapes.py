@@ -99,13 +99,13 @@ def shape_of_config(config: dict[str, Any]) -> ImportedShape:
     )
 
 
-def shape_of_gguf(file: MappedTensors) -> ImportedShape:
+def shape_of_gguf(tensors: MappedTensors) -> ImportedShape:
     """Return the sizes that the key-values of a GGUF file give; raises as `shape_of_config`."""
-    told = file.metadata
+    told = tensors.metadata
     kind = require_choice("architecture", told.get("general.architecture"), _GGUF_ACTIVATIONS)
     scaling = told.get(f"{kind}.rope.scaling.type", "none")
     if scaling not in ("none", "linear") or told.get(f"{kind}.rope.scaling.factor", 1.0) != 1.0:
-        raise InputError(f"{str(file.path)!r}: positions must be rotated without scaling")
+        raise InputError(f"{str(tensors.path)!r}: positions must be rotated without scaling")
     heads = told.get(f"{kind}.attention.head_count")
     return _shape(
         layers=told.get(f"{kind}.block_count"),
@@ -114,12 +114,12 @@ def shape_of_gguf(file: MappedTensors) -> ImportedShape:
         heads=heads,
         key_heads=told.get(f"{kind}.attention.head_count_kv", heads),
         head_width=told.get(f"{kind}.attention.key_length", told.get(f"{kind}.rope.dimension_count")),
-        vocabulary=file.place("token_embd.weight").shape[0] if file.place("token_embd.weight").shape else 0,
+        vocabulary=tensors.place("token_embd.weight").shape[0] if tensors.place("token_embd.weight").shape else 0,
         context=told.get(f"{kind}.context_length"),
         activation=_GGUF_ACTIVATIONS[kind],
         norm_eps=told.get(f"{kind}.attention.layer_norm_rms_epsilon"),
         rope_base=told.get(f"{kind}.rope.freq_base", 10000.0),
-        tied="output.weight" not in file.names,
+        tied="output.weight" not in tensors.names,
     )
 
 
