@@ -49,6 +49,7 @@ REFUSED = {
     "generate": ["generate", f"{FOLDER}/none.npz"],
     "deep": ["deep", "--memory", "\u03b1"],
     "plan": ["plan", f"{FOLDER}/none.toml"],
+    "import": ["import", f"{FOLDER}/none.gguf"],
 }
 CODES = {name: (words, code) for code, those in ((0, DONE), (2, REFUSED)) for name, words in those.items()}
 

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 _AGAIN = 0.02  # seconds until a signal is sent again that came where it stops nothing
+_entered = 0  # frames of the stack when the outermost `interruptible` was entered: what runs them is not ours
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
@@ -25,11 +26,17 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 def _runs_text(frame: FrameType | None) -> bool:
     """Whether text is being executed, as dataclasses do: Python would kill itself at its end for an interrupt there."""
-    while frame is not None and frame.f_back is not None:
-        if frame.f_code.co_filename == "<string>" and frame.f_code.co_name == "<module>":
-            return True
+    frames = _stack(frame)
+    ours = frames[: max(0, len(frames) - _entered)]
+    return any(one.f_code.co_filename == "<string>" and one.f_code.co_name == "<module>" for one in ours)
+
+
+def _stack(frame: FrameType | None) -> list[FrameType]:
+    frames = []
+    while frame is not None:
+        frames.append(frame)
         frame = frame.f_back
-    return False
+    return frames
 
 
 def _send_again(number: int) -> None:
@@ -45,10 +52,13 @@ def interruptible() -> Iterator[None]:
     A signal that is ignored already, as Ctrl-C is in a background job, or handled by whoever calls, is left alone. One
     that comes where Python drops all exceptions (in a callback of the garbage collector, say) is sent again.
     """
-    before = {}
+    global _entered
+    outer, before = _entered, {}
     if threading.current_thread() is threading.main_thread():
         defaults = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
         before = {number: found for number, found in defaults.items() if signal.getsignal(number) is found}
+    if before:
+        _entered = len(_stack(sys._getframe())) - 2  # of the caller: without this function and what enters it
     for number in before:
         signal.signal(number, interrupt)
     hook = sys.unraisablehook
@@ -57,7 +67,7 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        sys.unraisablehook = hook
+        sys.unraisablehook, _entered = hook, outer
         for number, handler in before.items():
             if signal.getsignal(number) is interrupt:
                 signal.signal(number, handler)

@@ -106,6 +106,26 @@ def test_an_interrupt_is_not_lost(where, monkeypatch):
             signal.signal(one, handler)
 
 
+def test_a_program_that_text_runs_is_interrupted():
+    code = (
+        "import time; from ntk1bit.cli.interrupts import interruptible\n"
+        "with interruptible(): print(1, flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", f"exec({code!r})"]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert "KeyboardInterrupt" in errors
+
+
 def test_what_else_is_dropped_is_told(monkeypatch):
     class Wrong:
         def __del__(self):

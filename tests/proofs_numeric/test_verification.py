@@ -141,7 +141,7 @@ def test_listing_and_planning_run_nothing(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["C99"], "choose one of"),
+        (["C99"], "did you mean 'C9'"),
         (["C1", "--preset", "huge"], "huge"),
         (["C1", "--seeds", "0"], "gives no seed"),
         (["C1", "--jobs", "0"], "--jobs"),
