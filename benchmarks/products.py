@@ -59,13 +59,8 @@ def sign_matmul(sizes: Sizes, rng: np.random.Generator) -> Contest:
 
 def sign_matmul_int8(sizes: Sizes, rng: np.random.Generator) -> Contest:
     """Race int8 Q S^T against float32 sgemm, the fastest exact product BLAS has for it."""
-    q = rng.integers(-127, 128, (sizes.n, sizes.d)).astype(np.int8)
     p = _signs(sizes, rng)
-    s = cores.unpack_signs(p).astype(np.float32)
-    out = cores.sign_matmul_int8(q, p)
-    np.testing.assert_array_equal(out, q.astype(np.float32) @ s.T)
-    rivals = _sgemms(q.astype(np.float32), s)
-    return Contest(lambda: cores.sign_matmul_int8(q, p, out=out), rivals, p.nbytes, s.nbytes)
+    return _exact(cores.sign_matmul_int8, p, cores.unpack_signs(p), sizes, rng)
 
 
 def two_bit_matmul(sizes: Sizes, rng: np.random.Generator, *, ternary: bool = False) -> Contest:
@@ -105,13 +100,24 @@ def ternary_matmul(sizes: Sizes, rng: np.random.Generator) -> Contest:
 
 def ternary_matmul_int8(sizes: Sizes, rng: np.random.Generator) -> Contest:
     """Race int8 Q T^T against float32 sgemm."""
-    q = rng.integers(-127, 128, (sizes.n, sizes.d)).astype(np.int8)
     p = _ternary(sizes, rng)
-    t = cores.unpack_ternary(p).astype(np.float32)
-    out = cores.ternary_matmul_int8(q, p)
-    np.testing.assert_array_equal(out, q.astype(np.float32) @ t.T)
-    rivals = _sgemms(q.astype(np.float32), t)
-    return Contest(lambda: cores.ternary_matmul_int8(q, p, out=out), rivals, p.nbytes, t.nbytes)
+    return _exact(cores.ternary_matmul_int8, p, cores.unpack_ternary(p), sizes, rng)
+
+
+def _exact(
+    product: Callable[..., np.ndarray],
+    p: cores.PackedSigns | cores.PackedTernary,
+    entries: np.ndarray,
+    sizes: Sizes,
+    rng: np.random.Generator,
+) -> Contest:
+    """Race a product of int8 inputs with packed weights, whose entries are given as well."""
+    q = rng.integers(-127, 128, (sizes.n, sizes.d)).astype(np.int8)
+    weights = entries.astype(np.float32)
+    out = product(q, p)
+    np.testing.assert_array_equal(out, q.astype(np.float32) @ weights.T)
+    rivals = _sgemms(q.astype(np.float32), weights)
+    return Contest(lambda: product(q, p, out=out), rivals, p.nbytes, weights.nbytes)
 
 
 def ternary_to_signs(sizes: Sizes, rng: np.random.Generator) -> Contest:

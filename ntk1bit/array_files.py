@@ -13,7 +13,7 @@ import os
 import tokenize
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple, TypeVar
@@ -21,6 +21,8 @@ from typing import IO, NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Shaped
 from numpy.lib import format as npy
+
+from ntk1bit.files import write_whole
 
 _LONGEST = 10_000  # bytes of a header: NumPy itself reads no longer one
 _MOST_AXES = 32
@@ -116,6 +118,18 @@ def open_arrays(path: Path | str, *, compressed: bool = False) -> Iterator[Array
             raise ArrayFileError("it is not a .npz file, or cut short") from None
         with archive:
             yield ArrayFile(archive, _members(archive.infolist(), os.fstat(file.fileno()).st_size, compressed))
+
+
+def write_arrays(path: Path | str, arrays: Mapping[str, Shaped[np.ndarray, ...]]) -> None:
+    """Write a `.npz` file of plain arrays, whole or not at all; an older file stays as it was if that fails.
+
+    Raises
+    ------
+    OSError
+        As `ntk1bit.files.write_whole`.
+    """
+    np.savez(data := io.BytesIO(), allow_pickle=False, **arrays)
+    write_whole(path, data.getbuffer())
 
 
 def map_array(path: Path | str) -> Shaped[np.ndarray, ...]:

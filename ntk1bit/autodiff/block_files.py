@@ -6,7 +6,6 @@ all, with the kernel that it is of; what is damaged is set aside, and computed a
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 import tomli_w
 from jaxtyping import Shaped
 
-from ntk1bit.array_files import ArrayFileError, open_arrays
+from ntk1bit.array_files import ArrayFileError, open_arrays, write_arrays
 from ntk1bit.autodiff import programs
 from ntk1bit.errors import InputError
 from ntk1bit.files import clear_unfinished, is_unfinished, left_by_others, read_toml, set_aside, write_whole
@@ -70,10 +69,9 @@ class BlockFolder:
         InputError
             If it cannot be written.
         """
-        file = io.BytesIO()
-        np.savez(file, of=np.array(self._key), entries=np.frombuffer(block.tobytes(), np.uint8))
+        arrays = {"of": np.array(self._key), "entries": np.frombuffer(block.tobytes(), np.uint8)}
         with _refused(self._folder):
-            write_whole(self._path(name), file.getbuffer())
+            write_arrays(self._path(name), arrays)
 
     def _path(self, name: str) -> Path:
         return self._folder / _BLOCKS / f"{name}.npz"

@@ -175,7 +175,6 @@ class _Form(NamedTuple):
             for use in self.split.uses[place]:
                 by_equation.setdefault(id(use.equation), []).append((place, use))
         plain = [place for place in range(len(prepared.weights)) if place not in self.factored | self.by_hand]
-        held: dict[int, list[Any]] = {}
 
         def outputs(moved: Any, nudges: Any) -> Any:
             weights = list(prepared.weights)

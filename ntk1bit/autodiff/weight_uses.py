@@ -36,9 +36,10 @@ from ntk1bit.autodiff.equations import (
 _FILLS = GatherScatterMode.FILL_OR_DROP
 _UNROLLED = 64  # steps of a loop whose weights are told apart
 _OFFSETS = 32  # places of a convolution's window that are gathered one by one
-_MOVES = frozenset({"reshape", "transpose", "squeeze", "expand_dims", "rev", "convert_element_type", "copy", "neg"})
+_KEEPS = frozenset({"convert_element_type", "copy", "neg"})  # entries stay where they are
+_MOVES = frozenset({"reshape", "transpose", "squeeze", "expand_dims", "rev"})
 _SCALES = frozenset({"mul", "div"})
-_EVEN = _MOVES | _SCALES | {"broadcast_in_dim"}  # give equal entries from equal ones
+_EVEN = _KEEPS | _MOVES | _SCALES | {"broadcast_in_dim"}  # give equal entries from equal ones
 
 
 @dataclass(frozen=True)
@@ -413,7 +414,7 @@ def _moved(equation: Any, held: list[_Mark | None], numbers: set[Any]) -> _Mark:
     size = next(iter(mark.places.values())).size
     if name in _SCALES and (name == "mul" or held[0] is not None):
         return mark._replace(scaled=True) if all(_is_number(var, numbers) for var in others) else lost
-    if name in ("neg", "convert_element_type", "copy"):
+    if name in _KEEPS:
         return mark
     if name == "pad":
         settings = equation.params["padding_config"]
@@ -423,12 +424,12 @@ def _moved(equation: Any, held: list[_Mark | None], numbers: set[Any]) -> _Mark:
             at: np.asarray(lax.pad(jnp.asarray(one), np.bool_(False), settings)) for at, one in mark.places.items()
         }
         return _Mark(moved, scaled)
-    if name in _MOVES or (name in ("broadcast_in_dim", "reduce_sum") and math.prod(shape) == size):
-        if name in ("reduce_sum", "broadcast_in_dim"):  # along axes of length 1: entries keep their order
-            return _Mark({at: one.reshape(shape) for at, one in mark.places.items()}, scaled)
+    if name in _MOVES:
         return _Mark(
             {at: np.asarray(as_function(equation)(jnp.asarray(one))[0]) for at, one in mark.places.items()}, scaled
         )
+    if name in ("broadcast_in_dim", "reduce_sum") and math.prod(shape) == size:  # of axes of length 1: as reshape
+        return _Mark({at: one.reshape(shape) for at, one in mark.places.items()}, scaled)
     return lost
 
 

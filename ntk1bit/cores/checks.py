@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Shaped
 
+from ntk1bit.cores.threads import aligned_empty
 from ntk1bit.errors import InputError
 
 
@@ -61,3 +62,17 @@ def require_output(name: str, array: np.ndarray, dtype: type[np.generic], shape:
     require_array(name, array, dtype, shape)
     if not (array.flags.c_contiguous and array.flags.writeable):
         raise InputError(f"{name} is written in place, so it must be C-contiguous and writeable; pass a copy")
+
+
+def result_array(out: np.ndarray | None, dtype: type[np.generic], shape: tuple[int, int]) -> np.ndarray:
+    """Return where a product is written: what was given for it, checked, or a new array that starts on a cache line.
+
+    Raises
+    ------
+    InputError
+        As `require_output`.
+    """
+    if out is None:
+        return aligned_empty(shape[0] * shape[1], dtype).reshape(shape)
+    require_output("out", out, dtype, shape)
+    return out

@@ -15,7 +15,7 @@ from jaxtyping import Float32
 from ntk1bit.compiling import compiled
 from ntk1bit.cores.backends import settings
 from ntk1bit.cores.bits import WORD, PackedBits, unpack_bits
-from ntk1bit.cores.checks import require_array, require_output
+from ntk1bit.cores.checks import require_array, result_array
 from ntk1bit.cores.lookup import ENTRIES, columns_of, streams, sum_rows
 from ntk1bit.cores.lookup import ROWS as LOOKUP_ROWS
 from ntk1bit.cores.simd import load, store, stream
@@ -48,10 +48,7 @@ def masked_product(
     """
     weighted_inputs = require_array("weighted_inputs", weighted_inputs, np.float32, (bits.columns, "d"))
     shape = (bits.rows, weighted_inputs.shape[1])
-    if out is None:
-        out = aligned_empty(shape[0] * shape[1], np.float32).reshape(shape)
-    else:
-        require_output("out", out, np.float32, shape)
+    out = result_array(out, np.float32, shape)
     if 0 in shape or bits.columns == 0:
         out[...] = 0
         return out

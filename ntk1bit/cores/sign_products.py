@@ -13,7 +13,7 @@ from jaxtyping import Float32
 from ntk1bit.compiling import compiled
 from ntk1bit.cores.backends import settings, ways
 from ntk1bit.cores.bits import WORD, PackedSigns, unpack_signs
-from ntk1bit.cores.checks import require_array, require_output
+from ntk1bit.cores.checks import require_array, result_array
 from ntk1bit.cores.few_inputs import multiply_few
 from ntk1bit.cores.lookup import ENTRIES, columns_of, split_groups, streams, sum_rows, write_turned
 from ntk1bit.cores.lookup import ROWS as LOOKUP_ROWS
@@ -47,10 +47,7 @@ def sign_matmul(
     """
     x = require_array("x", x, np.float32, ("n", p.columns))
     shape = (x.shape[0], p.rows)
-    if out is None:
-        out = aligned_empty(shape[0] * shape[1], np.float32).reshape(shape)
-    else:
-        require_output("out", out, np.float32, shape)
+    out = result_array(out, np.float32, shape)
     if 0 in shape or p.columns == 0:
         out[...] = 0
         return out

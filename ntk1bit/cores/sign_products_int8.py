@@ -16,7 +16,7 @@ from ntk1bit.cores.backends import settings, ways
 from ntk1bit.cores.bits import WORD, PackedSigns, unpack_signs
 from ntk1bit.cores.byte_dots import multiply_bytes, suits_byte_dots
 from ntk1bit.cores.byte_shuffles import multiply_by_shuffles
-from ntk1bit.cores.checks import require_array, require_output
+from ntk1bit.cores.checks import require_array, result_array
 from ntk1bit.cores.lookup import ENTRIES, accumulate, columns_of, split_groups, streams, write_turned
 from ntk1bit.cores.lookup import ROWS as LOOKUP_ROWS
 from ntk1bit.cores.sign_products import sign_matmul
@@ -57,10 +57,7 @@ def sign_matmul_int8(
     q = require_array("q", q, np.int8, ("n", p.columns))
     require_sums_in_int32(p.columns)
     shape = (q.shape[0], p.rows)
-    if out is None:
-        out = aligned_empty(shape[0] * shape[1], np.int32).reshape(shape)
-    else:
-        require_output("out", out, np.int32, shape)
+    out = result_array(out, np.int32, shape)
     if 0 in shape or p.columns == 0:
         out[...] = 0
         return out

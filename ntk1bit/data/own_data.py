@@ -7,7 +7,6 @@ data/NAME@DIGEST.npz, and needs the user's file no more.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,11 +18,10 @@ from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from ntk1bit.arguments import real_array
-from ntk1bit.array_files import open_arrays
+from ntk1bit.array_files import open_arrays, write_arrays
 from ntk1bit.data.regression_task import NORMALISE, SPLIT, Normalise, Task, check_raw, prepare
 from ntk1bit.data.targets import encoded
 from ntk1bit.errors import InputError, require_choice
-from ntk1bit.files import write_whole
 from ntk1bit.tables.columns import read_numbers, shown
 
 FOLDER = "data"  # of a run, in which its own data are
@@ -177,10 +175,9 @@ def save(name: str, folder: Path | str) -> None:
     if path.exists():
         return
     path.parent.mkdir(exist_ok=True)
-    stream = io.BytesIO()
-    about = {"seed": np.array(task.seed), "notes": np.array(task.notes, dtype=str), "normalise": task.normalise}
-    np.savez(stream, **{array: getattr(task, array) for array in ARRAYS}, **about)
-    write_whole(path, stream.getbuffer())
+    about = {"seed": task.seed, "notes": np.array(task.notes, dtype=str), "normalise": task.normalise}
+    arrays = {array: getattr(task, array) for array in ARRAYS}
+    write_arrays(path, arrays | {name: np.asarray(one) for name, one in about.items()})
 
 
 def _stored(path: Path, name: str) -> Task:

@@ -8,7 +8,6 @@ kernel a factor is.
 from __future__ import annotations
 
 import html
-import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,9 +21,9 @@ from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
 from ntk1bit.arguments import require_memory, whole
-from ntk1bit.array_files import ArrayFileError, open_arrays
+from ntk1bit.array_files import ArrayFileError, open_arrays, write_arrays
 from ntk1bit.errors import InputError
-from ntk1bit.files import writable_file, write_whole
+from ntk1bit.files import writable_file
 from ntk1bit.kernels.joint import as_matrix
 from ntk1bit.kernels.precision import spacing
 from ntk1bit.kernels.spectra import require_symmetric
@@ -154,8 +153,7 @@ class Kernel:
         }
         if self.diagonal is not None:
             arrays["diagonal"] = self.diagonal
-        np.savez(data := io.BytesIO(), allow_pickle=False, **arrays)
-        write_whole(path, data.getbuffer())
+        write_arrays(path, arrays)
 
     @classmethod
     def load(cls, path: Path | str) -> Kernel:

@@ -18,20 +18,19 @@ A file is written under another name and renamed when all of it is on disk; the 
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 
 from ntk1bit import cores
 from ntk1bit.arguments import require_spare
-from ntk1bit.array_files import ArrayFile, ArrayFileError, open_arrays
+from ntk1bit.array_files import ArrayFile, ArrayFileError, open_arrays, write_arrays
 from ntk1bit.cores.bits import packed_shape
 from ntk1bit.errors import InputError
-from ntk1bit.files import writable_file, write_whole
+from ntk1bit.files import writable_file
 from ntk1bit.networks.bitlinear_form import SHIFTS, Shift
 from ntk1bit.networks.transformer_shape import ACTIVATIONS, Shape
 from ntk1bit.packed.model import PackedBlock, PackedModel, PackedProjection
@@ -40,6 +39,7 @@ FORMAT = 2
 SUFFIX = ".npz"
 PROJECTIONS = ("query", "key", "value", "output", "up", "down")
 NORMS = ("attention_norm", "attention_sub_norm", "feed_norm", "feed_sub_norm")
+_Model = TypeVar("_Model")
 
 
 def save(model: PackedModel, path: Path | str) -> None:
@@ -53,10 +53,7 @@ def save(model: PackedModel, path: Path | str) -> None:
         If it cannot be written, for example on a full disk; nothing is left then, and an older file stays as it was.
     """
     path = writable_file("a packed model", path, [SUFFIX])
-    arrays = dict(_arrays(model))
-    sink = io.BytesIO()
-    np.savez(sink, **arrays)  # pyright: ignore[reportArgumentType] (no array is called allow_pickle)
-    write_whole(path, sink.getbuffer())
+    write_arrays(path, dict(_arrays(model)))
 
 
 def load(path: Path | str) -> PackedModel:
@@ -68,19 +65,41 @@ def load(path: Path | str) -> PackedModel:
         If there is no such file, it is damaged, cut short or not a packed model of this format, or the model needs
         more memory than is free.
     """
+    return read_model(path, _model, what="packed model", written_by="`export`", remedy="export it again")
+
+
+def read_model(
+    path: Path | str, read: Callable[[ArrayFile], _Model], *, what: str, written_by: str, remedy: str
+) -> _Model:
+    """Read a model from a `.npz` file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    read
+        Makes the model of the open file.
+    what, written_by, remedy
+        For messages: what is in it, what writes such files, and what to do if it is damaged.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is damaged, cut short, or not what `read` reads.
+    """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"there is no packed model {str(path)!r}; give a file written by `export`")
+        raise InputError(f"there is no {what} {str(path)!r}; give a file written by {written_by}")
     try:
         with open_arrays(path) as file:
-            return _model(file)
+            return read(file)
     except InputError as problem:
         raise InputError(f"{str(path)!r}: {problem}") from None
     except OSError as problem:
         why = problem.strerror or str(problem)
     except (ArrayFileError, UnicodeDecodeError) as problem:
         why = str(problem)
-    raise InputError(f"{str(path)!r} is not a whole packed model: {why}; export it again")
+    raise InputError(f"{str(path)!r} is not a whole {what}: {why}; {remedy}")
 
 
 def stack_signs(parts: tuple[cores.PackedSigns, ...]) -> cores.PackedSigns:

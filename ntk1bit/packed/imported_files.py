@@ -17,7 +17,6 @@ It is another format than that of packed 1-bit Transformers (`file_format`), who
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import math
 from collections.abc import Iterator
@@ -28,9 +27,9 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 
 from ntk1bit.arguments import require_spare
-from ntk1bit.array_files import ArrayFile, ArrayFileError, open_arrays
-from ntk1bit.errors import InputError
-from ntk1bit.files import writable_file, write_whole
+from ntk1bit.array_files import ArrayFile, ArrayFileError, write_arrays
+from ntk1bit.files import writable_file
+from ntk1bit.packed.file_format import read_model
 from ntk1bit.packed.imported_model import (
     ACTIVATIONS,
     NORMS,
@@ -60,9 +59,7 @@ def save_imported(model: ImportedModel, path: Path | str, *, source: str = "") -
     require_spare(
         "the file", 3 * sum(one.nbytes for one in arrays.values()) // 2, instead="use a machine with more memory"
     )
-    sink = io.BytesIO()
-    np.savez(sink, **arrays)  # pyright: ignore[reportArgumentType] (no array is called allow_pickle)
-    write_whole(path, sink.getbuffer())
+    write_arrays(path, arrays)
 
 
 def load_imported(path: Path | str) -> ImportedModel:
@@ -73,19 +70,8 @@ def load_imported(path: Path | str) -> ImportedModel:
     InputError
         If there is no such file, it is damaged, cut short or of another format, or needs more memory than is free.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"there is no imported model {str(path)!r}; give a file written by `ntk1bit import`")
-    try:
-        with open_arrays(path) as file:
-            return _model(file)
-    except InputError as problem:
-        raise InputError(f"{str(path)!r}: {problem}") from None
-    except OSError as problem:
-        why = problem.strerror or str(problem)
-    except (ArrayFileError, UnicodeDecodeError) as problem:
-        why = str(problem)
-    raise InputError(f"{str(path)!r} is not a whole imported model: {why}; import it again")
+    remedy = "import it again"
+    return read_model(path, _model, what="imported model", written_by="`ntk1bit import`", remedy=remedy)
 
 
 def _arrays(model: ImportedModel, source: str) -> Iterator[tuple[str, np.ndarray]]:

@@ -75,6 +75,6 @@ def test_a_full_disk_is_told_of_in_a_line(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device", str(path))
 
     with open_folder(tmp_path, OF) as kept:
-        monkeypatch.setattr("ntk1bit.autodiff.block_files.write_whole", refuse)
+        monkeypatch.setattr("ntk1bit.array_files.write_whole", refuse)
         with pytest.raises(InputError, match=r"blocks in .*0-0.npz: No space left on device; those that are there"):
             kept.write("0-0", np.ones((1, 1)))

@@ -119,13 +119,13 @@ def by_layer(opened: OpenedTorch, x: Any, width: int, way: Rows, *, trace: bool)
     except Exception:  # whatever a module raises when it runs on several inputs at once, or its hooks
         return way, ()
     layers, factored = [], []
-    for layer in candidates:
+    for layer, positions in zip(candidates, _positions(opened, few, candidates), strict=True):
         right = {name for name in (layer.weight, layer.bias) if name in found and _agree(found[name], expected[name])}
         if not right:
             continue
         kept = replace(layer, weight=_if_in(layer.weight, right), bias=_if_in(layer.bias, right))
         layers.append(kept)
-        if kept.weight is not None and is_worth_it(_positions(opened, few, layer), layer.form(), width, trace=trace):
+        if kept.weight is not None and is_worth_it(positions, layer.form(), width, trace=trace):
             factored.append(kept.weight)
     # a dense layer's matrices are formed as fast by PyTorch itself, and a convolution's are not
     layers = [
@@ -251,10 +251,14 @@ def _taken(
     return values.detach(), found
 
 
-def _positions(opened: OpenedTorch, few: Any, layer: HookedLayer) -> int:
-    with _noted([layer]) as seen, torch.no_grad():
+def _positions(opened: OpenedTorch, few: Any, layers: Sequence[HookedLayer]) -> list[int]:
+    """Return at how many positions each layer is used, in all its uses."""
+    with _noted(layers) as seen, torch.no_grad():
         opened(opened.trained, few)
-    return sum(layer.factors(given, result[:, None]).signals.shape[2] for given, result in seen[0])
+    return [
+        sum(layer.factors(given, result[:, None]).signals.shape[2] for given, result in seen[place])
+        for place, layer in enumerate(layers)
+    ]
 
 
 def _windows(module: Module, given: Tensor) -> Tensor:
