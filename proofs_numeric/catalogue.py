@@ -61,7 +61,7 @@ MODULES = {  # id of a claim -> the module that holds it, in whose PROOFS it is
     "C12-remedies": "deep_oscillation",
     "C12-test": "deep_oscillation",
     "C12-language": "deep_oscillation",
-    "C12-language-remedies": "language_remedies",
+    "C12-language-cures": "language_remedies",
     "C12-language-test": "language_remedies",
     "C13": "transformer_kernels",
     "C13-precision": "transformer_kernels",

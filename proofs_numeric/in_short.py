@@ -144,7 +144,7 @@ SENTENCES: tuple[tuple[dict[str, str], str], ...] = (
         "hundred outputs.",
     ),
     (
-        {"C12-language-remedies": "refuted", "C12-language-test": "supported"},
+        {"C12-language-cures": "refuted", "C12-language-test": "supported"},
         "Of Transformers, remedies do not all halve what the oscillation adds: with gradient descent and momentum a "
         "rate that falls to 0 raises the training loss; none of them harms the loss on new text.",
     ),

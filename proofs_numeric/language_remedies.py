@@ -1,6 +1,6 @@
-r"""C12-language-remedies, C12-language-test: what the remedies of the oscillation do for Transformers.
+r"""C12-language-cures, C12-language-test: what the remedies of the oscillation do for Transformers.
 
-**C12-language-remedies.** Late in full-batch training on text, with gradient descent, momentum and Adam, three remedies
+**C12-language-cures.** Late in full-batch training on text, with gradient descent, momentum and Adam, three remedies
 leave at most half of the training loss of 1-bit Transformers above the least there can be: averaging latent weights,
 with all others, before the sign; freezing weights that flip too often (Nagel et al. 2022); and a rate that falls to 0
 along a line, at equal numbers of steps.
@@ -75,7 +75,7 @@ def _labels(points: str, words: str) -> dict[str, str]:
 
 
 CLAIM = Claim(
-    id="C12-language-remedies",
+    id="C12-language-cures",
     title="remedies halve the loss of 1-bit Transformers",
     statement="At equal steps of full-batch training on text, averaging latent weights, freezing weights that "
     "oscillate and a rate that falls to 0 leave at most half of the training loss of 1-bit Transformers, above the "

@@ -98,8 +98,8 @@ def test_values_are_those_planted_at_the_width_that_has_remedies():
 
 @pytest.mark.parametrize(("arm", "remedy"), CASES)
 @pytest.mark.parametrize(("name", "points", "planted", "outcome"), [
-    ("C12-language-remedies", "train", {"left": 0.8}, "refuted"),
-    ("C12-language-remedies", "train", {"left": 0.5}, "inconclusive"),
+    ("C12-language-cures", "train", {"left": 0.8}, "refuted"),
+    ("C12-language-cures", "train", {"left": 0.5}, "inconclusive"),
     ("C12-language-test", "test", {"on_test": 1.2}, "refuted"),
     ("C12-language-test", "test", {"on_test": 1.1}, "inconclusive"),
 ])  # fmt: skip

@@ -69,7 +69,7 @@ def test_every_claim_on_a_paper_answers_a_statement_and_every_file_is_there():
         "C12-remedies",
         "C12-test",
         "C12-language",
-        "C12-language-remedies",
+        "C12-language-cures",
         "C12-language-test",
         "C13",
         "C13-precision",

@@ -66,7 +66,7 @@ def draw_verdicts(results: Results, sheet: Sheet = PLAIN) -> Figure:
 
 def plot_verdicts(claims: list[ClaimEntry], *, ax: Axes, heading: str, first: int = 0, palette: Colours = None) -> Axes:
     """Draw claims as rows from `first` on, refuted ones first: a mark for the outcome, the id, and the title."""
-    titles = 0.07 + 0.0165 * max(len(claim.id) for claim in claims)
+    titles = 0.06 + 0.0165 * max(len(claim.id) for claim in claims)
 
     def write(x: float, row: int, text: str, *, fontsize: float = 6.2, **how: Any) -> None:
         ax.text(x, row, text, va="center", fontsize=points(fontsize), **how).set_in_layout(False)
